@@ -1,0 +1,53 @@
+"""GEMS: an agent for text-to-image generation that plans, checks every image, remembers and refines.
+
+`run("three red circles above a blue square")` draws; `build_graph(verifier=my_verifier)` is the graph itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .context import PRESETS, RunContext, preset
+    from .errors import GemsError
+    from .graph.build import build_graph
+    from .graph.run import Event, RunResult, resume, run
+    from .memory.images import ImageStore
+    from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Score, Usage, Verdict
+    from .models.image import ImageModel, ImageRequest
+    from .skills import SkillLibrary
+
+_HOMES = {
+    "context": ("PRESETS", "RunContext", "preset"),
+    "errors": ("GemsError",),
+    "graph.build": ("build_graph",),
+    "graph.run": ("Event", "RunResult", "resume", "run"),
+    "memory.images": ("ImageStore",),
+    "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Score", "Usage", "Verdict"),
+    "models.image": ("ImageModel", "ImageRequest"),
+    "skills": ("SkillLibrary",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022  (grouped by what they are for)
+    "run", "resume", "build_graph", "RunResult", "Event",
+    "RunContext", "PRESETS", "preset",
+    "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "ImageRef", "Result", "Usage",
+    "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",
+]  # fmt: skip
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that `import gems` stays quick."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *_HOME_OF})

@@ -1,0 +1,1 @@
+"""What the loop knows: the state, the image store, the checkpoints, and what the refiner is shown."""

@@ -1,0 +1,70 @@
+"""What of the memory the refiner is shown. Each policy is one of the paper's ablation, or our default.
+
+| policy | attempts shown | of each: prompt and findings | image | thought | experiences |
+|---|---|---|---|---|---|
+| none | none, only the current prompt | | | | |
+| last | the latest | yes | | | |
+| feedback | all | yes | | | |
+| images | all | yes | yes | | |
+| thoughts | all | yes | yes | yes | |
+| experiences | all | yes | yes | | all |
+| default | all | yes | best and latest only | | all |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..context import Recall
+from .state import Attempt, Check, GemsState, ImageRef, best_of
+
+USES_EXPERIENCES: frozenset[Recall] = frozenset({"experiences", "default"})
+"""Policies for which the summarizer is asked at all."""
+
+
+def recall(state: GemsState, policy: Recall) -> list[str | ImageRef]:
+    """Return the memory as the refiner sees it: texts and pictures in order, oldest round first."""
+    best, latest = best_of(state.attempts), state.attempts[-1] if state.attempts else None
+    if policy == "none" or latest is None:
+        return [f"<current_prompt>\n{state.draft}\n</current_prompt>"]
+    shown = [latest] if policy == "last" else _one_per_round(state.attempts, best)
+    pictured = {"images", "thoughts", "experiences"}
+    lessons = {e.round: e.text for e in state.experiences} if policy in USES_EXPERIENCES else {}
+    parts: list[str | ImageRef] = []
+    for attempt in shown:
+        mark = ' best="true"' if best and attempt.key == best.key and policy != "last" else ""
+        lines = [f'<attempt round="{attempt.round}"{mark}>', f"<prompt>\n{attempt.prompt}\n</prompt>"]
+        if policy == "thoughts" and attempt.thought:
+            lines.append(f"<thought>\n{attempt.thought}\n</thought>")
+        lines.append(f"<findings>\n{findings(attempt, state.checks)}\n</findings>")
+        if attempt.round in lessons:
+            lines.append(f"<experience>\n{lessons[attempt.round]}\n</experience>")
+        with_image = policy in pictured or (policy == "default" and attempt in (best, latest))
+        parts.append("\n".join(lines))
+        parts += ["Its image:", attempt.image] if with_image else []
+        parts.append("</attempt>")
+    return parts
+
+
+def _one_per_round(attempts: Sequence[Attempt], best: Attempt | None) -> list[Attempt]:
+    """Return the best candidate of each round."""
+    rounds = dict.fromkeys(a.round for a in attempts)
+    picks = [best_of([a for a in attempts if a.round == r]) for r in rounds]
+    return [a for a in picks if a is not None]
+
+
+def findings(attempt: Attempt, checks: Sequence[Check]) -> str:
+    """Write what the verifier found, a line a check; failed and unknown ones with what was seen instead."""
+    questions = {c.id: c for c in checks}
+    lines = []
+    for verdict in attempt.verdicts:
+        check = questions.get(verdict.check)
+        if check is None:
+            continue
+        word = {True: "PASSED", False: "FAILED", None: "UNKNOWN"}[verdict.passed]
+        line = f"{word}: {check.question}"
+        if verdict.passed is not True:
+            line += f" Wanted: {check.expected}. Answer: {verdict.answer or 'none'}."
+            line += f" Seen: {verdict.reason}" if verdict.reason else ""
+        lines.append(line)
+    return "\n".join(lines)
