@@ -1,0 +1,8 @@
+"""Skills: what the planner can read to write a better prompt, one folder each, and the tools that read them."""
+
+from .author import new, validate
+from .library import SkillLibrary
+from .skill import Skill, SkillError, SkillProblem
+from .tools import skill_tools
+
+__all__ = ["Skill", "SkillError", "SkillLibrary", "SkillProblem", "new", "skill_tools", "validate"]

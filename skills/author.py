@@ -1,0 +1,70 @@
+"""For people who write skills: a template to begin with, and a check of the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .frontmatter import name_fault
+from .library import skill_folders
+from .skill import SKILL_FILE, SkillError, SkillProblem, read_skill
+
+TEMPLATE = """\
+---
+name: {name}
+description: What this skill adds to a prompt, in one sentence. Use it when the request ...; do not use it when ...
+metadata:
+  version: "1"
+---
+
+# {title}
+
+## Use it, or leave it
+
+Use it when the request ...
+Leave it when ... A rewrite that is not needed changes the style of a short prompt: then keep the user's words.
+
+## How
+
+1. Keep every object, number, name and quoted string of the request.
+2. Say what is seen, in concrete nouns: ...
+
+## Example
+
+Request: ...
+
+Prompt: ...
+
+## When a check fails
+
+- What is seen: what to change.
+
+## Check yourself
+
+- Is everything the user asked for still there?
+- Is anything there that the user would not want?
+"""
+
+
+def validate(folder: Path) -> list[SkillProblem]:
+    """Return everything that is wrong with a skill's folder, or with every skill in a folder; cosmetic faults are included."""
+    return [problem for each in skill_folders(folder) or [folder] for problem in read_skill(each)[1]]
+
+
+def new(name: str, parent: Path) -> Path:
+    """Write a template of a skill into a new folder of `parent` and return the folder.
+
+    Raises:
+        SkillError: the name is no skill's name, or the folder exists.
+    """
+    if fault := name_fault(name):
+        raise SkillError(fault)
+    folder = parent / name
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise SkillError(f"{folder} exists: choose another name, or take it away") from error
+    except OSError as error:
+        raise SkillError(f"{folder} cannot be created: {error.strerror}") from error
+    title = name.replace("-", " ").capitalize()
+    (folder / SKILL_FILE).write_text(TEMPLATE.format(name=name, title=title), encoding="utf-8")
+    return folder

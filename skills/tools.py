@@ -1,0 +1,90 @@
+"""The skills as tools: what a planning model calls to read one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from pydantic import BaseModel, Field, create_model
+
+from .library import SkillLibrary
+from .skill import SkillError
+
+LOAD = """\
+Read the instructions of one skill before you write the prompt.
+
+Call it for a skill whose description matches what makes this request hard, and only then: a request that needs no skill is \
+best drawn in the user's own words. Call it once for each skill that you need, never twice for the same one. The answer is \
+guidance on how to write; the user's request stays the measure of what to draw."""
+
+READ = """\
+Read one reference file of a skill that you have loaded: tables and wordings too long for its instructions.
+
+Call it when the instructions point to a file and the request needs that detail. Take the file's name from the list that \
+load_skill returned."""
+
+
+def skill_tools(library: SkillLibrary) -> list[BaseTool]:
+    """Return the tools `load_skill` and, where a skill has references, `read_skill_file`; none for an empty library.
+
+    A mistake of the model (an unknown name, a file that is not there) comes back to it as an error message, never as an exception.
+    """
+    tools: list[BaseTool] = []
+    if library.names:
+        tools.append(_load_skill(library))
+    if documented := [skill.name for skill in library if skill.references]:
+        tools.append(_read_skill_file(library, documented))
+    return tools
+
+
+def _load_skill(library: SkillLibrary) -> BaseTool:
+    def load_skill(name: str) -> str:
+        try:
+            skill = library.get(name)
+            body, references = skill.body, skill.references
+        except SkillError as error:
+            raise ToolException(str(error)) from error
+        return _content(name, body, references)
+
+    return _tool(load_skill, LOAD, name=_one_of(library.names, "The skill to read."))
+
+
+def _content(name: str, body: str, references: Sequence[str]) -> str:
+    content = f'<skill_content name="{name}">\n{body}\n</skill_content>'
+    if not references:
+        return content
+    files = "\n".join(f"- {file}" for file in references)
+    return f"{content}\n\nReference files of this skill, for read_skill_file:\n{files}"
+
+
+def _read_skill_file(library: SkillLibrary, names: Sequence[str]) -> BaseTool:
+    def read_skill_file(name: str, file: str) -> str:
+        try:
+            return library.get(name).read(file)
+        except SkillError as error:
+            raise ToolException(str(error)) from error
+
+    name = _one_of(names, "The skill that has the file.")
+    file = (str, Field(description="The file's name as load_skill listed it, such as references/notes.md."))
+    return _tool(read_skill_file, READ, name=name, file=file)
+
+
+def _one_of(names: Sequence[str], description: str) -> Any:
+    return (Literal[tuple(names)], Field(description=description))
+
+
+def _tool(function: Callable[..., str], description: str, **fields: Any) -> BaseTool:
+    schema: type[BaseModel] = create_model(function.__name__, **fields)
+    return StructuredTool.from_function(
+        function,
+        description=description,
+        args_schema=schema,
+        handle_tool_error=True,
+        handle_validation_error=_explain,
+    )
+
+
+def _explain(error: Any) -> str:  # a ValidationError of pydantic, which langchain-core types as the new one or the old one
+    faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+    return f"The call was not understood: {faults}. Call again with corrected arguments."
