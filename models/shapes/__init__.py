@@ -1,0 +1,29 @@
+"""Shapes world: a small image model and a rule-based chat model that make the loop real on a laptop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from ..image import ImageModel
+
+WEIGHTS = Path(__file__).parent / "weights"
+CALL = {"num_inference_steps": 16, "guidance_scale": 2.0, "width": 128, "height": 128, "max_sequence_length": 32}
+"""How the pipeline is called; see the training's own comparison of steps and guidance."""
+
+
+def shapes_image(weights: Path = WEIGHTS) -> ImageModel:
+    """Return the embedded image model: a `ZImagePipeline` of 5 million weights that draws shapes on 128x128 pixels."""
+    from ..diffusers import DiffusersImage
+
+    return DiffusersImage(weights, name="shapes-image", call=CALL, device="cpu", version="1")
+
+
+def shapes_chat() -> BaseChatModel:
+    """Return the embedded chat model: rules that plan, check, summarize and refine for the shapes world."""
+    from .chat import ShapesChat
+
+    return ShapesChat()

@@ -1,0 +1,297 @@
+"""The reader of the shapes world: from a request in plain words to groups, relations and places, and on to layouts.
+
+`parse_request` puts the words that `language.scan` tells apart together; `layouts` finds the cells; `describe` says them in
+the words the image model learnt. Each is a pure function.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+from ...errors import GemsError
+from .language import Token, name_cell, name_group, say_layout, scan
+from .world import CELLS, COLORS, MAX_THINGS, Group, Relation, Spec, Thing, center_of, lies, row_and_column
+
+_DRAWS = (
+    "shapes world draws circles, squares, triangles and stars in red, orange, yellow, green, blue and purple, "
+    "up to six of them, beside, above and below one another"
+)
+_ELSE = "for anything else use real models: --chat and --image"
+
+_FILLERS = frozenset({
+    "a", "an", "please", "draw", "paint", "create", "generate", "make", "render", "show", "give", "me", "us", "can",
+    "could", "you", "i", "i'd", "want", "would", "like", "to", "see", "need", "have", "there", "there's", "is", "are",
+    "be", "being", "containing", "contains", "contain", "featuring", "showing", "shows", "which", "that", "exactly",
+    "just", "only", "both", "all", "placed", "located", "positioned", "standing", "arranged", "also", "hello", "hi",
+})  # fmt: skip
+_BACK = frozenset({"the", "it", "them"})
+"""Words that point back to something already named."""
+_LITTLE = frozenset({"on", "of", "in", "at", "to", "by", "for", "as", "from", "off", "into", "it's", "is"})  # fmt: skip
+"""Words that are never what an error is about: "on a beach" fails for the beach."""
+
+
+class OutsideWorldError(GemsError, ValueError):
+    """A request asks for something that the shapes world cannot draw, or cannot read."""
+
+
+def outside(problem: str) -> OutsideWorldError:
+    """Return the error that says what this world draws, what the problem is, and where to turn instead."""
+    return OutsideWorldError(f"{_DRAWS}; {problem}; {_ELSE}")
+
+
+class Parsed(NamedTuple):
+    """What a request says: groups, relations between them, and for each group the cell it is asked to stand in, if any.
+
+    For a group of several, "top", "bottom", "left" and "right" mean the whole row or column (see `region`).
+    """
+
+    groups: tuple[Group, ...]
+    relations: tuple[Relation, ...] = ()
+    places: tuple[int | None, ...] = ()
+
+    @property
+    def spec(self) -> Spec:
+        """The groups and relations, without the places."""
+        return Spec(self.groups, self.relations)
+
+    @property
+    def total(self) -> int:
+        """How many things there are in all."""
+        return sum(group.count for group in self.groups)
+
+
+def parse_request(text: str) -> Parsed:
+    """Read a request: "three red circles above a blue square", "a star at the top left, two red circles at the bottom".
+
+    A relation said right after another's object belongs to that object ("a star above a circle to the left of a square":
+    the circle is to the left); after "and" it belongs to the first thing. "the circle" refers back to a circle already named.
+
+    Raises:
+        OutsideWorldError: it asks for something that this world has no word for, or leaves open how many.
+    """
+    parsed = _Reader(_known(scan(text))).read()
+    if not parsed.groups:
+        raise outside(f'it finds nothing to draw in "{" ".join(text.split())[:80]}"')
+    if parsed.total > MAX_THINGS:
+        raise outside(f"it cannot draw {parsed.total} things")
+    for a, _, b in parsed.relations:
+        if parsed.groups[a][1:] == parsed.groups[b][1:]:
+            raise outside(f'it cannot tell "{name_group(parsed.groups[a])}" from "{name_group(parsed.groups[b])}"')
+    for group, cell in zip(parsed.groups, parsed.places, strict=True):
+        if cell is not None and group.count > len(region(cell, group.count > 1)):
+            raise outside(f'it has no room for "{name_group(group)}" {name_cell(cell)} (a row holds three, a corner one)')
+    return parsed
+
+
+def _known(tokens: Sequence[Token]) -> list[Token]:
+    """Drop filler words; a word without a meaning here is an error."""
+    words = [t for t in tokens if t.kind == "word" and t.value not in _FILLERS | _BACK]
+    if words:
+        told = next((t for t in words if t.value not in _LITTLE), words[0])
+        raise outside(f'it cannot draw "{told.text.strip(chr(34))}"')
+    return [t for t in tokens if t.kind != "filler" and not (t.kind == "word" and t.value in _FILLERS)]
+
+
+class _Reader:
+    """Puts tokens together, left to right. `gap` is the break since the last group, side or place."""
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self.tokens = tokens
+        self.groups: list[Group] = []
+        self.places: list[int | None] = []
+        self.relations: list[Relation] = []
+        self.phrase: list[Token] = []
+        self.subject = self.last = -1
+        self.gap, self.side, self.told_side = "", "", ""
+        self.place: int | None = None
+
+    def read(self) -> Parsed:
+        for at, token in enumerate(self.tokens):
+            follows = self.tokens[at + 1].kind if at + 1 < len(self.tokens) else ""
+            if token.kind in ("number", "color") or token.value == "the":
+                self.phrase.append(token)
+            elif token.kind == "shape":
+                self._group(token, follows)
+            elif any(t.value != "the" for t in self.phrase):
+                raise outside(f'it cannot draw "{" ".join(t.text for t in [*self.phrase, token])}"')
+            else:
+                self._other(token, follows)
+        left = [*self.phrase, *([self.tokens[-1]] if self.side else [])]
+        if left or self.place is not None:
+            raise outside(f'it misses a shape after "{" ".join(t.text for t in left or self.tokens[-1:])}"')
+        return Parsed(tuple(self.groups), tuple(self.relations), tuple(self.places))
+
+    def _group(self, token: Token, follows: str) -> None:
+        index = self._refer(token)
+        if index is None:
+            index = self._new(token)
+        shares = self.gap == "and" and self.told_side and follows not in ("side", "place")
+        if self.side or shares:
+            self.told_side = self.side or self.told_side
+            self.relations.append(Relation(self.subject, self.told_side, index))
+        else:
+            self.subject, self.told_side = index, ""
+        self.last, self.gap, self.side, self.phrase = index, "", "", []
+
+    def _refer(self, token: Token) -> int | None:
+        """Return the one group that "the red circle" refers back to, if there is one."""
+        said = {t.kind: t.value for t in self.phrase}
+        if not any(t.value == "the" for t in self.phrase) or self.place is not None:
+            return None
+        fits = [
+            i
+            for i, g in enumerate(self.groups)
+            if g.shape == token.value and said.get("color", g.color) == g.color and said.get("number", str(g.count)) == str(g.count)
+        ]
+        return fits[0] if len(fits) == 1 else None
+
+    def _new(self, token: Token) -> int:
+        numbers, colors = ([t for t in self.phrase if t.kind == kind] for kind in ("number", "color"))
+        text = " ".join(t.text for t in [*self.phrase, token])
+        if len(numbers) > 1 or len(colors) > 1:
+            raise outside(f'it cannot draw "{text}": a thing has one number and one colour')
+        if not numbers and token.text != token.value:
+            raise outside(f'it cannot tell how many "{text}" there shall be: say a number')
+        count = int(numbers[0].value) if numbers else 1
+        if count == 0:
+            raise outside(f'it cannot draw "{text}": say what to draw, not what to leave out')
+        self.groups.append(Group(count, colors[0].value if colors else None, token.value))
+        self.places.append(self.place)
+        self.place = None
+        return len(self.groups) - 1
+
+    def _other(self, token: Token, follows: str) -> None:
+        if token.kind == "break":
+            self.gap = "," if "," in (self.gap, token.value) else token.value
+        elif token.kind == "side":
+            self._side(token)
+        elif token.kind == "place":
+            self._place(token, follows)
+        else:
+            self._back(token)
+
+    def _side(self, token: Token) -> None:
+        if self.side or self.last < 0:
+            raise outside(f'it misses a shape before "{token.text}"')
+        if not self.gap and self.told_side:
+            self.subject = self.last
+        self.side, self.gap, self.phrase = token.value, "", []
+
+    def _place(self, token: Token, follows: str) -> None:
+        ahead = follows in ("number", "color", "shape", "word") and (self.gap or self.last < 0)
+        if ahead or self.last < 0:
+            self.place = int(token.value)
+        elif self.side or self.places[self.last] is not None:
+            raise outside(f'it cannot place a thing twice: "{token.text}"')
+        else:
+            self.places[self.last] = int(token.value)
+        self.gap = ""
+
+    def _back(self, token: Token) -> None:
+        """Read "it" and "them": "a circle with a square below it" puts the square below the circle."""
+        if not self.side or self.last < 1:
+            raise outside(f'it cannot tell what "{token.text}" means')
+        self.relations.append(Relation(self.last, self.side, self.last - 1))
+        self.side, self.gap = "", ""
+
+
+def region(cell: int, several: bool) -> tuple[int, ...]:
+    """Return the cells a place means: itself, or for several things at an edge the edge's whole row or column."""
+    row, column = row_and_column(cell)
+    if several and CELLS[cell] in ("top", "bottom"):
+        return tuple(3 * row + k for k in range(3))
+    if several and CELLS[cell] in ("left", "right"):
+        return tuple(3 * k + column for k in range(3))
+    return (cell,)
+
+
+def layouts(
+    parsed: Parsed,
+    rng: random.Random | None = None,
+    *,
+    keep: Mapping[int, Collection[int]] | None = None,
+    forbidden: Collection[int] = (),
+) -> Iterator[tuple[int, ...]]:
+    """Yield every layout once: a distinct cell for each thing, group after group, ascending within a group.
+
+    Every thing of a relation's first group lies on that side of every thing of its second, in rows or columns, and each
+    group stands where it is asked to. Nothing is yielded where the request cannot be laid out on the grid.
+
+    Args:
+        parsed: the request.
+        rng: the order is random if given, else ascending.
+        keep: cells (by index of the group) that the group must take, such as those that worked before.
+        forbidden: cells that nothing may take, unless kept.
+    """
+    kept = {group: set(cells) for group, cells in (keep or {}).items()}
+    free = set(range(len(CELLS))) - (set(forbidden) - set().union(*kept.values()))
+    for chosen in _fill(parsed, (), free, kept, rng):
+        yield tuple(cell for cells in chosen for cell in cells)
+
+
+def _fill(
+    parsed: Parsed, chosen: tuple[tuple[int, ...], ...], free: set[int], kept: Mapping[int, set[int]], rng: random.Random | None
+) -> Iterator[tuple[tuple[int, ...], ...]]:
+    index = len(chosen)
+    if index == len(parsed.groups):
+        yield chosen
+        return
+    group, place = parsed.groups[index], parsed.places[index] if parsed.places else None
+    mine = kept.get(index, set())
+    others = set().union(*(cells for i, cells in kept.items() if i != index))
+    allowed = set(region(place, group.count > 1)) if place is not None else set(range(len(CELLS)))
+    options = [c for c in combinations(sorted(free & allowed - others), group.count) if mine <= set(c)]
+    if rng is not None:
+        rng.shuffle(options)
+    for cells in options:
+        grown = (*chosen, cells)
+        if all(_holds(relation, grown) for relation in parsed.relations if index in (relation.a, relation.b)):
+            yield from _fill(parsed, grown, free - set(cells), kept, rng)
+
+
+def _holds(relation: Relation, chosen: Sequence[Sequence[int]]) -> bool:
+    if max(relation.a, relation.b) >= len(chosen):
+        return True
+    spots = [[row_and_column(cell)[::-1] for cell in chosen[group]] for group in (relation.a, relation.b)]
+    return all(lies(relation.side, a, b) for a in spots[0] for b in spots[1])
+
+
+def choose_layout(
+    parsed: Parsed,
+    rng: random.Random,
+    *,
+    keep: Mapping[int, Collection[int]] | None = None,
+    forbidden: Collection[int] = (),
+    avoid: Collection[tuple[int, ...]] = (),
+) -> tuple[int, ...] | None:
+    """Choose a layout by chance that is not one of `avoid` (layouts chosen before); None where there is none left."""
+    return next((cells for cells in layouts(parsed, rng, keep=keep, forbidden=forbidden) if cells not in avoid), None)
+
+
+def choose_colors(parsed: Parsed, rng: random.Random) -> tuple[str, ...]:
+    """Choose a colour for each group: its own where it names one, else one that no other group has."""
+    colors = [group.color for group in parsed.groups]
+    for index, color in enumerate(colors):
+        if color is None:
+            colors[index] = rng.choice([c for c in sorted(COLORS) if c not in colors] or sorted(COLORS))
+    return tuple(color or "" for color in colors)
+
+
+def describe(parsed: Parsed, cells: Sequence[int], colors: Sequence[str | None] = ()) -> str:
+    """Say a layout in the words the image model learnt: "a red circle at the top left, a blue square at the bottom".
+
+    Args:
+        parsed: the request.
+        cells: a cell for each thing, as `layouts` yields them.
+        colors: a colour for each group, for groups that name none; without it such things are said without a colour.
+    """
+    things: list[Thing] = []
+    for index, group in enumerate(parsed.groups):
+        color = group.color or (colors[index] if colors else None) or ""
+        for _ in range(group.count):
+            cell = cells[len(things)]
+            things.append(Thing(group.shape, color, cell, *center_of(cell), 0.0, index))
+    return say_layout(things)

@@ -1,0 +1,79 @@
+"""The atomic questions of a request to the shapes world. How they are answered from a picture is in `answers`."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from .answers import Answer, Kind, agrees, answer
+from .grammar import Parsed
+from .language import NUMBERS, name_cell, name_group, plural, say_side
+from .world import Group
+
+__all__ = ["Answer", "Question", "agrees", "answer", "questions"]
+
+
+class Question(NamedTuple):
+    """One atomic question; `parents` are the indices of the questions that must pass for this one to mean anything."""
+
+    kind: Literal["object", "count", "attribute", "relation"]
+    text: str
+    expected: str
+    parents: tuple[int, ...] = ()
+
+
+def questions(parsed: Parsed) -> list[Question]:
+    """Make the questions of a request: for each kind of thing whether it is there, how many, its colour; then how they lie.
+
+    A colour is asked on its own ("Is the circle red?") where one kind has that shape. Where several have ("a red circle and
+    two blue circles"), the kinds are told apart by colour, and the shape is counted once more over all of them.
+    """
+    made: list[Question] = []
+    parents: dict[Group, tuple[int, ...]] = {}
+    for shape in dict.fromkeys(g.shape for g in parsed.groups):
+        groups = [g for g in parsed.groups if g.shape == shape]
+        total = sum(g.count for g in groups)
+        colors = dict.fromkeys(g.color for g in groups)
+        for color in colors:
+            same = [g for g in groups if g.color == color]
+            count = total if color is None else sum(g.count for g in same)
+            asked = _ask_kind(made, Kind(color, shape, count > 1), count, alone=len(colors) == 1)
+            parents.update(dict.fromkeys(same, asked))
+        if len(colors) > 1 and None not in colors:
+            made.append(Question("count", f"How many {plural(shape, 2)} are in the image?", NUMBERS[total]))
+    made += [_ask_relation(parsed, k, parents) for k in range(len(parsed.relations))]
+    made += [_ask_place(parsed, i, cell, parents) for i, cell in enumerate(parsed.places) if cell is not None]
+    return made
+
+
+def _ask_kind(made: list[Question], kind: Kind, count: int, alone: bool) -> tuple[int, ...]:
+    """Append what is asked of one kind; return the indices that later questions about it depend on."""
+    first = len(made)
+    name = kind._replace(color=None) if alone else kind
+    made.append(Question("object", f"Is there {name_group(Group(1, name.color, kind.shape or ''))} in the image?", "yes"))
+    made.append(Question("count", f"How many {name._replace(several=True)} are in the image?", NUMBERS[count], (first,)))
+    if not alone or kind.color is None:
+        return (first,)
+    made.append(Question("attribute", f"{_these(name)} {kind.color}?", "yes", (first,)))
+    return (first, len(made) - 1)
+
+
+def _these(kind: Kind) -> str:
+    return f"Are all the {kind}" if kind.several else f"Is the {kind}"
+
+
+def _kind_of(group: Group) -> Kind:
+    return Kind(group.color, group.shape, group.count > 1)
+
+
+def _ask_relation(parsed: Parsed, index: int, parents: dict[Group, tuple[int, ...]]) -> Question:
+    relation = parsed.relations[index]
+    a, b = parsed.groups[relation.a], parsed.groups[relation.b]
+    text = f"{_these(_kind_of(a))} {say_side(relation.side)} the {_kind_of(b)}?"
+    return Question("relation", text, "yes", tuple(sorted({*parents[a], *parents[b]})))
+
+
+def _ask_place(parsed: Parsed, index: int, cell: int, parents: dict[Group, tuple[int, ...]]) -> Question:
+    group = parsed.groups[index]
+    alike = sum(g[1:] == group[1:] for g in parsed.groups) > 1
+    start = f"{'Is' if group.count == 1 else 'Are'} there {name_group(group)}" if alike else _these(_kind_of(group))
+    return Question("relation", f"{start} {name_cell(cell)} of the image?", "yes", parents[group])

@@ -1,0 +1,188 @@
+"""How the embedded chat model plays each role: plain functions from what it is shown to what it says.
+
+What they are shown is text and pictures; the scene that a prompt describes they never see but through the picture.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from .grammar import OutsideWorldError, Parsed, choose_colors, choose_layout, describe, parse_request
+from .language import NUMBERS, name_cell, say_spec
+from .perception import Seen, perceive
+from .questions import answer, questions
+from .world import CELLS, Group, center_of
+
+LAYOUT_SKILLS = ("counting", "spatial-layout")
+"""Skills whose advice this model can follow: give every thing a place of its own."""
+
+
+class Remembered(NamedTuple):
+    """One attempt as the memory shows it."""
+
+    prompt: str
+    best: bool
+    experience: str
+    image: Image.Image | None
+
+
+def wanted_skills(request: str, offered: Collection[str]) -> list[str]:
+    """Choose the skills to load: one for numbers, one for relations, none for a plain request."""
+    parsed = parse_request(request)
+    calls_for = {"counting": any(g.count > 1 for g in parsed.groups), "spatial-layout": bool(parsed.relations)}
+    return [name for name in LAYOUT_SKILLS if calls_for[name] and name in offered]
+
+
+def plan(request: str, loaded: Collection[str]) -> dict[str, Any]:
+    """Write the first prompt: laid out if a skill says how, else the request in plain words."""
+    parsed = parse_request(request)
+    if not set(LAYOUT_SKILLS) & set(loaded):
+        plain = all(r.a == 0 for r in parsed.relations) and not any(p is not None for p in parsed.places)
+        return {"prompt": say_spec(parsed.spec) if plain else request}
+    return {"prompt": _lay_out(request, parsed, random.Random(request)) or request}
+
+
+def checks(request: str) -> dict[str, Any]:
+    """Write the checks of a request."""
+    return {
+        "checks": [
+            {"kind": q.kind, "question": q.text, "expected": q.expected, "depends_on": [p + 1 for p in q.parents]}
+            for q in questions(parse_request(request))
+        ]
+    }
+
+
+def findings(asked: Sequence[tuple[str, str]], image: Image.Image) -> dict[str, Any]:
+    """Answer questions, given as (id, text), from the picture."""
+    seen = perceive(image)
+    out = []
+    for id, text in asked:
+        found = answer(text, seen)
+        out.append({"id": id, "answer": found.text if found.known else "unknown", "reason": found.reason})
+    return {"findings": out}
+
+
+def lesson(request: str, prompt: str, failures: Sequence[str], image: Image.Image) -> dict[str, Any]:
+    """Sum up a round: which places came out right and wrong, as far as the picture shows it."""
+    placed = _placed(prompt)
+    seen = perceive(image)
+    if not placed:
+        told = "; ".join(failures[:3]) or "nothing failed"
+        text = f"The prompt gave no places, and the picture shows {_tell(seen)}. Failed: {told}."
+        return {"experience": f"{text} Next: give every thing a place of its own."}
+    wrong = wrong_cells(placed, seen)
+    right = [name_cell(c) for c in placed if c not in wrong]
+    said = [f"{name_cell(c)} (wanted {_name(placed.get(c))}, seen {_name_seen(seen, c)})" for c in wrong]
+    text = f"Laid out in {len(placed)} places. Wrong places: {'; '.join(said) or 'none'}."
+    text += f" Right places: {'; '.join(right) or 'none'}."
+    return {"experience": text + (" Next: keep the right places and move the others." if wrong else " Next: draw it again.")}
+
+
+def refinement(request: str, memory: Sequence[Remembered]) -> dict[str, Any]:
+    """Write the next prompt: a layout that was not tried, keeping what came out right in the best attempt."""
+    parsed = parse_request(request)
+    rng = random.Random(f"{request}/{len(memory)}/{memory[-1].prompt if memory else ''}")
+    tried = {cells for m in memory if (cells := cells_of(parsed, m.prompt)) is not None}
+    best = next((m for m in memory if m.best), memory[-1] if memory else None)
+    wrong = _wrong_places(best) if best else None
+    keep: dict[int, set[int]] = {}
+    if best is not None and wrong is not None and (cells := cells_of(parsed, best.prompt)) is not None:
+        owners = [i for i, group in enumerate(parsed.groups) for _ in range(group.count)]
+        for owner, cell in zip(owners, cells, strict=True):
+            if cell not in wrong:
+                keep.setdefault(owner, set()).add(cell)
+    prompt = _lay_out(request, parsed, rng, keep, wrong or (), tried)
+    if prompt is None:
+        return {"strategy": "There is no other layout: draw the request as it stands with a new seed.", "prompt": request}
+    kept = sum(map(len, keep.values()))
+    new = "Give every thing a place of its own, in a layout not tried yet."
+    return {"strategy": f"Keep {kept} places that came out right and move the rest." if kept else new, "prompt": prompt}
+
+
+def cells_of(parsed: Parsed, prompt: str) -> tuple[int, ...] | None:
+    """Return the cells that a prompt gives the things of a request, in its order; None where it is not a layout of it."""
+    placed = dict(_placed(prompt))
+    colors = choose_colors(parsed, random.Random(say_spec(parsed.spec)))
+    cells: list[int] = []
+    for group, color in zip(parsed.groups, colors, strict=True):
+        mine = sorted(c for c, thing in placed.items() if (thing.shape, thing.color) == (group.shape, color))[: group.count]
+        if len(mine) < group.count:
+            return None
+        cells += mine
+        for cell in mine:
+            del placed[cell]
+    return tuple(cells) if not placed else None
+
+
+def wrong_cells(placed: Mapping[int, Group], seen: Sequence[Seen]) -> list[int]:
+    """Return the cells where the picture shows something else than was asked for, cells too many among them."""
+    shown: dict[int, list[Seen]] = {}
+    for thing in seen:
+        shown.setdefault(cell_at(thing.x, thing.y), []).append(thing)
+    right = {
+        cell for cell, group in placed.items()
+        if [(s.shape, s.color) for s in shown.get(cell, ())] == [(group.shape, group.color)]
+    }  # fmt: skip
+    return sorted((set(placed) | set(shown)) - right)
+
+
+def cell_at(x: float, y: float) -> int:
+    """Return the cell whose centre is nearest to a point."""
+    return min(range(len(CELLS)), key=lambda cell: (center_of(cell)[0] - x) ** 2 + (center_of(cell)[1] - y) ** 2)
+
+
+def _lay_out(
+    request: str,
+    parsed: Parsed,
+    rng: random.Random,
+    keep: Mapping[int, Collection[int]] | None = None,
+    wrong: Collection[int] = (),
+    tried: Collection[tuple[int, ...]] = (),
+) -> str | None:
+    colors = choose_colors(parsed, random.Random(say_spec(parsed.spec)))
+    for options in ({"keep": keep, "forbidden": wrong}, {"keep": keep}, {}):
+        cells = choose_layout(parsed, rng, avoid=tried, **options)
+        if cells is not None:
+            return describe(parsed, cells, colors)
+    return None
+
+
+def _placed(prompt: str) -> dict[int, Group]:
+    """Return what a layout puts where; empty where the prompt is not a layout of single things."""
+    try:
+        parsed = parse_request(prompt)
+    except OutsideWorldError:
+        return {}
+    placed = {cell: g for g, cell in zip(parsed.groups, parsed.places, strict=True) if cell is not None and g.count == 1}
+    return placed if len(placed) == len(parsed.groups) else {}
+
+
+def _wrong_places(attempt: Remembered) -> set[int] | None:
+    """Return the cells that came out wrong, from the picture or else from the notes; None where neither tells."""
+    if attempt.image is not None and (placed := _placed(attempt.prompt)):
+        return set(wrong_cells(placed, perceive(attempt.image)))
+    told = re.search(r"Wrong places: (.*?)\. Right places:", attempt.experience)
+    if told is None:
+        return None
+    names = [name_cell(c) for c in range(len(CELLS))]
+    return {names.index(m.split(" (")[0]) for m in told.group(1).split("; ") if m.split(" (")[0] in names}
+
+
+def _name(group: Group | None) -> str:
+    return f"{group.color or 'any'} {group.shape}" if group else "nothing"
+
+
+def _name_seen(seen: Sequence[Seen], cell: int) -> str:
+    here = [f"{s.color} {s.shape}" for s in seen if cell_at(s.x, s.y) == cell]
+    return " and ".join(here) or "nothing"
+
+
+def _tell(seen: Sequence[Seen]) -> str:
+    names = sorted({f"{s.color} {s.shape}" for s in seen})
+    counts = {n: sum(f"{s.color} {s.shape}" == n for s in seen) for n in names}
+    return ", ".join(f"{NUMBERS[min(c, 10)]} {n}" for n, c in counts.items()) or "nothing"
