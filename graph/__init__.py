@@ -1,0 +1,1 @@
+"""The graph: its nodes and edges, and the front doors to it."""

@@ -1,0 +1,90 @@
+"""The graph: which roles there are and who follows whom. Everything else is in the roles' own files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from ..context import RunContext
+from ..memory.images import ImageStore
+from ..memory.state import GemsState, Request
+from ..models.image import ImageModel
+from ..models.registry import chat_model, image_model
+from ..nodes.decomposer import decomposer
+from ..nodes.generator import generator
+from ..nodes.planner import planner
+from ..nodes.refiner import refiner
+from ..nodes.selector import selector
+from ..nodes.skills import skill_loader
+from ..nodes.summarizer import summarizer
+from ..nodes.verifier import verifier
+from ..skills import SkillLibrary
+from .routing import after_planner, after_selector
+
+ROLES = ("planner", "load_skill", "decomposer", "generator", "verifier", "selector", "summarizer", "refiner")
+
+Graph = CompiledStateGraph[GemsState, RunContext, Any, GemsState]  # the input: a Request or a dict of its fields
+
+
+def build_graph(
+    chat: BaseChatModel | str = "shapes",
+    image: ImageModel | str = "shapes",
+    *,
+    skills: SkillLibrary | None = None,
+    store: ImageStore | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    **swap: Any,
+) -> Graph:
+    """Build the graph of GEMS.
+
+    Args:
+        chat: the model of every role, or its spec such as "openai:gpt-5.2".
+        image: the model that draws, or its spec such as "diffusers:Tongyi-MAI/Z-Image-Turbo".
+        skills: what the planner may load; the bundled skills by default.
+        store: where images are kept; `runs/images` by default.
+        checkpointer: LangGraph's saver; none by default, as LangGraph Studio wants it.
+        **swap: nodes of your own by role: planner, load_skill, decomposer, generator, verifier, selector, summarizer,
+            refiner. A node is whatever LangGraph takes as one: a function of the state (and the runtime), an object with
+            `__call__`, or a compiled graph (whose `output_schema` names only what it changes). It returns a partial update
+            of `GemsState`.
+
+    Raises:
+        TypeError: a role to be swapped does not exist.
+        ModelSpecError: a model's spec is not understood.
+    """
+    if unknown := sorted(set(swap) - set(ROLES)):
+        raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
+    chat = chat_model(chat) if isinstance(chat, str) else chat
+    image = image_model(image) if isinstance(image, str) else image
+    skills = SkillLibrary.load() if skills is None else skills
+    store = ImageStore("runs/images") if store is None else store
+
+    nodes = {
+        "planner": planner(chat, skills),
+        "load_skill": skill_loader(skills),
+        "decomposer": decomposer(chat),
+        "generator": generator(image, store),
+        "verifier": verifier(chat, store.read),
+        "selector": selector(),
+        "summarizer": summarizer(chat, store.read),
+        "refiner": refiner(chat, skills, store.read),
+    } | swap
+
+    graph = StateGraph(GemsState, context_schema=RunContext, input_schema=Request)
+    for name, node in nodes.items():
+        graph.add_node(name, node, defer=name == "generator")  # it waits for the planner's branch and the decomposer's
+    graph.add_edge(START, "planner")
+    graph.add_edge(START, "decomposer")
+    graph.add_conditional_edges("planner", after_planner)
+    graph.add_edge("load_skill", "planner")
+    graph.add_edge("decomposer", "generator")
+    graph.add_edge("generator", "verifier")
+    graph.add_edge("verifier", "selector")
+    graph.add_conditional_edges("selector", after_selector, {"accept": END, "give up": END, "refine": "summarizer"})
+    graph.add_edge("summarizer", "refiner")
+    graph.add_edge("refiner", "generator")
+    return graph.compile(checkpointer=checkpointer, name="gems")

@@ -1,0 +1,288 @@
+"""The front door from Python: run a request, resume a run."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..context import RunContext, preset
+from ..errors import GemsError
+from ..memory.checkpoints import sqlite_checkpoints
+from ..memory.images import ImageStore, write_atomically
+from ..memory.state import Attempt, Check, Decision, GemsState, Request, Usage
+from ..models.ask import model_name
+from ..models.image import ImageModel
+from ..models.registry import chat_model, image_model
+from ..skills import SkillLibrary
+from .build import Graph, build_graph
+
+THREAD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class RunError(GemsError):
+    """A run cannot be started or gone on with."""
+
+
+class Event(NamedTuple):
+    """Something that happened in a run: a role began (`update` is None) or ended with its update of the state.
+
+    A run that is gone on with starts with the role "resumed" and the whole state so far.
+    """
+
+    role: str
+    update: dict[str, Any] | None
+
+
+class Record(BaseModel):
+    """What a run was started with: kept beside its images, since a checkpoint holds the state but not the settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = 1
+    thread: str
+    prompt: str
+    context: RunContext
+    chat: str
+    image: str
+
+
+class RunResult:
+    """A finished run. `state` holds everything; the properties are what is asked for most.
+
+    Args:
+        thread: the run's name.
+        state: its last state.
+        context: its settings.
+        folder: the run's own folder, with `best.png` and `report.html`.
+        store: where its images are.
+    """
+
+    def __init__(self, thread: str, state: GemsState, context: RunContext, folder: Path, store: ImageStore) -> None:
+        self.thread, self.state, self.context, self.folder, self.store = thread, state, context, folder, store
+
+    @property
+    def best(self) -> Attempt:
+        """The best attempt."""
+        if self.state.best is None:
+            raise RunError(f"run {self.thread} has no image yet: resume it")
+        return self.state.best
+
+    @property
+    def image(self) -> Image.Image:
+        """The best image."""
+        return self.store.open(self.best.image)
+
+    @property
+    def image_path(self) -> Path:
+        """The best image as a file."""
+        return self.folder / "best.png"
+
+    @property
+    def report_path(self) -> Path:
+        """The report page."""
+        return self.folder / "report.html"
+
+    @property
+    def decision(self) -> Decision | None:
+        """How the run ended: "accept", or "give up"."""
+        return self.state.result.decision if self.state.result else None
+
+    @property
+    def checks(self) -> list[Check]:
+        """What the image had to show."""
+        return self.state.checks
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every image, oldest first."""
+        return self.state.attempts
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has used."""
+        return self.state.usage
+
+
+class Models(NamedTuple):
+    """The two models of a run, and the specs under which its record knows them."""
+
+    chat: BaseChatModel
+    image: ImageModel
+    specs: tuple[str, str]
+
+    @classmethod
+    def of(cls, chat: BaseChatModel | str, image: ImageModel | str) -> Models:
+        """Make models from their specs; a model given as an object is recorded as `custom:NAME`."""
+        made_chat = chat_model(chat) if isinstance(chat, str) else chat
+        made_image = image_model(image) if isinstance(image, str) else image
+        chat_spec = chat if isinstance(chat, str) else f"custom:{model_name(chat)}"
+        return cls(made_chat, made_image, (chat_spec, image if isinstance(image, str) else f"custom:{image.name}"))
+
+
+def run(
+    prompt: str,
+    *,
+    preset_name: str = "default",
+    thread: str | None = None,
+    runs: Path | str = "runs",
+    chat: BaseChatModel | str = "shapes",
+    image: ImageModel | str = "shapes",
+    skills: SkillLibrary | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    nodes: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Draw a request, checking and refining until every check passes or the budget ends.
+
+    Args:
+        prompt: what to draw, in plain words.
+        preset_name: the settings to start from, see `gems.context.PRESETS`.
+        thread: the run's name; made from the time and the prompt by default.
+        runs: the folder of runs: checkpoints, images, reports.
+        chat: the chat model or its spec.
+        image: the image model or its spec.
+        skills: the skill library; the bundled one by default.
+        on_event: called whenever a role begins or ends.
+        nodes: roles to swap, as for `build_graph`.
+        **settings: fields of `RunContext` that differ from the preset: `max_rounds=3`, `seed=7`.
+
+    Raises:
+        GemsError: the prompt, a setting or a folder is of no use, or a model failed; the message says what to do.
+    """
+    context = preset(preset_name, **settings)
+    try:
+        request = Request(prompt=prompt)
+    except ValidationError as error:
+        raise RunError(str(error.errors()[0]["ctx"]["error"])) from error
+    models = Models.of(chat, image)
+    thread = thread or _new_thread(prompt)
+    folder = _folder(Path(runs), thread)
+    if (folder / "run.json").exists():
+        raise RunError(f"the run {thread} exists already: go on with `gems resume {thread}`, or choose another name")
+    record = Record(thread=thread, prompt=request.prompt, context=context, chat=models.specs[0], image=models.specs[1])
+    write_atomically(folder / "run.json", record.model_dump_json(indent=1).encode())
+    return _drive(record, Path(runs), models, skills, on_event, nodes)
+
+
+def resume(
+    thread: str,
+    *,
+    runs: Path | str = "runs",
+    chat: BaseChatModel | str | None = None,
+    image: ImageModel | str | None = None,
+    skills: SkillLibrary | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    nodes: Mapping[str, Any] | None = None,
+) -> RunResult:
+    """Go on with a run from its last finished step; a finished run is returned as it is.
+
+    Args:
+        thread: the run's name.
+        runs: the folder of runs.
+        chat: the chat model; the recorded one by default.
+        image: the image model; the recorded one by default.
+        skills: the skill library; the bundled one by default.
+        on_event: called whenever a role begins or ends.
+        nodes: the swapped roles, as for `run`.
+
+    Raises:
+        GemsError: there is no such run, its record is damaged, or what it needs was not given.
+    """
+    record = read_record(Path(runs), thread)
+    for given, spec, option in ((chat, record.chat, "chat"), (image, record.image, "image")):
+        if given is None and spec.startswith("custom:"):
+            raise RunError(f"the run {thread} was made with a {option} model of your own ({spec[7:]}): pass it as {option}=")
+    models = Models.of(chat or record.chat, image or record.image)
+    return _drive(record, Path(runs), models, skills, on_event, nodes)
+
+
+def read_record(runs: Path, thread: str) -> Record:
+    """Return what a run was started with.
+
+    Raises:
+        RunError: there is no such run, or its record is damaged.
+    """
+    path = _folder(runs, thread) / "run.json"
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        known = sorted((p.parent for p in runs.glob("*/run.json")), key=lambda p: p.stat().st_mtime)
+        hint = (
+            f"the latest are {', '.join(p.name for p in known[-3:])}" if known else "there are no runs in this folder; see --runs"
+        )
+        raise RunError(f"there is no run {thread}: {hint}") from error
+    except (OSError, ValidationError) as error:
+        raise RunError(f"the record of run {thread} is damaged: restore its run.json, or start the request anew") from error
+
+
+def _drive(
+    record: Record,
+    runs: Path,
+    models: Models,
+    skills: SkillLibrary | None,
+    on_event: Callable[[Event], None] | None,
+    nodes: Mapping[str, Any] | None,
+) -> RunResult:
+    library = SkillLibrary.load() if skills is None else skills
+    store = ImageStore(runs / "images")
+    config: RunnableConfig = {"configurable": {"thread_id": record.thread}, "recursion_limit": 100_000}
+    with ExitStack() as stack:
+        saver = stack.enter_context(sqlite_checkpoints(runs / "gems.sqlite"))
+        graph = build_graph(models.chat, models.image, skills=library, store=store, checkpointer=saver, **dict(nodes or {}))
+        before = graph.get_state(config)
+        _require_skills(before.values.get("skills", ()), library)
+        if not before.values:
+            _stream(graph, {"prompt": record.prompt}, config, record.context, on_event)
+        elif before.next:
+            if on_event is not None:
+                on_event(Event("resumed", dict(before.values)))
+            _stream(graph, None, config, record.context, on_event)
+        state = GemsState.model_validate(graph.get_state(config).values)
+    result = RunResult(record.thread, state, record.context, runs / record.thread, store)
+    _publish(result, record, models)
+    return result
+
+
+def _stream(
+    graph: Graph, given: Any, config: RunnableConfig, context: RunContext, on_event: Callable[[Event], None] | None
+) -> None:
+    for part in graph.stream(given, config, context=context, durability="sync", stream_mode="tasks", version="v2"):
+        if on_event is not None:
+            data = cast("dict[str, Any]", part["data"])
+            on_event(Event(data["name"], dict(data["result"] or {}) if "result" in data else None))
+
+
+def _require_skills(names: Iterable[str], library: SkillLibrary) -> None:
+    if missing := sorted(set(names) - set(library.names)):
+        raise RunError(f"this run has loaded the skill {missing[0]}, which is not there now: name its folder with --skills")
+
+
+def _publish(result: RunResult, record: Record, models: Models) -> None:
+    from ..report import write_report
+
+    if result.state.best is not None:
+        write_atomically(result.image_path, result.store.read(result.state.best.image))
+    names = {"chat": model_name(models.chat), "image": models.image.name}
+    write_report(result.report_path, result.state, record.context, thread=record.thread, models=names, read_image=result.store.read)
+
+
+def _folder(runs: Path, thread: str) -> Path:
+    if not THREAD.fullmatch(thread) or thread == "images":
+        rule = "use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
+        raise RunError(f"{thread[:80]!r} cannot name a run: {rule}")
+    return runs / thread
+
+
+def _new_thread(prompt: str) -> str:
+    words = "-".join(re.findall(r"[a-z0-9]+", prompt.lower())[:5])[:40].strip("-")
+    return "-".join(filter(None, (f"{datetime.now():%Y%m%d-%H%M%S}", words, secrets.token_hex(2))))

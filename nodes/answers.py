@@ -1,0 +1,45 @@
+"""Comparing an answer with the expected one, in code rather than by a model."""
+
+from __future__ import annotations
+
+import re
+
+from ..memory.state import Check
+
+NUMBERS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+)  # fmt: skip
+
+
+def passes(check: Check, answer: str) -> bool | None:
+    """Tell whether an answer is the one a check wants: None where it is unknown or not of the check's form."""
+    if not answer.strip() or first_word(answer) in {"unknown", "unclear", "unsure"}:
+        return None
+    if check.expected.casefold() in {"yes", "no"}:
+        said = first_word(answer)
+        return said == check.expected.casefold() if said in {"yes", "no"} else None
+    if check.kind == "count" and (wanted := number(check.expected)) is not None:
+        counted = number(answer)
+        return None if counted is None else counted == wanted
+    return plain(answer) == plain(check.expected)
+
+
+def first_word(answer: str) -> str:
+    """Return the first word of an answer, in lower case."""
+    found = re.search(r"\w+", answer.casefold())
+    return found.group() if found else ""
+
+
+def number(answer: str) -> int | None:
+    """Return the number an answer states, in digits or words; None where it states none or several different ones."""
+    words = re.findall(r"\d+|[a-z]+", answer.casefold())
+    if words[:1] in (["no"], ["none"]):
+        return 0
+    found = {int(w) if w.isdigit() else NUMBERS.index(w) for w in words if w.isdigit() or w in NUMBERS}
+    return found.pop() if len(found) == 1 else None
+
+
+def plain(text: str) -> str:
+    """Return text as it is compared: without surrounding quotes, with single spaces, case kept."""
+    return " ".join(text.strip().strip("\"'“”‘’「」«»").split())

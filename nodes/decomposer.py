@@ -1,0 +1,97 @@
+"""Decomposer: turns the request into atomic checks that can be answered from the image alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, SystemMessage
+from pydantic import BaseModel, Field
+
+from ..memory.state import Check, CheckKind, Request, quoted_strings
+from ..models.ask import ask
+from .parts import Node, cost, human
+
+MAX_CHECKS = 40
+
+SYSTEM = """\
+You write the acceptance test for an image. Someone will look at the finished image with your questions in hand and \
+nothing else: not the request, not the prompt it was drawn from. The image is right exactly when every question gets \
+its expected answer.
+
+Rules
+- One fact a question. "Is there a red car?" is two facts: that there is a car, and that it is red. Ask for the object \
+first, then for each of its attributes.
+- Cover everything the request states or plainly implies: every object, every number, every colour, material, size, \
+action and expression, every spatial or other relation, every piece of text, the style or medium. Leave nothing out, \
+and add nothing that was not asked for: no taste, no quality, no background the request does not name.
+- Each question stands on its own. Name the things fully ("the red circle", not "it"), and so that two similar things \
+cannot be confused.
+- Numbers are asked openly: "How many red circles are there?" with the expected answer "three", never "Are there three \
+circles?". Ask it for each object whose number the request gives, including "a" and "one" where a second one would be wrong.
+- Relations are asked from the viewer's side of the image, over all the things concerned: "Are all the circles above the \
+square?"
+- Text is asked openly: "What does the sign say?" with the exact string as the expected answer.
+- If the request hides its subject behind a riddle, a name or an event, work out first what must be visible, and ask for that.
+- All other questions are answered "yes" when the image is right.
+- A question that makes sense only if another one passes names it in depends_on: an attribute, a count or a relation \
+depends on its objects being there.
+
+Kinds: object, count, attribute, relation, text, style, knowledge (a visible fact that follows from the world rather \
+than from the words)."""
+
+
+class CheckDraft(BaseModel):
+    """One question of the acceptance test."""
+
+    kind: CheckKind
+    question: str = Field(description="Answerable from the image alone.")
+    expected: str = Field(default="yes", description='"yes"; for a count the number as a word; for text the exact string.')
+    depends_on: list[int] = Field(default=[], description="Numbers, from 1, of earlier questions that must pass first.")
+
+
+class Checks(BaseModel):
+    """The acceptance test of a request."""
+
+    checks: list[CheckDraft]
+
+
+def render(request: str) -> list[BaseMessage]:
+    """Return what the model is shown."""
+    return [SystemMessage(SYSTEM), human([f"<request>\n{request}\n</request>"])]
+
+
+def parse(answer: Checks, request: str) -> dict[str, Any]:
+    """Return the state update: numbered checks without repetitions, each quoted string of the request among them."""
+    checks: list[Check] = []
+    notes: list[str] = []
+    kept: dict[int, str] = {}  # the model's number of a question to its id, also for a repeated question
+    for number, draft in enumerate(answer.checks, 1):
+        question, expected = " ".join(draft.question.split()), draft.expected.strip()
+        twin = next((c.id for c in checks if c.question == question), None)
+        if twin or not question or not expected or len(checks) == MAX_CHECKS:
+            kept.update({number: twin} if twin else {})
+            continue
+        kept[number] = f"c{len(checks) + 1}"
+        parents = tuple(dict.fromkeys(kept[p] for p in draft.depends_on if p < number and p in kept))
+        checks.append(Check(id=kept[number], kind=draft.kind, question=question, expected=expected, depends_on=parents))
+    if len(answer.checks) > MAX_CHECKS == len(checks):
+        notes.append(f"The decomposer wrote {len(answer.checks)} checks: the first {MAX_CHECKS} are asked.")
+    if not checks:
+        checks.append(Check(id="c1", kind="object", question=f"Does the image show this: {' '.join(request.split())}?"))
+        notes.append("The decomposer found nothing to check: the whole request is one check.")
+    for text in quoted_strings(request):
+        if not any(text in (c.expected, c.question) for c in checks):
+            question = f'Is the text "{text}" written in the image, letter for letter?'
+            checks.append(Check(id=f"c{len(checks) + 1}", kind="text", question=question))
+    return {"checks": checks, "notes": notes}
+
+
+def decomposer(chat: BaseChatModel) -> Node:
+    """Build the node that writes `checks` from `prompt`."""
+
+    def node(state: Request) -> dict[str, Any]:
+        answer = ask(chat, render(state.prompt), Checks, role="decomposer")
+        return {**parse(answer.value, state.prompt), "usage": cost("decomposer", [answer.spent])}
+
+    return node

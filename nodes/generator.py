@@ -1,0 +1,93 @@
+"""Generator: turns the draft into images. It waits for the planner and the decomposer."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from ..context import RunContext
+from ..memory.images import ImageStore
+from ..memory.state import Attempt, ImageRef, Request
+from ..models.image import ImageModel, ImageModelError, ImageRequest
+from .parts import Node, cost
+
+
+class GeneratorState(Request):
+    """What the generator reads."""
+
+    draft: str = ""
+    thought: str = ""
+    attempts: list[Attempt] = []
+
+
+def render(prompt: str, round: int, context: RunContext) -> list[ImageRequest]:
+    """Return a request for each candidate of a round, each with its own seed."""
+    return [
+        ImageRequest(
+            prompt=prompt,
+            negative_prompt=context.negative_prompt,
+            seed=context.seed_of(round, candidate),
+            width=context.width,
+            height=context.height,
+        )
+        for candidate in range(context.candidates)
+    ]
+
+
+def identity(model: ImageModel, request: ImageRequest) -> str:
+    """Return everything that determines a picture, as one string: by it a picture already made is found again."""
+    whole = {"name": model.name, "settings": model.settings, "request": request.model_dump()}
+    return json.dumps(whole, sort_keys=True, default=str)
+
+
+def obtain(model: ImageModel, store: ImageStore, requests: Sequence[ImageRequest]) -> list[ImageRef]:
+    """Return the picture of each request; those that are in the store already are not made again.
+
+    Raises:
+        ImageModelError: the model failed or gave fewer pictures than asked for.
+        ImageStoreError: a picture could not be written.
+    """
+    found = {r: ref for r in requests if (ref := store.recall(identity(model, r)))}
+    wanted = [r for r in dict.fromkeys(requests) if r not in found]
+    for request in wanted:  # one at a time, each stored before the next is paid for
+        images = model.generate([request])
+        if len(images) != 1:
+            raise ImageModelError(f"the image model {model.name!r} gave {len(images)} images for one request")
+        size = f"{images[0].width}x{images[0].height}"
+        text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": model.name, "software": "gems"}
+        if request.negative_prompt:
+            text["negative_prompt"] = request.negative_prompt
+        found[request] = store.put(images[0], text)
+        store.remember(identity(model, request), found[request])
+    return [found[r] for r in requests]
+
+
+def generator(model: ImageModel, store: ImageStore) -> Node:
+    """Build the node that adds the round's attempts to `attempts`.
+
+    Args:
+        model: what draws.
+        store: where pictures are kept.
+    """
+
+    def node(state: GeneratorState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        context = runtime.context or RunContext()
+        round = max((a.round for a in state.attempts), default=0) + 1
+        requests = render(state.draft or state.prompt, round, context)
+        began = time.perf_counter()
+        refs = obtain(model, store, requests)
+        seconds = time.perf_counter() - began
+        attempts = [
+            Attempt(round=round, candidate=i, prompt=request.prompt, seed=request.seed, image=ref, thought=state.thought)
+            for i, (request, ref) in enumerate(zip(requests, refs, strict=True))
+        ]
+        cut = model.truncated(state.draft or state.prompt)
+        notes = [f"The image model does not read the end of the prompt of round {round}: {cut[:200]!r}"] if cut else []
+        # Pictures found again count as made: they were paid for, only not yet booked when the run was killed.
+        return {"attempts": attempts, "notes": notes, "usage": cost("generator", [], images=len(refs), seconds=seconds)}
+
+    return node

@@ -1,0 +1,52 @@
+"""What several roles share: how a picture is shown to a model, and how a call's cost is booked."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+
+from ..memory.state import Check, ImageRef, RoleUsage, Usage
+from ..models.ask import Spent
+
+Node = Callable[..., dict[str, Any]]
+"""A node: it takes the state (and, if it wants, the runtime) and returns a partial update."""
+
+ReadImage = Callable[[ImageRef], bytes]
+
+
+def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> HumanMessage:
+    """Build a user message from texts and pictures. Pictures are read only now and live only in the message."""
+    content: list[str | dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, str):
+            content.append({"type": "text", "text": part})
+        elif read is not None:
+            data = base64.b64encode(read(part)).decode()
+            content.append({"type": "image", "base64": data, "mime_type": part.media_type})
+    return HumanMessage(content=content)
+
+
+def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float = 0.0) -> Usage:
+    """Book calls, and pictures with the seconds they took, on a role."""
+    total = Spent()
+    for one in spent:
+        total = total.plus(one)
+    return Usage(
+        roles={
+            role: RoleUsage(
+                calls=total.calls,
+                input_tokens=total.input_tokens,
+                output_tokens=total.output_tokens,
+                images=images,
+                seconds=total.seconds + seconds,
+            )
+        }
+    )
+
+
+def list_checks(checks: Sequence[Check]) -> str:
+    """Write checks a line each, without the expected answers: whoever is asked must not be told what to say."""
+    return "\n".join(f"{c.id}. {c.question}" for c in checks)

@@ -1,0 +1,118 @@
+"""Planner: picks the skills a request calls for, and writes the first generation prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, RemoveMessage, SystemMessage
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.runtime import Runtime
+from pydantic import BaseModel, Field
+
+from ..context import RunContext
+from ..memory.state import Request
+from ..models.ask import Spent, ask, call, text_of, thought_of, with_schema
+from ..models.ask import parse as parse_answer
+from ..skills import SkillLibrary, skill_tools
+from .keep import keep_quoted
+from .parts import Node, cost, human
+from .skills import reveal
+
+MAX_SKILL_TURNS = 3
+"""Turns in which the planner may call skill tools before it must answer."""
+
+SYSTEM = """\
+You plan an image. Someone gives you a request in plain words; you write the prompt that a text-to-image model will \
+draw from.
+
+The user's words are the law. Everything they state must be in your prompt unchanged in meaning: each object, number, \
+colour, relation, style. Strings in double quotes are to appear in the image and are copied letter for letter, quotes \
+included. Where the request is silent, choose what serves it, and choose it concretely: a model draws what is visible, \
+so say what is seen and where, not what it means or how good it should be. Say what is there rather than what is not. \
+One flowing prompt, the most important things first, no headings, no comments, no markdown; as long as it needs to be \
+and no longer."""
+
+SKILLS = """
+
+You have skills: instructions by experts for one kind of request each. This is the catalog:
+
+{catalog}
+
+Load the skills whose description fits this request with the load_skill tool, several if several fit, before you write \
+the prompt, and then follow them. Most short, plain requests need none: an unneeded rewrite takes the picture away \
+from what was asked for. If you load none, the request itself is drawn, word for word: answer with it as the prompt."""
+
+REWRITE = "\n\nRewrite the request into the prompt from which a text-to-image model draws it best."
+
+
+class Plan(BaseModel):
+    """The plan for an image."""
+
+    prompt: str = Field(description="The prompt for the image model.")
+
+
+class PlannerState(Request):
+    """What the planner reads."""
+
+    skills: list[str] = []
+    planning: list[AnyMessage] = []
+
+
+def render(request: str, catalog: str, planning: Sequence[BaseMessage] = ()) -> list[BaseMessage]:
+    """Return what the model is shown: with a catalog where it may load skills, else it just rewrites."""
+    system = SYSTEM + (SKILLS.format(catalog=catalog) if catalog else REWRITE)
+    return [SystemMessage(system), human([f"<request>\n{request}\n</request>"]), *planning]
+
+
+def parse(plan: Plan, request: str) -> dict[str, Any]:
+    """Return the state update: the draft, with every quoted string of the request in it."""
+    prompt, restored = keep_quoted(plan.prompt.strip() or request, request)
+    notes = [f"The planner had dropped the quoted text {text!r}: put back." for text in restored]
+    return {"draft": prompt, "notes": notes, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
+
+
+def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
+    """Build the node that writes `draft`, or asks for skills first.
+
+    Args:
+        chat: the model; it must take tools where skills are used.
+        skills: what it may load.
+    """
+    tools = skill_tools(skills)
+
+    def node(state: PlannerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        plan = (runtime.context or RunContext()).plan
+        if plan == "none":
+            return {"draft": state.prompt}
+        if plan == "rewrite" or not tools:
+            return _rewrite(chat, render(state.prompt, ""), state.prompt, [])
+        messages = render(state.prompt, skills.catalog(), reveal(state.planning, skills))
+        turns = sum(isinstance(m, AIMessage) for m in state.planning)
+        if turns >= MAX_SKILL_TURNS:
+            return _rewrite(chat, messages, state.prompt, [])
+        message, spent = call(chat.bind_tools(tools), with_schema(messages, Plan))
+        if message.tool_calls:
+            return {"planning": [message], "usage": cost("planner", [spent])}
+        if not state.skills:  # nothing fits: the user's own words are the best prompt there is
+            update = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
+            return {**update, "thought": thought_of(message), "usage": cost("planner", [spent])}
+        try:
+            update = parse(parse_answer(text_of(message), Plan), state.prompt)
+        except ValueError:
+            return _rewrite(chat, messages, state.prompt, [spent])
+        return {**update, "thought": thought_of(message), "usage": cost("planner", [spent])}
+
+    return node
+
+
+def _rewrite(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
+    answer = ask(chat, messages, Plan, role="planner")
+    return {**parse(answer.value, request), "thought": answer.thought, "usage": cost("planner", [*spent, answer.spent])}
+
+
+def wants_skills(state: PlannerState) -> bool:
+    """Tell whether the planner's last word is a tool call that waits for its answer."""
+    last = state.planning[-1] if state.planning else None
+    return isinstance(last, AIMessage) and bool(last.tool_calls)

@@ -1,0 +1,76 @@
+"""Summarizer: compresses a round into an experience of at most a hundred words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, SystemMessage
+from langgraph.runtime import Runtime
+from pydantic import BaseModel, Field
+
+from ..context import RunContext
+from ..memory.recall import USES_EXPERIENCES, findings
+from ..memory.state import Attempt, Check, Experience, Request, best_of
+from ..models.ask import ask
+from .parts import Node, ReadImage, cost, human
+
+MAX_WORDS = 100
+
+SYSTEM = """\
+You keep the logbook of an image being made in rounds. After each round you write down what it taught, for a colleague \
+who will write the next prompt and remembers nothing but your notes.
+
+You see the request, the prompt of this round and the thought behind it, the image it gave, what an examiner found, and \
+your earlier notes. Write at most 100 words, plainly:
+- what the prompt tried that was new, and whether it worked: the cause, as far as the image shows it;
+- what came out wrong, as it looks in the image (which thing, where, what instead), not just that a check failed;
+- what came out right and must be kept, with the words that did it;
+- what to try next, or not to try again. If the same wording has failed before, say so.
+Do not repeat earlier notes; say what is new."""
+
+
+class Lesson(BaseModel):
+    """What a round taught."""
+
+    experience: str = Field(description="At most 100 words.")
+
+
+class SummarizerState(Request):
+    """What the summarizer reads."""
+
+    checks: list[Check] = []
+    attempts: list[Attempt] = []
+    experiences: list[Experience] = []
+
+
+def render(state: SummarizerState, attempt: Attempt, read: ReadImage) -> list[BaseMessage]:
+    """Return what the model is shown of the round."""
+    notes = "\n".join(f"Round {e.round}: {e.text}" for e in state.experiences) or "none yet"
+    text = (
+        f"<request>\n{state.prompt}\n</request>\n<prompt>\n{attempt.prompt}\n</prompt>\n"
+        f"<thought>\n{attempt.thought or 'none recorded'}\n</thought>\n<findings>\n{findings(attempt, state.checks)}\n</findings>\n"
+        f"<earlier_notes>\n{notes}\n</earlier_notes>\nThe image of round {attempt.round}:"
+    )
+    return [SystemMessage(SYSTEM), human([text, attempt.image], read)]
+
+
+def parse(lesson: Lesson, round: int) -> dict[str, Any]:
+    """Return the state update; a note that is too long is cut at the hundredth word."""
+    words = lesson.experience.split()
+    text = " ".join(words[:MAX_WORDS]) + ("..." if len(words) > MAX_WORDS else "")
+    return {"experiences": [Experience(round=round, text=text)]}
+
+
+def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
+    """Build the node that adds the round's experience to `experiences`, where the recall policy has a use for it."""
+
+    def node(state: SummarizerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        if (runtime.context or RunContext()).recall not in USES_EXPERIENCES:
+            return {}
+        round = max(a.round for a in state.attempts)
+        attempt = best_of([a for a in state.attempts if a.round == round]) or state.attempts[-1]
+        answer = ask(chat, render(state, attempt, read), Lesson, role="summarizer")
+        return {**parse(answer.value, round), "usage": cost("summarizer", [answer.spent])}
+
+    return node

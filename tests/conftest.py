@@ -1,0 +1,65 @@
+"""What the tests share: an image model that needs no torch, and a home for runs."""
+
+import random
+import time
+import zlib
+
+import pytest
+
+from gems.models.image import ImageModel
+from gems.models.shapes.grammar import OutsideWorldError, choose_colors, choose_layout, parse_request
+from gems.models.shapes.world import COLORS, SHAPES, Thing, center_of, draw
+
+
+class Sketcher(ImageModel):
+    """Draws shapes scenes in Pillow from the prompt and the seed, with honest mistakes: fewer for a layout.
+
+    A real image model as far as the graph can tell: same request, same picture; other seed, other mistakes.
+    """
+
+    name = "sketcher"
+
+    def __init__(self, mistakes=0.25, seconds=0.0, made=None):
+        self.mistakes, self.seconds, self.made = mistakes, seconds, [] if made is None else made
+
+    def generate(self, requests):
+        return [self._draw(r) for r in requests]
+
+    def _draw(self, request):
+        self.made.append(request)
+        time.sleep(self.seconds)
+        rng = random.Random(zlib.crc32(f"{request.prompt}/{request.seed}".encode()))
+        try:
+            parsed = parse_request(request.prompt)
+        except OutsideWorldError:
+            return draw([])
+        placed = all(place is not None for place in parsed.places)
+        rate = self.mistakes if placed else 2 * self.mistakes
+        cells = choose_layout(parsed if placed else parsed._replace(relations=()), rng)
+        colors = choose_colors(parsed, rng)
+        owners = [i for i, g in enumerate(parsed.groups) for _ in range(g.count)]
+        things = []
+        for owner, cell in zip(owners, cells, strict=True):
+            shape, color = parsed.groups[owner].shape, colors[owner]
+            if rng.random() < rate:
+                shape, color = rng.choice([(rng.choice(SHAPES), color), (shape, rng.choice(list(COLORS)))])
+            things.append(Thing(shape, color, cell, *center_of(cell), 14.0, owner))
+        return draw(things)
+
+
+@pytest.fixture
+def sketcher():
+    return Sketcher()
+
+
+@pytest.fixture
+def make_sketcher():
+    return Sketcher
+
+
+@pytest.fixture(autouse=True)
+def _away_from_home(tmp_path, monkeypatch):
+    """Run every test in a folder of its own, with none of the user's settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("GEMS_RUNS", "GEMS_CHAT", "GEMS_IMAGE", "GEMS_SKILLS", "GEMS_DEBUG", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,150 @@
+"""The graph: its shape, swapping of its nodes, and what LangGraph offers on top."""
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import BaseModel
+
+from gems import Check, GemsState, ImageStore, RunContext, Verdict, build_graph, preset, run
+from gems.graph.build import ROLES
+from gems.memory.checkpoints import serializer
+
+PROMPT = "two blue stars to the left of a red circle"
+
+
+def test_the_graph_is_drawn_as_designed(sketcher):
+    drawn = build_graph(image=sketcher).get_graph()
+    edges = {(e.source, e.target) for e in drawn.edges}
+    assert edges == {
+        ("__start__", "planner"), ("__start__", "decomposer"), ("planner", "load_skill"), ("load_skill", "planner"),
+        ("planner", "generator"), ("decomposer", "generator"), ("generator", "verifier"), ("verifier", "selector"),
+        ("selector", "__end__"), ("selector", "summarizer"), ("summarizer", "refiner"), ("refiner", "generator"),
+    }  # fmt: skip
+    assert "refine" in drawn.draw_mermaid()
+
+
+def test_a_swapped_verifier_takes_ten_lines(tmp_path, sketcher):
+    store = ImageStore(tmp_path / "images")
+
+    def my_verifier(state: GemsState):
+        def bright(ref):
+            return sum(store.open(ref).convert("L").resize((1, 1)).getpixel((0, 0)) > 100 for _ in state.checks)
+
+        verdicts = [[Verdict(check=c.id, passed=bool(bright(a.image))) for c in state.checks] for a in state.pending]
+        return {"attempts": [a.judged(v) for a, v in zip(state.pending, verdicts, strict=True)]}
+
+    graph = build_graph(image=sketcher, store=store, verifier=my_verifier)
+    out = graph.invoke({"prompt": PROMPT}, context=RunContext())
+    assert out["result"].decision == "accept"
+    assert "verifier" not in out["usage"].roles
+
+
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"load_skill"}))
+def test_every_role_can_be_swapped(tmp_path, sketcher, role):
+    called = []
+
+    def mine(state: GemsState):
+        called.append(role)
+        raise InterruptedError(role)
+
+    graph = build_graph(image=sketcher, store=ImageStore(tmp_path), **{role: mine})
+    with pytest.raises(InterruptedError):
+        graph.invoke({"prompt": "five green stars to the left of a red circle"}, context=preset("loop", seed=5))
+    assert called == [role]
+
+
+def test_a_role_that_does_not_exist_is_refused():
+    with pytest.raises(TypeError, match="unknown role judge: the roles are planner"):
+        build_graph(judge=lambda state: {})
+
+
+def test_an_object_and_a_graph_are_nodes_too(tmp_path, sketcher):
+    from langgraph.graph import END, START, StateGraph
+
+    class Checker:
+        def __call__(self, state: GemsState):
+            return {"checks": [Check(id="c1", kind="object", question="Is there a red circle in the image?")]}
+
+    class Draft(BaseModel):
+        draft: str
+
+    inner = StateGraph(GemsState, output_schema=Draft)
+    inner.add_node("shout", lambda state: {"draft": "a red circle in the center"})
+    inner.add_edge(START, "shout")
+    inner.add_edge("shout", END)
+    graph = build_graph(image=sketcher, store=ImageStore(tmp_path), decomposer=Checker(), planner=inner.compile())
+    out = graph.invoke({"prompt": "a picture of the sun"}, context=preset("original"))
+    assert [c.id for c in out["checks"]] == ["c1"]
+    assert out["attempts"][0].prompt == "a red circle in the center"
+
+
+def test_it_streams_and_batches(tmp_path, sketcher):
+    graph = build_graph(image=sketcher, store=ImageStore(tmp_path))
+    steps = [name for part in graph.stream({"prompt": PROMPT}, context=preset("original")) for name in part]
+    assert steps[-3:] == ["generator", "verifier", "selector"]
+    outs = graph.batch([{"prompt": "a red circle"}, {"prompt": "a blue star"}], context=preset("original"))
+    assert [o["prompt"] for o in outs] == ["a red circle", "a blue star"]
+
+
+async def _ainvoke(graph):
+    return await graph.ainvoke({"prompt": PROMPT}, context=preset("original"))
+
+
+def test_it_runs_asynchronously(tmp_path, sketcher):
+    import asyncio
+
+    out = asyncio.run(_ainvoke(build_graph(image=sketcher, store=ImageStore(tmp_path))))
+    assert out["result"].best_round == 1
+
+
+def test_a_fork_with_an_edited_prompt_goes_its_own_way(tmp_path, make_sketcher):
+    graph = build_graph(image=make_sketcher(1.0), store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer()))
+    config = {"configurable": {"thread_id": "t"}}
+    context = preset("paper", max_rounds=3)
+    graph.invoke({"prompt": PROMPT}, config, context=context)
+    past = next(s for s in graph.get_state_history(config) if s.next == ("generator",) and len(s.values["attempts"]) == 1)
+    fork = graph.update_state(past.config, {"draft": "a red circle at the right"}, as_node="refiner")
+    out = graph.invoke(None, fork, context=context)
+    assert out["attempts"][1].prompt == "a red circle at the right"
+    assert len(out["attempts"]) == 3
+
+
+def test_the_same_seed_gives_the_same_run_twice(tmp_path, make_sketcher):
+    runs = [run(PROMPT, image=make_sketcher(), runs=tmp_path / str(i), seed=3, preset_name="paper") for i in (1, 2)]
+    assert [a.image for a in runs[0].attempts] == [a.image for a in runs[1].attempts]
+    assert runs[0].state.experiences == runs[1].state.experiences
+    other = run(PROMPT, image=make_sketcher(), runs=tmp_path / "3", seed=4, preset_name="paper")
+    assert other.attempts[0].image != runs[0].attempts[0].image
+
+
+def test_presets_are_settings_of_the_one_graph(tmp_path, make_sketcher):
+    results = {}
+    for name in ("original", "rewrite", "best-of-n", "loop", "paper", "default"):
+        results[name] = run(PROMPT, preset_name=name, image=make_sketcher(1.0), runs=tmp_path, seed=1)
+    assert len(results["original"].attempts) == 1
+    assert results["original"].attempts[0].prompt == PROMPT
+    assert [a.candidate for a in results["best-of-n"].attempts] == [0, 1, 2, 3, 4]
+    assert len({a.seed for a in results["best-of-n"].attempts}) == 5
+    assert results["loop"].state.skills == results["loop"].state.experiences == []
+    assert results["paper"].state.skills == ["counting", "spatial-layout"]
+    assert len(results["paper"].state.experiences) == results["paper"].state.round - 1 == 4
+    calls = {name: r.usage.roles["verifier"].calls / len(r.attempts) for name, r in results.items()}
+    assert calls["paper"] == len(results["paper"].checks)
+    assert calls["default"] == 1
+    assert results["original"].usage.roles.keys() == {"decomposer", "generator", "verifier"}
+
+
+def test_the_studio_graph_has_described_input_and_settings_and_no_checkpointer():
+    import json
+    from pathlib import Path
+
+    import gems
+    from gems.graph.studio import graph
+
+    assert graph.checkpointer is None
+    fields = graph.get_context_jsonschema()["properties"]
+    assert all(field.get("description") for field in fields.values())
+    assert fields["max_rounds"]["minimum"] == 1
+    assert fields["recall"]["langgraph_nodes"] == ["refiner"]
+    assert graph.get_input_jsonschema()["properties"]["prompt"]["description"]
+    config = json.loads((Path(gems.__file__).parent / "langgraph.json").read_text())
+    assert config["graphs"]["gems"]["path"] == "gems.graph.studio:graph"

@@ -1,0 +1,250 @@
+"""A run can die anywhere and go on from its last finished step; a spent image is never made again."""
+
+import os
+import signal
+import sqlite3
+
+import pytest
+
+from gems import GemsError, resume, run
+from gems.graph.run import read_record
+from gems.memory.checkpoints import sqlite_checkpoints
+from gems.memory.images import ImageStore
+
+PROMPT = "three red circles above a blue square and to the left of a green star"
+SETTINGS = {"preset_name": "paper", "seed": 11, "max_rounds": 5}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@pytest.fixture
+def clumsy(make_sketcher):
+    """A model so clumsy that the run takes all five rounds; what it has made is written down, so that it outlives it."""
+
+    class Clumsy(make_sketcher):
+        def __init__(self, log, die_in=None, mistakes=1.0):
+            super().__init__(mistakes)
+            self.log, self.die_in = log, die_in
+
+        def generate(self, requests):
+            if self.die_in == "drawing":
+                os.kill(os.getpid(), signal.SIGKILL)
+            images = super().generate(requests)
+            with self.log.open("a") as file:
+                file.writelines(f"{r.seed} {r.prompt}\n" for r in requests)
+            return images
+
+    return Clumsy
+
+
+def killed(work):
+    """Do `work` in a process of its own; tell whether it was killed (True) or came to its end (False)."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the run failed by itself"
+    return False
+
+
+class KillAt:
+    """Kills the process at the n-th event that `wanted` picks."""
+
+    def __init__(self, number, wanted):
+        self.left, self.wanted = number, wanted
+
+    def __call__(self, event):
+        if self.wanted(event):
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def comparable(result):
+    state = result.state.model_dump()
+    for role in state["usage"]["roles"].values():
+        role["seconds"] = 0
+    for message in state["planning"]:
+        message.pop("id", None)
+    return state
+
+
+def unkilled(tmp_path, clumsy):
+    result = run(PROMPT, thread="t", runs=tmp_path / "whole", image=clumsy(tmp_path / "whole.log"), **SETTINGS)
+    assert result.state.round == 5
+    return result
+
+
+def go_on_until_done(runs, model, kill_at, limit=80):
+    """Start the run and resume it after every kill; return how often it was killed and the result."""
+    kills = 0
+    if killed(lambda: run(PROMPT, thread="t", runs=runs, image=model, on_event=kill_at(), **SETTINGS)):
+        kills = 1
+        while killed(lambda: resume("t", runs=runs, image=model, on_event=kill_at())):
+            kills += 1
+            assert kills < limit
+    return kills, resume("t", runs=runs, image=model)
+
+
+def test_killed_at_every_step_boundary_the_run_ends_as_if_nothing_had_been(tmp_path, clumsy):
+    whole = unkilled(tmp_path, clumsy)
+    model = clumsy(tmp_path / "log")
+
+    def one_step():  # killed when the step after the first one begins: the first is finished and stored
+        seen = []
+
+        def kill(event):
+            if event.update is None:
+                seen.append(event.role)
+                if len(seen) > 1 and not (event.role in ("planner", "decomposer") and set(seen) <= {"planner", "decomposer"}):
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        return kill
+
+    kills, result = go_on_until_done(tmp_path / "killed", model, one_step)
+    assert kills >= 5 * 5 - 1  # five roles a round
+    assert comparable(result) == comparable(whole)
+    made = (tmp_path / "log").read_text().splitlines()
+    assert len(made) == len(set(made)) == 5
+
+
+def test_killed_after_every_step_but_before_it_is_stored_no_image_is_made_twice(tmp_path, clumsy):
+    whole = unkilled(tmp_path, clumsy)
+    model = clumsy(tmp_path / "log")
+    # The second step to end is lost, the first was stored: two steps forward, one back.
+    kills, result = go_on_until_done(tmp_path / "killed", model, lambda: KillAt(2, lambda e: e.update is not None))
+    assert kills >= 20
+    assert comparable(result) == comparable(whole)
+    made = (tmp_path / "log").read_text().splitlines()
+    assert len(made) == len(set(made)) == 5
+
+
+def test_killed_inside_the_generator_the_image_is_drawn_when_the_run_goes_on(tmp_path, clumsy):
+    whole = unkilled(tmp_path, clumsy)
+    runs, log = tmp_path / "killed", tmp_path / "log"
+    assert killed(lambda: run(PROMPT, thread="t", runs=runs, image=clumsy(log, die_in="drawing"), **SETTINGS))
+    assert killed(lambda: resume("t", runs=runs, image=clumsy(log, die_in="drawing")))
+    result = resume("t", runs=runs, image=clumsy(log))
+    assert comparable(result) == comparable(whole)
+    assert len(log.read_text().splitlines()) == 5
+
+
+def test_killed_before_the_first_checkpoint_the_run_starts_from_its_record(tmp_path, clumsy, monkeypatch):
+    monkeypatch.setattr("gems.graph.run._drive", lambda *a: os.kill(os.getpid(), signal.SIGKILL))
+    model = clumsy(tmp_path / "log")
+    assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path / "runs", image=model, **SETTINGS))
+    monkeypatch.undo()
+    assert resume("t", runs=tmp_path / "runs", image=model).state.round == 5
+
+
+def test_a_finished_run_is_returned_as_it_is(tmp_path, sketcher):
+    first = run("a red circle", thread="t", runs=tmp_path, image=sketcher)
+    made = len(sketcher.made)
+    again = resume("t", runs=tmp_path, image=sketcher)
+    assert comparable(again) == comparable(first)
+    assert len(sketcher.made) == made
+
+
+def test_a_run_keeps_its_settings_when_it_goes_on(tmp_path, clumsy):
+    model = clumsy(tmp_path / "log")
+    at = KillAt(1, lambda e: e.role == "refiner")
+    settings = {"preset_name": "loop", "max_rounds": 2, "seed": 5}
+    assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path, image=model, on_event=at, **settings))
+    result = resume("t", runs=tmp_path, image=model)
+    assert result.context.max_rounds == result.state.round == 2
+    assert [a.seed for a in result.attempts] == [5, 6]
+
+
+def test_an_unknown_thread_is_named_with_those_there_are(tmp_path, sketcher):
+    run("a red circle", thread="mine", runs=tmp_path, image=sketcher)
+    with pytest.raises(GemsError, match=r"no run yours: the latest are mine"):
+        resume("yours", runs=tmp_path)
+
+
+@pytest.mark.parametrize("thread", ["../evil", "a/b", "", ".hidden", "images", "x" * 101])
+def test_a_thread_cannot_leave_its_folder(tmp_path, thread):
+    with pytest.raises(GemsError, match="cannot name a run"):
+        read_record(tmp_path, thread)
+
+
+def test_a_thread_is_not_used_twice(tmp_path, sketcher):
+    run("a red circle", thread="t", runs=tmp_path, image=sketcher)
+    with pytest.raises(GemsError, match="exists already: go on with `gems resume t`"):
+        run("a blue square", thread="t", runs=tmp_path, image=sketcher)
+
+
+def test_a_model_of_ones_own_must_be_given_again(tmp_path, sketcher):
+    run("a red circle", thread="t", runs=tmp_path, image=sketcher)
+    with pytest.raises(GemsError, match=r"image model of your own \(sketcher\)"):
+        resume("t", runs=tmp_path)
+
+
+def test_a_damaged_record_is_a_clear_error(tmp_path, sketcher):
+    run("a red circle", thread="t", runs=tmp_path, image=sketcher)
+    (tmp_path / "t" / "run.json").write_text("{")
+    with pytest.raises(GemsError, match="record of run t is damaged"):
+        resume("t", runs=tmp_path, image=sketcher)
+
+
+def test_a_corrupt_database_is_a_clear_error(tmp_path, sketcher):
+    (tmp_path / "gems.sqlite").write_bytes(b"this is no database" * 100)
+    with pytest.raises(GemsError, match="is damaged"):
+        run("a red circle", runs=tmp_path, image=sketcher)
+
+
+def test_a_database_damaged_in_the_middle_is_a_clear_error(tmp_path, sketcher):
+    run("a red circle", thread="t", runs=tmp_path, image=sketcher)
+    with sqlite3.connect(tmp_path / "gems.sqlite") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    data = bytearray((tmp_path / "gems.sqlite").read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    (tmp_path / "gems.sqlite").write_bytes(data)
+    with pytest.raises(GemsError, match="is damaged"):
+        resume("t", runs=tmp_path, image=sketcher)
+
+
+def test_a_lost_image_is_named(tmp_path, clumsy):
+    model = clumsy(tmp_path / "log")
+    at = KillAt(1, lambda e: e.role == "refiner" and e.update is None)
+    assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path, image=model, on_event=at, **SETTINGS))
+    for file in (tmp_path / "images").rglob("*.png"):
+        file.unlink()
+    with pytest.raises(GemsError, match="is not in the store"):
+        resume("t", runs=tmp_path, image=model)
+
+
+def test_ten_rounds_of_large_images_keep_the_checkpoints_small(tmp_path, make_sketcher):
+    class Large(make_sketcher):
+        def _draw(self, request):
+            import numpy as np
+            from PIL import Image
+
+            noise = np.random.default_rng(request.seed).integers(0, 256, (640, 640, 3), np.uint8)
+            return Image.fromarray(noise)
+
+    result = run(PROMPT, preset_name="paper", thread="t", runs=tmp_path, image=Large(), max_rounds=10)
+    assert result.state.round == 10
+    assert sum(p.stat().st_size for p in (tmp_path / "images").rglob("*.png")) > 10_000_000
+    with sqlite_checkpoints(tmp_path / "gems.sqlite") as saver:
+        saver.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert (tmp_path / "gems.sqlite").stat().st_size < 1_000_000
+
+
+def test_only_the_states_own_types_are_revived(tmp_path):
+    from gems.memory.checkpoints import serializer
+    from gems.memory.state import ImageRef
+    from gems.models.image import ImageRequest
+
+    serde = serializer()
+    ref = ImageRef(sha256="a" * 64, width=1, height=1)
+    assert serde.loads_typed(serde.dumps_typed(ref)) == ref
+    foreign = serde.loads_typed(serde.dumps_typed(ImageRequest(prompt="x", seed=1)))
+    assert not isinstance(foreign, ImageRequest)
+    assert ImageStore(tmp_path).recall("nothing") is None
