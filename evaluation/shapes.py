@@ -1,0 +1,195 @@
+"""The benchmark of the shapes world, made after GenEval2: prompts of atomicity 3 to 10, judged question by question.
+
+The questions are made from the scene a prompt was written from, and a run never sees them: its decomposer writes its own
+from the prompt. What judge and verifier do share is the eyes: both look through `models.shapes.perception`. A mistake of
+the perception is therefore made by both, and the scores say how well a method gets what the perception can see.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..errors import GemsError
+from ..models.shapes.answers import agrees, answer
+from ..models.shapes.grammar import OutsideWorldError, Parsed, layouts, parse_request
+from ..models.shapes.language import NUMBERS, name_cell, name_group, plural, say_side, say_spec
+from ..models.shapes.perception import perceive
+from ..models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Group, Relation, Spec
+
+ATOMICITIES = tuple(range(3, 11))
+_TRIES = 200_000
+"""Draws at most for one prompt, so that asking for more prompts than there are ends in an error."""
+
+Skill = Literal["object", "count", "attribute", "position"]
+
+
+class SamplesError(GemsError, ValueError):
+    """A file of requests cannot be read; the message names the file and the line."""
+
+
+class Probe(BaseModel):
+    """One question of the benchmark, the answer that scores, and the skill it tests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question: str
+    expected: str
+    skill: Skill
+
+
+class Sample(BaseModel):
+    """One prompt and its questions. The questions are for judging only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    prompt: str
+    atomicity: int = Field(ge=1, description="Objects, named colours, counts above one, relations and places of the prompt.")
+    questions: tuple[Probe, ...]
+
+
+def benchmark(n: int = 200, seed: int = 0) -> list[Sample]:
+    """Return the fixed benchmark: different prompts, as many of each atomicity from 3 to 10, lowest first.
+
+    A prompt has at most three kinds of things, each with a shape of its own, at most six things in all, and can be laid
+    out on the grid. The same seed gives the same prompts, everywhere; a smaller benchmark is a part of a larger one.
+
+    Raises:
+        ValueError: `n` is below one, or there are not so many different prompts.
+    """
+    if n < 1:
+        raise ValueError(f"a benchmark of {n} prompts: ask for one at least")
+    told: set[str] = set()
+    samples = []
+    for index, atomicity in enumerate(ATOMICITIES):
+        rng = random.Random(f"shapes benchmark/{seed}/{atomicity}")
+        share = n // len(ATOMICITIES) + (index < n % len(ATOMICITIES))
+        for k in range(share):
+            spec = _new_spec(rng, atomicity, told)
+            samples.append(_sample(f"shapes-{atomicity:02d}-{k + 1:03d}", say_spec(spec), _unplaced(spec)))
+            told.add(samples[-1].prompt)
+    return samples
+
+
+def samples_from_file(path: str | Path) -> list[Sample]:
+    """Read requests in the words of the shapes world, one a line; blank lines and lines starting with # are skipped.
+
+    Raises:
+        SamplesError: the file cannot be read, holds no request, or has a line outside the shapes world.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SamplesError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    samples = []
+    for number, line in enumerate((line.strip() for line in lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        try:
+            samples.append(_sample(f"line-{number:04d}", line, parse_request(line)))
+        except OutsideWorldError as error:
+            raise SamplesError(f"{path}, line {number}: {error}") from error
+    if not samples:
+        raise SamplesError(f"{path}: holds no request; write one a line, such as: two red circles above a blue square")
+    return samples
+
+
+def judge(sample: Sample, image: Image.Image) -> list[float]:
+    """Score an image on each question of a sample: 1 where what is seen in it gives the expected answer, else 0."""
+    seen = perceive(image)
+    return [1.0 if agrees(answer(probe.question, seen), probe.expected) else 0.0 for probe in sample.questions]
+
+
+def atomicity_of(parsed: Parsed) -> int:
+    """Count the atoms of a request as GenEval2 does: "and", "a" and "one" are none."""
+    groups = parsed.groups
+    named = sum(g.color is not None for g in groups)
+    counted = sum(g.count > 1 for g in groups)
+    return len(groups) + named + counted + len(parsed.relations) + sum(place is not None for place in parsed.places)
+
+
+def probes(parsed: Parsed) -> list[Probe]:
+    """Make the questions of a request: object, count (a single thing too) and colour of each kind, then relations and places."""
+    made: list[Probe] = []
+    for kind in dict.fromkeys((g.color, g.shape) for g in parsed.groups):
+        made += _about(parsed, *kind)
+    for relation in parsed.relations:
+        a, b = parsed.groups[relation.a], parsed.groups[relation.b]
+        made.append(_yes(f"{_the(parsed, a)} {say_side(relation.side)} the {_name(parsed, b)}?", "position"))
+    for group, place in zip(parsed.groups, parsed.places, strict=True):
+        if place is not None:
+            alike = sum(g[1:] == group[1:] for g in parsed.groups) > 1
+            start = f"{_be(group.count)} there {name_group(group)}" if alike else _the(parsed, group)
+            made.append(_yes(f"{start} {name_cell(place)} of the image?", "position"))
+    return made
+
+
+def _about(parsed: Parsed, color: str | None, shape: str) -> list[Probe]:
+    count = sum(g.count for g in parsed.groups if g.shape == shape and color in (None, g.color))
+    name = _name(parsed, Group(2, color, shape))
+    made = [
+        _yes(f"Are there any {name} in the image?", "object"),
+        Probe(question=f"How many {name} are in the image?", expected=NUMBERS[count], skill="count"),
+    ]
+    if color is not None and color not in name:
+        made.append(_yes(f"{_the(parsed, Group(count, color, shape))} {color}?", "attribute"))
+    return made
+
+
+def _yes(question: str, skill: Skill) -> Probe:
+    return Probe(question=question, expected="yes", skill=skill)
+
+
+def _be(count: int) -> str:
+    return "Is" if count == 1 else "Are"
+
+
+def _the(parsed: Parsed, group: Group) -> str:
+    return f"{_be(group.count)} the {_name(parsed, group)}"
+
+
+def _name(parsed: Parsed, group: Group) -> str:
+    """Name a group by its shape, and by its colour too where another group has the same shape in another colour."""
+    noun = plural(group.shape, group.count)
+    shared = any(g.shape == group.shape and g.color != group.color for g in parsed.groups)
+    return f"{group.color} {noun}" if shared and group.color else noun
+
+
+def _sample(name: str, prompt: str, parsed: Parsed) -> Sample:
+    return Sample(id=name, prompt=prompt, atomicity=atomicity_of(parsed), questions=tuple(probes(parsed)))
+
+
+def _unplaced(spec: Spec) -> Parsed:
+    return Parsed(spec.groups, spec.relations, (None,) * len(spec.groups))
+
+
+def _new_spec(rng: random.Random, atomicity: int, told: set[str]) -> Spec:
+    """Draw specs until one has the atomicity, fits the grid and is not told yet."""
+    for _ in range(_TRIES):
+        spec = _draw_spec(rng)
+        parsed = _unplaced(spec)
+        if atomicity_of(parsed) != atomicity or parsed.total > MAX_THINGS or say_spec(spec) in told:
+            continue
+        if next(layouts(parsed), None) is not None:
+            return spec
+    raise ValueError(f"there are not so many different prompts of atomicity {atomicity}: ask for fewer")
+
+
+def _draw_spec(rng: random.Random) -> Spec:
+    n = rng.randint(1, 3)
+    groups = tuple(
+        Group(
+            rng.choices((1, 2, 3, 4, 5), weights=(8, 6, 4, 2, 1))[0],
+            rng.choice(sorted(COLORS)) if rng.random() < 0.6 else None,
+            shape,
+        )
+        for shape in rng.sample(SHAPES, n)
+    )
+    relations = tuple(Relation(0, rng.choice(RELATIONS), b + 1) for b in range(rng.randint(0, n - 1)))
+    return Spec(groups, relations)

@@ -1,0 +1,54 @@
+"""The report of a run: renders the page and puts it on disk."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..context import RunContext
+from ..memory.state import GemsState
+from .pictures import ReadImage
+from .view import duration, view
+
+
+def render_report(state: GemsState, context: RunContext, *, thread: str, models: Mapping[str, str], read_image: ReadImage) -> str:
+    """Return the HTML page of a run, finished or not: one file with its images and styles in it, and no script.
+
+    `models` says which model played which part, e.g. {"chat": ..., "image": ...}. An image that `read_image` cannot
+    read (OSError, LookupError, ValueError) shows as a blank that says so.
+    """
+    page = view(state, context, thread, models, read_image)
+    return _environment().get_template("page.html").render(page=page)
+
+
+def write_report(
+    path: Path, state: GemsState, context: RunContext, *, thread: str, models: Mapping[str, str], read_image: ReadImage
+) -> Path:
+    """Write the page of a run to `path` and return it. Whoever reads the file meanwhile sees the old page or the new one, whole."""
+    page = render_report(state, context, thread=thread, models=models, read_image=read_image)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, as a rename is atomic only within one file system.
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        fresh.write_text(page, encoding="utf-8", errors="replace")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = duration
+    return environment

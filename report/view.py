@@ -1,0 +1,337 @@
+"""What the page shows: the state of a run turned into the few plain items that the template lays out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from ..context import RunContext
+from ..memory.state import Attempt, Check, GemsState, RoleUsage, Score, Verdict, best_of
+from .diff import Segment, kindred, word_diff
+from .pictures import Picture, ReadImage, picture
+
+HERO, CARD = 480, 320
+"""Largest width and height of the best image and of an attempt's, in CSS pixels."""
+
+Tone = Literal["pass", "fail", "unknown", "blank"]
+
+_TONES: dict[bool | None, Tone] = {True: "pass", False: "fail", None: "unknown"}
+_SAID = {"pass": "passed", "fail": "failed", "unknown": "unknown", "blank": "not checked"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the run ended, in a word, a line and the selector's reason."""
+
+    tone: Tone
+    word: str
+    line: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the summary."""
+
+    label: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check in one attempt: `verdict` is None where it was not answered, `check` where the list does not have it."""
+
+    check: Check | None
+    verdict: Verdict | None
+
+    @property
+    def tone(self) -> Tone:
+        """Name of the colour."""
+        return _TONES[self.verdict.passed] if self.verdict else "blank"
+
+    @property
+    def mark(self) -> str:
+        """The sign: ✓, ✗ or ?, a dot where nothing was answered."""
+        return self.verdict.mark if self.verdict else "·"
+
+    @property
+    def said(self) -> str:
+        """The sign in words."""
+        return _SAID[self.tone]
+
+    @property
+    def reason(self) -> str:
+        """The verifier's reason."""
+        return without_paths(self.verdict.reason) if self.verdict else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A check of the matrix and its findings, one for each attempt."""
+
+    check: Check
+    findings: list[Finding]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One attempt, ready to be laid out; a `twin` repeats the words of the one before in the same round."""
+
+    attempt: Attempt
+    title: str
+    best: bool
+    picture: Picture
+    thumb: Picture
+    score: Score | None
+    prompt: list[Segment]
+    change: str
+    twin: bool
+    open: list[Finding]
+    passed: list[Finding]
+
+    @property
+    def anchor(self) -> str:
+        """Where links to this attempt go."""
+        return f"attempt-{self.attempt.round}-{self.attempt.candidate}"
+
+    @property
+    def tally(self) -> dict[Tone, int]:
+        """How many verdicts there are of each tone."""
+        return {tone: sum(f.tone == tone for f in (*self.open, *self.passed)) for tone in ("pass", "unknown", "fail")}
+
+
+@dataclass(frozen=True)
+class Round:
+    """The attempts of a round and what it taught."""
+
+    number: int
+    cards: list[Card]
+    lessons: list[str]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a role used, and its share of the seconds in per cent."""
+
+    role: str
+    usage: RoleUsage
+    share: float
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A knob of the run."""
+
+    name: str
+    value: str
+    description: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything the template needs."""
+
+    thread: str
+    request: str
+    outcome: Outcome
+    hero: Picture | None
+    hero_card: Card | None
+    hero_label: str
+    tiles: list[Tile]
+    skills: list[str]
+    rows: list[Row]
+    cards: list[Card]
+    shot: int
+    rounds: list[Round]
+    next_prompt: list[Segment]
+    next_thought: str
+    notes: list[str]
+    costs: list[Cost]
+    total: RoleUsage
+    settings: list[Setting]
+    models: dict[str, str]
+
+
+def view(state: GemsState, context: RunContext, thread: str, models: Mapping[str, str], read_image: ReadImage) -> View:
+    """Turn a run into what the page shows."""
+    best = state.best or best_of(state.attempts)
+    cards = list(_cards(state, best, read_image))
+    hero = best or (state.attempts[-1] if state.attempts else None)
+    pending = state.draft if _awaits_drawing(state) else ""
+    return View(
+        thread=without_paths(thread),
+        request=state.prompt,
+        outcome=_outcome(state, context, best),
+        hero=picture(hero.image, read_image, alt=_alt(hero), edge=HERO, exact=True) if hero else None,
+        hero_card=next((card for card in cards if card.attempt is hero), None),
+        hero_label=_hero_label(state, best),
+        tiles=_tiles(state, context, best),
+        skills=state.skills,
+        rows=[Row(check, [_finding(check, a) for a in state.attempts]) for check in state.checks],
+        cards=cards,
+        shot=max((card.picture.width for card in cards), default=CARD),
+        rounds=list(_rounds(state, cards)),
+        next_prompt=_changes(state.attempts[-1].prompt if state.attempts else state.prompt, pending)[0],
+        next_thought=state.thought if pending else "",
+        notes=[without_paths(note) for note in state.notes],
+        costs=_costs(state),
+        total=state.usage.total,
+        settings=_settings(context),
+        models={role: _model_name(name) for role, name in models.items()},
+    )
+
+
+def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage) -> Iterator[Card]:
+    checks = {check.id: check for check in state.checks}
+    before: Attempt | None = None
+    for attempt in state.attempts:
+        siblings = sum(a.round == attempt.round for a in state.attempts)
+        image = f", image {attempt.candidate + 1} of {siblings}" if siblings > 1 else ""
+        segments, change = _changes(before.prompt if before else state.prompt, attempt.prompt)
+        findings = [Finding(checks.get(verdict.check), verdict) for verdict in attempt.verdicts]
+        yield Card(
+            attempt=attempt,
+            title=f"Round {attempt.round}{image}",
+            best=attempt is best,
+            picture=picture(attempt.image, read_image, alt=_alt(attempt), edge=CARD),
+            thumb=picture(attempt.image, read_image, alt=f"Image of round {attempt.round}{image}", edge=128),
+            score=attempt.score,
+            prompt=segments,
+            change=change.format("the attempt before" if before else "the request"),
+            twin=before is not None and _words(before) == _words(attempt),
+            open=sorted((f for f in findings if f.tone != "pass"), key=lambda f: f.tone != "fail"),
+            passed=[f for f in findings if f.tone == "pass"],
+        )
+        before = attempt
+
+
+def _words(attempt: Attempt) -> tuple[int, str, str]:
+    return attempt.round, attempt.prompt, attempt.thought
+
+
+def _rounds(state: GemsState, cards: Sequence[Card]) -> Iterator[Round]:
+    drawn = {number: list(group) for number, group in groupby(cards, key=lambda card: card.attempt.round)}
+    for number in sorted({*drawn, *(e.round for e in state.experiences)}):
+        yield Round(number, drawn.get(number, []), [e.text for e in state.experiences if e.round == number])
+
+
+def _changes(before: str, prompt: str) -> tuple[list[Segment], str]:
+    """Return the prompt in segments and, with {} for what it is compared to, how it changed."""
+    if not prompt:
+        return [], ""
+    if before == prompt:
+        return [Segment("equal", prompt)], "Same as {}"
+    if not kindred(before, prompt):
+        return [Segment("equal", prompt)], "Written anew"
+    return word_diff(before, prompt), "Changes from {}"
+
+
+def _finding(check: Check, attempt: Attempt) -> Finding:
+    return Finding(check, next((v for v in attempt.verdicts if v.check == check.id), None))
+
+
+def _awaits_drawing(state: GemsState) -> bool:
+    over = state.result is not None and state.result.decision != "refine"
+    return bool(state.draft) and not over and all(a.prompt != state.draft for a in state.latest)
+
+
+def _outcome(state: GemsState, context: RunContext, best: Attempt | None) -> Outcome:
+    rounds = _count(state.round, "round")
+    if state.result is None:
+        line = f"{rounds} so far, and no decision yet" if state.attempts else "no image has been drawn yet"
+        return Outcome("unknown", "Unfinished", line, "")
+    reason = without_paths(state.result.reason)
+    shown = f"best attempt: round {best.round}" if best else "no attempt to show"
+    if state.result.decision == "accept":
+        return Outcome("pass", "Accepted", f"in round {state.result.best_round} of at most {context.max_rounds}", reason)
+    if state.result.decision == "give up":
+        return Outcome("fail", "Gave up", f"after {rounds}; {shown}", reason)
+    return Outcome("unknown", "Still refining", f"{rounds} so far; {shown}", reason)
+
+
+def _hero_label(state: GemsState, best: Attempt | None) -> str:
+    if best is None:
+        return "Latest attempt"
+    over = state.result is not None and state.result.decision != "refine"
+    return "Best attempt" if over else "Best so far"
+
+
+def _tiles(state: GemsState, context: RunContext, best: Attempt | None) -> list[Tile]:
+    total = state.usage.total
+    passed = f"{best.score.passed}/{best.score.total}" if best and best.score else f"0/{len(state.checks)}" if state.checks else "–"
+    tokens = total.input_tokens + total.output_tokens
+    return [
+        Tile("Checks passed", passed, "by the best attempt" if best else "not scored yet"),
+        Tile("Rounds", str(state.round), f"of at most {context.max_rounds}"),
+        Tile("Images", f"{total.images:,}", f"{_count(len(state.attempts), 'attempt')}"),
+        Tile("Chat calls", f"{total.calls:,}", f"{_count(len(state.usage.roles), 'role')}"),
+        Tile("Tokens", _short(tokens), f"{total.input_tokens:,} in, {total.output_tokens:,} out"),
+        Tile("Model time", duration(total.seconds), "all roles added up"),
+    ]
+
+
+def _costs(state: GemsState) -> list[Cost]:
+    seconds = state.usage.total.seconds
+    return [Cost(role, used, 100 * used.seconds / seconds if seconds else 0.0) for role, used in state.usage.roles.items()]
+
+
+def _settings(context: RunContext) -> list[Setting]:
+    return [
+        Setting(name.replace("_", " "), _plain(value), (field.description or "").replace("`", ""), value != field.default)
+        for name, field in RunContext.model_fields.items()
+        for value in [getattr(context, name)]
+    ]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None or value == "" else str(value)
+
+
+def _alt(attempt: Attempt) -> str:
+    prompt = attempt.prompt if len(attempt.prompt) <= 160 else f"{attempt.prompt[:159]}…"
+    return f"Image of round {attempt.round}, drawn from the prompt: {prompt}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _short(number: int) -> str:
+    if number < 10_000:
+        return f"{number:,}"
+    return f"{number / 1000:.1f}k" if number < 999_950 else f"{number / 1_000_000:.1f}M"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+_PATH = re.compile(
+    r"""(?<![\w/.~\\-])(?:file:///?)?                       # not inside a word, a web address or a relative path
+        (?: /(?!v\d+/)(?:[^\s/"'<>|]+/)+                    # /home/me/..., but not /v1/images/...
+          | [A-Za-z]:[\\/](?:[^\s\\/"'<>|]+[\\/])*          # C:\Users\me\...
+          | \\\\(?:[^\s\\/"'<>|]+[\\/])+ )                  # \\server\share\...""",
+    re.VERBOSE,
+)
+
+
+def without_paths(text: str) -> str:
+    """Return text without the folders of absolute paths: a page that is passed on tells nothing of the disk it was made on."""
+    return _PATH.sub("…/", text)
+
+
+def _model_name(name: str) -> str:
+    """Return a model's name; of one that lies in a local folder, the folder's own name."""
+    return PurePosixPath(name).name if name.startswith(("/", "~/", "file:/")) else without_paths(name)
