@@ -1,0 +1,116 @@
+"""What the command line shows of a run while it goes on."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from .graph.run import Event, RunResult
+from .memory.state import Attempt, Check, Experience, Result
+
+DOING = {
+    "planner": "planning",
+    "load_skill": "loading skills",
+    "decomposer": "writing checks",
+    "generator": "drawing",
+    "verifier": "checking",
+    "selector": "choosing",
+    "summarizer": "summing up",
+    "refiner": "refining",
+}
+MARKS = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]?[/]"}
+
+
+class Progress:
+    """Prints a run's events as they come: call it with each event, then `finish` with the result."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.checks: dict[str, Check] = {}
+        self.status = console.status("starting")
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if event.update is None:
+            self.status.update(f"{DOING.get(event.role, event.role)} ...")
+            self.status.start()
+            return
+        self.status.stop()
+        shown = getattr(self, f"_{event.role}", None)
+        if shown is not None:
+            shown(event.update)
+
+    def finish(self, result: RunResult) -> None:
+        """Show the end: the best image, where it is, and what it has cost."""
+        self.status.stop()
+        score, used = result.best.score, result.usage.total
+        passed = f"{score.passed} of {score.total} checks passed" if score else "no score"
+        self._line("")
+        self._line(f"[bold]{result.decision}[/]: {escape(result.state.result.reason if result.state.result else '')}")
+        self._line(f"  best    round {result.best.round}, {passed}, seed {result.best.seed}")
+        self._line(f"  image   {escape(str(result.image_path))}")
+        self._line(f"  report  {escape(str(result.report_path))}")
+        tokens = f"{used.input_tokens:,} tokens in, {used.output_tokens:,} out"
+        self._line(f"  cost    {used.images} images, {used.calls} chat calls, {tokens}, {used.seconds:.1f} s in the models")
+        for note in result.state.notes:
+            self._line(f"  [yellow]note[/]    {escape(note)}")
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True, highlight=False)
+
+    def _say(self, role: str, text: str) -> None:
+        wrapped = textwrap.wrap(" ".join(text.split()), max(40, self.console.width - 16)) or [""]
+        self._line(f"  [cyan]{role:<12}[/]{escape(wrapped[0])}")
+        for more in wrapped[1:]:
+            self._line(" " * 14 + escape(more))
+
+    def _resumed(self, update: dict[str, Any]) -> None:
+        self._decomposer(update)
+        self._say("resumed", f"{len(update.get('attempts', ()))} images are there already")
+
+    def _planner(self, update: dict[str, Any]) -> None:
+        if update.get("draft"):
+            self._say("prompt", update["draft"])
+
+    def _load_skill(self, update: dict[str, Any]) -> None:
+        if names := update.get("skills"):
+            self._say("skills", ", ".join(names))
+
+    def _decomposer(self, update: dict[str, Any]) -> None:
+        self.checks = {c.id: c for c in update.get("checks", ())}
+        self._say("checks", f"{len(self.checks)} to pass")
+
+    def _generator(self, update: dict[str, Any]) -> None:
+        attempts: list[Attempt] = update.get("attempts", [])
+        if attempts:
+            seeds = ", ".join(str(a.seed) for a in attempts)
+            self._line(f"\n[bold]round {attempts[0].round}[/]")
+            self._say("image", f"{len(attempts)} drawn, seed {seeds}")
+
+    def _verifier(self, update: dict[str, Any]) -> None:
+        attempts: list[Attempt] = update.get("attempts", [])
+        for attempt in attempts:
+            if len(attempts) > 1:
+                self._line(f"  [dim]candidate {attempt.candidate}[/]")
+            for verdict in attempt.verdicts:
+                check = self.checks.get(verdict.check)
+                question = check.question if check else verdict.check
+                why = f"  [dim]{escape(verdict.reason)}[/]" if verdict.passed is not True and verdict.reason else ""
+                self._line(f"    {MARKS[verdict.passed]} {escape(question)}{why}")
+
+    def _selector(self, update: dict[str, Any]) -> None:
+        result: Result | None = update.get("result")
+        if result is not None:
+            self._say("decision", f"{result.decision}: {result.reason}")
+
+    def _summarizer(self, update: dict[str, Any]) -> None:
+        experiences: list[Experience] = update.get("experiences", [])
+        for experience in experiences:
+            self._say("learned", experience.text)
+
+    def _refiner(self, update: dict[str, Any]) -> None:
+        if update.get("draft"):
+            self._say("next prompt", update["draft"])

@@ -1,0 +1,200 @@
+"""The command line as its users meet it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import gems
+from gems import cli
+from gems.models.shapes import WEIGHTS
+
+ROOT = Path(gems.__file__).parent
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `gems ...` in this process; return exit code, standard output and standard error."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["gems", *map(str, args)])
+        monkeypatch.setenv("COLUMNS", "120")
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_a_run_tells_its_story_and_leaves_image_and_report(command):
+    code, out, _ = command("run", "three red circles above a blue square", "--seed", "5")
+    assert code == 0
+    for word in ("skills", "counting, spatial-layout", "round 1", "✓", "Is the square blue?", "decision", "image ", "report "):
+        assert word in out
+    report = Path(out.split("report  ")[1].split("\n")[0])
+    assert report.exists()
+    assert report.with_name("best.png").exists()
+    assert "Loading" not in out
+
+
+def test_json_is_for_programs(command):
+    code, out, _ = command("run", "two green stars", "--preset", "original", "--json", "--thread", "mine", "--runs", "elsewhere")
+    told = json.loads(out)
+    assert code == 0
+    assert told["thread"] == "mine"
+    assert Path(told["image"]) == Path("elsewhere/mine/best.png")
+    assert Path(told["report"]).read_text().startswith("<!doctype html>")
+    assert {c["kind"] for c in told["checks"]} == {"object", "count", "attribute"}
+    assert all(c["passed"] in (True, False, None) for c in told["checks"])
+    assert told["usage"]["images"] == 1
+    assert told["usage"]["calls"] == 2
+
+
+def test_settings_reach_the_run(command):
+    args = ("--preset", "best-of-n", "--candidates", "3", "--seed", "40", "--json")
+    _, out, _ = command("run", "a red circle", *args)
+    told = json.loads(out)
+    assert told["usage"]["images"] == 3
+    assert told["best"]["seed"] in (40, 41, 42)
+
+
+def test_a_finished_run_can_be_looked_at_again(command):
+    command("run", "a red circle", "--thread", "t", "--json")
+    code, out, _ = command("resume", "t", "--json")
+    assert code == 0
+    assert json.loads(out)["thread"] == "t"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["run", ""], ["the prompt is empty"]),
+        (["run", "x" * 9000], ["9000 characters", "shorten"]),
+        (["run", "a red circle", "--preset", "best"], ["unknown preset 'best'", "original"]),
+        (["run", "a red circle", "--rounds", "0"], ["max_rounds", "greater than or equal to 1"]),
+        (["run", "a red circle", "--recall", "everything"], ["recall", "'none'"]),
+        (["run", "a red circle", "--thread", "../up"], ["cannot name a run"]),
+        (["run", "a red circle", "--runs", "file/runs"], ["cannot", "file"]),
+        (["run", "a red circle", "--chat", "gpt"], ["chat model 'gpt' is not understood", "openai:MODEL"]),
+        (["run", "a red circle", "--chat", "openai:gpt-5.2"], ["set OPENAI_API_KEY"]),
+        (["run", "a red circle", "--image", "dalle"], ["image model 'dalle' is not understood"]),
+        (["run", "a red circle", "--image", "diffusers:./nowhere"], ["diffusers:./nowhere", "no such folder"]),
+        (["run", "a red circle", "--skills", "nowhere"], ["nowhere"]),
+        (["run", "a green dragon on a hill"], ["shapes world draws", "dragon", "--chat and --image"]),
+        (["resume", "nobody"], ["there is no run nobody"]),
+        (["skills", "show", "cooking"], ["cooking", "counting"]),
+        (["skills", "validate", "nowhere"], ["nowhere"]),
+        (["eval", "shapes", "--presets", "original,worst"], ["unknown preset 'worst'"]),
+        (["eval", "shapes", "--prompts", "nowhere.txt"], ["nowhere.txt"]),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(command, args, words):
+    Path("file").write_text("in the way")
+    code, out, err = command(*args)
+    assert code == 2
+    assert "Traceback" not in err + out
+    told = err.strip() or out.strip()
+    assert len(told.splitlines()) == 1
+    for word in words:
+        assert word in told
+
+
+def test_debug_shows_the_traceback(command):
+    with pytest.raises(gems.GemsError):
+        command("run", "", "--debug")
+
+
+@pytest.mark.parametrize(
+    "part", ["transformer/diffusion_pytorch_model.safetensors", "model_index.json", "text_encoder/config.json"]
+)
+def test_damaged_weights_are_a_clear_error(command, part, tmp_path):
+    shutil.copytree(WEIGHTS, tmp_path / "weights")
+    file = tmp_path / "weights" / part
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
+    code, _, err = command("run", "a red circle", "--image", f"diffusers:{tmp_path / 'weights'}")
+    assert code == 2
+    assert "cannot load the image model 'weights'" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_skills_are_listed_shown_made_and_checked(command):
+    _, out, _ = command("skills", "list")
+    assert [line.split(":")[0] for line in out.splitlines()] == [
+        "aesthetic-drawing", "counting", "creative-drawing", "spatial-layout", "text-rendering", "world-knowledge",
+    ]  # fmt: skip
+    assert "references/" in command("skills", "show", "counting")[1]
+    assert command("skills", "new", "origami", "--in", "my")[0] == 0
+    assert command("skills", "validate", "my/origami")[:2] == (0, "my/origami: valid\n")
+    _, out, _ = command("skills", "list", "--skills", "my")
+    assert "origami" in out
+    Path("my/origami/SKILL.md").write_text("---\nname: origami\ndescription: [\n---\n")
+    code, out, _ = command("skills", "validate", "my/origami")
+    assert code == 2
+    assert "SKILL.md:" in out
+
+
+def test_a_broken_skill_is_named_and_the_others_still_load(command):
+    Path("my/bad").mkdir(parents=True)
+    Path("my/bad/SKILL.md").write_text("no front matter")
+    code, out, err = command("skills", "list", "--skills", "my")
+    assert code == 0
+    assert "skill left out: my/bad/SKILL.md:1" in err
+    assert "counting" in out
+
+
+def test_the_benchmark_prints_its_table_and_writes_json(command):
+    code, out, _ = command("eval", "shapes", "--limit", "2", "--presets", "original,default", "--json", "out/table.json")
+    assert code == 0
+    assert "Shapes benchmark, 2 prompts" in out
+    told = json.loads(Path("out/table.json").read_text())["presets"]
+    assert told["original"]["images_per_prompt"] == 1
+    assert told["original"]["prompts"] == 2
+    assert 0 <= told["default"]["gm"] <= told["default"]["am"] <= 100
+
+
+def test_the_benchmark_takes_prompts_of_ones_own(command):
+    Path("mine.txt").write_text("# mine\na red circle\n\ntwo blue stars\n")
+    code, out, _ = command("eval", "shapes", "--prompts", "mine.txt", "--presets", "original")
+    assert code == 0
+    assert "2 prompts" in out
+
+
+def test_killed_inside_the_generator_a_real_run_goes_on(tmp_path):
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "100"}
+    args = ["three red circles above a blue square", "--thread", "t", "--preset", "best-of-n", "--candidates", "4"]
+    gems_command = [sys.executable, "-m", "gems.cli"]
+    images = tmp_path / "runs" / "images"
+    with subprocess.Popen([*gems_command, "run", *args], env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 60
+        while len(list(images.rglob("*.png"))) < 2 and time.monotonic() < until:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    before = {p.name: p.stat().st_mtime_ns for p in images.rglob("*.png")}
+    assert before
+    done = subprocess.run(
+        [*gems_command, "resume", "t", "--json"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["usage"]["images"] == 4
+    after = {p.name: p.stat().st_mtime_ns for p in images.rglob("*.png")}
+    assert len(after) == 4
+    assert before.items() <= after.items()
+
+
+def test_importing_gems_is_quick_and_needs_no_torch():
+    code = (
+        "import sys, time; import langgraph.graph, langchain_core.messages; t = time.perf_counter(); "
+        "from gems import build_graph, run; import gems; took = time.perf_counter() - t; "
+        "heavy = {'torch', 'diffusers', 'transformers', 'scipy'} & set(sys.modules); print(len(heavy))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "0"
