@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,6 +15,11 @@ from rich.markup import escape
 
 from .context import PRESETS
 from .errors import GemsError
+
+if TYPE_CHECKING:
+    from .graph.run import RunResult
+    from .progress import Progress
+    from .skills import SkillLibrary
 
 app = typer.Typer(
     help="GEMS: draws an image, checks it, remembers what it learned and refines until every check passes.",
@@ -67,13 +72,14 @@ def run_command(
     given = {"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed}
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     show = Progress(Console(quiet=as_json))
-    result = run(
-        prompt, preset_name=preset, thread=thread, runs=runs, chat=chat, image=image,
-        skills=_library(skills), on_event=show, **settings,
-    )  # fmt: skip
-    show.finish(result)
-    if as_json:
-        print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
+    library = _library(skills)
+
+    def work() -> RunResult:
+        return run(
+            prompt, preset_name=preset, thread=thread, runs=runs, chat=chat, image=image, skills=library, on_event=show, **settings
+        )
+
+    _finish(show, as_json, work)
 
 
 @app.command("resume")
@@ -92,13 +98,22 @@ def resume_command(
     from .progress import Progress
 
     show = Progress(Console(quiet=as_json))
-    result = resume(thread, runs=runs, chat=chat, image=image, skills=_library(skills), on_event=show)
+    library = _library(skills)
+    _finish(show, as_json, lambda: resume(thread, runs=runs, chat=chat, image=image, skills=library, on_event=show))
+
+
+def _finish(show: Progress, as_json: bool, work: Callable[[], RunResult]) -> None:
+    try:
+        result = work()
+    except KeyboardInterrupt:
+        show.status.stop()
+        _fail(f"interrupted: go on with `gems resume {show.thread}`" if show.thread else "interrupted", None, code=130)
     show.finish(result)
     if as_json:
         print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
 
 
-def summary(result: Any) -> dict[str, Any]:
+def summary(result: RunResult) -> dict[str, Any]:
     """Return what programs are told of a finished run."""
     best = result.best
     found = {v.check: v for v in best.verdicts}
@@ -106,7 +121,7 @@ def summary(result: Any) -> dict[str, Any]:
     return {
         "thread": result.thread,
         "decision": result.decision,
-        "reason": result.state.result.reason,
+        "reason": result.state.result.reason if result.state.result else "",
         "image": str(result.image_path),
         "report": str(result.report_path),
         "best": {**best.model_dump(include={"round", "candidate", "prompt", "seed"}), "sha256": best.image.sha256},
@@ -182,7 +197,7 @@ def eval_shapes(
         json_file.write_text(json.dumps(to_json(results), indent=1) + "\n", encoding="utf-8")
 
 
-def _library(folders: Sequence[Path] | None) -> Any:
+def _library(folders: Sequence[Path] | None) -> SkillLibrary:
     from .skills import SkillLibrary
 
     library = SkillLibrary.load(list(folders or ()))
@@ -198,12 +213,12 @@ def main() -> None:
     except GemsError as error:
         _fail(str(error), error)
     except KeyboardInterrupt:
-        _fail("interrupted: go on with `gems resume THREAD`", None, code=130)
+        _fail("interrupted", None, code=130)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), error)
 
 
-def _fail(message: str, error: BaseException | None, code: int = 2) -> None:
+def _fail(message: str, error: BaseException | None, code: int = 2) -> NoReturn:
     if error is not None and os.environ.get("GEMS_DEBUG"):
         raise error
     Console(stderr=True).print(f"[red]error:[/] {escape(' '.join(message.split()))}", soft_wrap=True)

@@ -30,6 +30,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.checks: dict[str, Check] = {}
+        self.thread = ""
         self.status = console.status("starting")
 
     def __call__(self, event: Event) -> None:
@@ -66,6 +67,10 @@ class Progress:
         self._line(f"  [cyan]{role:<12}[/]{escape(wrapped[0])}")
         for more in wrapped[1:]:
             self._line(" " * 14 + escape(more))
+
+    def _started(self, update: dict[str, Any]) -> None:
+        self.thread = update["thread"]
+        self._say("run", self.thread)
 
     def _resumed(self, update: dict[str, Any]) -> None:
         self._decomposer(update)

@@ -36,7 +36,8 @@ class RunError(GemsError):
 class Event(NamedTuple):
     """Something that happened in a run: a role began (`update` is None) or ended with its update of the state.
 
-    A run that is gone on with starts with the role "resumed" and the whole state so far.
+    The first event has the role "started" and the run's name as `thread`; if the run is gone on with, the next one has the
+    role "resumed" and the whole state so far.
     """
 
     role: str
@@ -236,6 +237,8 @@ def _drive(
     library = SkillLibrary.load() if skills is None else skills
     store = ImageStore(runs / "images")
     config: RunnableConfig = {"configurable": {"thread_id": record.thread}, "recursion_limit": 100_000}
+    if on_event is not None:
+        on_event(Event("started", {"thread": record.thread}))
     with ExitStack() as stack:
         saver = stack.enter_context(sqlite_checkpoints(runs / "gems.sqlite"))
         graph = build_graph(models.chat, models.image, skills=library, store=store, checkpointer=saver, **dict(nodes or {}))

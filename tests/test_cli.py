@@ -198,3 +198,12 @@ def test_importing_gems_is_quick_and_needs_no_torch():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "0"
+
+
+def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
+    monkeypatch.setattr("gems.models.diffusers.DiffusersImage.generate", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt()))
+    code, _, err = command("run", "a red circle", "--thread", "mine")
+    assert code == 130
+    assert "go on with `gems resume mine`" in err
+    monkeypatch.undo()
+    assert command("resume", "mine", "--json")[0] == 0

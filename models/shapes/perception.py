@@ -7,7 +7,7 @@ waist, pieces that only make sense together are joined, and a shape is told by o
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -69,9 +69,15 @@ def perceive(image: Image.Image) -> list[Seen]:
     rgb = image.convert("RGB")
     if rgb.size != (SIZE, SIZE):
         rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BOX if min(rgb.size) > SIZE else Image.Resampling.BICUBIC)
-    pixels = np.asarray(rgb, dtype=np.float64)
+    return list(_perceive(rgb.tobytes()))
+
+
+@lru_cache(maxsize=64)
+def _perceive(data: bytes) -> tuple[Seen, ...]:
+    """See the pixels (a check at a time asks about the same image again and again)."""
+    pixels = np.frombuffer(data, dtype=np.uint8).reshape(SIZE, SIZE, 3).astype(np.float64)
     found = [_look(pixels, piece) for piece in _pieces(pixels)]
-    return sorted(found, key=lambda s: (int(s.y * 3 / SIZE), s.x, s.y))
+    return tuple(sorted(found, key=lambda s: (int(s.y * 3 / SIZE), s.x, s.y)))
 
 
 def _pieces(pixels: Pixels) -> list[Mask]:

@@ -36,6 +36,11 @@ STEPS = {"vae": 1600, "text": 1500, "denoiser": 4000}
 BATCH = {"vae": 12, "text": 256, "denoiser": 64}
 RATE = {"vae": 2e-3, "text": 1e-3, "denoiser": 1e-3}
 SCENES = 24_000
+POOL = 4000
+"""Drawn scenes of the autoencoder's training."""
+SAVE_EVERY = 500
+WORTH_COMPILING = 200
+"""Steps from which on compiling the transformer, a minute or so, pays."""
 EMPTY_CAPTION = 0.1
 """Share of captions left out, so that classifier-free guidance has something to push away from."""
 DETAIL = (0.6, 0.15)
@@ -51,7 +56,6 @@ class Stage:
         self.name, self.modules, self.steps, self.file = name, modules, steps, work / f"{name}.pt"
         self.rng = random.Random(f"{seed}/{name}")
         self.step = 0
-        torch.manual_seed(seed)
 
     def run(
         self,
@@ -82,7 +86,7 @@ class Stage:
                 left_s = pace * (self.steps - step - 1)
                 told = f"loss {shown:.4f}  {pace:.2f} s/step  {left_s / 60:.0f} min left"
                 print(f"{self.name} {step + 1}/{self.steps}  {told}", flush=True)
-            if (step + 1) % 500 == 0 or step + 1 == self.steps:
+            if (step + 1) % SAVE_EVERY == 0 or step + 1 == self.steps:
                 self._save(optimizer, step + 1)
 
     def _save(self, optimizer: torch.optim.Optimizer, step: int) -> None:
@@ -119,10 +123,11 @@ def pixels(scenes: list[Scene]) -> torch.Tensor:
 
 def train_vae(work: Path, steps: int, seed: int, device: str) -> AutoencoderKL:
     """Train the autoencoder on freshly drawn scenes."""
+    torch.manual_seed(seed)
     vae = nets.build_vae().to(device)
     stage = Stage("vae", {"vae": vae}, work, steps, seed)
     rng = random.Random(f"{seed}/vae scenes")
-    pool = pixels([sample_scene(rng) for _ in range(4000)])
+    pool = pixels([sample_scene(rng) for _ in range(POOL)])
     plain = torch.tensor(BACKGROUND).view(1, 3, 1, 1) / 127.5 - 1
 
     def loss_of(rng: random.Random) -> torch.Tensor:
@@ -187,6 +192,7 @@ def states(text_encoder: Qwen3Model, ids: torch.Tensor, mask: torch.Tensor) -> t
 
 def train_text(work: Path, steps: int, seed: int, device: str) -> Qwen3Model:
     """Pretrain the text encoder to say what stands where."""
+    torch.manual_seed(seed)
     words = Words()
     text_encoder, reader = nets.build_text_encoder(len(words.tokenizer)).to(device), CellReader().to(device)
     stage = Stage("text", {"text_encoder": text_encoder, "reader": reader}, work, steps, seed)
@@ -218,6 +224,7 @@ def encode_scenes(vae: AutoencoderKL, scenes: list[Scene], device: str) -> torch
 
 def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Module, text_encoder: nn.Module) -> nn.Module:
     """Train the transformer on the latents of drawn scenes; return the averaged weights."""
+    torch.manual_seed(seed)
     words, transformer = Words(), nets.build_transformer().to(device)
     dense.use_real_rotations(transformer)
     text_encoder.to(device).requires_grad_(False)
@@ -233,7 +240,7 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
     shift, scale = latents.float().mean(), 1 / latents.float().std()
     cast("Any", vae).register_to_config(scaling_factor=float(scale), shift_factor=float(shift))
     image_turns, text_turns = ((cos.to(device), sin.to(device)) for cos, sin in dense.rotations(transformer, 8, 8))
-    run = torch.compile(dense.forward)
+    run = torch.compile(dense.forward) if steps >= WORTH_COMPILING else dense.forward
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         picks = rng.sample(range(SCENES), BATCH["denoiser"])
@@ -255,7 +262,7 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
 
     optimizer = torch.optim.AdamW(transformer.parameters(), lr=RATE["denoiser"], weight_decay=0.01, betas=(0.9, 0.98))
     stage.run(optimizer, loss_of, follow)
-    return average
+    return average  # type: ignore[no-any-return]
 
 
 def training_caption(scene: Scene, rng: random.Random, detail: float) -> str:

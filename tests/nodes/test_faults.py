@@ -1,0 +1,124 @@
+"""A model that misbehaves in the middle of a run."""
+
+import json
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from gems import GemsError, ImageStore, build_graph, preset, run
+from gems.models.shapes.chat import ShapesChat
+from gems.skills import SkillLibrary
+
+
+class Moody(ShapesChat):
+    """The shapes model, but for one schema (or the tool turn) it says something else."""
+
+    mood: dict
+    heard: list = []
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        name = (kwargs.get("response_format") or {}).get("json_schema", {}).get("name", "tools")
+        self.heard.append((name, messages))
+        if name in self.mood:
+            said = self.mood[name]
+            said = said(len([n for n, _ in self.heard if n == name])) if callable(said) else said
+            if said is not None:
+                message = said if isinstance(said, AIMessage) else AIMessage(said)
+                return ChatResult(generations=[ChatGeneration(message=message)])
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+    def turn(self, name, number):
+        """Return the messages of the model's n-th turn of a kind."""
+        return [messages for kind, messages in self.heard if kind == name][number - 1]
+
+
+def test_a_verifier_that_answers_nonsense_leaves_the_checks_unknown_never_failed(tmp_path, sketcher):
+    result = run("two red circles", chat=Moody(mood={"Findings": "Lovely picture!"}), image=sketcher, runs=tmp_path, max_rounds=1)
+    assert {v.passed for v in result.best.verdicts} == {None}
+    assert "Lovely picture!" in result.best.verdicts[0].reason
+    assert result.decision == "give up"
+
+
+def test_one_bad_answer_is_repaired(tmp_path, sketcher):
+    chat = Moody(mood={"Findings": lambda n: "Hm." if n == 1 else None})
+    result = run("two red circles", chat=chat, image=sketcher, runs=tmp_path, max_rounds=1)
+    assert None not in {v.passed for v in result.best.verdicts}
+    assert result.usage.roles["verifier"].calls == 2
+
+
+def test_a_decomposer_that_answers_nonsense_ends_the_run_with_role_model_and_answer_and_it_can_go_on(tmp_path, sketcher):
+    with pytest.raises(GemsError, match=r"decomposer \(shapes-chat\): .*the answer began: Certainly"):
+        run("two red circles", chat=Moody(mood={"Checks": "Certainly!"}), image=sketcher, runs=tmp_path, thread="t")
+    from gems import resume
+
+    assert resume("t", runs=tmp_path, chat=ShapesChat(), image=sketcher).checks
+
+
+def test_a_skill_that_does_not_exist_comes_back_to_the_model_as_an_error(tmp_path, sketcher):
+    call = {"name": "load_skill", "args": {"name": "juggling"}, "id": "x", "type": "tool_call"}
+    chat = Moody(mood={"tools": lambda n: AIMessage("", tool_calls=[call]) if n == 1 else None})
+    result = run("two red circles", chat=chat, image=sketcher, runs=tmp_path)
+    told = chat.turn("tools", 2)[-1]
+    assert told.type == "tool"
+    assert told.status == "error"
+    assert result.state.skills == ["counting"]
+
+
+def test_a_planner_that_only_ever_calls_tools_is_made_to_answer(tmp_path, sketcher):
+    call = {"name": "load_skill", "args": {"name": "counting"}, "id": "x", "type": "tool_call"}
+    chat = Moody(mood={"tools": lambda n: AIMessage("", tool_calls=[{**call, "id": f"x{n}"}])})
+    result = run("two red circles", chat=chat, image=sketcher, runs=tmp_path)
+    assert result.attempts[0].prompt.count("a red circle") == 2
+    assert result.state.skills == ["counting"]
+
+
+def test_the_planner_may_read_a_reference_before_it_answers(tmp_path, sketcher):
+    library = SkillLibrary.load()
+    file = library.get("counting").references[0]
+    calls = [
+        {"name": "load_skill", "args": {"name": "counting"}, "id": "a", "type": "tool_call"},
+        {"name": "read_skill_file", "args": {"name": "counting", "file": file}, "id": "b", "type": "tool_call"},
+    ]
+    chat = Moody(mood={"tools": lambda n: AIMessage("", tool_calls=calls) if n == 1 else None})
+    run("two red circles", chat=chat, image=sketcher, runs=tmp_path)
+    answers = [m.text for m in chat.turn("tools", 2) if m.type == "tool"]
+    assert answers[0].startswith('<skill_content name="counting">')
+    assert library.get("counting").read(file).strip() in answers[1]
+
+
+def test_skill_texts_are_not_kept_in_the_checkpoints(tmp_path, sketcher):
+    run("two red circles", image=sketcher, runs=tmp_path)
+    body = SkillLibrary.load().get("counting").body
+    sentence = max(body.splitlines(), key=len)[:60].encode()
+    assert sentence not in (tmp_path / "gems.sqlite").read_bytes()
+
+
+def test_no_skills_no_tools(tmp_path, sketcher):
+    chat = Moody(mood={})
+    graph = build_graph(chat, sketcher, store=ImageStore(tmp_path), skills=SkillLibrary())
+    out = graph.invoke({"prompt": "two red circles"}, context=preset("paper", max_rounds=1))
+    assert "tools" not in [n for n, _ in chat.heard]
+    assert out["attempts"][0].prompt == "two red circles"
+
+
+def test_an_image_model_that_fails_loses_nothing(tmp_path, make_sketcher):
+    class Failing(make_sketcher):
+        def generate(self, requests):
+            if len(self.made) == 1:
+                raise RuntimeError("CUDA out of memory")
+            return super().generate(requests)
+
+    model = Failing(1.0)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run("two red circles above a blue star", image=model, runs=tmp_path, thread="t", preset_name="paper")
+    from gems import resume
+
+    model.made.append("the machine was restarted")
+    assert resume("t", runs=tmp_path, image=model).state.round > 1
+
+
+def test_pixels_are_never_in_the_state(tmp_path, sketcher):
+    result = run("two red circles", image=sketcher, runs=tmp_path, preset_name="paper")
+    assert "iVBOR" not in json.dumps(result.state.model_dump(mode="json"))
+    assert b"iVBOR" not in (tmp_path / "gems.sqlite").read_bytes()

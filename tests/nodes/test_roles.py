@@ -1,0 +1,139 @@
+"""What each role makes of a model's answer: pure functions, no model."""
+
+import pytest
+
+from gems import Attempt, Check, ImageRef, RunContext, Score, Verdict, preset
+from gems.nodes import decomposer, planner, refiner, summarizer, verifier
+from gems.nodes.decomposer import CheckDraft, Checks
+from gems.nodes.keep import keep_quoted
+from gems.nodes.selector import decide
+from gems.nodes.verifier import Finding, Findings
+
+
+def draft(question, kind="object", expected="yes", depends_on=()):
+    return CheckDraft(kind=kind, question=question, expected=expected, depends_on=list(depends_on))
+
+
+def test_checks_are_numbered_and_know_their_parents():
+    answer = Checks(checks=[draft("Is there a cat?"), draft("Is the cat black?", "attribute", depends_on=[1])])
+    first, second = decomposer.parse(answer, "a black cat")["checks"]
+    assert (first.id, second.id, second.depends_on) == ("c1", "c2", ("c1",))
+
+
+def test_repeated_and_empty_questions_are_left_out_and_their_children_keep_the_parent():
+    answer = Checks(
+        checks=[
+            draft("Is there a cat?"), draft(" "), draft("Is there  a cat?"),
+            draft("Is it black?", depends_on=[3]), draft("Is it big?", depends_on=[2, 5, 9, -1]),
+        ]
+    )  # fmt: skip
+    checks = decomposer.parse(answer, "a cat")["checks"]
+    assert [c.question for c in checks] == ["Is there a cat?", "Is it black?", "Is it big?"]
+    assert [c.depends_on for c in checks] == [(), ("c1",), ()]
+
+
+def test_quoted_text_becomes_a_check_if_the_model_forgot_it():
+    said = draft("What does the sign say?", "text", "OPEN")
+    checks = decomposer.parse(Checks(checks=[said]), 'a sign "OPEN" and a note "Back at 5"')["checks"]
+    assert [(c.kind, c.id) for c in checks] == [("text", "c1"), ("text", "c2")]
+    assert "Back at 5" in checks[1].question
+
+
+def test_no_checks_at_all_becomes_one_and_is_said():
+    update = decomposer.parse(Checks(checks=[]), "something nice")
+    assert "something nice" in update["checks"][0].question
+    assert update["notes"]
+
+
+def test_too_many_checks_are_cut_and_said():
+    update = decomposer.parse(Checks(checks=[draft(f"Is there a number {i}?") for i in range(60)]), "numbers")
+    assert len(update["checks"]) == decomposer.MAX_CHECKS
+    assert "60" in update["notes"][0]
+
+
+def test_quoted_strings_survive_every_rewrite():
+    request = 'a shop with the sign "OPEN" and a poster “Grand Sale”'
+    assert keep_quoted('A shop, sign "OPEN", poster "Grand Sale"', request)[1] == []
+    prompt, restored = keep_quoted('A shop with a sign "Open".', request)
+    assert restored == ["OPEN", "Grand Sale"]
+    assert all(f'"{text}"' in prompt for text in restored)
+    for parsed in (
+        planner.parse(planner.Plan(prompt="a shop"), request),
+        refiner.parse(refiner.Refinement(strategy="s", prompt="a shop"), "", request),
+    ):
+        assert '"OPEN"' in parsed["draft"]
+        assert '"Grand Sale"' in parsed["draft"]
+        assert len(parsed["notes"]) == 2
+
+
+def test_an_empty_rewrite_falls_back_to_the_request():
+    assert planner.parse(planner.Plan(prompt="  "), "a cat")["draft"] == "a cat"
+    assert refiner.parse(refiner.Refinement(strategy="", prompt=""), "", "a cat")["draft"] == "a cat"
+
+
+def test_the_thought_is_the_models_reasoning_or_else_its_strategy():
+    answer = refiner.Refinement(strategy="count them out", prompt="p")
+    assert refiner.parse(answer, "", "r")["thought"] == "count them out"
+    assert refiner.parse(answer, "long reasoning", "r")["thought"] == "long reasoning"
+
+
+CHECKS = [
+    Check(id="c1", kind="object", question="Is there a circle?"),
+    Check(id="c2", kind="count", question="How many circles?", expected="three"),
+    Check(id="c3", kind="attribute", question="Are they red?"),
+]
+
+
+def test_findings_become_verdicts_in_the_order_of_the_checks():
+    answer = Findings(findings=[Finding(id="c2", answer="2", reason="one is missing"), Finding(id=" c1. ", answer="Yes")])
+    one, two, three = verifier.parse(answer, CHECKS)
+    assert (one.check, one.passed) == ("c1", True)
+    assert (two.passed, two.answer, two.reason) == (False, "2", "one is missing")
+    assert three.passed is None
+    assert "no answer" in three.reason
+
+
+def test_answers_to_questions_nobody_asked_are_ignored():
+    answer = Findings(findings=[Finding(id="c9", answer="no"), Finding(id="c1", answer="yes")])
+    assert [v.passed for v in verifier.parse(answer, CHECKS)] == [True, None, None]
+
+
+def test_an_experience_has_at_most_a_hundred_words():
+    text = summarizer.parse(summarizer.Lesson(experience="word " * 150), 2)["experiences"][0]
+    assert text.round == 2
+    assert len(text.text.split()) == 100
+
+
+def attempt(round, passed, total=4):
+    found = tuple(Verdict(check=f"c{i}", passed=i < passed) for i in range(total))
+    image = ImageRef(sha256="0" * 64, width=1, height=1)
+    return Attempt(round=round, prompt="p", seed=round, image=image, verdicts=found, score=Score.of(found))
+
+
+@pytest.mark.parametrize(
+    ("passes", "settings", "decision", "best"),
+    [
+        ([4], {}, "accept", 1),
+        ([2, 4], {}, "accept", 2),
+        ([2], {}, "refine", 1),
+        ([2, 3, 2], {"max_rounds": 3}, "give up", 2),
+        ([2, 3, 3], {"patience": 2, "max_rounds": 9}, "refine", 2),
+        ([3, 2, 3], {"patience": 2, "max_rounds": 9}, "give up", 1),
+        ([3, 2, 3, 3, 3, 3], {"patience": None, "max_rounds": 9}, "refine", 1),
+        ([1], {"max_rounds": 1}, "give up", 1),
+    ],
+)
+def test_the_selector_accepts_refines_or_gives_up(passes, settings, decision, best):
+    result = decide([attempt(i, p) for i, p in enumerate(passes, 1)], preset("default", **settings))
+    assert (result.decision, result.best_round) == (decision, best)
+
+
+def test_an_unknown_check_is_not_accepted():
+    found = (Verdict(check="c1", passed=True), Verdict(check="c2", passed=None))
+    unsure = attempt(1, 0).model_copy(update={"verdicts": found, "score": Score.of(found)})
+    assert decide([unsure], RunContext()).decision == "refine"
+
+
+def test_a_verifier_that_wrote_nothing_is_told_so():
+    with pytest.raises(ValueError, match="the node before it must write attempts with verdicts"):
+        decide([], RunContext())
