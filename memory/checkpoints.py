@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
@@ -18,9 +21,34 @@ class CheckpointError(GemsError):
     """The checkpoint database cannot be opened, read or written."""
 
 
-def serializer() -> JsonPlusSerializer:
+class CompressedSerializer(SerializerProtocol):
+    """Another serializer's bytes, compressed: every checkpoint repeats all prompts, thoughts and reasons so far.
+
+    Args:
+        inner: the serializer that does the work.
+    """
+
+    MARK = "+zlib"
+
+    def __init__(self, inner: SerializerProtocol) -> None:
+        self.inner = inner
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """Return the object's kind, marked, and its compressed bytes."""
+        kind, data = self.inner.dumps_typed(obj)
+        return kind + self.MARK, zlib.compress(data)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """Return the object of a kind and its bytes, compressed or not."""
+        kind, body = data
+        if kind.endswith(self.MARK):
+            kind, body = kind.removesuffix(self.MARK), zlib.decompress(body)
+        return self.inner.loads_typed((kind, body))
+
+
+def serializer() -> SerializerProtocol:
     """Return the serializer of checkpoints: of our types only those of the state are revived, and nothing by pickle."""
-    return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=list(STATE_TYPES))
+    return CompressedSerializer(JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=list(STATE_TYPES)))
 
 
 @contextmanager

@@ -201,9 +201,12 @@ def test_importing_gems_is_quick_and_needs_no_torch():
 
 
 def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
-    monkeypatch.setattr("gems.models.diffusers.DiffusersImage.generate", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt()))
-    code, _, err = command("run", "a red circle", "--thread", "mine")
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gems.models.diffusers.DiffusersImage.generate", interrupted)
+        code, _, err = command("run", "a red circle", "--thread", "mine")
     assert code == 130
     assert "go on with `gems resume mine`" in err
-    monkeypatch.undo()
     assert command("resume", "mine", "--json")[0] == 0

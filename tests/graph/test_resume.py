@@ -66,6 +66,10 @@ class KillAt:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+def step_ended(event):
+    return event.update is not None and event.role not in ("started", "resumed")
+
+
 def comparable(result):
     state = result.state.model_dump()
     for role in state["usage"]["roles"].values():
@@ -114,12 +118,25 @@ def test_killed_at_every_step_boundary_the_run_ends_as_if_nothing_had_been(tmp_p
     assert len(made) == len(set(made)) == 5
 
 
-def test_killed_after_every_step_but_before_it_is_stored_no_image_is_made_twice(tmp_path, clumsy):
+def test_killed_after_every_second_step_the_run_ends_as_if_nothing_had_been(tmp_path, clumsy):
     whole = unkilled(tmp_path, clumsy)
-    model = clumsy(tmp_path / "log")
-    # The second step to end is lost, the first was stored: two steps forward, one back.
-    kills, result = go_on_until_done(tmp_path / "killed", model, lambda: KillAt(2, lambda e: e.update is not None))
-    assert kills >= 20
+    kills, result = go_on_until_done(tmp_path / "killed", clumsy(tmp_path / "log"), lambda: KillAt(2, step_ended))
+    assert kills >= 12
+    assert comparable(result) == comparable(whole)
+
+
+def test_killed_between_storing_an_image_and_its_checkpoint_no_image_is_made_twice(tmp_path, clumsy, monkeypatch):
+    whole = unkilled(tmp_path, clumsy)
+    model, remember = clumsy(tmp_path / "log"), ImageStore.remember
+
+    def remember_and_die(store, request, ref):
+        remember(store, request, ref)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageStore, "remember", remember_and_die)
+        kills, result = go_on_until_done(tmp_path / "killed", model, lambda: None)
+    assert kills == 5
     assert comparable(result) == comparable(whole)
     made = (tmp_path / "log").read_text().splitlines()
     assert len(made) == len(set(made)) == 5
@@ -136,10 +153,10 @@ def test_killed_inside_the_generator_the_image_is_drawn_when_the_run_goes_on(tmp
 
 
 def test_killed_before_the_first_checkpoint_the_run_starts_from_its_record(tmp_path, clumsy, monkeypatch):
-    monkeypatch.setattr("gems.graph.run._drive", lambda *a: os.kill(os.getpid(), signal.SIGKILL))
     model = clumsy(tmp_path / "log")
-    assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path / "runs", image=model, **SETTINGS))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("gems.graph.run._drive", lambda *a: os.kill(os.getpid(), signal.SIGKILL))
+        assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path / "runs", image=model, **SETTINGS))
     assert resume("t", runs=tmp_path / "runs", image=model).state.round == 5
 
 
@@ -229,7 +246,7 @@ def test_ten_rounds_of_large_images_keep_the_checkpoints_small(tmp_path, make_sk
             noise = np.random.default_rng(request.seed).integers(0, 256, (640, 640, 3), np.uint8)
             return Image.fromarray(noise)
 
-    result = run(PROMPT, preset_name="paper", thread="t", runs=tmp_path, image=Large(), max_rounds=10)
+    result = run(PROMPT, thread="t", runs=tmp_path, image=Large(), max_rounds=10, patience=None, recall="thoughts")
     assert result.state.round == 10
     assert sum(p.stat().st_size for p in (tmp_path / "images").rglob("*.png")) > 10_000_000
     with sqlite_checkpoints(tmp_path / "gems.sqlite") as saver:
