@@ -58,7 +58,7 @@ def compare(
         prompts: a file of requests to use instead of the benchmark's.
         seed: seed of the first prompt's first image.
         runs: images are kept in its folder `eval`.
-        image: the image model; the embedded one by default.
+        image: the image model; the embedded one by default. Its pictures are found again by its name and settings.
         console: where progress is shown; nowhere by default.
 
     Raises:

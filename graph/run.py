@@ -246,7 +246,7 @@ def _drive(
         _require_skills(before.values.get("skills", ()), library)
         if not before.values:
             _stream(graph, {"prompt": record.prompt}, config, record.context, on_event)
-        elif before.next:
+        elif before.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
             if on_event is not None:
                 on_event(Event("resumed", dict(before.values)))
             _stream(graph, None, config, record.context, on_event)

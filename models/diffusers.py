@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,6 @@ class DiffusersImage(ImageModel):
         name: what to call it; the last part of the source by default.
         call: options of the pipeline's call, such as steps and guidance.
         device: where it runs; a GPU if there is one, by default.
-        version: anything that tells two models of the same name apart.
     """
 
     def __init__(
@@ -31,19 +31,18 @@ class DiffusersImage(ImageModel):
         name: str | None = None,
         call: Mapping[str, Any] | None = None,
         device: str | None = None,
-        version: str = "",
     ) -> None:
         self.source = str(source)
         self.name = name or Path(self.source).name
         self.call = dict(call or {})
-        self.device, self.version = device, version
+        self.device = device
         self._pipeline: Any = None
         self._lock = threading.Lock()
 
     @property
     def settings(self) -> dict[str, object]:
-        """The call's options and the version: what tells pictures of this model from others."""
-        return {"model": self.name, "version": self.version, **self.call}
+        """The call's options and, for a folder, the state of its files: what tells pictures of this model from others."""
+        return {"model": self.name, "files": _fingerprint(Path(self.source)), **self.call}
 
     def load(self) -> Any:
         """Load the pipeline once and return it.
@@ -107,6 +106,13 @@ class DiffusersImage(ImageModel):
         if len(spans) <= limit:
             return None
         return prompt[spans[limit][0] :]
+
+
+def _fingerprint(folder: Path) -> str:
+    """Return a hash of the names, sizes and times of a folder's files: cheap, and another after a new training."""
+    files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else []
+    state = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:16] if files else ""
 
 
 @contextmanager

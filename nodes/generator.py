@@ -38,20 +38,24 @@ def render(prompt: str, round: int, context: RunContext) -> list[ImageRequest]:
     ]
 
 
-def identity(model: ImageModel, request: ImageRequest) -> str:
-    """Return everything that determines a picture, as one string: by it a picture already made is found again."""
-    whole = {"name": model.name, "settings": model.settings, "request": request.model_dump()}
+def identity(model: ImageModel, request: ImageRequest, thread: str | None = None) -> str:
+    """Return everything that determines a picture, as one string: by it a picture already made is found again.
+
+    A run finds its own pictures only: not every model gives the same picture for the same request, and whoever starts a
+    new run wants a new one. Graphs without a thread share theirs.
+    """
+    whole = {"name": model.name, "settings": model.settings, "request": request.model_dump(), "thread": thread}
     return json.dumps(whole, sort_keys=True, default=str)
 
 
-def obtain(model: ImageModel, store: ImageStore, requests: Sequence[ImageRequest]) -> list[ImageRef]:
-    """Return the picture of each request; those that are in the store already are not made again.
+def obtain(model: ImageModel, store: ImageStore, requests: Sequence[ImageRequest], thread: str | None = None) -> list[ImageRef]:
+    """Return the picture of each request; those that this run has made already are not made again.
 
     Raises:
         ImageModelError: the model failed or gave fewer pictures than asked for.
         ImageStoreError: a picture could not be written.
     """
-    found = {r: ref for r in requests if (ref := store.recall(identity(model, r)))}
+    found = {r: ref for r in requests if (ref := store.recall(identity(model, r, thread)))}
     wanted = [r for r in dict.fromkeys(requests) if r not in found]
     for request in wanted:  # one at a time, each stored before the next is paid for
         images = model.generate([request])
@@ -62,7 +66,7 @@ def obtain(model: ImageModel, store: ImageStore, requests: Sequence[ImageRequest
         if request.negative_prompt:
             text["negative_prompt"] = request.negative_prompt
         found[request] = store.put(images[0], text)
-        store.remember(identity(model, request), found[request])
+        store.remember(identity(model, request, thread), found[request])
     return [found[r] for r in requests]
 
 
@@ -79,7 +83,8 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
         round = max((a.round for a in state.attempts), default=0) + 1
         requests = render(state.draft or state.prompt, round, context)
         began = time.perf_counter()
-        refs = obtain(model, store, requests)
+        thread = runtime.execution_info.thread_id if runtime.execution_info else None
+        refs = obtain(model, store, requests, thread)
         seconds = time.perf_counter() - began
         attempts = [
             Attempt(round=round, candidate=i, prompt=request.prompt, seed=request.seed, image=ref, thought=state.thought)

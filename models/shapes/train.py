@@ -17,9 +17,9 @@ import ast
 import copy
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -30,9 +30,9 @@ from transformers import Qwen3Model
 
 from . import CALL, WEIGHTS, dense, nets
 from .language import caption
-from .world import BACKGROUND, CELLS, COLORS, SHAPES, Scene, draw, sample_scene
+from .world import BACKGROUND, CELLS, COLORS, SHAPES, Scene, Thing, draw, row_and_column, sample_scene
 
-STEPS = {"vae": 1600, "text": 1500, "denoiser": 4000}
+STEPS = {"vae": 1600, "text": 1500, "denoiser": 6500}
 BATCH = {"vae": 12, "text": 256, "denoiser": 64}
 RATE = {"vae": 2e-3, "text": 1e-3, "denoiser": 1e-3}
 SCENES = 24_000
@@ -43,8 +43,18 @@ WORTH_COMPILING = 200
 """Steps from which on compiling the transformer, a minute or so, pays."""
 EMPTY_CAPTION = 0.1
 """Share of captions left out, so that classifier-free guidance has something to push away from."""
-DETAIL = (0.6, 0.15)
-"""Share of detailed layouts among the denoiser's captions, in the first and the second half: places are learnt first."""
+
+
+class Phase(NamedTuple):
+    """A part of the denoiser's training: until which share of the steps, how many captions are layouts, and how careless."""
+
+    until: float
+    detail: float
+    careless: bool
+
+
+CURRICULUM = (Phase(0.3, 0.6, False), Phase(0.6, 0.15, False), Phase(1.0, 0.45, True))
+"""Places are learnt first, then short requests; last, layouts are described as carelessly as people do (see `careless`)."""
 UNKNOWN_WORDS = 0.05
 """Share of captions with unknown words in front, so that "please draw ..." does no harm."""
 
@@ -244,12 +254,12 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         picks = rng.sample(range(SCENES), BATCH["denoiser"])
-        detail = DETAIL[stage.step >= steps // 2]
+        phase = next(p for p in CURRICULUM if stage.step < p.until * steps)
         clean = ((latents[picks].float() - shift) * scale).to(device)
         noise = torch.randn(clean.shape).to(device)
         sigma = torch.sigmoid(torch.randn(len(picks)) + 0.2).to(device)
         noisy = clean + sigma.view(-1, 1, 1, 1) * (noise - clean)
-        ids, mask = (t.to(device) for t in words([training_caption(pool[i], rng, detail) for i in picks]))
+        ids, mask = (t.to(device) for t in words([training_caption(pool[i], rng, phase) for i in picks]))
         with torch.autocast(device, torch.bfloat16):
             with torch.no_grad():
                 text = states(text_encoder, ids, mask)
@@ -265,12 +275,33 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
     return average  # type: ignore[no-any-return]
 
 
-def training_caption(scene: Scene, rng: random.Random, detail: float) -> str:
+def training_caption(scene: Scene, rng: random.Random, phase: Phase) -> str:
     """Caption a scene for the denoiser: now and then nothing at all, now and then with unknown words in front."""
     if rng.random() < EMPTY_CAPTION:
         return ""
     filler = "please draw " if rng.random() < UNKNOWN_WORDS else ""
-    return filler + caption(scene, rng, detail)
+    if rng.random() >= phase.detail:
+        return filler + caption(scene, rng, detail=0.0)
+    things = careless(scene.things, rng) if phase.careless else scene.things
+    return filler + caption(scene._replace(things=things), rng, detail=1.0)
+
+
+def careless(things: Sequence[Thing], rng: random.Random) -> tuple[Thing, ...]:
+    """Describe things as people do who write captions: what stands at the top left is often just "at the top".
+
+    That is where the model's imperfection with layouts comes from: it draws what such words have meant. A corner that is
+    named is a corner; an edge that is named may be one of its corners. Now and then a colour or a shape is wrong too.
+    """
+    told = []
+    for thing in things:
+        row, column = row_and_column(thing.cell)
+        corner = row != 1 and column != 1
+        if rng.random() < (0.4 if corner else 0.05):
+            row, column = rng.choice([(1, column), (row, 1)] if corner else [(1, 1), (row, column)])
+        color = rng.choice(list(COLORS)) if rng.random() < 0.04 else thing.color
+        shape = rng.choice(SHAPES) if rng.random() < 0.04 else thing.shape
+        told.append(thing._replace(cell=3 * row + column, color=color, shape=shape))
+    return tuple(told)
 
 
 def export(work: Path, out: Path, vae: AutoencoderKL, text_encoder: Qwen3Model, denoiser: ZImageTransformer2DModel) -> None:

@@ -148,3 +148,13 @@ def test_the_studio_graph_has_described_input_and_settings_and_no_checkpointer()
     assert graph.get_input_jsonschema()["properties"]["prompt"]["description"]
     config = json.loads((Path(gems.__file__).parent / "langgraph.json").read_text())
     assert config["graphs"]["gems"]["path"] == "gems.graph.studio:graph"
+
+
+def test_a_new_run_draws_anew_and_a_graph_without_a_thread_finds_its_pictures(tmp_path, sketcher):
+    for _ in range(2):
+        run("a red circle", preset_name="original", image=sketcher, runs=tmp_path)
+    assert len(sketcher.made) == 2
+    graph = build_graph(image=sketcher, store=ImageStore(tmp_path / "images"))
+    for _ in range(2):
+        graph.invoke({"prompt": "a blue star"}, context=preset("original"))
+    assert len(sketcher.made) == 3

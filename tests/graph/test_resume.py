@@ -5,6 +5,7 @@ import signal
 import sqlite3
 
 import pytest
+from langgraph.checkpoint.sqlite import SqliteSaver
 
 from gems import GemsError, resume, run
 from gems.graph.run import read_record
@@ -123,6 +124,23 @@ def test_killed_after_every_second_step_the_run_ends_as_if_nothing_had_been(tmp_
     kills, result = go_on_until_done(tmp_path / "killed", clumsy(tmp_path / "log"), lambda: KillAt(2, step_ended))
     assert kills >= 12
     assert comparable(result) == comparable(whole)
+
+
+def test_killed_between_a_steps_result_and_its_checkpoint_the_run_is_not_taken_for_finished(tmp_path, clumsy, monkeypatch):
+    whole = unkilled(tmp_path, clumsy)
+    model, put_writes = clumsy(tmp_path / "log"), SqliteSaver.put_writes
+
+    def put_and_die(saver, *args, **kwargs):
+        put_writes(saver, *args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteSaver, "put_writes", put_and_die)
+        kills, result = go_on_until_done(tmp_path / "killed", model, lambda: None)
+    assert kills >= 5 * 5 - 1
+    assert comparable(result) == comparable(whole)
+    made = (tmp_path / "log").read_text().splitlines()
+    assert len(made) == len(set(made)) == 5
 
 
 def test_killed_between_storing_an_image_and_its_checkpoint_no_image_is_made_twice(tmp_path, clumsy, monkeypatch):
