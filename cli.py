@@ -108,6 +108,13 @@ def _finish(show: Progress, as_json: bool, work: Callable[[], RunResult]) -> Non
     except KeyboardInterrupt:
         show.status.stop()
         _fail(f"interrupted: go on with `gems resume {show.thread}`" if show.thread else "interrupted", None, code=130)
+    except GemsError:
+        show.status.stop()
+        raise
+    except Exception as error:  # a model's client raises its own kinds: nothing is lost, and that is what to say
+        show.status.stop()
+        hint = f"; mend it and go on with `gems resume {show.thread}`" if show.thread else ""
+        _fail(f"{type(error).__name__}: {str(error)[:500]}{hint} (--debug shows the traceback)", error)
     show.finish(result)
     if as_json:
         print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, SystemMessage
+from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
@@ -94,10 +94,10 @@ def verifier(chat: BaseChatModel, read: ReadImage) -> Node:
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         each = (runtime.context or RunContext()).verify == "each"
-        groups = [[c] for c in state.checks] if each else [state.checks]
+        groups = [[c] for c in state.checks] if each or not state.checks else [state.checks]
         new = [a for a in state.attempts if not a.verdicts and a.score is None]
         jobs = [(group, a.image) for a in new for group in groups]
-        with ThreadPoolExecutor(min(PARALLEL_CALLS, max(1, len(jobs)))) as pool:
+        with ContextThreadPoolExecutor(min(PARALLEL_CALLS, max(1, len(jobs)))) as pool:
             results = list(pool.map(lambda job: examine(*job), jobs))
         judged = []
         for i, attempt in enumerate(new):

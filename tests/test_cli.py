@@ -210,3 +210,12 @@ def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
     assert code == 130
     assert "go on with `gems resume mine`" in err
     assert command("resume", "mine", "--json")[0] == 0
+
+
+def test_an_endpoint_that_is_not_there_loses_nothing(command):
+    code, _, err = command("run", "a red circle", "--thread", "mine", "--chat", "http://127.0.0.1:9/v1#nobody")
+    assert code == 2
+    assert "Connection error" in err
+    assert "go on with `gems resume mine`" in err
+    assert "Traceback" not in err
+    assert command("resume", "mine", "--chat", "shapes", "--json")[0] == 0

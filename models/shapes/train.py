@@ -32,7 +32,7 @@ from . import CALL, WEIGHTS, dense, nets
 from .language import caption
 from .world import BACKGROUND, CELLS, COLORS, SHAPES, Scene, Thing, draw, row_and_column, sample_scene
 
-STEPS = {"vae": 1600, "text": 1500, "denoiser": 6500}
+STEPS = {"vae": 1600, "text": 1500, "denoiser": 8000}
 BATCH = {"vae": 12, "text": 256, "denoiser": 64}
 RATE = {"vae": 2e-3, "text": 1e-3, "denoiser": 1e-3}
 SCENES = 24_000
@@ -53,7 +53,7 @@ class Phase(NamedTuple):
     careless: bool
 
 
-CURRICULUM = (Phase(0.3, 0.6, False), Phase(0.6, 0.15, False), Phase(1.0, 0.45, True))
+CURRICULUM = (Phase(0.25, 0.6, False), Phase(0.5, 0.15, False), Phase(1.0, 0.25, True))
 """Places are learnt first, then short requests; last, layouts are described as carelessly as people do (see `careless`)."""
 UNKNOWN_WORDS = 0.05
 """Share of captions with unknown words in front, so that "please draw ..." does no harm."""

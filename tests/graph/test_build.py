@@ -158,3 +158,10 @@ def test_a_new_run_draws_anew_and_a_graph_without_a_thread_finds_its_pictures(tm
     for _ in range(2):
         graph.invoke({"prompt": "a blue star"}, context=preset("original"))
     assert len(sketcher.made) == 3
+
+
+def test_a_decomposer_without_checks_accepts_the_first_image_and_asks_nothing(tmp_path, sketcher):
+    graph = build_graph(image=sketcher, store=ImageStore(tmp_path), decomposer=lambda state: {"checks": []})
+    out = graph.invoke({"prompt": "a red circle"}, context=preset("default"))
+    assert out["result"].decision == "accept"
+    assert out["usage"].roles["verifier"].calls == 0
