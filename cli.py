@@ -32,6 +32,7 @@ eval_app = typer.Typer(help="Measure presets on benchmarks.", no_args_is_help=Tr
 app.add_typer(skills_app, name="skills")
 app.add_typer(eval_app, name="eval")
 
+RUNS = Path("runs")
 Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder of runs: checkpoints, images, reports.")]
 Chat = Annotated[str, typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL or http://HOST/v1#MODEL.")]
 ImageSpec = Annotated[
@@ -60,7 +61,7 @@ def run_command(
     chat: Chat = "shapes",
     image: ImageSpec = "shapes",
     skills: Skills = None,
-    runs: Runs = Path("runs"),
+    runs: Runs = RUNS,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -79,7 +80,7 @@ def run_command(
             prompt, preset_name=preset, thread=thread, runs=runs, chat=chat, image=image, skills=library, on_event=show, **settings
         )
 
-    _finish(show, as_json, work)
+    _finish(show, runs, as_json, work)
 
 
 @app.command("resume")
@@ -88,7 +89,7 @@ def resume_command(
     chat: Annotated[str | None, typer.Option(help="Another chat model than the run was started with.")] = None,
     image: Annotated[str | None, typer.Option(help="Another image model than the run was started with.")] = None,
     skills: Skills = None,
-    runs: Runs = Path("runs"),
+    runs: Runs = RUNS,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -99,21 +100,24 @@ def resume_command(
 
     show = Progress(Console(quiet=as_json))
     library = _library(skills)
-    _finish(show, as_json, lambda: resume(thread, runs=runs, chat=chat, image=image, skills=library, on_event=show))
+    _finish(show, runs, as_json, lambda: resume(thread, runs=runs, chat=chat, image=image, skills=library, on_event=show))
 
 
-def _finish(show: Progress, as_json: bool, work: Callable[[], RunResult]) -> None:
+def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunResult]) -> None:
+    def again() -> str:
+        return f"go on with `gems resume {show.thread}{'' if runs == RUNS else f' --runs {runs}'}`"
+
     try:
         result = work()
     except KeyboardInterrupt:
         show.status.stop()
-        _fail(f"interrupted: go on with `gems resume {show.thread}`" if show.thread else "interrupted", None, code=130)
+        _fail(f"interrupted: {again()}" if show.thread else "interrupted", None, code=130)
     except GemsError:
         show.status.stop()
         raise
     except Exception as error:  # a model's client raises its own kinds: nothing is lost, and that is what to say
         show.status.stop()
-        hint = f"; mend it and go on with `gems resume {show.thread}`" if show.thread else ""
+        hint = f"; mend it and {again()}" if show.thread else ""
         _fail(f"{type(error).__name__}: {str(error)[:500]}{hint} (--debug shows the traceback)", error)
     show.finish(result)
     if as_json:
@@ -188,7 +192,7 @@ def eval_shapes(
     prompts: Annotated[Path | None, typer.Option(help="Requests of your own instead, one a line, in the shapes grammar.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every run's first image.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the table as JSON too.")] = None,
-    runs: Runs = Path("runs"),
+    runs: Runs = RUNS,
     debug: Debug = False,
 ) -> None:
     """Compare presets on the shapes benchmark: 200 seeded prompts, scored by questions the loop never sees."""

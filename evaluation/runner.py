@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..context import RunContext, preset
+from ..context import PRESETS, RunContext, SettingError, preset
 from ..graph.build import Graph, build_graph
 from ..memory.images import ImageStore
 from ..memory.state import GemsState
@@ -65,6 +65,8 @@ def compare(
         GemsError: a preset is unknown, or the file cannot be used.
     """
     contexts = [(name, preset(name)) for name in presets]
+    if not contexts:
+        raise SettingError(f"no preset to measure: name some of {', '.join(PRESETS)}")
     samples = _spread(benchmark() if prompts is None else samples_from_file(prompts), limit)
     store = ImageStore(runs / "eval" / "images")
     graph = build_graph(chat_model("shapes"), image or image_model("shapes"), store=store)

@@ -19,6 +19,7 @@ from ..context import RunContext, preset
 from ..errors import GemsError
 from ..memory.checkpoints import sqlite_checkpoints
 from ..memory.images import ImageStore, write_atomically
+from ..memory.locks import exclusive
 from ..memory.state import Attempt, Check, Decision, GemsState, Request, Usage
 from ..models.ask import model_name
 from ..models.image import ImageModel
@@ -26,6 +27,9 @@ from ..models.registry import chat_model, image_model
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
 
+DATABASE = "gems.sqlite"
+RESERVED = {"images", "eval"}
+"""What else lies in the folder of runs."""
 THREAD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -55,6 +59,7 @@ class Record(BaseModel):
     context: RunContext
     chat: str
     image: str
+    nodes: tuple[str, ...] = ()
 
 
 class RunResult:
@@ -158,19 +163,28 @@ def run(
         **settings: fields of `RunContext` that differ from the preset: `max_rounds=3`, `seed=7`.
 
     Raises:
-        GemsError: the prompt, a setting or a folder is of no use, or a model failed; the message says what to do.
+        GemsError: the prompt, a setting or a folder is of no use, or a model's answer was; the message says what to do.
+            What a model's client raises itself passes through. In either case nothing is lost: see `resume`.
     """
     context = preset(preset_name, **settings)
     try:
         request = Request(prompt=prompt)
     except ValidationError as error:
-        raise RunError(str(error.errors()[0]["ctx"]["error"])) from error
+        first = error.errors()[0]
+        raise RunError(str(first.get("ctx", {}).get("error", f"the prompt: {first['msg']}"))) from error
     models = Models.of(chat, image)
     thread = thread or _new_thread(prompt)
     folder = _folder(Path(runs), thread)
     if (folder / "run.json").exists():
         raise RunError(f"the run {thread} exists already: go on with `gems resume {thread}`, or choose another name")
-    record = Record(thread=thread, prompt=request.prompt, context=context, chat=models.specs[0], image=models.specs[1])
+    record = Record(
+        thread=thread,
+        prompt=request.prompt,
+        context=context,
+        chat=models.specs[0],
+        image=models.specs[1],
+        nodes=tuple(sorted(nodes or ())),
+    )
     write_atomically(folder / "run.json", record.model_dump_json(indent=1).encode())
     return _drive(record, Path(runs), models, skills, on_event, nodes)
 
@@ -203,6 +217,9 @@ def resume(
     for given, spec, option in ((chat, record.chat, "chat"), (image, record.image, "image")):
         if given is None and spec.startswith("custom:"):
             raise RunError(f"the run {thread} was made with a {option} model of your own ({spec[7:]}): pass it as {option}=")
+    if set(nodes or ()) != set(record.nodes):
+        swapped = ", ".join(record.nodes) or "none"
+        raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
     models = Models.of(chat or record.chat, image or record.image)
     return _drive(record, Path(runs), models, skills, on_event, nodes)
 
@@ -240,7 +257,8 @@ def _drive(
     if on_event is not None:
         on_event(Event("started", {"thread": record.thread}))
     with ExitStack() as stack:
-        saver = stack.enter_context(sqlite_checkpoints(runs / "gems.sqlite"))
+        stack.enter_context(exclusive(runs / record.thread))
+        saver = stack.enter_context(sqlite_checkpoints(runs / DATABASE))
         graph = build_graph(models.chat, models.image, skills=library, store=store, checkpointer=saver, **dict(nodes or {}))
         before = graph.get_state(config)
         _require_skills(before.values.get("skills", ()), library)
@@ -262,6 +280,8 @@ def _stream(
     for part in graph.stream(given, config, context=context, durability="sync", stream_mode="tasks", version="v2"):
         if on_event is not None:
             data = cast("dict[str, Any]", part["data"])
+            if data.get("error"):
+                continue  # it is raised in a moment
             on_event(Event(data["name"], dict(data["result"] or {}) if "result" in data else None))
 
 
@@ -280,7 +300,7 @@ def _publish(result: RunResult, record: Record, models: Models) -> None:
 
 
 def _folder(runs: Path, thread: str) -> Path:
-    if not THREAD.fullmatch(thread) or thread == "images":
+    if not THREAD.fullmatch(thread) or thread.lower() in RESERVED or thread.lower().startswith(DATABASE):
         rule = "use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
         raise RunError(f"{thread[:80]!r} cannot name a run: {rule}")
     return runs / thread

@@ -42,7 +42,12 @@ class CompressedSerializer(SerializerProtocol):
         """Return the object of a kind and its bytes, compressed or not."""
         kind, body = data
         if kind.endswith(self.MARK):
-            kind, body = kind.removesuffix(self.MARK), zlib.decompress(body)
+            try:
+                kind, body = kind.removesuffix(self.MARK), zlib.decompress(body)
+            except zlib.error as error:
+                raise CheckpointError(
+                    f"a checkpoint is damaged ({error}): restore the database from a copy, or start anew"
+                ) from error
         return self.inner.loads_typed((kind, body))
 
 
@@ -79,6 +84,8 @@ def _explain(path: Path, error: sqlite3.Error) -> str:
     text = str(error)
     if "locked" in text:
         return f"the database {path} is locked by another program: end it or choose another folder with --runs"
+    if "full" in text:
+        return f"the disk of the database {path} is full: make room, then go on with `gems resume`"
     if "unable to open" in text or "readonly" in text:
         return f"cannot write the database {path} ({text}): choose another folder with --runs"
     return f"the database {path} is damaged ({text}): restore it from a copy, or move it away to start anew; the images are safe"

@@ -40,12 +40,13 @@ class ImageStore:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
 
-    def put(self, image: Image.Image, text: Mapping[str, str] | None = None) -> ImageRef:
+    def put(self, image: Image.Image, text: Mapping[str, str] | None = None, request: str | None = None) -> ImageRef:
         """Store a picture as PNG and return its reference.
 
         Args:
             image: the pixels.
             text: what goes into the PNG's text chunks: prompt, seed, size, model.
+            request: everything that determined the picture, as one string: by it `recall` finds the picture again.
 
         Raises:
             ImageStoreError: the folder cannot be written, or the picture is too large.
@@ -60,10 +61,13 @@ class ImageStore:
         image.convert("RGB").save(buffer, "PNG", pnginfo=info)
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
+        ref = ImageRef(sha256=digest, width=image.width, height=image.height)
+        if request is not None:  # first, so that no stored picture is ever without it
+            write_atomically(self._note(request), ref.model_dump_json().encode())
         path = self.path(digest)
-        if not path.exists():
+        if not path.is_file() or path.read_bytes() != data:  # a damaged file is healed
             write_atomically(path, data)
-        return ImageRef(sha256=digest, width=image.width, height=image.height)
+        return ref
 
     def path(self, digest: str) -> Path:
         """Return where a picture of this hash lies.
@@ -101,15 +105,6 @@ class ImageStore:
         image = Image.open(io.BytesIO(self.read(ref)))
         image.load()
         return image
-
-    def remember(self, request: str, ref: ImageRef) -> None:
-        """Note which picture a generation request led to.
-
-        Args:
-            request: everything that determines the picture, as one string.
-            ref: the picture.
-        """
-        write_atomically(self._note(request), ref.model_dump_json().encode())
 
     def recall(self, request: str) -> ImageRef | None:
         """Return the picture that a generation request led to, None where there is none or it is gone or damaged."""

@@ -24,7 +24,8 @@ USES_EXPERIENCES: frozenset[Recall] = frozenset({"experiences", "default"})
 
 def recall(state: GemsState, policy: Recall) -> list[str | ImageRef]:
     """Return the memory as the refiner sees it: texts and pictures in order, oldest round first."""
-    best, latest = best_of(state.attempts), state.attempts[-1] if state.attempts else None
+    best = best_of(state.attempts)
+    latest = best_of(state.latest) or (state.attempts[-1] if state.attempts else None)
     if policy == "none" or latest is None:
         return [f"<current_prompt>\n{state.draft}\n</current_prompt>"]
     shown = [latest] if policy == "last" else _one_per_round(state.attempts, best)

@@ -203,6 +203,8 @@ class Request(BaseModel):
     def _usable(cls, prompt: str) -> str:
         if not prompt.strip():
             raise ValueError("the prompt is empty: say in plain words what to draw")
+        if prompt != prompt.encode("utf-8", "replace").decode():
+            raise ValueError("the prompt is not valid Unicode text: write it in UTF-8")
         if len(prompt) > MAX_PROMPT_CHARACTERS:
             raise ValueError(f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT_CHARACTERS} are taken: shorten it")
         return prompt
@@ -258,7 +260,8 @@ def best_of(attempts: Sequence[Attempt]) -> Attempt | None:
 
 def quoted_strings(prompt: str) -> list[str]:
     """Return the strings in double quotes of a request: text that the image must show, word for word."""
-    found = re.findall(r'"([^"\n]*)"|“([^”\n]*)”|「([^」\n]*)」|«([^»\n]*)»', prompt)
+    pairs = r'(?<![\w"])"([^"\n]*)"(?!\w)|“([^”\n]*)”|„([^“”\n]*)[“”]|「([^」\n]*)」|«([^»\n]*)»'
+    found = re.findall(pairs, prompt)
     return list(dict.fromkeys(text.strip() for groups in found for text in groups if text.strip()))
 
 

@@ -23,18 +23,6 @@ T = TypeVar("T", bound=BaseModel)
 THINKING = re.compile(r"<think(?:ing)?>(.*?)(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
-class ModelAnswerError(GemsError):
-    """A model's answer could not be used, also after it was shown its error.
-
-    The message names the role, the model, what was wrong and how the answer began.
-    """
-
-    def __init__(self, role: str, model: str, problem: str, answer: str) -> None:
-        self.role, self.model, self.problem, self.answer = role, model, problem, answer
-        begin = " ".join(answer.split())[:200] or "(nothing)"
-        super().__init__(f"{role} ({model}): {problem}; the answer began: {begin}")
-
-
 class Spent(NamedTuple):
     """What asking has cost."""
 
@@ -47,6 +35,18 @@ class Spent(NamedTuple):
         """Add up, field by field."""
         tokens = self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
         return Spent(self.calls + other.calls, *tokens, self.seconds + other.seconds)
+
+
+class ModelAnswerError(GemsError):
+    """A model's answer could not be used, also after it was shown its error.
+
+    The message names the role, the model, what was wrong and how the answer began.
+    """
+
+    def __init__(self, role: str, model: str, problem: str, answer: str, spent: Spent) -> None:
+        self.role, self.model, self.problem, self.answer, self.spent = role, model, problem, answer, spent
+        begin = " ".join(answer.split())[:200] or "(nothing)"
+        super().__init__(f"{role} ({model}): {problem}; the answer began: {begin}")
 
 
 class Answer(NamedTuple, Generic[T]):
@@ -81,7 +81,7 @@ def ask(chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[T], *
         try:
             value = parse(text_of(message), schema)
         except ValueError as still:
-            raise ModelAnswerError(role, model_name(chat), str(still), text_of(message)) from still
+            raise ModelAnswerError(role, model_name(chat), str(still), text_of(message), spent) from still
     return Answer(value, thought_of(message), spent)
 
 
@@ -131,7 +131,8 @@ def parse(text: str, schema: type[T]) -> T:
     Raises:
         ValueError: there is none, or it does not fit the schema; the message is fit to be shown to the model.
     """
-    body = THINKING.sub("", text).strip()
+    # A chat template may open the block itself: then only its end is in the answer.
+    body = THINKING.sub("", text).rpartition("</think>")[2].strip()
     if not body:
         raise ValueError("the answer was empty")
     problem = "there was no JSON object in the answer"
@@ -139,6 +140,10 @@ def parse(text: str, schema: type[T]) -> T:
     for start in (m.start() for m in re.finditer(r"\{", body)):
         try:
             found, _ = decoder.raw_decode(body, start)
+            # An escaped half of a surrogate pair is legal JSON, but no text that could be stored.
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+        except RecursionError:
+            break
         except ValueError:
             continue
         try:
@@ -153,7 +158,7 @@ def parse(text: str, schema: type[T]) -> T:
 
 def text_of(message: BaseMessage) -> str:
     """Return a message's text, whatever content form it has."""
-    return str(message.text)
+    return str(message.text).encode("utf-8", "replace").decode()  # half a surrogate pair could not be stored
 
 
 def thought_of(message: AIMessage) -> str:

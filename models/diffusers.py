@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ class DiffusersImage(ImageModel):
     @property
     def settings(self) -> dict[str, object]:
         """The call's options and, for a folder, the state of its files: what tells pictures of this model from others."""
-        return {"model": self.name, "files": _fingerprint(Path(self.source)), **self.call}
+        source = hashlib.sha256(self.source.encode()).hexdigest()[:16]  # a hash: a folder's path is nobody's business
+        return {"model": self.name, "source": source, "files": _fingerprint(Path(self.source)), **self.call}
 
     def load(self) -> Any:
         """Load the pipeline once and return it.
@@ -98,7 +100,8 @@ class DiffusersImage(ImageModel):
     def truncated(self, prompt: str) -> str | None:
         """Return the words past the text encoder's limit, counted with the pipeline's own tokenizer."""
         pipeline = self.load()
-        limit = self.call.get("max_sequence_length")
+        option = inspect.signature(pipeline.__call__).parameters.get("max_sequence_length")
+        limit = self.call.get("max_sequence_length", option.default if option else None)
         tokenizer = getattr(pipeline, "tokenizer", None)
         if limit is None or tokenizer is None or not tokenizer.is_fast:
             return None

@@ -14,15 +14,20 @@ NUMBERS = (
 
 def passes(check: Check, answer: str) -> bool | None:
     """Tell whether an answer is the one a check wants: None where it is unknown or not of the check's form."""
-    if not answer.strip() or first_word(answer) in {"unknown", "unclear", "unsure"}:
+    if not answer.strip() or answer.strip() == "unknown":
         return None
-    if check.expected.casefold() in {"yes", "no"}:
+    if check.kind == "text" and check.expected not in {"yes", "no"}:
+        return plain(answer) == plain(check.expected)
+    if first_word(answer) in {"unknown", "unclear", "unsure"}:
+        return None
+    wanted = first_word(check.expected)
+    if wanted in {"yes", "no"}:
         said = first_word(answer)
-        return said == check.expected.casefold() if said in {"yes", "no"} else None
-    if check.kind == "count" and (wanted := number(check.expected)) is not None:
-        counted = number(answer)
-        return None if counted is None else counted == wanted
-    return plain(answer) == plain(check.expected)
+        return said == wanted if said in {"yes", "no"} else None
+    if check.kind == "count":
+        counted, expected = number(answer), number(check.expected)
+        return None if counted is None or expected is None else counted == expected
+    return plain(answer).rstrip(".").casefold() == plain(check.expected).rstrip(".").casefold()
 
 
 def first_word(answer: str) -> str:

@@ -81,7 +81,7 @@ def parse(answer: Checks, request: str) -> dict[str, Any]:
         checks.append(Check(id="c1", kind="object", question=f"Does the image show this: {' '.join(request.split())}?"))
         notes.append("The decomposer found nothing to check: the whole request is one check.")
     for text in quoted_strings(request):
-        if not any(text in (c.expected, c.question) for c in checks):
+        if not any(c.kind == "text" and text in (c.expected, *quoted_strings(c.question)) for c in checks):
             question = f'Is the text "{text}" written in the image, letter for letter?'
             checks.append(Check(id=f"c{len(checks) + 1}", kind="text", question=question))
     return {"checks": checks, "notes": notes}

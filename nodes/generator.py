@@ -65,8 +65,7 @@ def obtain(model: ImageModel, store: ImageStore, requests: Sequence[ImageRequest
         text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": model.name, "software": "gems"}
         if request.negative_prompt:
             text["negative_prompt"] = request.negative_prompt
-        found[request] = store.put(images[0], text)
-        store.remember(identity(model, request, thread), found[request])
+        found[request] = store.put(images[0], text, identity(model, request, thread))
     return [found[r] for r in requests]
 
 

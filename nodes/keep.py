@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..memory.state import quoted_strings
 
 
@@ -11,7 +13,7 @@ def keep_quoted(prompt: str, request: str) -> tuple[str, list[str]]:
     Returns:
         The prompt, and the strings that had to be put back.
     """
-    lost = [text for text in quoted_strings(request) if text not in prompt]
+    lost = [text for text in quoted_strings(request) if not re.search(rf"(?<!\w){re.escape(text)}(?!\w)", prompt)]
     for text in lost:
         prompt = f'{prompt.rstrip().rstrip(".")}. The image shows the text "{text}".'
     return prompt, lost

@@ -16,6 +16,9 @@ Node = Callable[..., dict[str, Any]]
 
 ReadImage = Callable[[ImageRef], bytes]
 
+MAX_THOUGHT = 4000
+"""Characters of a model's reasoning that are kept: every later checkpoint repeats them."""
+
 
 def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> HumanMessage:
     """Build a user message from texts and pictures. Pictures are read only now and live only in the message."""
@@ -45,6 +48,11 @@ def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float = 0.
             )
         }
     )
+
+
+def clip(thought: str) -> str:
+    """Return a thought no longer than is worth remembering: of a long one the end, where the conclusion is."""
+    return thought if len(thought) <= MAX_THOUGHT else "... " + thought[-MAX_THOUGHT:]
 
 
 def list_checks(checks: Sequence[Check]) -> str:

@@ -17,7 +17,7 @@ from ..models.ask import Spent, ask, call, text_of, thought_of, with_schema
 from ..models.ask import parse as parse_answer
 from ..skills import SkillLibrary, skill_tools
 from .keep import keep_quoted
-from .parts import Node, cost, human
+from .parts import Node, clip, cost, human
 from .skills import reveal
 
 MAX_SKILL_TURNS = 3
@@ -96,20 +96,22 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         if message.tool_calls:
             return {"planning": [message], "usage": cost("planner", [spent])}
         if not state.skills:  # nothing fits: the user's own words are the best prompt there is
-            update = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
-            return {**update, "thought": thought_of(message), "usage": cost("planner", [spent])}
+            update: dict[str, Any] = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
+            if message.invalid_tool_calls:
+                update["notes"] = ["The planner called a tool in a way that could not be read: the request is drawn as it stands."]
+            return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
         try:
             update = parse(parse_answer(text_of(message), Plan), state.prompt)
         except ValueError:
             return _rewrite(chat, messages, state.prompt, [spent])
-        return {**update, "thought": thought_of(message), "usage": cost("planner", [spent])}
+        return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
 
     return node
 
 
 def _rewrite(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
     answer = ask(chat, messages, Plan, role="planner")
-    return {**parse(answer.value, request), "thought": answer.thought, "usage": cost("planner", [*spent, answer.spent])}
+    return {**parse(answer.value, request), "thought": clip(answer.thought), "usage": cost("planner", [*spent, answer.spent])}
 
 
 def wants_skills(state: PlannerState) -> bool:

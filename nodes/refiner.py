@@ -15,7 +15,7 @@ from ..memory.state import GemsState
 from ..models.ask import ask
 from ..skills import SkillLibrary
 from .keep import keep_quoted
-from .parts import Node, ReadImage, cost, human
+from .parts import Node, ReadImage, clip, cost, human
 
 SYSTEM = """\
 You refine the prompt of an image that is being made in rounds. An examiner has found faults in the images so far; you \
@@ -57,7 +57,7 @@ def parse(answer: Refinement, thought: str, request: str) -> dict[str, Any]:
     """Return the state update: the draft with every quoted string of the request, and the thought behind it."""
     prompt, restored = keep_quoted(answer.prompt.strip() or request, request)
     notes = [f"The refiner had dropped the quoted text {text!r}: put back." for text in restored]
-    return {"draft": prompt, "thought": thought or answer.strategy.strip(), "notes": notes}
+    return {"draft": prompt, "thought": clip(thought or answer.strategy.strip()), "notes": notes}
 
 
 def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage) -> Node:

@@ -9,14 +9,23 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel
 
 from ..context import RunContext
-from ..memory.state import Attempt, Decision, Result, Score, best_of
+from ..memory.state import Attempt, Check, Decision, Result, Score, Verdict, best_of
 from .parts import Node
 
 
 class SelectorState(BaseModel):
     """What the selector reads."""
 
+    checks: list[Check] = []
     attempts: list[Attempt] = []
+
+
+def complete(attempt: Attempt, checks: Sequence[Check]) -> Attempt:
+    """Return the attempt with its score and one verdict for each check: what was not judged is unknown, never passed."""
+    found = {v.check: v for v in attempt.verdicts}
+    missing = "the verifier did not judge this check"
+    verdicts = tuple(found.get(c.id, Verdict(check=c.id, reason=missing)) for c in checks)
+    return attempt.model_copy(update={"verdicts": verdicts, "score": Score.of(verdicts)})
 
 
 def decide(attempts: Sequence[Attempt], context: RunContext) -> Result:
@@ -43,10 +52,16 @@ def decide(attempts: Sequence[Attempt], context: RunContext) -> Result:
 
 
 def selector() -> Node:
-    """Build the node that scores attempts and writes `result`."""
+    """Build the node that scores attempts and writes `result`.
+
+    Raises:
+        ValueError: (the node) there are no checks or no attempts to choose from.
+    """
 
     def node(state: SelectorState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        scored = [a.model_copy(update={"score": Score.of(a.verdicts)}) for a in state.attempts if a.score is None]
+        if not state.checks:
+            raise ValueError("there are no checks: the decomposer must write at least one, or nothing could ever fail")
+        scored = [complete(a, state.checks) for a in state.attempts if a.score is None]
         old = [a for a in state.attempts if a.score is not None]
         attempts = sorted([*old, *scored], key=lambda a: a.key)
         return {"attempts": scored, "result": decide(attempts, runtime.context or RunContext())}

@@ -65,16 +65,21 @@ def render(checks: Sequence[Check], image: ImageRef, read: ReadImage) -> list[Ba
 
 def parse(answer: Findings, checks: Sequence[Check]) -> list[Verdict]:
     """Return a verdict for each check; one without an answer is unknown."""
-    found = {f.id.strip().rstrip("."): f for f in reversed(answer.findings)}
+    found = {_plain_id(f.id): f for f in reversed(answer.findings)}
     verdicts = []
     for check in checks:
-        finding = found.get(check.id)
+        finding = found.get(_plain_id(check.id))
         if finding is None:
             verdicts.append(Verdict(check=check.id, reason="the verifier gave no answer"))
             continue
         said, why = finding.answer.strip(), finding.reason.strip()
         verdicts.append(Verdict(check=check.id, passed=passes(check, said), answer=said, reason=why))
     return verdicts
+
+
+def _plain_id(id: str) -> str:
+    """Return an id as it is compared: models write "1", "C1" or "c1:" for c1."""
+    return id.strip().lower().rstrip(".:").removeprefix("c")
 
 
 def verifier(chat: BaseChatModel, read: ReadImage) -> Node:
@@ -85,16 +90,17 @@ def verifier(chat: BaseChatModel, read: ReadImage) -> Node:
         read: returns an image's bytes.
     """
 
-    def examine(checks: Sequence[Check], image: ImageRef) -> tuple[list[Verdict], Spent]:
+    def examine(checks: Sequence[Check], image: ImageRef) -> tuple[list[Verdict], Spent, list[str]]:
         try:
             answer = ask(chat, render(checks, image, read), Findings, role="verifier")
         except ModelAnswerError as error:  # an answer that cannot be read says nothing about the image
-            return [Verdict(check=c.id, reason=str(error)[:300]) for c in checks], Spent(calls=2)
-        return parse(answer.value, checks), answer.spent
+            note = f"An answer of the verifier could not be read, its checks are unknown: {str(error)[:200]}"
+            return [Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note]
+        return parse(answer.value, checks), answer.spent, []
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         each = (runtime.context or RunContext()).verify == "each"
-        groups = [[c] for c in state.checks] if each or not state.checks else [state.checks]
+        groups = [[c] for c in state.checks] if each else [state.checks]
         new = [a for a in state.attempts if not a.verdicts and a.score is None]
         jobs = [(group, a.image) for a in new for group in groups]
         with ContextThreadPoolExecutor(min(PARALLEL_CALLS, max(1, len(jobs)))) as pool:
@@ -102,7 +108,8 @@ def verifier(chat: BaseChatModel, read: ReadImage) -> Node:
         judged = []
         for i, attempt in enumerate(new):
             mine = results[i * len(groups) : (i + 1) * len(groups)]
-            judged.append(attempt.judged([v for verdicts, _ in mine for v in verdicts]))
-        return {"attempts": judged, "usage": cost("verifier", [spent for _, spent in results])}
+            judged.append(attempt.judged([v for verdicts, _, _ in mine for v in verdicts]))
+        notes = [note for _, _, said in results for note in said]
+        return {"attempts": judged, "notes": notes, "usage": cost("verifier", [spent for _, spent, _ in results])}
 
     return node

@@ -96,6 +96,8 @@ def test_a_finished_run_can_be_looked_at_again(command):
         (["skills", "validate", "nowhere"], ["nowhere"]),
         (["eval", "shapes", "--presets", "original,worst"], ["unknown preset 'worst'"]),
         (["eval", "shapes", "--prompts", "nowhere.txt"], ["nowhere.txt"]),
+        (["eval", "shapes", "--presets", ","], ["no preset to measure"]),
+        (["run", "a red circle", "--thread", "gems.sqlite"], ["cannot name a run"]),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(command, args, words):
@@ -190,14 +192,20 @@ def test_killed_inside_the_generator_a_real_run_goes_on(tmp_path):
     assert before.items() <= after.items()
 
 
+def _import_time(code):
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[1])
+
+
 def test_importing_gems_is_quick_and_needs_no_torch():
     code = (
         "import sys, time; import langgraph.graph, langchain_core.messages; t = time.perf_counter(); "
         "from gems import build_graph, run; import gems; took = time.perf_counter() - t; "
-        "heavy = {'torch', 'diffusers', 'transformers', 'scipy'} & set(sys.modules); print(len(heavy))"
+        "heavy = {'torch', 'diffusers', 'transformers', 'scipy'} & set(sys.modules); print(len(heavy), took)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "0"
+    heavy, took = out.split()
+    assert heavy == "0"
+    assert float(took) < 0.5 or min(float(took), _import_time(code)) < 0.5  # a busy machine gets a second try
 
 
 def test_ctrl_c_says_how_to_go_on(command, monkeypatch):

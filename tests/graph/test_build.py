@@ -160,8 +160,20 @@ def test_a_new_run_draws_anew_and_a_graph_without_a_thread_finds_its_pictures(tm
     assert len(sketcher.made) == 3
 
 
-def test_a_decomposer_without_checks_accepts_the_first_image_and_asks_nothing(tmp_path, sketcher):
+def test_a_decomposer_without_checks_is_told_so(tmp_path, sketcher):
     graph = build_graph(image=sketcher, store=ImageStore(tmp_path), decomposer=lambda state: {"checks": []})
-    out = graph.invoke({"prompt": "a red circle"}, context=preset("default"))
-    assert out["result"].decision == "accept"
-    assert out["usage"].roles["verifier"].calls == 0
+    with pytest.raises(ValueError, match="the decomposer must write at least one"):
+        graph.invoke({"prompt": "a red circle"}, context=preset("original"))
+
+
+@pytest.mark.parametrize("judged", [[], ["c1"], ["zzz"]])
+def test_what_a_swapped_verifier_does_not_judge_is_unknown_and_never_accepted(tmp_path, sketcher, judged):
+    def lazy(state: GemsState):
+        return {"attempts": [a.judged(Verdict(check=id, passed=True) for id in judged) for a in state.pending]}
+
+    graph = build_graph(image=sketcher, store=ImageStore(tmp_path), verifier=lazy)
+    out = graph.invoke({"prompt": PROMPT}, context=preset("original"))
+    assert out["result"].decision == "give up"
+    verdicts = out["attempts"][0].verdicts
+    assert [v.check for v in verdicts] == [c.id for c in out["checks"]]
+    assert sum(v.passed is None for v in verdicts) == len(out["checks"]) - ("c1" in judged)

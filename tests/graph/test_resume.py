@@ -1,6 +1,7 @@
 """A run can die anywhere and go on from its last finished step; a spent image is never made again."""
 
 import os
+import random
 import signal
 import sqlite3
 
@@ -11,6 +12,8 @@ from gems import GemsError, resume, run
 from gems.graph.run import read_record
 from gems.memory.checkpoints import sqlite_checkpoints
 from gems.memory.images import ImageStore
+from gems.models.shapes.chat import ShapesChat
+from gems.skills import SkillLibrary
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 SETTINGS = {"preset_name": "paper", "seed": 11, "max_rounds": 5}
@@ -145,14 +148,14 @@ def test_killed_between_a_steps_result_and_its_checkpoint_the_run_is_not_taken_f
 
 def test_killed_between_storing_an_image_and_its_checkpoint_no_image_is_made_twice(tmp_path, clumsy, monkeypatch):
     whole = unkilled(tmp_path, clumsy)
-    model, remember = clumsy(tmp_path / "log"), ImageStore.remember
+    model, put = clumsy(tmp_path / "log"), ImageStore.put
 
-    def remember_and_die(store, request, ref):
-        remember(store, request, ref)
+    def put_and_die(store, *args):
+        put(store, *args)
         os.kill(os.getpid(), signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ImageStore, "remember", remember_and_die)
+        patch.setattr(ImageStore, "put", put_and_die)
         kills, result = go_on_until_done(tmp_path / "killed", model, lambda: None)
     assert kills == 5
     assert comparable(result) == comparable(whole)
@@ -255,6 +258,41 @@ def test_a_lost_image_is_named(tmp_path, clumsy):
         resume("t", runs=tmp_path, image=model)
 
 
+class Thinking(ShapesChat):
+    """The shapes model with as much visible reasoning as a large model has."""
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        result = super()._generate(messages, stop, run_manager, **kwargs)
+        rng = random.Random(str(messages))
+        words = " ".join(rng.choices(SkillLibrary.load().get("counting").body.split(), k=1500))
+        result.generations[0].message.additional_kwargs["reasoning_content"] = words
+        return result
+
+
+def test_a_run_in_progress_is_not_gone_on_with_by_another_process(tmp_path, make_sketcher):
+    inner = []
+
+    class Nested(make_sketcher):
+        def generate(self, requests):
+            inner.append(killed(lambda: refused(tmp_path)))
+            return super().generate(requests)
+
+    def refused(runs):
+        with pytest.raises(GemsError, match="run t is in progress in another process"):
+            resume("t", runs=runs, image=make_sketcher())
+
+    run("a red circle", thread="t", runs=tmp_path, image=Nested(), preset_name="original")
+    assert inner == [False]
+
+
+def test_swapped_roles_must_be_given_again(tmp_path, sketcher):
+    nodes = {"planner": lambda state: {"draft": "a red circle in the center"}}
+    run("a red circle", thread="t", runs=tmp_path, image=sketcher, nodes=nodes)
+    with pytest.raises(GemsError, match="these roles swapped: planner"):
+        resume("t", runs=tmp_path, image=sketcher)
+    assert resume("t", runs=tmp_path, image=sketcher, nodes=nodes).attempts
+
+
 def test_ten_rounds_of_large_images_keep_the_checkpoints_small(tmp_path, make_sketcher):
     class Large(make_sketcher):
         def _draw(self, request):
@@ -264,7 +302,7 @@ def test_ten_rounds_of_large_images_keep_the_checkpoints_small(tmp_path, make_sk
             noise = np.random.default_rng(request.seed).integers(0, 256, (640, 640, 3), np.uint8)
             return Image.fromarray(noise)
 
-    result = run(PROMPT, thread="t", runs=tmp_path, image=Large(), max_rounds=10, patience=None, recall="thoughts")
+    result = run(PROMPT, thread="t", runs=tmp_path, image=Large(), chat=Thinking(), max_rounds=10, patience=None)
     assert result.state.round == 10
     assert sum(p.stat().st_size for p in (tmp_path / "images").rglob("*.png")) > 10_000_000
     with sqlite_checkpoints(tmp_path / "gems.sqlite") as saver:

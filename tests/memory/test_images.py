@@ -4,6 +4,7 @@ import stat
 import pytest
 from PIL import Image
 
+from gems.memory import images
 from gems.memory.images import ImageStore, ImageStoreError
 from gems.memory.state import ImageRef
 
@@ -59,16 +60,14 @@ def test_an_id_cannot_leave_the_folder(tmp_path, digest):
 
 def test_a_request_finds_its_picture_again(tmp_path):
     store = ImageStore(tmp_path)
-    ref = store.put(picture())
-    store.remember("prompt, seed 1", ref)
+    ref = store.put(picture(), request="prompt, seed 1")
     assert ImageStore(tmp_path).recall("prompt, seed 1") == ref
     assert store.recall("prompt, seed 2") is None
 
 
 def test_a_request_whose_picture_is_gone_or_damaged_is_drawn_anew(tmp_path):
     store = ImageStore(tmp_path)
-    ref = store.put(picture())
-    store.remember("x", ref)
+    ref = store.put(picture(), request="x")
     store.path(ref.sha256).write_bytes(b"torn")
     assert store.recall("x") is None
     store.path(ref.sha256).unlink()
@@ -77,7 +76,7 @@ def test_a_request_whose_picture_is_gone_or_damaged_is_drawn_anew(tmp_path):
 
 def test_a_damaged_note_is_drawn_anew(tmp_path):
     store = ImageStore(tmp_path)
-    store.remember("x", store.put(picture()))
+    store.put(picture(), request="x")
     for note in (tmp_path / "made").iterdir():
         note.write_text('{"sha256": "12')
     assert store.recall("x") is None
@@ -98,3 +97,27 @@ def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
 def test_pictures_can_be_read_by_others(tmp_path):
     ref = ImageStore(tmp_path).put(picture())
     assert stat.S_IMODE(ImageStore(tmp_path).path(ref.sha256).stat().st_mode) == 0o644
+
+
+def test_a_damaged_picture_is_healed_when_it_is_drawn_again(tmp_path):
+    store = ImageStore(tmp_path)
+    ref = store.put(picture())
+    store.path(ref.sha256).write_bytes(b"torn")
+    assert store.put(picture()) == ref
+    assert store.open(ref).size == (16, 12)
+
+
+def test_killed_between_note_and_picture_there_is_no_picture_without_a_note(tmp_path, monkeypatch):
+    store, wrote = ImageStore(tmp_path), []
+
+    def write_one_and_die(path, data, write=images.write_atomically):
+        if wrote:
+            raise KeyboardInterrupt
+        wrote.append(path)
+        write(path, data)
+
+    monkeypatch.setattr(images, "write_atomically", write_one_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        store.put(picture(), request="x")
+    assert list(tmp_path.rglob("*.png")) == []
+    assert store.recall("x") is None

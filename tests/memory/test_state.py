@@ -118,3 +118,4 @@ def test_an_image_reference_is_a_hash_and_nothing_else(digest):
 def test_quoted_strings_of_a_request():
     text = 'a sign "OPEN 24/7" and “Grüß Gott” above 「开门」, not "" but "OPEN 24/7" again'
     assert quoted_strings(text) == ["OPEN 24/7", "Grüß Gott", "开门"]
+    assert quoted_strings('a 5" nail next to a 6" nail, „Offen“') == ["Offen"]

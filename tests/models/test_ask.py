@@ -51,6 +51,7 @@ def asked(*sayings):
         f"<think>{{not this}} maybe three?</think>\n{json.dumps(GOOD)}",
         f"{{braces}} in prose, then {json.dumps(GOOD)}",
         json.dumps({**GOOD, "extra": "field"}),
+        f'maybe {{"names": [], "count": 7}}\n</think>\n{json.dumps(GOOD)}',
     ],
 )
 def test_the_object_is_found_in_whatever_surrounds_it(text):
@@ -67,6 +68,7 @@ def test_the_object_is_found_in_whatever_surrounds_it(text):
         ('{"names": "red", "count": 1}', "names: "),
         ('{"names": [], "count": -1}', "count: "),
         ("[1, 2]", "no JSON object"),
+        ('{"a":' * 100_000, "no JSON object"),
     ],
 )
 def test_an_answer_of_no_use_says_why(text, problem):
@@ -94,6 +96,12 @@ def test_an_empty_answer_is_an_error_too_never_none():
     _, go = asked("", "")
     with pytest.raises(ModelAnswerError, match=r"\(nothing\)"):
         go()
+
+
+def test_half_a_character_does_no_harm():
+    for half in ("\ud83d", "\\ud83d"):
+        _, go = asked(f'{{"names": ["red {half}"], "count": 1}}')
+        assert go().value.names == ["red ?"]
 
 
 def test_the_schema_goes_out_in_words_and_in_the_request():

@@ -40,6 +40,7 @@ def test_a_verifier_that_answers_nonsense_leaves_the_checks_unknown_never_failed
     result = run("two red circles", chat=Moody(mood={"Findings": "Lovely picture!"}), image=sketcher, runs=tmp_path, max_rounds=1)
     assert {v.passed for v in result.best.verdicts} == {None}
     assert "Lovely picture!" in result.best.verdicts[0].reason
+    assert "could not be read" in result.state.notes[0]
     assert result.decision == "give up"
 
 

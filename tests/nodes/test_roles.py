@@ -66,6 +66,12 @@ def test_quoted_strings_survive_every_rewrite():
         assert len(parsed["notes"]) == 2
 
 
+def test_a_quoted_string_inside_another_word_has_not_survived():
+    assert keep_quoted("a sign that says NOTHING", 'a sign "NO"')[1] == ["NO"]
+    answer = Checks(checks=[draft("Is there a button?")])
+    assert decomposer.parse(answer, 'a button labelled "yes"')["checks"][1].kind == "text"
+
+
 def test_an_empty_rewrite_falls_back_to_the_request():
     assert planner.parse(planner.Plan(prompt="  "), "a cat")["draft"] == "a cat"
     assert refiner.parse(refiner.Refinement(strategy="", prompt=""), "", "a cat")["draft"] == "a cat"
@@ -85,7 +91,7 @@ CHECKS = [
 
 
 def test_findings_become_verdicts_in_the_order_of_the_checks():
-    answer = Findings(findings=[Finding(id="c2", answer="2", reason="one is missing"), Finding(id=" c1. ", answer="Yes")])
+    answer = Findings(findings=[Finding(id="c2", answer="2", reason="one is missing"), Finding(id=" C1: ", answer="Yes")])
     one, two, three = verifier.parse(answer, CHECKS)
     assert (one.check, one.passed) == ("c1", True)
     assert (two.passed, two.answer, two.reason) == (False, "2", "one is missing")
@@ -94,7 +100,7 @@ def test_findings_become_verdicts_in_the_order_of_the_checks():
 
 
 def test_answers_to_questions_nobody_asked_are_ignored():
-    answer = Findings(findings=[Finding(id="c9", answer="no"), Finding(id="c1", answer="yes")])
+    answer = Findings(findings=[Finding(id="c9", answer="no"), Finding(id="1", answer="yes")])
     assert [v.passed for v in verifier.parse(answer, CHECKS)] == [True, None, None]
 
 

@@ -1,0 +1,48 @@
+"""The README is true: its Python runs, and its commands are those that CI runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import gems
+from gems.context import PRESETS, RunContext
+
+ROOT = Path(gems.__file__).parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_there_is_python_in_it():
+    assert len(BLOCKS) >= 2
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_its_python_runs(number, monkeypatch):
+    shown = []
+    monkeypatch.setattr(Image.Image, "show", lambda self: shown.append(self.size))
+    exec(compile(BLOCKS[number], f"README, block {number + 1}", "exec"), {})
+    assert shown == ([(128, 128)] if ".show()" in BLOCKS[number] else [])
+
+
+def test_ci_runs_the_command_that_it_names():
+    command = re.search(r'pip install (-c constraints.txt -e "\.\[test\]") && pytest', README)
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert command.group(1) in script
+    assert script.rstrip().endswith("pytest")
+
+
+def test_its_table_of_presets_is_the_presets():
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \| (\d+) \| (\w+) \| (\w+) \| (\w+)", README, re.MULTILINE)
+    told = {name: (int(rounds), int(candidates), plan, recall, verify) for name, rounds, candidates, plan, recall, verify in rows}
+    real = {}
+    for name, values in PRESETS.items():
+        context = RunContext(**values)
+        real[name] = (context.max_rounds, context.candidates, context.plan, context.recall, context.verify)
+    assert told == real
+
+
+def test_every_file_and_picture_that_it_names_is_there():
+    for name in re.findall(r"\]\(([\w/.-]+)\)", README) + re.findall(r"`((?:nodes|memory|skills|graph)/[\w./]+)`", README):
+        assert (ROOT / name).exists(), name
