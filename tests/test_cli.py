@@ -192,20 +192,13 @@ def test_killed_inside_the_generator_a_real_run_goes_on(tmp_path):
     assert before.items() <= after.items()
 
 
-def _import_time(code):
-    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[1])
-
-
-def test_importing_gems_is_quick_and_needs_no_torch():
+def test_importing_gems_needs_no_torch():
     code = (
-        "import sys, time; import langgraph.graph, langchain_core.messages; t = time.perf_counter(); "
-        "from gems import build_graph, run; import gems; took = time.perf_counter() - t; "
-        "heavy = {'torch', 'diffusers', 'transformers', 'scipy'} & set(sys.modules); print(len(heavy), took)"
+        "import sys; import gems; from gems import build_graph, run; "
+        "print(sorted({'torch', 'diffusers', 'transformers', 'scipy'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    heavy, took = out.split()
-    assert heavy == "0"
-    assert float(took) < 0.5 or min(float(took), _import_time(code)) < 0.5  # a busy machine gets a second try
+    assert out.strip() == "[]"
 
 
 def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
