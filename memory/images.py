@@ -12,14 +12,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
 from ..errors import GemsError
+from .files import replace_file
 from .state import ImageRef
 
 MAX_PIXELS = 64_000_000
@@ -126,18 +125,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         ImageStoreError: the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(path, data)
     except OSError as error:
         where = f"{path.parent} ({error.strerror})"
         raise ImageStoreError(f"cannot write to {where}: choose a folder that can be written, see --runs") from error

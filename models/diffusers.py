@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class DiffusersImage(ImageModel):
         self._pipeline: Any = None
         self._lock = threading.Lock()
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, object]:
         """The call's options and, for a folder, the state of its files: what tells pictures of this model from others."""
         source = hashlib.sha256(self.source.encode()).hexdigest()[:16]  # a hash: a folder's path is nobody's business

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..context import RunContext
+from ..memory.files import replace_file
 from ..memory.state import GemsState
 from .pictures import ReadImage
 from .view import duration, view
@@ -30,14 +30,7 @@ def write_report(
 ) -> Path:
     """Write the page of a run to `path` and return it. Whoever reads the file meanwhile sees the old page or the new one, whole."""
     page = render_report(state, context, thread=thread, models=models, read_image=read_image)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, as a rename is atomic only within one file system.
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        fresh.write_text(page, encoding="utf-8", errors="replace")
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    replace_file(path, page.encode("utf-8", "replace"))
     return path
 
 
