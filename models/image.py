@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from ..errors import GemsError
 
@@ -17,7 +18,7 @@ class ImageModelError(GemsError):
 
 
 class ImageRequest(BaseModel):
-    """One picture to be made. Equal requests to the same model give the same picture."""
+    """One picture to be made. Equal requests to the same model give the same picture, where the model takes a seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,22 +27,42 @@ class ImageRequest(BaseModel):
     seed: int = Field(ge=0, lt=2**31)
     width: int | None = Field(default=None, gt=0, description="Pixels; None means the model's own size.")
     height: int | None = Field(default=None, gt=0, description="Pixels; None means the model's own size.")
+    source: bytes | None = Field(
+        default=None, repr=False, description="A picture to be edited, as PNG: the prompt says what to change. None: a new picture."
+    )
+
+    @field_serializer("source")
+    def _as_hash(self, source: bytes | None) -> str | None:
+        return None if source is None else hashlib.sha256(source).hexdigest()
 
 
 class ImageModel(ABC):
-    """What every image model offers. Subclasses give `name`, `settings` and `generate`."""
+    """What every image model offers. Subclasses give `name` and `generate`; the rest where they know better."""
 
     name: str
     """Short name, shown to people and written into pictures."""
+
+    parallel: int = 1
+    """How many calls of `generate` it is worth making at the same time, each from a thread of its own."""
 
     @property
     def settings(self) -> dict[str, object]:
         """Everything besides the request that determines a picture: the model's version, steps, guidance."""
         return {}
 
+    @property
+    def can_edit(self) -> bool:
+        """Whether it takes requests with a `source`."""
+        return False
+
+    @property
+    def prompt_limit(self) -> int | None:
+        """How many tokens of a prompt it reads, None where it reads all or cannot tell."""
+        return None
+
     @abstractmethod
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Make one RGB picture for each request, in order.
+        """Make one RGB picture for each request, in order. It may be called from several threads at once.
 
         Raises:
             ImageModelError: the model cannot be loaded or refuses the request.
@@ -54,3 +75,10 @@ class ImageModel(ABC):
     def truncated(self, prompt: str) -> str | None:
         """Return the part of a prompt that the model would not read, None where it reads all or cannot tell."""
         return None
+
+    def caveats(self, request: ImageRequest) -> list[str]:
+        """Return what of a request, or of this model's settings, is not honoured: a sentence each, noted once in a run.
+
+        Asked after the request's picture was made, so that what happened on the way can be among them.
+        """
+        return []

@@ -10,6 +10,8 @@ from gems.models.image import ImageModel
 from gems.models.shapes.grammar import OutsideWorldError, choose_colors, choose_layout, parse_request
 from gems.models.shapes.world import COLORS, SHAPES, Thing, center_of, draw
 
+from .faulty import FaultyServer
+
 
 class Sketcher(ImageModel):
     """Draws shapes scenes in Pillow from the prompt and the seed, with honest mistakes: fewer for a layout.
@@ -55,6 +57,14 @@ def sketcher():
 @pytest.fixture
 def make_sketcher():
     return Sketcher
+
+
+@pytest.fixture
+def server():
+    """Give a real HTTP server that answers as it is told; see `faulty.py`."""
+    with_faults = FaultyServer()
+    yield with_faults
+    with_faults.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,91 @@
+"""What can be set about the models: which ones, for which role, called how. The form of a `--config` file.
+
+No secret has a place here: keys are named by the environment variable that holds them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ..errors import GemsError
+
+CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner")
+"""Roles that ask a chat model, and may each have one of their own."""
+
+Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
+
+
+class ConfigError(GemsError, ValueError):
+    """A configuration file is missing or has something wrong in it; the message says where."""
+
+
+class ChatOptions(BaseModel):
+    """A chat model and how it is called. What is None is left to the endpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(default="shapes", description="shapes, openai:MODEL, or http(s)://HOST/v1#MODEL.")
+    thinking: bool | Effort | None = Field(
+        default=None, description="Reasoning on or off, or how much; see `gems.models.thinking`."
+    )
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1, description="Longest answer, reasoning included.")
+    timeout: float = Field(default=120, gt=0, description="Seconds that one try of a call may take.")
+    retries: int = Field(default=4, ge=0, description="Tries after the first, for 429, 5xx, time-outs and dropped connections.")
+    in_flight: int = Field(default=8, ge=1, description="Most calls to this endpoint at the same time.")
+    key_env: str | None = Field(default=None, description="Environment variable that holds the key; OPENAI_API_KEY by default.")
+    extra_body: dict[str, Any] = Field(default={}, description="Fields added to the body of every request.")
+
+
+class ImageOptions(BaseModel):
+    """An image model and how it is called. What is None is left to the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    model: str = Field(
+        default="shapes", description="shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, or http(s)://HOST/v1#MODEL."
+    )
+    call: dict[str, Any] = Field(default={}, alias="set", description="Options of the pipeline's call, or fields of the request.")
+    device: str | None = Field(default=None, description="diffusers: cpu, cuda, cuda:1, mps; the best there is by default.")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
+        default=None, description="diffusers: number format of the weights."
+    )
+    offload: Literal["none", "model", "sequential", "group"] = Field(
+        default="none", description="diffusers: what waits in main memory until it is needed."
+    )
+    batch: int | None = Field(default=None, ge=1, description="diffusers: most pictures in one pipeline call.")
+    wait: float | None = Field(default=None, ge=0, le=10, description="diffusers: seconds to wait for a batch to fill.")
+    provider: Literal["openai", "sglang", "vllm-omni", "gems"] | None = Field(
+        default=None, description="HTTP: whose fields the endpoint takes; found out by default."
+    )
+    timeout: float = Field(default=300, gt=0, description="HTTP: seconds that one try of a call may take.")
+    retries: int = Field(
+        default=4, ge=0, description="HTTP: tries after the first, for 429, 5xx, time-outs and dropped connections."
+    )
+    in_flight: int = Field(default=4, ge=1, description="HTTP: most calls to this endpoint at the same time.")
+    key_env: str | None = Field(
+        default=None, description="HTTP: environment variable that holds the key; OPENAI_API_KEY by default."
+    )
+
+
+class Models(BaseModel):
+    """The models of a run: one chat model for all roles, others for some of them, and one image model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chat: ChatOptions = ChatOptions()
+    roles: dict[str, ChatOptions] = Field(default={}, description="Chat models of roles that have one of their own.")
+    image: ImageOptions = ImageOptions()
+
+    @field_validator("roles")
+    @classmethod
+    def _known(cls, roles: dict[str, ChatOptions]) -> dict[str, ChatOptions]:
+        if unknown := sorted(set(roles) - set(CHAT_ROLES)):
+            raise ValueError(f"unknown role {unknown[0]!r}: the roles that ask a chat model are {', '.join(CHAT_ROLES)}")
+        return roles
