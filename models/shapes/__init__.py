@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -15,11 +16,20 @@ CALL = {"num_inference_steps": 9, "guidance_scale": 0.0, "width": 128, "height":
 """How the pipeline is called: like Z-Image-Turbo, nine steps without guidance."""
 
 
-def shapes_image(weights: Path = WEIGHTS) -> ImageModel:
-    """Return the embedded image model: a `ZImagePipeline` of 5 million weights that draws shapes on 128x128 pixels."""
+def shapes_image(
+    weights: Path = WEIGHTS, *, call: Mapping[str, Any] | None = None, batch: int | None = None, wait: float | None = None
+) -> ImageModel:
+    """Return the embedded image model: a `ZImagePipeline` of 5 million weights that draws shapes on 128x128 pixels.
+
+    Args:
+        weights: another folder of weights, for a training's stages.
+        call: changes of `CALL`.
+        batch: most pictures in one call.
+        wait: seconds to wait for a batch to fill.
+    """
     from ..diffusers import DiffusersImage
 
-    return DiffusersImage(weights, name="shapes-image", call=CALL, device="cpu")
+    return DiffusersImage(weights, name="shapes-image", call={**CALL, **(call or {})}, device="cpu", batch=batch, wait=wait)
 
 
 def shapes_chat() -> BaseChatModel:
