@@ -120,7 +120,8 @@ class DiffusersImage(ImageModel):
     def _family_and_doubt(self) -> tuple[Family, bool]:
         import diffusers
 
-        config = self._pipeline.config if self._pipeline is not None else self._index()
+        loaded = self._pipeline
+        config = self._index() if loaded is None else {**loaded.config, "_class_name": type(loaded).__name__}
         title = str(config.get("_class_name"))
         if row := known(title, Path(self.source).name, config):
             return row
@@ -265,9 +266,10 @@ class DiffusersImage(ImageModel):
 
     def _negative(self, request: ImageRequest) -> str | None:
         """Return the negative prompt to be passed: the request's, the one that was set, or what the family needs."""
-        if not self.family.negative:
+        family = self.family
+        if not family.negative or (family.cells and not self._guided(self._options(request))):
             return None
-        return request.negative_prompt or self.call.get("negative_prompt") or self.family.filler
+        return request.negative_prompt or self.call.get("negative_prompt") or family.filler
 
     def _together(self, request: ImageRequest) -> Hashable:
         """Return what requests must have in common to share a call."""
