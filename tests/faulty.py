@@ -1,6 +1,7 @@
 """A real HTTP server on loopback that answers as it is told: well, badly, late, or not at all."""
 
 import json
+import math
 import socket
 import struct
 import threading
@@ -101,7 +102,7 @@ class FaultyServer:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self):
         self._closing.set()
@@ -118,3 +119,29 @@ def chat_reply(text="{}", *, finish="stop", usage=(7, 3), **message):
             "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)},
         }
     )  # fmt: skip
+
+
+def stream_reply(*deltas, finish="stop"):
+    """The same in pieces, as server-sent events: one for each delta of the message."""
+    head = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": finish})
+    lines = [f"data: {json.dumps({**head, 'choices': [choice]})}\n\n" for choice in choices]
+    return Reply("".join([*lines, "data: [DONE]\n\n"]).encode(), content_type="text/event-stream")
+
+
+def refusal(message, status=400):
+    """An error as endpoints write it, to be tried again at once where trying again makes sense."""
+    return Reply({"error": {"message": message, "type": "error"}}, status, headers={"retry-after-ms": "5"})
+
+
+def likely(text, **top):
+    """A token of a completion's `logprobs`, with its alternatives as probabilities."""
+    others = [{"token": t, "logprob": math.log(p), "bytes": list(t.encode())} for t, p in top.items()]
+    return {"token": text, "logprob": math.log(top.get(text, 1.0)), "bytes": list(text.encode()), "top_logprobs": others}
+
+
+def with_logprobs(reply, *tokens):
+    """Add tokens made by `likely` to a chat completion."""
+    reply.body["choices"][0]["logprobs"] = {"content": list(tokens)}
+    return reply
