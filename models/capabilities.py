@@ -1,0 +1,102 @@
+"""What an endpoint turned out to take: found out by the first call that it refuses, remembered for the process."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+
+ALTERNATIVES = (20, 5)
+"""Numbers of alternatives asked for with each token: OpenAI's maximum, and that of endpoints that allow fewer."""
+
+REFUSALS = frozenset({400, 403, 404, 422, 501})
+"""HTTP statuses with which endpoints refuse a field; OpenAI's reasoning models refuse log-probabilities with a 403."""
+
+ABOUT_LOGPROBS = re.compile(r"log[ _-]?prob", re.IGNORECASE)
+ABOUT_TOP = re.compile(r"top_logprobs", re.IGNORECASE)
+ABOUT_SCHEMA = re.compile(r"response[ _]format|schema|guided|structured output|grammar", re.IGNORECASE)
+
+
+class Capabilities:
+    """What one model at one endpoint takes. None means that it is not known yet.
+
+    Written from many threads; every fact is one assignment, and finding the same out twice does no harm.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        """How the model is named in the notes: `MODEL at HOST:PORT`."""
+        self.response_format: bool | None = None
+        """Takes a JSON schema in the request."""
+        self.logprobs: bool | None = None
+        """Gives the log-probabilities of its tokens."""
+        self.alternatives = ALTERNATIVES[0]
+        """Alternatives that may be asked for with each token."""
+        self.notes: list[str] = []
+        """What was found out, in sentences for the run's record."""
+
+    def learn_refusal(self, message: str, *, schema: bool, alternatives: int) -> bool:
+        """Learn from a refused call; tell whether it is worth repeating with what is known now.
+
+        Args:
+            message: what the endpoint said.
+            schema: a schema was in the request. Only what was sent can have been refused: other threads learn too.
+            alternatives: how many alternatives were asked for with each token, 0 without log-probabilities.
+        """
+        if alternatives and ABOUT_LOGPROBS.search(message):
+            fewer = [n for n in ALTERNATIVES if n < alternatives]
+            if fewer and ABOUT_TOP.search(message):
+                self.alternatives = min(self.alternatives, fewer[0])
+                self._note(f"{self.name} gives fewer than {alternatives} alternatives for a token: {fewer[0]} are asked for.")
+            else:
+                self.logprobs = False
+                self._note_no_logprobs()
+            return True
+        if schema and ABOUT_SCHEMA.search(message):
+            self.response_format = False
+            self._note(f"{self.name} does not take a schema in the request: it is told in words only.")
+            return True
+        return False
+
+    def learn_answer(self, *, schema: bool, logprobs: bool | None) -> None:
+        """Learn from an answer.
+
+        Args:
+            schema: a schema was in the request, and so was taken.
+            logprobs: whether log-probabilities came along; None where they were not asked for.
+        """
+        if schema and self.response_format is None:
+            self.response_format = True
+        if logprobs:
+            self.logprobs = True
+        elif logprobs is False and self.logprobs is None:
+            self.logprobs = False
+            self._note_no_logprobs()
+
+    def _note_no_logprobs(self) -> None:
+        self._note(f"{self.name} gives no log-probabilities: its answers count as certain.")
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+
+_KNOWN: dict[tuple[str, str], Capabilities] = {}
+_KNOWN_LOCK = threading.Lock()
+
+
+def capabilities_of(base_url: str, model: str) -> Capabilities:
+    """Return what is known of a model at an endpoint: the same object for all that ask, in this process."""
+    with _KNOWN_LOCK:
+        return _KNOWN.setdefault((base_url, model), Capabilities(f"{model} at {host_of(base_url)}"))
+
+
+def capability_notes(chat: Any) -> list[str]:
+    """Return what the run's record should say about a chat model: empty for models that have no `capabilities`."""
+    known = getattr(chat, "capabilities", None)
+    return [*getattr(chat, "remarks", []), *known.notes] if isinstance(known, Capabilities) else []
+
+
+def host_of(url: str) -> str:
+    """Return the host and port of a URL, without the user and password it may have."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
