@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -17,24 +16,21 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from pydantic import BaseModel, ValidationError
 
 from ..errors import GemsError
+from .call import ModelCallError, Spent, call, model_name, said_by, unbound
+from .capabilities import ALTERNATIVES, REFUSALS, Capabilities
+from .soft import Token, tokens_of
+
+__all__ = [
+    "Answer", "ModelAnswerError", "ModelCallError", "Spent", "ask", "bind_schema", "brief_schema", "call", "model_name", "parse",
+    "text_of", "thought_of", "with_schema",
+]  # fmt: skip
 
 T = TypeVar("T", bound=BaseModel)
 
 THINKING = re.compile(r"<think(?:ing)?>(.*?)(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 
-
-class Spent(NamedTuple):
-    """What asking has cost."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    seconds: float = 0.0
-
-    def plus(self, other: Spent) -> Spent:
-        """Add up, field by field."""
-        tokens = self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
-        return Spent(self.calls + other.calls, *tokens, self.seconds + other.seconds)
+MAX_SHOWN = 4000
+"""Characters of an answer of no use that the repair turn shows: one that ran on until it was cut off can be very long."""
 
 
 class ModelAnswerError(GemsError):
@@ -55,9 +51,13 @@ class Answer(NamedTuple, Generic[T]):
     value: T
     thought: str
     spent: Spent
+    text: str = ""
+    """The text that the value was found in."""
+    tokens: tuple[Token, ...] = ()
+    """The tokens of the whole answer, reasoning included, where log-probabilities were asked for and given."""
 
 
-def ask(chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[T], *, role: str) -> Answer[T]:
+def ask(chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[T], *, role: str, logprobs: bool = False) -> Answer[T]:
     """Ask and parse, with one repair turn.
 
     Args:
@@ -65,33 +65,58 @@ def ask(chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[T], *
         messages: what it is shown; the answer's schema is added to the first system message.
         schema: the pydantic model of the answer.
         role: who asks, for errors.
+        logprobs: ask for the log-probabilities of the tokens, where the model gives them.
 
     Raises:
         ModelAnswerError: the second answer was of no use either.
+        ModelCallError: the model's endpoint could not be reached or refused the call.
     """
     asked = with_schema(messages, schema)
-    message, spent = call(bind_schema(chat, schema), asked)
+    message, spent = _request(chat, asked, schema, role, logprobs)
     try:
-        value = parse(text_of(message), schema)
+        value, text = read(message, schema)
     except ValueError as problem:
-        want = "Answer again with one JSON object of the schema and nothing else."
+        shown = (_said(message) or "(nothing)")[:MAX_SHOWN]
+        brief = " Be brief." if _cut_off(message) else ""
+        want = f"Answer again with one JSON object of the schema and nothing else.{brief}"
         repair = HumanMessage(f"That answer could not be read: {problem}. {want}")
-        again, more = call(bind_schema(chat, schema), [*asked, AIMessage(text_of(message) or "(nothing)"), repair])
-        message, spent = again, spent.plus(more)
+        message, more = _request(chat, [*asked, AIMessage(shown), repair], schema, role, logprobs)
+        spent = spent.plus(more)
         try:
-            value = parse(text_of(message), schema)
+            value, text = read(message, schema)
         except ValueError as still:
-            raise ModelAnswerError(role, model_name(chat), str(still), text_of(message), spent) from still
-    return Answer(value, thought_of(message), spent)
+            cure = ", also when asked to be brief: raise max_tokens" if _cut_off(message) else ""
+            raise ModelAnswerError(role, model_name(chat), f"{still}{cure}", _said(message), spent) from still
+    return Answer(value, thought_of(message), spent, text, tokens_of(message) if logprobs else ())
 
 
-def call(chat: Any, messages: Sequence[BaseMessage]) -> tuple[AIMessage, Spent]:
-    """Call a chat model (or one with bound options) once; return its message and the cost."""
-    began = time.perf_counter()
-    message = chat.invoke(list(messages))
-    usage = message.usage_metadata or {}
-    seconds = time.perf_counter() - began
-    return message, Spent(1, int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0)), seconds)
+def _request(
+    chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[BaseModel], role: str, logprobs: bool
+) -> tuple[AIMessage, Spent]:
+    """Call with what the endpoint is known to take, and again with less where it turns out to refuse some of it."""
+    known = getattr(chat, "capabilities", None)
+    if not isinstance(known, Capabilities):
+        count = ALTERNATIVES[0] if logprobs and getattr(chat, "gives_logprobs", False) else 0
+        return call(_bind(chat, schema, count), messages, role=role)
+    while True:
+        with_it = known.response_format is not False
+        count = known.alternatives if logprobs and known.logprobs is not False else 0
+        try:
+            message, spent = call(_bind(chat, schema if with_it else None, count), messages, role=role)
+        except ModelCallError as error:
+            # Only what was sent can be learnt from, and then less is sent: this ends.
+            said = said_by(error.__cause__, chat) if isinstance(error.__cause__, Exception) else ""
+            if error.status in REFUSALS and known.learn_refusal(said, schema=with_it, alternatives=count):
+                continue
+            raise
+        given = any(token.top for token in tokens_of(message))
+        known.learn_answer(schema=with_it, logprobs=given if count and (given or text_of(message).strip()) else None)
+        return message, spent
+
+
+def _bind(chat: BaseChatModel, schema: type[BaseModel] | None, alternatives: int) -> Any:
+    bound = chat if schema is None else bind_schema(chat, schema)
+    return bound.bind(logprobs=True, top_logprobs=alternatives) if alternatives else bound
 
 
 def bind_schema(chat: BaseChatModel, schema: type[BaseModel]) -> Any:
@@ -102,7 +127,7 @@ def bind_schema(chat: BaseChatModel, schema: type[BaseModel]) -> Any:
     """
     name, wanted = schema.__name__, schema.model_json_schema()
     field = {"type": "json_schema", "json_schema": {"name": name, "schema": wanted}}
-    if any(base.__name__ == "BaseChatOpenAI" for base in type(chat).__mro__):
+    if any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__):
         return chat.bind(extra_body={**(getattr(chat, "extra_body", None) or {}), "response_format": field})
     return chat.bind(response_format=field)
 
@@ -125,6 +150,40 @@ def brief_schema(schema: type[BaseModel]) -> dict[str, Any]:
     return strip(schema.model_json_schema())  # type: ignore[no-any-return]
 
 
+def read(message: AIMessage, schema: type[T]) -> tuple[T, str]:
+    """Return the answer in a message, and the text it was found in.
+
+    It is looked for in the text; then in the arguments of tool calls, since some models answer a schema with a call; then,
+    if there is no text at all, at the end of the reasoning, where some servers' parsers put all of a short answer. A draft in
+    the midst of the reasoning is none.
+
+    Raises:
+        ValueError: there is none; the message is fit to be shown to the model.
+    """
+    text = text_of(message)
+    try:
+        return parse(text, schema), text
+    except ValueError as error:
+        problem = error
+    for arguments in [*(json.dumps(c["args"]) for c in message.tool_calls), *(c["args"] or "" for c in message.invalid_tool_calls)]:
+        try:
+            return parse(arguments, schema), arguments
+        except ValueError as error:
+            problem = error
+    reasoning = thought_of(message).rstrip("` \n")
+    if not text.strip() and reasoning.endswith("}") and not _cut_off(message):
+        for start in (m.start() for m in re.finditer(r"\{", reasoning)):
+            try:
+                return schema.model_validate_json(reasoning[start:]), reasoning[start:]
+            except ValidationError:
+                continue
+    if _cut_off(message):
+        raise ValueError("the answer was cut off at max_tokens") from problem
+    if (refusal := message.additional_kwargs.get("refusal")) or _finish(message) == "content_filter":
+        raise ValueError(f"the model refused: {str(refusal or text).strip() or 'its content filter cut in'}") from problem
+    raise problem
+
+
 def parse(text: str, schema: type[T]) -> T:
     """Find and validate the JSON object in an answer: fenced, with prose around it, or after a think block.
 
@@ -135,11 +194,12 @@ def parse(text: str, schema: type[T]) -> T:
     body = THINKING.sub("", text).rpartition("</think>")[2].strip()
     if not body:
         raise ValueError("the answer was empty")
-    problem = "there was no JSON object in the answer"
-    decoder = json.JSONDecoder(strict=False)
+    problem, decoder, end = "", json.JSONDecoder(strict=False), 0
     for start in (m.start() for m in re.finditer(r"\{", body)):
+        if start < end:
+            continue
         try:
-            found, _ = decoder.raw_decode(body, start)
+            found, end = decoder.raw_decode(body, start)
             # An escaped half of a surrogate pair is legal JSON, but no text that could be stored.
             found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
         except RecursionError:
@@ -148,12 +208,11 @@ def parse(text: str, schema: type[T]) -> T:
             continue
         try:
             return schema.model_validate(found)
-        except ValidationError as error:
+        except ValidationError as error:  # it may be the schema itself, repeated before the answer
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the object"
-            problem = f"{where}: {first['msg']}"
-            break
-    raise ValueError(problem)
+            problem = problem or f"{where}: {first['msg']}"
+    raise ValueError(problem or "there was no JSON object in the answer")
 
 
 def text_of(message: BaseMessage) -> str:
@@ -170,9 +229,15 @@ def thought_of(message: AIMessage) -> str:
     return inside.group(1).strip() if inside else ""
 
 
-def model_name(chat: BaseChatModel) -> str:
-    """Return the name under which a chat model is shown in errors and reports."""
-    for attribute in ("model_name", "model"):
-        if isinstance(name := getattr(chat, attribute, None), str) and name:
-            return name
-    return type(chat).__name__
+def _said(message: AIMessage) -> str:
+    """Return what a model said in place of an answer: its text, or how it refused."""
+    return text_of(message).strip() or str(message.additional_kwargs.get("refusal") or "")
+
+
+def _cut_off(message: AIMessage) -> bool:
+    return _finish(message) in {"length", "max_tokens"}
+
+
+def _finish(message: AIMessage) -> str:
+    reason = message.response_metadata.get("finish_reason") or message.response_metadata.get("stop_reason")
+    return str(reason or "")
