@@ -71,13 +71,20 @@ class EndpointChat(ChatOpenAI):
                 raise NotACompletionError(f"its answer is not JSON ({error})") from error
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        chunk = None
         with self._slots.slot(self.in_flight):
-            yield from super()._stream(*args, **kwargs)
+            for chunk in super()._stream(*args, **kwargs):
+                yield chunk
+        if chunk is None:
+            raise NotACompletionError("its stream is empty")
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        chunk = None
         async with self._slots.async_slot(self.in_flight):
             async for chunk in super()._astream(*args, **kwargs):
                 yield chunk
+        if chunk is None:
+            raise NotACompletionError("its stream is empty")
 
     def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)

@@ -242,6 +242,14 @@ def test_what_is_no_chat_endpoint_is_told(server, reply, said):
         asyncio.run(chat.ainvoke(HI))
 
 
+def test_a_stream_of_nothing_is_told(server):
+    chat = chat_at(server, Reply(b"<html>Welcome</html>", content_type="text/html"))
+    chat.streaming = True
+    assert "its stream is empty" in str(failed(chat))
+    with pytest.raises(ValueError, match="its stream is empty"):
+        asyncio.run(chat.ainvoke(HI))
+
+
 def test_an_error_with_status_200_is_told_as_one(server):
     assert "answered with an error: out of memory" in str(failed(chat_at(server, Reply({"error": {"message": "out of memory"}}))))
 
