@@ -44,7 +44,7 @@ def answer(served: Served, asked: ChatRequest) -> AIMessage:
         ApiError: it does not take the request, or failed.
     """
     chat, relayed = served.chat, speaks_openai(served.chat)
-    with model_errors(served.names["chat"]):
+    with model_errors(served.names["chat"], served.chat):
         messages = to_messages(asked, blocks=not relayed, max_pixels=served.limits.max_pixels)
         message: AIMessage = bound(chat, asked).invoke(messages)
     return message if relayed else obeyed(message, asked, served.names["chat"])
@@ -59,7 +59,7 @@ def pieces_of(served: Served, asked: ChatRequest) -> Iterator[AIMessage]:
     if not streams(served.chat):
         return iter([answer(served, asked)])
     relayed = speaks_openai(served.chat)
-    with model_errors(served.names["chat"]):
+    with model_errors(served.names["chat"], served.chat):
         messages = to_messages(asked, blocks=not relayed, max_pixels=served.limits.max_pixels)
         wanted = {"stream_usage": True} if relayed and wants_usage(asked) else {}
         found: Iterator[AIMessage] = bound(served.chat, asked).stream(messages, **wanted)
@@ -72,7 +72,7 @@ def next_of(served: Served, pieces: Iterator[AIMessage]) -> AIMessage | None:
     Raises:
         ApiError: the model failed.
     """
-    with model_errors(served.names["chat"]):
+    with model_errors(served.names["chat"], served.chat):
         return next(pieces, None)
 
 

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ..errors import GemsError
+from ..models.call import NotACompletionError, said_by
 from ..models.image import ImageModelError
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 """Types of error by status, where it is neither the request in general nor the server."""
 
-LONGEST = 500
-"""Characters of another's error message that are passed on."""
+CLIENTS = frozenset({"openai", "httpx", "httpx2"})
+"""Packages whose errors come from an endpoint behind the model."""
 
 
 class ApiError(Exception):
@@ -108,11 +109,12 @@ def install(app: FastAPI) -> None:
 
 
 @contextmanager
-def model_errors(name: str) -> Iterator[None]:
+def model_errors(name: str, client: Any = None) -> Iterator[None]:
     """Turn what a model raises into an `ApiError`.
 
     Args:
         name: the model's name.
+        client: the model itself, where it is the client of an endpoint: its key is kept out of what is said.
 
     Raises:
         ApiError: 400 if the model does not take the request, else a status of its own. What may hold paths or keys is
@@ -123,11 +125,11 @@ def model_errors(name: str) -> Iterator[None]:
     except ApiError:
         raise
     except Exception as error:  # models and their clients raise what they like
-        raise _as_api_error(error, name) from error
+        raise _as_api_error(error, name, client) from error
 
 
-def _as_api_error(error: Exception, name: str) -> ApiError:
-    said = " ".join(str(error).split())[:LONGEST]
+def _as_api_error(error: Exception, name: str, client: Any) -> ApiError:
+    said = said_by(error, client)
     # An image model also fails with this error when it cannot be loaded: then the request is not at fault.
     if isinstance(error, GemsError) and (not isinstance(error, ImageModelError) or "refused the request" in said):
         return ApiError(400, said)
@@ -138,6 +140,7 @@ def _as_api_error(error: Exception, name: str) -> ApiError:
     log.debug("%s failed", name, exc_info=error)
     if status == 429:
         return ApiError(429, f"the endpoint behind {name} is busy: try again later", headers={"Retry-After": "5"})
-    if isinstance(status, int) or type(error).__name__ in ("APIConnectionError", "APITimeoutError"):
+    origins = {base.__module__.partition(".")[0] for base in type(error).__mro__}
+    if isinstance(error, NotACompletionError) or origins & CLIENTS:
         return ApiError(502, f"the endpoint behind {name} failed: the server's log says how")
     return ApiError(500, f"the model {name} failed: the server's log says how")

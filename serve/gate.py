@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import threading
 
@@ -37,8 +38,18 @@ class Gate:
                 self._enter()
         except ApiError as error:
             return await error.response()(scope, receive, send)
+        answered = False
+
+        async def watched(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
         try:
-            await self.app(scope, self._measured(receive), send)
+            await self.app(scope, self._measured(receive), watched)
+        except asyncio.CancelledError:  # the server ends and waits no longer: this is the last word, and above is only the server
+            if not answered:
+                await ApiError(503, "the server was stopped before the answer was there").response()(scope, receive, send)
         finally:
             if works:
                 self._leave()

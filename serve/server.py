@@ -102,13 +102,14 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ServeError: the port is taken, or the address is none of this machine's.
     """
+    if not 0 <= port < 2**16:
+        raise ServeError(f"cannot listen on port {port}: ports go up to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except OSError as error:
         raise ServeError(
-            f"cannot listen on {host}, port {port}: {reason}; choose another port, or end what uses this one"
+            f"cannot listen on {host}, port {port}: {error.strerror}; choose another port, or end what uses this one"
         ) from error
 
 
