@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from .context import PRESETS
+from .context import PRESETS, SettingError
 from .errors import GemsError
 
 if TYPE_CHECKING:
@@ -34,10 +34,26 @@ app.add_typer(eval_app, name="eval")
 
 RUNS = Path("runs")
 Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder of runs: checkpoints, images, reports.")]
-Chat = Annotated[str, typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL or http://HOST/v1#MODEL.")]
+Chat = Annotated[str | None, typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL or http://HOST/v1#MODEL.")]
 ImageSpec = Annotated[
-    str, typer.Option("--image", envvar="GEMS_IMAGE", help="Image model: shapes, diffusers:REPOSITORY or diffusers:FOLDER.")
+    str | None,
+    typer.Option(
+        "--image",
+        envvar="GEMS_IMAGE",
+        help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL or http://HOST/v1#MODEL.",
+    ),
 ]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", envvar="GEMS_CONFIG", help="TOML file: models by role, their options, settings.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Option of the image model's call, such as num_inference_steps=9; may be given again."),
+]
+Device = Annotated[str | None, typer.Option(help="diffusers: cpu, cuda, cuda:1, mps; the best there is by default.")]
+Dtype = Annotated[str | None, typer.Option(help="diffusers: float32, bfloat16 or float16.")]
+Offload = Annotated[str | None, typer.Option(help="diffusers: none, model, sequential or group.")]
+Batch = Annotated[int | None, typer.Option(help="diffusers: most pictures in one call of the pipeline.")]
 Skills = Annotated[list[Path] | None, typer.Option("--skills", help="Folder with skills of your own; may be given again.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs, and nothing else.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -51,15 +67,26 @@ def _set_debug(debug: bool) -> None:
 @app.command("run")
 def run_command(
     prompt: Annotated[str, typer.Argument(help="What to draw, in plain words.")],
-    preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "default",
+    preset: Annotated[str | None, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Most rounds.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Images in each round.")] = None,
     recall: Annotated[str | None, typer.Option(help="What the refiner is shown of the memory.")] = None,
     verify: Annotated[str | None, typer.Option(help="batch: all checks in one call; each: a call for each.")] = None,
+    verify_size: Annotated[int | None, typer.Option(help="Longest side, in pixels, of images as the verifier sees them.")] = None,
+    votes: Annotated[int | None, typer.Option(help="Verify so many times where there are no log-probabilities.")] = None,
+    edit: Annotated[str | None, typer.Option(help="auto: the refiner may edit the best image instead of drawing anew.")] = None,
+    size: Annotated[str | None, typer.Option(help="Size of the images in pixels, WIDTHxHEIGHT.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the image should not show.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first image.")] = None,
     thread: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
-    chat: Chat = "shapes",
-    image: ImageSpec = "shapes",
+    chat: Chat = None,
+    image: ImageSpec = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    offload: Offload = None,
+    batch: Batch = None,
     skills: Skills = None,
     runs: Runs = RUNS,
     as_json: AsJson = False,
@@ -67,17 +94,30 @@ def run_command(
 ) -> None:
     """Draw a request: plan, draw, check, remember and refine."""
     _set_debug(debug)
+    from .config import changed, load_config
     from .graph.run import run
     from .progress import Progress
 
-    given = {"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed}
-    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    given = {
+        **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},
+        **{"verify_size": verify_size, "edit": edit, "negative_prompt": negative_prompt, **_size(size)},
+    }
+    settings: dict[str, Any] = {**file.run, **{name: value for name, value in given.items() if value is not None}}
     show = Progress(Console(quiet=as_json))
     library = _library(skills)
 
     def work() -> RunResult:
         return run(
-            prompt, preset_name=preset, thread=thread, runs=runs, chat=chat, image=image, skills=library, on_event=show, **settings
+            prompt,
+            preset_name=preset or file.preset,
+            thread=thread,
+            runs=runs,
+            chat=file.chats,
+            image=file.image,
+            skills=library,
+            on_event=show,
+            **settings,
         )
 
     _finish(show, runs, as_json, work)
@@ -101,6 +141,15 @@ def resume_command(
     show = Progress(Console(quiet=as_json))
     library = _library(skills)
     _finish(show, runs, as_json, lambda: resume(thread, runs=runs, chat=chat, image=image, skills=library, on_event=show))
+
+
+def _size(size: str | None) -> dict[str, int]:
+    if size is None:
+        return {}
+    width, _, height = size.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise SettingError(f"--size {size}: write WIDTHxHEIGHT in pixels, such as 1024x1024")
+    return {"width": int(width), "height": int(height)}
 
 
 def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunResult]) -> None:
@@ -144,6 +193,71 @@ def summary(result: RunResult) -> dict[str, Any]:
         "usage": {**total.model_dump(), "roles": {name: role.model_dump() for name, role in result.usage.roles.items()}},
         "notes": result.state.notes,
     }
+
+
+@app.command("serve")
+def serve_command(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 30000,
+    key_env: Annotated[
+        str | None, typer.Option(help="Environment variable with the key that clients must send; none by default.")
+    ] = None,
+    open_to_all: Annotated[bool, typer.Option("--open-to-all", help="Serve other machines without a key.")] = False,
+    chat: Chat = None,
+    image: ImageSpec = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    offload: Offload = None,
+    batch: Batch = None,
+    debug: Debug = False,
+) -> None:
+    """Serve the chat model and the image model by an OpenAI-compatible HTTP API."""
+    _set_debug(debug)
+    from .config import changed, load_config
+    from .models.registry import chat_model, image_model
+    from .serve import serve
+
+    key = os.environ.get(key_env, "") if key_env else None
+    if key_env and not key:
+        raise SettingError(f"--key-env {key_env}: this environment variable is not set; put the key into it")
+    file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    serve(chat_model(file.chat), image_model(file.image), host=host, port=port, key=key, open_to_all=open_to_all)
+
+
+@app.command("doctor")
+def doctor_command(
+    chat: Chat = None,
+    image: ImageSpec = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    offload: Offload = None,
+    batch: Batch = None,
+    draw: Annotated[bool, typer.Option(help="Make pictures too: two, or three where the model edits.")] = True,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Check that the models do what GEMS needs of them, and say what to change. Exit code 1 if something essential fails."""
+    _set_debug(debug)
+    from .config import changed, load_config
+    from .doctor import diagnose, table
+    from .models.registry import Models
+
+    file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    found = []
+    with Console(stderr=True).status("asking ...") as status:
+        for one in diagnose(Models.choose(file.chats, file.image), draw=draw):
+            found.append(one)
+            status.update(f"{one.subject}: {one.probe} done ...")
+    if as_json:
+        print(json.dumps([one._asdict() for one in found], indent=1, ensure_ascii=False))  # noqa: T201
+    else:
+        Console().print(table(found))
+    if any(one.state == "fault" for one in found):
+        raise typer.Exit(1)
 
 
 @skills_app.command("list")

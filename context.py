@@ -11,6 +11,8 @@ from .errors import GemsError
 Plan = Literal["none", "rewrite", "skills"]
 Recall = Literal["none", "last", "feedback", "images", "thoughts", "experiences", "default"]
 Verify = Literal["batch", "each"]
+Soft = Literal["none", "auto"]
+Edit = Literal["none", "auto"]
 
 
 def _knob(default: Any, node: str, description: str, **bounds: Any) -> Any:
@@ -35,6 +37,24 @@ class RunContext(BaseModel):
     )
     recall: Recall = _knob("default", "refiner", "What of the memory the refiner is shown; see `gems.memory.recall`.")
     verify: Verify = _knob("batch", "verifier", "batch: all checks in one call. each: one call per check, in parallel.")
+    verify_size: int | None = _knob(
+        None, "verifier", "Longest side, in pixels, of an image as the verifier is shown it; none means as it is.", ge=16, le=8192
+    )
+    soft: Soft = _knob(
+        "auto",
+        "verifier",
+        "auto: P(a check passes) from log-probabilities, where the endpoint gives them. none: answers count as certain.",
+    )
+    votes: int = _knob(
+        1,
+        "verifier",
+        "With soft, where there are no log-probabilities: ask so many times and take the share. It needs a temperature.",
+        ge=1,
+        le=25,
+    )
+    edit: Edit = _knob(
+        "none", "refiner", "auto: the refiner may have the best image edited instead of drawn anew, where the image model can."
+    )
     patience: int | None = _knob(3, "selector", "Give up after so many rounds without a better attempt; none means never.", ge=1)
     seed: int = _knob(0, "generator", "Seed of the first image; later images count up from it.", ge=0, lt=2**31)
     keep_seed: bool = _knob(False, "generator", "Draw every round with the seeds of the first.")
@@ -49,11 +69,11 @@ class RunContext(BaseModel):
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "original": {"max_rounds": 1, "plan": "none", "recall": "none", "verify": "batch"},
-    "rewrite": {"max_rounds": 1, "plan": "rewrite", "recall": "none", "verify": "batch"},
-    "best-of-n": {"max_rounds": 1, "candidates": 5, "plan": "none", "recall": "none", "verify": "batch"},
-    "loop": {"max_rounds": 5, "plan": "none", "recall": "last", "verify": "each", "patience": None},
-    "paper": {"max_rounds": 5, "plan": "skills", "recall": "experiences", "verify": "each", "patience": None},
+    "original": {"max_rounds": 1, "plan": "none", "recall": "none", "verify": "batch", "soft": "none"},
+    "rewrite": {"max_rounds": 1, "plan": "rewrite", "recall": "none", "verify": "batch", "soft": "none"},
+    "best-of-n": {"max_rounds": 1, "candidates": 5, "plan": "none", "recall": "none", "verify": "batch", "soft": "none"},
+    "loop": {"max_rounds": 5, "plan": "none", "recall": "last", "verify": "each", "soft": "none", "patience": None},
+    "paper": {"max_rounds": 5, "plan": "skills", "recall": "experiences", "verify": "each", "soft": "none", "patience": None},
     "default": {},
 }
 """Named settings. `paper` follows arXiv 2603.28088; the others are its baselines, its ablations and our own default."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -12,8 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 from ..context import RunContext
 from ..memory.images import ImageStore
 from ..memory.state import GemsState, Request
-from ..models.image import ImageModel
-from ..models.registry import chat_model, image_model
+from ..models.registry import ChatChoices, ImageChoice, Models
 from ..nodes.decomposer import decomposer
 from ..nodes.generator import generator
 from ..nodes.planner import planner
@@ -31,8 +29,8 @@ Graph = CompiledStateGraph[GemsState, RunContext, Any, GemsState]  # the input: 
 
 
 def build_graph(
-    chat: BaseChatModel | str = "shapes",
-    image: ImageModel | str = "shapes",
+    chat: ChatChoices = "shapes",
+    image: ImageChoice = "shapes",
     *,
     skills: SkillLibrary | None = None,
     store: ImageStore | None = None,
@@ -42,8 +40,9 @@ def build_graph(
     """Build the graph of GEMS.
 
     Args:
-        chat: the model of every role, or its spec such as "openai:gpt-5.2".
-        image: the model that draws, or its spec such as "diffusers:Tongyi-MAI/Z-Image-Turbo".
+        chat: the model of every role, or its spec such as "openai:gpt-5.2", or its options; or a dict of these by role,
+            with "default" for the roles it does not name: {"default": "openai:gpt-5.2", "verifier": my_model}.
+        image: the model that draws, or its spec such as "diffusers:Tongyi-MAI/Z-Image-Turbo", or its options.
         skills: what the planner may load; the bundled skills by default.
         store: where images are kept; `runs/images` by default.
         checkpointer: LangGraph's saver; none by default, as LangGraph Studio wants it.
@@ -58,20 +57,19 @@ def build_graph(
     """
     if unknown := sorted(set(swap) - set(ROLES)):
         raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
-    chat = chat_model(chat) if isinstance(chat, str) else chat
-    image = image_model(image) if isinstance(image, str) else image
+    chats, drawer, _ = Models.choose(chat, image)
     skills = SkillLibrary.load() if skills is None else skills
     store = ImageStore("runs/images") if store is None else store
 
     nodes = {
-        "planner": planner(chat, skills),
+        "planner": planner(chats["planner"], skills),
         "load_skill": skill_loader(skills),
-        "decomposer": decomposer(chat),
-        "generator": generator(image, store),
-        "verifier": verifier(chat, store.read),
+        "decomposer": decomposer(chats["decomposer"]),
+        "generator": generator(drawer, store),
+        "verifier": verifier(chats["verifier"], store.read),
         "selector": selector(),
-        "summarizer": summarizer(chat, store.read),
-        "refiner": refiner(chat, skills, store.read),
+        "summarizer": summarizer(chats["summarizer"], store.read),
+        "refiner": refiner(chats["refiner"], skills, store.read, drawer),
     } | swap
 
     graph = StateGraph(GemsState, context_schema=RunContext, input_schema=Request)

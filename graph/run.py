@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,9 +20,8 @@ from ..memory.checkpoints import sqlite_checkpoints
 from ..memory.images import ImageStore, write_atomically
 from ..memory.locks import exclusive
 from ..memory.state import Attempt, Check, Decision, GemsState, Request, Usage
-from ..models.ask import model_name
-from ..models.image import ImageModel
-from ..models.registry import chat_model, image_model
+from ..models.options import ModelOptions
+from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
 
@@ -57,8 +55,7 @@ class Record(BaseModel):
     thread: str
     prompt: str
     context: RunContext
-    chat: str
-    image: str
+    models: ModelOptions
     nodes: tuple[str, ...] = ()
 
 
@@ -119,30 +116,14 @@ class RunResult:
         return self.state.usage
 
 
-class Models(NamedTuple):
-    """The two models of a run, and the specs under which its record knows them."""
-
-    chat: BaseChatModel
-    image: ImageModel
-    specs: tuple[str, str]
-
-    @classmethod
-    def of(cls, chat: BaseChatModel | str, image: ImageModel | str) -> Models:
-        """Make models from their specs; a model given as an object is recorded as `custom:NAME`."""
-        made_chat = chat_model(chat) if isinstance(chat, str) else chat
-        made_image = image_model(image) if isinstance(image, str) else image
-        chat_spec = chat if isinstance(chat, str) else f"custom:{model_name(chat)}"
-        return cls(made_chat, made_image, (chat_spec, image if isinstance(image, str) else f"custom:{image.name}"))
-
-
 def run(
     prompt: str,
     *,
     preset_name: str = "default",
     thread: str | None = None,
     runs: Path | str = "runs",
-    chat: BaseChatModel | str = "shapes",
-    image: ImageModel | str = "shapes",
+    chat: ChatChoices = "shapes",
+    image: ImageChoice = "shapes",
     skills: SkillLibrary | None = None,
     on_event: Callable[[Event], None] | None = None,
     nodes: Mapping[str, Any] | None = None,
@@ -155,8 +136,8 @@ def run(
         preset_name: the settings to start from, see `gems.context.PRESETS`.
         thread: the run's name; made from the time and the prompt by default.
         runs: the folder of runs: checkpoints, images, reports.
-        chat: the chat model or its spec.
-        image: the image model or its spec.
+        chat: the chat model, its spec or its options; or a dict of these by role, as for `build_graph`.
+        image: the image model, its spec or its options.
         skills: the skill library; the bundled one by default.
         on_event: called whenever a role begins or ends.
         nodes: roles to swap, as for `build_graph`.
@@ -164,7 +145,7 @@ def run(
 
     Raises:
         GemsError: the prompt, a setting or a folder is of no use, or a model's answer was; the message says what to do.
-            What a model's client raises itself passes through. In either case nothing is lost: see `resume`.
+            What a model of your own raises passes through. In either case nothing is lost: see `resume`.
     """
     context = preset(preset_name, **settings)
     try:
@@ -172,7 +153,7 @@ def run(
     except ValidationError as error:
         first = error.errors()[0]
         raise RunError(str(first.get("ctx", {}).get("error", f"the prompt: {first['msg']}"))) from error
-    models = Models.of(chat, image)
+    models = Models.choose(chat, image)
     thread = thread or _new_thread(prompt)
     folder = _folder(Path(runs), thread)
     if (folder / "run.json").exists():
@@ -181,8 +162,7 @@ def run(
         thread=thread,
         prompt=request.prompt,
         context=context,
-        chat=models.specs[0],
-        image=models.specs[1],
+        models=models.options,
         nodes=tuple(sorted(nodes or ())),
     )
     write_atomically(folder / "run.json", record.model_dump_json(indent=1).encode())
@@ -193,8 +173,8 @@ def resume(
     thread: str,
     *,
     runs: Path | str = "runs",
-    chat: BaseChatModel | str | None = None,
-    image: ImageModel | str | None = None,
+    chat: ChatChoices | None = None,
+    image: ImageChoice | None = None,
     skills: SkillLibrary | None = None,
     on_event: Callable[[Event], None] | None = None,
     nodes: Mapping[str, Any] | None = None,
@@ -214,13 +194,18 @@ def resume(
         GemsError: there is no such run, its record is damaged, or what it needs was not given.
     """
     record = read_record(Path(runs), thread)
-    for given, spec, option in ((chat, record.chat, "chat"), (image, record.image, "image")):
-        if given is None and spec.startswith("custom:"):
-            raise RunError(f"the run {thread} was made with a {option} model of your own ({spec[7:]}): pass it as {option}=")
+    known = record.models
+    recorded = {"default": known.chat, **known.roles}
+    own = [o.model for o in recorded.values() if o.model.startswith(CUSTOM)] if chat is None else []
+    own += [known.image.model] if image is None and known.image.model.startswith(CUSTOM) else []
+    if own:
+        option = "image" if own[0] == known.image.model else "chat"
+        name = own[0].removeprefix(CUSTOM)
+        raise RunError(f"the run {thread} was made with a {option} model of your own ({name}): pass it as {option}=")
     if set(nodes or ()) != set(record.nodes):
         swapped = ", ".join(record.nodes) or "none"
         raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
-    models = Models.of(chat or record.chat, image or record.image)
+    models = Models.choose(recorded if chat is None else chat, known.image if image is None else image)
     return _drive(record, Path(runs), models, skills, on_event, nodes)
 
 
@@ -259,7 +244,7 @@ def _drive(
     with ExitStack() as stack:
         stack.enter_context(exclusive(runs / record.thread))
         saver = stack.enter_context(sqlite_checkpoints(runs / DATABASE))
-        graph = build_graph(models.chat, models.image, skills=library, store=store, checkpointer=saver, **dict(nodes or {}))
+        graph = build_graph(models.chats, models.image, skills=library, store=store, checkpointer=saver, **dict(nodes or {}))
         before = graph.get_state(config)
         _require_skills(before.values.get("skills", ()), library)
         if not before.values:
@@ -295,7 +280,7 @@ def _publish(result: RunResult, record: Record, models: Models) -> None:
 
     if result.state.best is not None:
         write_atomically(result.image_path, result.store.read(result.state.best.image))
-    names = {"chat": model_name(models.chat), "image": models.image.name}
+    names = {"chat": models.chat_name, "image": models.image.name}
     write_report(result.report_path, result.state, record.context, thread=record.thread, models=names, read_image=result.store.read)
 
 

@@ -34,6 +34,9 @@ def recall(state: GemsState, policy: Recall) -> list[str | ImageRef]:
     parts: list[str | ImageRef] = []
     for attempt in shown:
         mark = ' best="true"' if best and attempt.key == best.key and policy != "last" else ""
+        if attempt.source is not None:
+            source = next((a.round for a in state.attempts if a.image == attempt.source), "?")
+            mark += f' edit_of_round="{source}"'
         lines = [f'<attempt round="{attempt.round}"{mark}>', f"<prompt>\n{attempt.prompt}\n</prompt>"]
         if policy == "thoughts" and attempt.thought:
             lines.append(f"<thought>\n{attempt.thought}\n</thought>")

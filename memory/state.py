@@ -105,6 +105,7 @@ class Attempt(Item):
     prompt: str
     seed: int
     image: ImageRef
+    source: ImageRef | None = Field(default=None, description="The image it was edited from; the prompt then says what to change.")
     thought: str = Field(default="", description="The reasoning that led to the prompt.")
     verdicts: tuple[Verdict, ...] = ()
     score: Score | None = Field(default=None, description="Set by the selector.")
@@ -219,6 +220,7 @@ class GemsState(Request):
     )
     draft: str = Field(default="", description="The current generation prompt.")
     thought: str = Field(default="", description="The reasoning behind the draft.")
+    edit: bool = Field(default=False, description="Whether the draft says what to change in the best image, instead of all of it.")
     checks: list[Check] = Field(default=[], description="What the image must show.")
     attempts: Annotated[list[Attempt], merge_attempts] = Field(default=[], description="Every image so far, oldest first.")
     experiences: Annotated[list[Experience], operator.add] = Field(default=[], description="What each round taught.")

@@ -20,11 +20,6 @@ from .call import ModelCallError, Spent, call, model_name, said_by, unbound
 from .capabilities import ALTERNATIVES, REFUSALS, Capabilities
 from .soft import Token, tokens_of
 
-__all__ = [
-    "Answer", "ModelAnswerError", "ModelCallError", "Spent", "ask", "bind_schema", "brief_schema", "call", "model_name", "parse",
-    "text_of", "thought_of", "with_schema",
-]  # fmt: skip
-
 T = TypeVar("T", bound=BaseModel)
 
 THINKING = re.compile(r"<think(?:ing)?>(.*?)(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)

@@ -1,27 +1,19 @@
-"""What can be set about the models: which ones, for which role, called how. The form of a `--config` file.
+"""What can be set about the models: which ones, for which role, called how.
 
-No secret has a place here: keys are named by the environment variable that holds them.
+No secret has a place here: keys are named by the environment variable that holds them, which is OPENAI_API_KEY for
+`openai:` and GEMS_API_KEY for other endpoints if nothing else is said, so that the one never reaches the others.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from ..errors import GemsError
+from pydantic import BaseModel, ConfigDict, Field
 
 CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner")
 """Roles that ask a chat model, and may each have one of their own."""
 
 Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
-
-
-class ConfigError(GemsError, ValueError):
-    """A configuration file is missing or has something wrong in it; the message says where."""
 
 
 class ChatOptions(BaseModel):
@@ -39,7 +31,7 @@ class ChatOptions(BaseModel):
     timeout: float = Field(default=120, gt=0, description="Seconds that one try of a call may take.")
     retries: int = Field(default=4, ge=0, description="Tries after the first, for 429, 5xx, time-outs and dropped connections.")
     in_flight: int = Field(default=8, ge=1, description="Most calls to this endpoint at the same time.")
-    key_env: str | None = Field(default=None, description="Environment variable that holds the key; OPENAI_API_KEY by default.")
+    key_env: str | None = Field(default=None, description="Environment variable that holds the key.")
     extra_body: dict[str, Any] = Field(default={}, description="Fields added to the body of every request.")
 
 
@@ -69,12 +61,10 @@ class ImageOptions(BaseModel):
         default=4, ge=0, description="HTTP: tries after the first, for 429, 5xx, time-outs and dropped connections."
     )
     in_flight: int = Field(default=4, ge=1, description="HTTP: most calls to this endpoint at the same time.")
-    key_env: str | None = Field(
-        default=None, description="HTTP: environment variable that holds the key; OPENAI_API_KEY by default."
-    )
+    key_env: str | None = Field(default=None, description="HTTP: environment variable that holds the key.")
 
 
-class Models(BaseModel):
+class ModelOptions(BaseModel):
     """The models of a run: one chat model for all roles, others for some of them, and one image model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,10 +72,3 @@ class Models(BaseModel):
     chat: ChatOptions = ChatOptions()
     roles: dict[str, ChatOptions] = Field(default={}, description="Chat models of roles that have one of their own.")
     image: ImageOptions = ImageOptions()
-
-    @field_validator("roles")
-    @classmethod
-    def _known(cls, roles: dict[str, ChatOptions]) -> dict[str, ChatOptions]:
-        if unknown := sorted(set(roles) - set(CHAT_ROLES)):
-            raise ValueError(f"unknown role {unknown[0]!r}: the roles that ask a chat model are {', '.join(CHAT_ROLES)}")
-        return roles

@@ -1,70 +1,162 @@
-"""Models by name: the specs that `--chat` and `--image` take."""
+"""Models by name: the specs that `--chat` and `--image` take, and the models of a run made from them."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
 
 from ..errors import GemsError
+from .call import model_name
 from .image import ImageModel
+from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
+
+ChatChoice = BaseChatModel | ChatOptions | str
+"""A chat model: the model itself, its options, or its spec."""
+
+ChatChoices = ChatChoice | Mapping[str, ChatChoice]
+"""A chat model for all roles; or models by role, with "default" for the roles that are not named."""
+
+ImageChoice = ImageModel | ImageOptions | str
+"""An image model: the model itself, its options, or its spec."""
+
+
+CUSTOM = "custom:"
+"""How the options name a model that was given as an object: by this and its name."""
 
 
 class ModelSpecError(GemsError, ValueError):
     """A model's spec is not understood, or lacks what it needs; the message says what to write."""
 
 
-def chat_model(spec: str) -> BaseChatModel:
-    """Return a chat model by its spec.
+class Models(NamedTuple):
+    """The models of a run, and the options under which its record knows them."""
+
+    chats: dict[str, BaseChatModel]
+    """By role: one for each of `CHAT_ROLES`."""
+    image: ImageModel
+    options: ModelOptions
+
+    @classmethod
+    def choose(cls, chat: ChatChoices = "shapes", image: ImageChoice = "shapes") -> Models:
+        """Make the models of a run.
+
+        Raises:
+            ModelSpecError: a spec is not understood, a role does not exist, or a key is missing.
+        """
+        by_role: dict[str, ChatChoice] = {"default": "shapes"}
+        by_role.update(chat if isinstance(chat, Mapping) else {"default": chat})
+        if unknown := sorted(set(by_role) - {"default", *CHAT_ROLES}):
+            raise ModelSpecError(f"unknown role {unknown[0]!r}: a chat model is for default, {', '.join(CHAT_ROLES)}")
+        made: dict[str, BaseChatModel] = {}
+
+        def chat_of(choice: ChatChoice) -> BaseChatModel:
+            if isinstance(choice, BaseChatModel):
+                return choice
+            options = _chat_options(choice)
+            key = options.model_dump_json()
+            if key not in made:
+                made[key] = chat_model(options)
+            return made[key]
+
+        models = {role: chat_of(choice) for role, choice in by_role.items()}
+        own = {role: _chat_options(choice) for role, choice in by_role.items() if role != "default"}
+        drawer = image if isinstance(image, ImageModel) else image_model(image)
+        options = ModelOptions(chat=_chat_options(by_role["default"]), roles=own, image=_image_options(image))
+        return cls({role: models.get(role, models["default"]) for role in CHAT_ROLES}, drawer, options)
+
+    @property
+    def chat_name(self) -> str:
+        """The chat models' names, for people: the one most roles ask first, others with their roles."""
+        names = {role: model_name(chat) for role, chat in self.chats.items()}
+        common = max(names.values(), key=lambda name: list(names.values()).count(name))
+        return ", ".join([common, *(f"{role}: {name}" for role, name in names.items() if name != common)])
+
+
+def chat_model(choice: ChatOptions | str) -> BaseChatModel:
+    """Return a chat model by its spec or options.
 
     Args:
-        spec: `shapes`, `openai:MODEL` (key in OPENAI_API_KEY), or `http(s)://HOST/v1#MODEL` for any OpenAI-compatible
-            endpoint.
+        choice: `shapes`, `openai:MODEL` (key in OPENAI_API_KEY), or `http(s)://HOST/v1#MODEL` for any OpenAI-compatible
+            endpoint (key, if it wants one, in GEMS_API_KEY). Options may name another environment variable.
 
     Raises:
         ModelSpecError: the spec is not one of these, or the key is missing.
     """
-    if spec == "shapes":
+    options = _chat_options(choice)
+    if options.model == "shapes":
         from .shapes import shapes_chat
 
         return shapes_chat()
-    scheme, _, name = spec.partition(":")
-    if scheme == "openai" and name:
-        if not os.environ.get("OPENAI_API_KEY"):
-            raise ModelSpecError(f"--chat {spec} needs a key: set OPENAI_API_KEY")
-        from langchain_openai import ChatOpenAI
+    if _is_endpoint("chat", options.model):
+        from .endpoint import endpoint_chat
 
-        return ChatOpenAI(model=name)
-    url = urlsplit(spec)
-    if url.scheme in ("http", "https") and url.hostname and url.fragment:
-        from langchain_openai import ChatOpenAI
-        from pydantic import SecretStr
-
-        key = SecretStr(os.environ.get("OPENAI_API_KEY") or "none")
-        return ChatOpenAI(model=url.fragment, base_url=url._replace(fragment="").geturl(), api_key=key)
-    raise ModelSpecError(f"the chat model {spec!r} is not understood: write shapes, openai:MODEL or http://HOST:PORT/v1#MODEL")
+        return endpoint_chat(options)
+    raise ModelSpecError(
+        f"the chat model {options.model!r} is not understood: write shapes, openai:MODEL or http://HOST:PORT/v1#MODEL"
+    )
 
 
-def image_model(spec: str) -> ImageModel:
-    """Return an image model by its spec.
+def image_model(choice: ImageOptions | str) -> ImageModel:
+    """Return an image model by its spec or options.
 
     Args:
-        spec: `shapes`, or `diffusers:REPOSITORY` or `diffusers:FOLDER` for a diffusers pipeline.
+        choice: `shapes`, `diffusers:REPOSITORY` or `diffusers:FOLDER` for a diffusers pipeline, `openai:MODEL` or
+            `http(s)://HOST/v1#MODEL` for an images endpoint. Keys as for `chat_model`.
 
     Raises:
-        ModelSpecError: the spec is not one of these, or the folder does not exist.
+        ModelSpecError: the spec is not one of these, the folder does not exist, or the key is missing.
     """
-    if spec == "shapes":
+    options = _image_options(choice)
+    if options.model == "shapes":
         from .shapes import shapes_image
 
-        return shapes_image()
-    scheme, _, name = spec.partition(":")
+        return shapes_image(call=options.call, batch=options.batch, wait=options.wait)
+    scheme, _, name = options.model.partition(":")
     if scheme == "diffusers" and name:
         if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
-            raise ModelSpecError(f"--image {spec}: there is no such folder")
+            raise ModelSpecError(f"--image {options.model}: there is no such folder")
         from .diffusers import DiffusersImage
 
-        return DiffusersImage(Path(name).expanduser() if name.startswith("~") else name)
-    raise ModelSpecError(f"the image model {spec!r} is not understood: write shapes, diffusers:REPOSITORY or diffusers:FOLDER")
+        return DiffusersImage(
+            Path(name).expanduser() if name.startswith("~") else name,
+            call=options.call,
+            device=options.device,
+            dtype=options.dtype,
+            offload=options.offload,
+            batch=options.batch,
+            wait=options.wait,
+        )
+    if _is_endpoint("image", options.model):
+        from .images_api import endpoint_image
+
+        return endpoint_image(options)
+    raise ModelSpecError(
+        f"the image model {options.model!r} is not understood: write shapes, diffusers:REPOSITORY, diffusers:FOLDER, "
+        "openai:MODEL or http://HOST:PORT/v1#MODEL"
+    )
+
+
+def _is_endpoint(kind: str, spec: str) -> bool:
+    scheme, _, name = spec.partition(":")
+    if scheme == "openai":
+        return bool(name)
+    url = urlsplit(spec)
+    if url.username or url.password:
+        raise ModelSpecError(f"--{kind}: a key has no place in a URL; put it in the environment variable GEMS_API_KEY")
+    return url.scheme in ("http", "https") and bool(url.hostname and url.fragment)
+
+
+def _chat_options(choice: ChatChoice) -> ChatOptions:
+    if isinstance(choice, BaseChatModel):
+        return ChatOptions(model=CUSTOM + model_name(choice))
+    return ChatOptions(model=choice) if isinstance(choice, str) else choice
+
+
+def _image_options(choice: ImageChoice) -> ImageOptions:
+    if isinstance(choice, ImageModel):
+        return ImageOptions(model=CUSTOM + choice.name)
+    return ImageOptions(model=choice) if isinstance(choice, str) else choice

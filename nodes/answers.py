@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 
 from ..memory.state import Check
-
-NUMBERS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
+from ..models.soft import NUMBER_WORDS
 
 
 def passes(check: Check, answer: str) -> bool | None:
@@ -41,7 +37,7 @@ def number(answer: str) -> int | None:
     words = re.findall(r"\d+|[a-z]+", answer.casefold())
     if words[:1] in (["no"], ["none"]):
         return 0
-    found = {int(w) if w.isdigit() else NUMBERS.index(w) for w in words if w.isdigit() or w in NUMBERS}
+    found = {int(w) if w.isdigit() else NUMBER_WORDS.index(w) for w in words if w.isdigit() or w in NUMBER_WORDS}
     return found.pop() if len(found) == 1 else None
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from ..memory.state import Check, CheckKind, Request, quoted_strings
 from ..models.ask import ask
+from ..models.capabilities import capability_notes
 from .parts import Node, cost, human
 
 MAX_CHECKS = 40
@@ -92,6 +93,7 @@ def decomposer(chat: BaseChatModel) -> Node:
 
     def node(state: Request) -> dict[str, Any]:
         answer = ask(chat, render(state.prompt), Checks, role="decomposer")
-        return {**parse(answer.value, state.prompt), "usage": cost("decomposer", [answer.spent])}
+        update = parse(answer.value, state.prompt)
+        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("decomposer", [answer.spent])}
 
     return node

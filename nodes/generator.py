@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
 
 from ..context import RunContext
 from ..memory.images import ImageStore
-from ..memory.state import Attempt, ImageRef, Request
+from ..memory.state import Attempt, ImageRef, Request, best_of
 from ..models.image import ImageModel, ImageModelError, ImageRequest
 from .parts import Node, cost
 
@@ -21,11 +22,12 @@ class GeneratorState(Request):
 
     draft: str = ""
     thought: str = ""
+    edit: bool = False
     attempts: list[Attempt] = []
 
 
-def render(prompt: str, round: int, context: RunContext) -> list[ImageRequest]:
-    """Return a request for each candidate of a round, each with its own seed."""
+def render(prompt: str, round: int, context: RunContext, source: bytes | None = None) -> list[ImageRequest]:
+    """Return a request for each candidate of a round, each with its own seed; `source` is the picture to edit, as PNG."""
     return [
         ImageRequest(
             prompt=prompt,
@@ -33,6 +35,7 @@ def render(prompt: str, round: int, context: RunContext) -> list[ImageRequest]:
             seed=context.seed_of(round, candidate),
             width=context.width,
             height=context.height,
+            source=source,
         )
         for candidate in range(context.candidates)
     ]
@@ -52,21 +55,26 @@ def obtain(model: ImageModel, store: ImageStore, requests: Sequence[ImageRequest
     """Return the picture of each request; those that this run has made already are not made again.
 
     Raises:
-        ImageModelError: the model failed or gave fewer pictures than asked for.
+        ImageModelError: the model failed or gave fewer pictures than asked for. What it made is in the store.
         ImageStoreError: a picture could not be written.
     """
     found = {r: ref for r in requests if (ref := store.recall(identity(model, r, thread)))}
     wanted = [r for r in dict.fromkeys(requests) if r not in found]
-    for request in wanted:  # one at a time, each stored before the next is paid for
-        images = model.generate([request])
-        if len(images) != 1:
-            raise ImageModelError(f"the image model {model.name!r} gave {len(images)} images for one request")
-        size = f"{images[0].width}x{images[0].height}"
-        text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": model.name, "software": "gems"}
-        if request.negative_prompt:
-            text["negative_prompt"] = request.negative_prompt
-        found[request] = store.put(images[0], text, identity(model, request, thread))
+    # One at a time or from as many threads as the model has a use for; each is stored as soon as it is there.
+    with ContextThreadPoolExecutor(max(1, min(model.parallel, len(wanted)))) as pool:
+        found.update(zip(wanted, pool.map(lambda r: _make(model, store, r, thread), wanted), strict=True))
     return [found[r] for r in requests]
+
+
+def _make(model: ImageModel, store: ImageStore, request: ImageRequest, thread: str | None) -> ImageRef:
+    images = model.generate([request])
+    if len(images) != 1:
+        raise ImageModelError(f"the image model {model.name!r} gave {len(images)} images for one request")
+    size = f"{images[0].width}x{images[0].height}"
+    text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": model.name, "software": "gems"}
+    if request.negative_prompt:
+        text["negative_prompt"] = request.negative_prompt
+    return store.put(images[0], text, identity(model, request, thread))
 
 
 def generator(model: ImageModel, store: ImageStore) -> Node:
@@ -80,17 +88,21 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
     def node(state: GeneratorState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = runtime.context or RunContext()
         round = max((a.round for a in state.attempts), default=0) + 1
-        requests = render(state.draft or state.prompt, round, context)
+        prompt = state.draft or state.prompt
+        best = best_of(state.attempts) if state.edit and model.can_edit else None
+        source = best.image if best else None
+        requests = render(prompt, round, context, store.read(source) if source else None)
         began = time.perf_counter()
         thread = runtime.execution_info.thread_id if runtime.execution_info else None
         refs = obtain(model, store, requests, thread)
         seconds = time.perf_counter() - began
         attempts = [
-            Attempt(round=round, candidate=i, prompt=request.prompt, seed=request.seed, image=ref, thought=state.thought)
+            Attempt(round=round, candidate=i, prompt=prompt, seed=request.seed, image=ref, source=source, thought=state.thought)
             for i, (request, ref) in enumerate(zip(requests, refs, strict=True))
         ]
-        cut = model.truncated(state.draft or state.prompt)
+        cut = model.truncated(prompt)
         notes = [f"The image model does not read the end of the prompt of round {round}: {cut[:200]!r}"] if cut else []
+        notes += [note for request in requests for note in model.caveats(request)]
         # Pictures found again count as made: they were paid for, only not yet booked when the run was killed.
         return {"attempts": attempts, "notes": notes, "usage": cost("generator", [], images=len(refs), seconds=seconds)}
 

@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from ..memory.state import Check, ImageRef, RoleUsage, Usage
-from ..models.ask import Spent
+from ..models.call import Spent
 
 Node = Callable[..., dict[str, Any]]
 """A node: it takes the state (and, if it wants, the runtime) and returns a partial update."""

@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext
 from ..memory.state import Request
-from ..models.ask import Spent, ask, call, text_of, thought_of, with_schema
+from ..models.ask import ask, text_of, thought_of, with_schema
 from ..models.ask import parse as parse_answer
+from ..models.call import ModelCallError, Spent, call
 from ..skills import SkillLibrary, skill_tools
 from .keep import keep_quoted
 from .parts import Node, clip, cost, human
@@ -22,6 +23,9 @@ from .skills import reveal
 
 MAX_SKILL_TURNS = 3
 """Turns in which the planner may call skill tools before it must answer."""
+
+NO_TOOLS = (400, 404, 422, 501)
+"""Statuses with which servers without tool calls refuse them."""
 
 SYSTEM = """\
 You plan an image. Someone gives you a request in plain words; you write the prompt that a text-to-image model will \
@@ -92,7 +96,15 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         turns = sum(isinstance(m, AIMessage) for m in state.planning)
         if turns >= MAX_SKILL_TURNS:
             return _rewrite(chat, messages, state.prompt, [])
-        message, spent = call(chat.bind_tools(tools), with_schema(messages, Plan))
+        try:
+            message, spent = call(chat.bind_tools(tools), with_schema(messages, Plan), role="planner")
+        except ModelCallError as error:
+            if error.status not in NO_TOOLS or "tool" not in error.problem.lower():
+                raise
+            note = (
+                f"The planner's model takes no tool calls, so no skills are loaded and the request is drawn as it stands: {error}"
+            )
+            return {"draft": state.prompt, "notes": [note[:500]]}
         if message.tool_calls:
             return {"planning": [message], "usage": cost("planner", [spent])}
         if not state.skills:  # nothing fits: the user's own words are the best prompt there is

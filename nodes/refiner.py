@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, SystemMessage
@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext
 from ..memory.recall import recall
-from ..memory.state import GemsState
+from ..memory.state import GemsState, best_of
 from ..models.ask import ask
+from ..models.capabilities import capability_notes
+from ..models.image import ImageModel
 from ..skills import SkillLibrary
 from .keep import keep_quoted
 from .parts import Node, ReadImage, clip, cost, human
@@ -34,6 +36,22 @@ as well.
 - Say what is to be seen. Not what to avoid, not how important it is."""
 
 
+EDIT = """\
+
+
+You may also have the best image edited instead of a new one drawn. Choose the action "edit" for a local fault: a wrong \
+colour, material or expression, a misspelt word, one small thing that should not be there. Your prompt is then an \
+instruction to an image editor that sees that image and nothing else: name the thing as it looks and where it is, say \
+what it becomes, and that everything else stays as it is. Choose "regenerate" where numbers, places or the composition \
+are wrong, or where an edit has not mended the same fault: your prompt is then the whole image again."""
+
+LIMIT = """\
+The image model reads the first {tokens} tokens of a prompt, some {words} words, and nothing after them: stay below."""
+
+CUT = """\
+The end of the last prompt was not read: "{cut}". Say the same in fewer words, the most important things first."""
+
+
 class Refinement(BaseModel):
     """The next prompt."""
 
@@ -41,31 +59,79 @@ class Refinement(BaseModel):
     prompt: str = Field(description="The whole next prompt for the image model.")
 
 
-def render(state: GemsState, context: RunContext, skills: SkillLibrary, read: ReadImage) -> list[BaseMessage]:
-    """Return what the model is shown: the request, the skills in use, and the memory as the recall policy has it."""
+class EditRefinement(BaseModel):
+    """The next prompt, or an edit of the best image."""
+
+    strategy: str = Field(description="In at most 60 words: the cause of each fault, and what this prompt does about it.")
+    action: Literal["regenerate", "edit"]
+    prompt: str = Field(description="regenerate: the whole next prompt. edit: what to change in the best image.")
+
+
+def render(
+    state: GemsState,
+    context: RunContext,
+    skills: SkillLibrary,
+    read: ReadImage,
+    *,
+    may_edit: bool = False,
+    limit: int | None = None,
+    cut: str | None = None,
+) -> list[BaseMessage]:
+    """Return what the model is shown: the request, the skills in use, and the memory as the recall policy has it.
+
+    Args:
+        state: the run so far.
+        context: its settings.
+        skills: where the bodies of the loaded skills are read.
+        read: returns an image's bytes.
+        may_edit: whether it may choose to edit the best image.
+        limit: how many tokens of a prompt the image model reads.
+        cut: what of the last prompt it did not read.
+    """
     loaded = [skills.get(name) for name in state.skills]
     bodies = [f'<skill_content name="{skill.name}">\n{skill.body}\n</skill_content>' for skill in loaded]
     memory = recall(state, context.recall)
-    ask_for = f"Write the prompt of round {state.round + 1}."
+    ask_for = [f"Write the prompt of round {state.round + 1}."]
+    ask_for += [LIMIT.format(tokens=limit, words=limit * 3 // 4)] if limit else []
+    ask_for += [CUT.format(cut=cut[:200])] if cut else []
     return [
-        SystemMessage("\n\n".join([SYSTEM, *bodies])),
-        human([f"<request>\n{state.prompt}\n</request>", *memory, ask_for], read),
+        SystemMessage("\n\n".join([SYSTEM + (EDIT if may_edit else ""), *bodies])),
+        human([f"<request>\n{state.prompt}\n</request>", *memory, " ".join(ask_for)], read),
     ]
 
 
-def parse(answer: Refinement, thought: str, request: str) -> dict[str, Any]:
-    """Return the state update: the draft with every quoted string of the request, and the thought behind it."""
+def parse(answer: Refinement | EditRefinement, thought: str, request: str) -> dict[str, Any]:
+    """Return the state update: the draft with every quoted string of the request, and the thought behind it.
+
+    An edit is left as it is: what it does not name stays in the image.
+    """
+    thought = clip(thought or answer.strategy.strip())
+    edit = isinstance(answer, EditRefinement) and answer.action == "edit" and bool(answer.prompt.strip())
+    if edit:
+        return {"draft": answer.prompt.strip(), "edit": True, "thought": thought, "notes": []}
     prompt, restored = keep_quoted(answer.prompt.strip() or request, request)
     notes = [f"The refiner had dropped the quoted text {text!r}: put back." for text in restored]
-    return {"draft": prompt, "thought": clip(thought or answer.strategy.strip()), "notes": notes}
+    return {"draft": prompt, "edit": False, "thought": thought, "notes": notes}
 
 
-def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage) -> Node:
-    """Build the node that writes the next `draft` and the `thought` behind it."""
+def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: ImageModel | None = None) -> Node:
+    """Build the node that writes the next `draft` and the `thought` behind it.
+
+    Args:
+        chat: a model that sees images.
+        skills: where the bodies of the loaded skills are read.
+        read: returns an image's bytes.
+        image: the model that draws: its limits are told, and its ability to edit is used where the run allows it.
+    """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = runtime.context or RunContext()
-        answer = ask(chat, render(state, context, skills, read), Refinement, role="refiner")
-        return {**parse(answer.value, answer.thought, state.prompt), "usage": cost("refiner", [answer.spent])}
+        may_edit = context.edit == "auto" and image is not None and image.can_edit and best_of(state.attempts) is not None
+        limit, cut = (image.prompt_limit, image.truncated(state.draft)) if image else (None, None)
+        messages = render(state, context, skills, read, may_edit=may_edit, limit=limit, cut=cut)
+        schema: type[Refinement | EditRefinement] = EditRefinement if may_edit else Refinement
+        answer = ask(chat, messages, schema, role="refiner")
+        update = parse(answer.value, answer.thought, state.prompt)
+        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("refiner", [answer.spent])}
 
     return node

@@ -13,6 +13,7 @@ from ..context import RunContext
 from ..memory.recall import USES_EXPERIENCES, findings
 from ..memory.state import Attempt, Check, Experience, Request, best_of
 from ..models.ask import ask
+from ..models.capabilities import capability_notes
 from .parts import Node, ReadImage, cost, human
 
 MAX_WORDS = 100
@@ -71,6 +72,7 @@ def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
         round = max(a.round for a in state.attempts)
         attempt = best_of([a for a in state.attempts if a.round == round]) or state.attempts[-1]
         answer = ask(chat, render(state, attempt, read), Lesson, role="summarizer")
-        return {**parse(answer.value, round), "usage": cost("summarizer", [answer.spent])}
+        update = parse(answer.value, round)
+        return {**update, "notes": capability_notes(chat), "usage": cost("summarizer", [answer.spent])}
 
     return node

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, SystemMessage
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
+from PIL import Image
 from pydantic import BaseModel, Field
 
 from ..context import RunContext
 from ..memory.state import Attempt, Check, ImageRef, Verdict
-from ..models.ask import ModelAnswerError, Spent, ask
+from ..models.ask import ModelAnswerError, ask
+from ..models.call import Spent
+from ..models.capabilities import capability_notes
+from ..models.soft import plain_id, soft_answers
 from .answers import passes
 from .parts import Node, ReadImage, cost, human, list_checks
 
@@ -63,23 +68,73 @@ def render(checks: Sequence[Check], image: ImageRef, read: ReadImage) -> list[Ba
     return [SystemMessage(SYSTEM), human([image, f"<questions>\n{list_checks(checks)}\n</questions>"], read)]
 
 
-def parse(answer: Findings, checks: Sequence[Check]) -> list[Verdict]:
-    """Return a verdict for each check; one without an answer is unknown."""
-    found = {_plain_id(f.id): f for f in reversed(answer.findings)}
+def parse(answer: Findings, checks: Sequence[Check], likely: Mapping[str, float] | None = None) -> list[Verdict]:
+    """Return a verdict for each check; one without an answer is unknown.
+
+    Args:
+        answer: what the model found.
+        checks: what it was asked.
+        likely: P(the answer is the expected one), by the check's id, where it is known.
+    """
+    found = {plain_id(f.id): f for f in reversed(answer.findings)}
     verdicts = []
     for check in checks:
-        finding = found.get(_plain_id(check.id))
+        finding = found.get(plain_id(check.id))
         if finding is None:
             verdicts.append(Verdict(check=check.id, reason="the verifier gave no answer"))
             continue
         said, why = finding.answer.strip(), finding.reason.strip()
-        verdicts.append(Verdict(check=check.id, passed=passes(check, said), answer=said, reason=why))
+        passed = passes(check, said)
+        p = None if passed is None else (likely or {}).get(check.id)
+        verdicts.append(Verdict(check=check.id, passed=passed, answer=said, probability=p, reason=why))
     return verdicts
 
 
-def _plain_id(id: str) -> str:
-    """Return an id as it is compared: models write "1", "C1" or "c1:" for c1."""
-    return id.strip().lower().rstrip(".:").removeprefix("c")
+def tally(votes: Sequence[Sequence[Verdict]]) -> list[Verdict]:
+    """Return one verdict for each check from several: the majority's, with its share of passes as the probability.
+
+    Votes that could not tell do not count; a tie can not tell.
+    """
+    verdicts = []
+    for ballot in zip(*votes, strict=True):
+        known = [v for v in ballot if v.passed is not None]
+        if not known:
+            verdicts.append(ballot[0])
+            continue
+        share = sum(v.passed is True for v in known) / len(known)
+        passed = None if share == 0.5 else share > 0.5
+        spokesman = next((v for v in known if v.passed is passed), known[0])
+        verdicts.append(spokesman.model_copy(update={"passed": passed, "probability": share}))
+    return verdicts
+
+
+def shrink(read: ReadImage, side: int | None) -> ReadImage:
+    """Return a reader that scales pictures down so that neither side is longer than `side` pixels."""
+
+    def read_small(ref: ImageRef) -> bytes:
+        data = read(ref)
+        if side is None or max(ref.width, ref.height) <= side:
+            return data
+        image = Image.open(io.BytesIO(data))
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return read_small
+
+
+def _closed(checks: Sequence[Check]) -> dict[str, str]:
+    """Return the expected answers by id, without those of checks for text: a text that is a number is no count."""
+    return {c.id: c.expected for c in checks if c.kind != "text" or c.expected in {"yes", "no"}}
+
+
+class Examined(NamedTuple):
+    """What came of showing one image to the verifier."""
+
+    verdicts: list[Verdict]
+    spent: Spent
+    notes: list[str]
 
 
 def verifier(chat: BaseChatModel, read: ReadImage) -> Node:
@@ -90,26 +145,42 @@ def verifier(chat: BaseChatModel, read: ReadImage) -> Node:
         read: returns an image's bytes.
     """
 
-    def examine(checks: Sequence[Check], image: ImageRef) -> tuple[list[Verdict], Spent, list[str]]:
+    def once(checks: Sequence[Check], messages: Sequence[BaseMessage], soft: bool) -> tuple[Examined, bool]:
+        """Ask once; tell too whether the answer came with log-probabilities."""
         try:
-            answer = ask(chat, render(checks, image, read), Findings, role="verifier")
+            answer = ask(chat, messages, Findings, role="verifier", logprobs=soft)
         except ModelAnswerError as error:  # an answer that cannot be read says nothing about the image
             note = f"An answer of the verifier could not be read, its checks are unknown: {str(error)[:200]}"
-            return [Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note]
-        return parse(answer.value, checks), answer.spent, []
+            return Examined([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note]), False
+        likely = soft_answers(answer.text, answer.tokens, _closed(checks)) if soft else {}
+        return Examined(parse(answer.value, checks, likely), answer.spent, []), bool(answer.tokens)
+
+    def examine(checks: Sequence[Check], image: ImageRef, context: RunContext) -> Examined:
+        messages = render(checks, image, shrink(read, context.verify_size))
+        soft = context.soft == "auto"
+        first, has_logprobs = once(checks, messages, soft)
+        if not soft or has_logprobs or context.votes == 1:
+            return first
+        with ContextThreadPoolExecutor(min(PARALLEL_CALLS, context.votes - 1)) as pool:
+            others = [told for told, _ in pool.map(lambda _: once(checks, messages, False), range(context.votes - 1))]
+        every = [first, *others]
+        spent = Spent()
+        for one in every:
+            spent = spent.plus(one.spent)
+        return Examined(tally([e.verdicts for e in every]), spent, [note for e in every for note in e.notes])
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        each = (runtime.context or RunContext()).verify == "each"
-        groups = [[c] for c in state.checks] if each else [state.checks]
+        context = runtime.context or RunContext()
+        groups = [[c] for c in state.checks] if context.verify == "each" else [state.checks]
         new = [a for a in state.attempts if not a.verdicts and a.score is None]
         jobs = [(group, a.image) for a in new for group in groups]
         with ContextThreadPoolExecutor(min(PARALLEL_CALLS, max(1, len(jobs)))) as pool:
-            results = list(pool.map(lambda job: examine(*job), jobs))
+            results = list(pool.map(lambda job: examine(job[0], job[1], context), jobs))
         judged = []
         for i, attempt in enumerate(new):
             mine = results[i * len(groups) : (i + 1) * len(groups)]
-            judged.append(attempt.judged([v for verdicts, _, _ in mine for v in verdicts]))
-        notes = [note for _, _, said in results for note in said]
-        return {"attempts": judged, "notes": notes, "usage": cost("verifier", [spent for _, spent, _ in results])}
+            judged.append(attempt.judged([v for one in mine for v in one.verdicts]))
+        notes = [note for one in results for note in one.notes] + capability_notes(chat)
+        return {"attempts": judged, "notes": notes, "usage": cost("verifier", [one.spent for one in results])}
 
     return node

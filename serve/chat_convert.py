@@ -17,7 +17,8 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.ai import add_usage
 
-from ..models.ask import model_name, text_of
+from ..models.ask import text_of
+from ..models.call import model_name
 from .chat_schema import ChatRequest, Image, Tool
 from .errors import ApiError
 from .pictures import decode_url

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 from langchain_core.language_models import BaseChatModel
 
-from ..models.ask import model_name
+from ..models.call import model_name
 from ..models.image import ImageModel
 from .errors import ApiError
 

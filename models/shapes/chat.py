@@ -79,8 +79,8 @@ def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], sc
     if schema == "Lesson":
         failures = re.findall(r"^FAILED: (.+)$", _tag(text, "findings"), re.MULTILINE)
         return _json(roles.lesson(request, _tag(text, "prompt"), failures, _last_image(messages)))
-    if schema == "Refinement":
-        return _json(roles.refinement(request, _memory(messages)))
+    if schema in ("Refinement", "EditRefinement"):  # it never edits
+        return _json({**roles.refinement(request, _memory(messages)), "action": "regenerate"})
     raise NotForShapesError(
         "shapes-chat plays the roles of GEMS for its small world and cannot converse: use a real model with --chat"
     )

@@ -9,7 +9,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel, Field
 
-from gems.models.ask import ModelAnswerError, ModelCallError, ask, bind_schema, parse, thought_of
+from gems.models.ask import ModelAnswerError, ask, bind_schema, parse, thought_of
+from gems.models.call import ModelCallError
 from gems.models.capabilities import capability_notes
 from gems.models.endpoint import endpoint_chat
 from gems.models.options import ChatOptions

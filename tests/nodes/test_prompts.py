@@ -44,6 +44,11 @@ STATE = GemsState(
 )  # fmt: skip
 
 
+EDITED = STATE.model_copy(
+    update={"attempts": [*STATE.attempts[:2], STATE.attempts[2].model_copy(update={"source": STATE.attempts[1].image})]}
+)
+
+
 def shown(messages):
     parts = []
     for message in messages:
@@ -70,6 +75,12 @@ CASES = {
     "verifier": lambda: shown(with_schema(verifier.render(CHECKS, STATE.attempts[0].image, read), verifier.Findings)),
     "summarizer": lambda: shown(with_schema(summarizer.render(SUMMED, STATE.attempts[1], read), summarizer.Lesson)),
     "refiner": lambda: shown(with_schema(refined("default"), refiner.Refinement)),
+    "refiner-edit": lambda: shown(
+        with_schema(
+            refiner.render(EDITED, RunContext(), SkillLibrary.load(), read, may_edit=True, limit=512, cut="and a hat"),
+            refiner.EditRefinement,
+        )
+    ),
     **{f"recall-{p}": lambda p=p: shown(refined(p)[1:]) for p in ("none", "last", "feedback", "images", "thoughts", "experiences")},
     "tools": lambda: json.dumps([convert_to_openai_tool(t) for t in skill_tools(SkillLibrary.load())], indent=1) + "\n",
 }

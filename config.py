@@ -1,0 +1,123 @@
+"""The file behind `--config`: models by role, how they are called, and the settings of runs.
+
+```toml
+preset = "default"
+
+[chat]                                        # every role
+model = "http://localhost:30000/v1#kimi-k2.5"
+thinking = true
+
+[roles.verifier]                              # this role only
+model = "http://localhost:30001/v1#Qwen3-VL-8B-Instruct"
+thinking = false
+
+[image]
+model = "diffusers:Tongyi-MAI/Z-Image-Turbo"
+set = { num_inference_steps = 9 }
+
+[run]
+max_rounds = 4
+```
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import GemsError
+from .models.options import CHAT_ROLES, ChatOptions, ImageOptions
+
+
+class ConfigError(GemsError, ValueError):
+    """A configuration file is missing or something in it is wrong; the message says what."""
+
+
+class Config(BaseModel):
+    """What a configuration file says. What it leaves out has the defaults of the options' types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str = "default"
+    chat: ChatOptions = ChatOptions()
+    roles: dict[str, ChatOptions] = {}
+    image: ImageOptions = ImageOptions()
+    run: dict[str, Any] = Field(default={}, description="Fields of `RunContext` that differ from the preset.")
+
+    @property
+    def chats(self) -> dict[str, ChatOptions]:
+        """The chat models as `run` and `build_graph` take them."""
+        return {"default": self.chat, **self.roles}
+
+
+def load_config(path: Path | str | None) -> Config:
+    """Read a configuration file; without one, everything is as by default.
+
+    A role without a model of its own is the model of `[chat]` with the role's changes; one that names a model starts
+    from the defaults, so that no key and no switch meant for one endpoint reaches another.
+
+    Raises:
+        ConfigError: it is missing, is not TOML, or has an unknown name or a value out of bounds.
+    """
+    if path is None:
+        return Config()
+    try:
+        told = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path} ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration {path} is not TOML: {error}") from error
+    roles = told.get("roles", {})
+    if not isinstance(roles, dict) or not all(isinstance(role, dict) for role in roles.values()):
+        raise ConfigError(f"{path}: roles has a table for each role: [roles.verifier]")
+    if unknown := sorted(set(roles) - set(CHAT_ROLES)):
+        raise ConfigError(f"{path}: roles.{unknown[0]}: no such role; those that ask a chat model are {', '.join(CHAT_ROLES)}")
+    try:
+        return Config.model_validate({**told, "roles": {name: _role(told.get("chat", {}), role) for name, role in roles.items()}})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _role(chat: Mapping[str, Any], role: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(role) if "model" in role else {**chat, **role}
+
+
+def changed(config: Config, chat: str | None, image: str | None, call: Sequence[str] | None, **image_options: Any) -> Config:
+    """Return a configuration with what the command line changes of it.
+
+    Args:
+        config: what the file says.
+        chat: the spec of another chat model for all roles without a model of their own.
+        image: the spec of another image model.
+        call: options of its call, each as `key=value`; a value is a TOML value, or else text.
+        **image_options: fields of `ImageOptions`; None changes nothing.
+
+    Raises:
+        ConfigError: an option is not `key=value`, or a value is out of bounds.
+    """
+    own_models = {name: role for name, role in config.roles.items() if role.model != config.chat.model}
+    if chat is not None and chat != config.chat.model:
+        config = config.model_copy(update={"chat": ChatOptions(model=chat), "roles": own_models})
+    drawn: dict[str, Any] = config.image.model_dump() if image is None or image == config.image.model else {"model": image}
+    drawn["call"] = {**drawn.get("call", {}), **dict(_option(pair) for pair in call or ())}
+    drawn.update({name: value for name, value in image_options.items() if value is not None})
+    try:
+        return config.model_copy(update={"image": ImageOptions(**drawn)})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"--{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _option(pair: str) -> tuple[str, Any]:
+    key, equals, value = pair.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {pair}: write key=value, such as num_inference_steps=9")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value

@@ -1,0 +1,160 @@
+"""Probabilities of verdicts: from log-probabilities, from votes, or none; and the size of what the verifier sees."""
+
+import base64
+import io
+import json
+import math
+import re
+import threading
+
+import pytest
+from PIL import Image
+
+from gems import Check, ImageStore, Verdict, run
+from gems.memory.state import Attempt
+from gems.models.endpoint import endpoint_chat
+from gems.models.options import ChatOptions
+from gems.nodes.verifier import shrink, tally, verifier
+
+from ..faulty import chat_reply
+from ..moody import Moody
+
+CHECKS = [
+    Check(id="c1", kind="object", question="Is there a square?"),
+    Check(id="c2", kind="count", question="How many circles are there?", expected="three"),
+    Check(id="c3", kind="text", question="What does the sign say?", expected="OPEN"),
+]
+ANSWERS = {"c1": "yes", "c2": "two", "c3": "OPEN"}
+
+
+def with_logprobs(alternatives):
+    """Answer the three checks, a token a word or sign; some words have alternatives, with their probabilities."""
+    text = json.dumps({"findings": [{"id": id, "answer": said, "reason": ""} for id, said in ANSWERS.items()]})
+    content = []
+    for token in re.findall(r"\w+|\W", text):
+        others = alternatives.get(token, {})
+        share = 1 - sum(others.values())
+        top = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in {token: share, **others}.items()]
+        content.append({"token": token, "logprob": math.log(share), "bytes": None, "top_logprobs": top})
+    reply = chat_reply(text)
+    reply.body["choices"][0]["logprobs"] = {"content": content, "refusal": None}
+    return reply
+
+
+@pytest.fixture
+def examine(tmp_path, server):
+    """Have one white image examined over HTTP; return the verdicts by check, and the notes."""
+
+    def go(context=None, size=(64, 48)):
+        from langgraph.graph import StateGraph
+
+        from gems import GemsState, RunContext
+
+        store = ImageStore(tmp_path / "images")
+        ref = store.put(Image.new("RGB", size, "white"))
+        chat = endpoint_chat(ChatOptions(model=f"{server.url}#m", retries=0))
+        graph = StateGraph(GemsState, context_schema=RunContext)
+        graph.add_node("verifier", verifier(chat, store.read))
+        graph.set_entry_point("verifier")
+        state = {"prompt": "p", "checks": CHECKS, "attempts": [Attempt(round=1, prompt="p", seed=1, image=ref)]}
+        out = graph.compile().invoke(state, context=context or RunContext())
+        return {v.check: v for v in out["attempts"][0].verdicts}, out["notes"]
+
+    return go
+
+
+def test_probabilities_come_from_log_probabilities_where_the_endpoint_gives_them(server, examine):
+    server.replies = [with_logprobs({"yes": {"no": 0.2}, "two": {"three": 0.3, "a": 0.1}})]
+    found, notes = examine()
+    assert found["c1"].passed is True
+    assert found["c1"].probability == pytest.approx(0.8)
+    assert found["c2"].passed is False
+    assert found["c2"].probability == pytest.approx(0.3 / 0.9)
+    assert found["c3"].probability is None
+    assert notes == []
+    assert server.heard[0].json["logprobs"] is True
+
+
+def test_hard_answers_are_not_asked_for_log_probabilities(server, examine):
+    from gems import RunContext
+
+    server.replies = [with_logprobs({"yes": {"no": 0.2}})]
+    found, _ = examine(RunContext(soft="none"))
+    assert found["c1"].probability is None
+    assert "logprobs" not in server.heard[0].json
+
+
+def test_an_endpoint_without_them_gives_certain_answers_and_that_is_said(server, examine):
+    server.replies = [chat_reply(json.dumps({"findings": [{"id": "c1", "answer": "yes"}]}))]
+    found, notes = examine()
+    assert found["c1"].passed is True
+    assert found["c1"].probability is None
+    assert re.fullmatch(r"m at 127.0.0.1:\d+ gives no log-probabilities: its answers count as certain.", notes[0])
+
+
+def test_votes_take_the_place_of_log_probabilities(server, examine):
+    from gems import RunContext
+
+    said = iter(["yes", "no", "yes", "yes", "unknown"])
+    lock = threading.Lock()
+
+    def vote(request):
+        with lock:
+            return chat_reply(json.dumps({"findings": [{"id": "c1", "answer": next(said), "reason": "it is faint"}]}))
+
+    server.replies = [vote]
+    found, _ = examine(RunContext(votes=5))
+    assert len(server.heard) == 5
+    assert found["c1"].passed is True
+    assert found["c1"].probability == pytest.approx(3 / 4)
+
+
+def test_an_unreadable_vote_does_not_count(server, examine):
+    from gems import RunContext
+
+    good = chat_reply(json.dumps({"findings": [{"id": "c1", "answer": "no"}]}))
+    server.replies = [good, chat_reply("Hm."), chat_reply("Hm."), good]
+    found, notes = examine(RunContext(votes=2))
+    assert (found["c1"].passed, found["c1"].probability) == (False, 0.0)
+    assert any("could not be read" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("votes", "passed", "share"),
+    [
+        ([True, True, False], True, 2 / 3),
+        ([False, None, None], False, 0.0),
+        ([True, False], None, 0.5),
+        ([None, None], None, None),
+    ],
+)
+def test_the_majority_of_those_that_could_tell_decides(votes, passed, share):
+    (verdict,) = tally([[Verdict(check="c1", passed=vote)] for vote in votes])
+    assert (verdict.passed, verdict.probability) == (passed, share)
+
+
+def test_the_verifier_is_sent_a_smaller_image_on_request(server, examine):
+    from gems import RunContext
+
+    server.replies = [chat_reply(json.dumps({"findings": []}))]
+    examine(RunContext(verify_size=32))
+    (url,) = re.findall(r"data:image/png;base64,([^\"]+)", server.heard[0].data.decode())
+    assert Image.open(io.BytesIO(base64.b64decode(url))).size == (32, 24)
+
+
+def test_an_image_that_is_small_enough_is_sent_as_it_is(tmp_path):
+    store = ImageStore(tmp_path)
+    ref = store.put(Image.new("RGB", (20, 10)))
+    assert shrink(store.read, 20)(ref) == shrink(store.read, None)(ref) == store.read(ref)
+
+
+def test_a_model_without_tool_calls_draws_the_request_as_it_stands_and_says_so(tmp_path, sketcher):
+    from gems.models.call import ModelCallError
+
+    class NoTools(Moody):
+        def bind_tools(self, tools, **kwargs):
+            raise ModelCallError("planner", "m", "host", '"auto" tool choice requires --enable-auto-tool-choice', 400)
+
+    result = run("three red circles above a blue square", chat=NoTools(mood={}), image=sketcher, runs=tmp_path, max_rounds=1)
+    assert result.best.prompt == "three red circles above a blue square"
+    assert any("takes no tool calls" in note for note in result.state.notes)

@@ -1,0 +1,110 @@
+"""The configuration file, as someone with several models writes it."""
+
+import pytest
+
+from gems.config import ConfigError, changed, load_config
+
+FILE = """
+preset = "paper"
+
+[chat]
+model = "http://localhost:1/v1#big"
+thinking = true
+key_env = "BIG_KEY"
+
+[roles.summarizer]
+thinking = false
+
+[roles.verifier]
+model = "http://localhost:2/v1#small"
+
+[image]
+model = "http://localhost:3/v1#painter"
+set = { num_inference_steps = 9 }
+
+[run]
+max_rounds = 2
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def file(text):
+        path = tmp_path / "gems.toml"
+        path.write_text(text)
+        return path
+
+    return file
+
+
+def test_a_file_names_models_by_role_their_options_and_the_settings_of_runs(write):
+    config = load_config(write(FILE))
+    assert config.preset == "paper"
+    assert config.run == {"max_rounds": 2}
+    assert config.chats["default"].model.endswith("#big")
+    assert config.image.call == {"num_inference_steps": 9}
+
+
+def test_a_role_without_a_model_of_its_own_changes_the_common_one(write):
+    summarizer = load_config(write(FILE)).chats["summarizer"]
+    assert summarizer.model.endswith("#big")
+    assert summarizer.thinking is False
+    assert summarizer.key_env == "BIG_KEY"
+
+
+def test_the_key_and_switches_of_one_endpoint_never_reach_another(write):
+    verifier = load_config(write(FILE)).chats["verifier"]
+    assert verifier.model.endswith("#small")
+    assert verifier.key_env is None
+    assert verifier.thinking is None
+
+
+def test_the_command_line_wins_over_the_file(write):
+    config = changed(load_config(write(FILE)), "shapes", None, ["num_inference_steps=4", "note=as it is", "sizes=[1, 2]"], batch=3)
+    assert {role: options.model for role, options in config.chats.items()} == {
+        "default": "shapes",
+        "verifier": "http://localhost:2/v1#small",
+    }
+    assert config.image.model.endswith("#painter")
+    assert config.image.call == {"num_inference_steps": 4, "note": "as it is", "sizes": [1, 2]}
+    assert config.image.batch == 3
+
+
+def test_another_image_model_starts_from_its_own_defaults(write):
+    config = changed(load_config(write(FILE)), None, "shapes", None)
+    assert config.image.model == "shapes"
+    assert config.image.call == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[chat\n", "is not TOML"),
+        ("[chat]\nmodle = 'x'\n", "chat.modle: Extra inputs"),
+        ("[chat]\ntemperature = 9\n", "chat.temperature: Input should be less than"),
+        ("[roles.painter]\nthinking = true\n", "roles.painter: no such role; .*verifier"),
+        ("roles = 3\n", r"roles has a table for each role: \[roles.verifier\]"),
+        ("[roles]\nverifier = 'x'\n", "roles has a table for each role"),
+        ("[image]\noffload = 'everything'\n", "image.offload: Input should be 'none'"),
+        ("colour = 'red'\n", "colour: Extra inputs"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(write, text, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config(write(text))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read the configuration .*nowhere.toml"):
+        load_config(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("pair", ["steps", "=4", ""])
+def test_an_option_without_key_or_value_says_how_to_write_it(pair):
+    with pytest.raises(ConfigError, match="write key=value"):
+        changed(load_config(None), None, None, [pair])
+
+
+def test_an_option_out_of_bounds_names_its_flag():
+    with pytest.raises(ConfigError, match="--batch: Input should be greater"):
+        changed(load_config(None), None, None, None, batch=0)
