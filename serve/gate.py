@@ -31,7 +31,7 @@ class Gate:
         headers = Headers(scope=scope)
         works = scope["method"] == "POST"
         try:
-            if scope["path"].startswith("/v1"):
+            if scope["path"] != f"{scope.get('root_path', '')}/health":  # all else: also where the app is mounted below a path
                 self._check_key(headers)
             self._check_length(headers)
             if works:

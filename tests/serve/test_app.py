@@ -7,9 +7,11 @@ from threading import Event
 import httpx
 import openai
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from gems.models.shapes import shapes_chat
-from gems.serve import Limits
+from gems.serve import Limits, create_app, running
 
 from .conftest import Negative, Scripted, problem
 
@@ -72,6 +74,15 @@ def test_a_key_is_asked_for_wherever_models_are(serving):
         for answer in [] if right else answers:
             assert problem(answer, 401)["code"] == "invalid_api_key"
             assert "sesame" not in answer.text
+
+
+def test_the_key_is_asked_for_below_another_apps_path_too(sketcher):
+    whole = Starlette(routes=[Mount("/gems", create_app(Scripted(says="fine"), sketcher, key="right"))])
+    with running(whole) as url:
+        below = url.replace("/v1", "/gems")
+        assert httpx.get(f"{below}/health").status_code == 200
+        problem(httpx.get(f"{below}/v1/models"), 401)
+        assert httpx.get(f"{below}/v1/models", headers={"Authorization": "Bearer right"}).status_code == 200
 
 
 def test_the_openai_client_knows_a_wrong_key(serving):
