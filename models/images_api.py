@@ -31,7 +31,7 @@ def endpoint_image(options: ImageOptions) -> EndpointImage:
     GEMS_API_KEY for the latter, if it wants one.
 
     Raises:
-        ImageModelError: the key is missing, or a field is set that is not free.
+        ImageModelError: the key is missing, a field is set that is not free, or the url is none.
     """
     of_openai = options.model.startswith("openai:")
     if of_openai:
@@ -73,7 +73,7 @@ class EndpointImage(ImageModel):
         in_flight: most calls for pictures to this host at the same time, whichever thread or model they are from.
 
     Raises:
-        ImageModelError: `call` has a field that is not free.
+        ImageModelError: `call` has a field that is not free, or the url is none.
     """
 
     def __init__(

@@ -46,6 +46,9 @@ class Endpoint:
         timeout: seconds that one try may take.
         retries: tries after the first.
         in_flight: most calls for pictures to this host at the same time, whichever thread or model they are from.
+
+    Raises:
+        ImageModelError: the url is none.
     """
 
     def __init__(self, url: str, key: str | None, key_env: str, *, timeout: float, retries: int, in_flight: int) -> None:
@@ -54,7 +57,10 @@ class Endpoint:
         self._key, self._key_env = key, key_env
         self._timeout, self._retries, self._in_flight = timeout, retries, in_flight
         self._calls = calls_to(f"{self.host} images")  # apart from the chat calls to a host, which have another ceiling
-        self._client = bounded_client(url, key, timeout, retries)
+        try:
+            self._client = bounded_client(url, key, timeout, retries)
+        except httpx2.InvalidURL as error:
+            raise ImageModelError(f"the address {self._where()} is not understood ({error}): write http://HOST:PORT/v1") from error
         weakref.finalize(self, self._client.close)
 
     def post(self, path: str, body: Mapping[str, Any], files: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -87,9 +93,12 @@ class Endpoint:
         Raises:
             ImageModelError: it is elsewhere, or it cannot be had.
         """
-        whole = urlsplit(urljoin(self.url, url))
-        if (whole.scheme, whole.netloc) != urlsplit(self.url)[:2]:
+        try:
+            whole = urlsplit(urljoin(self.url, url))
             host = whole.hostname or whole.scheme
+        except ValueError:
+            raise ImageModelError(f"{self.host} answered with an address that is none: set response_format to b64_json") from None
+        if (whole.scheme, whole.netloc) != urlsplit(self.url)[:2]:
             raise ImageModelError(
                 f"{self.host} answered with a picture on {host}, which is not fetched: set response_format to b64_json"
             )

@@ -7,6 +7,7 @@ import io
 import re
 import socket
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
@@ -273,6 +274,20 @@ def test_an_error_says_what_the_server_said(server, model, status, said, tries):
     assert len(server.heard) == tries
 
 
+def test_a_server_that_wants_an_hour_of_patience_is_not_waited_for(server, model):
+    busy = failed(429, "come back later")
+    busy.headers = {"Retry-After": "3600"}
+    assert "answered 429: come back later." in error_of(model(busy))
+    assert len(server.heard) == 1
+
+
+def test_a_wait_that_the_server_asks_for_is_waited(server, model):
+    busy = failed(429)
+    busy.headers = {"Retry-After": "0.01"}
+    model(busy, drawn()).generate([CAT])
+    assert len(server.heard) == 2
+
+
 @pytest.mark.parametrize(("status", "reason"), [(502, "Bad Gateway"), (599, "it does not say why")])
 def test_a_page_of_a_proxy_is_not_quoted(model, status, reason):
     page = Reply(b"<html><body>nginx</body></html>", status=status, content_type="text/html", headers=QUICK)
@@ -406,7 +421,7 @@ def test_an_answer_too_long_is_not_read(server, model, monkeypatch):
     assert "longer than 134,217,728 bytes" in error_of(model(announced))
     monkeypatch.setattr(images_endpoint, "MAX_BYTES", 50)
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(drawn().data()), drawn().data())
-    unannounced = Reply(body, headers={"Transfer-Encoding": "chunked"})
+    unannounced = Reply(body, headers={"Transfer-Encoding": "chunked", "Content-Length": "10"})
     assert "longer than 50 bytes" in error_of(model(unannounced))
     assert len(server.heard) == 2
 
@@ -474,6 +489,12 @@ def test_a_picture_elsewhere_is_not_fetched(server, model, url):
     assert len(server.heard) == 1
 
 
+def test_an_address_that_is_none_is_told(model):
+    assert "an address that is none" in error_of(model(Reply({"data": [{"url": "http://[bad"}]})))
+    with pytest.raises(ImageModelError, match="http://localhost:port/v1 is not understood"):
+        endpoint_image(ImageOptions(model="http://localhost:port/v1#m"))
+
+
 def test_a_picture_that_is_gone_is_told(model):
     assert "answered 404 where it said its picture is" in error_of(model(Reply({"data": [{"url": "/x"}]}), failed(404)))
 
@@ -495,13 +516,21 @@ def test_pictures_come_in_the_order_of_the_requests(server, model):
 
 
 def test_calls_in_flight_are_limited_over_all_models_of_a_host(server, model):
-    slow = drawn()
-    slow.hang = 0.05
+    lock, at_once = threading.Lock(), []
+
+    def slow(request):  # it counts itself: the server's own count goes down only after the answer is out
+        with lock:
+            at_once.append(at_once[-1] + 1 if at_once else 1)
+        time.sleep(0.03)
+        with lock:
+            at_once.append(at_once[-1] - 1)
+        return drawn()
+
     first, second = model(slow, in_flight=2), model(slow, in_flight=2)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda drawer: drawer.generate([CAT] * 4), [first, second]))
     assert len(server.heard) == 8
-    assert server.most_at_once == 2
+    assert max(at_once) == 2
     assert first.parallel == 2
 
 
