@@ -153,6 +153,8 @@ def _size(size: str | None) -> dict[str, int]:
 
 
 def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunResult]) -> None:
+    from .models.call import ModelCallError
+
     def again() -> str:
         return f"go on with `gems resume {show.thread}{'' if runs == RUNS else f' --runs {runs}'}`"
 
@@ -161,10 +163,13 @@ def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunRes
     except KeyboardInterrupt:
         show.status.stop()
         _fail(f"interrupted: {again()}" if show.thread else "interrupted", None, code=130)
+    except ModelCallError as error:
+        show.status.stop()
+        _fail(f"{error}. Nothing is lost: {again()}", error)
     except GemsError:
         show.status.stop()
         raise
-    except Exception as error:  # a model's client raises its own kinds: nothing is lost, and that is what to say
+    except Exception as error:  # a model of one's own raises its own kinds: nothing is lost, and that is what to say
         show.status.stop()
         hint = f"; mend it and {again()}" if show.thread else ""
         _fail(f"{type(error).__name__}: {str(error)[:500]}{hint} (--debug shows the traceback)", error)
@@ -216,6 +221,7 @@ def serve_command(
     """Serve the chat model and the image model by an OpenAI-compatible HTTP API."""
     _set_debug(debug)
     from .config import changed, load_config
+    from .models.call import model_name
     from .models.registry import chat_model, image_model
     from .serve import serve
 
@@ -223,7 +229,13 @@ def serve_command(
     if key_env and not key:
         raise SettingError(f"--key-env {key_env}: this environment variable is not set; put the key into it")
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
-    serve(chat_model(file.chat), image_model(file.image), host=host, port=port, key=key, open_to_all=open_to_all)
+    drawer = image_model(file.image)
+    talker = chat_model(file.chat)
+
+    def ready(url: str) -> None:
+        print(f"serving {model_name(talker)} and {drawer.name} at {url} (Ctrl-C ends)", flush=True)  # noqa: T201
+
+    serve(talker, drawer, host=host, port=port, key=key, open_to_all=open_to_all, on_ready=ready)
 
 
 @app.command("doctor")

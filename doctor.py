@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 from langchain_core.language_models import BaseChatModel
 from PIL import Image, ImageDraw
 from pydantic import SecretStr
@@ -77,7 +77,7 @@ def diagnose(models: Models, *, draw: bool = True, skills: SkillLibrary | None =
         yield Found(models.image.name, "image", "skipped", "no picture was asked for")
 
 
-def test_picture() -> Image.Image:
+def sample_picture() -> Image.Image:
     """Draw what `REQUEST` says, 512x512 pixels."""
     image = Image.new("RGB", (512, 512), BACKGROUND)
     pen = ImageDraw.Draw(image)
@@ -126,7 +126,7 @@ def _tools(chat: BaseChatModel, library: SkillLibrary) -> list[Found]:
 
 def _vision(chat: BaseChatModel) -> list[Found]:
     buffer = io.BytesIO()
-    test_picture().save(buffer, "PNG")
+    sample_picture().save(buffer, "PNG")
     ref = ImageRef(sha256="0" * 64, width=512, height=512)
     messages = verifier.render(CHECKS, ref, lambda _: buffer.getvalue())
     answer = ask(chat, messages, verifier.Findings, role="verifier", logprobs=True)
@@ -162,15 +162,15 @@ def _listed(chat: BaseChatModel) -> list[Found]:
     where = urlsplit(base).netloc.rpartition("@")[2]
     began = time.perf_counter()
     try:
-        reply = httpx.get(f"{base.rstrip('/')}/models", headers=headers, timeout=10)
+        reply = httpx2.get(f"{base.rstrip('/')}/models", headers=headers, timeout=10)
         listed = [str(model["id"]) for model in reply.raise_for_status().json()["data"]]
-    except httpx.HTTPStatusError as error:
+    except httpx2.HTTPStatusError as error:
         code = error.response.status_code
         if code in (401, 403):
             key_env = getattr(chat, "key_env", "its environment variable")
             return [Found(name, "endpoint", "fault", f"{where} refuses the key", f"put the right key into {key_env}")]
         return [Found(name, "endpoint", "weak", f"{where} does not list its models (status {code})")]
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         kind = type(error).__name__
         return [Found(name, "endpoint", "fault", f"{where} does not answer ({kind})", "start the server, or mend the URL")]
     except (ValueError, KeyError, TypeError):
@@ -211,7 +211,7 @@ def _edit(models: Models) -> Iterator[Found]:
         yield Found(model.name, "edit", "skipped", "it draws only; --edit has no effect")
         return
     buffer = io.BytesIO()
-    test_picture().save(buffer, "PNG")
+    sample_picture().save(buffer, "PNG")
     began = time.perf_counter()
     try:
         model.generate([ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])

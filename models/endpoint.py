@@ -18,7 +18,7 @@ from pydantic import BaseModel, SecretStr
 from .call import NotACompletionError
 from .capabilities import Capabilities, capabilities_of, host_of
 from .in_flight import InFlight, in_flight
-from .options import ChatOptions
+from .options import ChatOptions, ModelSpecError
 from .thinking import thinking_fields, thinking_note
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -165,8 +165,6 @@ def is_openai(base_url: str) -> bool:
 
 def _address(spec: str) -> tuple[str, dict[str, str], str]:
     """Take a spec apart into URL, query and model."""
-    from .registry import ModelSpecError
-
     scheme, _, name = spec.partition(":")
     if scheme == "openai" and name:
         return os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, {}, name
@@ -177,8 +175,6 @@ def _address(spec: str) -> tuple[str, dict[str, str], str]:
 
 
 def _key(options: ChatOptions, key_env: str) -> str:
-    from .registry import ModelSpecError
-
     if key := os.environ.get(key_env):
         return key
     if options.key_env or options.model.startswith("openai:"):

@@ -15,7 +15,7 @@ from . import providers
 from .image import ImageModel, ImageModelError, ImageRequest
 from .images_answer import picture_in, read_picture, warnings_in
 from .images_endpoint import Endpoint, RefusedError
-from .options import ImageOptions
+from .options import ImageOptions, ModelSpecError
 from .providers import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -31,7 +31,8 @@ def endpoint_image(options: ImageOptions) -> EndpointImage:
     GEMS_API_KEY for the latter, if it wants one.
 
     Raises:
-        ImageModelError: the key is missing, a field is set that is not free, or the url is none.
+        ModelSpecError: the key is missing.
+        ImageModelError: a field is set that is not free, or the url is none.
     """
     of_openai = options.model.startswith("openai:")
     if of_openai:
@@ -41,7 +42,7 @@ def endpoint_image(options: ImageOptions) -> EndpointImage:
     key_env = options.key_env or ("OPENAI_API_KEY" if of_openai else "GEMS_API_KEY")
     key = os.environ.get(key_env, "").strip()
     if not key and (of_openai or options.key_env):
-        raise ImageModelError(f"--image {options.model} needs a key: set {key_env}")
+        raise ModelSpecError(f"--image {options.model} needs a key: set {key_env}")
     if not (key.isascii() and key.isprintable()):  # found out here, as the error of the transport would quote it
         raise ImageModelError(f"the key in {key_env} has characters that no key has: set it anew")
     whose = options.provider or ("openai" if of_openai else None)

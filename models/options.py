@@ -10,10 +10,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..errors import GemsError
+
 CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner")
 """Roles that ask a chat model, and may each have one of their own."""
 
 Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
+
+
+class ModelSpecError(GemsError, ValueError):
+    """A model's spec is not understood, or lacks what it needs; the message says what to write."""
 
 
 class ChatOptions(BaseModel):

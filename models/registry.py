@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
 
-from ..errors import GemsError
 from .call import model_name
 from .image import ImageModel
-from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
+from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions, ModelSpecError
 
 ChatChoice = BaseChatModel | ChatOptions | str
 """A chat model: the model itself, its options, or its spec."""
@@ -26,10 +25,6 @@ ImageChoice = ImageModel | ImageOptions | str
 
 CUSTOM = "custom:"
 """How the options name a model that was given as an object: by this and its name."""
-
-
-class ModelSpecError(GemsError, ValueError):
-    """A model's spec is not understood, or lacks what it needs; the message says what to write."""
 
 
 class Models(NamedTuple):
@@ -144,7 +139,10 @@ def _is_endpoint(kind: str, spec: str) -> bool:
     scheme, _, name = spec.partition(":")
     if scheme == "openai":
         return bool(name)
-    url = urlsplit(spec)
+    try:
+        url = urlsplit(spec)
+    except ValueError:  # half of an IPv6 address, for one
+        return False
     if url.username or url.password:
         raise ModelSpecError(f"--{kind}: a key has no place in a URL; put it in the environment variable GEMS_API_KEY")
     return url.scheme in ("http", "https") and bool(url.hostname and url.fragment)

@@ -12,6 +12,12 @@ from gems.models.shapes.world import COLORS, SHAPES, Thing, center_of, draw
 
 from .faulty import FaultyServer
 
+SETTINGS = (
+    *("GEMS_RUNS", "GEMS_CHAT", "GEMS_IMAGE", "GEMS_CONFIG", "GEMS_SKILLS", "GEMS_DEBUG", "GEMS_API_KEY"),
+    *("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"),
+)
+"""Environment variables that would change what the tests see."""
+
 
 class Sketcher(ImageModel):
     """Draws shapes scenes in Pillow from the prompt and the seed, with honest mistakes: fewer for a layout.
@@ -71,5 +77,5 @@ def server():
 def _away_from_home(tmp_path, monkeypatch):
     """Run every test in a folder of its own, with none of the user's settings."""
     monkeypatch.chdir(tmp_path)
-    for name in ("GEMS_RUNS", "GEMS_CHAT", "GEMS_IMAGE", "GEMS_SKILLS", "GEMS_DEBUG", "OPENAI_API_KEY"):
+    for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)

@@ -9,11 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
+from PIL import Image
 
 import gems
 from gems import cli
-from gems.models.shapes import WEIGHTS
+from gems.models.shapes import WEIGHTS, shapes_chat, shapes_image
+from gems.serve import create_app, running
 
 ROOT = Path(gems.__file__).parent
 
@@ -94,6 +97,15 @@ def test_a_finished_run_can_be_looked_at_again(command):
         (["resume", "nobody"], ["there is no run nobody"]),
         (["skills", "show", "cooking"], ["cooking", "counting"]),
         (["skills", "validate", "nowhere"], ["nowhere"]),
+        (["run", "a red circle", "--config", "nowhere.toml"], ["cannot read the configuration", "nowhere.toml"]),
+        (["run", "a red circle", "--set", "steps"], ["--set steps", "write key=value"]),
+        (["run", "a red circle", "--size", "big"], ["--size big", "WIDTHxHEIGHT"]),
+        (["run", "a red circle", "--edit", "always"], ["edit", "'auto'"]),
+        (["run", "a red circle", "--image", "openai:gpt-image-2"], ["set OPENAI_API_KEY"]),
+        (["run", "a red circle", "--set", "num_inference_step=9"], ["num_inference_step", "num_inference_steps"]),
+        (["serve", "--key-env", "NOWHERE"], ["--key-env NOWHERE", "not set"]),
+        (["serve", "--host", "0.0.0.0"], ["set a key"]),
+        (["doctor", "--chat", "gpt"], ["chat model 'gpt' is not understood"]),
         (["eval", "shapes", "--presets", "original,worst"], ["unknown preset 'worst'"]),
         (["eval", "shapes", "--prompts", "nowhere.txt"], ["nowhere.txt"]),
         (["eval", "shapes", "--presets", ","], ["no preset to measure"]),
@@ -214,9 +226,64 @@ def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
 
 
 def test_an_endpoint_that_is_not_there_loses_nothing(command):
-    code, _, err = command("run", "a red circle", "--thread", "mine", "--chat", "http://127.0.0.1:9/v1#nobody")
+    Path("gems.toml").write_text('[chat]\nmodel = "http://127.0.0.1:9/v1#nobody"\nretries = 0\n')
+    code, _, err = command("run", "a red circle", "--thread", "mine", "--config", "gems.toml")
     assert code == 2
-    assert "Connection error" in err
+    assert "is the server running at 127.0.0.1:9?" in err
     assert "go on with `gems resume mine`" in err
     assert "Traceback" not in err
     assert command("resume", "mine", "--chat", "shapes", "--json")[0] == 0
+
+
+def test_a_configuration_file_names_models_and_settings(command):
+    Path("gems.toml").write_text('preset = "original"\n[image]\nset = {num_inference_steps = 4}\n[run]\nseed = 11\n')
+    code, out, _ = command("run", "a red circle", "--config", "gems.toml", "--json", "--thread", "t")
+    assert code == 0
+    told = json.loads(out)
+    assert told["best"]["seed"] == 11
+    assert told["usage"]["calls"] == 2
+    assert json.loads(Path("runs/t/run.json").read_text())["models"]["image"]["call"] == {"num_inference_steps": 4}
+
+
+def test_options_win_over_the_file_and_resume_knows_them(command):
+    Path("gems.toml").write_text("[run]\nseed = 11\n")
+    args = ("--config", "gems.toml", "--seed", "12", "--set", "num_inference_steps=2", "--size", "64x64", "--preset", "original")
+    _, out, _ = command("run", "a red circle", *args, "--json", "--thread", "t")
+    assert json.loads(out)["best"]["seed"] == 12
+    _, out, _ = command("resume", "t", "--json")
+    assert json.loads(out)["best"]["seed"] == 12
+
+
+def test_doctor_tells_programs_and_people(command):
+    code, out, _ = command("doctor", "--json", "--no-draw")
+    assert code == 0
+    assert {"subject", "probe", "state", "told", "change", "seconds"} == set(json.loads(out)[0])
+    code, out, _ = command("doctor", "--no-draw", "--chat", "http://127.0.0.1:9/v1#m")
+    assert code == 1
+    assert "does not answer" in out
+    assert "start the server" in out
+
+
+def test_serve_answers_until_it_is_told_to_stop():
+    command = [sys.executable, "-m", "gems.cli", "serve", "--port", "0", "--key-env", "DOOR"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "DOOR": "sesame"}) as process:
+        url = process.stdout.readline().split(" at ")[1].split(" ")[0]
+        assert httpx.get(f"{url}/models").status_code == 401
+        listed = httpx.get(f"{url}/models", headers={"Authorization": "Bearer sesame"}).json()
+        assert [m["id"] for m in listed["data"]] == ["shapes-chat", "shapes-image"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_the_whole_loop_over_http_gives_the_same_result_as_in_process(command):
+    with running(create_app(shapes_chat(), shapes_image())) as url:
+        args = ("three red stars to the left of two blue squares", "--preset", "loop", "--seed", "1", "--json")
+        _, out, _ = command("run", *args, "--thread", "far", "--chat", f"{url}#shapes-chat", "--image", f"{url}#shapes-image")
+    far = json.loads(out)
+    near = json.loads(command("run", *args, "--thread", "near")[1])
+    assert far["rounds"] > 1
+    for same in ("decision", "reason", "rounds", "skills", "checks"):
+        assert far[same] == near[same]
+    assert {**far["best"], "sha256": ""} == {**near["best"], "sha256": ""}
+    assert Image.open(far["image"]).tobytes() == Image.open(near["image"]).tobytes()
+    assert {k: far["usage"][k] for k in ("calls", "images")} == {k: near["usage"][k] for k in ("calls", "images")}

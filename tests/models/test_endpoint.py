@@ -12,8 +12,7 @@ from gems.models.call import ModelCallError, call
 from gems.models.capabilities import capability_notes
 from gems.models.endpoint import EndpointChat, endpoint_chat
 from gems.models.in_flight import InFlight
-from gems.models.options import ChatOptions
-from gems.models.registry import ModelSpecError
+from gems.models.options import ChatOptions, ModelSpecError
 
 from ..faulty import Reply, chat_reply, refusal, stream_reply
 

@@ -17,7 +17,7 @@ from PIL import Image
 from gems.models import images_answer, images_endpoint
 from gems.models.image import ImageModelError, ImageRequest
 from gems.models.images_api import endpoint_image
-from gems.models.options import ImageOptions
+from gems.models.options import ImageOptions, ModelSpecError
 
 from ..faulty import FaultyServer, Reply
 
@@ -138,9 +138,9 @@ def test_without_a_key_none_is_sent(server, model, monkeypatch):
 
 
 def test_a_key_that_is_named_or_needed_must_be_there(monkeypatch):
-    with pytest.raises(ImageModelError, match=r"openai:gpt-image-2 needs a key: set OPENAI_API_KEY"):
+    with pytest.raises(ModelSpecError, match=r"openai:gpt-image-2 needs a key: set OPENAI_API_KEY"):
         endpoint_image(ImageOptions(model="openai:gpt-image-2"))
-    with pytest.raises(ImageModelError, match="needs a key: set MY_KEY"):
+    with pytest.raises(ModelSpecError, match="needs a key: set MY_KEY"):
         endpoint_image(ImageOptions(model="http://localhost:1/v1#m", key_env="MY_KEY"))
     monkeypatch.setenv("MY_KEY", f"{KEY}\u200b")
     with pytest.raises(ImageModelError, match=r"the key in MY_KEY has characters") as caught:
