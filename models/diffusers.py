@@ -8,7 +8,7 @@ import inspect
 import io
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -182,10 +182,6 @@ class DiffusersImage(ImageModel):
         vae: Any = getattr(pipeline, "vae", None)
         if hasattr(vae, "use_slicing"):
             vae.enable_slicing()  # one by one: less memory at once, and on a CPU faster and the same bits
-        if self._exact:
-            from .exact import make_exact
-
-            make_exact(pipeline)
         with self._explained_loading():
             place(pipeline, self._device, self.offload)
         return pipeline
@@ -280,7 +276,7 @@ class DiffusersImage(ImageModel):
         alike = (request.width, request.height, request.source, negative is None)
         if not self._exact:
             return alike
-        return (*alike, self._reader.length(request.prompt), self._reader.length(negative or ""))
+        return (*alike, self._reader.room(request.prompt), self._reader.room(negative or ""))
 
     def _draw(self, requests: list[ImageRequest]) -> list[Image.Image]:
         """Make pictures that share a call. A pipeline keeps its scheduler's state in itself: one call at a time."""
@@ -294,11 +290,14 @@ class DiffusersImage(ImageModel):
         if first.source is not None:
             with Image.open(io.BytesIO(first.source)) as source:
                 options["image"] = [source.convert("RGB")]  # a list, in every family: all pictures of one edit
-        out = pipeline(
-            prompt=[r.prompt for r in requests],
-            generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
-            **options,
-        )
+        from .exact import Exact
+
+        with Exact() if self._exact else nullcontext():
+            out = pipeline(
+                prompt=[r.prompt for r in requests],
+                generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
+                **options,
+            )
         return [_rgb(image) for image in out.images]
 
     def _free_memory(self) -> None:

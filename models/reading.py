@@ -117,11 +117,14 @@ class Reader:
             read = max([read, *(end - before for _, end in self._spans(tokenizer, text, most))])
         return prompt[read:] or None
 
-    def length(self, prompt: str) -> int:
-        """Return how long a text's tokens are in a batch: 0 where that is fixed, else as the family rounds and cuts them."""
+    def room(self, prompt: str) -> tuple[int, bool]:
+        """Return how long a text is in a batch, and whether it needs no padding, for then it needs no mask.
+
+        The length is 0 where it is fixed, else as the family rounds and cuts it.
+        """
+        if not self._tokenizers:
+            return 0, False
+        most = self._most(self._tokenizers[0])
+        count = len(self._spans(self._tokenizers[0], self._wrapped(prompt), most))
         step = self._family.length_step
-        if step is None or not self._tokenizers:
-            return 0
-        tokenizer = self._tokenizers[0]
-        count = len(self._spans(tokenizer, self._wrapped(prompt), self._most(tokenizer)))
-        return -(-count // step) * step
+        return -(-count // step) * step if step else 0, count == most

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gems.doctor import CHECKS, diagnose, table, sample_picture
+from gems.doctor import CHECKS, diagnose, sample_picture, table
 from gems.models.registry import Models
 from gems.models.shapes import shapes_chat
 from gems.models.shapes.perception import perceive

@@ -35,7 +35,8 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM,
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 WORDS = ["a", "an", "the", "red", "green", "blue", "circle", "square", "star", "three", "make", "it", "bright", "dull", "end"]
-MARKS = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<think>", "</think>"]
+VISION = {f"{n}_token_id": f"<|{n}{'_pad' * ('vision' not in n)}|>" for n in ("image", "video", "vision_start", "vision_end")}
+MARKS = ["<|im_start|>", "<|im_end|>", "<think>", "</think>", *VISION.values()]
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content if m.content is string else m.content[0].text }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
@@ -143,11 +144,8 @@ def qwen_vl(kind: str, tok: PreTrainedTokenizerFast) -> Any:
         sight |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0], "patch_size": 16}
     else:
         sight |= {"fullatt_block_indexes": [1], "window_size": 56}
-    marks = {
-        f"{n}_token_id": tok.convert_tokens_to_ids(t)
-        for n, t in (("image", "<|image_pad|>"), ("vision_start", "<|vision_start|>"), ("vision_end", "<|vision_end|>"))
-    }
-    config = getattr(transformers, f"{kind}Config")(text_config=text, vision_config=sight, video_token_id=1, **marks)
+    marks = {name: tok.convert_tokens_to_ids(mark) for name, mark in VISION.items()}
+    config = getattr(transformers, f"{kind}Config")(text_config=text, vision_config=sight, **marks)
     return getattr(transformers, f"{kind}ForConditionalGeneration")(config).eval()
 
 
