@@ -9,8 +9,9 @@ from typing import Any
 ALTERNATIVES = (20, 5)
 """Numbers of alternatives asked for with each token: OpenAI's maximum, and that of endpoints that allow fewer."""
 
-REFUSALS = frozenset({400, 403, 404, 422, 501})
-"""HTTP statuses with which endpoints refuse a field; OpenAI's reasoning models refuse log-probabilities with a 403."""
+REFUSALS = frozenset({400, 403, 404, 422, 500, 501})
+"""HTTP statuses with which endpoints refuse a field: OpenAI's reasoning models refuse log-probabilities with a 403,
+llama-cpp-python a schema with a 500."""
 
 ABOUT_LOGPROBS = re.compile(r"log[ _-]?prob", re.IGNORECASE)
 ABOUT_TOP = re.compile(r"top_logprobs", re.IGNORECASE)

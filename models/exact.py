@@ -87,6 +87,6 @@ def _attention(
     if count == 1 or query.ndim != 4:
         return scaled_dot_product_attention(query, key, value, attn_mask, *more, **options)
     shared = attn_mask is None or attn_mask.ndim != 4 or attn_mask.shape[0] != count
-    masks = [attn_mask] * count if shared or attn_mask is None else attn_mask.split(1)
-    parts = zip(query.split(1), key.split(1), value.split(1), masks, strict=True)
+    masks = [attn_mask] * count if shared or attn_mask is None else attn_mask.chunk(count)
+    parts = zip(query.chunk(count), key.chunk(count), value.chunk(count), masks, strict=True)
     return torch.cat([scaled_dot_product_attention(*part, *more, **options) for part in parts])

@@ -29,6 +29,8 @@ def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> Hum
         elif read is not None:
             data = base64.b64encode(read(part)).decode()
             content.append({"type": "image", "base64": data, "mime_type": part.media_type})
+    if len(content) == 1 and isinstance(content[0], dict) and content[0]["type"] == "text":
+        return HumanMessage(content[0]["text"])  # servers of text-only models take no lists
     return HumanMessage(content=content)
 
 

@@ -44,7 +44,7 @@ class FaultyServer:
     """Answers with `replies` in their order, the last one again and again; a reply may be a function of the request.
 
     `heard` holds the requests, `url` is the base url that clients are given, and `most_at_once` the most requests that
-    were being answered at the same time.
+    were waiting for their answer at the same time.
     """
 
     def __init__(self):
@@ -64,13 +64,14 @@ class FaultyServer:
                     outer._at_once += 1
                     outer.most_at_once = max(outer.most_at_once, outer._at_once)
                 try:
-                    self._send(reply(request) if callable(reply) else reply)
-                finally:
+                    chosen = reply(request) if callable(reply) else reply
+                    outer._closing.wait(chosen.hang)
+                finally:  # before the answer is out: the client may ask again before this thread goes on
                     with outer._lock:
                         outer._at_once -= 1
+                self._send(chosen)
 
             def _send(self, reply):
-                outer._closing.wait(reply.hang)
                 body = reply.data()
                 try:
                     self.send_response(reply.status)

@@ -16,7 +16,7 @@ from gems.models.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
 from gems.nodes.verifier import shrink, tally, verifier
 
-from ..faulty import chat_reply
+from ..faulty import chat_reply, refusal
 from ..moody import Moody
 
 CHECKS = [
@@ -158,3 +158,20 @@ def test_a_model_without_tool_calls_draws_the_request_as_it_stands_and_says_so(t
     result = run("three red circles above a blue square", chat=NoTools(mood={}), image=sketcher, runs=tmp_path, max_rounds=1)
     assert result.best.prompt == "three red circles above a blue square"
     assert any("takes no tool calls" in note for note in result.state.notes)
+
+
+def test_a_server_that_fails_over_the_schema_is_asked_in_words_and_text_alone_is_a_plain_string(server):
+    """As llama-cpp-python 0.3.36 does it: a 500 for the schema, and no lists of blocks for text-only models."""
+    from gems import GemsState
+    from gems.nodes.decomposer import decomposer
+
+    said = "1 validation error: {'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\"}"
+    good = chat_reply(json.dumps({"checks": [{"kind": "object", "question": "Is there a cat?"}]}))
+    server.replies = [lambda r: refusal(said, 500) if "response_format" in r.json else good]
+    node = decomposer(endpoint_chat(ChatOptions(model=f"{server.url}#m", retries=0)))
+    update = node(GemsState(prompt="a cat"))
+    assert update["checks"][0].question == "Is there a cat?"
+    assert any("told in words only" in note for note in update["notes"])
+    assert all(isinstance(m["content"], str) for m in server.heard[-1].json["messages"])
+    node(GemsState(prompt="another cat"))
+    assert len(server.heard) == 3
