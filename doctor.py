@@ -39,6 +39,9 @@ CHECKS = (
     Check(id="c4", kind="object", question="Is there a green star?", expected="no"),
 )
 
+START = "start the server, or mend the URL"
+"""What to change where nothing answers: what else would be asked there would only take its time."""
+
 State = Literal["ok", "weak", "fault", "skipped"]
 
 
@@ -65,12 +68,24 @@ def diagnose(models: Models, *, draw: bool = True, skills: SkillLibrary | None =
         skills: what the planner is offered; the bundled skills by default.
     """
     library = SkillLibrary.load() if skills is None else skills
+    silent = set()
     for chat in {id(c): c for c in models.chats.values()}.values():
-        yield from _listed(chat)
-    yield from _probe(models.chats["decomposer"], "schema", "the decomposer's answer", _schema)
-    yield from _probe(models.chats["planner"], "tools", "the planner's skills", lambda chat: _tools(chat, library))
-    yield from _probe(models.chats["verifier"], "vision", "the verifier's eyes", _vision)
-    yield from _probe(models.chats["refiner"], "thought", "the refiner's reasoning", lambda chat: _thought(chat, library))
+        found = _listed(chat)
+        yield found
+        if found.change == START:
+            silent.add(id(chat))
+    probes: tuple[tuple[str, str, str, Callable[[BaseChatModel], list[Found]]], ...] = (
+        ("decomposer", "schema", "the decomposer's answer", _schema),
+        ("planner", "tools", "the planner's skills", lambda chat: _tools(chat, library)),
+        ("verifier", "vision", "the verifier's eyes", _vision),
+        ("refiner", "thought", "the refiner's reasoning", lambda chat: _thought(chat, library)),
+    )
+    for role, probe, what, look in probes:
+        chat = models.chats[role]
+        if id(chat) in silent:
+            yield Found(model_name(chat), probe, "skipped", "the endpoint does not answer")
+        else:
+            yield from _probe(chat, probe, what, look)
     if draw:
         yield from _image(models)
     else:
@@ -151,12 +166,12 @@ def _thought(chat: BaseChatModel, library: SkillLibrary) -> list[Found]:
     return [Found(model_name(chat), "thought", "ok", "hidden: the refiner's stated strategy is remembered instead")]
 
 
-def _listed(chat: BaseChatModel) -> list[Found]:
+def _listed(chat: BaseChatModel) -> Found:
     """Ask an endpoint for its list of models: quick, free, and the first thing that goes wrong."""
     name = model_name(chat)
     base = getattr(chat, "openai_api_base", None)
     if not isinstance(base, str):
-        return [Found(name, "endpoint", "ok", "runs in this process")]
+        return Found(name, "endpoint", "ok", "runs in this process")
     key = getattr(chat, "openai_api_key", None)
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if isinstance(key, SecretStr) else {}
     where = urlsplit(base).netloc.rpartition("@")[2]
@@ -168,18 +183,18 @@ def _listed(chat: BaseChatModel) -> list[Found]:
         code = error.response.status_code
         if code in (401, 403):
             key_env = getattr(chat, "key_env", "its environment variable")
-            return [Found(name, "endpoint", "fault", f"{where} refuses the key", f"put the right key into {key_env}")]
-        return [Found(name, "endpoint", "weak", f"{where} does not list its models (status {code})")]
+            return Found(name, "endpoint", "fault", f"{where} refuses the key", f"put the right key into {key_env}")
+        return Found(name, "endpoint", "weak", f"{where} does not list its models (status {code})")
     except httpx2.HTTPError as error:
         kind = type(error).__name__
-        return [Found(name, "endpoint", "fault", f"{where} does not answer ({kind})", "start the server, or mend the URL")]
+        return Found(name, "endpoint", "fault", f"{where} does not answer ({kind})", START)
     except (ValueError, KeyError, TypeError):
-        return [Found(name, "endpoint", "weak", f"{where} does not list its models as OpenAI does", "is the URL's end /v1?")]
+        return Found(name, "endpoint", "weak", f"{where} does not list its models as OpenAI does", "is the URL's end /v1?")
     seconds = time.perf_counter() - began
     if name in listed:
-        return [Found(name, "endpoint", "ok", f"{where} answers and has the model", seconds=seconds)]
+        return Found(name, "endpoint", "ok", f"{where} answers and has the model", seconds=seconds)
     known = ", ".join(listed[:5]) or "none"
-    return [Found(name, "endpoint", "fault", f"{where} has no model {name!r}", f"name one it has: {known}", seconds)]
+    return Found(name, "endpoint", "fault", f"{where} has no model {name!r}", f"name one it has: {known}", seconds)
 
 
 def _image(models: Models) -> Iterator[Found]:

@@ -107,6 +107,15 @@ class DiffusersImage(ImageModel):
         """Tokens of the prompt itself, without what the pipeline puts around it. Loads the pipeline to count those."""
         return self._reader.limit
 
+    def prepare(self) -> None:
+        """Load the pipeline.
+
+        Raises:
+            ImageModelError: it cannot be loaded, or is no text-to-image pipeline.
+        """
+        self.load()
+        _ = self.family
+
     @property
     def family(self) -> Family:
         """How this pipeline is called.

@@ -7,7 +7,8 @@ kernel adds up depends on the number of rows it is given. On a CPU in float32 th
   rows are added, see `ROWS`.
 - Activations are computed in vectors, and what is left over at the end of a thread's share one by one, by another formula:
   nothing is left over, see `LANES`.
-- Attention shares its work out among threads, whose scratch memory is aligned differently: it is done picture by picture.
+- Attention shares its work out among threads, whose scratch memory is aligned differently, unless the number of tokens is a
+  multiple of `ROWS`: else it is done picture by picture, so that each has the shares that it has alone.
 - Convolutions of a batch, in the decoder, are laid out otherwise: pictures are decoded one by one, which is faster too.
 - Text padded to the longest prompt of a batch gives other sums: only prompts of the same length share a call; see
   `Family.length_step`.
@@ -84,7 +85,8 @@ def _attention(
     **options: Any,
 ) -> torch.Tensor:
     count = query.shape[0]
-    if count == 1 or query.ndim != 4:
+    aligned = not any(size % ROWS for size in (query.shape[-2], key.shape[-2], query.shape[-1]))
+    if count == 1 or aligned or query.ndim != 4:
         return scaled_dot_product_attention(query, key, value, attn_mask, *more, **options)
     shared = attn_mask is None or attn_mask.ndim != 4 or attn_mask.shape[0] != count
     masks = [attn_mask] * count if shared or attn_mask is None else attn_mask.chunk(count)

@@ -60,6 +60,14 @@ class ImageModel(ABC):
         """How many tokens of a prompt it reads, None where it reads all or cannot tell."""
         return None
 
+    def prepare(self) -> None:
+        """Load what the first picture would load, so that it does not wait for it.
+
+        Raises:
+            ImageModelError: the model cannot be loaded.
+        """
+        return None
+
     @abstractmethod
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
         """Make one RGB picture for each request, in order. It may be called from several threads at once.

@@ -35,11 +35,11 @@ def create_app(chat: BaseChatModel, image: ImageModel, *, key: str | None = None
         return Json({"status": "ok", "service": "gems"})
 
     @app.get("/v1/models")
-    async def models() -> Json:
+    def models() -> Json:  # in a thread: whether it can edit may have to be read from a folder
         return Json({"object": "list", "data": [served.card("chat"), served.card("image")]})
 
     @app.get("/v1/models/{name:path}")
-    async def model(name: str) -> Json:
+    def model(name: str) -> Json:
         return Json(served.card(served.require(name, "chat", "image")))
 
     return app

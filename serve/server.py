@@ -67,6 +67,8 @@ def serve(
 ) -> None:
     """Answer requests until SIGINT or SIGTERM: then no new ones are taken, and those under way are finished.
 
+    The image model is loaded first: a client that connects meanwhile waits.
+
     Args:
         chat: the chat model.
         image: the image model.
@@ -80,6 +82,7 @@ def serve(
 
     Raises:
         ServeError: the address cannot be listened on, or has no key and needs one.
+        ImageModelError: the image model cannot be loaded.
     """
     if key is not None and not key.strip():
         raise ServeError("the key is empty: set one, or none at all")
@@ -92,8 +95,10 @@ def serve(
     server = Server(
         create_app(chat, image, key=key, limits=limits), grace=grace, on_ready=lambda: on_ready(url) if on_ready else None
     )
-    with listener, _ended_by_signals():
-        asyncio.run(server.serve(sockets=[listener]))
+    with listener:
+        image.prepare()
+        with _ended_by_signals():
+            asyncio.run(server.serve(sockets=[listener]))
 
 
 def listen(host: str, port: int) -> socket.socket:

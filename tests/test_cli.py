@@ -267,12 +267,24 @@ def test_doctor_tells_programs_and_people(command):
 def test_serve_answers_until_it_is_told_to_stop():
     command = [sys.executable, "-m", "gems.cli", "serve", "--port", "0", "--key-env", "DOOR"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "DOOR": "sesame"}) as process:
-        url = process.stdout.readline().split(" at ")[1].split(" ")[0]
-        assert httpx.get(f"{url}/models").status_code == 401
-        listed = httpx.get(f"{url}/models", headers={"Authorization": "Bearer sesame"}).json()
-        assert [m["id"] for m in listed["data"]] == ["shapes-chat", "shapes-image"]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        try:
+            url = process.stdout.readline().split(" at ")[1].split(" ")[0]
+            assert httpx.get(f"{url}/models").status_code == 401
+            listed = httpx.get(f"{url}/models", headers={"Authorization": "Bearer sesame"}).json()
+            assert [m["id"] for m in listed["data"]] == ["shapes-chat", "shapes-image"]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+def test_serve_tells_at_once_of_an_image_model_that_cannot_be_loaded(command):
+    Path("broken").mkdir()
+    Path("broken/model_index.json").write_text("{}")
+    code, _, err = command("serve", "--port", "0", "--image", "diffusers:./broken")
+    assert code == 2
+    assert "broken" in err
+    assert "Traceback" not in err
 
 
 def test_the_whole_loop_over_http_gives_the_same_result_as_in_process(command):
