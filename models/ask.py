@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from pydantic import BaseModel, ValidationError
 
 from ..errors import GemsError
-from .call import ModelCallError, Spent, call, model_name, said_by, unbound
+from .call import ModelCallError, Spent, call, model_name, said_by, speaks_openai
 from .capabilities import ALTERNATIVES, REFUSALS, Capabilities
 from .soft import Token, tokens_of
 
@@ -122,7 +122,7 @@ def bind_schema(chat: BaseChatModel, schema: type[BaseModel]) -> Any:
     """
     name, wanted = schema.__name__, schema.model_json_schema()
     field = {"type": "json_schema", "json_schema": {"name": name, "schema": wanted}}
-    if any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__):
+    if speaks_openai(chat):
         return chat.bind(extra_body={**(getattr(chat, "extra_body", None) or {}), "response_format": field})
     return chat.bind(response_format=field)
 

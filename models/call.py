@@ -63,7 +63,7 @@ def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple
     try:
         message = chat.invoke(list(messages))
     except Exception as error:
-        if not _of_an_endpoint(error):
+        if not of_an_endpoint(error):
             raise
         raise _told(error, unbound(chat), role) from error
     usage = message.usage_metadata or {}
@@ -97,7 +97,13 @@ def said_by(error: Exception, chat: Any) -> str:
     return text if len(text) <= 300 else text[:300] + "..."
 
 
-def _of_an_endpoint(error: Exception) -> bool:
+def speaks_openai(chat: Any) -> bool:
+    """Tell whether a model, bound options or not, is a client of an OpenAI-compatible endpoint."""
+    return any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__)
+
+
+def of_an_endpoint(error: Exception) -> bool:
+    """Tell whether an error comes from the endpoint behind a model or from the client in between."""
     if isinstance(error, NotACompletionError):
         return True
     return any(base.__module__.partition(".")[0] in {"openai", "httpx", "httpx2"} for base in type(error).__mro__)

@@ -55,6 +55,11 @@ def read_picture(data: bytes) -> Image.Image:
         image.load()
     except Exception as error:  # Pillow's readers raise many kinds for a damaged file
         raise ImageModelError(f"the picture is damaged ({error}): try again") from error
+    return on_white(image)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Return a picture as RGB, with what is transparent on white."""
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")

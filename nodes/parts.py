@@ -22,16 +22,16 @@ MAX_THOUGHT = 4000
 
 def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> HumanMessage:
     """Build a user message from texts and pictures. Pictures are read only now and live only in the message."""
-    content: list[str | dict[str, Any]] = []
+    content: list[dict[str, Any]] = []
     for part in parts:
         if isinstance(part, str):
             content.append({"type": "text", "text": part})
         elif read is not None:
             data = base64.b64encode(read(part)).decode()
             content.append({"type": "image", "base64": data, "mime_type": part.media_type})
-    if len(content) == 1 and isinstance(content[0], dict) and content[0]["type"] == "text":
-        return HumanMessage(content[0]["text"])  # servers of text-only models take no lists
-    return HumanMessage(content=content)
+    if all(block["type"] == "text" for block in content):
+        return HumanMessage("\n\n".join(block["text"] for block in content))  # servers of text-only models take no lists
+    return HumanMessage(content=[*content])
 
 
 def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float = 0.0) -> Usage:

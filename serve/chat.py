@@ -13,7 +13,8 @@ from fastapi.responses import StreamingResponse
 from langchain_core.messages import AIMessage
 from starlette.responses import Response
 
-from .chat_convert import bound, completion, delta, ending, obeyed, speaks_openai, streams, to_messages, usage
+from ..models.call import speaks_openai
+from .chat_convert import bound, completion, delta, ending, obeyed, streams, to_messages, usage
 from .chat_schema import ChatRequest
 from .errors import ApiError, Json, model_errors
 from .served import Served

@@ -18,17 +18,12 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import add_usage
 
 from ..models.ask import text_of
-from ..models.call import model_name
+from ..models.call import model_name, speaks_openai
 from .chat_schema import ChatRequest, Image, Tool
 from .errors import ApiError
 from .pictures import decode_url
 
 FINISHES = ("stop", "length", "tool_calls", "content_filter")
-
-
-def speaks_openai(chat: BaseChatModel) -> bool:
-    """Tell whether a model is a client of an OpenAI-compatible endpoint: then what is asked is passed on as it is."""
-    return any(base.__name__ == "BaseChatOpenAI" for base in type(chat).__mro__)
 
 
 def streams(chat: BaseChatModel) -> bool:

@@ -14,16 +14,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ..errors import GemsError
-from ..models.call import NotACompletionError, said_by
+from ..models.call import of_an_endpoint, said_by
 from ..models.image import ImageModelError
 
 log = logging.getLogger(__name__)
 
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 """Types of error by status, where it is neither the request in general nor the server."""
-
-CLIENTS = frozenset({"openai", "httpx", "httpx2"})
-"""Packages whose errors come from an endpoint behind the model."""
 
 
 class ApiError(Exception):
@@ -140,7 +137,6 @@ def _as_api_error(error: Exception, name: str, client: Any) -> ApiError:
     log.debug("%s failed", name, exc_info=error)
     if status == 429:
         return ApiError(429, f"the endpoint behind {name} is busy: try again later", headers={"Retry-After": "5"})
-    origins = {base.__module__.partition(".")[0] for base in type(error).__mro__}
-    if isinstance(error, NotACompletionError) or origins & CLIENTS:
+    if of_an_endpoint(error):
         return ApiError(502, f"the endpoint behind {name} failed: the server's log says how")
     return ApiError(500, f"the model {name} failed: the server's log says how")

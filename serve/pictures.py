@@ -8,6 +8,7 @@ import io
 
 from PIL import Image, ImageOps
 
+from ..models.images_answer import on_white
 from .errors import ApiError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
@@ -62,11 +63,7 @@ def as_source(data: bytes, max_pixels: int, param: str) -> bytes:
     """
     image = open_picture(data, max_pixels, param)
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.has_transparency_data:
-            layer = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-        return as_png(upright.convert("RGB"))
+        return as_png(on_white(ImageOps.exif_transpose(image)))
     except (OSError, ValueError, SyntaxError) as error:
         raise ApiError(400, f"{param}: the picture is damaged: send it anew", param=param) from error
 
