@@ -10,8 +10,9 @@ from .errors import GemsError
 
 Plan = Literal["none", "rewrite", "skills"]
 Recall = Literal["none", "last", "feedback", "images", "thoughts", "experiences", "default"]
-Verify = Literal["batch", "each"]
+Verify = Literal["batch", "each", "adaptive"]
 Soft = Literal["none", "auto"]
+Checkers = Literal["none", "auto"]
 Edit = Literal["none", "auto"]
 
 
@@ -36,7 +37,27 @@ class RunContext(BaseModel):
         "none: draw the request as it stands. rewrite: the planner rewrites it. skills: if it loads skills, it rewrites too.",
     )
     recall: Recall = _knob("default", "refiner", "What of the memory the refiner is shown; see `gems.memory.recall`.")
-    verify: Verify = _knob("batch", "verifier", "batch: all checks in one call. each: one call per check, in parallel.")
+    verify: Verify = _knob(
+        "adaptive",
+        "verifier",
+        "batch: all checks in one call. each: one call per check, in parallel. adaptive: all in one call, then those that did "
+        "not pass for certain again, each in a call of its own.",
+    )
+    confirm: bool = _knob(
+        False,
+        "verifier",
+        "With adaptive: an image whose checks all pass is read a second time, in the reverse order, before it counts.",
+    )
+    skip_children: bool = _knob(True, "verifier", "Checks that depend on a failed one are skipped, not asked, and count as failed.")
+    checkers: Checkers = _knob(
+        "auto", "verifier", "auto: checkers such as OCR answer the kinds of checks they are built for. none: the model answers all."
+    )
+    noise_fp: float = _knob(
+        0.0, "verifier", "For studies: share of the verifier's failures that are turned into passes, by seed.", ge=0, le=1
+    )
+    noise_fn: float = _knob(
+        0.0, "verifier", "For studies: share of the verifier's passes that are turned into failures, by seed.", ge=0, le=1
+    )
     verify_size: int | None = _knob(
         None, "verifier", "Longest side, in pixels, of an image as the verifier is shown it; none means as it is.", ge=16, le=8192
     )
@@ -55,7 +76,24 @@ class RunContext(BaseModel):
     edit: Edit = _knob(
         "none", "refiner", "auto: the refiner may have the best image edited instead of drawn anew, where the image model can."
     )
+    fuse: bool = _knob(False, "refiner", "The refiner writes the round's experience too, in the same call: no summarizer.")
+    accept_at: float | None = _knob(
+        None,
+        "selector",
+        "Accept an image from this score on, the geometric mean of P(a check passes); none: all checks must pass.",
+        gt=0,
+        le=1,
+    )
     patience: int | None = _knob(3, "selector", "Give up after so many rounds without a better attempt; none means never.", ge=1)
+    max_images: int | None = _knob(None, "generator", "Most images of the run.", ge=1)
+    max_calls: int | None = _knob(None, "selector", "No new round that would take the run past so many chat calls.", ge=1)
+    max_tokens: int | None = _knob(None, "selector", "No new round that would take the run past so many tokens, in and out.", ge=1)
+    max_seconds: float | None = _knob(
+        None, "selector", "No new round that would take the run past so many seconds of the models.", gt=0
+    )
+    max_cost: float | None = _knob(
+        None, "selector", "No new round that would take the run past so much money, by the prices of the models' options.", gt=0
+    )
     seed: int = _knob(0, "generator", "Seed of the first image; later images count up from it.", ge=0, lt=2**31)
     keep_seed: bool = _knob(False, "generator", "Draw every round with the seeds of the first.")
     width: int | None = _knob(None, "generator", "Pixels; none means the image model's own size.", ge=16, le=8192)
@@ -68,13 +106,19 @@ class RunContext(BaseModel):
         return (self.seed + offset) % 2**31
 
 
+_PLAIN: dict[str, Any] = {"verify": "batch", "soft": "none", "skip_children": False, "checkers": "none"}
+_ONCE: dict[str, Any] = {"max_rounds": 1, "recall": "none", **_PLAIN}
+_PAPER: dict[str, Any] = {**_PLAIN, "max_rounds": 5, "verify": "each", "patience": None}
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "original": {"max_rounds": 1, "plan": "none", "recall": "none", "verify": "batch", "soft": "none"},
-    "rewrite": {"max_rounds": 1, "plan": "rewrite", "recall": "none", "verify": "batch", "soft": "none"},
-    "best-of-n": {"max_rounds": 1, "candidates": 5, "plan": "none", "recall": "none", "verify": "batch", "soft": "none"},
-    "loop": {"max_rounds": 5, "plan": "none", "recall": "last", "verify": "each", "soft": "none", "patience": None},
-    "paper": {"max_rounds": 5, "plan": "skills", "recall": "experiences", "verify": "each", "soft": "none", "patience": None},
+    "original": {**_ONCE, "plan": "none"},
+    "rewrite": {**_ONCE, "plan": "rewrite"},
+    "best-of-n": {**_ONCE, "plan": "none", "candidates": 5},
+    "loop": {**_PAPER, "plan": "none", "recall": "last"},
+    "loop-memory": {**_PAPER, "plan": "none", "recall": "experiences"},
+    "paper": {**_PAPER, "plan": "skills", "recall": "experiences"},
     "default": {},
+    "thorough": {"max_rounds": 8, "candidates": 2, "confirm": True, "votes": 3, "patience": None},
 }
 """Named settings. `paper` follows arXiv 2603.28088; the others are its baselines, its ablations and our own default."""
 

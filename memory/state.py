@@ -56,11 +56,12 @@ class Verdict(Item):
     answer: str = ""
     probability: float | None = Field(default=None, ge=0, le=1, description="P(the check passes), where the model gives it.")
     reason: str = ""
+    skipped: bool = Field(default=False, description="Not asked, because a check it depends on has failed; `passed` is None.")
 
     @property
     def mark(self) -> str:
-        """The sign shown to people: ✓, ✗ or ?."""
-        return {True: "✓", False: "✗", None: "?"}[self.passed]
+        """The sign shown to people: ✓, ✗, ? or – where it was not asked."""
+        return "–" if self.skipped else {True: "✓", False: "✗", None: "?"}[self.passed]
 
 
 class Score(Item):
@@ -78,7 +79,7 @@ class Score(Item):
 
     @classmethod
     def of(cls, verdicts: Sequence[Verdict]) -> Score:
-        """Score verdicts. Without a probability a pass counts 1, a failure 0 and an unknown 0.5."""
+        """Score verdicts. Without a probability a pass counts 1, a failure 0 and an unknown 0.5; one that was skipped 0."""
         values = [_probability(v) for v in verdicts]
         if not values:
             return cls(passed=0, total=0, geometric=1.0, arithmetic=1.0)
@@ -94,7 +95,7 @@ class Score(Item):
 def _probability(verdict: Verdict) -> float:
     if verdict.probability is not None:
         return verdict.probability
-    return {True: 1.0, False: 0.0, None: 0.5}[verdict.passed]
+    return {True: 1.0, False: 0.0, None: 0.0 if verdict.skipped else 0.5}[verdict.passed]
 
 
 class Attempt(Item):

@@ -1,0 +1,31 @@
+"""Checkers: what answers some kinds of checks better than a chat model that sees, such as OCR for text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from PIL import Image
+
+from ..memory.state import Check, CheckKind, Verdict
+
+
+@runtime_checkable
+class Checker(Protocol):
+    """Answers checks of some kinds from the pixels. Give yours to `build_graph(checkers=[...])`."""
+
+    name: str
+    """Short name, shown to people."""
+
+    kinds: frozenset[CheckKind]
+    """Kinds of checks it is asked about."""
+
+    def check(self, image: Image.Image, checks: Sequence[Check]) -> Sequence[Verdict | None]:
+        """Return a verdict for each check, in order; None leaves a check to the chat model.
+
+        It may be called from several threads at once.
+
+        Args:
+            image: RGB, as it was drawn.
+            checks: checks of its kinds, one at least.
+        """
