@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -12,6 +13,7 @@ from ..context import RunContext
 from ..memory.images import ImageStore
 from ..memory.state import GemsState, Request
 from ..models.registry import ChatChoices, ImageChoice, Models
+from ..nodes.checkers import Checker, installed_checkers
 from ..nodes.decomposer import decomposer
 from ..nodes.generator import generator
 from ..nodes.planner import planner
@@ -35,6 +37,7 @@ def build_graph(
     skills: SkillLibrary | None = None,
     store: ImageStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
+    checkers: Sequence[Checker] | None = None,
     **swap: Any,
 ) -> Graph:
     """Build the graph of GEMS.
@@ -46,6 +49,8 @@ def build_graph(
         skills: what the planner may load; the bundled skills by default.
         store: where images are kept; `runs/images` by default.
         checkpointer: LangGraph's saver; none by default, as LangGraph Studio wants it.
+        checkers: what answers some kinds of checks in the verifier's place, such as OCR for text; the installed ones by
+            default. `RunContext.checkers` turns them off for a run.
         **swap: nodes of your own by role: planner, load_skill, decomposer, generator, verifier, selector, summarizer,
             refiner. A node is whatever LangGraph takes as one: a function of the state (and the runtime), an object with
             `__call__`, or a compiled graph (whose `output_schema` names only what it changes). It returns a partial update
@@ -60,13 +65,14 @@ def build_graph(
     chats, drawer, _ = Models.choose(chat, image)
     skills = SkillLibrary.load() if skills is None else skills
     store = ImageStore("runs/images") if store is None else store
+    checkers = installed_checkers() if checkers is None else checkers
 
     nodes = {
         "planner": planner(chats["planner"], skills),
         "load_skill": skill_loader(skills),
         "decomposer": decomposer(chats["decomposer"]),
         "generator": generator(drawer, store),
-        "verifier": verifier(chats["verifier"], store.read),
+        "verifier": verifier(chats["verifier"], store.read, checkers),
         "selector": selector(),
         "summarizer": summarizer(chats["summarizer"], store.read),
         "refiner": refiner(chats["refiner"], skills, store.read, drawer),

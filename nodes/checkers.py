@@ -29,3 +29,8 @@ class Checker(Protocol):
             image: RGB, as it was drawn.
             checks: checks of its kinds, one at least.
         """
+
+
+def installed_checkers() -> tuple[Checker, ...]:
+    """Return the checkers that this installation has, in the order in which they are asked."""
+    return ()

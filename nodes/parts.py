@@ -34,8 +34,8 @@ def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> Hum
     return HumanMessage(content=[*content])
 
 
-def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float = 0.0) -> Usage:
-    """Book calls, and pictures with the seconds they took, on a role."""
+def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | None = None) -> Usage:
+    """Book calls and pictures on a role, with the seconds they took: by default those of the calls, added up."""
     total = Spent()
     for one in spent:
         total = total.plus(one)
@@ -46,7 +46,7 @@ def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float = 0.
                 input_tokens=total.input_tokens,
                 output_tokens=total.output_tokens,
                 images=images,
-                seconds=total.seconds + seconds,
+                seconds=total.seconds if seconds is None else seconds,
             )
         }
     )

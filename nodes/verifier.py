@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, SystemMessage
@@ -16,13 +18,16 @@ from pydantic import BaseModel, Field
 from ..context import RunContext
 from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.ask import ModelAnswerError, ask
-from ..models.call import Spent
 from ..models.capabilities import capability_notes
 from ..models.soft import plain_id, soft_answers
 from .answers import passes
+from .checkers import Checker
+from .examine import Examination, Told
 from .parts import Node, ReadImage, cost, human, list_checks
 
 PARALLEL_CALLS = 8
+
+T = TypeVar("T")
 
 SYSTEM = """\
 You examine an image and answer questions about it. Answer from the pixels alone: you do not know what the image was \
@@ -90,24 +95,6 @@ def parse(answer: Findings, checks: Sequence[Check], likely: Mapping[str, float]
     return verdicts
 
 
-def tally(votes: Sequence[Sequence[Verdict]]) -> list[Verdict]:
-    """Return one verdict for each check from several: the majority's, with its share of passes as the probability.
-
-    Votes that could not tell do not count; a tie can not tell.
-    """
-    verdicts = []
-    for ballot in zip(*votes, strict=True):
-        known = [v for v in ballot if v.passed is not None]
-        if not known:
-            verdicts.append(ballot[0])
-            continue
-        share = sum(v.passed is True for v in known) / len(known)
-        passed = None if share == 0.5 else share > 0.5
-        spokesman = next((v for v in known if v.passed is passed), known[0])
-        verdicts.append(spokesman.model_copy(update={"passed": passed, "probability": share}))
-    return verdicts
-
-
 def shrink(read: ReadImage, side: int | None) -> ReadImage:
     """Return a reader that scales pictures down so that neither side is longer than `side` pixels."""
 
@@ -129,58 +116,52 @@ def _closed(checks: Sequence[Check]) -> dict[str, str]:
     return {c.id: c.expected for c in checks if c.kind != "text" or c.expected in {"yes", "no"}}
 
 
-class Examined(NamedTuple):
-    """What came of showing one image to the verifier."""
-
-    verdicts: list[Verdict]
-    spent: Spent
-    notes: list[str]
-
-
-def verifier(chat: BaseChatModel, read: ReadImage) -> Node:
+def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] = ()) -> Node:
     """Build the node that gives each new attempt its verdicts.
 
     Args:
         chat: a model that sees images.
         read: returns an image's bytes.
+        checkers: who is asked first about the kinds of checks that they know; the model answers the others.
     """
 
-    def once(checks: Sequence[Check], messages: Sequence[BaseMessage], soft: bool) -> tuple[Examined, bool]:
-        """Ask once; tell too whether the answer came with log-probabilities."""
+    def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext) -> Told:
+        messages = render(checks, image, shrink(read, context.verify_size))
+        soft = context.soft == "auto"
         try:
             answer = ask(chat, messages, Findings, role="verifier", logprobs=soft)
         except ModelAnswerError as error:  # an answer that cannot be read says nothing about the image
-            note = f"An answer of the verifier could not be read, its checks are unknown: {str(error)[:200]}"
-            return Examined([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note]), False
+            note = f"An answer of the verifier could not be read: {str(error)[:200]}"
+            return Told([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
         likely = soft_answers(answer.text, answer.tokens, _closed(checks)) if soft else {}
-        return Examined(parse(answer.value, checks, likely), answer.spent, []), bool(answer.tokens)
-
-    def examine(checks: Sequence[Check], image: ImageRef, context: RunContext) -> Examined:
-        messages = render(checks, image, shrink(read, context.verify_size))
-        soft = context.soft == "auto"
-        first, has_logprobs = once(checks, messages, soft)
-        if not soft or has_logprobs or context.votes == 1:
-            return first
-        with ContextThreadPoolExecutor(min(PARALLEL_CALLS, context.votes - 1)) as pool:
-            others = [told for told, _ in pool.map(lambda _: once(checks, messages, False), range(context.votes - 1))]
-        every = [first, *others]
-        spent = Spent()
-        for one in every:
-            spent = spent.plus(one.spent)
-        return Examined(tally([e.verdicts for e in every]), spent, [note for e in every for note in e.notes])
+        return Told(parse(answer.value, checks, likely), answer.spent, [])
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = runtime.context or RunContext()
-        groups = [[c] for c in state.checks] if context.verify == "each" else [state.checks]
-        new = [a for a in state.attempts if not a.verdicts and a.score is None]
-        jobs = [(group, a.image) for a in new for group in groups]
-        with ContextThreadPoolExecutor(min(PARALLEL_CALLS, max(1, len(jobs)))) as pool:
-            results = list(pool.map(lambda job: examine(job[0], job[1], context), jobs))
-        judged = []
-        for i, attempt in enumerate(new):
-            mine = results[i * len(groups) : (i + 1) * len(groups)]
-            judged.append(attempt.judged([v for one in mine for v in one.verdicts]))
-        notes = [note for one in results for note in one.notes] + capability_notes(chat)
-        return {"attempts": judged, "notes": notes, "usage": cost("verifier", [one.spent for one in results])}
+        began = time.perf_counter()
+        asked = checkers if context.checkers == "auto" else ()
+
+        def examine(attempt: Attempt, pool: Executor) -> tuple[Attempt, Examination]:
+            image = attempt.image
+            one = Examination(state.checks, image, context, lambda checks: ask_once(checks, image, context), pool)
+            return attempt.judged(one.run(asked, lambda: Image.open(io.BytesIO(read(image))).convert("RGB"))), one
+
+        done = _side_by_side(examine, [a for a in state.attempts if not a.verdicts and a.score is None])
+        return {
+            "attempts": [attempt for attempt, _ in done],
+            "notes": [note for _, one in done for note in one.notes] + capability_notes(chat),
+            "usage": cost("verifier", [one.spent for _, one in done], seconds=time.perf_counter() - began),
+        }
 
     return node
+
+
+def _side_by_side(examine: Callable[[Attempt, Executor], T], attempts: Sequence[Attempt]) -> list[T]:
+    """Examine attempts side by side, with no more than `PARALLEL_CALLS` calls of the model at a time for all of them."""
+    # Two pools: an examination waits for its calls, and would wait for ever in a pool that is full of examinations.
+    with ContextThreadPoolExecutor(PARALLEL_CALLS) as calls, ContextThreadPoolExecutor(PARALLEL_CALLS) as images:
+        try:
+            return list(images.map(lambda attempt: examine(attempt, calls), attempts))
+        except BaseException:
+            calls.shutdown(wait=False, cancel_futures=True)  # nothing more is to be spent
+            raise

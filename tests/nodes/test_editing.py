@@ -78,7 +78,7 @@ def test_an_edit_that_was_made_is_not_made_again_after_a_crash(tmp_path):
     image, chat = Editor(), editing("edit")
     chat.mood["Findings"] = lambda n: (_ for _ in ()).throw(RuntimeError("power cut")) if n == 2 else None
     with pytest.raises(RuntimeError, match="power cut"):
-        run(REQUEST, chat=chat, image=image, runs=tmp_path, edit="auto", max_rounds=2, thread="t")
+        run(REQUEST, chat=chat, image=image, runs=tmp_path, edit="auto", max_rounds=2, verify="batch", thread="t")
     made = len(image.heard)
     assert resume("t", runs=tmp_path, chat=editing("edit"), image=image).decision == "accept"
     assert len(image.heard) == made == 2

@@ -14,7 +14,8 @@ from gems import Check, ImageStore, Verdict, run
 from gems.memory.state import Attempt
 from gems.models.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
-from gems.nodes.verifier import shrink, tally, verifier
+from gems.nodes.examine import settle
+from gems.nodes.verifier import shrink, verifier
 
 from ..faulty import chat_reply, refusal
 from ..moody import Moody
@@ -89,7 +90,7 @@ def test_an_endpoint_without_them_gives_certain_answers_and_that_is_said(server,
     found, notes = examine()
     assert found["c1"].passed is True
     assert found["c1"].probability is None
-    assert re.fullmatch(r"m at 127.0.0.1:\d+ gives no log-probabilities: its answers count as certain.", notes[0])
+    assert re.fullmatch(r"m at 127.0.0.1:\d+ gives no log-probabilities: its answers count as certain.", notes[-1])
 
 
 def test_votes_take_the_place_of_log_probabilities(server, examine):
@@ -100,10 +101,11 @@ def test_votes_take_the_place_of_log_probabilities(server, examine):
 
     def vote(request):
         with lock:
-            return chat_reply(json.dumps({"findings": [{"id": "c1", "answer": next(said), "reason": "it is faint"}]}))
+            findings = [{"id": id, "answer": next(said) if id == "c1" else answer} for id, answer in ANSWERS.items()]
+            return chat_reply(json.dumps({"findings": findings}))
 
     server.replies = [vote]
-    found, _ = examine(RunContext(votes=5))
+    found, _ = examine(RunContext(verify="batch", votes=5))
     assert len(server.heard) == 5
     assert found["c1"].passed is True
     assert found["c1"].probability == pytest.approx(3 / 4)
@@ -112,33 +114,49 @@ def test_votes_take_the_place_of_log_probabilities(server, examine):
 def test_an_unreadable_vote_does_not_count(server, examine):
     from gems import RunContext
 
-    good = chat_reply(json.dumps({"findings": [{"id": "c1", "answer": "no"}]}))
+    good = chat_reply(json.dumps({"findings": [{"id": id, "answer": "no"} for id in ANSWERS]}))
     server.replies = [good, chat_reply("Hm."), chat_reply("Hm."), good]
-    found, notes = examine(RunContext(votes=2))
-    assert (found["c1"].passed, found["c1"].probability) == (False, 0.0)
+    found, notes = examine(RunContext(verify="batch", votes=2))
+    assert len(server.heard) == 3
+    assert (found["c1"].passed, found["c1"].probability) == (False, None)
     assert any("could not be read" in note for note in notes)
 
 
 @pytest.mark.parametrize(
-    ("votes", "passed", "share"),
+    ("readings", "passed", "probability"),
     [
-        ([True, True, False], True, 2 / 3),
-        ([False, None, None], False, 0.0),
-        ([True, False], None, 0.5),
-        ([None, None], None, None),
+        ([(True, None), (True, None), (False, None)], True, 2 / 3),
+        ([(False, None), (None, None), (None, None)], False, None),
+        ([(True, None), (False, None)], None, 0.5),
+        ([(None, None), (None, None)], None, None),
+        ([(True, 0.7), (False, 0.1)], False, 0.4),
+        ([(True, 0.6), (True, 0.9)], True, 0.75),
+        ([(True, 0.4), (True, 0.3)], False, 0.35),
+        ([(True, 0.9), (False, 0.3), (False, 0.4)], False, 1 / 3),
+        ([(True, 0.9), (False, None)], None, 0.5),
+        ([(None, None), (True, 0.6)], True, 0.6),
     ],
 )
-def test_the_majority_of_those_that_could_tell_decides(votes, passed, share):
-    (verdict,) = tally([[Verdict(check="c1", passed=vote)] for vote in votes])
-    assert (verdict.passed, verdict.probability) == (passed, share)
+def test_several_readings_of_a_check_add_up_and_those_that_could_not_tell_do_not_count(readings, passed, probability):
+    verdict = settle([Verdict(check="c1", passed=said, probability=p) for said, p in readings])
+    assert verdict.passed is passed
+    assert verdict.probability == (None if probability is None else pytest.approx(probability))
+
+
+def test_the_reason_is_one_for_what_was_decided_the_latest_that_has_one():
+    faint, gone = Verdict(check="c1", passed=False, reason="faint"), Verdict(check="c1", passed=False, reason="gone")
+    seen = Verdict(check="c1", passed=True, reason="it is there")
+    assert settle([faint, seen, gone]).reason == "gone"
+    assert settle([gone, faint, Verdict(check="c1", passed=False)]).reason == "faint"
+    assert settle([Verdict(check="c1", passed=True, answer="three", probability=p) for p in (0.4, 0.3)]).reason
 
 
 def test_the_verifier_is_sent_a_smaller_image_on_request(server, examine):
     from gems import RunContext
 
     server.replies = [chat_reply(json.dumps({"findings": []}))]
-    examine(RunContext(verify_size=32))
-    (url,) = re.findall(r"data:image/png;base64,([^\"]+)", server.heard[0].data.decode())
+    examine(RunContext(verify="batch", verify_size=32))
+    url, *_ = re.findall(r"data:image/png;base64,([^\"]+)", server.heard[0].data.decode())
     assert Image.open(io.BytesIO(base64.b64decode(url))).size == (32, 24)
 
 
