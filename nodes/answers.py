@@ -6,14 +6,19 @@ import re
 
 from ..memory.state import Check
 from ..models.soft import NUMBER_WORDS
+from .spelling import TextMatch, compare_text
+
+_NO_TEXT = re.compile(
+    r"(there is )?(no|none|nothing)( (visible|legible|readable|written))*( text)?( (is )?(visible|written|there))?\.?", re.I
+)
 
 
 def passes(check: Check, answer: str) -> bool | None:
     """Tell whether an answer is the one a check wants: None where it is unknown or not of the check's form."""
     if not answer.strip() or answer.strip() == "unknown":
         return None
-    if check.kind == "text" and check.expected not in {"yes", "no"}:
-        return plain(answer) == plain(check.expected)
+    if is_read_out(check):
+        return read_out(check, answer).passed
     if first_word(answer) in {"unknown", "unclear", "unsure"}:
         return None
     wanted = first_word(check.expected)
@@ -24,6 +29,18 @@ def passes(check: Check, answer: str) -> bool | None:
         counted, expected = number(answer), number(check.expected)
         return None if counted is None or expected is None else counted == expected
     return plain(answer).rstrip(".").casefold() == plain(check.expected).rstrip(".").casefold()
+
+
+def is_read_out(check: Check) -> bool:
+    """Tell whether a check wants a text read out; others of its kind are answered yes or no ("Is the text legible?")."""
+    return check.kind == "text" and check.expected not in {"yes", "no"}
+
+
+def read_out(check: Check, answer: str) -> TextMatch:
+    """Compare the text that was read out for a check with the one it wants."""
+    said_none = _NO_TEXT.fullmatch(answer.strip())
+    match = compare_text(check.expected, answer)
+    return compare_text(check.expected, "") if said_none and not match.passed else match
 
 
 def first_word(answer: str) -> str:
@@ -42,5 +59,5 @@ def number(answer: str) -> int | None:
 
 
 def plain(text: str) -> str:
-    """Return text as it is compared: without surrounding quotes, with single spaces, case kept."""
+    """Return text as it is compared where it is no text of the picture: without surrounding quotes, with single spaces."""
     return " ".join(text.strip().strip("\"'“”‘’「」«»").split())
