@@ -13,10 +13,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from .context import PRESETS, SettingError
+from .context import PRESETS, RunContext, SettingError
+from .context import preset as settings_of
 from .errors import GemsError
 
 if TYPE_CHECKING:
+    from .config import Config
     from .graph.run import RunResult
     from .progress import Progress
     from .skills import SkillLibrary
@@ -71,13 +73,37 @@ def run_command(
     rounds: Annotated[int | None, typer.Option(help="Most rounds.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Images in each round.")] = None,
     recall: Annotated[str | None, typer.Option(help="What the refiner is shown of the memory.")] = None,
-    verify: Annotated[str | None, typer.Option(help="batch: all checks in one call; each: a call for each.")] = None,
+    plan: Annotated[str | None, typer.Option(help="none, rewrite, or skills: what the planner does with the request.")] = None,
+    verify: Annotated[
+        str | None, typer.Option(help="batch: all checks in one call; each: a call for each; adaptive: the doubtful ones again.")
+    ] = None,
+    confirm: Annotated[bool | None, typer.Option("--confirm/--no-confirm", help="Read an image that passed a second time.")] = None,
+    skip_children: Annotated[
+        bool | None, typer.Option("--skip-children/--no-skip-children", help="Skip checks that depend on a failed one.")
+    ] = None,
+    checkers: Annotated[str | None, typer.Option(help="auto: checkers such as OCR answer their kinds of checks; or none.")] = None,
+    verifier_noise: Annotated[
+        str | None, typer.Option(help="For studies: share of verdicts turned over, such as fp=0.1,fn=0.05.")
+    ] = None,
     verify_size: Annotated[int | None, typer.Option(help="Longest side, in pixels, of images as the verifier sees them.")] = None,
     votes: Annotated[int | None, typer.Option(help="Verify so many times where there are no log-probabilities.")] = None,
     edit: Annotated[str | None, typer.Option(help="auto: the refiner may edit the best image instead of drawing anew.")] = None,
     size: Annotated[str | None, typer.Option(help="Size of the images in pixels, WIDTHxHEIGHT.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What the image should not show.")] = None,
+    fuse: Annotated[bool | None, typer.Option("--fuse/--no-fuse", help="The refiner sums up the round too, in one call.")] = None,
+    accept_at: Annotated[float | None, typer.Option(help="Accept from this score on, up to 1, though checks are open.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Give up after so many rounds without a better image; 0: never.")] = None,
+    max_images: Annotated[int | None, typer.Option(help="Most images of the run.")] = None,
+    max_calls: Annotated[int | None, typer.Option(help="No new round that would go past so many chat calls.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="The same for tokens, in and out.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="The same for seconds of the models.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="The same for money, by the prices in the file of --config.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first image.")] = None,
+    keep_seed: Annotated[
+        bool | None, typer.Option("--keep-seed/--new-seeds", help="Draw every round with the seeds of the first.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what the run may take: calls and images by role.")] = False,
+    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: how many checks to reckon with.")] = 8,
     thread: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     chat: Chat = None,
     image: ImageSpec = None,
@@ -102,8 +128,14 @@ def run_command(
     given = {
         **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},
         **{"verify_size": verify_size, "edit": edit, "negative_prompt": negative_prompt, **_size(size)},
+        **{"plan": plan, "confirm": confirm, "skip_children": skip_children, "checkers": checkers, **_noise(verifier_noise)},
+        **{"fuse": fuse, "accept_at": accept_at, "patience": patience, "keep_seed": keep_seed, "max_images": max_images},
+        **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},
     }
     settings: dict[str, Any] = {**file.run, **{name: value for name, value in given.items() if value is not None}}
+    if dry_run:
+        _tell_costs(prompt, settings_of(preset or file.preset, **settings), file, checks, as_json)
+        return
     show = Progress(Console(quiet=as_json))
     library = _library(skills)
 
@@ -121,6 +153,37 @@ def run_command(
         )
 
     _finish(show, runs, as_json, work)
+
+
+def _tell_costs(prompt: str, context: RunContext, file: Config, checks: int, as_json: bool) -> None:
+    """Print what a run may take, with its settings checked and nothing else done."""
+    from .estimates import remarks, run_table, run_told
+    from .graph.run import to_request
+    from .nodes.budget import require_prices
+
+    to_request(prompt)
+    models = file.models
+    require_prices(context, models)
+    if as_json:
+        print(json.dumps(run_told(context, models, checks), indent=1, ensure_ascii=False))  # noqa: T201
+    else:
+        Console().print(run_table(context, models, checks))
+        for line in remarks(context, models):
+            Console().print(f" {escape(line)}", soft_wrap=True, highlight=False)
+
+
+@app.command("presets")
+def presets_command(
+    checks: Annotated[int, typer.Option(min=1, help="How many checks of a request to reckon with.")] = 8,
+    as_json: AsJson = False,
+) -> None:
+    """List the presets: what each is, and what it may take."""
+    from .estimates import presets_table, presets_told
+
+    if as_json:
+        print(json.dumps(presets_told(checks), indent=1, ensure_ascii=False))  # noqa: T201
+    else:
+        Console().print(presets_table(checks))
 
 
 @app.command("resume")
@@ -150,6 +213,20 @@ def _size(size: str | None) -> dict[str, int]:
     if not (width.isdigit() and height.isdigit()):
         raise SettingError(f"--size {size}: write WIDTHxHEIGHT in pixels, such as 1024x1024")
     return {"width": int(width), "height": int(height)}
+
+
+def _noise(given: str | None) -> dict[str, float]:
+    """Read `fp=0.1,fn=0.05`, in any order; one alone is enough."""
+    rates: dict[str, float] = {}
+    for pair in given.split(",") if given is not None else ():
+        name, _, value = pair.strip().partition("=")
+        try:
+            rates[{"fp": "noise_fp", "fn": "noise_fn"}[name]] = float(value)
+        except (KeyError, ValueError) as error:
+            raise SettingError(
+                f"--verifier-noise {given}: write fp=0.1,fn=0.05: the shares of failures passed and of passes failed"
+            ) from error
+    return rates
 
 
 def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunResult]) -> None:
@@ -195,6 +272,7 @@ def summary(result: RunResult) -> dict[str, Any]:
         "checks": [
             {**check.model_dump(), **found[check.id].model_dump(exclude={"check"})} for check in result.checks if check.id in found
         ],
+        "cost": result.cost._asdict() if result.cost else None,
         "usage": {**total.model_dump(), "roles": {name: role.model_dump() for name, role in result.usage.roles.items()}},
         "notes": result.state.notes,
     }

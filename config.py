@@ -30,7 +30,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import GemsError
-from .models.options import CHAT_ROLES, ChatOptions, ImageOptions
+from .models.options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
 
 
 class ConfigError(GemsError, ValueError):
@@ -52,6 +52,11 @@ class Config(BaseModel):
     def chats(self) -> dict[str, ChatOptions]:
         """The chat models as `run` and `build_graph` take them."""
         return {"default": self.chat, **self.roles}
+
+    @property
+    def models(self) -> ModelOptions:
+        """All models of a run."""
+        return ModelOptions(chat=self.chat, roles=self.roles, image=self.image)
 
 
 def load_config(path: Path | str | None) -> Config:

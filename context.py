@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import GemsError
 
@@ -84,7 +84,7 @@ class RunContext(BaseModel):
         gt=0,
         le=1,
     )
-    patience: int | None = _knob(3, "selector", "Give up after so many rounds without a better attempt; none means never.", ge=1)
+    patience: int | None = _knob(3, "selector", "Give up after so many rounds without a better attempt; 0 or none: never.", ge=0)
     max_images: int | None = _knob(None, "generator", "Most images of the run.", ge=1)
     max_calls: int | None = _knob(None, "selector", "No new round that would take the run past so many chat calls.", ge=1)
     max_tokens: int | None = _knob(None, "selector", "No new round that would take the run past so many tokens, in and out.", ge=1)
@@ -99,6 +99,11 @@ class RunContext(BaseModel):
     width: int | None = _knob(None, "generator", "Pixels; none means the image model's own size.", ge=16, le=8192)
     height: int | None = _knob(None, "generator", "Pixels; none means the image model's own size.", ge=16, le=8192)
     negative_prompt: str = _knob("", "generator", "What the image should not show, where the model takes it.")
+
+    @field_validator("patience", mode="after")
+    @classmethod
+    def _never(cls, patience: int | None) -> int | None:
+        return patience or None
 
     def seed_of(self, round: int, candidate: int) -> int:
         """Return the seed of a candidate (from 0) of a round (from 1): consecutive, so that methods share their seeds."""
@@ -121,6 +126,19 @@ PRESETS: dict[str, dict[str, Any]] = {
     "thorough": {"max_rounds": 8, "candidates": 2, "confirm": True, "votes": 3, "patience": None},
 }
 """Named settings. `paper` follows arXiv 2603.28088; the others are its baselines, its ablations and our own default."""
+
+
+ABOUT: dict[str, str] = {
+    "original": "one image of the request as it stands, checked only to report",
+    "rewrite": "one image of the request as the planner rewrites it",
+    "best-of-n": "five images of the request as it stands, of which the best is kept",
+    "loop": "refines by the last round's findings; no skills, no memory",
+    "loop-memory": "refines by all rounds' findings, images and experiences; no skills",
+    "paper": "the paper's method: skills, full memory, each check in a call of its own",
+    "default": "ours: skills, a short memory, all checks in one call and the doubtful ones again",
+    "thorough": "spends more: two images a round, votes, a second reading before it accepts",
+}
+"""What each preset is, in a line."""
 
 
 class SettingError(GemsError, ValueError):

@@ -21,7 +21,7 @@ DOING = {
     "summarizer": "summing up",
     "refiner": "refining",
 }
-MARKS = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]?[/]"}
+COLORS = {"✓": "green", "✗": "red", "?": "yellow", "–": "dim"}
 
 
 class Progress:
@@ -56,6 +56,8 @@ class Progress:
         self._line(f"  report  {escape(str(result.report_path))}")
         tokens = f"{used.input_tokens:,} tokens in, {used.output_tokens:,} out"
         self._line(f"  cost    {used.images} images, {used.calls} chat calls, {tokens}, {used.seconds:.1f} s in the models")
+        if result.cost is not None:
+            self._line(f"  money   {escape(str(result.cost))}, by the prices that were given")
         for note in result.state.notes:
             self._line(f"  [yellow]note[/]    {escape(note)}")
 
@@ -104,7 +106,7 @@ class Progress:
                 check = self.checks.get(verdict.check)
                 question = check.question if check else verdict.check
                 why = f"  [dim]{escape(verdict.reason)}[/]" if verdict.passed is not True and verdict.reason else ""
-                self._line(f"    {MARKS[verdict.passed]} {escape(question)}{why}")
+                self._line(f"    [{COLORS[verdict.mark]}]{verdict.mark}[/] {escape(question)}{why}")
 
     def _selector(self, update: dict[str, Any]) -> None:
         result: Result | None = update.get("result")

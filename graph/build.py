@@ -12,6 +12,7 @@ from langgraph.graph.state import CompiledStateGraph
 from ..context import RunContext
 from ..memory.images import ImageStore
 from ..memory.state import GemsState, Request
+from ..models.options import ModelOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
 from ..nodes.checkers import Checker, installed_checkers
 from ..nodes.decomposer import decomposer
@@ -38,6 +39,7 @@ def build_graph(
     store: ImageStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     checkers: Sequence[Checker] | None = None,
+    prices: ModelOptions | None = None,
     **swap: Any,
 ) -> Graph:
     """Build the graph of GEMS.
@@ -49,6 +51,7 @@ def build_graph(
         skills: what the planner may load; the bundled skills by default.
         store: where images are kept; `runs/images` by default.
         checkpointer: LangGraph's saver; none by default, as LangGraph Studio wants it.
+        prices: options that say what the models cost, for a budget of money; those of `chat` and `image` by default.
         checkers: what answers some kinds of checks in the verifier's place, such as OCR for text; the installed ones by
             default. `RunContext.checkers` turns them off for a run.
         **swap: nodes of your own by role: planner, load_skill, decomposer, generator, verifier, selector, summarizer,
@@ -62,7 +65,7 @@ def build_graph(
     """
     if unknown := sorted(set(swap) - set(ROLES)):
         raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
-    chats, drawer, _ = Models.choose(chat, image)
+    chats, drawer, options = Models.choose(chat, image)
     skills = SkillLibrary.load() if skills is None else skills
     store = ImageStore("runs/images") if store is None else store
     checkers = installed_checkers() if checkers is None else checkers
@@ -73,7 +76,7 @@ def build_graph(
         "decomposer": decomposer(chats["decomposer"]),
         "generator": generator(drawer, store),
         "verifier": verifier(chats["verifier"], store.read, checkers),
-        "selector": selector(),
+        "selector": selector(prices or options),
         "summarizer": summarizer(chats["summarizer"], store.read),
         "refiner": refiner(chats["refiner"], skills, store.read, drawer),
     } | swap

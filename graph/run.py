@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..context import RunContext, preset
 from ..errors import GemsError
@@ -22,6 +22,7 @@ from ..memory.locks import exclusive
 from ..memory.state import Attempt, Check, Decision, GemsState, Request, Usage
 from ..models.options import ModelOptions
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models
+from ..nodes.budget import Money, money, require_prices
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
 
@@ -57,6 +58,7 @@ class Record(BaseModel):
     context: RunContext
     models: ModelOptions
     nodes: tuple[str, ...] = ()
+    cost: float | None = Field(default=None, description="What the run has cost, where prices are known; written at its end.")
 
 
 class RunResult:
@@ -68,10 +70,13 @@ class RunResult:
         context: its settings.
         folder: the run's own folder, with `best.png` and `report.html`.
         store: where its images are.
+        models: the options of its models, which know what they cost.
     """
 
-    def __init__(self, thread: str, state: GemsState, context: RunContext, folder: Path, store: ImageStore) -> None:
-        self.thread, self.state, self.context, self.folder, self.store = thread, state, context, folder, store
+    def __init__(
+        self, thread: str, state: GemsState, context: RunContext, folder: Path, store: ImageStore, models: ModelOptions
+    ) -> None:
+        self.thread, self.state, self.context, self.folder, self.store, self.models = thread, state, context, folder, store, models
 
     @property
     def best(self) -> Attempt:
@@ -115,6 +120,11 @@ class RunResult:
         """What the run has used."""
         return self.state.usage
 
+    @property
+    def cost(self) -> Money | None:
+        """What the run has cost by the prices of the models' options; None where no price is known."""
+        return money(self.usage, self.models)
+
 
 def run(
     prompt: str,
@@ -148,12 +158,9 @@ def run(
             What a model of your own raises passes through. In either case nothing is lost: see `resume`.
     """
     context = preset(preset_name, **settings)
-    try:
-        request = Request(prompt=prompt)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RunError(str(first.get("ctx", {}).get("error", f"the prompt: {first['msg']}"))) from error
+    request = to_request(prompt)
     models = Models.choose(chat, image)
+    require_prices(context, models.options)
     thread = thread or _new_thread(prompt)
     folder = _folder(Path(runs), thread)
     if (folder / "run.json").exists():
@@ -165,8 +172,21 @@ def run(
         models=models.options,
         nodes=tuple(sorted(nodes or ())),
     )
-    write_atomically(folder / "run.json", record.model_dump_json(indent=1).encode())
+    write_atomically(folder / "run.json", _to_json(record))
     return _drive(record, Path(runs), models, skills, on_event, nodes)
+
+
+def to_request(prompt: str) -> Request:
+    """Return a prompt as the input of a run.
+
+    Raises:
+        RunError: it is empty, too long, or no text.
+    """
+    try:
+        return Request(prompt=prompt)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunError(str(first.get("ctx", {}).get("error", f"the prompt: {first['msg']}"))) from error
 
 
 def resume(
@@ -206,6 +226,7 @@ def resume(
         swapped = ", ".join(record.nodes) or "none"
         raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
     models = Models.choose(recorded if chat is None else chat, known.image if image is None else image)
+    require_prices(record.context, models.options)
     return _drive(record, Path(runs), models, skills, on_event, nodes)
 
 
@@ -244,7 +265,15 @@ def _drive(
     with ExitStack() as stack:
         stack.enter_context(exclusive(runs / record.thread))
         saver = stack.enter_context(sqlite_checkpoints(runs / DATABASE))
-        graph = build_graph(models.chats, models.image, skills=library, store=store, checkpointer=saver, **dict(nodes or {}))
+        graph = build_graph(
+            models.chats,
+            models.image,
+            skills=library,
+            store=store,
+            checkpointer=saver,
+            prices=models.options,
+            **dict(nodes or {}),
+        )
         before = graph.get_state(config)
         _require_skills(before.values.get("skills", ()), library)
         if not before.values:
@@ -254,7 +283,7 @@ def _drive(
                 on_event(Event("resumed", dict(before.values)))
             _stream(graph, None, config, record.context, on_event)
         state = GemsState.model_validate(graph.get_state(config).values)
-    result = RunResult(record.thread, state, record.context, runs / record.thread, store)
+    result = RunResult(record.thread, state, record.context, runs / record.thread, store, models.options)
     _publish(result, record, models)
     return result
 
@@ -280,8 +309,22 @@ def _publish(result: RunResult, record: Record, models: Models) -> None:
 
     if result.state.best is not None:
         write_atomically(result.image_path, result.store.read(result.state.best.image))
+    if result.cost is not None:
+        write_atomically(result.folder / "run.json", _to_json(record.model_copy(update={"cost": result.cost.amount})))
     names = {"chat": models.chat_name, "image": models.image.name}
-    write_report(result.report_path, result.state, record.context, thread=record.thread, models=names, read_image=result.store.read)
+    write_report(
+        result.report_path,
+        result.state,
+        record.context,
+        thread=record.thread,
+        models=names,
+        read_image=result.store.read,
+        cost=str(result.cost or ""),
+    )
+
+
+def _to_json(record: Record) -> bytes:
+    return record.model_dump_json(indent=1).encode()
 
 
 def _folder(runs: Path, thread: str) -> Path:

@@ -146,6 +146,10 @@ class RoleUsage(Item):
         """Add up, field by field."""
         return RoleUsage(**{name: getattr(self, name) + getattr(other, name) for name in RoleUsage.model_fields})
 
+    def __sub__(self, other: RoleUsage) -> RoleUsage:
+        """Take away, field by field."""
+        return RoleUsage(**{name: getattr(self, name) - getattr(other, name) for name in RoleUsage.model_fields})
+
 
 class Usage(Item):
     """What the run has used so far, by role."""
@@ -157,6 +161,11 @@ class Usage(Item):
         names = [*self.roles, *(name for name in other.roles if name not in self.roles)]
         empty = RoleUsage()
         return Usage(roles={n: self.roles.get(n, empty) + other.roles.get(n, empty) for n in names})
+
+    def since(self, earlier: Usage) -> Usage:
+        """Return what was used after an earlier moment of the same run."""
+        empty = RoleUsage()
+        return Usage(roles={name: used - earlier.roles.get(name, empty) for name, used in self.roles.items()})
 
     @property
     def total(self) -> RoleUsage:
@@ -181,6 +190,7 @@ class Result(Item):
     reason: str
     best_round: int = Field(ge=1)
     best_candidate: int = Field(default=0, ge=0)
+    usage: Usage = Field(default=Usage(), description="What the run had used by then: what comes on top is the next round's.")
 
 
 def merge_attempts(old: list[Attempt], new: list[Attempt]) -> list[Attempt]:

@@ -39,6 +39,8 @@ class ChatOptions(BaseModel):
     in_flight: int = Field(default=8, ge=1, description="Most calls to this endpoint at the same time.")
     key_env: str | None = Field(default=None, description="Environment variable that holds the key.")
     extra_body: dict[str, Any] = Field(default={}, description="Fields added to the body of every request.")
+    price_input: float | None = Field(default=None, ge=0, description="What a million tokens in cost, in any currency.")
+    price_output: float | None = Field(default=None, ge=0, description="What a million tokens out cost, in the same currency.")
 
 
 class ImageOptions(BaseModel):
@@ -68,6 +70,7 @@ class ImageOptions(BaseModel):
     )
     in_flight: int = Field(default=4, ge=1, description="HTTP: most calls to this endpoint at the same time.")
     key_env: str | None = Field(default=None, description="HTTP: environment variable that holds the key.")
+    price: float | None = Field(default=None, ge=0, description="What an image costs, in the currency of the chat models' prices.")
 
 
 class ModelOptions(BaseModel):
@@ -78,3 +81,9 @@ class ModelOptions(BaseModel):
     chat: ChatOptions = ChatOptions()
     roles: dict[str, ChatOptions] = Field(default={}, description="Chat models of roles that have one of their own.")
     image: ImageOptions = ImageOptions()
+
+    @property
+    def priced(self) -> bool:
+        """Whether any price is known."""
+        chats = [self.chat, *self.roles.values()]
+        return self.image.price is not None or any(c.price_input is not None or c.price_output is not None for c in chats)

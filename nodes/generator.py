@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
 
-from ..context import RunContext
+from ..context import RunContext, SettingError
 from ..memory.images import ImageStore
 from ..memory.state import Attempt, ImageRef, Request, best_of
 from ..models.image import ImageModel, ImageModelError, ImageRequest
@@ -26,8 +26,29 @@ class GeneratorState(Request):
     attempts: list[Attempt] = []
 
 
-def render(prompt: str, round: int, context: RunContext, source: bytes | None = None) -> list[ImageRequest]:
-    """Return a request for each candidate of a round, each with its own seed; `source` is the picture to edit, as PNG."""
+def count(made: int, context: RunContext) -> int:
+    """Return how many candidates the next round has: fewer than asked for if the images of the run do not suffice.
+
+    Raises:
+        SettingError: there is none left, which a selector of ours would not have gone on from.
+    """
+    if context.max_images is None:
+        return context.candidates
+    if made >= context.max_images:
+        raise SettingError(f"all images of max_images {context.max_images} are used: raise it to go on")
+    return min(context.candidates, context.max_images - made)
+
+
+def render(prompt: str, round: int, context: RunContext, source: bytes | None = None, made: int = 0) -> list[ImageRequest]:
+    """Return a request for each candidate of a round, each with its own seed.
+
+    Args:
+        prompt: what to draw, or what to change.
+        round: from 1.
+        context: the run's settings.
+        source: the picture to edit, as PNG.
+        made: how many images the run has made so far.
+    """
     return [
         ImageRequest(
             prompt=prompt,
@@ -37,7 +58,7 @@ def render(prompt: str, round: int, context: RunContext, source: bytes | None = 
             height=context.height,
             source=source,
         )
-        for candidate in range(context.candidates)
+        for candidate in range(count(made, context))
     ]
 
 
@@ -91,7 +112,7 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
         prompt = state.draft or state.prompt
         best = best_of(state.attempts) if state.edit and model.can_edit else None
         source = best.image if best else None
-        requests = render(prompt, round, context, store.read(source) if source else None)
+        requests = render(prompt, round, context, store.read(source) if source else None, len(state.attempts))
         began = time.perf_counter()
         thread = runtime.execution_info.thread_id if runtime.execution_info else None
         refs = obtain(model, store, requests, thread)

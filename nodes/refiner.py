@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext
-from ..memory.recall import recall
+from ..memory.recall import USES_EXPERIENCES, recall
 from ..memory.state import GemsState, best_of
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
@@ -18,6 +18,8 @@ from ..models.image import ImageModel
 from ..skills import SkillLibrary
 from .keep import keep_quoted
 from .parts import Node, ReadImage, clip, cost, human
+from .summarizer import Lesson
+from .summarizer import parse as note_down
 
 SYSTEM = """\
 You refine the prompt of an image that is being made in rounds. An examiner has found faults in the images so far; you \
@@ -45,6 +47,20 @@ instruction to an image editor that sees that image and nothing else: name the t
 what it becomes, and that everything else stays as it is. Choose "regenerate" where numbers, places or the composition \
 are wrong, or where an edit has not mended the same fault: your prompt is then the whole image again."""
 
+FUSE = """\
+
+
+You keep the logbook too: in `experience`, at most 100 words, write down what the latest round taught, for the colleague who \
+writes the prompts after yours and remembers nothing but these notes. What its prompt tried that was new, and whether it \
+worked; what came out wrong, as it looks in the image; what came out right and must be kept, with the words that did it; \
+what not to try again. Do not repeat earlier notes."""
+
+THOUGHT = """\
+The thought behind the latest prompt:
+<thought>
+{thought}
+</thought>"""
+
 LIMIT = """\
 The image model reads the first {tokens} tokens of a prompt, some {words} words, and nothing after them: stay below."""
 
@@ -65,6 +81,28 @@ class EditRefinement(BaseModel):
     strategy: str = Field(description="In at most 60 words: the cause of each fault, and what this prompt does about it.")
     action: Literal["regenerate", "edit"]
     prompt: str = Field(description="regenerate: the whole next prompt. edit: what to change in the best image.")
+
+
+class FusedRefinement(Refinement, Lesson):
+    """What the latest round taught, and the next prompt."""
+
+
+class FusedEditRefinement(EditRefinement, Lesson):
+    """What the latest round taught, and the next prompt, or an edit of the best image."""
+
+
+SCHEMAS: dict[tuple[bool, bool], type[Refinement | EditRefinement]] = {
+    (False, False): Refinement,
+    (True, False): EditRefinement,
+    (False, True): FusedRefinement,
+    (True, True): FusedEditRefinement,
+}
+"""By whether it may edit, and whether it writes the round's experience."""
+
+
+def fused(context: RunContext) -> bool:
+    """Tell whether the refiner writes the experiences, and not the summarizer: only where they are remembered at all."""
+    return context.fuse and context.recall in USES_EXPERIENCES
 
 
 def render(
@@ -91,11 +129,13 @@ def render(
     loaded = [skills.get(name) for name in state.skills]
     bodies = [f'<skill_content name="{skill.name}">\n{skill.body}\n</skill_content>' for skill in loaded]
     memory = recall(state, context.recall)
+    thought = state.latest[0].thought if state.latest and fused(context) else ""
+    memory += [THOUGHT.format(thought=thought)] if thought else []
     ask_for = [f"Write the prompt of round {state.round + 1}."]
     ask_for += [LIMIT.format(tokens=limit, words=limit * 3 // 4)] if limit else []
     ask_for += [CUT.format(cut=cut[:200])] if cut else []
     return [
-        SystemMessage("\n\n".join([SYSTEM + (EDIT if may_edit else ""), *bodies])),
+        SystemMessage("\n\n".join([SYSTEM + (EDIT if may_edit else "") + (FUSE if fused(context) else ""), *bodies])),
         human([f"<request>\n{state.prompt}\n</request>", *memory, " ".join(ask_for)], read),
     ]
 
@@ -129,9 +169,10 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
         may_edit = context.edit == "auto" and image is not None and image.can_edit and best_of(state.attempts) is not None
         limit, cut = (image.prompt_limit, image.truncated(state.draft)) if image else (None, None)
         messages = render(state, context, skills, read, may_edit=may_edit, limit=limit, cut=cut)
-        schema: type[Refinement | EditRefinement] = EditRefinement if may_edit else Refinement
-        answer = ask(chat, messages, schema, role="refiner")
+        answer = ask(chat, messages, SCHEMAS[may_edit, fused(context)], role="refiner")
         update = parse(answer.value, answer.thought, state.prompt)
+        if isinstance(answer.value, Lesson):
+            update.update(note_down(answer.value, state.round))
         return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("refiner", [answer.spent])}
 
     return node

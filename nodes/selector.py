@@ -9,8 +9,13 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel
 
 from ..context import RunContext
-from ..memory.state import Attempt, Check, Decision, Result, Score, Verdict, best_of
+from ..memory.state import Attempt, Check, Decision, Result, Score, Usage, Verdict, best_of
+from ..models.options import ModelOptions
+from .budget import money, require_prices, too_much
 from .parts import Node
+
+_NOTHING = Usage()
+_NO_PRICES = ModelOptions()
 
 
 class SelectorState(BaseModel):
@@ -18,6 +23,8 @@ class SelectorState(BaseModel):
 
     checks: list[Check] = []
     attempts: list[Attempt] = []
+    usage: Usage = Usage()
+    result: Result | None = None
 
 
 def complete(attempt: Attempt, checks: Sequence[Check]) -> Attempt:
@@ -28,8 +35,21 @@ def complete(attempt: Attempt, checks: Sequence[Check]) -> Attempt:
     return attempt.model_copy(update={"verdicts": verdicts, "score": Score.of(verdicts)})
 
 
-def decide(attempts: Sequence[Attempt], context: RunContext) -> Result:
+def decide(
+    attempts: Sequence[Attempt],
+    context: RunContext,
+    usage: Usage = _NOTHING,
+    before: Usage = _NOTHING,
+    models: ModelOptions = _NO_PRICES,
+) -> Result:
     """Return the decision and the best attempt so far, by the score order of `Score.key`.
+
+    Args:
+        attempts: all of the run, with scores.
+        context: the run's settings.
+        usage: what the run has used.
+        before: what it had used at the decision before this one; the first round takes the planning with it.
+        models: what the models cost.
 
     Raises:
         ValueError: no attempt has a score.
@@ -37,33 +57,58 @@ def decide(attempts: Sequence[Attempt], context: RunContext) -> Result:
     best = best_of(attempts)
     if best is None or best.score is None:
         raise ValueError("the selector was given no attempt: the node before it must write attempts with verdicts")
+    end = _judge(best, best.score, attempts, context)
+    if end is None and (why := too_much(context, usage, usage.since(before), models)):
+        end = ("give up", why)
+    decision, reason = end or ("refine", f"{best.score.total - best.score.passed} of {best.score.total} checks have not passed")
+    return Result(decision=decision, reason=reason, best_round=best.round, best_candidate=best.candidate, usage=usage)
+
+
+def _judge(best: Attempt, score: Score, attempts: Sequence[Attempt], context: RunContext) -> tuple[Decision, str] | None:
+    """Return the end of the run and why, None where another round may be worth it."""
     rounds = max(a.round for a in attempts)
-
-    def result(decision: Decision, reason: str) -> Result:
-        return Result(decision=decision, reason=reason, best_round=best.round, best_candidate=best.candidate)
-
-    if best.score.passed == best.score.total:
-        return result("accept", f"all {best.score.total} checks passed")
+    if score.passed == score.total:
+        return "accept", f"all {score.total} checks passed"
+    if context.accept_at is not None and score.geometric >= context.accept_at:
+        passed = f"{score.passed} of {score.total} checks passed"
+        return "accept", f"the score {score.geometric:.3g} reaches accept_at {context.accept_at:g}; {passed}"
     if rounds >= context.max_rounds:
-        return result("give up", f"{rounds} of {context.max_rounds} rounds are used")
+        return "give up", f"{rounds} of {context.max_rounds} rounds are used"
+    if context.max_images is not None and len(attempts) >= context.max_images:
+        return "give up", f"{len(attempts)} of {context.max_images} images are used"
     if context.patience is not None and rounds - best.round >= context.patience:
-        return result("give up", f"no better image in {rounds - best.round} rounds")
-    return result("refine", f"{best.score.total - best.score.passed} of {best.score.total} checks have not passed")
+        return "give up", f"no better image in {rounds - best.round} rounds"
+    return None
 
 
-def selector() -> Node:
+def selector(models: ModelOptions = _NO_PRICES) -> Node:
     """Build the node that scores attempts and writes `result`.
+
+    Args:
+        models: what the models cost, for a budget of money.
 
     Raises:
         ValueError: (the node) there are no checks or no attempts to choose from.
+        SettingError: (the node) there is a budget of money, and no model has a price.
     """
 
     def node(state: SelectorState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        context = runtime.context or RunContext()
+        require_prices(context, models)
         if not state.checks:
             raise ValueError("there are no checks: the decomposer must write at least one, or nothing could ever fail")
         scored = [complete(a, state.checks) for a in state.attempts if a.score is None]
         old = [a for a in state.attempts if a.score is not None]
         attempts = sorted([*old, *scored], key=lambda a: a.key)
-        return {"attempts": scored, "result": decide(attempts, runtime.context or RunContext())}
+        before = state.result.usage if state.result else Usage()
+        result = decide(attempts, context, state.usage, before, models)
+        return {"attempts": scored, "result": result, "notes": _uncounted(context, state.usage, models)}
 
     return node
+
+
+def _uncounted(context: RunContext, usage: Usage, models: ModelOptions) -> list[str]:
+    """Return a note for what a budget of money can not count."""
+    spent = money(usage, models) if context.max_cost is not None else None
+    roles = spent.unpriced if spent else ()
+    return [f"max_cost does not count all of {role}: its price or its tokens are not known." for role in roles]

@@ -63,11 +63,16 @@ def parse(lesson: Lesson, round: int) -> dict[str, Any]:
     return {"experiences": [Experience(round=round, text=text)]}
 
 
+def summarizes(context: RunContext) -> bool:
+    """Tell whether the summarizer is asked at all: not where nobody recalls experiences, or the refiner writes them."""
+    return context.recall in USES_EXPERIENCES and not context.fuse
+
+
 def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
-    """Build the node that adds the round's experience to `experiences`, where the recall policy has a use for it."""
+    """Build the node that adds the round's experience to `experiences`, where `summarizes` says so."""
 
     def node(state: SummarizerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        if (runtime.context or RunContext()).recall not in USES_EXPERIENCES:
+        if not summarizes(runtime.context or RunContext()):
             return {}
         round = max(a.round for a in state.attempts)
         attempt = best_of([a for a in state.attempts if a.round == round]) or state.attempts[-1]

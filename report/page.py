@@ -15,21 +15,30 @@ from .pictures import ReadImage
 from .view import duration, view
 
 
-def render_report(state: GemsState, context: RunContext, *, thread: str, models: Mapping[str, str], read_image: ReadImage) -> str:
+def render_report(
+    state: GemsState, context: RunContext, *, thread: str, models: Mapping[str, str], read_image: ReadImage, cost: str = ""
+) -> str:
     """Return the HTML page of a run, finished or not: one file with its images and styles in it, and no script.
 
     `models` says which model played which part, e.g. {"chat": ..., "image": ...}. An image that `read_image` cannot
-    read (OSError, LookupError, ValueError) shows as a blank that says so.
+    read (OSError, LookupError, ValueError) shows as a blank that says so. `cost` is what it has cost in money, if that is known.
     """
-    page = view(state, context, thread, models, read_image)
+    page = view(state, context, thread, models, read_image, cost)
     return _environment().get_template("page.html").render(page=page)
 
 
 def write_report(
-    path: Path, state: GemsState, context: RunContext, *, thread: str, models: Mapping[str, str], read_image: ReadImage
+    path: Path,
+    state: GemsState,
+    context: RunContext,
+    *,
+    thread: str,
+    models: Mapping[str, str],
+    read_image: ReadImage,
+    cost: str = "",
 ) -> Path:
     """Write the page of a run to `path` and return it. Whoever reads the file meanwhile sees the old page or the new one, whole."""
-    page = render_report(state, context, thread=thread, models=models, read_image=read_image)
+    page = render_report(state, context, thread=thread, models=models, read_image=read_image, cost=cost)
     replace_file(path, page.encode("utf-8", "replace"))
     return path
 

@@ -17,10 +17,11 @@ from .pictures import Picture, ReadImage, picture
 HERO, CARD = 480, 320
 """Largest width and height of the best image and of an attempt's, in CSS pixels."""
 
-Tone = Literal["pass", "fail", "unknown", "blank"]
+Tone = Literal["pass", "fail", "unknown", "skipped", "blank"]
 
 _TONES: dict[bool | None, Tone] = {True: "pass", False: "fail", None: "unknown"}
-_SAID = {"pass": "passed", "fail": "failed", "unknown": "unknown", "blank": "not checked"}
+_ORDER: tuple[Tone, ...] = ("pass", "unknown", "fail", "skipped")
+_SAID = {"pass": "passed", "fail": "failed", "unknown": "unknown", "skipped": "skipped", "blank": "not checked"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,13 @@ class Finding:
     @property
     def tone(self) -> Tone:
         """Name of the colour."""
-        return _TONES[self.verdict.passed] if self.verdict else "blank"
+        if self.verdict is None:
+            return "blank"
+        return "skipped" if self.verdict.skipped else _TONES[self.verdict.passed]
 
     @property
     def mark(self) -> str:
-        """The sign: ✓, ✗ or ?, a dot where nothing was answered."""
+        """The sign: ✓, ✗, ? or –, a dot where nothing was answered."""
         return self.verdict.mark if self.verdict else "·"
 
     @property
@@ -102,7 +105,7 @@ class Card:
     @property
     def tally(self) -> dict[Tone, int]:
         """How many verdicts there are of each tone."""
-        return {tone: sum(f.tone == tone for f in (*self.open, *self.passed)) for tone in ("pass", "unknown", "fail")}
+        return {tone: sum(f.tone == tone for f in (*self.open, *self.passed)) for tone in _ORDER}
 
 
 @dataclass(frozen=True)
@@ -154,11 +157,14 @@ class View:
     notes: list[str]
     costs: list[Cost]
     total: RoleUsage
+    money: str
     settings: list[Setting]
     models: dict[str, str]
 
 
-def view(state: GemsState, context: RunContext, thread: str, models: Mapping[str, str], read_image: ReadImage) -> View:
+def view(
+    state: GemsState, context: RunContext, thread: str, models: Mapping[str, str], read_image: ReadImage, money: str = ""
+) -> View:
     """Turn a run into what the page shows."""
     best = state.best or best_of(state.attempts)
     cards = list(_cards(state, best, read_image))
@@ -182,6 +188,7 @@ def view(state: GemsState, context: RunContext, thread: str, models: Mapping[str
         notes=[without_paths(note) for note in state.notes],
         costs=_costs(state),
         total=state.usage.total,
+        money=money,
         settings=_settings(context),
         models={role: _model_name(name) for role, name in models.items()},
     )
@@ -205,7 +212,7 @@ def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage) -> Ite
             prompt=segments,
             change=change.format("the attempt before" if before else "the request"),
             twin=before is not None and _words(before) == _words(attempt),
-            open=sorted((f for f in findings if f.tone != "pass"), key=lambda f: f.tone != "fail"),
+            open=sorted((f for f in findings if f.tone != "pass"), key=lambda f: ("fail", "unknown", "skipped").index(f.tone)),
             passed=[f for f in findings if f.tone == "pass"],
         )
         before = attempt

@@ -28,6 +28,9 @@ from PIL import Image
 from ...errors import GemsError
 from . import roles
 
+REFINEMENTS = {"Refinement", "EditRefinement", "FusedRefinement", "FusedEditRefinement"}
+"""Names of the refiner's schemas."""
+
 IMAGE_TOKENS = 64
 """What a picture counts in tokens: one for each of its 16x16 pixel patches."""
 
@@ -77,13 +80,24 @@ def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], sc
         asked = re.findall(r"^(\S+?)\. (.+)$", _tag(text, "questions"), re.MULTILINE)
         return _json(roles.findings(asked, _last_image(messages)))
     if schema == "Lesson":
-        failures = re.findall(r"^FAILED: (.+)$", _tag(text, "findings"), re.MULTILINE)
-        return _json(roles.lesson(request, _tag(text, "prompt"), failures, _last_image(messages)))
-    if schema in ("Refinement", "EditRefinement"):  # it never edits
-        return _json({**roles.refinement(request, _memory(messages)), "action": "regenerate"})
+        return _json(_lesson(request, text, messages))
+    if schema in REFINEMENTS:  # it never edits
+        said = {**roles.refinement(request, _memory(messages)), "action": "regenerate"}
+        return _json({**_latest_lesson(request, messages), **said} if schema.startswith("Fused") else said)
     raise NotForShapesError(
         "shapes-chat plays the roles of GEMS for its small world and cannot converse: use a real model with --chat"
     )
+
+
+def _lesson(request: str, told: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
+    failures = re.findall(r"^FAILED: (.+)$", _tag(told, "findings"), re.MULTILINE)
+    return roles.lesson(request, _tag(told, "prompt"), failures, _last_image(messages))
+
+
+def _latest_lesson(request: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
+    """Sum up the latest of the attempts that a refiner is shown; its picture is the last one."""
+    told = [str(block.get("text", "")) for m in messages if m.type == "human" for block in _blocks(m)]
+    return _lesson(request, [text for text in told if "<attempt " in text][-1], messages)
 
 
 def _plan(request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]) -> AIMessage:
