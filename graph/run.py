@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..memory.state import Attempt, Check, Decision, GemsState, Request, Usage
 from ..models.options import ModelOptions
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models
 from ..nodes.budget import Money, money, require_prices
+from ..nodes.checkers import Checker
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
 
@@ -137,6 +138,7 @@ def run(
     skills: SkillLibrary | None = None,
     on_event: Callable[[Event], None] | None = None,
     nodes: Mapping[str, Any] | None = None,
+    checkers: Sequence[Checker] | None = None,
     **settings: Any,
 ) -> RunResult:
     """Draw a request, checking and refining until every check passes or the budget ends.
@@ -151,6 +153,7 @@ def run(
         skills: the skill library; the bundled one by default.
         on_event: called whenever a role begins or ends.
         nodes: roles to swap, as for `build_graph`.
+        checkers: what answers some kinds of checks in the verifier's place, as for `build_graph`.
         **settings: fields of `RunContext` that differ from the preset: `max_rounds=3`, `seed=7`.
 
     Raises:
@@ -173,7 +176,7 @@ def run(
         nodes=tuple(sorted(nodes or ())),
     )
     write_atomically(folder / "run.json", _to_json(record))
-    return _drive(record, Path(runs), models, skills, on_event, nodes)
+    return _drive(record, Path(runs), models, skills, on_event, nodes, checkers)
 
 
 def to_request(prompt: str) -> Request:
@@ -198,6 +201,7 @@ def resume(
     skills: SkillLibrary | None = None,
     on_event: Callable[[Event], None] | None = None,
     nodes: Mapping[str, Any] | None = None,
+    checkers: Sequence[Checker] | None = None,
 ) -> RunResult:
     """Go on with a run from its last finished step; a finished run is returned as it is.
 
@@ -209,6 +213,7 @@ def resume(
         skills: the skill library; the bundled one by default.
         on_event: called whenever a role begins or ends.
         nodes: the swapped roles, as for `run`.
+        checkers: as for `run`; they are not recorded.
 
     Raises:
         GemsError: there is no such run, its record is damaged, or what it needs was not given.
@@ -227,7 +232,7 @@ def resume(
         raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
     models = Models.choose(recorded if chat is None else chat, known.image if image is None else image)
     require_prices(record.context, models.options)
-    return _drive(record, Path(runs), models, skills, on_event, nodes)
+    return _drive(record, Path(runs), models, skills, on_event, nodes, checkers)
 
 
 def read_record(runs: Path, thread: str) -> Record:
@@ -256,6 +261,7 @@ def _drive(
     skills: SkillLibrary | None,
     on_event: Callable[[Event], None] | None,
     nodes: Mapping[str, Any] | None,
+    checkers: Sequence[Checker] | None,
 ) -> RunResult:
     library = SkillLibrary.load() if skills is None else skills
     store = ImageStore(runs / "images")
@@ -271,6 +277,7 @@ def _drive(
             skills=library,
             store=store,
             checkpointer=saver,
+            checkers=checkers,
             prices=models.options,
             **dict(nodes or {}),
         )

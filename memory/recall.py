@@ -58,16 +58,18 @@ def _one_per_round(attempts: Sequence[Attempt], best: Attempt | None) -> list[At
 
 
 def findings(attempt: Attempt, checks: Sequence[Check]) -> str:
-    """Write what the verifier found, a line a check; failed and unknown ones with what was seen instead."""
+    """Write what the verifier found, a line a check; failed and unknown ones with what was seen instead, skipped ones with why."""
     questions = {c.id: c for c in checks}
     lines = []
     for verdict in attempt.verdicts:
         check = questions.get(verdict.check)
         if check is None:
             continue
-        word = {True: "PASSED", False: "FAILED", None: "UNKNOWN"}[verdict.passed]
+        word = "SKIPPED" if verdict.skipped else {True: "PASSED", False: "FAILED", None: "UNKNOWN"}[verdict.passed]
         line = f"{word}: {check.question}"
-        if verdict.passed is not True:
+        if verdict.skipped:
+            line += f" ({verdict.reason})" if verdict.reason else ""
+        elif verdict.passed is not True:
             line += f" Wanted: {check.expected}. Answer: {verdict.answer or 'none'}."
             line += f" Seen: {verdict.reason}" if verdict.reason else ""
         lines.append(line)

@@ -192,6 +192,17 @@ def test_says_how_it_ended(pictures, decision, word):
     assert word in Tags(render(finished(pictures, decision), pictures)).text
 
 
+def test_a_skipped_check_is_shown_as_such_after_what_failed(pictures):
+    state = finished(pictures)
+    skipped = Verdict(check="c2", skipped=True, reason="not asked: How many circles? failed")
+    first = state.attempts[0].judged([skipped, verdict("c1", False, reason="Only two.")])
+    tags = Tags(render(state.model_copy(update={"attempts": [first]}), pictures))
+    assert [f["class"] for f in tags.classed("finding")] == ["finding fail", "finding skipped"]
+    assert "not asked: How many circles? failed" in tags.text
+    assert len([i for i in tags.of("i") if i.get("class") == "skipped"]) == 2  # its share of the bar, in the matrix and the card
+    assert "–" in tags.texts
+
+
 def test_unknown_is_not_failed(pictures):
     check = Check(id="c1", kind="object", question="Is there a cat?")
     state = GemsState(prompt="a cat", checks=[check], attempts=[attempt(pictures, 1, [verdict("c1", None)])])
