@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -11,7 +12,9 @@ from pydantic import BaseModel, Field
 from ..memory.state import Check, CheckKind, Request, quoted_strings
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
+from .answers import is_read_out
 from .parts import Node, cost, human
+from .spelling import contains, normalize
 
 MAX_CHECKS = 40
 
@@ -32,7 +35,8 @@ cannot be confused.
 circles?". Ask it for each object whose number the request gives, including "a" and "one" where a second one would be wrong.
 - Relations are asked from the viewer's side of the image, over all the things concerned: "Are all the circles above the \
 square?"
-- Text is asked openly: "What does the sign say?" with the exact string as the expected answer.
+- Text is asked openly: "What does the sign say?" with the exact string as the expected answer. No question of any kind \
+quotes a text that is to be read: "Are the letters on the sign red?".
 - If the request hides its subject behind a riddle, a name or an event, work out first what must be visible, and ask for that.
 - All other questions are answered "yes" when the image is right.
 - A question that makes sense only if another one passes names it in depends_on: an attribute, a count or a relation \
@@ -40,6 +44,12 @@ depends on its objects being there.
 
 Kinds: object, count, attribute, relation, text, style, knowledge (a visible fact that follows from the world rather \
 than from the words)."""
+
+
+READ_OUT = "What text is written in the image? Read out all of it, exactly as it is written, line by line."
+"""How a text is asked for: the question must not say what it is, nor leave out one of several."""
+
+_SINGLE_QUOTED = re.compile(r"(?<!\w)['‘]([^'‘’\n]+)['’](?!\w)")
 
 
 class CheckDraft(BaseModel):
@@ -67,9 +77,8 @@ def parse(answer: Checks, request: str) -> dict[str, Any]:
     checks: list[Check] = []
     notes: list[str] = []
     kept: dict[int, str] = {}  # the model's number of a question to its id, also for a repeated question
-    for number, draft in enumerate(answer.checks, 1):
-        question, expected = " ".join(draft.question.split()), draft.expected.strip()
-        twin = next((c.id for c in checks if c.question == question), None)
+    for number, (question, expected, draft) in enumerate(map(_asked, answer.checks), 1):
+        twin = next((c.id for c in checks if c.question == question and (c.expected == expected or c.kind != "text")), None)
         if twin or not question or not expected or len(checks) == MAX_CHECKS:
             kept.update({number: twin} if twin else {})
             continue
@@ -82,10 +91,26 @@ def parse(answer: Checks, request: str) -> dict[str, Any]:
         checks.append(Check(id="c1", kind="object", question=f"Does the image show this: {' '.join(request.split())}?"))
         notes.append("The decomposer found nothing to check: the whole request is one check.")
     for text in quoted_strings(request):
-        if not any(c.kind == "text" and text in (c.expected, *quoted_strings(c.question)) for c in checks):
-            question = f'Is the text "{text}" written in the image, letter for letter?'
-            checks.append(Check(id=f"c{len(checks) + 1}", kind="text", question=question))
+        if not any(is_read_out(c) and normalize(c.expected) == normalize(text) for c in checks):
+            checks.append(Check(id=f"c{len(checks) + 1}", kind="text", question=READ_OUT, expected=_literal(text)))
     return {"checks": checks, "notes": notes}
+
+
+def _asked(draft: CheckDraft) -> tuple[str, str, CheckDraft]:
+    """Return a draft's question and expected answer, in the open form where it is for text and its question tells the text."""
+    question, expected = " ".join(draft.question.split()), draft.expected.strip()
+    if draft.kind != "text":
+        return question, expected, draft
+    if expected.casefold().rstrip(".") != "yes":
+        told = len(normalize(expected)) > 1 and contains(normalize(question), normalize(expected))
+        return READ_OUT if told and expected.casefold() != "no" else question, expected, draft
+    texts = quoted_strings(question) or _SINGLE_QUOTED.findall(question)
+    return (READ_OUT, _literal(texts[0].strip()), draft) if texts else (question, expected, draft)
+
+
+def _literal(text: str) -> str:
+    """Return a text as an expected answer: "yes" and "no" in quotes, as they would be answers to a yes/no question else."""
+    return f'"{text}"' if text in {"yes", "no"} else text
 
 
 def decomposer(chat: BaseChatModel) -> Node:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from ..memory.state import quoted_strings
+from .spelling import contains, normalize
 
 
 def keep_quoted(prompt: str, request: str) -> tuple[str, list[str]]:
@@ -13,7 +12,9 @@ def keep_quoted(prompt: str, request: str) -> tuple[str, list[str]]:
     Returns:
         The prompt, and the strings that had to be put back.
     """
-    lost = [text for text in quoted_strings(request) if not re.search(rf"(?<!\w){re.escape(text)}(?!\w)", prompt)]
+    there = normalize(prompt)
+    lost = [text for text in quoted_strings(request) if not contains(there, normalize(text))]
     for text in lost:
-        prompt = f'{prompt.rstrip().rstrip(".")}. The image shows the text "{text}".'
+        quoted = f"“{text}”" if '"' in text else f'"{text}"'
+        prompt = f"{prompt.rstrip().rstrip('.')}. The image shows the text {quoted}."
     return prompt, lost

@@ -40,6 +40,8 @@ class TextMatch(NamedTuple):
     """1 where it passed; otherwise below 1, by the edit distance to the nearest part of what was read."""
     difference: str
     """What is read instead, for people and for the refiner; empty where it passed."""
+    nearest: str = ""
+    """The part of what was read that is most like the wanted text, normalized; empty where it passed."""
 
     @property
     def probability(self) -> float | None:
@@ -62,10 +64,10 @@ def compare_text(expected: str, read: str) -> TextMatch:
     if nearest.casefold() == wanted.casefold():
         how = "upper and lower case differ"
     elif similarity < NEAR:
-        return TextMatch(False, similarity, f'read "{_clip(told)}" instead of "{wanted}"')
+        return TextMatch(False, similarity, f'read "{_clip(told)}" instead of "{wanted}"', nearest)
     else:
         how = f"{Levenshtein.distance(wanted, nearest)} of {max(len(wanted), len(nearest))} characters differ"
-    return TextMatch(False, similarity, f'read "{_clip(nearest)}" instead of "{wanted}": {how}')
+    return TextMatch(False, similarity, f'read "{_clip(nearest)}" instead of "{wanted}": {how}', nearest)
 
 
 def normalize(text: str) -> str:

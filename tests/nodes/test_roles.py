@@ -4,6 +4,7 @@ import pytest
 
 from gems import Attempt, Check, ImageRef, RunContext, Score, Verdict, preset
 from gems.nodes import decomposer, planner, refiner, summarizer, verifier
+from gems.nodes.answers import passes
 from gems.nodes.decomposer import CheckDraft, Checks
 from gems.nodes.keep import keep_quoted
 from gems.nodes.selector import decide
@@ -35,8 +36,35 @@ def test_repeated_and_empty_questions_are_left_out_and_their_children_keep_the_p
 def test_quoted_text_becomes_a_check_if_the_model_forgot_it():
     said = draft("What does the sign say?", "text", "OPEN")
     checks = decomposer.parse(Checks(checks=[said]), 'a sign "OPEN" and a note "Back at 5"')["checks"]
-    assert [(c.kind, c.id) for c in checks] == [("text", "c1"), ("text", "c2")]
-    assert "Back at 5" in checks[1].question
+    assert [(c.kind, c.id, c.expected) for c in checks] == [("text", "c1", "OPEN"), ("text", "c2", "Back at 5")]
+    assert "Back at 5" not in checks[1].question
+
+
+def test_a_question_for_text_never_tells_the_text():
+    said = [
+        draft("Is there a sign?"),
+        draft('Is the word "OPEN" written on the sign?', "text", depends_on=[1]),
+        draft("Does the note say 'Back at 5'?", "text", "Yes."),
+        draft("What does the CLOSED sign say?", "text", "CLOSED"),
+        draft("What does the bill say?", "text", "Sale"),
+        draft("Is the text on the sign upside down?", "text", "no"),
+    ]
+    checks = decomposer.parse(Checks(checks=said), 'a sign "OPEN" and a bill "Sale"')["checks"]
+    assert [c.expected for c in checks] == ["yes", "OPEN", "Back at 5", "CLOSED", "Sale", "no"]
+    assert not any(c.expected in c.question for c in checks if c.expected not in {"yes", "no"})
+    assert checks[1].depends_on == ("c1",)
+    assert checks[4].question == "What does the bill say?"
+
+
+def test_two_texts_asked_in_the_same_words_are_two_checks():
+    said = [draft("What do the signs say?", "text", "OPEN"), draft("What do the signs say?", "text", "CLOSED")]
+    checks = decomposer.parse(Checks(checks=said), 'signs "OPEN" and “CLOSED”')["checks"]
+    assert [c.expected for c in checks] == ["OPEN", "CLOSED"]
+
+
+def test_a_button_that_says_yes_is_read_out_like_any_other_text():
+    (_, check) = decomposer.parse(Checks(checks=[draft("Is there a button?")]), 'a button labelled "yes"')["checks"]
+    assert [passes(check, said) for said in ("yes", "a button, yes", "Yes", "no")] == [True, True, False, False]
 
 
 def test_no_checks_at_all_becomes_one_and_is_said():
@@ -64,6 +92,34 @@ def test_quoted_strings_survive_every_rewrite():
         assert '"OPEN"' in parsed["draft"]
         assert '"Grand Sale"' in parsed["draft"]
         assert len(parsed["notes"]) == 2
+
+
+@pytest.mark.parametrize("request_", ["一家挂着“开门大吉”牌子的店", "一家挂着「开门大吉」牌子的店"])
+def test_chinese_quoted_strings_survive_every_rewrite_and_are_checked(request_):
+    assert keep_quoted("A shop. Its sign says “开门大吉” in gold.", request_)[1] == []
+    assert keep_quoted("店门上写着开门大吉四个字", request_)[1] == []
+    for parsed in (
+        planner.parse(planner.Plan(prompt="a shop with a sign 开门"), request_),
+        refiner.parse(refiner.Refinement(strategy="s", prompt="a shop"), "", request_),
+    ):
+        assert '"开门大吉"' in parsed["draft"]
+    checks = decomposer.parse(Checks(checks=[draft("牌子上写着“开门大吉”吗？", "text", "yes")]), request_)["checks"]
+    assert [(c.kind, c.expected) for c in checks] == [("text", "开门大吉")]
+    assert "开门大吉" not in checks[0].question
+
+
+def test_a_string_with_other_quotes_or_line_breaks_has_survived():
+    request = "a mug that says “Joe's Cup” and a poster “Grand Sale”"
+    assert keep_quoted("A mug, “Joe’s Cup”, beside a poster: Grand\nSale", request)[1] == []
+
+
+def test_a_string_that_holds_quotes_is_put_back_in_others():
+    from gems.memory.state import quoted_strings
+
+    request = 'a board with «the "best" pie»'
+    prompt, restored = keep_quoted("A board.", request)
+    assert restored == ['the "best" pie']
+    assert restored[0] in quoted_strings(prompt)
 
 
 def test_a_quoted_string_inside_another_word_has_not_survived():

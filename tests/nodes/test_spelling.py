@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from gems.nodes.spelling import compare_text
+from gems.nodes.spelling import TextMatch, compare_text
 
 STANDS_THERE = [
     ("OPEN", "OPEN"),
@@ -30,7 +30,7 @@ STANDS_THERE = [
 
 @pytest.mark.parametrize(("expected", "read"), STANDS_THERE)
 def test_the_text_stands_in_what_was_read(expected, read):
-    assert compare_text(expected, read) == (True, 1.0, "")
+    assert compare_text(expected, read) == TextMatch(True, 1.0, "")
 
 
 @pytest.mark.parametrize(
