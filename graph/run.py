@@ -138,7 +138,7 @@ def run(
     skills: SkillLibrary | None = None,
     on_event: Callable[[Event], None] | None = None,
     nodes: Mapping[str, Any] | None = None,
-    checkers: Sequence[Checker] | None = None,
+    checkers: Sequence[Checker] | str | None = None,
     **settings: Any,
 ) -> RunResult:
     """Draw a request, checking and refining until every check passes or the budget ends.
@@ -153,13 +153,15 @@ def run(
         skills: the skill library; the bundled one by default.
         on_event: called whenever a role begins or ends.
         nodes: roles to swap, as for `build_graph`.
-        checkers: what answers some kinds of checks in the verifier's place, as for `build_graph`.
+        checkers: what answers some kinds of checks in the verifier's place, as for `build_graph`; or the setting, `auto` or `none`.
         **settings: fields of `RunContext` that differ from the preset: `max_rounds=3`, `seed=7`.
 
     Raises:
         GemsError: the prompt, a setting or a folder is of no use, or a model's answer was; the message says what to do.
             What a model of your own raises passes through. In either case nothing is lost: see `resume`.
     """
+    if isinstance(checkers, str):
+        settings, checkers = {**settings, "checkers": checkers}, None
     context = preset(preset_name, **settings)
     request = to_request(prompt)
     models = Models.choose(chat, image)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from PIL import Image
 
 import gems
 from gems import cli
+from gems.context import PRESETS
 from gems.models.shapes import WEIGHTS, shapes_chat, shapes_image
 from gems.serve import create_app, running
 
@@ -71,6 +73,53 @@ def test_settings_reach_the_run(command):
     assert told["best"]["seed"] in (40, 41, 42)
 
 
+def test_every_knob_of_the_loop_is_on_the_command_line(command):
+    switches = ["--fuse", "--no-confirm", "--skip-children", "--keep-seed"]
+    values = {"--accept-at": 0.9, "--patience": 0, "--plan": "rewrite", "--checkers": "none", "--verifier-noise": "fp=0.1, fn=0.05"}
+    budgets = {"--max-images": 9, "--max-calls": 99, "--max-tokens": 99999, "--max-seconds": 600}
+    args = [str(word) for pair in {**values, **budgets}.items() for word in pair]
+    code, out, err = command("run", "a red circle", "--preset", "thorough", "--thread", "t", "--json", *switches, *args)
+    assert code == 0, err
+    context = json.loads(Path("runs/t/run.json").read_text())["context"]
+    wanted = {
+        **{"fuse": True, "confirm": False, "skip_children": True, "keep_seed": True, "accept_at": 0.9, "patience": None},
+        **{"plan": "rewrite", "checkers": "none", "noise_fp": 0.1, "noise_fn": 0.05},
+        **{"max_images": 9, "max_calls": 99, "max_tokens": 99999, "max_seconds": 600},
+    }
+    assert {name: context[name] for name in wanted} == wanted
+    assert json.loads(out)["cost"] is None
+
+
+def test_a_dry_run_tells_what_the_run_may_take_and_does_nothing(command):
+    Path("gems.toml").write_text('[chat]\nmodel = "http://127.0.0.1:9/v1#nobody"\nprice_input = 1\n[image]\nprice = 0.02\n')
+    args = ("run", "a red circle", "--dry-run", "--config", "gems.toml", "--rounds", "3", "--checks", "6", "--max-calls", "50")
+    code, out, _ = command(*args)
+    assert code == 0
+    rows = {name: told for name, *told in re.findall(r"^ *(\w[a-z ]+?)  +([\d.]+) +([\d.]+) *$", out, re.MULTILINE)}
+    assert rows["verifier"] == ["1", "39"]
+    assert rows["chat calls"] == ["3", "48"]
+    assert rows["images"] == ["1", "3"]
+    assert rows["money for images"] == ["0.02", "0.06"]
+    for words in ("repair turns", "may end earlier by max_calls", "not known beforehand", "Nothing was asked, drawn or written"):
+        assert words in out
+    told = json.loads(command(*args, "--json")[1])
+    assert told["calls"]["verifier"] == {"first": 1, "worst": 39}
+    assert told["image_cost"] == {"first": 0.02, "worst": 0.06}
+    assert [path.name for path in Path().iterdir()] == ["gems.toml"]
+
+
+def test_the_presets_are_told_with_what_they_take(command):
+    code, out, _ = command("presets")
+    assert code == 0
+    assert all(name in out for name in PRESETS)
+    told = {one["preset"]: one for one in json.loads(command("presets", "--checks", "4", "--json")[1])}
+    assert list(told) == list(PRESETS)
+    assert told["best-of-n"]["images"] == {"first": 5, "worst": 5}
+    assert told["paper"]["calls"] == {"first": 6, "worst": 33}
+    assert told["default"]["settings"] == {}
+    assert told["loop"]["settings"]["recall"] == "last"
+
+
 def test_a_finished_run_can_be_looked_at_again(command):
     command("run", "a red circle", "--thread", "t", "--json")
     code, out, _ = command("resume", "t", "--json")
@@ -110,6 +159,17 @@ def test_a_finished_run_can_be_looked_at_again(command):
         (["eval", "shapes", "--prompts", "nowhere.txt"], ["nowhere.txt"]),
         (["eval", "shapes", "--presets", ","], ["no preset to measure"]),
         (["run", "a red circle", "--thread", "gems.sqlite"], ["cannot name a run"]),
+        (["run", "a red circle", "--patience", "-1"], ["patience", "greater than or equal to 0"]),
+        (["run", "a red circle", "--accept-at", "2"], ["accept_at", "less than or equal to 1"]),
+        (["run", "a red circle", "--verifier-noise", "x"], ["--verifier-noise x", "write fp=0.1,fn=0.05"]),
+        (["run", "a red circle", "--verifier-noise", "fp=much"], ["write fp=0.1,fn=0.05"]),
+        (["run", "a red circle", "--verifier-noise", ""], ["write fp=0.1,fn=0.05"]),
+        (["run", "a red circle", "--verifier-noise", "fn=1.5"], ["noise_fn", "less than or equal to 1"]),
+        (["run", "a red circle", "--max-images", "0"], ["max_images", "greater than or equal to 1"]),
+        (["run", "a red circle", "--max-cost", "1"], ["max_cost", "no model has a price", "price_input"]),
+        (["run", "a red circle", "--max-cost", "1", "--dry-run"], ["max_cost", "no model has a price"]),
+        (["run", "a red circle", "--plan", "big", "--dry-run"], ["plan", "'rewrite'"]),
+        (["run", "", "--dry-run"], ["the prompt is empty"]),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(command, args, words):

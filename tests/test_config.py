@@ -70,6 +70,15 @@ def test_the_command_line_wins_over_the_file(write):
     assert config.image.batch == 3
 
 
+def test_prices_belong_to_their_model(write):
+    text = '[chat]\nmodel = "openai:a"\nprice_input = 2\nprice_output = 8\n[roles.refiner]\nthinking = true\n'
+    text += '[roles.verifier]\nmodel = "openai:b"\nprice_input = 1\n[image]\nmodel = "openai:c"\nprice = 0.04\n'
+    config = load_config(write(text))
+    assert (config.roles["refiner"].price_output, config.roles["verifier"].price_output) == (8, None)
+    assert config.models.priced
+    assert not changed(config, "shapes", "shapes", None).model_copy(update={"roles": {}}).models.priced
+
+
 def test_another_image_model_starts_from_its_own_defaults(write):
     config = changed(load_config(write(FILE)), None, "shapes", None)
     assert config.image.model == "shapes"

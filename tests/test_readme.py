@@ -8,6 +8,7 @@ from PIL import Image
 
 import gems
 from gems.context import PRESETS, RunContext
+from gems.graph.costs import estimate
 
 ROOT = Path(gems.__file__).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,3 +47,10 @@ def test_its_table_of_presets_is_the_presets():
 def test_every_file_and_picture_that_it_names_is_there():
     for name in re.findall(r"\]\(([\w/.-]+)\)", README) + re.findall(r"`((?:nodes|memory|skills|graph)/[\w./]+)`", README):
         assert (ROOT / name).exists(), name
+
+
+def test_the_table_of_what_presets_take_is_true():
+    page = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", page, re.MULTILINE)
+    real = {name: estimate(RunContext(**values), 8) for name, values in PRESETS.items()}
+    assert {name: tuple(map(int, told)) for name, *told in rows} == {n: (*cost.total, *cost.images) for n, cost in real.items()}
