@@ -81,6 +81,9 @@ CASES = {
             refiner.EditRefinement,
         )
     ),
+    "refiner-fused": lambda: shown(
+        with_schema(refiner.render(STATE, RunContext(fuse=True), SkillLibrary.load(), read), refiner.FusedRefinement)
+    ),
     **{f"recall-{p}": lambda p=p: shown(refined(p)[1:]) for p in ("none", "last", "feedback", "images", "thoughts", "experiences")},
     "tools": lambda: json.dumps([convert_to_openai_tool(t) for t in skill_tools(SkillLibrary.load())], indent=1) + "\n",
 }

@@ -121,6 +121,16 @@ def test_the_refiner_does_not_repeat_a_layout_it_is_shown():
     assert seen[0] != tried
 
 
+def test_it_goes_on_from_the_best_attempt_and_not_from_the_latest():
+    good = picture(("circle", "red", 0), ("circle", "red", 1), ("star", "blue", 7))
+    other = "a red circle at the left, a red circle in the center, a blue square at the bottom right"
+    latest = picture(("star", "green", 3), ("star", "green", 4), ("star", "green", 8))
+    cells = refined(*attempt(LAYOUT, best=True, image=good), *attempt(other, image=latest))
+    assert {0, 1} < set(cells)  # the circles stay where the best image has them
+    swapped = refined(*attempt(LAYOUT, image=good), *attempt(other, best=True, image=latest))
+    assert not {0, 1} <= set(swapped)
+
+
 def test_from_the_picture_it_keeps_what_came_out_right_and_moves_the_rest():
     image = picture(("circle", "red", 0), ("star", "red", 1), ("square", "blue", 7))
     cells = refined(*attempt(LAYOUT, best=True, image=image))
