@@ -16,6 +16,7 @@ from rich.markup import escape
 from .context import PRESETS, RunContext, SettingError
 from .context import preset as settings_of
 from .errors import GemsError
+from .evaluation.cli import eval_app
 
 if TYPE_CHECKING:
     from .config import Config
@@ -30,7 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 skills_app = typer.Typer(help="The skills that the planner may load.", no_args_is_help=True)
-eval_app = typer.Typer(help="Measure presets on benchmarks.", no_args_is_help=True)
 app.add_typer(skills_app, name="skills")
 app.add_typer(eval_app, name="eval")
 
@@ -387,29 +387,6 @@ def skills_new(name: str, folder: Annotated[Path, typer.Option("--in", help="Whe
 
     path = new(name, folder)
     print(f"{path}: edit its SKILL.md, then use it with --skills {folder}")  # noqa: T201
-
-
-@eval_app.command("shapes")
-def eval_shapes(
-    presets: Annotated[str, typer.Option(help="Presets to compare, with commas.")] = "original,best-of-n,paper,default",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many prompts, spread evenly over the benchmark.")] = None,
-    prompts: Annotated[Path | None, typer.Option(help="Requests of your own instead, one a line, in the shapes grammar.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every run's first image.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the table as JSON too.")] = None,
-    runs: Runs = RUNS,
-    debug: Debug = False,
-) -> None:
-    """Compare presets on the shapes benchmark: 200 seeded prompts, scored by questions the loop never sees."""
-    _set_debug(debug)
-    from .evaluation.runner import compare, table, to_json
-
-    names = [name.strip() for name in presets.split(",") if name.strip()]
-    console = Console(stderr=True)
-    results = compare(names, limit=limit, prompts=prompts, seed=seed, runs=runs, console=console)
-    Console().print(table(results))
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(to_json(results), indent=1) + "\n", encoding="utf-8")
 
 
 def _library(folders: Sequence[Path] | None) -> SkillLibrary:

@@ -1,111 +1,235 @@
-"""Compare presets on the shapes benchmark: run each on every prompt, judge the images, and put the scores side by side."""
+"""Run a study: every variant on every prompt and seed, a run of the graph each, judged and written down as it ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
-from pydantic import BaseModel, ConfigDict
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
 
-from ..context import PRESETS, RunContext, SettingError, preset
+from ..context import PRESETS, RunContext, SettingError
 from ..graph.build import Graph, build_graph
 from ..memory.images import ImageStore
-from ..memory.state import GemsState
+from ..memory.state import GemsState, Usage
 from ..models.image import ImageModel
 from ..models.registry import chat_model, image_model
-from .scores import Judged, Scores, summarize
+from .records import Checked, Journal, Marks, Record, journal
+from .results import VariantResult, results_of
+from .scores import arithmetic_mean, geometric_mean
 from .shapes import Sample, benchmark, judge, samples_from_file
+from .studies import Study, Variant, code_digest
 
-SEED_STEP = 1000
+SEED_STEP = 1_000
 """Distance of the seeds of two prompts' runs: more than the images of one run, so that no two share their noise."""
 
+REPEAT_STEP = 1_000_000
+"""Distance of the seeds of two runs of one prompt: more than the prompts of a benchmark take."""
 
-class PresetResult(BaseModel):
-    """What a preset reached and what it took."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Cell(NamedTuple):
+    """A prompt and the seed of its runs."""
 
-    preset: str
-    scores: Scores
-    images_per_prompt: float
-    chat_calls_per_prompt: float
-    rounds_per_prompt: float
-    accepted: float
+    sample: Sample
+    seed: int
+
+
+class Outcome(NamedTuple):
+    """A finished study."""
+
+    study: Study
+    results: list[VariantResult]
+    folder: Path
+    found: int
+    """How many of its runs were in the records already."""
 
 
 def compare(
-    presets: Sequence[str],
+    variants: Sequence[Variant],
     *,
+    name: str = "shapes",
+    out: Path | None = None,
     limit: int | None = None,
     prompts: Path | None = None,
     seed: int = 0,
+    seeds: int = 1,
+    concurrency: int = 1,
+    against: str | None = None,
     runs: Path = Path("runs"),
     image: ImageModel | None = None,
-    console: Console | None = None,
-) -> list[PresetResult]:
-    """Run presets on the benchmark's prompts and judge their best images.
+    on_start: Callable[[str, int, int], None] = lambda variant, total, found: None,
+    on_done: Callable[[str], None] = lambda variant: None,
+) -> Outcome:
+    """Run variants on the benchmark's prompts and judge their best images.
 
-    All presets draw from the same seeds, and share an image store: a picture that two of them ask for is drawn once,
-    and counted for both.
+    All variants draw from the same seeds, and share an image store: a picture that two of them ask for is drawn once,
+    and counted for both. Each finished run is written down at once: the same call goes on where a killed one stopped.
 
     Args:
-        presets: names of presets.
+        variants: settings by name.
+        name: of the study, for its folder.
+        out: folder of the records; by default one in `runs/eval`, named after the study and its definition.
         limit: only so many prompts, spread evenly over the benchmark.
         prompts: a file of requests to use instead of the benchmark's.
         seed: seed of the first prompt's first image.
+        seeds: runs of each prompt and variant, each with seeds of its own.
+        concurrency: prompts at the same time; their pictures are drawn together where the image model can.
+        against: the variant that the others are compared with; the first by default.
         runs: images are kept in its folder `eval`.
         image: the image model; the embedded one by default. Its pictures are found again by its name and settings.
-        console: where progress is shown; nowhere by default.
+        on_start: called for each variant with the number of its runs, and of those found.
+        on_done: called with the variant's name when a run ends, from one of several threads.
 
     Raises:
-        GemsError: a preset is unknown, or the file cannot be used.
+        GemsError: there is nothing to compare, the file cannot be used, or the folder holds another study.
     """
-    contexts = [(name, preset(name)) for name in presets]
-    if not contexts:
+    if not variants:
         raise SettingError(f"no preset to measure: name some of {', '.join(PRESETS)}")
+    if against is not None and against not in [v.name for v in variants]:
+        raise SettingError(f"--against {against}: there is no such variant; choose one of {', '.join(v.name for v in variants)}")
     samples = _spread(benchmark() if prompts is None else samples_from_file(prompts), limit)
+    cells = [
+        Cell(sample, (seed + repeat * REPEAT_STEP + number * SEED_STEP) % 2**31)
+        for repeat in range(seeds)
+        for number, sample in enumerate(samples)
+    ]
+    drawer = image or image_model("shapes")
+    study = _define(variants, samples, seed, seeds, drawer)
+    folder = out or runs / "eval" / f"{name}-{study.digest}"
     store = ImageStore(runs / "eval" / "images")
-    graph = build_graph(chat_model("shapes"), image or image_model("shapes"), store=store)
-    results = []
-    with _progress(console) as bar:
-        for name, context in contexts:
-            task = bar.add_task(name, total=len(samples))
-            states = []
-            for number, sample in enumerate(samples):
-                states.append(_draw(graph, sample, context, (seed + number * SEED_STEP) % 2**31))
-                bar.advance(task)
-            results.append(_result(name, samples, states, store))
-    return results
+    graph = build_graph(chat_model("shapes"), drawer, store=store)
+    with journal(folder, study) as book:
+        found = len(book.records)
+        for variant in variants:
+            on_start(variant.name, len(cells), sum(r.variant == variant.name for r in book.records.values()))
+        _run_all(graph, store, runs, variants, cells, book, concurrency, on_done)
+        results = results_of(variants, samples, book.records, against or variants[0].name)
+    return Outcome(study, results, folder, found)
 
 
-def _draw(graph: Graph, sample: Sample, context: RunContext, seed: int) -> GemsState:
-    out = graph.invoke({"prompt": sample.prompt}, context=context.model_copy(update={"seed": seed}))
-    return GemsState.model_validate(out)
+def _define(variants: Sequence[Variant], samples: Sequence[Sample], seed: int, seeds: int, image: ImageModel) -> Study:
+    from .. import __version__
 
+    def digest(told: object) -> str:
+        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
-def _result(name: str, samples: Sequence[Sample], states: Sequence[GemsState], store: ImageStore) -> PresetResult:
-    judged = []
-    for sample, state in zip(samples, states, strict=True):
-        assert state.best is not None
-        scores = judge(sample, store.open(state.best.image))
-        skills = tuple(probe.skill for probe in sample.questions)
-        judged.append(Judged(id=sample.id, atomicity=sample.atomicity, skills=skills, scores=tuple(scores)))
-
-    def mean(values: Iterator[float]) -> float:
-        return sum(values) / len(states)
-
-    return PresetResult(
-        preset=name,
-        scores=summarize(judged),
-        images_per_prompt=mean(s.usage.images for s in states),
-        chat_calls_per_prompt=mean(s.usage.chat_calls for s in states),
-        rounds_per_prompt=mean(s.round for s in states),
-        accepted=mean(s.result is not None and s.result.decision == "accept" for s in states),
+    return Study(
+        version=__version__,
+        code=code_digest(),
+        image=f"{image.name} {digest(image.settings)}",
+        prompts=f"{len(samples)} {digest([s.model_dump() for s in samples])}",
+        seed=seed,
+        seeds=seeds,
+        variants={v.name: v.context.model_dump(exclude={"seed"}) for v in variants},
     )
+
+
+def _run_all(
+    graph: Graph,
+    store: ImageStore,
+    runs: Path,
+    variants: Sequence[Variant],
+    cells: Sequence[Cell],
+    book: Journal,
+    concurrency: int,
+    on_done: Callable[[str], None],
+) -> None:
+    """Run what is not in the records. One thread runs all variants of a cell, so that no two draw the same picture at once."""
+    stop = threading.Event()
+
+    def work(cell: Cell) -> None:
+        for variant in variants:
+            if stop.is_set():
+                return
+            if (variant.name, cell.sample.id, cell.seed) not in book.records:
+                book.add(_run(graph, store, runs, variant, cell))
+                on_done(variant.name)
+
+    with ThreadPoolExecutor(concurrency) as pool:
+        jobs = [pool.submit(work, cell) for cell in cells]
+        try:
+            done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
+        finally:  # after an error or Ctrl-C what is under way ends and is written down, and nothing new begins
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+    for job in done:
+        job.result()
+
+
+def _run(graph: Graph, store: ImageStore, runs: Path, variant: Variant, cell: Cell) -> Record:
+    began = time.perf_counter()
+    state, tokens, pictures = _follow(graph, cell.sample.prompt, variant.context.model_copy(update={"seed": cell.seed}))
+    seconds = time.perf_counter() - began
+    best, total = state.best, state.usage.total
+    assert best is not None
+    assert best.score is not None
+    assert state.result is not None
+    scores = judge(cell.sample, store.open(best.image))
+    return Record(
+        id=cell.sample.id,
+        prompt=cell.sample.prompt,
+        variant=variant.name,
+        seed=cell.seed,
+        path=store.path(best.image.sha256).relative_to(runs).as_posix(),
+        decision=state.result.decision,
+        rounds=state.round,
+        checks=Checked(total=best.score.total, passed=best.score.passed),
+        scores=Marks(questions=tuple(scores), gm=geometric_mean(scores), am=arithmetic_mean(scores)),
+        calls=total.calls,
+        images=total.images,
+        input_tokens=total.input_tokens,
+        output_tokens=total.output_tokens,
+        seconds=round(seconds, 3),
+        refiner_input_tokens=tuple(tokens),
+        refiner_pictures=tuple(pictures),
+    )
+
+
+def _follow(graph: Graph, prompt: str, context: RunContext) -> tuple[GemsState, list[int], list[int]]:
+    """Run the graph; return its last state, and what each of the refiner's turns was sent: its input tokens and pictures.
+
+    The state adds up the tokens by role, so they are read from the updates as they pass; pictures nobody counts.
+    """
+    last: Any = None
+    tokens: list[int] = []
+    pictures: list[int] = []
+    eyes = _Eyes()
+    config: RunnableConfig = {"recursion_limit": 100_000, "callbacks": [eyes]}  # the round budget is ours
+    for part in graph.stream({"prompt": prompt}, config, context=context, stream_mode=["updates", "values"], version="v2"):
+        if part["type"] == "values":
+            last = part["data"]
+        elif "refiner" in (update := cast("dict[str, Any]", part["data"])):
+            usage = (update["refiner"] or {}).get("usage") or Usage()
+            tokens.append(usage.total.input_tokens)
+            pictures.append(eyes.pictures - sum(pictures))
+    return GemsState.model_validate(last), tokens, pictures
+
+
+class _Eyes(BaseCallbackHandler):
+    """Counts the pictures that the refiner is shown."""
+
+    def __init__(self) -> None:
+        self.pictures = 0
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Look at what is sent."""
+        if (metadata or {}).get("langgraph_node") == "refiner":
+            blocks = [block for batch in messages for message in batch for block in message.content if isinstance(block, dict)]
+            self.pictures += sum(block.get("type") in ("image", "image_url") for block in blocks)
 
 
 def _spread(samples: list[Sample], limit: int | None) -> list[Sample]:
@@ -113,52 +237,3 @@ def _spread(samples: list[Sample], limit: int | None) -> list[Sample]:
     if limit is None or limit >= len(samples):
         return samples
     return [samples[i * len(samples) // limit] for i in range(limit)]
-
-
-def _progress(console: Console | None) -> Progress:
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console or Console(quiet=True))
-
-
-def table(results: Sequence[PresetResult]) -> Table:
-    """Return the results as a table, a column a preset."""
-    prompts = results[0].scores.prompts
-    out = Table(title=f"Shapes benchmark, {prompts} prompts: Soft-TIFA, judged with the perception the verifier uses")
-    out.add_column("")
-    for result in results:
-        out.add_column(result.preset, justify="right")
-
-    def row(label: str, values: Sequence[float | None], digits: int = 1, last: bool = False) -> None:
-        out.add_row(label, *("-" if v is None else f"{v:.{digits}f}" for v in values), end_section=last)
-
-    row("GM", [r.scores.soft_tifa_gm for r in results])
-    row("AM", [r.scores.soft_tifa_am for r in results], last=True)
-    row("images per prompt", [r.images_per_prompt for r in results], 2)
-    row("chat calls per prompt", [r.chat_calls_per_prompt for r in results], 2)
-    row("accepted, %", [100 * r.accepted for r in results], last=True)
-    skills = sorted({skill for r in results for skill in r.scores.by_skill})
-    for skill in skills:
-        row(f"AM, {skill}", [r.scores.by_skill.get(skill) for r in results], last=skill == skills[-1])
-    for atoms in sorted({atoms for r in results for atoms in r.scores.by_atomicity}):
-        row(f"GM, atomicity {atoms}", [r.scores.by_atomicity.get(atoms) for r in results])
-    return out
-
-
-def to_json(results: Sequence[PresetResult]) -> dict[str, Any]:
-    """Return the results for programs: {"presets": {name: {"gm": ..., "am": ..., ...}}}."""
-    return {
-        "presets": {
-            r.preset: {
-                "gm": r.scores.soft_tifa_gm,
-                "am": r.scores.soft_tifa_am,
-                "images_per_prompt": r.images_per_prompt,
-                "chat_calls_per_prompt": r.chat_calls_per_prompt,
-                "rounds_per_prompt": r.rounds_per_prompt,
-                "accepted": r.accepted,
-                "prompts": r.scores.prompts,
-                "by_skill": r.scores.by_skill,
-                "by_atomicity": r.scores.by_atomicity,
-            }
-            for r in results
-        }
-    }

@@ -1,0 +1,161 @@
+"""The commands `gems eval`: studies from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..memory.files import replace_file
+
+if TYPE_CHECKING:
+    from .runner import Outcome
+    from .studies import Variant
+
+eval_app = typer.Typer(help="Measure presets and settings on benchmarks.", no_args_is_help=True)
+
+WIDTH = 132
+"""Columns of a table where there is no terminal to ask."""
+
+Limit = Annotated[int | None, typer.Option(min=1, help="Only so many prompts, spread evenly over the benchmark.")]
+Prompts = Annotated[Path | None, typer.Option(help="Requests of your own instead, one a line, in the shapes grammar.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="knob=value, for all variants; may be given again.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the first run's first image.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Runs of each prompt, each with seeds of its own.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Prompts at the same time; their pictures are drawn together.")]
+Against = Annotated[str | None, typer.Option(help="Variant that the others are compared with; the first by default.")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the study; by default one in RUNS/eval, named after its definition.")]
+Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder of runs; images are kept in its folder eval.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON to this file too.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@eval_app.command("shapes")
+def eval_shapes(
+    presets: Annotated[
+        str | None, typer.Option(help="Presets to compare, with commas; original,best-of-n,paper,default by default.")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="knob=values: rounds=1..8, candidates=1,2,4; given again: all combinations.")
+    ] = None,
+    ablate: Annotated[
+        list[str] | None, typer.Option(help="Knob to compare with all its values: recall, skills, verify, fuse, ...")
+    ] = None,
+    noise: Annotated[
+        str | None, typer.Option(help="Share of the verifier's verdicts that are turned: 0.1, or fp=0.1,fn=0.05.")
+    ] = None,
+    set_: Set = None,
+    limit: Limit = None,
+    prompts: Prompts = None,
+    seed: Seed = 0,
+    seeds: Seeds = 1,
+    concurrency: Concurrency = 1,
+    against: Against = None,
+    out: Out = None,
+    json_file: JsonFile = None,
+    runs: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Compare presets, or values of any setting, on the shapes benchmark: 200 prompts, scored by questions the loop never sees.
+
+    The same command goes on with a study that was stopped.
+    """
+    from . import studies
+
+    axes = [studies.axis(text) for text in (*(sweep or ()), *(ablate or ()))]
+    fixed = {**studies.changes(set_ or ()), **(studies.noise(noise) if noise is not None else {})}
+    names = _names(presets if presets is not None else "default" if axes else "original,best-of-n,paper,default")
+    made = studies.variants(names, axes, fixed)
+    kinds = [*(["sweep"] if sweep else []), *(["ablate"] if ablate else [])]
+    name = "-".join(["shapes", *kinds, *(a.name for a in axes)])
+    options = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency, "against": against}
+    _study(name, made, out=out, json_file=json_file, runs=runs, debug=debug, **options)
+
+
+@eval_app.command("memory")
+def eval_memory(
+    presets: Annotated[str, typer.Option(help="Presets to compare, with commas.")] = "paper,default",
+    rounds: Annotated[int, typer.Option(min=2, max=100, help="Rounds of every run.")] = 8,
+    set_: Set = None,
+    limit: Limit = 8,
+    prompts: Prompts = None,
+    seed: Seed = 0,
+    seeds: Seeds = 1,
+    concurrency: Concurrency = 1,
+    out: Out = None,
+    json_file: JsonFile = None,
+    runs: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Measure how the refiner's input grows with the memory: no check ever passes, so every run takes all its rounds."""
+    from . import studies
+
+    forced = {"max_rounds": rounds, "patience": None, "noise_fn": 1.0, "noise_fp": 0.0}
+    made = studies.variants(_names(presets), (), {**studies.changes(set_ or ()), **forced})
+    options = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency}
+    _study("memory", made, out=out, json_file=json_file, runs=runs, debug=debug, **options)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _study(
+    name: str, variants: Sequence[Variant], *, out: Path | None, json_file: Path | None, runs: Path, debug: bool, **options: Any
+) -> None:
+    """Run a study, write its files and show its tables."""
+    if debug:
+        os.environ["GEMS_DEBUG"] = "1"
+    from .results import to_json
+    from .runner import compare
+    from .tables import breakdown, table
+
+    console = Console()
+    console = console if console.is_terminal else Console(width=max(console.width, WIDTH))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+
+        def start(variant: str, total: int, found: int) -> None:
+            tasks[variant] = bar.add_task(variant, total=total, completed=found)
+
+        outcome = compare(
+            variants, name=name, out=out, runs=runs, on_start=start, on_done=lambda variant: bar.advance(tasks[variant]), **options
+        )
+    console.print(table(outcome.results))
+    console.print(breakdown(outcome.results))
+    if outcome.found:
+        console.print(f"{outcome.found} runs were found in the records and not made again.", highlight=False)
+    _write(outcome, name)
+    console.print(f"records, tables and plots: {outcome.folder}", highlight=False, soft_wrap=True)
+    if json_file is not None:
+        replace_file(json_file, _json(to_json(outcome.results)))
+
+
+def _json(told: object) -> bytes:
+    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _write(outcome: Outcome, name: str) -> None:
+    """Write a study's tables, results and plots into its folder."""
+    from .plots import PlotError, plot_memory, plot_scores
+    from .results import to_json
+    from .tables import markdown
+
+    study, folder, results = outcome.study, outcome.folder, outcome.results
+    runs = f"seed {study.seed}, {study.seeds} run{'s' if study.seeds > 1 else ''} of each prompt and variant"
+    facts = [f"gems {study.version} (code {study.code}), image model {study.image}, {runs}."]
+    replace_file(folder / "table.md", markdown(results, facts).encode())
+    replace_file(folder / "result.json", _json({"study": study.model_dump(), **to_json(results)}))
+    prompts = f"{results[0].scores.prompts} prompts, {study.seeds} seed{'s' if study.seeds > 1 else ''}"
+    try:
+        plot_scores(results, folder / "plot.png", f"{name}: {prompts}, 95 % bootstrap intervals over prompts")
+        plot_memory(results, folder / "memory.png", f"{name}: the refiner's input by round, {prompts}")
+    except PlotError as error:
+        Console(stderr=True).print(f"[yellow]note:[/] {error}", soft_wrap=True, highlight=False)

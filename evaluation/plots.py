@@ -1,0 +1,251 @@
+"""The plots of a study, by matplotlib, which comes with the extra `plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import GemsError
+from ..models.shapes.chat import IMAGE_TOKENS
+from .bootstrap import Estimate
+from .results import VariantResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+"""Okabe and Ito's, which people who see fewer colours can tell apart, in an order that keeps neighbours distinct."""
+MARKERS = "osD^vPX"
+
+OFFSETS = [
+    (8, 0),
+    (-8, 0),
+    (0, 9),
+    (0, -9),
+    (8, 9),
+    (-8, 9),
+    (8, -9),
+    (-8, -9),
+    (0, 20),
+    (0, -20),
+    (12, 20),
+    (-12, 20),
+    (12, -20),
+    (-12, -20),
+]
+"""Places of a label around its point, in points, the best first."""
+
+
+PICTURE_TOKENS = 1024 * 1024 / 750
+"""What a picture of 1024x1024 pixels counts with Claude, by Anthropic's rule of width * height / 750; others are near."""
+
+
+class PlotError(GemsError):
+    """Plots cannot be drawn."""
+
+
+def require_matplotlib() -> None:
+    """Find out whether plots can be drawn.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise PlotError('no plots without matplotlib: pip install "gems[plots]"') from error
+
+
+def plot_scores(results: Sequence[VariantResult], path: Path, title: str) -> None:
+    """Draw GM against images and against chat calls per prompt, a point a variant; those of one line are joined.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+    """
+    figure = _figure(11, 4.8)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    left, right = figure.subplots(1, 2, sharey=True)
+    _scatter(left, results, "images", "images per prompt")
+    _scatter(right, results, "calls", "chat calls per prompt")
+    left.set_ylabel("Soft-TIFA GM")
+    _save(figure, path)
+
+
+def plot_memory(results: Sequence[VariantResult], path: Path, title: str) -> bool:
+    """Draw the refiner's input tokens by round, a line a variant; return False, and draw nothing, where nobody refined.
+
+    Left as counted with the embedded model's small pictures, right with every picture counted as one of 1024x1024 pixels.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+    """
+    shown = [r for r in results if r.refiner_input_tokens]
+    if not shown:
+        return False
+    figure = _figure(11, 4.6)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    left, right = figure.subplots(1, 2)
+    _growth(left, shown, 0, f"as counted: {IMAGE_TOKENS} a picture of 128x128")
+    _growth(right, shown, PICTURE_TOKENS - IMAGE_TOKENS, f"with {PICTURE_TOKENS:,.0f} a picture, as of 1024x1024")
+    left.set_ylabel("input tokens of the refiner, mean over runs")
+    _save(figure, path)
+    return True
+
+
+def _growth(axes: Axes, results: Sequence[VariantResult], more: float, title: str) -> None:
+    """Draw tokens by round, with so many more for each picture."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    for number, result in enumerate(results):
+        pairs = zip(result.refiner_input_tokens, result.refiner_pictures, strict=True)
+        tokens = [text + more * pictures for text, pictures in pairs]
+        axes.plot(range(1, len(tokens) + 1), tokens, **_style(number), linewidth=1.5, label=result.name)
+    axes.set_title(title, fontsize=9)
+    axes.set_xlabel("rounds so far, when the refiner is asked")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    _tidy(axes)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _figure(width: float, height: float) -> Figure:
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)  # no window and no global state, whatever the user's own settings are
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def _style(number: int) -> dict[str, Any]:
+    return {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 6}
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _scatter(axes: Axes, results: Sequence[VariantResult], field: str, label: str) -> None:
+    lines = list(dict.fromkeys(r.line or r.name for r in results))
+    for result in results:
+        style = _style(lines.index(result.line or result.name))
+        x, y = getattr(result, field), result.gm
+        axes.errorbar(x.mean, y.mean, xerr=_reach(x), yerr=_reach(y), elinewidth=0.9, alpha=0.9, linestyle="none", **style)
+    joined = [line for line in lines if any(r.line == line for r in results)]
+    for line in joined:
+        mine = sorted((r for r in results if r.line == line), key=_at)
+        style = _style(lines.index(line))
+        axes.plot([getattr(r, field).mean for r in mine], [r.gm.mean for r in mine], linewidth=1.2, label=line, **style)
+    axes.set_xlabel(label)
+    axes.margins(0.12)
+    _tidy(axes)
+    if len(joined) > 1:
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+    paths = [[(getattr(r, field).mean, r.gm.mean) for r in sorted(results, key=_at) if r.line == line] for line in joined]
+    _label(axes, [(getattr(r, field), r.gm, _short(r, len(joined) > 1)) for r in results], paths)
+
+
+def _at(result: VariantResult) -> float:
+    return result.at or 0.0
+
+
+def _short(result: VariantResult, known: bool) -> str:
+    """Return a point's label: on one of several lines, which the legend names, the value alone."""
+    return f"{result.at:g}" if known and result.at is not None else result.name
+
+
+def _reach(value: Estimate) -> list[list[float]] | None:
+    if value.low is None or value.high is None:
+        return None
+    return [[max(0.0, value.mean - value.low)], [max(0.0, value.high - value.mean)]]
+
+
+Point = tuple[float, float]
+
+
+def _label(axes: Axes, points: Sequence[tuple[Estimate, Estimate, str]], paths: Sequence[Sequence[Point]]) -> None:
+    """Write labels beside points, each where it covers no other, no point, error bar or line; equal points share one."""
+    names: dict[tuple[float, float], list[str]] = {}
+    for x, y, name in points:
+        names.setdefault((round(x.mean, 6), round(y.mean, 6)), []).append(name)
+    figure = axes.get_figure()
+    assert figure is not None
+    figure.canvas.draw()  # so that the axes have their place
+    taken = [box for x, y, _ in points for box in _drawn(axes, x, y)]
+    taken += [_box(axes, *step, *step, 1) for path in paths for a, b in pairwise(path) for step in _steps(a, b)]
+    for (px, py), shared in names.items():
+        taken.append(_place(axes, px, py, ", ".join(shared), taken))
+
+
+def _steps(a: Point, b: Point, count: int = 40) -> list[Point]:
+    """Return points along a line."""
+    return [(a[0] + (b[0] - a[0]) * i / count, a[1] + (b[1] - a[1]) * i / count) for i in range(count + 1)]
+
+
+def _box(axes: Axes, x0: float, y0: float, x1: float, y1: float, margin: float) -> Any:
+    """Return a box of the data in pixels, with a margin around it."""
+    from matplotlib.transforms import Bbox
+
+    (left, bottom), (right, top) = axes.transData.transform([(x0, y0), (x1, y1)])
+    return Bbox.from_extents(left - margin, bottom - margin, right + margin, top + margin)
+
+
+def _drawn(axes: Axes, x: Estimate, y: Estimate) -> list[Any]:
+    """Return what a point and its error bars cover, in pixels."""
+    boxes = [_box(axes, x.mean, y.mean, x.mean, y.mean, 7)]
+    if x.low is not None and x.high is not None:
+        boxes.append(_box(axes, x.low, y.mean, x.high, y.mean, 1))
+    if y.low is not None and y.high is not None:
+        boxes.append(_box(axes, x.mean, y.low, x.mean, y.high, 1))
+    return boxes
+
+
+def _place(axes: Axes, x: float, y: float, name: str, taken: Sequence[Any]) -> Any:
+    """Put a label at the first of the places around its point that is free, or covers least; return what it covers."""
+
+    def at(offset: tuple[int, int]) -> Annotation:
+        across = "left" if offset[0] > 0 else "right" if offset[0] < 0 else "center"
+        above = "bottom" if offset[1] > 0 else "top" if offset[1] < 0 else "center"
+        return axes.annotate(name, (x, y), offset, textcoords="offset points", ha=across, va=above, fontsize=8)
+
+    def covered(box: Any) -> float:
+        frame = axes.bbox
+        outside = (
+            max(0.0, frame.x0 - box.x0) + max(0.0, box.x1 - frame.x1) + max(0.0, frame.y0 - box.y0) + max(0.0, box.y1 - frame.y1)
+        )
+        return float(outside * 100 + sum(_overlap(box, other) for other in taken))
+
+    best: tuple[float, Any, Annotation] | None = None
+    for offset in OFFSETS:
+        label = at(offset)
+        box = label.get_window_extent()
+        cost = covered(box)
+        if best is not None and cost >= best[0]:
+            label.remove()
+            continue
+        if best is not None:
+            best[2].remove()
+        best = (cost, box, label)
+        if cost == 0:
+            break
+    assert best is not None
+    best[2].set_in_layout(False)
+    return best[1]
+
+
+def _overlap(a: Any, b: Any) -> float:
+    width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+    return float(width * height) if width > 0 and height > 0 else 0.0
