@@ -76,8 +76,9 @@ def step_ended(event):
 
 def comparable(result):
     state = result.state.model_dump()
-    for role in state["usage"]["roles"].values():
-        role["seconds"] = 0
+    for used in (state["usage"], state["result"]["usage"]):
+        for role in used["roles"].values():
+            role["seconds"] = 0
     for message in state["planning"]:
         message.pop("id", None)
     return state
