@@ -9,7 +9,8 @@ from ..models.soft import NUMBER_WORDS
 from .spelling import TextMatch, compare_text
 
 _NO_TEXT = re.compile(
-    r"(there is )?(no|none|nothing)( (visible|legible|readable|written))*( text)?( (is )?(visible|written|there))?\.?", re.I
+    r"(there is )?(no|none|nothing)( (visible|legible|readable|written))*( text)?( (is )?(visible|written|there))?\.?",
+    re.IGNORECASE,
 )
 
 

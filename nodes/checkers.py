@@ -32,5 +32,7 @@ class Checker(Protocol):
 
 
 def installed_checkers() -> tuple[Checker, ...]:
-    """Return the checkers that this installation has, in the order in which they are asked."""
-    return ()
+    """Return the checkers that this installation has, in the order in which they are asked: OCR, with `gems[ocr]`."""
+    from . import ocr  # NumPy, which those who only name the protocol need not wait for
+
+    return (ocr.OcrChecker(),) if ocr.installed() else ()

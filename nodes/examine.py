@@ -13,7 +13,7 @@ from PIL import Image
 from ..context import RunContext
 from ..memory.state import Check, ImageRef, Verdict
 from ..models.call import Spent
-from .answers import passes
+from .answers import is_read_out, passes
 from .checkers import Checker
 
 CERTAIN = 0.8
@@ -165,7 +165,7 @@ class Examination:
     def _batch(self) -> None:
         self._prune()
         self._read([self.open])
-        if self.votes > 1 and not any(v.probability is not None for c in self.open for v in self.readings[c.id]):
+        if self.votes > 1 and not any(map(self._soft, self.open)):
             self._read([self.open] * (self.votes - 1))
         for wave in self._waves(self._lost(self.open)):
             self._read([[c] for c in wave])
@@ -233,7 +233,8 @@ class Examination:
         return found.passed is True and (found.probability is None or found.probability >= CERTAIN)
 
     def _soft(self, check: Check) -> bool:
-        return any(v.probability is not None for v in self.readings[check.id])
+        # A misread text has one too, which tells how near it is: it takes no vote's place.
+        return not is_read_out(check) and any(v.probability is not None for v in self.readings[check.id])
 
     def _lost(self, checks: Sequence[Check]) -> list[Check]:
         """Return the checks that have no answer at all, not even that it is unknown."""

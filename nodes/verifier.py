@@ -20,7 +20,7 @@ from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.ask import ModelAnswerError, ask
 from ..models.capabilities import capability_notes
 from ..models.soft import plain_id, soft_answers
-from .answers import passes
+from .answers import is_read_out, passes, read_out
 from .checkers import Checker
 from .examine import Examination, Told
 from .parts import Node, ReadImage, cost, human, list_checks
@@ -89,10 +89,24 @@ def parse(answer: Findings, checks: Sequence[Check], likely: Mapping[str, float]
             verdicts.append(Verdict(check=check.id, reason="the verifier gave no answer"))
             continue
         said, why = finding.answer.strip(), finding.reason.strip()
-        passed = passes(check, said)
+        heard = _heard(check, checks, found)
+        passed = passes(check, heard)
         p = None if passed is None else (likely or {}).get(check.id)
+        if passed is False and is_read_out(check):
+            match = read_out(check, heard)
+            p, why = match.probability, "; ".join(filter(None, (match.difference, why)))
         verdicts.append(Verdict(check=check.id, passed=passed, answer=said, probability=p, reason=why))
     return verdicts
+
+
+def _heard(check: Check, checks: Sequence[Check], found: Mapping[str, Finding]) -> str:
+    """Return the answer to a check. Of several texts asked for in the same words, all that was read counts for each."""
+    own = found[plain_id(check.id)].answer.strip()
+    if not is_read_out(check):
+        return own
+    same = [plain_id(c.id) for c in checks if is_read_out(c) and c.question == check.question]
+    read = "\n".join(dict.fromkeys(found[id].answer.strip() for id in same if id in found))
+    return own if passes(check, own) is None and not passes(check, read) else read
 
 
 def shrink(read: ReadImage, side: int | None) -> ReadImage:

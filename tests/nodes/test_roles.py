@@ -155,6 +155,29 @@ def test_findings_become_verdicts_in_the_order_of_the_checks():
     assert "no answer" in three.reason
 
 
+def text_check(id, expected):
+    return Check(id=id, kind="text", question=decomposer.READ_OUT, expected=expected)
+
+
+def test_a_misread_text_tells_the_difference_and_a_nearer_one_scores_higher():
+    (near,) = verifier.parse(Findings(findings=[Finding(id="c1", answer="OPFN", reason="on the door")]), [text_check("c1", "OPEN")])
+    (far,) = verifier.parse(Findings(findings=[Finding(id="c1", answer="OEPN")]), [text_check("c1", "OPEN")])
+    (none,) = verifier.parse(Findings(findings=[Finding(id="c1", answer="none")]), [text_check("c1", "OPEN")])
+    assert [v.passed for v in (near, far, none)] == [False, False, False]
+    assert near.reason == 'read "OPFN" instead of "OPEN": 1 of 4 characters differ; on the door'
+    assert none.reason == 'no text was read instead of "OPEN"'
+    assert Score.of([near]).key > Score.of([far]).key > Score.of([none]).key
+
+
+def test_texts_asked_for_in_the_same_words_may_be_read_in_any_order():
+    checks = [text_check("c1", "OPEN"), text_check("c2", "Back at 5"), text_check("c3", "SALE")]
+    for third, passed in (("SALT", False), ("unknown", None), ("", None)):
+        said = {"c1": "Back\nat 5", "c2": "OPEN", "c3": third}
+        answer = Findings(findings=[Finding(id=id, answer=text) for id, text in said.items()])
+        assert [v.passed for v in verifier.parse(answer, checks)] == [True, True, passed]
+    assert [v.passed for v in verifier.parse(Findings(findings=[Finding(id="c1", answer="unknown")]), checks)] == [None] * 3
+
+
 def test_answers_to_questions_nobody_asked_are_ignored():
     answer = Findings(findings=[Finding(id="c9", answer="no"), Finding(id="1", answer="yes")])
     assert [v.passed for v in verifier.parse(answer, CHECKS)] == [True, None, None]

@@ -111,6 +111,16 @@ def test_votes_take_the_place_of_log_probabilities(server, examine):
     assert found["c1"].probability == pytest.approx(3 / 4)
 
 
+def test_how_near_a_misread_text_is_takes_no_votes_place(server, examine):
+    from gems import RunContext
+
+    said = {"findings": [{"id": "c1", "answer": "yes"}, {"id": "c2", "answer": "three"}, {"id": "c3", "answer": "OPFN"}]}
+    server.replies = [chat_reply(json.dumps(said))]
+    found, _ = examine(RunContext(votes=3, verify="batch"))
+    assert len(server.heard) == 3
+    assert (found["c3"].passed, found["c3"].probability) == (False, pytest.approx(0.375))
+
+
 def test_an_unreadable_vote_does_not_count(server, examine):
     from gems import RunContext
 
