@@ -392,6 +392,9 @@ def test_confirming_reads_backwards_what_passed_and_asks_again_what_differs(exam
     assert (found.passed["c2"], found.verdicts["c2"].probability) == (False, pytest.approx(1 / 3))
     slip = Scripted({"c2": ["yes", "no", "yes"]})
     assert examine(slip, apart(3), confirm=True).passed["c2"] is True
+    blurred = Scripted({"c2": ["yes", "unknown"]})
+    assert examine(blurred, apart(3), confirm=True).passed["c2"] is True
+    assert len(blurred.asked) == 2
     sure = Scripted()
     assert set(examine(sure, apart(3), confirm=True).passed.values()) == {True}
     assert len(sure.asked) == 2
