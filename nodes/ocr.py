@@ -20,7 +20,7 @@ from .spelling import TextMatch, compare_text, normalize
 SURE = 0.9
 """Confidence from which on a line counts as read. Upright, legible text has more, text upside down or on its side less."""
 
-NEAR = 0.5
+NEAR = 0.4
 """Similarity from which on a text counts as misspelled. What is less like it is another text, and it may have been missed."""
 
 _ALIKE = str.maketrans({**dict.fromkeys("0oO", "o"), **dict.fromkeys("1lI|", "l"), **{s: s.lower() for s in "CKPSUVWXYZ"}, " ": ""})
