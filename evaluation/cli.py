@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..memory.files import replace_file
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 eval_app = typer.Typer(help="Measure presets and settings on benchmarks.", no_args_is_help=True)
 
-WIDTH = 132
+WIDTH = 140
 """Columns of a table where there is no terminal to ask."""
 
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many prompts, spread evenly over the benchmark.")]
@@ -72,8 +73,8 @@ def eval_shapes(
     fixed = {**studies.changes(set_ or ()), **(studies.noise(noise) if noise is not None else {})}
     names = _names(presets if presets is not None else "default" if axes else "original,best-of-n,paper,default")
     made = studies.variants(names, axes, fixed)
-    kinds = [*(["sweep"] if sweep else []), *(["ablate"] if ablate else [])]
-    name = "-".join(["shapes", *kinds, *(a.name for a in axes)])
+    swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
+    name = "-".join(["shapes", *swept])
     options = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency, "against": against}
     _study(name, made, out=out, json_file=json_file, runs=runs, debug=debug, **options)
 
@@ -133,7 +134,7 @@ def _study(
     if outcome.found:
         console.print(f"{outcome.found} runs were found in the records and not made again.", highlight=False)
     _write(outcome, name)
-    console.print(f"records, tables and plots: {outcome.folder}", highlight=False, soft_wrap=True)
+    console.print(f"records, tables and plots: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
         replace_file(json_file, _json(to_json(outcome.results)))
 
@@ -158,4 +159,4 @@ def _write(outcome: Outcome, name: str) -> None:
         plot_scores(results, folder / "plot.png", f"{name}: {prompts}, 95 % bootstrap intervals over prompts")
         plot_memory(results, folder / "memory.png", f"{name}: the refiner's input by round, {prompts}")
     except PlotError as error:
-        Console(stderr=True).print(f"[yellow]note:[/] {error}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(f"[yellow]note:[/] {escape(str(error))}", soft_wrap=True, highlight=False)

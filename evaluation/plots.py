@@ -69,6 +69,9 @@ def plot_scores(results: Sequence[VariantResult], path: Path, title: str) -> Non
     figure = _figure(11, 4.8)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     left, right = figure.subplots(1, 2, sharey=True)
+    floor = min(result.gm.mean if result.gm.low is None else result.gm.low for result in results)
+    left.set_ylim(min(90.0, floor) - 4, 106)  # above 100 there is room for labels, no value
+    left.set_yticks([tick for tick in left.get_yticks() if 0 <= tick <= 100])
     _scatter(left, results, "images", "images per prompt")
     _scatter(right, results, "calls", "chat calls per prompt")
     left.set_ylabel("Soft-TIFA GM")
@@ -150,21 +153,24 @@ def _scatter(axes: Axes, results: Sequence[VariantResult], field: str, label: st
         style = _style(lines.index(line))
         axes.plot([getattr(r, field).mean for r in mine], [r.gm.mean for r in mine], linewidth=1.2, label=line, **style)
     axes.set_xlabel(label)
-    axes.margins(0.12)
+    axes.margins(x=0.12)
     _tidy(axes)
     if len(joined) > 1:
         axes.legend(frameon=False, fontsize=8, loc="lower right")
     paths = [[(getattr(r, field).mean, r.gm.mean) for r in sorted(results, key=_at) if r.line == line] for line in joined]
-    _label(axes, [(getattr(r, field), r.gm, _short(r, len(joined) > 1)) for r in results], paths)
+    names = _short([r.name for r in results])
+    labels = [f"{r.at:g}" if len(joined) > 1 and r.at is not None else name for r, name in zip(results, names, strict=True)]
+    _label(axes, [(getattr(r, field), r.gm, label) for r, label in zip(results, labels, strict=True)], paths)
 
 
 def _at(result: VariantResult) -> float:
     return result.at or 0.0
 
 
-def _short(result: VariantResult, known: bool) -> str:
-    """Return a point's label: on one of several lines, which the legend names, the value alone."""
-    return f"{result.at:g}" if known and result.at is not None else result.name
+def _short(names: Sequence[str]) -> list[str]:
+    """Return names as they are, or without the "knob=" that all begin with: the title tells it."""
+    knobs = {name.partition("=")[0] for name in names}
+    return [name.partition("=")[2] for name in names] if len(knobs) == 1 and all("=" in name for name in names) else list(names)
 
 
 def _reach(value: Estimate) -> list[list[float]] | None:
@@ -187,7 +193,14 @@ def _label(axes: Axes, points: Sequence[tuple[Estimate, Estimate, str]], paths: 
     taken = [box for x, y, _ in points for box in _drawn(axes, x, y)]
     taken += [_box(axes, *step, *step, 1) for path in paths for a, b in pairwise(path) for step in _steps(a, b)]
     for (px, py), shared in names.items():
-        taken.append(_place(axes, px, py, ", ".join(shared), taken))
+        taken.append(_place(axes, px, py, _together(shared), taken))
+
+
+def _together(names: Sequence[str]) -> str:
+    """Write the names of equal points: beside each other, or below where that would be long."""
+    different = list(dict.fromkeys(names))
+    beside = ", ".join(different)
+    return beside if len(beside) <= 20 else "\n".join(different)
 
 
 def _steps(a: Point, b: Point, count: int = 40) -> list[Point]:

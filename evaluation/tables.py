@@ -28,7 +28,7 @@ def title(results: Sequence[VariantResult]) -> str:
 def table(results: Sequence[VariantResult]) -> Table:
     """Return scores and costs, a row a variant, with the intervals below the means."""
     made = _new_table(title(results), _caption(results))
-    made.add_column("")
+    made.add_column("", overflow="fold")
     for heading in _headings(results):
         made.add_column(heading, justify="right", no_wrap=True)
     for result in results:
@@ -40,7 +40,7 @@ def table(results: Sequence[VariantResult]) -> Table:
 def breakdown(results: Sequence[VariantResult]) -> Table:
     """Return AM by skill and GM by atomicity, a row a variant."""
     made = _new_table("AM by skill, GM by atomicity")
-    made.add_column("")
+    made.add_column("", overflow="fold")
     headings, rows = _breakdown(results)
     for heading in headings:
         made.add_column(heading, justify="right", no_wrap=True)
