@@ -29,7 +29,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import GemsError
+from .errors import GemsError, what_is_wrong
 from .models.options import CHAT_ROLES, ChatOptions, ImageOptions
 
 
@@ -79,8 +79,10 @@ def load_config(path: Path | str | None) -> Config:
     try:
         return Config.model_validate({**told, "roles": {name: _role(told.get("chat", {}), role) for name, role in roles.items()}})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        table, *inside = error.errors()[0]["loc"]
+        options = {"chat": ChatOptions, "roles": ChatOptions, "image": ImageOptions}.get(str(table), Config) if inside else Config
+        known = {field.alias or name for name, field in options.model_fields.items()}
+        raise ConfigError(f"{path}: {what_is_wrong(error, known)}") from error
 
 
 def _role(chat: Mapping[str, Any], role: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,8 +111,7 @@ def changed(config: Config, chat: str | None, image: str | None, call: Sequence[
     try:
         return config.model_copy(update={"image": ImageOptions(**drawn)})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"--{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ConfigError(f"--{what_is_wrong(error, ImageOptions.model_fields)}") from error
 
 
 def _option(pair: str) -> tuple[str, Any]:
