@@ -54,6 +54,9 @@ class Config(BaseModel):
         return {"default": self.chat, **self.roles}
 
 
+_TABLES: dict[str, type[BaseModel]] = {"chat": ChatOptions, "roles": ChatOptions, "image": ImageOptions}
+
+
 def load_config(path: Path | str | None) -> Config:
     """Read a configuration file; without one, everything is as by default.
 
@@ -80,7 +83,7 @@ def load_config(path: Path | str | None) -> Config:
         return Config.model_validate({**told, "roles": {name: _role(told.get("chat", {}), role) for name, role in roles.items()}})
     except ValidationError as error:
         table, *inside = error.errors()[0]["loc"]
-        options = {"chat": ChatOptions, "roles": ChatOptions, "image": ImageOptions}.get(str(table), Config) if inside else Config
+        options: type[BaseModel] = _TABLES.get(str(table), Config) if inside else Config
         known = {field.alias or name for name, field in options.model_fields.items()}
         raise ConfigError(f"{path}: {what_is_wrong(error, known)}") from error
 
