@@ -261,9 +261,12 @@ class DiffusersImage(ImageModel):
                 f"got {sizes[0]}x{sizes[1]}"
             )
         places = getattr(getattr(getattr(pipeline, "transformer", None), "config", None), "axes_lens", None)
-        if step and places and any(side and side > most * step for side, most in zip(sizes, (places[2], places[1]), strict=True)):
+        if not step or not places:
+            return
+        most = (places[-1] * step, places[-2] * step)
+        if (request.width or 0) > most[0] or (request.height or 0) > most[1]:
             raise ImageModelError(
-                f"the image model {self.name!r} refused the request: it draws up to {places[2] * step}x{places[1] * step} pixels, "
+                f"the image model {self.name!r} refused the request: it draws up to {most[0]}x{most[1]} pixels, "
                 f"not {sizes[0]}x{sizes[1]}"
             )
 

@@ -99,15 +99,13 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         if turns >= MAX_SKILL_TURNS:
             return _rewrite(chat, messages, state.prompt, [])
         try:
-            able = chat.bind_tools(tools)
-        except NotImplementedError:
-            return {"draft": state.prompt, "notes": [NO_TOOL_CALLS + f": {type(chat).__name__} has no bind_tools"]}
-        try:
-            message, spent = call(able, with_schema(messages, Plan), role="planner")
+            message, spent = call(chat.bind_tools(tools), with_schema(messages, Plan), role="planner")
         except ModelCallError as error:
             if error.status not in NO_TOOLS or "tool" not in error.problem.lower():
                 raise
             return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {error}"[:500]]}
+        except NotImplementedError:
+            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {type(chat).__name__} has no bind_tools"]}
         if message.tool_calls:
             return {"planning": [message], "usage": cost("planner", [spent])}
         if not state.skills:  # nothing fits: the user's own words are the best prompt there is
