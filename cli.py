@@ -231,9 +231,16 @@ def _noise(given: str | None) -> dict[str, float]:
 
 def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunResult]) -> None:
     from .models.call import ModelCallError
+    from .models.image import ImageModelError
 
     def again() -> str:
         return f"go on with `gems resume {show.thread}{'' if runs == RUNS else f' --runs {runs}'}`"
+
+    def stopped(error: GemsError, option: str) -> NoReturn:
+        show.status.stop()
+        told = str(error).rstrip(".")
+        hint = f" Nothing is lost: {again()}, with {option} for another model" if show.thread else ""
+        _fail(told + ("" if told.endswith("?") else ".") + hint, error)
 
     try:
         result = work()
@@ -241,8 +248,9 @@ def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunRes
         show.status.stop()
         _fail(f"interrupted: {again()}" if show.thread else "interrupted", None, code=130)
     except ModelCallError as error:
-        show.status.stop()
-        _fail(f"{error}. Nothing is lost: {again()}", error)
+        stopped(error, "--chat")
+    except ImageModelError as error:
+        stopped(error, "--image")
     except GemsError:
         show.status.stop()
         raise

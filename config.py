@@ -29,7 +29,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import GemsError
+from .errors import GemsError, what_is_wrong
 from .models.options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
 
 
@@ -59,6 +59,9 @@ class Config(BaseModel):
         return ModelOptions(chat=self.chat, roles=self.roles, image=self.image)
 
 
+_TABLES: dict[str, type[BaseModel]] = {"chat": ChatOptions, "roles": ChatOptions, "image": ImageOptions}
+
+
 def load_config(path: Path | str | None) -> Config:
     """Read a configuration file; without one, everything is as by default.
 
@@ -84,8 +87,10 @@ def load_config(path: Path | str | None) -> Config:
     try:
         return Config.model_validate({**told, "roles": {name: _role(told.get("chat", {}), role) for name, role in roles.items()}})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        table, *inside = error.errors()[0]["loc"]
+        options: type[BaseModel] = _TABLES.get(str(table), Config) if inside else Config
+        known = {field.alias or name for name, field in options.model_fields.items()}
+        raise ConfigError(f"{path}: {what_is_wrong(error, known)}") from error
 
 
 def _role(chat: Mapping[str, Any], role: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,8 +119,7 @@ def changed(config: Config, chat: str | None, image: str | None, call: Sequence[
     try:
         return config.model_copy(update={"image": ImageOptions(**drawn)})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"--{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ConfigError(f"--{what_is_wrong(error, ImageOptions.model_fields)}") from error
 
 
 def _option(pair: str) -> tuple[str, Any]:

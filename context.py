@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .errors import GemsError
+from .errors import GemsError, what_is_wrong
 
 Plan = Literal["none", "rewrite", "skills"]
 Recall = Literal["none", "last", "feedback", "images", "thoughts", "experiences", "default"]
@@ -156,5 +156,4 @@ def preset(name: str, **changes: Any) -> RunContext:
     try:
         return RunContext(**{**PRESETS[name], **changes})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SettingError(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise SettingError(f"setting {what_is_wrong(error, RunContext.model_fields)}") from error

@@ -204,7 +204,7 @@ class DiffusersImage(ImageModel):
         except Exception as error:  # diffusers and safetensors raise many kinds for a damaged or missing folder
             if out_of_memory(error):
                 raise ImageModelError(f"the image model {self.name!r} does not fit into memory. {_LESS_MEMORY}") from error
-            reason = " ".join(str(error).split())[:300]
+            reason = " ".join(str(error).split())[:300].rstrip(".")
             raise ImageModelError(
                 f"cannot load the image model {self.name!r}: {type(error).__name__}: {reason}. "
                 "Reinstall it or name another with --image"
@@ -259,6 +259,15 @@ class DiffusersImage(ImageModel):
             raise ImageModelError(
                 f"the image model {self.name!r} refused the request: width and height must be divisible by {step}, "
                 f"got {sizes[0]}x{sizes[1]}"
+            )
+        places = getattr(getattr(getattr(pipeline, "transformer", None), "config", None), "axes_lens", None)
+        if not step or not places:
+            return
+        most = (places[-1] * step, places[-2] * step)
+        if (request.width or 0) > most[0] or (request.height or 0) > most[1]:
+            raise ImageModelError(
+                f"the image model {self.name!r} refused the request: it draws up to {most[0]}x{most[1]} pixels, "
+                f"not {sizes[0]}x{sizes[1]}"
             )
 
     def _options(self, request: ImageRequest) -> dict[str, Any]:

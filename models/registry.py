@@ -151,10 +151,18 @@ def _is_endpoint(kind: str, spec: str) -> bool:
 def _chat_options(choice: ChatChoice) -> ChatOptions:
     if isinstance(choice, BaseChatModel):
         return ChatOptions(model=CUSTOM + model_name(choice))
+    if not isinstance(choice, (str, ChatOptions)):
+        raise ModelSpecError(
+            f"a chat model is a spec, ChatOptions or a langchain-core BaseChatModel, not a {type(choice).__name__}"
+        )
     return ChatOptions(model=choice) if isinstance(choice, str) else choice
 
 
 def _image_options(choice: ImageChoice) -> ImageOptions:
     if isinstance(choice, ImageModel):
         return ImageOptions(model=CUSTOM + choice.name)
+    if not isinstance(choice, (str, ImageOptions)):
+        raise ModelSpecError(
+            f"an image model is a spec, ImageOptions or a subclass of gems.ImageModel, not a {type(choice).__name__}"
+        )
     return ImageOptions(model=choice) if isinstance(choice, str) else choice

@@ -27,6 +27,8 @@ MAX_SKILL_TURNS = 3
 NO_TOOLS = (400, 404, 422, 501)
 """Statuses with which servers without tool calls refuse them."""
 
+NO_TOOL_CALLS = "The planner's model takes no tool calls, so no skills are loaded and the request is drawn as it stands"
+
 SYSTEM = """\
 You plan an image. Someone gives you a request in plain words; you write the prompt that a text-to-image model will \
 draw from.
@@ -101,10 +103,9 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         except ModelCallError as error:
             if error.status not in NO_TOOLS or "tool" not in error.problem.lower():
                 raise
-            note = (
-                f"The planner's model takes no tool calls, so no skills are loaded and the request is drawn as it stands: {error}"
-            )
-            return {"draft": state.prompt, "notes": [note[:500]]}
+            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {error}"[:500]]}
+        except NotImplementedError:
+            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {type(chat).__name__} has no bind_tools"]}
         if message.tool_calls:
             return {"planning": [message], "usage": cost("planner", [spent])}
         if not state.skills:  # nothing fits: the user's own words are the best prompt there is

@@ -38,11 +38,19 @@ class Gate:
                 self._enter()
         except ApiError as error:
             return await error.response()(scope, receive, send)
-        answered = False
+        answered, inside = False, works
+
+        def leave() -> None:
+            nonlocal inside
+            if inside:
+                inside = False
+                self._leave()
 
         async def watched(message: Message) -> None:
             nonlocal answered
             answered = True
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                leave()  # before the client reads the end: its next request must find the place free
             await send(message)
 
         try:
@@ -51,8 +59,7 @@ class Gate:
             if not answered:
                 await ApiError(503, "the server was stopped before the answer was there").response()(scope, receive, send)
         finally:
-            if works:
-                self._leave()
+            leave()
 
     def _check_key(self, headers: Headers) -> None:
         if self.key is None:

@@ -290,9 +290,17 @@ def test_an_endpoint_that_is_not_there_loses_nothing(command):
     code, _, err = command("run", "a red circle", "--thread", "mine", "--config", "gems.toml")
     assert code == 2
     assert "is the server running at 127.0.0.1:9?" in err
-    assert "go on with `gems resume mine`" in err
+    assert "go on with `gems resume mine`, with --chat for another model" in err
     assert "Traceback" not in err
     assert command("resume", "mine", "--chat", "shapes", "--json")[0] == 0
+
+
+def test_a_size_beyond_the_image_models_is_told_with_the_largest_and_loses_nothing(command):
+    code, _, err = command("run", "a red circle", "--thread", "mine", "--size", "1024x1024")
+    assert code == 2
+    assert "it draws up to 512x512 pixels, not 1024x1024" in err
+    assert "go on with `gems resume mine`, with --image for another model" in err
+    assert command("run", "a red circle", "--size", "512x512", "--preset", "original")[0] == 0
 
 
 def test_a_configuration_file_names_models_and_settings(command):

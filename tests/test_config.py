@@ -89,13 +89,15 @@ def test_another_image_model_starts_from_its_own_defaults(write):
     ("text", "words"),
     [
         ("[chat\n", "is not TOML"),
-        ("[chat]\nmodle = 'x'\n", "chat.modle: Extra inputs"),
+        ("[chat]\nmodle = 'x'\n", "chat.modle: there is no such setting; did you mean model?"),
         ("[chat]\ntemperature = 9\n", "chat.temperature: Input should be less than"),
         ("[roles.painter]\nthinking = true\n", "roles.painter: no such role; .*verifier"),
         ("roles = 3\n", r"roles has a table for each role: \[roles.verifier\]"),
         ("[roles]\nverifier = 'x'\n", "roles has a table for each role"),
         ("[image]\noffload = 'everything'\n", "image.offload: Input should be 'none'"),
-        ("colour = 'red'\n", "colour: Extra inputs"),
+        ("[roles.verifier]\ntemprature = 1\n", "roles.verifier.temprature: there is no such setting; did you mean temperature?"),
+        ("[image]\nsett = {}\n", "image.sett: there is no such setting; did you mean set"),
+        ("colour = 'red'\n", "colour: there is no such setting; there are chat, image, preset, roles, run"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(write, text, words):

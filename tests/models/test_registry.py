@@ -49,3 +49,13 @@ def test_a_role_that_does_not_exist_is_named():
 
 def test_a_model_given_as_an_object_is_recorded_by_its_name():
     assert Models.choose(shapes_chat()).options.chat.model == "custom:shapes-chat"
+
+
+def test_an_object_that_is_no_model_is_refused_with_what_is_one(sketcher):
+    class Painter:
+        name = "painter"
+
+    with pytest.raises(ModelSpecError, match=r"subclass of gems\.ImageModel, not a Painter"):
+        Models.choose("shapes", Painter())
+    with pytest.raises(ModelSpecError, match="a langchain-core BaseChatModel, not a Painter"):
+        Models.choose(Painter(), sketcher)

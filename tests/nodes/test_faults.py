@@ -94,6 +94,18 @@ def test_no_skills_no_tools(tmp_path, sketcher):
     assert out["attempts"][0].prompt == "two red circles"
 
 
+def test_a_model_that_cannot_be_given_tools_draws_the_request_and_says_so(tmp_path, sketcher):
+    class Plain(Moody):
+        def bind_tools(self, tools, **kwargs):
+            raise NotImplementedError
+
+    out = build_graph(Plain(mood={}), sketcher, store=ImageStore(tmp_path)).invoke(
+        {"prompt": "two red circles"}, context=preset("paper", max_rounds=1)
+    )
+    assert out["attempts"][0].prompt == "two red circles"
+    assert any("takes no tool calls" in note and "Plain has no bind_tools" in note for note in out["notes"])
+
+
 def test_an_image_model_that_fails_loses_nothing(tmp_path, make_sketcher):
     class Failing(make_sketcher):
         def generate(self, requests):
