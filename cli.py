@@ -142,7 +142,7 @@ def run_command(
     def work() -> RunResult:
         return run(
             prompt,
-            preset_name=preset or file.preset,
+            preset=preset or file.preset,
             thread=thread,
             runs=runs,
             chat=file.chats,

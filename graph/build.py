@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -35,7 +36,7 @@ def build_graph(
     chat: ChatChoices = "shapes",
     image: ImageChoice = "shapes",
     *,
-    skills: SkillLibrary | None = None,
+    skills: SkillLibrary | Sequence[Path | str] | None = None,
     store: ImageStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     checkers: Sequence[Checker] | None = None,
@@ -48,7 +49,7 @@ def build_graph(
         chat: the model of every role, or its spec such as "openai:gpt-5.2", or its options; or a dict of these by role,
             with "default" for the roles it does not name: {"default": "openai:gpt-5.2", "verifier": my_model}.
         image: the model that draws, or its spec such as "diffusers:Tongyi-MAI/Z-Image-Turbo", or its options.
-        skills: what the planner may load; the bundled skills by default.
+        skills: what the planner may load: a library, or folders of skills beside the bundled ones.
         store: where images are kept; `runs/images` by default.
         checkpointer: LangGraph's saver; none by default, as LangGraph Studio wants it.
         prices: options that say what the models cost, for a budget of money; those of `chat` and `image` by default.
@@ -66,7 +67,7 @@ def build_graph(
     if unknown := sorted(set(swap) - set(ROLES)):
         raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
     chats, drawer, options = Models.choose(chat, image)
-    skills = SkillLibrary.load() if skills is None else skills
+    skills = SkillLibrary.of(skills)
     store = ImageStore("runs/images") if store is None else store
     checkers = installed_checkers() if checkers is None else checkers
 

@@ -14,7 +14,8 @@ from langchain_core.runnables import RunnableConfig
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..context import RunContext, preset
+from ..context import RunContext
+from ..context import preset as settings_of
 from ..errors import GemsError
 from ..memory.checkpoints import sqlite_checkpoints
 from ..memory.images import ImageStore, write_atomically
@@ -130,12 +131,12 @@ class RunResult:
 def run(
     prompt: str,
     *,
-    preset_name: str = "default",
+    preset: str = "default",
     thread: str | None = None,
     runs: Path | str = "runs",
     chat: ChatChoices = "shapes",
     image: ImageChoice = "shapes",
-    skills: SkillLibrary | None = None,
+    skills: SkillLibrary | Sequence[Path | str] | None = None,
     on_event: Callable[[Event], None] | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | str | None = None,
@@ -145,12 +146,12 @@ def run(
 
     Args:
         prompt: what to draw, in plain words.
-        preset_name: the settings to start from, see `gems.context.PRESETS`.
+        preset: the settings to start from, see `gems.context.PRESETS`.
         thread: the run's name; made from the time and the prompt by default.
         runs: the folder of runs: checkpoints, images, reports.
         chat: the chat model, its spec or its options; or a dict of these by role, as for `build_graph`.
         image: the image model, its spec or its options.
-        skills: the skill library; the bundled one by default.
+        skills: the skill library, or folders of skills beside the bundled ones.
         on_event: called whenever a role begins or ends.
         nodes: roles to swap, as for `build_graph`.
         checkers: what answers some kinds of checks in the verifier's place, as for `build_graph`; or the setting, `auto` or `none`.
@@ -162,7 +163,7 @@ def run(
     """
     if isinstance(checkers, str):
         settings, checkers = {**settings, "checkers": checkers}, None
-    context = preset(preset_name, **settings)
+    context = settings_of(preset, **settings)
     request = to_request(prompt)
     models = Models.choose(chat, image)
     require_prices(context, models.options)
@@ -200,7 +201,7 @@ def resume(
     runs: Path | str = "runs",
     chat: ChatChoices | None = None,
     image: ImageChoice | None = None,
-    skills: SkillLibrary | None = None,
+    skills: SkillLibrary | Sequence[Path | str] | None = None,
     on_event: Callable[[Event], None] | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | None = None,
@@ -212,7 +213,7 @@ def resume(
         runs: the folder of runs.
         chat: the chat model; the recorded one by default.
         image: the image model; the recorded one by default.
-        skills: the skill library; the bundled one by default.
+        skills: the skill library, or folders of skills beside the bundled ones.
         on_event: called whenever a role begins or ends.
         nodes: the swapped roles, as for `run`.
         checkers: as for `run`; they are not recorded.
@@ -260,12 +261,12 @@ def _drive(
     record: Record,
     runs: Path,
     models: Models,
-    skills: SkillLibrary | None,
+    skills: SkillLibrary | Sequence[Path | str] | None,
     on_event: Callable[[Event], None] | None,
     nodes: Mapping[str, Any] | None,
     checkers: Sequence[Checker] | None,
 ) -> RunResult:
-    library = SkillLibrary.load() if skills is None else skills
+    library = SkillLibrary.of(skills)
     store = ImageStore(runs / "images")
     config: RunnableConfig = {"configurable": {"thread_id": record.thread}, "recursion_limit": 100_000}
     if on_event is not None:

@@ -60,7 +60,8 @@ def decide(
     end = _judge(best, best.score, attempts, context)
     if end is None and (why := too_much(context, usage, usage.since(before), models)):
         end = ("give up", why)
-    decision, reason = end or ("refine", f"{best.score.total - best.score.passed} of {best.score.total} checks have not passed")
+    lacking = f"{best.score.total - best.score.passed} of {best.score.total} checks of the best image have not passed"
+    decision, reason = end or ("refine", lacking)
     return Result(decision=decision, reason=reason, best_round=best.round, best_candidate=best.candidate, usage=usage)
 
 

@@ -40,6 +40,15 @@ class SkillLibrary:
         return cls._of([*skill_folders(BUNDLED), *chain(*found)], empty)
 
     @classmethod
+    def of(cls, skills: SkillLibrary | Sequence[Path | str] | None) -> SkillLibrary:
+        """Return a library as it is, and folders as a library with the bundled skills.
+
+        Raises:
+            SkillError: a folder does not exist.
+        """
+        return skills if isinstance(skills, SkillLibrary) else cls.load(skills or ())
+
+    @classmethod
     def _of(cls, folders: Iterable[Path], warnings: list[SkillProblem]) -> SkillLibrary:
         skills: dict[str, Skill] = {}
         problems: list[SkillProblem] = []

@@ -109,17 +109,17 @@ def test_a_fork_with_an_edited_prompt_goes_its_own_way(tmp_path, make_sketcher):
 
 
 def test_the_same_seed_gives_the_same_run_twice(tmp_path, make_sketcher):
-    runs = [run(PROMPT, image=make_sketcher(), runs=tmp_path / str(i), seed=3, preset_name="paper") for i in (1, 2)]
+    runs = [run(PROMPT, image=make_sketcher(), runs=tmp_path / str(i), seed=3, preset="paper") for i in (1, 2)]
     assert [a.image for a in runs[0].attempts] == [a.image for a in runs[1].attempts]
     assert runs[0].state.experiences == runs[1].state.experiences
-    other = run(PROMPT, image=make_sketcher(), runs=tmp_path / "3", seed=4, preset_name="paper")
+    other = run(PROMPT, image=make_sketcher(), runs=tmp_path / "3", seed=4, preset="paper")
     assert other.attempts[0].image != runs[0].attempts[0].image
 
 
 def test_presets_are_settings_of_the_one_graph(tmp_path, make_sketcher):
     results = {}
     for name in ("original", "rewrite", "best-of-n", "loop", "paper", "default"):
-        results[name] = run(PROMPT, preset_name=name, image=make_sketcher(1.0), runs=tmp_path, seed=1)
+        results[name] = run(PROMPT, preset=name, image=make_sketcher(1.0), runs=tmp_path, seed=1)
     assert len(results["original"].attempts) == 1
     assert results["original"].attempts[0].prompt == PROMPT
     assert [a.candidate for a in results["best-of-n"].attempts] == [0, 1, 2, 3, 4]
@@ -153,7 +153,7 @@ def test_the_studio_graph_has_described_input_and_settings_and_no_checkpointer()
 
 def test_a_new_run_draws_anew_and_a_graph_without_a_thread_finds_its_pictures(tmp_path, sketcher):
     for _ in range(2):
-        run("a red circle", preset_name="original", image=sketcher, runs=tmp_path)
+        run("a red circle", preset="original", image=sketcher, runs=tmp_path)
     assert len(sketcher.made) == 2
     graph = build_graph(image=sketcher, store=ImageStore(tmp_path / "images"))
     for _ in range(2):

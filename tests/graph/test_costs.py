@@ -24,7 +24,7 @@ def calls(result):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_an_image_accepted_at_first_takes_what_was_told(tmp_path, make_sketcher, name):
-    result = run("a red circle", preset_name=name, image=make_sketcher(0.0), runs=tmp_path)
+    result = run("a red circle", preset=name, image=make_sketcher(0.0), runs=tmp_path)
     told = estimate(preset(name), len(result.checks))
     assert result.decision == "accept"
     assert calls(result) == {role: bounds.first for role, bounds in told.calls.items()}
@@ -34,7 +34,7 @@ def test_an_image_accepted_at_first_takes_what_was_told(tmp_path, make_sketcher,
 @pytest.mark.parametrize("settings", [{}, {"fuse": True}, {"max_images": 3}], ids=str)
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_run_that_never_gets_there_stays_within_what_was_told(tmp_path, make_sketcher, name, settings):
-    result = run(PROMPT, preset_name=name, image=make_sketcher(1.0), runs=tmp_path, **{**settings, "patience": None})
+    result = run(PROMPT, preset=name, image=make_sketcher(1.0), runs=tmp_path, **{**settings, "patience": None})
     told = estimate(preset(name, **settings), len(result.checks))
     assert result.decision == "give up"
     assert result.usage.images == told.images.worst
@@ -49,7 +49,7 @@ def test_a_verifier_that_contradicts_itself_stays_within_what_was_told(tmp_path,
     settings = {"noise_fp": 0.5, "noise_fn": 0.5, "max_rounds": 3}
     context = preset("thorough", **settings)
     for seed in range(4):
-        result = run(PROMPT, preset_name="thorough", image=sketcher, runs=tmp_path, seed=seed, **settings)
+        result = run(PROMPT, preset="thorough", image=sketcher, runs=tmp_path, seed=seed, **settings)
         assert calls(result)["verifier"] <= estimate(context, len(result.checks)).calls["verifier"].worst
 
 
@@ -75,7 +75,7 @@ def test_kept_seeds_are_those_of_the_first_round(tmp_path, make_sketcher):
 
 
 def test_a_run_never_goes_past_its_calls_and_the_reason_names_the_budget(tmp_path, make_sketcher):
-    result = run(PROMPT, preset_name="paper", image=make_sketcher(1.0), runs=tmp_path, max_calls=30)
+    result = run(PROMPT, preset="paper", image=make_sketcher(1.0), runs=tmp_path, max_calls=30)
     assert result.state.round > 1
     assert result.usage.chat_calls <= 30
     assert f"{result.usage.chat_calls} of max_calls 30 are used" in result.state.result.reason
@@ -106,7 +106,7 @@ def test_a_fork_reckons_with_the_usage_of_its_own_past(tmp_path, make_sketcher):
 
 def test_a_run_that_was_killed_keeps_its_budget(tmp_path, make_sketcher):
     chat = Moody(mood={"Refinement": lambda n: (_ for _ in ()).throw(RuntimeError("power cut")) if n == 2 else None})
-    settings = {"preset_name": "paper", "runs": tmp_path, "max_calls": 40}
+    settings = {"preset": "paper", "runs": tmp_path, "max_calls": 40}
     whole = run(PROMPT, image=make_sketcher(1.0), thread="whole", **settings)
     with pytest.raises(RuntimeError, match="power cut"):
         run(PROMPT, chat=chat, image=make_sketcher(1.0), thread="cut", **settings)
@@ -126,7 +126,7 @@ def test_what_a_run_has_cost_is_in_its_result_record_and_report(tmp_path, make_s
 
 
 def test_a_run_stops_before_it_costs_more_than_it_may(tmp_path, make_sketcher):
-    settings = {"chat": PRICES, "image": make_sketcher(1.0), "runs": tmp_path, "preset_name": "paper"}
+    settings = {"chat": PRICES, "image": make_sketcher(1.0), "runs": tmp_path, "preset": "paper"}
     first = run(PROMPT, max_rounds=1, **settings).cost.amount
     result = run(PROMPT, max_cost=3.5 * first, **settings)
     assert 1 < result.state.round < 5

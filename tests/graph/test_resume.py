@@ -16,7 +16,7 @@ from gems.models.shapes.chat import ShapesChat
 from gems.skills import SkillLibrary
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
-SETTINGS = {"preset_name": "paper", "seed": 11, "max_rounds": 5}
+SETTINGS = {"preset": "paper", "seed": 11, "max_rounds": 5}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -193,7 +193,7 @@ def test_a_finished_run_is_returned_as_it_is(tmp_path, sketcher):
 def test_a_run_keeps_its_settings_when_it_goes_on(tmp_path, clumsy):
     model = clumsy(tmp_path / "log")
     at = KillAt(1, lambda e: e.role == "refiner")
-    settings = {"preset_name": "loop", "max_rounds": 2, "seed": 5}
+    settings = {"preset": "loop", "max_rounds": 2, "seed": 5}
     assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path, image=model, on_event=at, **settings))
     result = resume("t", runs=tmp_path, image=model)
     assert result.context.max_rounds == result.state.round == 2
@@ -282,7 +282,7 @@ def test_a_run_in_progress_is_not_gone_on_with_by_another_process(tmp_path, make
         with pytest.raises(GemsError, match="run t is in progress in another process"):
             resume("t", runs=runs, image=make_sketcher())
 
-    run("a red circle", thread="t", runs=tmp_path, image=Nested(), preset_name="original")
+    run("a red circle", thread="t", runs=tmp_path, image=Nested(), preset="original")
     assert inner == [False]
 
 

@@ -129,7 +129,7 @@ def test_a_truncated_prompt_is_noted_in_the_run(tmp_path, shapes):
     from gems import run
 
     prompt = f"{'please ' * 30}draw three red circles"
-    result = run(prompt, preset_name="original", image=shapes, runs=tmp_path)
+    result = run(prompt, preset="original", image=shapes, runs=tmp_path)
     assert any("does not read the end of the prompt" in note for note in result.state.notes)
 
 

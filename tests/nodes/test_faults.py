@@ -115,7 +115,7 @@ def test_an_image_model_that_fails_loses_nothing(tmp_path, make_sketcher):
 
     model = Failing(1.0)
     with pytest.raises(RuntimeError, match="out of memory"):
-        run("two red circles above a blue star", image=model, runs=tmp_path, thread="t", preset_name="paper")
+        run("two red circles above a blue star", image=model, runs=tmp_path, thread="t", preset="paper")
     from gems import resume
 
     model.made.append("the machine was restarted")
@@ -123,7 +123,7 @@ def test_an_image_model_that_fails_loses_nothing(tmp_path, make_sketcher):
 
 
 def test_pixels_are_never_in_the_state(tmp_path, sketcher):
-    result = run("two red circles", image=sketcher, runs=tmp_path, preset_name="paper")
+    result = run("two red circles", image=sketcher, runs=tmp_path, preset="paper")
     assert "iVBOR" not in json.dumps(result.state.model_dump(mode="json"))
     kept = stored(tmp_path / "gems.sqlite")
     assert result.best.image.sha256.encode() in kept

@@ -12,7 +12,7 @@ from ..moody import Moody
 from .test_editing import Editor
 
 REQUEST = "two blue stars to the left of a red circle"
-SETTINGS = {"preset_name": "paper", "max_rounds": 3}
+SETTINGS = {"preset": "paper", "max_rounds": 3}
 
 
 @pytest.fixture
@@ -66,6 +66,6 @@ def test_it_goes_together_with_editing(tmp_path):
 
 def test_where_nothing_is_remembered_nothing_is_fused(tmp_path, wrong):
     chat = Moody(mood={})
-    result = run(REQUEST, chat=chat, image=wrong, runs=tmp_path, preset_name="loop", max_rounds=2, fuse=True)
+    result = run(REQUEST, chat=chat, image=wrong, runs=tmp_path, preset="loop", max_rounds=2, fuse=True)
     assert "FusedRefinement" not in {name for name, _ in chat.heard}
     assert result.state.experiences == []

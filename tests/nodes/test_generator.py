@@ -28,7 +28,7 @@ class Crowd(ImageModel):
 
 
 def test_candidates_are_asked_for_at_the_same_time_and_keep_their_order(tmp_path):
-    result = run("a red circle", preset_name="best-of-n", image=Crowd(4), runs=tmp_path, candidates=4, seed=10)
+    result = run("a red circle", preset="best-of-n", image=Crowd(4), runs=tmp_path, candidates=4, seed=10)
     assert [a.seed for a in result.attempts] == [10, 11, 12, 13]
     assert [result.store.open(a.image).getpixel((0, 0))[0] for a in result.attempts] == [10, 11, 12, 13]
 
@@ -38,7 +38,7 @@ def test_a_failure_does_not_lose_the_images_made_beside_it(tmp_path):
 
     image = Crowd(3, broken=11)
     with pytest.raises(ImageModelError, match="no paint left"):
-        run("a red circle", preset_name="best-of-n", image=image, runs=tmp_path, candidates=3, seed=10, thread="t")
+        run("a red circle", preset="best-of-n", image=image, runs=tmp_path, candidates=3, seed=10, thread="t")
     assert sorted(image.made) == [10, 12]
     again = Crowd(1)
     result = resume("t", runs=tmp_path, image=again)

@@ -466,7 +466,7 @@ def test_a_checker_of_ones_own_takes_part_in_a_run(tmp_path, sketcher):
     counts = {c.id for c in result.checks if c.kind == "count"}
     reasons = {v.reason for v in result.best.verdicts if v.check in counts and not v.skipped}
     assert reasons == {"glance: nothing is ever enough"}
-    free = run(PROMPT, image=sketcher, runs=tmp_path, max_rounds=1, checkers=[Counter()], preset_name="original")
+    free = run(PROMPT, image=sketcher, runs=tmp_path, max_rounds=1, checkers=[Counter()], preset="original")
     assert not any(v.reason.startswith("glance") for v in free.best.verdicts)
 
 

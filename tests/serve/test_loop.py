@@ -14,7 +14,7 @@ def told(result):
 
 def test_a_run_over_http_is_the_run_in_process(site, make_sketcher, tmp_path):
     remote = ChatOpenAI(base_url=site.url, model="shapes-chat", api_key="none", max_retries=0)
-    settings = {"seed": 3, "preset_name": "default"}
+    settings = {"seed": 3, "preset": "default"}
     here = run(REQUEST, chat="shapes", image=make_sketcher(mistakes=0.4), runs=tmp_path / "here", **settings)
     there = run(REQUEST, chat=remote, image=make_sketcher(mistakes=0.4), runs=tmp_path / "there", **settings)
     assert len(here.attempts) > 1  # there was something to learn from

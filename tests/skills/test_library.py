@@ -296,3 +296,13 @@ def test_importing_the_skills_is_light():
     code = "import sys, gems.skills; print([m for m in ('langgraph', 'torch', 'transformers', 'diffusers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_folders_are_taken_in_place_of_a_library(tmp_path, sketcher):
+    from gems import run
+    from gems.skills import new
+
+    new("origami", tmp_path / "mine")
+    assert "origami" in SkillLibrary.of([tmp_path / "mine"]).names
+    result = run("a red circle", image=sketcher, runs=tmp_path / "runs", skills=[tmp_path / "mine"], preset="original")
+    assert result.decision in {"accept", "give up"}
