@@ -84,7 +84,7 @@ class RunContext(BaseModel):
         gt=0,
         le=1,
     )
-    patience: int | None = _knob(3, "selector", "Give up after so many rounds without a better attempt; 0 or none: never.", ge=0)
+    patience: int | None = _knob(None, "selector", "Give up after so many rounds without a better attempt; 0 or none: never.", ge=0)
     max_images: int | None = _knob(None, "generator", "Most images of the run.", ge=1)
     max_calls: int | None = _knob(None, "selector", "No new round that would take the run past so many chat calls.", ge=1)
     max_tokens: int | None = _knob(None, "selector", "No new round that would take the run past so many tokens, in and out.", ge=1)
@@ -113,7 +113,7 @@ class RunContext(BaseModel):
 
 _PLAIN: dict[str, Any] = {"verify": "batch", "soft": "none", "skip_children": False, "checkers": "none"}
 _ONCE: dict[str, Any] = {"max_rounds": 1, "recall": "none", **_PLAIN}
-_PAPER: dict[str, Any] = {**_PLAIN, "max_rounds": 5, "verify": "each", "patience": None}
+_PAPER: dict[str, Any] = {**_PLAIN, "max_rounds": 5, "verify": "each"}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "original": {**_ONCE, "plan": "none"},
@@ -123,7 +123,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "loop-memory": {**_PAPER, "plan": "none", "recall": "experiences"},
     "paper": {**_PAPER, "plan": "skills", "recall": "experiences"},
     "default": {},
-    "thorough": {"max_rounds": 8, "candidates": 2, "confirm": True, "votes": 3, "patience": None},
+    "thorough": {"max_rounds": 8, "candidates": 2, "confirm": True, "votes": 3},
 }
 """Named settings. `paper` follows arXiv 2603.28088; the others are its baselines, its ablations and our own default."""
 
