@@ -1,11 +1,13 @@
 """What the tests share: an image model that needs no torch, and a home for runs."""
 
 import random
+import sys
 import time
 import zlib
 
 import pytest
 
+from gems import cli
 from gems.models.image import ImageModel
 from gems.models.shapes.grammar import OutsideWorldError, choose_colors, choose_layout, parse_request
 from gems.models.shapes.world import COLORS, SHAPES, Thing, center_of, draw
@@ -79,3 +81,21 @@ def _away_from_home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `gems ...` in this process; return exit code, standard output and standard error."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["gems", *map(str, args)])
+        monkeypatch.setenv("COLUMNS", "120")
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

@@ -15,30 +15,11 @@ import pytest
 from PIL import Image
 
 import gems
-from gems import cli
 from gems.context import PRESETS
 from gems.models.shapes import WEIGHTS, shapes_chat, shapes_image
 from gems.serve import create_app, running
 
 ROOT = Path(gems.__file__).parent
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run `gems ...` in this process; return exit code, standard output and standard error."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["gems", *map(str, args)])
-        monkeypatch.setenv("COLUMNS", "120")
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def test_a_run_tells_its_story_and_leaves_image_and_report(command):

@@ -6,24 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gems import cli
-
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command(command):
     """Run `gems eval ...` in this process; return exit code, standard output and standard error."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["gems", "eval", *map(str, args)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return lambda *args: command("eval", *args)
 
 
 def test_a_study_leaves_tables_results_records_and_a_plot(command):
