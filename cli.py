@@ -121,14 +121,16 @@ def run_command(
     """Draw a request: plan, draw, check, remember and refine."""
     _set_debug(debug)
     from .config import changed, load_config
+    from .evaluation.studies import noise as read_noise
     from .graph.run import run
     from .progress import Progress
 
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    noise = read_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
     given = {
         **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},
         **{"verify_size": verify_size, "edit": edit, "negative_prompt": negative_prompt, **_size(size)},
-        **{"plan": plan, "confirm": confirm, "skip_children": skip_children, "checkers": checkers, **_noise(verifier_noise)},
+        **{"plan": plan, "confirm": confirm, "skip_children": skip_children, "checkers": checkers, **noise},
         **{"fuse": fuse, "accept_at": accept_at, "patience": patience, "keep_seed": keep_seed, "max_images": max_images},
         **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},
     }
@@ -191,6 +193,7 @@ def resume_command(
     thread: Annotated[str, typer.Argument(help="Name of the run.")],
     chat: Annotated[str | None, typer.Option(help="Another chat model than the run was started with.")] = None,
     image: Annotated[str | None, typer.Option(help="Another image model than the run was started with.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with other models than the run was started with.")] = None,
     skills: Skills = None,
     runs: Runs = RUNS,
     as_json: AsJson = False,
@@ -198,12 +201,17 @@ def resume_command(
 ) -> None:
     """Go on with a run that was interrupted, from its last finished step."""
     _set_debug(debug)
+    from .config import changed, load_config
     from .graph.run import resume
     from .progress import Progress
 
     show = Progress(Console(quiet=as_json))
     library = _library(skills)
-    _finish(show, runs, as_json, lambda: resume(thread, runs=runs, chat=chat, image=image, skills=library, on_event=show))
+    models: dict[str, Any] = {"chat": chat, "image": image}
+    if config is not None:
+        file = changed(load_config(config), chat, image, None)
+        models = {"chat": file.chats, "image": file.image}
+    _finish(show, runs, as_json, lambda: resume(thread, runs=runs, skills=library, on_event=show, **models))
 
 
 def _size(size: str | None) -> dict[str, int]:
@@ -213,20 +221,6 @@ def _size(size: str | None) -> dict[str, int]:
     if not (width.isdigit() and height.isdigit()):
         raise SettingError(f"--size {size}: write WIDTHxHEIGHT in pixels, such as 1024x1024")
     return {"width": int(width), "height": int(height)}
-
-
-def _noise(given: str | None) -> dict[str, float]:
-    """Read `fp=0.1,fn=0.05`, in any order; one alone is enough."""
-    rates: dict[str, float] = {}
-    for pair in given.split(",") if given is not None else ():
-        name, _, value = pair.strip().partition("=")
-        try:
-            rates[{"fp": "noise_fp", "fn": "noise_fn"}[name]] = float(value)
-        except (KeyError, ValueError) as error:
-            raise SettingError(
-                f"--verifier-noise {given}: write fp=0.1,fn=0.05: the shares of failures passed and of passes failed"
-            ) from error
-    return rates
 
 
 def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunResult]) -> None:

@@ -13,8 +13,8 @@ from .context import ABOUT, PRESETS, RunContext, preset
 from .graph.costs import Bounds, estimate, image_money
 from .models.options import ModelOptions
 
-NOT_COUNTED = "Not counted: repair turns after answers that cannot be read, and calls repeated after failures."
-SHORT = {"max_rounds": "rounds", "skip_children": "skip children", "noise_fp": "fp", "noise_fn": "fn"}
+NOT_COUNTED = "Not counted: repair turns, asking again for checks left without an answer, and calls repeated after failures."
+SHORT = {"max_rounds": "rounds", "skip_children": "skip children"}
 
 
 def presets_told(checks: int) -> list[dict[str, Any]]:

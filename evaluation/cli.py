@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..context import SettingError
 from ..memory.files import replace_file
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def eval_shapes(
     from . import studies
 
     axes = [studies.axis(text) for text in (*(sweep or ()), *(ablate or ()))]
-    fixed = {**studies.changes(set_ or ()), **(studies.noise(noise) if noise is not None else {})}
+    fixed = _together(studies.changes(set_ or ()), studies.noise(noise) if noise is not None else {}, "--noise")
     names = _names(presets if presets is not None else "default" if axes else "original,best-of-n,paper,default")
     made = studies.variants(names, axes, fixed)
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
@@ -97,10 +98,16 @@ def eval_memory(
     """Measure how the refiner's input grows with the memory: no check ever passes, so every run takes all its rounds."""
     from . import studies
 
-    forced = {"max_rounds": rounds, "patience": None, "noise_fn": 1.0, "noise_fp": 0.0}
-    made = studies.variants(_names(presets), (), {**studies.changes(set_ or ()), **forced})
+    forced = {"max_rounds": rounds, "noise_fn": 1.0, "noise_fp": 0.0}
+    made = studies.variants(_names(presets), (), _together(studies.changes(set_ or ()), forced, "this study (--rounds)"))
     options = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency}
     _study("memory", made, out=out, json_file=json_file, runs=runs, debug=debug, **options)
+
+
+def _together(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
+    if twice := sorted(set(changes) & set(forced)):
+        raise SettingError(f"--set {twice[0]}: {by} sets it too; leave one out")
+    return {**changes, **forced}
 
 
 def _names(text: str) -> list[str]:

@@ -18,8 +18,8 @@ from ..context import PRESETS, RunContext, SettingError, preset
 ALIASES = {"rounds": "max_rounds", "skills": "plan"}
 """Other names of knobs, as people say them."""
 
-OWN = {"seed": "--seed and --seeds"}
-"""Knobs that a study sets by itself, and the options that say how."""
+OWN = {"seed": "--seed and --seeds", "max_cost": "max_calls or max_tokens, since the embedded models have no price"}
+"""Knobs that are none of a study's, and what to use in their place."""
 
 MAX_VALUES = 100
 """Most values of one axis: a longer range is a slip."""
@@ -146,20 +146,26 @@ def changes(pairs: Iterable[str]) -> dict[str, Any]:
     return made
 
 
-def noise(text: str) -> dict[str, float]:
+def noise(text: str, option: str = "--noise") -> dict[str, float]:
     """Read the verifier's share of wrong verdicts: "0.1" for both kinds, or "fp=0.1,fn=0.05".
+
+    Args:
+        text: what was said.
+        option: how errors name where it was said.
 
     Raises:
         SettingError: it is neither, or a share is not within 0 and 1.
     """
-    if "=" not in text:
-        return {knob: value_of("--noise", knob, text) for knob in ("noise_fp", "noise_fn")}
     shares: dict[str, float] = {}
-    for part in text.split(","):
+    for part in text.split(",") if "=" in text else (f"fp={text}", f"fn={text}"):
         kind, _, share = (p.strip() for p in part.partition("="))
+        try:
+            float(share)
+        except ValueError:
+            kind = ""
         if kind not in ("fp", "fn"):
-            raise SettingError(f"--noise {text}: write a share, or fp=SHARE (faults passed) and fn=SHARE (passes failed)")
-        shares[f"noise_{kind}"] = value_of(f"--noise {kind}", f"noise_{kind}", share)
+            raise SettingError(f"{option} {text}: write a share such as 0.1, or fp=0.1,fn=0.05 (faults passed, passes failed)")
+        shares[f"noise_{kind}"] = value_of(f"{option} {kind}", f"noise_{kind}", share)
     return shares
 
 

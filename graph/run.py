@@ -161,8 +161,9 @@ def run(
         GemsError: the prompt, a setting or a folder is of no use, or a model's answer was; the message says what to do.
             What a model of your own raises passes through. In either case nothing is lost: see `resume`.
     """
-    if isinstance(checkers, str):
-        settings, checkers = {**settings, "checkers": checkers}, None
+    own = checkers if isinstance(checkers, Sequence) and not isinstance(checkers, str) else None
+    if checkers is not None and own is None:  # the setting; what is no setting either is refused there
+        settings = {**settings, "checkers": checkers}
     context = settings_of(preset, **settings)
     request = to_request(prompt)
     models = Models.choose(chat, image)
@@ -179,7 +180,7 @@ def run(
         nodes=tuple(sorted(nodes or ())),
     )
     write_atomically(folder / "run.json", _to_json(record))
-    return _drive(record, Path(runs), models, skills, on_event, nodes, checkers)
+    return _drive(record, Path(runs), models, skills, on_event, nodes, own)
 
 
 def to_request(prompt: str) -> Request:

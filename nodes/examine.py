@@ -147,7 +147,11 @@ class Examination:
             yield UNANSWERED
         if self.context.noise_fp or self.context.noise_fn:
             rates = f"{self.context.noise_fp:g} of its failures become passes, {self.context.noise_fn:g} of its passes failures"
-            yield f"The verifier noise is on: {rates}."
+            yield f"The verifier noise is on: {rates}, of what the model answers."
+        if self.context.confirm and self.context.verify != "adaptive":
+            yield f"confirm has no effect with verify {self.context.verify}."
+        if self.context.votes > 1 and self.context.soft == "none":
+            yield "votes have no effect with soft none."
 
     def _consult(self, checkers: Sequence[Checker], pixels: Callable[[], Image.Image]) -> None:
         for checker in checkers:
@@ -220,11 +224,12 @@ class Examination:
             pass
 
     def _skip(self, check: Check) -> bool:
-        if not self.context.skip_children:
+        known = self.fixed.get(check.id)
+        if not self.context.skip_children or (known is not None and known.passed):  # a checker saw it: that stands
             return False
         failed = next((p for p in self.lineage[check.id] if self.verdict(p).passed is False), None)
         if failed is not None:
-            reason = f"not asked: {self.questions[failed]} failed"
+            reason = f"{'does not count' if self.readings[check.id] else 'not asked'}: {self.questions[failed]} failed"
             self.fixed[check.id] = Verdict(check=check.id, skipped=True, reason=reason)
         return failed is not None
 

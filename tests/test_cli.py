@@ -142,10 +142,10 @@ def test_a_finished_run_can_be_looked_at_again(command):
         (["run", "a red circle", "--thread", "gems.sqlite"], ["cannot name a run"]),
         (["run", "a red circle", "--patience", "-1"], ["patience", "greater than or equal to 0"]),
         (["run", "a red circle", "--accept-at", "2"], ["accept_at", "less than or equal to 1"]),
-        (["run", "a red circle", "--verifier-noise", "x"], ["--verifier-noise x", "write fp=0.1,fn=0.05"]),
-        (["run", "a red circle", "--verifier-noise", "fp=much"], ["write fp=0.1,fn=0.05"]),
-        (["run", "a red circle", "--verifier-noise", ""], ["write fp=0.1,fn=0.05"]),
-        (["run", "a red circle", "--verifier-noise", "fn=1.5"], ["noise_fn", "less than or equal to 1"]),
+        (["run", "a red circle", "--verifier-noise", "x"], ["--verifier-noise x: write a share such as 0.1, or fp=0.1,fn=0.05"]),
+        (["run", "a red circle", "--verifier-noise", "fp=much"], ["or fp=0.1,fn=0.05"]),
+        (["run", "a red circle", "--verifier-noise", ""], ["or fp=0.1,fn=0.05"]),
+        (["run", "a red circle", "--verifier-noise", "fn=1.5"], ["--verifier-noise fn=1.5", "less than or equal to 1"]),
         (["run", "a red circle", "--max-images", "0"], ["max_images", "greater than or equal to 1"]),
         (["run", "a red circle", "--max-cost", "1"], ["max_cost", "no model has a price", "price_input"]),
         (["run", "a red circle", "--max-cost", "1", "--dry-run"], ["max_cost", "no model has a price"]),
@@ -282,6 +282,18 @@ def test_a_size_beyond_the_image_models_is_told_with_the_largest_and_loses_nothi
     assert "it draws up to 512x512 pixels, not 1024x1024" in err
     assert "go on with `gems resume mine`, with --image for another model" in err
     assert command("run", "a red circle", "--size", "512x512", "--preset", "original")[0] == 0
+
+
+def test_a_run_with_a_budget_of_money_goes_on_with_other_models_and_their_prices(command):
+    prices = "price_input = 1.0\nprice_output = 1.0\n"
+    Path("dead.toml").write_text(f'[chat]\nmodel = "http://127.0.0.1:9/v1#nobody"\nretries = 0\n{prices}')
+    assert command("run", "a red circle", "--thread", "mine", "--config", "dead.toml", "--max-cost", "5")[0] == 2
+    code, _, err = command("resume", "mine", "--chat", "shapes")
+    assert (code, "of the file of --config" in err) == (2, True)
+    Path("alive.toml").write_text(f"[chat]\n{prices}")
+    code, out, _ = command("resume", "mine", "--config", "alive.toml", "--json")
+    assert code == 0
+    assert json.loads(out)["cost"]["amount"] > 0
 
 
 def test_a_configuration_file_names_models_and_settings(command):

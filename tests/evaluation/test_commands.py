@@ -55,6 +55,9 @@ def test_without_matplotlib_all_but_the_plots_is_there(command, monkeypatch):
         (["--ablate", "rounds"], "rounds has no list of values"),
         (["--set", "plan=all"], "plan=all: Input should be"),
         (["--noise", "2"], "less than or equal to 1"),
+        (["--noise", "much"], "--noise much: write a share such as 0.1"),
+        (["--noise", "0.1", "--set", "noise_fp=0.2"], "--set noise_fp: --noise sets it too"),
+        (["--set", "max_cost=1"], "max_cost is not a knob of a study: use max_calls or max_tokens"),
         (["--presets", "loop", "--against", "paper"], "there is no such variant; choose one of loop"),
     ],
 )

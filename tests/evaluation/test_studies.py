@@ -105,7 +105,7 @@ def test_fixed_changes_and_noise_hold_for_all():
         (lambda: axis("seed=1,2"), "use --seed and --seeds"),
         (lambda: changes(["patience"]), "write knob=value"),
         (lambda: noise("2"), "less than or equal to 1"),
-        (lambda: noise("fq=0.1"), "fp=SHARE"),
+        (lambda: noise("fq=0.1"), "or fp=0.1,fn=0.05"),
         (lambda: variants([]), "no preset to measure"),
         (lambda: variants(["worst"]), "unknown preset 'worst'"),
         (

@@ -140,3 +140,9 @@ def test_a_budget_of_money_without_a_price_is_an_error_before_anything_is_done(t
         run(PROMPT, image=sketcher, runs=tmp_path, max_cost=1)
     assert sketcher.made == []
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_setting_of_checkers_that_is_none_is_refused_before_anything_is_done(tmp_path, sketcher):
+    with pytest.raises(GemsError, match="setting checkers: Input should be 'none' or 'auto'"):
+        run(PROMPT, image=sketcher, runs=tmp_path, checkers=False)
+    assert sketcher.made == []
