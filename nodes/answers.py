@@ -6,20 +6,23 @@ import re
 
 from ..memory.state import Check
 from ..models.soft import NUMBER_WORDS
-from .spelling import TextMatch, compare_text
+from .spelling import TextMatch, compare_text, contains, normalize
 
 _NO_TEXT = re.compile(
-    r"(there is )?(no|none|nothing)( (visible|legible|readable|written))*( text)?( (is )?(visible|written|there))?\.?",
+    r"(there (is|are) )?(no|none|nothing)( (visible|legible|readable|written))*( (text|texts|words|writing|letters))?"
+    r"( ((is|are) )?(visible|legible|readable|written|shown|present|there))?( (in|on) the (image|picture))?\.?",
     re.IGNORECASE,
 )
+_UNREAD = re.compile(r"(unknown|unclear|illegible|unreadable|unsure)\.?", re.IGNORECASE)
 
 
 def passes(check: Check, answer: str) -> bool | None:
     """Tell whether an answer is the one a check wants: None where it is unknown or not of the check's form."""
-    if not answer.strip() or answer.strip() == "unknown":
+    if not answer.strip():
         return None
     if is_read_out(check):
-        return read_out(check, answer).passed
+        unread = _UNREAD.fullmatch(answer.strip()) and normalize(answer) != normalize(check.expected)
+        return None if unread else read_out(check, answer).passed
     if first_word(answer) in {"unknown", "unclear", "unsure"}:
         return None
     wanted = first_word(check.expected)
@@ -38,10 +41,16 @@ def is_read_out(check: Check) -> bool:
 
 
 def read_out(check: Check, answer: str) -> TextMatch:
-    """Compare the text that was read out for a check with the one it wants."""
-    said_none = _NO_TEXT.fullmatch(answer.strip())
-    match = compare_text(check.expected, answer)
-    return compare_text(check.expected, "") if said_none and not match.passed else match
+    """Compare the text that was read out for a check with the one it wants. What is said about reading is no text."""
+    if _NO_TEXT.fullmatch(answer.strip()) and normalize(answer) != normalize(check.expected):
+        return compare_text(check.expected, "")
+    return compare_text(check.expected, "\n".join(line for line in answer.splitlines() if not _says_none(line, check.expected)))
+
+
+def _says_none(line: str, wanted: str) -> bool:
+    """Tell whether a line, one of several answers, holds a wanted text only in saying that there is none."""
+    said, text = normalize(line), normalize(wanted)
+    return said != text and contains(said, text) and _NO_TEXT.fullmatch(line.strip()) is not None
 
 
 def first_word(answer: str) -> str:

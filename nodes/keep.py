@@ -13,8 +13,13 @@ def keep_quoted(prompt: str, request: str) -> tuple[str, list[str]]:
         The prompt, and the strings that had to be put back.
     """
     there = normalize(prompt)
-    lost = [text for text in quoted_strings(request) if not contains(there, normalize(text))]
+    lost = [text for text in visible_strings(request) if not contains(there, normalize(text))]
     for text in lost:
         quoted = f"“{text}”" if '"' in text else f'"{text}"'
         prompt = f"{prompt.rstrip().rstrip('.')}. The image shows the text {quoted}."
     return prompt, lost
+
+
+def visible_strings(request: str) -> list[str]:
+    """Return the quoted strings of a request, without those of signs that cannot be seen, such as a zero-width space."""
+    return [text for text in quoted_strings(request) if normalize(text)]

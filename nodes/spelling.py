@@ -115,7 +115,7 @@ def _nearest(wanted: str, read: str) -> tuple[str, float]:
     runs = [
         read[pieces[i][0] : pieces[i + size - 1][1]]
         for size in (about, about - 1, about + 1)
-        for i in range(len(pieces) - size + 1 if size else 0)
+        for i in range(len(pieces) - size + 1 if size > 0 else 0)
     ] or [read]
     runs += [bare for run in runs if (bare := run.strip(_LOOSE)) != run and bare]
     if same := next((run for run in runs if run.casefold() == wanted.casefold()), None):

@@ -1,7 +1,7 @@
 import pytest
 
 from gems.memory.state import Check
-from gems.nodes.answers import number, passes
+from gems.nodes.answers import number, passes, read_out
 
 
 def check(expected, kind="object"):
@@ -34,6 +34,20 @@ def check(expected, kind="object"):
         ("NO", "text", "NOTHING", False),
         ("OPEN", "text", "No text is visible.", False),
         ("NO TEXT", "text", "NO TEXT", True),
+        ("No", "text", "No text is visible.", False),
+        ("No", "text", "No", True),
+        ("Nothing", "text", "Nothing is written.", False),
+        ("Nothing", "text", "Nothing", True),
+        ("visible", "text", "There is no visible text in the image.", False),
+        ("NO SMOKING", "text", "NO\nSMOKING", True),
+        ("NO", "text", "NO\nSMOKING", True),
+        ("OPEN", "text", "Illegible.", None),
+        ("OPEN", "text", "unreadable", None),
+        ("OPEN", "text", "UNCLEAR", None),
+        ("OPEN", "text", "unsure.", None),
+        ("UNKNOWN", "text", "unknown", None),
+        ("unknown", "text", "unknown", True),
+        ("Unknown", "text", "The Unknown", True),
         ('"yes"', "text", "yes", True),
         ('"yes"', "text", "YES", False),
         ("Unknown", "text", "Unknown", True),
@@ -48,6 +62,11 @@ def check(expected, kind="object"):
 )
 def test_an_answer_passes_fails_or_is_unknown(expected, kind, answer, passed):
     assert passes(check(expected, kind), answer) is passed
+
+
+def test_an_image_without_text_has_nothing_read_out():
+    said = ("none", "There is no visible text in the image.", "Nothing is written.", "No words are shown on the picture")
+    assert {read_out(check("OPEN", "text"), text).difference for text in said} == {'no text was read instead of "OPEN"'}
 
 
 def test_numbers_in_words_and_digits():

@@ -56,6 +56,95 @@ def test_a_question_for_text_never_tells_the_text():
     assert checks[4].question == "What does the bill say?"
 
 
+@pytest.mark.parametrize(
+    ("question", "kind", "kept"),
+    [
+        ('Is the word "OPEN" written in red letters?', "text", "attribute"),
+        ('Does the sign say "OPEN" in gold?', "text", "attribute"),
+        ('Does the red sign say "OPEN"?', "text", "attribute"),
+        ('Is "OPEN" painted on the door?', "text", "attribute"),
+        ('Does the sign say "OPEN" twice?', "text", "attribute"),
+        ('Is "OPEN" above "CLOSED"?', "text", "relation"),
+        ("Is 'OPEN' above 'CLOSED'?", "text", "relation"),
+        ('Does the left sign say "OPEN"?', "text", "relation"),
+        ('Does the sign say "OPEN" or "CLOSED"?', "text", "relation"),
+        ("用红色写着“OPEN”吗？", "text", "attribute"),
+        ('Is there a sign that says "OPEN"?', "object", "object"),
+        ('Are the letters of "OPEN" red?', "attribute", "attribute"),
+        ('Does the sign say "SALE"?', "object", "object"),
+    ],
+)
+def test_a_question_that_asks_for_more_than_the_text_stays_and_the_texts_are_read_out_beside_it(question, kind, kept):
+    checks = decomposer.parse(Checks(checks=[draft(question, kind)]), 'two signs, "OPEN" and "CLOSED"')["checks"]
+    assert [(c.kind, c.question, c.expected) for c in checks] == [
+        (kept, question, "yes"), ("text", decomposer.READ_OUT, "OPEN"), ("text", decomposer.READ_OUT, "CLOSED")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ('Does the sign say "Gallery"?', "text"),
+        ('Does the sign say "Gallery"?', "attribute"),
+        ("Does the shop sign read 'GALLERY'?", "object"),
+        ('Does the sign on the door say exactly "GALLERY"?', "text"),
+        ('Does the sign show the word "GALLERY"?', "text"),
+        ('Is the text on the sign "GALLERY"?', "text"),
+        ('Is the word "GALLERY" written on the wooden sign, letter-for-letter?', "text"),
+        ('Is "GALLERY" spelled correctly?', "attribute"),
+        ('Can you read the word "GALLERY" on the sign?', "object"),
+        ('Is the button labelled "GALLERY"?', "attribute"),
+        ('Is there text that reads "GALLERY"?', "object"),
+        ('Is there a sign that says "GALLERY."?', "text"),
+        ('Is there a banner with the text "GALLERY" on it?', "text"),
+        ("牌子上写着“GALLERY”吗？", "attribute"),
+    ],
+)
+def test_a_question_that_only_asks_whether_a_text_is_written_becomes_the_open_one(question, kind):
+    said = [draft("Is there a sign?"), draft(question, kind, depends_on=[1]), draft("Is it red?", depends_on=[2])]
+    checks = decomposer.parse(Checks(checks=said), 'a sign "GALLERY"')["checks"]
+    assert [(c.kind, c.question, c.expected, c.depends_on) for c in checks] == [
+        ("object", "Is there a sign?", "yes", ()),
+        ("text", decomposer.READ_OUT, "GALLERY", ("c1",)),
+        ("object", "Is it red?", "yes", ("c2",)),
+    ]
+
+
+def test_a_question_for_several_texts_becomes_a_check_for_each_and_its_children_depend_on_all():
+    said = [draft('Do the signs say "Open", "CLOSED" and "SALE"?', "text"), draft("Are the letters red?", depends_on=[1])]
+    checks = decomposer.parse(Checks(checks=said), 'signs "OPEN" and "CLOSED"')["checks"]
+    assert [(c.kind, c.expected) for c in checks] == [("text", "OPEN"), ("text", "CLOSED"), ("text", "SALE"), ("object", "yes")]
+    assert checks[3].depends_on == ("c1", "c2", "c3")
+
+
+def test_an_open_question_that_tells_its_text_in_another_case_does_not_tell_it():
+    said = [draft('Which word, "Gallery", is on the sign?', "text", "GALLERY")]
+    (check,) = decomposer.parse(Checks(checks=said), 'a sign "GALLERY"')["checks"]
+    assert (check.question, check.expected) == (decomposer.READ_OUT, "GALLERY")
+
+
+@pytest.mark.parametrize("expected", ["yes", "Yes", "YES.", "yes."])
+def test_a_question_about_text_that_is_answered_yes_can_pass(expected):
+    (check,) = decomposer.parse(Checks(checks=[draft("Is the text legible?", "text", expected)]), "a page of text")["checks"]
+    assert check.expected == "yes"
+    assert passes(check, "Yes") is True
+
+
+def test_a_button_asked_for_openly_may_say_yes_or_no():
+    said = [draft("What does the left button say?", "text", "Yes"), draft("What does the right button say?", "text", "no")]
+    checks = decomposer.parse(Checks(checks=said), 'two buttons, "Yes" and "no"')["checks"]
+    assert [c.expected for c in checks] == ["Yes", '"no"']
+    assert [passes(c, "no") for c in checks] == [False, True]
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", "\u00ad", " \u2060 "])
+def test_a_quoted_text_that_cannot_be_seen_is_neither_checked_nor_put_back(nothing):
+    request = f'a sign "{nothing}"'
+    said = [draft("Is there a sign?"), draft("What does it say?", "text", nothing), draft(f'Does it say "{nothing}"?', "text")]
+    assert all(c.expected == "yes" for c in decomposer.parse(Checks(checks=said), request)["checks"])
+    assert keep_quoted("A sign.", request) == ("A sign.", [])
+
+
 def test_two_texts_asked_in_the_same_words_are_two_checks():
     said = [draft("What do the signs say?", "text", "OPEN"), draft("What do the signs say?", "text", "CLOSED")]
     checks = decomposer.parse(Checks(checks=said), 'signs "OPEN" and “CLOSED”')["checks"]
@@ -176,6 +265,12 @@ def test_texts_asked_for_in_the_same_words_may_be_read_in_any_order():
         answer = Findings(findings=[Finding(id=id, answer=text) for id, text in said.items()])
         assert [v.passed for v in verifier.parse(answer, checks)] == [True, True, passed]
     assert [v.passed for v in verifier.parse(Findings(findings=[Finding(id="c1", answer="unknown")]), checks)] == [None] * 3
+
+
+def test_that_one_text_is_not_there_does_not_stand_for_another():
+    checks = [text_check("c1", "No"), text_check("c2", "SALE")]
+    answer = Findings(findings=[Finding(id="c1", answer="No text is visible."), Finding(id="c2", answer="SALE")])
+    assert [v.passed for v in verifier.parse(answer, checks)] == [False, True]
 
 
 def test_answers_to_questions_nobody_asked_are_ignored():

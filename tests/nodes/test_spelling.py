@@ -57,6 +57,11 @@ def test_the_difference_is_told(expected, read, difference):
     assert match.similarity < 1
 
 
+@pytest.mark.parametrize("expected", ["", "\u200b", "\u00ad"])
+def test_a_text_that_cannot_be_seen_is_not_read(expected):
+    assert not compare_text(expected, "OPEN today").passed
+
+
 def test_a_long_text_is_not_repeated_in_full():
     assert len(compare_text("OPEN", "lorem ipsum " * 400).difference) < 150
 
