@@ -80,7 +80,7 @@ class RunContext(BaseModel):
     accept_at: float | None = _knob(
         None,
         "selector",
-        "Accept an image from this score on, the geometric mean of P(a check passes); none: all checks must pass.",
+        "Accept an image without unknown checks from this score on, the geometric mean of P(a check passes); none: all must pass.",
         gt=0,
         le=1,
     )

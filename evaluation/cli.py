@@ -102,6 +102,7 @@ def eval_memory(
     made = studies.variants(_names(presets), (), _together(studies.changes(set_ or ()), forced, "this study (--rounds)"))
     options = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency}
     _study("memory", made, out=out, json_file=json_file, runs=runs, debug=debug, **options)
+    Console(stderr=True).print("What this study measures is memory.png; its scores mean nothing, as the verifier passes nothing.")
 
 
 def _together(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
@@ -133,9 +134,14 @@ def _study(
         def start(variant: str, total: int, found: int) -> None:
             tasks[variant] = bar.add_task(variant, total=total, completed=found)
 
-        outcome = compare(
-            variants, name=name, out=out, runs=runs, on_start=start, on_done=lambda variant: bar.advance(tasks[variant]), **options
-        )
+        def done(variant: str) -> None:
+            bar.advance(tasks[variant])
+
+        try:
+            outcome = compare(variants, name=name, out=out, runs=runs, on_start=start, on_done=done, **options)
+        except KeyboardInterrupt:
+            bar.console.print("interrupted: the same command goes on with what is left")
+            raise typer.Exit(130) from None
     console.print(table(outcome.results))
     console.print(breakdown(outcome.results))
     if outcome.found:

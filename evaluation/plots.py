@@ -57,7 +57,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise PlotError('no plots without matplotlib: pip install "gems[plots]"') from error
+        raise PlotError('no plots without matplotlib: pip install -c constraints.txt -e ".[plots]"') from error
 
 
 def plot_scores(results: Sequence[VariantResult], path: Path, title: str) -> None:
@@ -168,9 +168,10 @@ def _at(result: VariantResult) -> float:
 
 
 def _short(names: Sequence[str]) -> list[str]:
-    """Return names as they are, or without the "knob=" that all begin with: the title tells it."""
+    """Return names as they are, or without the "knob=" of a study of one knob: the title tells it."""
     knobs = {name.partition("=")[0] for name in names}
-    return [name.partition("=")[2] for name in names] if len(knobs) == 1 and all("=" in name for name in names) else list(names)
+    one = len(knobs) == 1 and all(name.count("=") == 1 for name in names)
+    return [name.partition("=")[2] for name in names] if one else list(names)
 
 
 def _reach(value: Estimate) -> list[list[float]] | None:

@@ -15,7 +15,7 @@ from ..memory.images import ImageStore
 from ..memory.state import GemsState, Request
 from ..models.options import ModelOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
-from ..nodes.checkers import Checker, installed_checkers
+from ..nodes.checkers import Checker, installed_checkers, usable
 from ..nodes.decomposer import decomposer
 from ..nodes.generator import generator
 from ..nodes.planner import planner
@@ -63,13 +63,14 @@ def build_graph(
     Raises:
         TypeError: a role to be swapped does not exist.
         ModelSpecError: a model's spec is not understood.
+        CheckerError: a checker is none, or names a kind of checks that does not exist.
     """
     if unknown := sorted(set(swap) - set(ROLES)):
         raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
     chats, drawer, options = Models.choose(chat, image)
     skills = SkillLibrary.of(skills)
     store = ImageStore("runs/images") if store is None else store
-    checkers = installed_checkers() if checkers is None else checkers
+    checkers = installed_checkers() if checkers is None else usable(checkers)
 
     nodes = {
         "planner": planner(chats["planner"], skills),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
 from PIL import Image
 
+from ..errors import GemsError
 from ..memory.state import Check, CheckKind, Verdict
+
+
+class CheckerError(GemsError):
+    """What was given as a checker is none."""
 
 
 @runtime_checkable
@@ -29,6 +34,21 @@ class Checker(Protocol):
             image: RGB, as it was drawn.
             checks: checks of its kinds, one at least.
         """
+
+
+def usable(checkers: Sequence[Checker]) -> Sequence[Checker]:
+    """Return checkers as they are.
+
+    Raises:
+        CheckerError: one is none, or names a kind of checks that does not exist: it would never be asked.
+    """
+    known = get_args(CheckKind)
+    for checker in checkers:
+        if not isinstance(checker, Checker):
+            raise CheckerError(f"{checker!r} is no checker: it needs a name, kinds and check(image, checks)")
+        if unknown := sorted(set(checker.kinds) - set(known)):
+            raise CheckerError(f"the checker {checker.name}: no kind {unknown[0]!r}; the kinds are {', '.join(known)}")
+    return checkers
 
 
 def installed_checkers() -> tuple[Checker, ...]:

@@ -53,7 +53,7 @@ class OcrChecker:
 
     def __init__(self) -> None:
         if not installed():
-            raise GemsError('OCR needs RapidOCR, which is not installed: pip install "gems[ocr]"')
+            raise GemsError('OCR needs RapidOCR, which is not installed: pip install -c constraints.txt -e ".[ocr]"')
         self._engine: Any = None
         self._lock = threading.Lock()
 

@@ -70,7 +70,8 @@ def _judge(best: Attempt, score: Score, attempts: Sequence[Attempt], context: Ru
     rounds = max(a.round for a in attempts)
     if score.passed == score.total:
         return "accept", f"all {score.total} checks passed"
-    if context.accept_at is not None and score.geometric >= context.accept_at:
+    known = all(v.passed is not None or v.skipped for v in best.verdicts)
+    if context.accept_at is not None and known and score.geometric >= context.accept_at:
         passed = f"{score.passed} of {score.total} checks passed"
         return "accept", f"the score {score.geometric:.3g} reaches accept_at {context.accept_at:g}; {passed}"
     if rounds >= context.max_rounds:

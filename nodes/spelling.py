@@ -15,6 +15,9 @@ SAID = 80
 NEAR = 0.34
 """Similarity from which on a misreading is told as a misspelling of the text, rather than as another text."""
 
+CASE = 0.9
+"""Similarity, at least, of texts that differ in upper and lower case alone: most would take them for the same."""
+
 _SIGNS = str.maketrans(
     {
         **dict.fromkeys("“”„‟«»″「」『』", '"'),
@@ -63,6 +66,7 @@ def compare_text(expected: str, read: str) -> TextMatch:
     nearest, similarity = _nearest(wanted, told)
     if nearest.casefold() == wanted.casefold():
         how = "upper and lower case differ"
+        similarity = max(similarity, CASE)
     elif similarity < NEAR:
         return TextMatch(False, similarity, f'read "{_clip(told)}" instead of "{wanted}"', nearest)
     else:

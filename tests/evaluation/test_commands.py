@@ -44,7 +44,7 @@ def test_without_matplotlib_all_but_the_plots_is_there(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = command("shapes", "--limit", 1, "--presets", "original", "--out", "mine")
     assert code == 0
-    assert 'pip install "gems[plots]"' in err
+    assert 'pip install -c constraints.txt -e ".[plots]"' in err
     assert {p.name for p in Path("mine").glob("[a-z]*")} == {"table.md", "result.json", "samples.jsonl", "study.json"}
 
 
@@ -68,3 +68,20 @@ def test_what_cannot_be_is_one_line_and_nothing_is_drawn(command, args, said):
     assert said in err
     assert "Traceback" not in out + err
     assert not Path("runs").exists()
+
+
+def test_points_of_two_knobs_keep_both_names():
+    from gems.evaluation.plots import _short
+
+    assert _short(["verify=batch", "verify=each"]) == ["batch", "each"]
+    assert _short(["fuse=true verify=batch", "fuse=false verify=each"]) == ["fuse=true verify=batch", "fuse=false verify=each"]
+
+
+def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gems.evaluation.runner.compare", interrupted)
+    code, _, err = command("shapes", "--limit", 1)
+    assert code == 130
+    assert "interrupted: the same command goes on with what is left" in err

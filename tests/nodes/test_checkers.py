@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import gems
+from gems import GemsError, build_graph
 from gems.nodes.checkers import Checker
 
 PAGE = (Path(gems.__file__).parent / "docs" / "checks.md").read_text(encoding="utf-8")
@@ -27,3 +30,16 @@ def test_the_misspelling_of_the_documentation_is_told_as_it_says():
 
     (read,) = re.findall(r"`(Art GALLREY[^`]*)`", PAGE)
     assert f"✗ {compare_text('GALLERY', read).difference}" in PAGE
+
+
+def test_a_checker_that_would_never_be_asked_is_refused(sketcher):
+    class Misspelt:
+        name, kinds = "eyes", frozenset({"counts"})
+
+        def check(self, image, checks):
+            return [None for _ in checks]
+
+    with pytest.raises(GemsError, match="the checker eyes: no kind 'counts'; the kinds are object, count"):
+        build_graph(image=sketcher, checkers=[Misspelt()])
+    with pytest.raises(GemsError, match="is no checker: it needs a name, kinds and check"):
+        build_graph(image=sketcher, checkers=[print])

@@ -150,7 +150,7 @@ def test_it_is_among_the_installed_checkers_and_answers_texts():
 def test_without_the_extra_there_is_none_and_making_one_says_what_to_install(monkeypatch):
     monkeypatch.setattr(ocr.importlib.util, "find_spec", lambda name: None)
     assert installed_checkers() == ()
-    with pytest.raises(GemsError, match=r'pip install "gems\[ocr\]"'):
+    with pytest.raises(GemsError, match=r'pip install -c constraints\.txt -e "\.\[ocr\]"'):
         OcrChecker()
 
 

@@ -92,3 +92,11 @@ def test_a_budget_of_money_needs_a_price():
         require_prices(RunContext(max_cost=1), ModelOptions())
     require_prices(RunContext(max_cost=1), ModelOptions(image=ImageOptions(price=0)))
     require_prices(RunContext(), ModelOptions())
+
+
+def test_an_image_about_which_something_is_unknown_is_not_accepted_by_its_score():
+    one = attempt(1, 0.9, 0.9)
+    unknown = one.model_copy(update={"verdicts": (*one.verdicts[:-1], Verdict(check=one.verdicts[-1].check))})
+    scored = unknown.model_copy(update={"score": Score.of(unknown.verdicts)})
+    assert scored.score.geometric > 0.4
+    assert decide([scored], RunContext(accept_at=0.4)).decision == "refine"

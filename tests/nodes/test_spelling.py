@@ -82,3 +82,9 @@ def test_only_what_stands_there_passes_and_only_it_is_wholly_similar():
         assert match.passed == (match.similarity == 1.0) == (match.difference == ""), (expected, read)
         assert match.passed or match.probability < 0.5
         assert compare_text(expected, f"{read} | {expected} | {read}").passed, (expected, read)
+
+
+def test_a_difference_of_case_is_nearer_than_another_letter():
+    case, letter = compare_text("GALLERY", "Gallery"), compare_text("GALLERY", "GALLRXY")
+    assert not case.passed
+    assert case.probability > letter.probability
