@@ -1,13 +1,17 @@
-"""What the command line shows of a run while it goes on."""
+"""What the command line shows of runs: of one while it goes on or afterwards, and of all in a list."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
+from .graph.past import Past
 from .graph.run import Event, RunResult
 from .memory.state import Attempt, Check, Experience, Result
 
@@ -43,6 +47,25 @@ class Progress:
         shown = getattr(self, f"_{event.role}", None)
         if shown is not None:
             shown(event.update)
+
+    def tell(self, result: RunResult) -> None:
+        """Tell a run that was made before, as it was shown while it went on; its end only if there is one."""
+        state = result.state
+        self._started({"thread": result.thread})
+        self._say("request", state.prompt)
+        self._load_skill({"skills": state.skills})
+        self._decomposer({"checks": state.checks})
+        lessons = {e.round: e for e in state.experiences}
+        for round in dict.fromkeys(a.round for a in state.attempts):
+            attempts = [a for a in state.attempts if a.round == round]
+            self._generator({"attempts": attempts})
+            self._planner({"draft": attempts[0].prompt})
+            self._verifier({"attempts": attempts})
+            self._summarizer({"experiences": [lessons[round]] if round in lessons else []})
+        if state.best is not None and state.result is not None and state.result.decision != "refine":
+            self.finish(result)
+        else:
+            self._line(f"\n[bold]unfinished[/]: go on with `gems resume {escape(result.thread)}`")
 
     def finish(self, result: RunResult) -> None:
         """Show the end: the best image, where it is, and what it has cost."""
@@ -121,3 +144,22 @@ class Progress:
     def _refiner(self, update: dict[str, Any]) -> None:
         if update.get("draft"):
             self._say("next prompt", update["draft"])
+
+
+def runs_table(found: Sequence[Past]) -> Table:
+    """Return past runs as a table, a row each."""
+    priced = any(past.cost is not None for past in found)
+    out = Table(box=box.SIMPLE, pad_edge=False)
+    out.add_column("run", overflow="fold")
+    out.add_column("stands", no_wrap=True)
+    out.add_column("last step", no_wrap=True)
+    for name in ("rounds", "images", "calls", *(["cost"] if priced else [])):
+        out.add_column(name, justify="right", no_wrap=True)
+    out.add_column("request", ratio=1)
+    for past in found:
+        color = {"accepted": "green", "damaged": "red", "gave up": "dim"}.get(past.standing, "yellow")
+        cost = ["" if past.cost is None else f"{past.cost:.4f}"] if priced else []
+        figures = [str(past.rounds), str(past.images), str(past.calls), *cost]
+        when = f"{past.last:%Y-%m-%d %H:%M}"
+        out.add_row(escape(past.thread), f"[{color}]{past.standing}[/]", when, *figures, escape(past.told or past.prompt))
+    return out

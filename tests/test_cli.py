@@ -296,6 +296,24 @@ def test_a_run_with_a_budget_of_money_goes_on_with_other_models_and_their_prices
     assert json.loads(out)["cost"]["amount"] > 0
 
 
+def test_runs_are_listed_and_shown(command):
+    assert command("run", "two green stars", "--preset", "original", "--thread", "mine")[0] == 0
+    Path("gems.toml").write_text('[chat]\nmodel = "http://127.0.0.1:9/v1#nobody"\nretries = 0\n')
+    assert command("run", "a red circle", "--thread", "dead", "--config", "gems.toml", "--preset", "rewrite")[0] == 2
+    _, out, _ = command("runs")
+    assert out.index("mine") < out.index("dead")
+    assert "two green stars" in out
+    assert [one["thread"] for one in json.loads(command("runs", "--state", "unfinished", "--json")[1])] == ["dead"]
+    assert [one["calls"] for one in json.loads(command("runs", "--find", "GREEN", "--json")[1])] == [2]
+    _, out, _ = command("show", "mine")
+    assert "How many stars are in the image?" in out
+    assert json.loads(command("show", "mine", "--json")[1])["usage"]["calls"] == 2
+    assert "go on with `gems resume dead`" in command("show", "dead")[1]
+    assert "has no page yet" in command("show", "dead", "--open")[2]
+    code, _, err = command("runs", "--state", "lost")
+    assert (code, "choose one of running, accepted" in err) == (2, True)
+
+
 def test_a_configuration_file_names_models_and_settings(command):
     Path("gems.toml").write_text('preset = "original"\n[image]\nset = {num_inference_steps = 4}\n[run]\nseed = 11\n')
     code, out, _ = command("run", "a red circle", "--config", "gems.toml", "--json", "--thread", "t")

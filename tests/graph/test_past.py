@@ -1,0 +1,77 @@
+"""Runs made before, as they stand."""
+
+import pytest
+
+from gems import GemsError, run
+from gems.graph.past import past_run, past_runs
+from gems.memory.locks import exclusive
+
+
+class Stop(Exception):
+    """Ends a run in the middle."""
+
+
+@pytest.fixture
+def stopped(sketcher, tmp_path):
+    """A folder with a run that ended and one that was stopped after its first image."""
+    run("a red circle", image=sketcher, runs=tmp_path, thread="done", preset="original")
+
+    def stop(event):
+        if event.role == "verifier" and event.update is not None:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run("two blue stars", image=sketcher, runs=tmp_path, thread="half", on_event=stop)
+    return tmp_path
+
+
+def test_each_run_is_told_with_how_it_stands_and_what_it_took(stopped):
+    done, half = past_runs(stopped)
+    assert (done.thread, half.thread) == ("done", "half")
+    assert done.standing in {"accepted", "gave up"}
+    assert (done.rounds, done.images, done.calls) == (1, 1, 2)
+    assert half.standing == "unfinished"
+    assert (half.prompt, half.images) == ("two blue stars", 1)
+    assert done.last <= half.last
+
+
+def test_a_run_that_another_process_has_in_hand_is_running(stopped):
+    with exclusive(stopped / "half"):
+        assert [past.standing for past in past_runs(stopped)][1] == "running"
+
+
+def test_a_run_whose_record_is_damaged_hides_no_other(stopped):
+    (stopped / "half" / "run.json").write_text("{")
+    by_name = {past.thread: past for past in past_runs(stopped)}
+    assert by_name["half"].standing == "damaged"
+    assert "restore its run.json" in by_name["half"].told
+    assert by_name["done"].images == 1
+
+
+def test_looking_changes_neither_database_nor_images(stopped):
+    def everything():
+        return {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file() and p.name != ".lock"}
+
+    past_runs(stopped)
+    before = everything()
+    past_runs(stopped)
+    past_run("half", stopped)
+    assert everything() == before
+
+
+def test_a_run_is_given_back_as_it_stands(stopped):
+    half, done = past_run("half", stopped), past_run("done", stopped)
+    assert half.state.round == 1
+    assert half.decision is None
+    assert done.image.size == (done.best.image.width, done.best.image.height)
+
+
+def test_what_is_not_there_is_told(stopped, tmp_path):
+    with pytest.raises(GemsError, match="there is no run nobody: the latest are"):
+        past_run("nobody", stopped)
+    with pytest.raises(GemsError, match="there is no folder"):
+        past_runs(tmp_path / "elsewhere")
+
+
+def test_a_folder_without_runs_is_an_empty_list(tmp_path):
+    assert past_runs(tmp_path) == []
