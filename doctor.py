@@ -39,9 +39,6 @@ CHECKS = (
     Check(id="c4", kind="object", question="Is there a green star?", expected="no"),
 )
 
-START = "start the server, or mend the URL"
-"""What to change where nothing answers: what else would be asked there would only take its time."""
-
 State = Literal["ok", "weak", "fault", "skipped"]
 
 
@@ -70,10 +67,13 @@ def diagnose(models: Models, *, draw: bool = True, skills: SkillLibrary | None =
     library = SkillLibrary.load() if skills is None else skills
     silent = set()
     for chat in {id(c): c for c in models.chats.values()}.values():
-        found = _listed(chat)
-        yield found
-        if found.change == START:
+        try:
+            found = _listed(chat)
+        except httpx2.HTTPError as error:  # what else would be asked there would only take its time
             silent.add(id(chat))
+            told = f"{_where(chat)} does not answer ({type(error).__name__})"
+            found = Found(model_name(chat), "endpoint", "fault", told, "start the server, or mend the URL")
+        yield found
     probes: tuple[tuple[str, str, str, Callable[[BaseChatModel], list[Found]]], ...] = (
         ("decomposer", "schema", "the decomposer's answer", _schema),
         ("planner", "tools", "the planner's skills", lambda chat: _tools(chat, library)),
@@ -167,14 +167,18 @@ def _thought(chat: BaseChatModel, library: SkillLibrary) -> list[Found]:
 
 
 def _listed(chat: BaseChatModel) -> Found:
-    """Ask an endpoint for its list of models: quick, free, and the first thing that goes wrong."""
+    """Ask an endpoint for its list of models: quick, free, and the first thing that goes wrong.
+
+    Raises:
+        httpx2.HTTPError: it does not answer.
+    """
     name = model_name(chat)
     base = getattr(chat, "openai_api_base", None)
     if not isinstance(base, str):
         return Found(name, "endpoint", "ok", "runs in this process")
     key = getattr(chat, "openai_api_key", None)
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if isinstance(key, SecretStr) else {}
-    where = urlsplit(base).netloc.rpartition("@")[2]
+    where = _where(chat)
     began = time.perf_counter()
     try:
         reply = httpx2.get(f"{base.rstrip('/')}/models", headers=headers, timeout=10)
@@ -185,9 +189,6 @@ def _listed(chat: BaseChatModel) -> Found:
             key_env = getattr(chat, "key_env", "its environment variable")
             return Found(name, "endpoint", "fault", f"{where} refuses the key", f"put the right key into {key_env}")
         return Found(name, "endpoint", "weak", f"{where} does not list its models (status {code})")
-    except httpx2.HTTPError as error:
-        kind = type(error).__name__
-        return Found(name, "endpoint", "fault", f"{where} does not answer ({kind})", START)
     except (ValueError, KeyError, TypeError):
         return Found(name, "endpoint", "weak", f"{where} does not list its models as OpenAI does", "is the URL's end /v1?")
     seconds = time.perf_counter() - began
@@ -195,6 +196,11 @@ def _listed(chat: BaseChatModel) -> Found:
         return Found(name, "endpoint", "ok", f"{where} answers and has the model", seconds=seconds)
     known = ", ".join(listed[:5]) or "none"
     return Found(name, "endpoint", "fault", f"{where} has no model {name!r}", f"name one it has: {known}", seconds)
+
+
+def _where(chat: BaseChatModel) -> str:
+    """Return an endpoint's host and port, without a key that may stand before them."""
+    return urlsplit(str(getattr(chat, "openai_api_base", ""))).netloc.rpartition("@")[2]
 
 
 def _image(models: Models) -> Iterator[Found]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -139,8 +140,8 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         checkers: who is asked first about the kinds of checks that they know; the model answers the others.
     """
 
-    def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext) -> Told:
-        messages = render(checks, image, shrink(read, context.verify_size))
+    def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext, look: ReadImage) -> Told:
+        messages = render(checks, image, look)
         soft = context.soft == "auto"
         try:
             answer = ask(chat, messages, Findings, role="verifier", logprobs=soft)
@@ -157,7 +158,8 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
 
         def examine(attempt: Attempt, pool: Executor) -> tuple[Attempt, Examination]:
             image = attempt.image
-            one = Examination(state.checks, image, context, lambda checks: ask_once(checks, image, context), pool)
+            look = functools.cache(shrink(read, context.verify_size))  # scaled down once, not for every call
+            one = Examination(state.checks, image, context, lambda checks: ask_once(checks, image, context, look), pool)
             return attempt.judged(one.run(asked, lambda: Image.open(io.BytesIO(read(image))).convert("RGB"))), one
 
         done = _side_by_side(examine, [a for a in state.attempts if not a.verdicts and a.score is None])

@@ -509,3 +509,18 @@ def test_a_skipped_check_has_a_sign_of_its_own_while_the_run_goes_on(examine):
     show(Event("verifier", {"attempts": [found.attempt]}))
     lines = [line.split() for line in console.export_text().splitlines()]
     assert [line[0] for line in lines[-2:]] == ["✗", "–"]
+
+
+def test_a_picture_is_read_and_scaled_down_once_for_all_single_questions(tmp_path):
+    store, reads = ImageStore(tmp_path / "images"), []
+    ref = store.put(Image.new("RGB", (64, 48)))
+
+    def read(image):
+        reads.append(image)
+        return store.read(image)
+
+    chat = Scripted({f"c{i}": ["no"] for i in range(1, 6)})
+    state = VerifierState(checks=apart(5), attempts=[Attempt(round=1, prompt="p", seed=1, image=ref)])
+    verifier(chat, read)(state, Runtime(context=RunContext(verify_size=32)))
+    assert len(chat.asked) == 6
+    assert len(reads) == 1
