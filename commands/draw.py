@@ -1,0 +1,237 @@
+"""The commands that draw: `gems run`, which may only tell what a run would take, and `gems resume`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..context import PRESETS, RunContext, SettingError
+from ..context import preset as settings_of
+from ..errors import GemsError
+from .fail import fail
+from .options import (
+    RUNS,
+    AsJson,
+    Batch,
+    Chat,
+    ConfigFile,
+    Debug,
+    Device,
+    Dtype,
+    ImageSpec,
+    Offload,
+    Runs,
+    Set,
+    Skills,
+    library,
+    set_debug,
+)
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..graph.run import RunResult
+    from ..progress import Progress
+
+
+def run_command(
+    prompt: Annotated[str, typer.Argument(help="What to draw, in plain words.")],
+    preset: Annotated[str | None, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Most rounds.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Images in each round.")] = None,
+    recall: Annotated[str | None, typer.Option(help="What the refiner is shown of the memory.")] = None,
+    plan: Annotated[str | None, typer.Option(help="none, rewrite, or skills: what the planner does with the request.")] = None,
+    verify: Annotated[
+        str | None, typer.Option(help="batch: all checks in one call; each: a call for each; adaptive: the doubtful ones again.")
+    ] = None,
+    confirm: Annotated[bool | None, typer.Option("--confirm/--no-confirm", help="Read an image that passed a second time.")] = None,
+    skip_children: Annotated[
+        bool | None, typer.Option("--skip-children/--no-skip-children", help="Skip checks that depend on a failed one.")
+    ] = None,
+    checkers: Annotated[str | None, typer.Option(help="auto: checkers such as OCR answer their kinds of checks; or none.")] = None,
+    verifier_noise: Annotated[
+        str | None, typer.Option(help="For studies: share of verdicts turned over, such as fp=0.1,fn=0.05.")
+    ] = None,
+    verify_size: Annotated[int | None, typer.Option(help="Longest side, in pixels, of images as the verifier sees them.")] = None,
+    votes: Annotated[int | None, typer.Option(help="Verify so many times where there are no log-probabilities.")] = None,
+    edit: Annotated[str | None, typer.Option(help="auto: the refiner may edit the best image instead of drawing anew.")] = None,
+    size: Annotated[str | None, typer.Option(help="Size of the images in pixels, WIDTHxHEIGHT.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the image should not show.")] = None,
+    fuse: Annotated[bool | None, typer.Option("--fuse/--no-fuse", help="The refiner sums up the round too, in one call.")] = None,
+    accept_at: Annotated[float | None, typer.Option(help="Accept from this score on, up to 1, though checks are open.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Give up after so many rounds without a better image; 0: never.")] = None,
+    max_images: Annotated[int | None, typer.Option(help="Most images of the run.")] = None,
+    max_calls: Annotated[int | None, typer.Option(help="No new round that would go past so many chat calls.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="The same for tokens, in and out.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="The same for seconds of the models.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="The same for money, by the prices in the file of --config.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first image.")] = None,
+    keep_seed: Annotated[
+        bool | None, typer.Option("--keep-seed/--new-seeds", help="Draw every round with the seeds of the first.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what the run may take: calls and images by role.")] = False,
+    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: how many checks to reckon with.")] = 8,
+    thread: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    chat: Chat = None,
+    image: ImageSpec = None,
+    config: ConfigFile = None,
+    set_: Set = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    offload: Offload = None,
+    batch: Batch = None,
+    skills: Skills = None,
+    runs: Runs = RUNS,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Draw a request: plan, draw, check, remember and refine."""
+    set_debug(debug)
+    from ..config import changed, load_config
+    from ..evaluation.studies import noise as read_noise
+    from ..graph.run import run
+    from ..progress import Progress
+
+    file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    noise = read_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
+    given = {
+        **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},
+        **{"verify_size": verify_size, "edit": edit, "negative_prompt": negative_prompt, **_size(size)},
+        **{"plan": plan, "confirm": confirm, "skip_children": skip_children, "checkers": checkers, **noise},
+        **{"fuse": fuse, "accept_at": accept_at, "patience": patience, "keep_seed": keep_seed, "max_images": max_images},
+        **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},
+    }
+    settings: dict[str, Any] = {**file.run, **{name: value for name, value in given.items() if value is not None}}
+    if dry_run:
+        _tell_costs(prompt, settings_of(preset or file.preset, **settings), file, checks, as_json)
+        return
+    show = Progress(Console(quiet=as_json))
+    skill_library = library(skills)
+
+    def work() -> RunResult:
+        return run(
+            prompt,
+            preset=preset or file.preset,
+            thread=thread,
+            runs=runs,
+            chat=file.chats,
+            image=file.image,
+            skills=skill_library,
+            on_event=show,
+            **settings,
+        )
+
+    _finish(show, runs, as_json, work)
+
+
+def _tell_costs(prompt: str, context: RunContext, file: Config, checks: int, as_json: bool) -> None:
+    """Print what a run may take, with its settings checked and nothing else done."""
+    from ..estimates import remarks, run_table, run_told
+    from ..graph.run import to_request
+    from ..nodes.budget import require_prices
+
+    to_request(prompt)
+    models = file.models
+    require_prices(context, models)
+    if as_json:
+        print(json.dumps(run_told(context, models, checks), indent=1, ensure_ascii=False))  # noqa: T201
+    else:
+        Console().print(run_table(context, models, checks))
+        for line in remarks(context, models):
+            Console().print(f" {escape(line)}", soft_wrap=True, highlight=False)
+
+
+def resume_command(
+    thread: Annotated[str, typer.Argument(help="Name of the run.")],
+    chat: Annotated[str | None, typer.Option(help="Another chat model than the run was started with.")] = None,
+    image: Annotated[str | None, typer.Option(help="Another image model than the run was started with.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with other models than the run was started with.")] = None,
+    skills: Skills = None,
+    runs: Runs = RUNS,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a run that was interrupted, from its last finished step."""
+    set_debug(debug)
+    from ..config import changed, load_config
+    from ..graph.run import resume
+    from ..progress import Progress
+
+    show = Progress(Console(quiet=as_json))
+    skill_library = library(skills)
+    models: dict[str, Any] = {"chat": chat, "image": image}
+    if config is not None:
+        file = changed(load_config(config), chat, image, None)
+        models = {"chat": file.chats, "image": file.image}
+    _finish(show, runs, as_json, lambda: resume(thread, runs=runs, skills=skill_library, on_event=show, **models))
+
+
+def _size(size: str | None) -> dict[str, int]:
+    if size is None:
+        return {}
+    width, _, height = size.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise SettingError(f"--size {size}: write WIDTHxHEIGHT in pixels, such as 1024x1024")
+    return {"width": int(width), "height": int(height)}
+
+
+def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunResult]) -> None:
+    from ..models.call import ModelCallError
+    from ..models.image import ImageModelError
+
+    def again() -> str:
+        return f"go on with `gems resume {show.thread}{'' if runs == RUNS else f' --runs {runs}'}`"
+
+    def stopped(error: GemsError, option: str) -> NoReturn:
+        show.status.stop()
+        told = str(error).rstrip(".")
+        hint = f" Nothing is lost: {again()}, with {option} for another model" if show.thread else ""
+        fail(told + ("" if told.endswith("?") else ".") + hint, error)
+
+    try:
+        result = work()
+    except KeyboardInterrupt:
+        show.status.stop()
+        fail(f"interrupted: {again()}" if show.thread else "interrupted", None, code=130)
+    except ModelCallError as error:
+        stopped(error, "--chat")
+    except ImageModelError as error:
+        stopped(error, "--image")
+    except GemsError:
+        show.status.stop()
+        raise
+    except Exception as error:  # a model of one's own raises its own kinds: nothing is lost, and that is what to say
+        show.status.stop()
+        hint = f"; mend it and {again()}" if show.thread else ""
+        fail(f"{type(error).__name__}: {str(error)[:500]}{hint} (--debug shows the traceback)", error)
+    show.finish(result)
+    if as_json:
+        print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
+
+
+def summary(result: RunResult) -> dict[str, Any]:
+    """Return what programs are told of a finished run."""
+    best = result.best
+    found = {v.check: v for v in best.verdicts}
+    total = result.usage.total
+    return {
+        "thread": result.thread,
+        "decision": result.decision,
+        "reason": result.state.result.reason if result.state.result else "",
+        "image": str(result.image_path),
+        "report": str(result.report_path),
+        "best": {**best.model_dump(include={"round", "candidate", "prompt", "seed"}), "sha256": best.image.sha256},
+        "rounds": result.state.round,
+        "skills": result.state.skills,
+        "checks": [
+            {**check.model_dump(), **found[check.id].model_dump(exclude={"check"})} for check in result.checks if check.id in found
+        ],
+        "cost": result.cost._asdict() if result.cost else None,
+        "usage": {**total.model_dump(), "roles": {name: role.model_dump() for name, role in result.usage.roles.items()}},
+        "notes": result.state.notes,
+    }

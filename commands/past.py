@@ -1,0 +1,58 @@
+"""The commands that look at runs made before: `gems runs` and `gems show`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..context import SettingError
+from .draw import summary
+from .options import RUNS, AsJson, Runs
+
+
+def runs_command(
+    state: Annotated[str | None, typer.Option(help="Only these: running, accepted, 'gave up', unfinished or damaged.")] = None,
+    find: Annotated[str | None, typer.Option(help="Only those with this in their name or request.")] = None,
+    runs: Runs = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of a folder, the latest last: how each stands, and what it has taken."""
+    from ..graph.past import STANDINGS, past_runs
+    from ..progress import runs_table
+
+    if state is not None and state not in STANDINGS:
+        raise SettingError(f"--state {state}: choose one of {', '.join(STANDINGS)}")
+    wanted = (find or "").casefold()
+    found = [
+        past for past in past_runs(runs) if state in (None, past.standing) and wanted in f"{past.thread} {past.prompt}".casefold()
+    ]
+    if as_json:
+        print(json.dumps([{**p._asdict(), "last": p.last.isoformat(timespec="seconds")} for p in found], indent=1))  # noqa: T201
+    elif found:
+        Console().print(runs_table(found))
+    else:
+        Console(stderr=True).print("no such run here: begin one with `gems run`, or name their folder with --runs", markup=False)
+
+
+def show_command(
+    thread: Annotated[str, typer.Argument(help="Name of the run; see `gems runs`.")],
+    open_page: Annotated[bool, typer.Option("--open", help="Open its report page in the browser.")] = False,
+    runs: Runs = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run as it stands: every round, its checks, what was learned and what it took."""
+    from ..graph.past import past_run
+    from ..progress import Progress
+
+    result = past_run(thread, runs)
+    if as_json:
+        print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
+    else:
+        Progress(Console()).tell(result)
+    if open_page:
+        if not result.report_path.exists():
+            raise SettingError(f"the run {thread} has no page yet: `gems resume {thread}` brings it to its end and writes it")
+        typer.launch(str(result.report_path.resolve()))

@@ -1,0 +1,50 @@
+"""The commands `gems skills`: the skills that the planner may load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Skills, library
+
+skills_app = typer.Typer(help="The skills that the planner may load.", no_args_is_help=True)
+
+
+@skills_app.command("list")
+def skills_list(skills: Skills = None) -> None:
+    """List the skills: name and description, as the planner sees them."""
+    for skill in library(skills):
+        print(f"{skill.name}: {skill.description}")  # noqa: T201
+
+
+@skills_app.command("show")
+def skills_show(name: str, skills: Skills = None) -> None:
+    """Print a skill's instructions."""
+    skill = library(skills).get(name)
+    print(skill.body)  # noqa: T201
+    if skill.references:
+        print("\nReferences: " + ", ".join(skill.references))  # noqa: T201
+
+
+@skills_app.command("validate")
+def skills_validate(folder: Path) -> None:
+    """Check a skill's folder, or every skill in a folder."""
+    from ..skills import validate
+
+    problems = validate(folder)
+    for problem in problems:
+        print(problem)  # noqa: T201
+    if any(not problem.cosmetic for problem in problems):
+        raise typer.Exit(2)
+    print(f"{folder}: valid")  # noqa: T201
+
+
+@skills_app.command("new")
+def skills_new(name: str, folder: Annotated[Path, typer.Option("--in", help="Where to make it.")] = Path("my-skills")) -> None:
+    """Make a new skill from a template."""
+    from ..skills import new
+
+    path = new(name, folder)
+    print(f"{path}: edit its SKILL.md, then use it with --skills {folder}")  # noqa: T201
