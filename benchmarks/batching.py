@@ -33,7 +33,7 @@ SIZES = (1, 8)
 def whole_runs(image: ImageModel, prompts: Sequence[str]) -> int:
     """Run every request at the same time, up to its acceptance; return how many pictures were made."""
     with tempfile.TemporaryDirectory() as folder:
-        graph = build_graph("shapes", image, store=ImageStore(Path(folder)))
+        graph = build_graph("shapes", image, image_store=ImageStore(Path(folder)))
 
         def one(number: int) -> int:
             out = graph.invoke({"prompt": prompts[number]}, context=preset("loop", seed=1000 * number))

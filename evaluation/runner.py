@@ -104,7 +104,7 @@ def compare(
     study = _define(variants, samples, seed, seeds, drawer)
     folder = out or runs / "eval" / f"{name}-{study.digest}"
     store = ImageStore(runs / "eval" / "images")
-    graph = build_graph(chat_model("shapes"), drawer, store=store)
+    graph = build_graph(chat_model("shapes"), drawer, image_store=store)
     with journal(folder, study) as book:
         found = len(book.records)
         for variant in variants:

@@ -9,6 +9,7 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
 
 from ..context import RunContext
 from ..memory.images import ImageStore
@@ -37,8 +38,9 @@ def build_graph(
     image: ImageChoice = "shapes",
     *,
     skills: SkillLibrary | Sequence[Path | str] | None = None,
-    store: ImageStore | None = None,
+    image_store: ImageStore | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
+    store: BaseStore | None = None,
     checkers: Sequence[Checker] | None = None,
     prices: ModelOptions | None = None,
     **swap: Any,
@@ -50,8 +52,9 @@ def build_graph(
             with "default" for the roles it does not name: {"default": "openai:gpt-5.2", "verifier": my_model}.
         image: the model that draws, or its spec such as "diffusers:Tongyi-MAI/Z-Image-Turbo", or its options.
         skills: what the planner may load: a library, or folders of skills beside the bundled ones.
-        store: where images are kept; `runs/images` by default.
+        image_store: where images are kept; `runs/images` by default.
         checkpointer: LangGraph's saver; none by default, as LangGraph Studio wants it.
+        store: LangGraph's store, for what outlasts a run; none by default.
         prices: options that say what the models cost, for a budget of money; those of `chat` and `image` by default.
         checkers: what answers some kinds of checks in the verifier's place, such as OCR for text; the installed ones by
             default. `RunContext.checkers` turns them off for a run.
@@ -69,18 +72,18 @@ def build_graph(
         raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
     chats, drawer, options = Models.choose(chat, image)
     skills = SkillLibrary.of(skills)
-    store = ImageStore("runs/images") if store is None else store
+    images = ImageStore("runs/images") if image_store is None else image_store
     checkers = installed_checkers() if checkers is None else usable(checkers)
 
     nodes = {
         "planner": planner(chats["planner"], skills),
         "load_skill": skill_loader(skills),
         "decomposer": decomposer(chats["decomposer"]),
-        "generator": generator(drawer, store),
-        "verifier": verifier(chats["verifier"], store.read, checkers),
+        "generator": generator(drawer, images),
+        "verifier": verifier(chats["verifier"], images.read, checkers),
         "selector": selector(prices or options),
-        "summarizer": summarizer(chats["summarizer"], store.read),
-        "refiner": refiner(chats["refiner"], skills, store.read, drawer),
+        "summarizer": summarizer(chats["summarizer"], images.read),
+        "refiner": refiner(chats["refiner"], skills, images.read, drawer),
     } | swap
 
     graph = StateGraph(GemsState, context_schema=RunContext, input_schema=Request)
@@ -96,4 +99,4 @@ def build_graph(
     graph.add_conditional_edges("selector", after_selector, {"accept": END, "give up": END, "refine": "summarizer"})
     graph.add_edge("summarizer", "refiner")
     graph.add_edge("refiner", "generator")
-    return graph.compile(checkpointer=checkpointer, name="gems")
+    return graph.compile(checkpointer=checkpointer, store=store, name="gems")

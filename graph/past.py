@@ -6,14 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from langgraph.checkpoint.sqlite import SqliteSaver
-
 from ..errors import GemsError
-from ..memory.checkpoints import sqlite_checkpoints
-from ..memory.images import ImageStore
-from ..memory.locks import RunInUseError, exclusive
+from ..memory.database import Opened
+from ..memory.home import Home
+from ..memory.serializer import CheckpointError
 from ..memory.state import GemsState, RoleUsage
-from .run import DATABASE, Record, RunError, RunResult, read_record
+from .record import Record, RunError, read_record, threads
+from .run import RunResult, config_of
 
 Standing = Literal["running", "accepted", "gave up", "unfinished", "damaged"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
@@ -33,80 +32,95 @@ class Past(NamedTuple):
     calls: int = 0
     cost: float | None = None
     told: str = ""
+    parent: str = ""
+    """The run it was forked from."""
 
 
-def past_runs(runs: Path | str = "runs") -> list[Past]:
-    """Return all runs of a folder, the one with the latest step last.
+def past_runs(runs: Home | Path | str = "runs") -> list[Past]:
+    """Return all runs of a home, the one with the latest step last.
 
     Raises:
         RunError: there is no such folder.
         CheckpointError: the database cannot be opened.
     """
-    folder = Path(runs)
-    if not folder.is_dir():
-        raise RunError(f"there is no folder {folder}: begin with `gems run`, or name the folder with --runs")
-    threads = [path.parent.name for path in folder.glob("*/run.json")]
-    if not (folder / DATABASE).exists():
-        found = [_past(folder, thread, None) for thread in threads]
-    else:
-        with sqlite_checkpoints(folder / DATABASE) as saver:
-            found = [_past(folder, thread, saver) for thread in threads]
-    return sorted(found, key=lambda past: (past.last, past.thread))
+    home = Home.of(runs)
+    if not home.database.exists():
+        if not home.folder.is_dir():
+            raise RunError(f"there is no folder {home.folder}: begin with `gems run`, or name the folder with --runs")
+        return []
+    with home.database.open() as opened:
+        found = [past(opened, home, thread) for thread in threads(opened, home)]
+    return sorted(found, key=lambda one: (one.last, one.thread))
 
 
-def past_run(thread: str, runs: Path | str = "runs") -> RunResult:
+def past_run(thread: str, runs: Home | Path | str = "runs") -> RunResult:
     """Return a run as it stands, finished or not.
 
     Raises:
         RunError: there is no such run, its record is damaged, or it has not come to a first step yet.
         CheckpointError: the database cannot be opened.
     """
-    folder = Path(runs)
-    record = read_record(folder, thread)
-    stored = None
-    if (folder / DATABASE).exists():
-        with sqlite_checkpoints(folder / DATABASE) as saver:
-            stored = _stored(saver, thread)
+    home = Home.of(runs)
+    folder = home.folder_of(thread)
+    if not home.database.exists():
+        raise RunError(f"there is no run {thread}: there are no runs in this folder; see --runs")
+    with home.database.open() as opened:
+        record = read_record(opened, home, thread)
+        stored = state_of(opened, thread)
     if stored is None:
         raise RunError(f"the run {thread} has not come to a first step: go on with `gems resume {thread}`")
-    return RunResult(thread, stored[0], record.context, folder / thread, ImageStore(folder / "images"), record.models)
+    return RunResult(thread, stored[0], record.context, folder, home.images, record.models)
 
 
-def _past(folder: Path, thread: str, saver: SqliteSaver | None) -> Past:
-    last = datetime.fromtimestamp((folder / thread / "run.json").stat().st_mtime)
+def past(opened: Opened, home: Home, thread: str) -> Past:
+    """Return how a run stands; one that cannot be read is damaged, and says why."""
     record: Record | None = None
-    state = None
+    state, last = None, datetime.fromtimestamp(0)
     try:
-        record = read_record(folder, thread)
-        if saver is not None and (stored := _stored(saver, thread)):
+        record = read_record(opened, home, thread)
+        last = _local(record.began) if record.began else last
+        if stored := state_of(opened, thread):
             state, last = stored
     except GemsError as error:
         return Past(thread, "damaged", last, record.prompt if record else "", told=str(error))
     used = state.usage.total if state else RoleUsage()
-    rounds = state.round if state else 0
-    return Past(thread, _standing(folder / thread, state), last, record.prompt, rounds, used.images, used.calls, record.cost)
+    parent = record.parent.thread if record.parent else ""
+    return Past(
+        thread,
+        _standing(opened, thread, state),
+        last,
+        record.prompt,
+        state.round if state else 0,
+        used.images,
+        used.calls,
+        record.cost,
+        parent=parent,
+    )
 
 
-def _standing(folder: Path, state: GemsState | None) -> Standing:
+def _standing(opened: Opened, thread: str, state: GemsState | None) -> Standing:
     decision = state.result.decision if state and state.result else None
     if decision in ("accept", "give up"):
         return "accepted" if decision == "accept" else "gave up"
-    return "running" if _in_hand(folder) else "unfinished"
+    return "running" if opened.in_hand(thread) else "unfinished"
 
 
-def _in_hand(folder: Path) -> bool:
+def state_of(opened: Opened, thread: str) -> tuple[GemsState, datetime] | None:
+    """Return a run's last state and when it was written, in local time; None before its first step.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     try:
-        with exclusive(folder):
-            return False
-    except RunInUseError:
-        return True
-
-
-def _stored(saver: SqliteSaver, thread: str) -> tuple[GemsState, datetime] | None:
-    """Return a run's last state and when it was written."""
-    found = saver.get_tuple({"configurable": {"thread_id": thread}})
+        found = opened.saver.get_tuple(config_of(thread))
+    except CheckpointError as error:
+        raise CheckpointError(f"run {thread}: {error}") from error
     if found is None:
         return None
     values = {name: value for name, value in found.checkpoint["channel_values"].items() if name in GemsState.model_fields}
-    written = datetime.fromisoformat(found.checkpoint["ts"]).astimezone().replace(tzinfo=None)
+    written = _local(datetime.fromisoformat(found.checkpoint["ts"]))
     return (GemsState.model_validate(values), written) if "prompt" in values else None
+
+
+def _local(moment: datetime) -> datetime:
+    return moment.astimezone().replace(tzinfo=None)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from ..context import RunContext
 from ..context import preset as settings_of
-from ..errors import GemsError
-from ..memory.checkpoints import sqlite_checkpoints
+from ..memory.database import Opened
+from ..memory.home import Home
 from ..memory.images import ImageStore, write_atomically
-from ..memory.locks import exclusive
+from ..memory.serializer import CheckpointError
 from ..memory.state import Attempt, Check, Decision, GemsState, Request, Usage
 from ..models.options import ModelOptions
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models
@@ -27,15 +29,11 @@ from ..nodes.budget import Money, money, require_prices
 from ..nodes.checkers import Checker
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
-
-DATABASE = "gems.sqlite"
-RESERVED = {"images", "eval"}
-"""What else lies in the folder of runs."""
-THREAD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+from .record import Record, RunError, find_record, read_record, save_record
 
 
-class RunError(GemsError):
-    """A run cannot be started or gone on with."""
+class RunStoppedError(RunError):
+    """A run was asked to stop, and has, after the step it was at."""
 
 
 class Event(NamedTuple):
@@ -47,20 +45,6 @@ class Event(NamedTuple):
 
     role: str
     update: dict[str, Any] | None
-
-
-class Record(BaseModel):
-    """What a run was started with: kept beside its images, since a checkpoint holds the state but not the settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    version: int = 1
-    thread: str
-    prompt: str
-    context: RunContext
-    models: ModelOptions
-    nodes: tuple[str, ...] = ()
-    cost: float | None = Field(default=None, description="What the run has cost, where prices are known; written at its end.")
 
 
 class RunResult:
@@ -133,11 +117,12 @@ def run(
     *,
     preset: str = "default",
     thread: str | None = None,
-    runs: Path | str = "runs",
+    runs: Home | Path | str = "runs",
     chat: ChatChoices = "shapes",
     image: ImageChoice = "shapes",
     skills: SkillLibrary | Sequence[Path | str] | None = None,
     on_event: Callable[[Event], None] | None = None,
+    control: RunControl | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | str | None = None,
     **settings: Any,
@@ -148,18 +133,20 @@ def run(
         prompt: what to draw, in plain words.
         preset: the settings to start from, see `gems.context.PRESETS`.
         thread: the run's name; made from the time and the prompt by default.
-        runs: the folder of runs: checkpoints, images, reports.
+        runs: the folder of runs: database, images, reports; or a `Home`, which may have the database and the images elsewhere.
         chat: the chat model, its spec or its options; or a dict of these by role, as for `build_graph`.
         image: the image model, its spec or its options.
         skills: the skill library, or folders of skills beside the bundled ones.
         on_event: called whenever a role begins or ends.
+        control: LangGraph's `RunControl`: after its `request_drain()`, from any thread, the run stops when its step has ended.
         nodes: roles to swap, as for `build_graph`.
         checkers: what answers some kinds of checks in the verifier's place, as for `build_graph`; or the setting, `auto` or `none`.
         **settings: fields of `RunContext` that differ from the preset: `max_rounds=3`, `seed=7`.
 
     Raises:
+        RunStoppedError: it was asked to stop by `control`.
         GemsError: the prompt, a setting or a folder is of no use, or a model's answer was; the message says what to do.
-            What a model of your own raises passes through. In either case nothing is lost: see `resume`.
+            What a model of your own raises passes through. In all these cases nothing is lost: see `resume`.
     """
     own = checkers if isinstance(checkers, Sequence) and not isinstance(checkers, str) else None
     if checkers is not None and own is None:  # the setting; what is no setting either is refused there
@@ -168,19 +155,29 @@ def run(
     request = to_request(prompt)
     models = Models.choose(chat, image)
     require_prices(context, models.options)
-    thread = thread or _new_thread(prompt)
-    folder = _folder(Path(runs), thread)
-    if (folder / "run.json").exists():
-        raise RunError(f"the run {thread} exists already: go on with `gems resume {thread}`, or choose another name")
+    home = Home.of(runs)
     record = Record(
-        thread=thread,
+        thread=thread or _new_thread(prompt),
         prompt=request.prompt,
         context=context,
         models=models.options,
         nodes=tuple(sorted(nodes or ())),
+        began=datetime.now(UTC),
     )
-    write_atomically(folder / "run.json", _to_json(record))
-    return _drive(record, Path(runs), models, skills, on_event, nodes, own)
+    with held(home, record.thread) as opened:
+        begin(opened, home, record)
+        return drive(opened, home, record, models, skills, on_event, control, nodes, own)
+
+
+def begin(opened: Opened, home: Home, record: Record) -> None:
+    """Keep the record of a new run.
+
+    Raises:
+        RunError: there is a run of this name.
+    """
+    if find_record(opened, home, record.thread) is not None:
+        raise RunError(f"the run {record.thread} exists already: go on with `gems resume {record.thread}`, or choose another name")
+    save_record(opened, record)
 
 
 def to_request(prompt: str) -> Request:
@@ -199,11 +196,12 @@ def to_request(prompt: str) -> Request:
 def resume(
     thread: str,
     *,
-    runs: Path | str = "runs",
+    runs: Home | Path | str = "runs",
     chat: ChatChoices | None = None,
     image: ImageChoice | None = None,
     skills: SkillLibrary | Sequence[Path | str] | None = None,
     on_event: Callable[[Event], None] | None = None,
+    control: RunControl | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | None = None,
 ) -> RunResult:
@@ -211,19 +209,32 @@ def resume(
 
     Args:
         thread: the run's name.
-        runs: the folder of runs.
+        runs: the folder of runs, or their home.
         chat: the chat model; the recorded one by default.
         image: the image model; the recorded one by default.
         skills: the skill library, or folders of skills beside the bundled ones.
         on_event: called whenever a role begins or ends.
+        control: as for `run`.
         nodes: the swapped roles, as for `run`.
         checkers: as for `run`; they are not recorded.
 
     Raises:
         GemsError: there is no such run, its record is damaged, or what it needs was not given.
     """
-    record = read_record(Path(runs), thread)
-    known = record.models
+    home = Home.of(runs)
+    with held(home, thread) as opened:
+        record = read_record(opened, home, thread)
+        models = models_of(record, chat, image, nodes)
+        return drive(opened, home, record, models, skills, on_event, control, nodes, checkers)
+
+
+def models_of(record: Record, chat: ChatChoices | None, image: ImageChoice | None, nodes: Mapping[str, Any] | None) -> Models:
+    """Return the models of a run that was begun before: the recorded ones, or those that are given instead.
+
+    Raises:
+        GemsError: what the run needs was not given.
+    """
+    known, thread = record.models, record.thread
     recorded = {"default": known.chat, **known.roles}
     own = [o.model for o in recorded.values() if o.model.startswith(CUSTOM)] if chat is None else []
     own += [known.image.model] if image is None and known.image.model.startswith(CUSTOM) else []
@@ -236,78 +247,96 @@ def resume(
         raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
     models = Models.choose(recorded if chat is None else chat, known.image if image is None else image)
     require_prices(record.context, models.options)
-    return _drive(record, Path(runs), models, skills, on_event, nodes, checkers)
+    return models
 
 
-def read_record(runs: Path, thread: str) -> Record:
-    """Return what a run was started with.
+@contextmanager
+def held(home: Home, thread: str) -> Iterator[Opened]:
+    """Open the database and hold a run in it.
 
     Raises:
-        RunError: there is no such run, or its record is damaged.
+        RunNameError: the name cannot be one.
+        RunInUseError: another process holds the run.
+        CheckpointError: the database cannot be opened, or what it has of this run is damaged.
     """
-    path = _folder(runs, thread) / "run.json"
     try:
-        return Record.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        known = sorted((p.parent for p in runs.glob("*/run.json")), key=lambda p: p.stat().st_mtime)
-        hint = (
-            f"the latest are {', '.join(p.name for p in known[-3:])}" if known else "there are no runs in this folder; see --runs"
-        )
-        raise RunError(f"there is no run {thread}: {hint}") from error
-    except (OSError, ValidationError) as error:
-        raise RunError(f"the record of run {thread} is damaged: restore its run.json, or start the request anew") from error
+        with home.hold(thread) as opened:
+            yield opened
+    except CheckpointError as error:
+        raise CheckpointError(f"run {thread}: {error}") from error
 
 
-def _drive(
+def config_of(thread: str) -> RunnableConfig:
+    """Return the config by which LangGraph knows a run; the budget of rounds is ours, not the recursion limit."""
+    return {"configurable": {"thread_id": thread}, "recursion_limit": 100_000}
+
+
+def drive(
+    opened: Opened,
+    home: Home,
     record: Record,
-    runs: Path,
     models: Models,
     skills: SkillLibrary | Sequence[Path | str] | None,
     on_event: Callable[[Event], None] | None,
+    control: RunControl | None,
     nodes: Mapping[str, Any] | None,
     checkers: Sequence[Checker] | None,
 ) -> RunResult:
+    """Take a run from where it is to its end, and write its picture and its page. The run must be held.
+
+    Raises:
+        GemsError: as for `run`.
+    """
     library = SkillLibrary.of(skills)
-    store = ImageStore(runs / "images")
-    config: RunnableConfig = {"configurable": {"thread_id": record.thread}, "recursion_limit": 100_000}
+    config = config_of(record.thread)
     if on_event is not None:
         on_event(Event("started", {"thread": record.thread}))
-    with ExitStack() as stack:
-        stack.enter_context(exclusive(runs / record.thread))
-        saver = stack.enter_context(sqlite_checkpoints(runs / DATABASE))
-        graph = build_graph(
-            models.chats,
-            models.image,
-            skills=library,
-            store=store,
-            checkpointer=saver,
-            checkers=checkers,
-            prices=models.options,
-            **dict(nodes or {}),
-        )
-        before = graph.get_state(config)
-        _require_skills(before.values.get("skills", ()), library)
-        if not before.values:
-            _stream(graph, {"prompt": record.prompt}, config, record.context, on_event)
-        elif before.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
-            if on_event is not None:
-                on_event(Event("resumed", dict(before.values)))
-            _stream(graph, None, config, record.context, on_event)
-        state = GemsState.model_validate(graph.get_state(config).values)
-    result = RunResult(record.thread, state, record.context, runs / record.thread, store, models.options)
-    _publish(result, record, models)
+    graph = build_graph(
+        models.chats,
+        models.image,
+        skills=library,
+        image_store=home.images,
+        store=opened.store,
+        checkpointer=opened.saver,
+        checkers=checkers,
+        prices=models.options,
+        **dict(nodes or {}),
+    )
+    before = graph.get_state(config)
+    _require_skills(before.values.get("skills", ()), library)
+    if not before.values:
+        _stream(graph, {"prompt": record.prompt}, config, record.context, on_event, control)
+    elif before.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
+        if on_event is not None:
+            on_event(Event("resumed", dict(before.values)))
+        _stream(graph, None, config, record.context, on_event, control)
+    state = GemsState.model_validate(graph.get_state(config).values)
+    result = RunResult(record.thread, state, record.context, home.folder_of(record.thread), home.images, models.options)
+    if result.cost is not None:
+        save_record(opened, record.model_copy(update={"cost": result.cost.amount}))
+    _publish(result, models)
     return result
 
 
 def _stream(
-    graph: Graph, given: Any, config: RunnableConfig, context: RunContext, on_event: Callable[[Event], None] | None
+    graph: Graph,
+    given: Any,
+    config: RunnableConfig,
+    context: RunContext,
+    on_event: Callable[[Event], None] | None,
+    control: RunControl | None,
 ) -> None:
-    for part in graph.stream(given, config, context=context, durability="sync", stream_mode="tasks", version="v2"):
-        if on_event is not None:
-            data = cast("dict[str, Any]", part["data"])
-            if data.get("error"):
-                continue  # it is raised in a moment
-            on_event(Event(data["name"], dict(data["result"] or {}) if "result" in data else None))
+    parts = graph.stream(given, config, context=context, control=control, durability="sync", stream_mode="tasks", version="v2")
+    try:
+        for part in parts:
+            if on_event is not None:
+                data = cast("dict[str, Any]", part["data"])
+                if data.get("error"):
+                    continue  # it is raised in a moment
+                on_event(Event(data["name"], dict(data["result"] or {}) if "result" in data else None))
+    except GraphDrained as error:
+        thread = config["configurable"]["thread_id"]
+        raise RunStoppedError(f"the run {thread} has stopped after a finished step: go on with `gems resume {thread}`") from error
 
 
 def _require_skills(names: Iterable[str], library: SkillLibrary) -> None:
@@ -315,34 +344,21 @@ def _require_skills(names: Iterable[str], library: SkillLibrary) -> None:
         raise RunError(f"this run has loaded the skill {missing[0]}, which is not there now: name its folder with --skills")
 
 
-def _publish(result: RunResult, record: Record, models: Models) -> None:
+def _publish(result: RunResult, models: Models) -> None:
     from ..report import write_report
 
     if result.state.best is not None:
         write_atomically(result.image_path, result.store.read(result.state.best.image))
-    if result.cost is not None:
-        write_atomically(result.folder / "run.json", _to_json(record.model_copy(update={"cost": result.cost.amount})))
     names = {"chat": models.chat_name, "image": models.image.name}
     write_report(
         result.report_path,
         result.state,
-        record.context,
-        thread=record.thread,
+        result.context,
+        thread=result.thread,
         models=names,
         read_image=result.store.read,
         cost=str(result.cost or ""),
     )
-
-
-def _to_json(record: Record) -> bytes:
-    return record.model_dump_json(indent=1).encode()
-
-
-def _folder(runs: Path, thread: str) -> Path:
-    if not THREAD.fullmatch(thread) or thread.lower() in RESERVED or thread.lower().startswith(DATABASE):
-        rule = "use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
-        raise RunError(f"{thread[:80]!r} cannot name a run: {rule}")
-    return runs / thread
 
 
 def _new_thread(prompt: str) -> str:

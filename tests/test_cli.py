@@ -16,6 +16,7 @@ from PIL import Image
 
 import gems
 from gems.context import PRESETS
+from gems.graph.past import past_run
 from gems.models.shapes import WEIGHTS, shapes_chat, shapes_image
 from gems.serve import create_app, running
 
@@ -61,7 +62,7 @@ def test_every_knob_of_the_loop_is_on_the_command_line(command):
     args = [str(word) for pair in {**values, **budgets}.items() for word in pair]
     code, out, err = command("run", "a red circle", "--preset", "thorough", "--thread", "t", "--json", *switches, *args)
     assert code == 0, err
-    context = json.loads(Path("runs/t/run.json").read_text())["context"]
+    context = past_run("t").context.model_dump()
     wanted = {
         **{"fuse": True, "confirm": False, "skip_children": True, "keep_seed": True, "accept_at": 0.9, "patience": None},
         **{"plan": "rewrite", "checkers": "none", "noise_fp": 0.1, "noise_fn": 0.05},
@@ -321,7 +322,7 @@ def test_a_configuration_file_names_models_and_settings(command):
     told = json.loads(out)
     assert told["best"]["seed"] == 11
     assert told["usage"]["calls"] == 2
-    assert json.loads(Path("runs/t/run.json").read_text())["models"]["image"]["call"] == {"num_inference_steps": 4}
+    assert past_run("t").models.image.call == {"num_inference_steps": 4}
 
 
 def test_options_win_over_the_file_and_resume_knows_them(command):

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from gems import Check, GemsState, ImageStore, RunContext, Verdict, build_graph, preset, run
 from gems.graph.build import ROLES
-from gems.memory.checkpoints import serializer
+from gems.memory.serializer import serializer
 
 PROMPT = "two blue stars to the left of a red circle"
 
@@ -32,7 +32,7 @@ def test_a_swapped_verifier_takes_ten_lines(tmp_path, sketcher):
         verdicts = [[Verdict(check=c.id, passed=bool(bright(a.image))) for c in state.checks] for a in state.pending]
         return {"attempts": [a.judged(v) for a, v in zip(state.pending, verdicts, strict=True)]}
 
-    graph = build_graph(image=sketcher, store=store, verifier=my_verifier)
+    graph = build_graph(image=sketcher, image_store=store, verifier=my_verifier)
     out = graph.invoke({"prompt": PROMPT}, context=RunContext())
     assert out["result"].decision == "accept"
     assert "verifier" not in out["usage"].roles
@@ -46,7 +46,7 @@ def test_every_role_can_be_swapped(tmp_path, sketcher, role):
         called.append(role)
         raise InterruptedError(role)
 
-    graph = build_graph(image=sketcher, store=ImageStore(tmp_path), **{role: mine})
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), **{role: mine})
     with pytest.raises(InterruptedError):
         graph.invoke({"prompt": "five green stars to the left of a red circle"}, context=preset("loop", seed=5))
     assert called == [role]
@@ -71,14 +71,14 @@ def test_an_object_and_a_graph_are_nodes_too(tmp_path, sketcher):
     inner.add_node("shout", lambda state: {"draft": "a red circle in the center"})
     inner.add_edge(START, "shout")
     inner.add_edge("shout", END)
-    graph = build_graph(image=sketcher, store=ImageStore(tmp_path), decomposer=Checker(), planner=inner.compile())
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), decomposer=Checker(), planner=inner.compile())
     out = graph.invoke({"prompt": "a picture of the sun"}, context=preset("original"))
     assert [c.id for c in out["checks"]] == ["c1"]
     assert out["attempts"][0].prompt == "a red circle in the center"
 
 
 def test_it_streams_and_batches(tmp_path, sketcher):
-    graph = build_graph(image=sketcher, store=ImageStore(tmp_path))
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path))
     steps = [name for part in graph.stream({"prompt": PROMPT}, context=preset("original")) for name in part]
     assert steps[-3:] == ["generator", "verifier", "selector"]
     outs = graph.batch([{"prompt": "a red circle"}, {"prompt": "a blue star"}], context=preset("original"))
@@ -92,12 +92,12 @@ async def _ainvoke(graph):
 def test_it_runs_asynchronously(tmp_path, sketcher):
     import asyncio
 
-    out = asyncio.run(_ainvoke(build_graph(image=sketcher, store=ImageStore(tmp_path))))
+    out = asyncio.run(_ainvoke(build_graph(image=sketcher, image_store=ImageStore(tmp_path))))
     assert out["result"].best_round == 1
 
 
 def test_a_fork_with_an_edited_prompt_goes_its_own_way(tmp_path, make_sketcher):
-    graph = build_graph(image=make_sketcher(1.0), store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer()))
+    graph = build_graph(image=make_sketcher(1.0), image_store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer()))
     config = {"configurable": {"thread_id": "t"}}
     context = preset("paper", max_rounds=3)
     graph.invoke({"prompt": PROMPT}, config, context=context)
@@ -155,14 +155,14 @@ def test_a_new_run_draws_anew_and_a_graph_without_a_thread_finds_its_pictures(tm
     for _ in range(2):
         run("a red circle", preset="original", image=sketcher, runs=tmp_path)
     assert len(sketcher.made) == 2
-    graph = build_graph(image=sketcher, store=ImageStore(tmp_path / "images"))
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path / "images"))
     for _ in range(2):
         graph.invoke({"prompt": "a blue star"}, context=preset("original"))
     assert len(sketcher.made) == 3
 
 
 def test_a_decomposer_without_checks_is_told_so(tmp_path, sketcher):
-    graph = build_graph(image=sketcher, store=ImageStore(tmp_path), decomposer=lambda state: {"checks": []})
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), decomposer=lambda state: {"checks": []})
     with pytest.raises(ValueError, match="the decomposer must write at least one"):
         graph.invoke({"prompt": "a red circle"}, context=preset("original"))
 
@@ -172,7 +172,7 @@ def test_what_a_swapped_verifier_does_not_judge_is_unknown_and_never_accepted(tm
     def lazy(state: GemsState):
         return {"attempts": [a.judged(Verdict(check=id, passed=True) for id in judged) for a in state.pending]}
 
-    graph = build_graph(image=sketcher, store=ImageStore(tmp_path), verifier=lazy)
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), verifier=lazy)
     out = graph.invoke({"prompt": PROMPT}, context=preset("original"))
     assert out["result"].decision == "give up"
     verdicts = out["attempts"][0].verdicts

@@ -1,6 +1,5 @@
 """What a run may take, told before it, against what runs take; and budgets over whole runs, with forks and crashes."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from gems import GemsError, ImageStore, RunContext, Usage, build_graph, preset, resume, run
 from gems.context import PRESETS
 from gems.graph.costs import Bounds, estimate, image_money
-from gems.memory.checkpoints import serializer
+from gems.graph.past import past_runs
+from gems.memory.serializer import serializer
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 
 from ..moody import Moody
@@ -87,7 +87,7 @@ def test_the_first_round_always_runs(tmp_path, make_sketcher):
 
 
 def test_a_fork_reckons_with_the_usage_of_its_own_past(tmp_path, make_sketcher):
-    graph = build_graph(image=make_sketcher(1.0), store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer()))
+    graph = build_graph(image=make_sketcher(1.0), image_store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer()))
     config, context = {"configurable": {"thread_id": "t"}}, preset("paper", max_rounds=4)
     whole = graph.invoke({"prompt": PROMPT}, config, context=context)
     past = next(s for s in graph.get_state_history(config) if s.next == ("selector",) and s.values["result"].best_round)
@@ -120,7 +120,7 @@ def test_what_a_run_has_cost_is_in_its_result_record_and_report(tmp_path, make_s
     total = result.usage.total
     assert result.cost.amount == pytest.approx((total.input_tokens + 2 * total.output_tokens) / 1e6)
     assert result.cost.unpriced == ("generator",)
-    assert json.loads((tmp_path / "t" / "run.json").read_text())["cost"] == result.cost.amount
+    assert [past.cost for past in past_runs(tmp_path)] == [result.cost.amount]
     assert f"{result.cost.amount:.4f} (without the price of: generator)" in result.report_path.read_text()
     assert resume("t", image=make_sketcher(0.0), runs=tmp_path).cost == result.cost
 

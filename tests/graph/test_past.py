@@ -4,6 +4,7 @@ import pytest
 
 from gems import GemsError, run
 from gems.graph.past import past_run, past_runs
+from gems.memory.home import Home
 from gems.memory.locks import exclusive
 
 
@@ -41,10 +42,11 @@ def test_a_run_that_another_process_has_in_hand_is_running(stopped):
 
 
 def test_a_run_whose_record_is_damaged_hides_no_other(stopped):
-    (stopped / "half" / "run.json").write_text("{")
+    with Home(stopped).database.open() as opened:
+        opened.store.put(("gems", "runs"), "half", {"thread": "half"})
     by_name = {past.thread: past for past in past_runs(stopped)}
     assert by_name["half"].standing == "damaged"
-    assert "restore its run.json" in by_name["half"].told
+    assert "restore the database" in by_name["half"].told
     assert by_name["done"].images == 1
 
 

@@ -9,8 +9,8 @@ import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from gems import GemsError, resume, run
-from gems.graph.run import read_record
-from gems.memory.checkpoints import sqlite_checkpoints
+from gems.graph.past import past_run
+from gems.memory.home import Home
 from gems.memory.images import ImageStore
 from gems.models.shapes.chat import ShapesChat
 from gems.skills import SkillLibrary
@@ -177,7 +177,7 @@ def test_killed_inside_the_generator_the_image_is_drawn_when_the_run_goes_on(tmp
 def test_killed_before_the_first_checkpoint_the_run_starts_from_its_record(tmp_path, clumsy, monkeypatch):
     model = clumsy(tmp_path / "log")
     with monkeypatch.context() as patch:
-        patch.setattr("gems.graph.run._drive", lambda *a: os.kill(os.getpid(), signal.SIGKILL))
+        patch.setattr("gems.graph.run.drive", lambda *a: os.kill(os.getpid(), signal.SIGKILL))
         assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path / "runs", image=model, **SETTINGS))
     assert resume("t", runs=tmp_path / "runs", image=model).state.round == 5
 
@@ -209,7 +209,11 @@ def test_an_unknown_thread_is_named_with_those_there_are(tmp_path, sketcher):
 @pytest.mark.parametrize("thread", ["../evil", "a/b", "", ".hidden", "images", "x" * 101])
 def test_a_thread_cannot_leave_its_folder(tmp_path, thread):
     with pytest.raises(GemsError, match="cannot name a run"):
-        read_record(tmp_path, thread)
+        past_run(thread, tmp_path)
+    if thread:  # none at all is named by GEMS
+        with pytest.raises(GemsError, match="cannot name a run"):
+            run("a red circle", thread=thread, runs=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_thread_is_not_used_twice(tmp_path, sketcher):
@@ -226,7 +230,8 @@ def test_a_model_of_ones_own_must_be_given_again(tmp_path, sketcher):
 
 def test_a_damaged_record_is_a_clear_error(tmp_path, sketcher):
     run("a red circle", thread="t", runs=tmp_path, image=sketcher)
-    (tmp_path / "t" / "run.json").write_text("{")
+    with Home(tmp_path).database.open() as opened:
+        opened.store.put(("gems", "runs"), "t", {"thread": "t"})
     with pytest.raises(GemsError, match="record of run t is damaged"):
         resume("t", runs=tmp_path, image=sketcher)
 
@@ -306,13 +311,12 @@ def test_ten_rounds_of_large_images_keep_the_checkpoints_small(tmp_path, make_sk
     result = run(PROMPT, thread="t", runs=tmp_path, image=Large(), chat=Thinking(), max_rounds=10, patience=None)
     assert result.state.round == 10
     assert sum(p.stat().st_size for p in (tmp_path / "images").rglob("*.png")) > 10_000_000
-    with sqlite_checkpoints(tmp_path / "gems.sqlite") as saver:
-        saver.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert (tmp_path / "gems.sqlite").stat().st_size < 1_000_000
+    with Home(tmp_path).database.open() as opened:
+        assert opened.size() < 1_000_000
 
 
 def test_only_the_states_own_types_are_revived(tmp_path):
-    from gems.memory.checkpoints import serializer
+    from gems.memory.serializer import serializer
     from gems.memory.state import ImageRef
     from gems.models.image import ImageRequest
 

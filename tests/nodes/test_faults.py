@@ -88,7 +88,7 @@ def test_skill_texts_are_not_kept_in_the_checkpoints(tmp_path, sketcher):
 
 def test_no_skills_no_tools(tmp_path, sketcher):
     chat = Moody(mood={})
-    graph = build_graph(chat, sketcher, store=ImageStore(tmp_path), skills=SkillLibrary())
+    graph = build_graph(chat, sketcher, image_store=ImageStore(tmp_path), skills=SkillLibrary())
     out = graph.invoke({"prompt": "two red circles"}, context=preset("paper", max_rounds=1))
     assert "tools" not in [n for n, _ in chat.heard]
     assert out["attempts"][0].prompt == "two red circles"
@@ -99,7 +99,7 @@ def test_a_model_that_cannot_be_given_tools_draws_the_request_and_says_so(tmp_pa
         def bind_tools(self, tools, **kwargs):
             raise NotImplementedError
 
-    out = build_graph(Plain(mood={}), sketcher, store=ImageStore(tmp_path)).invoke(
+    out = build_graph(Plain(mood={}), sketcher, image_store=ImageStore(tmp_path)).invoke(
         {"prompt": "two red circles"}, context=preset("paper", max_rounds=1)
     )
     assert out["attempts"][0].prompt == "two red circles"

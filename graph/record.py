@@ -1,0 +1,100 @@
+"""What a run was started with: kept in the database beside its checkpoints, which hold the state but not the settings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..context import RunContext
+from ..errors import GemsError
+from ..memory.database import Opened
+from ..memory.home import Home
+from ..models.options import ModelOptions
+
+SPACE = ("gems", "runs")
+"""Where records are in LangGraph's store; the key is the run's name."""
+PAGE = 500
+"""Records read at a time."""
+
+
+class RunError(GemsError):
+    """A run cannot be started or gone on with."""
+
+
+class Parent(BaseModel):
+    """Where a run has branched off."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    thread: str
+    round: int = Field(ge=1, description="The first round that is not the parent's.")
+
+
+class Record(BaseModel):
+    """What a run was started with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = 2
+    thread: str
+    prompt: str
+    context: RunContext
+    models: ModelOptions
+    nodes: tuple[str, ...] = ()
+    cost: float | None = Field(default=None, description="What the run has cost, where prices are known; written at its end.")
+    began: datetime | None = Field(default=None, description="When it was started, in UTC.")
+    parent: Parent | None = Field(default=None, description="The run it was forked from.")
+
+
+def save_record(opened: Opened, record: Record) -> None:
+    """Keep a record, in the place of an earlier one of the run."""
+    opened.store.put(SPACE, record.thread, record.model_dump(mode="json"), index=False)
+
+
+def find_record(opened: Opened, home: Home, thread: str) -> Record | None:
+    """Return a run's record, None where there is no such run.
+
+    Raises:
+        RunError: it is damaged, or the name cannot be one.
+    """
+    path = home.folder_of(thread) / "run.json"  # where the first version kept it
+    item = opened.store.get(SPACE, thread)
+    try:
+        if item is not None:
+            return Record.model_validate(item.value)
+        return Record.model_validate_json(path.read_bytes()) if path.exists() else None
+    except (OSError, ValidationError) as error:
+        raise RunError(f"the record of run {thread} is damaged: restore the database, or start the request anew") from error
+
+
+def read_record(opened: Opened, home: Home, thread: str) -> Record:
+    """Return what a run was started with.
+
+    Raises:
+        RunError: there is no such run, or its record is damaged.
+    """
+    record = find_record(opened, home, thread)
+    if record is None:
+        known = threads(opened, home)[-3:]
+        hint = f"the latest are {', '.join(known)}" if known else "there are no runs in this folder; see --runs"
+        raise RunError(f"there is no run {thread}: {hint}")
+    return record
+
+
+def forget_record(opened: Opened, home: Home, thread: str) -> None:
+    """Delete a run's record."""
+    opened.store.delete(SPACE, thread)
+    (home.folder_of(thread) / "run.json").unlink(missing_ok=True)
+
+
+def threads(opened: Opened, home: Home) -> list[str]:
+    """Return the names of all runs, the one that was begun last at the end."""
+    began: dict[str, str] = {}
+    read = 0
+    while found := opened.store.search(SPACE, limit=PAGE, offset=read):
+        began.update((item.key, str(item.value.get("began") or "")) for item in found)
+        read += len(found)
+    for path in home.folder.glob("*/run.json"):
+        began.setdefault(path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat())
+    return sorted(began, key=lambda thread: (began[thread], thread))

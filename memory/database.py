@@ -1,0 +1,114 @@
+"""The database of runs: LangGraph's saver and store in SQLite or PostgreSQL, chosen by a URL."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.store.base import BaseStore
+
+from .serializer import CheckpointError
+
+POSTGRES = ("postgresql", "postgres")
+"""Schemes of a PostgreSQL URL."""
+
+
+class Tip(NamedTuple):
+    """A checkpoint that no other one follows: the end of a run, or of one of its branches."""
+
+    thread: str
+    checkpoint: str
+
+
+class Opened(ABC):
+    """An open database."""
+
+    saver: BaseCheckpointSaver[Any]
+    """Where graphs keep their checkpoints."""
+    store: BaseStore
+    """Where records of runs and lessons are kept."""
+
+    @abstractmethod
+    def in_hand(self, thread: str) -> bool:
+        """Tell whether a process holds a run."""
+
+    @abstractmethod
+    def hold(self, thread: str) -> AbstractContextManager[None]:
+        """Hold a run, so that nobody else works on it. The system lets go of it when the process ends, however it ends.
+
+        Raises:
+            RunInUseError: another process holds it.
+        """
+
+    @abstractmethod
+    def tips(self) -> list[Tip]:
+        """Return the last checkpoint of every branch of every run."""
+
+    @abstractmethod
+    def rows(self, thread: str) -> int:
+        """Return how many rows a run has in the tables of checkpoints."""
+
+    @abstractmethod
+    def keep_latest(self, thread: str) -> None:
+        """Delete all checkpoints of a run but the latest one."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return what the database takes, in bytes."""
+
+    @abstractmethod
+    def shrink(self) -> str:
+        """Give room that deleted rows took back to the system; return why that was not possible, or nothing."""
+
+
+class Database(ABC):
+    """A database of runs that can be opened."""
+
+    name: str
+    """What people are told of where it is: no password."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Tell whether there is anything to be opened, without making it."""
+
+    @abstractmethod
+    def open(self) -> AbstractContextManager[Opened]:
+        """Open it, and make its tables if need be.
+
+        Raises:
+            CheckpointError: it cannot be opened, or something fails while it is; the message says what to do.
+        """
+
+
+def database(url: str | None, folder: Path) -> Database:
+    """Return the database of a URL.
+
+    Args:
+        url: `postgresql://USER@HOST/NAME`; None is a SQLite file in the folder of runs.
+        folder: the folder of runs.
+
+    Raises:
+        CheckpointError: the URL is not one of these, or a driver is not installed.
+    """
+    if not url:
+        from .sqlite import SqliteDatabase
+
+        return SqliteDatabase(folder)
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise CheckpointError(f"--store: the URL is not understood ({error}): write postgresql://user@host:port/name") from error
+    if scheme not in POSTGRES:
+        raise CheckpointError(
+            f"--store {scheme or url[:40]}: give a URL such as postgresql://user@host/name; "
+            "without one, runs are kept in a SQLite file in the folder of --runs"
+        )
+    try:
+        from .postgres import PostgresDatabase
+    except ImportError as error:
+        raise CheckpointError("PostgreSQL needs its driver: pip install 'gems[postgres]'") from error
+    return PostgresDatabase(url)

@@ -1,0 +1,72 @@
+"""Where runs live: a folder for their pages, a database for what happened, an image store for the pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from ..errors import GemsError
+from .database import Opened, database
+from .images import ImageStore
+from .sqlite import FILE
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+RESERVED = {"images", "eval"}
+"""What else lies in the folder of runs."""
+
+
+class RunNameError(GemsError, ValueError):
+    """A name is of no use for a run."""
+
+
+class Home:
+    """Where runs live.
+
+    Args:
+        runs: the folder of runs; each has its best picture and its page there.
+        store: where checkpoints, records and lessons are kept: `postgresql://USER@HOST/NAME`; by default a SQLite file in
+            the folder of runs.
+        image_store: where pictures are kept: a folder or any fsspec URL such as `s3://bucket/prefix`; by default the folder
+            `images` in the folder of runs.
+
+    Raises:
+        GemsError: a URL is not understood, or its driver is not installed.
+    """
+
+    def __init__(
+        self, runs: Path | str = "runs", *, store: str | None = None, image_store: ImageStore | Path | str | None = None
+    ) -> None:
+        self.folder = Path(runs)
+        self.database = database(store, self.folder)
+        place = self.folder / "images" if image_store is None or image_store == "" else image_store
+        self.images = place if isinstance(place, ImageStore) else ImageStore(place)
+
+    @classmethod
+    def of(cls, runs: Self | Path | str) -> Self:
+        """Return the home of a folder of runs, or the home that was given."""
+        return runs if isinstance(runs, cls) else cls(runs)  # type: ignore[arg-type]
+
+    def folder_of(self, thread: str) -> Path:
+        """Return the folder of a run.
+
+        Raises:
+            RunNameError: the name could leave the folder of runs, or is taken.
+        """
+        if not NAME.fullmatch(thread) or thread.lower() in RESERVED or thread.lower().startswith(FILE):
+            rule = "use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
+            raise RunNameError(f"{thread[:80]!r} cannot name a run: {rule}")
+        return self.folder / thread
+
+    @contextmanager
+    def hold(self, thread: str) -> Iterator[Opened]:
+        """Open the database and hold a run in it.
+
+        Raises:
+            CheckpointError: the database cannot be opened, or another process holds the run.
+        """
+        self.folder_of(thread)
+        with self.database.open() as opened, opened.hold(thread):
+            yield opened

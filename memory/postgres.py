@@ -1,0 +1,183 @@
+"""Runs in PostgreSQL: for many runs at once, and for several machines that share them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.store.postgres import PostgresStore
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import DictRow, dict_row
+
+from .database import Database, Opened, Tip
+from .locks import RunInUseError
+from .sealed import SealedStore
+from .serializer import CheckpointError, Sealed, serializer
+
+TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "store")
+CONNECTION = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "gems"}
+"""Of a connection, where the URL does not say: a run may be silent for minutes while a picture is drawn."""
+
+
+class SealingSaver(PostgresSaver):
+    """LangGraph's saver, but texts and numbers of the state go through the serializer too.
+
+    LangGraph writes them into the JSON of the checkpoint as they are: neither compressed, nor with a hash, nor encrypted.
+    """
+
+    def put(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+    ) -> RunnableConfig:
+        """Save a checkpoint."""
+        plain = {k: v for k, v in checkpoint["channel_values"].items() if v is None or isinstance(v, str | int | float | bool)}
+        sealed: dict[str, Any] = {name: Sealed(value) for name, value in plain.items()}
+        # A value that has not changed since is written again, as it may have been in the clear; otherwise nothing happens.
+        versions = {name: checkpoint["channel_versions"][name] for name in plain if name in checkpoint["channel_versions"]}
+        whole: Checkpoint = {**checkpoint, "channel_values": {**checkpoint["channel_values"], **sealed}}
+        return super().put(config, whole, metadata, {**versions, **new_versions})
+
+
+class PostgresDatabase(Database):
+    """A PostgreSQL database, and an advisory lock for each run.
+
+    Args:
+        url: `postgresql://USER:PASSWORD@HOST:PORT/NAME`; the password may also be in `PGPASSWORD` or `~/.pgpass`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        parts = urlsplit(url)
+        who = f"{parts.username}@" if parts.username else ""
+        self.name = f"postgresql://{who}{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def exists(self) -> bool:
+        """Tell whether there is anything to be opened: the server says so when it is asked."""
+        return True
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        """Connect, and make the tables if need be.
+
+        Raises:
+            CheckpointError: the server cannot be reached, refuses, or fails.
+        """
+        try:
+            said = conninfo_to_dict(self.url)
+            url = make_conninfo(self.url, **{name: value for name, value in CONNECTION.items() if name not in said})
+            with psycopg.connect(url, autocommit=True, prepare_threshold=0, row_factory=dict_row) as connection:
+                serde = serializer()
+                saver, store = SealingSaver(connection, serde=serde), PostgresStore(connection)
+                store.lock = saver.lock  # one connection, one lock: both send their statements in batches
+                with _alone(connection):
+                    saver.setup()
+                    store.setup()
+                yield OpenedPostgres(connection, saver, SealedStore(store, serde))
+        except psycopg.Error as error:
+            raise CheckpointError(self._explain(error)) from error
+
+    def _explain(self, error: psycopg.Error) -> str:
+        text = " ".join(str(error).split())
+        for secret in (self.url, urlsplit(self.url).password):
+            text = text.replace(secret, "***") if secret else text
+        if isinstance(error, psycopg.errors.TooManyConnections) or "too many clients" in text:
+            return f"the database {self.name} takes no more connections: run fewer at once, or raise its max_connections"
+        if isinstance(error, psycopg.ProgrammingError) and not error.sqlstate:
+            return f"the URL of the database is not understood ({text}): write postgresql://user@host:port/name"
+        if isinstance(error, psycopg.OperationalError):
+            return f"cannot work with the database {self.name} ({text}): is it running, and is --store right?"
+        return f"the database {self.name} failed ({text})"
+
+
+class OpenedPostgres(Opened):
+    """An open PostgreSQL database of runs."""
+
+    def __init__(self, connection: psycopg.Connection[DictRow], saver: PostgresSaver, store: SealedStore) -> None:
+        self.connection, self.postgres, self.saver, self.store = connection, saver, saver, store
+
+    def in_hand(self, thread: str) -> bool:
+        """Tell whether a process holds a run."""
+        key = _key(thread)
+        found = self._ask(
+            "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND classid = %s AND objid = %s",
+            ((key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF),
+        )
+        return bool(found[0]["n"])
+
+    @contextmanager
+    def hold(self, thread: str) -> Iterator[None]:
+        """Hold a run by an advisory lock of this connection.
+
+        Raises:
+            RunInUseError: another process holds it.
+        """
+        if not self._ask("SELECT pg_try_advisory_lock(%s) AS got", (_key(thread),))[0]["got"]:
+            raise RunInUseError(f"the run {thread} is in progress in another process: wait for it, or end it")
+        try:
+            yield
+        finally:
+            if not self.connection.broken:
+                self._ask("SELECT pg_advisory_unlock(%s)", (_key(thread),))
+
+    def tips(self) -> list[Tip]:
+        """Return the last checkpoint of every branch of every run."""
+        found = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
+            SELECT 1 FROM checkpoints AS p
+            WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = '' AND p.parent_checkpoint_id = c.checkpoint_id)"""
+        return [Tip(row["thread_id"], row["checkpoint_id"]) for row in self._ask(found)]
+
+    def rows(self, thread: str) -> int:
+        """Return how many rows a run has in the tables of checkpoints."""
+        tables = [f"(SELECT count(*) FROM {table} WHERE thread_id = %s)" for table in TABLES[:3]]
+        return int(self._ask(f"SELECT {' + '.join(tables)} AS n", (thread,) * 3)[0]["n"])
+
+    def keep_latest(self, thread: str) -> None:
+        """Delete all checkpoints of a run but the latest one."""
+        self.postgres.prune([thread], strategy="keep_latest")
+
+    def size(self) -> int:
+        """Return what the tables take, in bytes."""
+        sizes = " + ".join(f"pg_total_relation_size('{table}')" for table in TABLES)
+        return int(self._ask(f"SELECT {sizes} AS n")[0]["n"])
+
+    def shrink(self) -> str:
+        """Free the room of deleted rows for new ones. PostgreSQL gives back to the system what is at the end of its files."""
+        for table in TABLES:
+            self._ask(f"VACUUM {table}")
+        return ""
+
+    def _ask(self, statement: str, values: tuple[Any, ...] = ()) -> list[DictRow]:
+        with self.postgres.lock:
+            cursor = self.connection.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def _alone(connection: psycopg.Connection[DictRow]) -> Iterator[None]:
+    """Be the only one that makes the tables; wait for another one."""
+    key = _key("/set up")  # no name of a run
+    # Asked for again and again: who waits within a statement is waited for by CREATE INDEX CONCURRENTLY.
+    while True:
+        got = connection.execute("SELECT pg_try_advisory_lock(%s) AS got", (key,)).fetchone()
+        if got and got["got"]:
+            break
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
+
+
+def _key(thread: str) -> int:
+    """Return the number of a run's advisory lock."""
+    return int.from_bytes(hashlib.sha256(f"gems/{thread}".encode()).digest()[:8], "big", signed=True)

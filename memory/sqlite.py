@@ -1,0 +1,147 @@
+"""Runs in a SQLite file, in the folder of runs."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.store.sqlite import SqliteStore
+
+from .database import Database, Opened, Tip
+from .locks import RunInUseError, exclusive
+from .sealed import SealedStore
+from .serializer import CheckpointError, serializer
+
+FILE = "gems.sqlite"
+WAIT = 30.0
+"""Seconds to wait for another process that is writing."""
+
+
+class SqliteDatabase(Database):
+    """A SQLite file, and a lock file for each run.
+
+    Args:
+        folder: the folder of runs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / FILE
+        self.name = str(self.path)
+
+    def exists(self) -> bool:
+        """Tell whether there is a file."""
+        return self.path.exists()
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        """Open the file, and make it if need be.
+
+        Raises:
+            CheckpointError: the folder cannot be written, or the file is not an intact SQLite database.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"cannot make the folder {self.folder} ({error.strerror}): choose another with --runs") from error
+        try:
+            # The saver and the store each guard their connection by a lock of their own, so each has its own.
+            with closing(self._connect()) as one, closing(self._connect(isolation_level=None)) as other:
+                serde = serializer()
+                saver, store = SqliteSaver(one, serde=serde), SqliteStore(other)
+                with _alone(self.folder):  # the store's tables cannot be made by two processes at once
+                    saver.setup()
+                    store.setup()
+                yield OpenedSqlite(self.folder, self.path, saver, SealedStore(store, serde))
+        except sqlite3.Error as error:
+            raise CheckpointError(_explain(self.path, error)) from error
+
+    def _connect(self, isolation_level: str | None = "") -> sqlite3.Connection:
+        return sqlite3.connect(self.path, check_same_thread=False, timeout=WAIT, isolation_level=isolation_level)  # type: ignore[arg-type]
+
+
+class OpenedSqlite(Opened):
+    """An open SQLite file of runs."""
+
+    def __init__(self, folder: Path, path: Path, saver: SqliteSaver, store: SealedStore) -> None:
+        self.folder, self.path, self.sqlite, self.saver, self.store = folder, path, saver, saver, store
+
+    def in_hand(self, thread: str) -> bool:
+        """Tell whether a process holds a run."""
+        if not (self.folder / thread / ".lock").exists():
+            return False
+        try:
+            with self.hold(thread):
+                return False
+        except RunInUseError:
+            return True
+
+    @contextmanager
+    def hold(self, thread: str) -> Iterator[None]:
+        """Hold a run by a lock on a file in its folder.
+
+        Raises:
+            RunInUseError: another process holds it.
+        """
+        (self.folder / thread).mkdir(parents=True, exist_ok=True)
+        with exclusive(self.folder / thread):
+            yield
+
+    def tips(self) -> list[Tip]:
+        """Return the last checkpoint of every branch of every run."""
+        found = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
+            SELECT 1 FROM checkpoints AS p
+            WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = '' AND p.parent_checkpoint_id = c.checkpoint_id)"""
+        with self.sqlite.cursor(transaction=False) as cursor:
+            return [Tip(*row) for row in cursor.execute(found)]
+
+    def rows(self, thread: str) -> int:
+        """Return how many rows a run has in the tables of checkpoints."""
+        with self.sqlite.cursor(transaction=False) as cursor:
+            tables = [f"SELECT count(*) FROM {table} WHERE thread_id = ?" for table in ("checkpoints", "writes")]
+            return sum(cursor.execute(table, (thread,)).fetchone()[0] for table in tables)
+
+    def keep_latest(self, thread: str) -> None:
+        """Delete all checkpoints of a run but the latest one."""
+        latest = "(SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '')"
+        with self.sqlite.cursor() as cursor:
+            for table in ("writes", "checkpoints"):
+                cursor.execute(f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_id <> {latest}", (thread, thread))
+            cursor.execute("UPDATE checkpoints SET parent_checkpoint_id = NULL WHERE thread_id = ?", (thread,))
+
+    def size(self) -> int:
+        """Return what the file takes, in bytes, with what SQLite has written beside it."""
+        beside = (self.path, *(self.path.with_name(self.path.name + end) for end in ("-wal", "-shm")))
+        return sum(path.stat().st_size for path in beside if path.exists())
+
+    def shrink(self) -> str:
+        """Write the file anew without its holes; return why that was not possible, or nothing."""
+        try:
+            with self.sqlite.cursor() as cursor:
+                cursor.execute("VACUUM")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            return f"{self.path} keeps its size for now ({error}): prune again when nobody else uses it"
+        return ""
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Be the only process that sets the file up; wait for another one."""
+    with (folder / ".setup.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _explain(path: Path, error: sqlite3.Error) -> str:
+    text = str(error)
+    if "locked" in text:
+        return f"the database {path} is locked by another program: end it or choose another folder with --runs"
+    if "full" in text:
+        return f"the disk of the database {path} is full: make room, then go on with `gems resume`"
+    if "unable to open" in text or "readonly" in text:
+        return f"cannot write the database {path} ({text}): choose another folder with --runs"
+    return f"the database {path} is damaged ({text}): restore it from a copy, or move it away to start anew; the images are safe"
