@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,8 +12,7 @@ from rich.markup import escape
 
 from ..context import PRESETS, RunContext, SettingError
 from ..context import preset as settings_of
-from ..errors import GemsError
-from .fail import fail
+from .finish import finish
 from .options import (
     RUNS,
     AsJson,
@@ -24,19 +22,23 @@ from .options import (
     Debug,
     Device,
     Dtype,
+    Images,
     ImageSpec,
     Offload,
     Runs,
     Set,
     Skills,
+    Store,
+    home_of,
     library,
     set_debug,
 )
 
 if TYPE_CHECKING:
+    from langgraph.runtime import RunControl
+
     from ..config import Config
     from ..graph.run import RunResult
-    from ..progress import Progress
 
 
 def run_command(
@@ -87,6 +89,8 @@ def run_command(
     batch: Batch = None,
     skills: Skills = None,
     runs: Runs = RUNS,
+    store: Store = None,
+    image_store: Images = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -111,14 +115,16 @@ def run_command(
         _tell_costs(prompt, settings_of(preset or file.preset, **settings), file, checks, as_json)
         return
     show = Progress(Console(quiet=as_json))
+    home = home_of(runs, store, image_store)
     skill_library = library(skills)
 
-    def work() -> RunResult:
+    def work(control: RunControl) -> RunResult:
         return run(
             prompt,
             preset=preset or file.preset,
             thread=thread,
-            runs=runs,
+            runs=home,
+            control=control,
             chat=file.chats,
             image=file.image,
             skills=skill_library,
@@ -126,7 +132,7 @@ def run_command(
             **settings,
         )
 
-    _finish(show, runs, as_json, work)
+    finish(show, home, as_json, work)
 
 
 def _tell_costs(prompt: str, context: RunContext, file: Config, checks: int, as_json: bool) -> None:
@@ -153,6 +159,8 @@ def resume_command(
     config: Annotated[Path | None, typer.Option(help="TOML file with other models than the run was started with.")] = None,
     skills: Skills = None,
     runs: Runs = RUNS,
+    store: Store = None,
+    image_store: Images = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -168,7 +176,12 @@ def resume_command(
     if config is not None:
         file = changed(load_config(config), chat, image, None)
         models = {"chat": file.chats, "image": file.image}
-    _finish(show, runs, as_json, lambda: resume(thread, runs=runs, skills=skill_library, on_event=show, **models))
+    home = home_of(runs, store, image_store)
+
+    def work(control: RunControl) -> RunResult:
+        return resume(thread, runs=home, skills=skill_library, on_event=show, control=control, **models)
+
+    finish(show, home, as_json, work)
 
 
 def _size(size: str | None) -> dict[str, int]:
@@ -178,60 +191,3 @@ def _size(size: str | None) -> dict[str, int]:
     if not (width.isdigit() and height.isdigit()):
         raise SettingError(f"--size {size}: write WIDTHxHEIGHT in pixels, such as 1024x1024")
     return {"width": int(width), "height": int(height)}
-
-
-def _finish(show: Progress, runs: Path, as_json: bool, work: Callable[[], RunResult]) -> None:
-    from ..models.call import ModelCallError
-    from ..models.image import ImageModelError
-
-    def again() -> str:
-        return f"go on with `gems resume {show.thread}{'' if runs == RUNS else f' --runs {runs}'}`"
-
-    def stopped(error: GemsError, option: str) -> NoReturn:
-        show.status.stop()
-        told = str(error).rstrip(".")
-        hint = f" Nothing is lost: {again()}, with {option} for another model" if show.thread else ""
-        fail(told + ("" if told.endswith("?") else ".") + hint, error)
-
-    try:
-        result = work()
-    except KeyboardInterrupt:
-        show.status.stop()
-        fail(f"interrupted: {again()}" if show.thread else "interrupted", None, code=130)
-    except ModelCallError as error:
-        stopped(error, "--chat")
-    except ImageModelError as error:
-        stopped(error, "--image")
-    except GemsError:
-        show.status.stop()
-        raise
-    except Exception as error:  # a model of one's own raises its own kinds: nothing is lost, and that is what to say
-        show.status.stop()
-        hint = f"; mend it and {again()}" if show.thread else ""
-        fail(f"{type(error).__name__}: {str(error)[:500]}{hint} (--debug shows the traceback)", error)
-    show.finish(result)
-    if as_json:
-        print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
-
-
-def summary(result: RunResult) -> dict[str, Any]:
-    """Return what programs are told of a finished run."""
-    best = result.best
-    found = {v.check: v for v in best.verdicts}
-    total = result.usage.total
-    return {
-        "thread": result.thread,
-        "decision": result.decision,
-        "reason": result.state.result.reason if result.state.result else "",
-        "image": str(result.image_path),
-        "report": str(result.report_path),
-        "best": {**best.model_dump(include={"round", "candidate", "prompt", "seed"}), "sha256": best.image.sha256},
-        "rounds": result.state.round,
-        "skills": result.state.skills,
-        "checks": [
-            {**check.model_dump(), **found[check.id].model_dump(exclude={"check"})} for check in result.checks if check.id in found
-        ],
-        "cost": result.cost._asdict() if result.cost else None,
-        "usage": {**total.model_dump(), "roles": {name: role.model_dump() for name, role in result.usage.roles.items()}},
-        "notes": result.state.notes,
-    }

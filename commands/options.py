@@ -12,12 +12,26 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
+    from ..memory.home import Home
     from ..skills import SkillLibrary
 
 RUNS = Path("runs")
 """Folder of runs where none is named."""
 
 Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder of runs: checkpoints, images, reports.")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        envvar="GEMS_STORE",
+        help="PostgreSQL for checkpoints and lessons: postgresql://USER@HOST/NAME; else a SQLite file in --runs.",
+    ),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        "--image-store", envvar="GEMS_IMAGE_STORE", help="Folder or fsspec URL of the images, such as s3://BUCKET; else in --runs."
+    ),
+]
 Chat = Annotated[str | None, typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL or http://HOST/v1#MODEL.")]
 ImageSpec = Annotated[
     str | None,
@@ -47,6 +61,25 @@ def set_debug(debug: bool) -> None:
     """Have errors show their traceback, here and in what this process starts."""
     if debug:
         os.environ["GEMS_DEBUG"] = "1"
+
+
+def home_of(runs: Path, store: str | None, image_store: str | None) -> Home:
+    """Return where runs live, as the options say.
+
+    Raises:
+        GemsError: a URL is not understood, or its driver is not installed.
+    """
+    from ..memory.home import Home
+
+    return Home(runs, store=store, image_store=image_store)
+
+
+def reach(home: Home) -> str:
+    """Return the options that lead a command to a home, with a space before; no passwords, and nothing the environment says."""
+    told = [f" --runs {home.folder}"] if home.folder != Path(os.environ.get("GEMS_RUNS", RUNS)) else []
+    told += [f" --store {home.database.name}"] if home.store and home.store != os.environ.get("GEMS_STORE") else []
+    own = home.image_store and home.image_store != os.environ.get("GEMS_IMAGE_STORE")
+    return "".join([*told, f" --image-store {home.images}" if own else ""])
 
 
 def library(folders: Sequence[Path] | None) -> SkillLibrary:

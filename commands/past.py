@@ -9,14 +9,16 @@ import typer
 from rich.console import Console
 
 from ..context import SettingError
-from .draw import summary
-from .options import RUNS, AsJson, Runs
+from .finish import summary
+from .options import RUNS, AsJson, Images, Runs, Store, home_of
 
 
 def runs_command(
     state: Annotated[str | None, typer.Option(help="Only these: running, accepted, 'gave up', unfinished or damaged.")] = None,
     find: Annotated[str | None, typer.Option(help="Only those with this in their name or request.")] = None,
     runs: Runs = RUNS,
+    store: Store = None,
+    image_store: Images = None,
     as_json: AsJson = False,
 ) -> None:
     """List the runs of a folder, the latest last: how each stands, and what it has taken."""
@@ -26,9 +28,8 @@ def runs_command(
     if state is not None and state not in STANDINGS:
         raise SettingError(f"--state {state}: choose one of {', '.join(STANDINGS)}")
     wanted = (find or "").casefold()
-    found = [
-        past for past in past_runs(runs) if state in (None, past.standing) and wanted in f"{past.thread} {past.prompt}".casefold()
-    ]
+    listed = past_runs(home_of(runs, store, image_store))
+    found = [one for one in listed if state in (None, one.standing) and wanted in f"{one.thread} {one.prompt}".casefold()]
     if as_json:
         print(json.dumps([{**p._asdict(), "last": p.last.isoformat(timespec="seconds")} for p in found], indent=1))  # noqa: T201
     elif found:
@@ -41,13 +42,15 @@ def show_command(
     thread: Annotated[str, typer.Argument(help="Name of the run; see `gems runs`.")],
     open_page: Annotated[bool, typer.Option("--open", help="Open its report page in the browser.")] = False,
     runs: Runs = RUNS,
+    store: Store = None,
+    image_store: Images = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a run as it stands: every round, its checks, what was learned and what it took."""
     from ..graph.past import past_run
     from ..progress import Progress
 
-    result = past_run(thread, runs)
+    result = past_run(thread, home_of(runs, store, image_store))
     if as_json:
         print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
     else:

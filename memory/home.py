@@ -39,9 +39,9 @@ class Home:
     def __init__(
         self, runs: Path | str = "runs", *, store: str | None = None, image_store: ImageStore | Path | str | None = None
     ) -> None:
-        self.folder = Path(runs)
+        self.folder, self.store, self.image_store = Path(runs), store or "", image_store or ""
         self.database = database(store, self.folder)
-        place = self.folder / "images" if image_store is None or image_store == "" else image_store
+        place = image_store or self.folder / "images"
         self.images = place if isinstance(place, ImageStore) else ImageStore(place)
 
     @classmethod

@@ -23,7 +23,7 @@ from .sealed import SealedStore
 from .serializer import CheckpointError, Sealed, serializer
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "store")
-CONNECTION = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "gems"}
+CONNECTION: dict[str, str | int] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "gems"}
 """Of a connection, where the URL does not say: a run may be silent for minutes while a picture is drawn."""
 
 

@@ -1,0 +1,118 @@
+"""How a command ends that takes a run on: by its result, by an error that says how to go on, or by a signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rich.console import Console
+
+from ..errors import GemsError
+from .fail import fail
+from .options import reach
+
+if TYPE_CHECKING:
+    from langgraph.runtime import RunControl
+
+    from ..graph.run import RunResult
+    from ..memory.home import Home
+    from ..progress import Progress
+
+
+def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl], RunResult]) -> None:
+    """Do the work and tell what came of it; every way to end leaves a run that can be gone on with, and says how."""
+    from langgraph.runtime import RunControl
+
+    from ..graph.run import RunStoppedError
+    from ..models.call import ModelCallError
+    from ..models.image import ImageModelError
+
+    def again() -> str:
+        return f"go on with `gems resume {show.thread}{reach(home)}`"
+
+    def stopped(error: GemsError, option: str) -> NoReturn:
+        show.status.stop()
+        told = str(error).rstrip(".")
+        hint = f" Nothing is lost: {again()}, with {option} for another model" if show.thread else ""
+        fail(told + ("" if told.endswith("?") else ".") + hint, error)
+
+    def at_once(code: int) -> NoReturn:  # not by an exception: a thread that waits for an answer would be waited for
+        show.status.stop()
+        Console(stderr=True).print(f"ended at once: {again()}" if show.thread else "ended at once", soft_wrap=True, highlight=False)
+        os._exit(code)
+
+    def tell() -> None:
+        show.status.stop()
+        Console(stderr=True).print("stopping when this step has ended; once more to end at once", highlight=False)
+
+    control = RunControl()
+    try:
+        with _signals(control, tell, at_once) as caught:
+            result = work(control)
+    except RunStoppedError:
+        fail(f"stopped after a finished step: {again()}", None, code=128 + (caught[0] if caught else signal.SIGINT))
+    except KeyboardInterrupt:
+        show.status.stop()
+        fail(f"interrupted: {again()}" if show.thread else "interrupted", None, code=130)
+    except ModelCallError as error:
+        stopped(error, "--chat")
+    except ImageModelError as error:
+        stopped(error, "--image")
+    except GemsError:
+        show.status.stop()
+        raise
+    except Exception as error:  # a model of one's own raises its own kinds: nothing is lost, and that is what to say
+        show.status.stop()
+        hint = f"; mend it and {again()}" if show.thread else ""
+        fail(f"{type(error).__name__}: {str(error)[:500]}{hint} (--debug shows the traceback)", error)
+    show.finish(result)
+    if as_json:
+        print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
+
+
+@contextmanager
+def _signals(control: RunControl, tell: Callable[[], None], at_once: Callable[[int], NoReturn]) -> Iterator[list[int]]:
+    """Have the first SIGINT or SIGTERM stop the run at its next step, and the second end the process; yield those caught."""
+    caught: list[int] = []
+
+    def on(number: int, frame: FrameType | None) -> None:
+        if caught:
+            at_once(128 + number)
+        caught.append(number)
+        control.request_drain(signal.Signals(number).name)
+        tell()
+
+    before = {number: signal.signal(number, on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(result: RunResult) -> dict[str, Any]:
+    """Return what programs are told of a finished run."""
+    best = result.best
+    found = {v.check: v for v in best.verdicts}
+    total = result.usage.total
+    return {
+        "thread": result.thread,
+        "decision": result.decision,
+        "reason": result.state.result.reason if result.state.result else "",
+        "image": str(result.image_path),
+        "report": str(result.report_path),
+        "best": {**best.model_dump(include={"round", "candidate", "prompt", "seed"}), "sha256": best.image.sha256},
+        "rounds": result.state.round,
+        "skills": result.state.skills,
+        "checks": [
+            {**check.model_dump(), **found[check.id].model_dump(exclude={"check"})} for check in result.checks if check.id in found
+        ],
+        "cost": result.cost._asdict() if result.cost else None,
+        "usage": {**total.model_dump(), "roles": {name: role.model_dump() for name, role in result.usage.roles.items()}},
+        "notes": result.state.notes,
+    }
