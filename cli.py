@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from .commands import draw, past, presets, serving
+from .commands import draw, fork, past, presets, serving
 from .commands.fail import fail
 from .commands.skills import skills_app
 from .errors import GemsError
@@ -22,6 +22,7 @@ app.command("runs")(past.runs_command)
 app.command("show")(past.show_command)
 app.command("presets")(presets.presets_command)
 app.command("resume")(draw.resume_command)
+app.command("fork")(fork.fork_command)
 app.command("serve")(serving.serve_command)
 app.command("doctor")(serving.doctor_command)
 app.add_typer(skills_app, name="skills")

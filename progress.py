@@ -161,5 +161,11 @@ def runs_table(found: Sequence[Past]) -> Table:
         cost = ["" if past.cost is None else f"{past.cost:.4f}"] if priced else []
         figures = [str(past.rounds), str(past.images), str(past.calls), *cost]
         when = f"{past.last:%Y-%m-%d %H:%M}"
-        out.add_row(escape(past.thread), f"[{color}]{past.standing}[/]", when, *figures, escape(past.told or past.prompt))
+        out.add_row(
+            escape(past.thread), f"[{color}]{past.standing}[/]", when, *figures, escape(past.told or past.prompt) + _from(past)
+        )
     return out
+
+
+def _from(past: Past) -> str:
+    return f" [dim](from {escape(past.parent)})[/]" if past.parent else ""

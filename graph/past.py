@@ -63,7 +63,7 @@ def past_run(thread: str, runs: Home | Path | str = "runs") -> RunResult:
     home = Home.of(runs)
     folder = home.folder_of(thread)
     if not home.database.exists():
-        raise RunError(f"there is no run {thread}: there are no runs in this folder; see --runs")
+        raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
     with home.database.open() as opened:
         record = read_record(opened, home, thread)
         stored = state_of(opened, thread)

@@ -164,7 +164,7 @@ def run(
         nodes=tuple(sorted(nodes or ())),
         began=datetime.now(UTC),
     )
-    with held(home, record.thread) as opened:
+    with held(home, record.thread, new=True) as opened:
         begin(opened, home, record)
         return drive(opened, home, record, models, skills, on_event, control, nodes, own)
 
@@ -251,17 +251,29 @@ def models_of(record: Record, chat: ChatChoices | None, image: ImageChoice | Non
 
 
 @contextmanager
-def held(home: Home, thread: str) -> Iterator[Opened]:
+def held(home: Home, thread: str, *, new: bool = False) -> Iterator[Opened]:
     """Open the database and hold a run in it.
+
+    Args:
+        home: where runs live.
+        thread: the run's name.
+        new: whether it may be a run that is not there yet.
 
     Raises:
         RunNameError: the name cannot be one.
+        RunError: there is no such run.
         RunInUseError: another process holds the run.
         CheckpointError: the database cannot be opened, or what it has of this run is damaged.
     """
+    home.folder_of(thread)
+    if not new and not home.database.exists():
+        raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
     try:
-        with home.hold(thread) as opened:
-            yield opened
+        with home.database.open() as opened:
+            if not new:
+                read_record(opened, home, thread)  # before anything is made for its lock
+            with opened.hold(thread):
+                yield opened
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
 

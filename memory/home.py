@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from ..errors import GemsError
-from .database import Opened, database
+from .database import database
 from .images import ImageStore
 from .sqlite import FILE
 
@@ -59,14 +57,3 @@ class Home:
             rule = "use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
             raise RunNameError(f"{thread[:80]!r} cannot name a run: {rule}")
         return self.folder / thread
-
-    @contextmanager
-    def hold(self, thread: str) -> Iterator[Opened]:
-        """Open the database and hold a run in it.
-
-        Raises:
-            CheckpointError: the database cannot be opened, or another process holds the run.
-        """
-        self.folder_of(thread)
-        with self.database.open() as opened, opened.hold(thread):
-            yield opened

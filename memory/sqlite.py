@@ -33,8 +33,8 @@ class SqliteDatabase(Database):
         self.name = str(self.path)
 
     def exists(self) -> bool:
-        """Tell whether there is a file."""
-        return self.path.exists()
+        """Tell whether there is a file, or a run that the first version left before it had made one."""
+        return self.path.exists() or any(self.folder.glob("*/run.json"))
 
     @contextmanager
     def open(self) -> Iterator[Opened]:

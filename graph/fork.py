@@ -1,0 +1,230 @@
+"""Forks: a new run that goes on from any step of another one, with another prompt, other checks or other verdicts.
+
+The run it comes from stays as it is: the fork is a run of its own, with a name and a record of its own. What it shares
+with its parent are the pictures made before.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from langgraph.runtime import RunControl
+
+from ..context import preset
+from ..memory.database import Opened
+from ..memory.home import Home
+from ..memory.serializer import CheckpointError
+from ..memory.state import Attempt, Check, GemsState, Verdict, best_of
+from ..models.registry import ChatChoices, ImageChoice
+from ..nodes.budget import require_prices
+from ..nodes.checkers import Checker
+from ..nodes.keep import keep_quoted
+from ..skills import SkillLibrary
+from .build import Graph, build_graph
+from .record import Parent, Record, RunError, find_record, read_record, save_record
+from .run import Event, RunResult, config_of, drive, held, models_of
+
+
+class Branch(NamedTuple):
+    """The state that a fork begins with."""
+
+    state: GemsState
+    after: str
+    """The role that counts as the one that wrote it: the one after it is next."""
+
+
+def fork(
+    thread: str,
+    *,
+    round: int,
+    prompt: str | None = None,
+    checks: Sequence[Check] | None = None,
+    verdicts: Mapping[str, bool | None] | None = None,
+    candidate: int | None = None,
+    name: str | None = None,
+    runs: Home | Path | str = "runs",
+    chat: ChatChoices | None = None,
+    image: ImageChoice | None = None,
+    skills: SkillLibrary | Sequence[Path | str] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    control: RunControl | None = None,
+    nodes: Mapping[str, Any] | None = None,
+    checkers: Sequence[Checker] | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Begin a new run at a step of another one, and take it to its end.
+
+    With a prompt, or nothing but other settings or models, the round is drawn again. With checks alone, the images up to
+    this round are kept and verified again. With verdicts, the round's image is kept and the decision is made again.
+
+    Args:
+        thread: the run to branch off from; it is not changed.
+        round: from 1; the round after the last one may be drawn too, from a prompt.
+        prompt: what this round is drawn from.
+        checks: what the image must show, in the place of all checks.
+        verdicts: for the ids of checks, whether the round's image passes: True, False, or None for unknown.
+        candidate: which of the round's images the verdicts are of, from 0; its best one by default.
+        name: of the new run; made from the parent's by default.
+        runs: the folder of runs, or their home.
+        chat: the chat model; the parent's by default.
+        image: the image model; the parent's by default.
+        skills: as for `run`.
+        on_event: as for `run`.
+        control: as for `run`.
+        nodes: the swapped roles, as for `run`.
+        checkers: as for `run`.
+        **settings: fields of `RunContext` that differ from the parent's: `max_rounds=8`.
+
+    Raises:
+        GemsError: there is no such run, round, candidate or check, or what is asked for contradicts itself.
+    """
+    home = Home.of(runs)
+    if not home.database.exists():
+        raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
+    with home.database.open() as opened:
+        parent = read_record(opened, home, thread)
+        models = models_of(parent, chat, image, nodes)
+        context = preset("default", **{**parent.context.model_dump(), **settings})
+        require_prices(context, models.options)
+        graph = build_graph(models.chats, models.image, checkpointer=opened.saver, image_store=home.images, **dict(nodes or {}))
+        start = branch(_history(graph, thread), thread, round, prompt, checks, verdicts, candidate)
+    record = Record(
+        thread=name or f"{thread[:80]}-r{round}-{secrets.token_hex(2)}",
+        prompt=parent.prompt,
+        context=context,
+        models=models.options,
+        nodes=parent.nodes,
+        began=datetime.now(UTC),
+        parent=Parent(thread=thread, round=round),
+    )
+    with held(home, record.thread, new=True) as opened:
+        _begin(opened, home, record, start, graph.copy({"checkpointer": opened.saver}))
+        return drive(opened, home, record, models, skills, on_event, control, nodes, checkers)
+
+
+def _begin(opened: Opened, home: Home, record: Record, start: Branch, graph: Graph) -> None:
+    if find_record(opened, home, record.thread) is not None:
+        raise RunError(f"the run {record.thread} exists already: choose another name")
+    opened.saver.delete_thread(record.thread)  # of a fork that was killed before it had its record
+    values = {field: getattr(start.state, field) for field in start.state.model_fields_set}
+    graph.update_state(config_of(record.thread), values, as_node=start.after)
+    save_record(opened, record)
+
+
+def _history(graph: Graph, thread: str) -> list[GemsState]:
+    """Return the states of a run after each of its steps, the latest first."""
+    try:
+        found = [snapshot.values for snapshot in graph.get_state_history(config_of(thread))]
+    except CheckpointError as error:
+        raise CheckpointError(f"run {thread}: {error}") from error
+    return [GemsState.model_validate(values) for values in found if values.get("prompt")]
+
+
+def branch(
+    history: Sequence[GemsState],
+    thread: str,
+    round: int,
+    prompt: str | None = None,
+    checks: Sequence[Check] | None = None,
+    verdicts: Mapping[str, bool | None] | None = None,
+    candidate: int | None = None,
+) -> Branch:
+    """Return the state that a fork begins with: one of the states that its parent has gone through, edited.
+
+    Args:
+        history: the parent's states, the latest first.
+        thread: the parent's name.
+        round: as for `fork`.
+        prompt: as for `fork`.
+        checks: as for `fork`.
+        verdicts: as for `fork`.
+        candidate: as for `fork`.
+
+    Raises:
+        RunError: there is no such round, candidate or check, or what is asked for contradicts itself.
+    """
+    last = max((state.round for state in history), default=0)
+    if prompt is not None and verdicts:
+        raise RunError("a prompt makes this round's image anew, so it cannot have verdicts yet: fork with one of the two")
+    if candidate is not None and not verdicts:
+        raise RunError("a candidate is named for its verdicts only: give verdicts too")
+    kept = round if verdicts or (checks is not None and prompt is None) else round - 1
+    if not 1 <= round <= last + (kept < round):
+        raise RunError(f"the run {thread} has {_rounds(last)}: there is no round {round} to fork at")
+    if round > last and prompt is None:
+        raise RunError(f"round {round} has not been planned by the run {thread}: say what it is drawn from, with a prompt")
+    state = _at(history, thread, kept, verdicts is not None and bool(verdicts))
+    edits = {"prompt": prompt, "checks": checks, "verdicts": verdicts or None}
+    told = ", ".join(f"other {what}" for what, edit in edits.items() if edit is not None) or "nothing edited"
+    state = state.model_copy(update={"notes": [*state.notes, f"Forked from the run {thread} at round {round}: {told}."]})
+    if checks is not None:
+        state = _with_checks(state, checks)
+    if verdicts:
+        return Branch(_with_verdicts(state, verdicts, candidate), "verifier")
+    if kept == round:
+        return Branch(state, "generator")
+    if prompt is None:
+        return Branch(state, "refiner")
+    whole, restored = keep_quoted(_words(prompt), state.prompt)
+    notes = [f"The prompt of the fork had dropped the quoted text {text!r}: put back." for text in restored]
+    edit = {"draft": whole, "thought": "A person has written this prompt.", "edit": False, "notes": [*state.notes, *notes]}
+    return Branch(state.model_copy(update=edit), "refiner")
+
+
+def _at(history: Sequence[GemsState], thread: str, round: int, judged: bool) -> GemsState:
+    """Return the state in which a round is over and the next one planned, or, where it is needed, just judged."""
+    there = [state for state in history if state.round == round and state.checks and state.draft]
+    if judged:
+        there = [state for state in there if all(attempt.verdicts for attempt in state.latest)][-1:]
+    if not there:
+        raise RunError(
+            f"the steps of round {max(round, 1)} of the run {thread} are not there: it was pruned, or did not come so far"
+        )
+    return there[0]
+
+
+def _with_checks(state: GemsState, checks: Sequence[Check]) -> GemsState:
+    """Return the state with other checks; images made before are verified again."""
+    ids = [check.id for check in checks]
+    if not ids:
+        raise RunError("there must be at least one check, or nothing could ever fail")
+    if len(set(ids)) < len(ids):
+        raise RunError(f"two checks have the id {next(i for i in ids if ids.count(i) > 1)}: each needs its own")
+    if unknown := sorted({parent for check in checks for parent in check.depends_on} - set(ids)):
+        raise RunError(f"a check depends on {unknown[0]}, which is no check")
+    again = [attempt.model_copy(update={"verdicts": (), "score": None}) for attempt in state.attempts]
+    return state.model_copy(update={"checks": list(checks), "attempts": again})
+
+
+def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candidate: int | None) -> GemsState:
+    """Return the state with other verdicts for an image of its latest round, which is to be scored again."""
+    if unknown := sorted(set(verdicts) - {check.id for check in state.checks}):
+        raise RunError(f"there is no check {unknown[0]}: the checks are {', '.join(check.id for check in state.checks)}")
+    judged = best_of(state.latest) or state.latest[0]
+    if candidate is not None:
+        found = [attempt for attempt in state.latest if attempt.candidate == candidate]
+        if not found:
+            raise RunError(f"round {state.round} has {len(state.latest)} images: there is no candidate {candidate}")
+        judged = found[0]
+    attempts = [_judged(attempt, verdicts) if attempt.key == judged.key else attempt for attempt in state.attempts]
+    return state.model_copy(update={"attempts": attempts})
+
+
+def _judged(attempt: Attempt, verdicts: Mapping[str, bool | None]) -> Attempt:
+    old = {verdict.check: verdict for verdict in attempt.verdicts}
+    new = {check: Verdict(check=check, passed=passed, reason="a person said so") for check, passed in verdicts.items()}
+    return attempt.model_copy(update={"verdicts": tuple({**old, **new}.values()), "score": None})
+
+
+def _words(prompt: str) -> str:
+    if not prompt.strip():
+        raise RunError("the prompt of the fork is empty: say what this round is drawn from")
+    return prompt.strip()
+
+
+def _rounds(last: int) -> str:
+    return "no round yet" if last == 0 else "1 round" if last == 1 else f"{last} rounds"
