@@ -1,0 +1,76 @@
+"""Ctrl-C and SIGTERM: the first ends the run after its step, the second at once; both leave a run that goes on."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gems.graph.past import past_run, past_runs
+
+WORK = """
+import sys, time
+import gems.graph.run as front
+from gems.commands.finish import finish
+from gems.memory.home import Home
+from gems.progress import Progress
+from gems.tests.conftest import Sketcher
+from rich.console import Console
+
+class Slow(Sketcher):
+    def generate(self, requests):
+        print("drawing", flush=True)
+        time.sleep(float(sys.argv[1]))
+        return super().generate(requests)
+
+home = Home("runs")
+show = Progress(Console(stderr=True))
+finish(show, home, False, lambda control: front.run(
+    "three red circles above a blue square", thread="t", runs=home, image=Slow(1.0), preset="paper", max_rounds=3,
+    on_event=show, control=control))
+"""
+
+
+@pytest.fixture
+def drawing():
+    """Start a run in a process of its own; it is drawing its first image when this returns."""
+    processes = []
+
+    def start(seconds):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORK, str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        assert process.stdout.readline() == "drawing\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_stops_the_run_after_its_step(drawing, number):
+    process = drawing(1.0)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "stopping when this step has ended; once more to end at once" in err
+    assert "stopped after a finished step: go on with `gems resume t`" in err
+    assert [past.standing for past in past_runs()] == ["unfinished"]
+    assert past_run("t").state.round == 1  # the image that was being drawn is there
+
+
+def test_the_second_signal_ends_the_process_at_once(drawing):
+    process = drawing(60.0)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 20
+    assert process.returncode == 130
+    assert "ended at once: go on with `gems resume t`" in err
+    assert [past.standing for past in past_runs()] == ["unfinished"]
