@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 from langchain_core.runnables.config import ContextThreadPoolExecutor
@@ -77,10 +78,12 @@ def obtain(model: ImageModel, store: ImageStore, requests: Sequence[ImageRequest
 
     Raises:
         ImageModelError: the model failed or gave fewer pictures than asked for. What it made is in the store.
-        ImageStoreError: a picture could not be written.
+        ImageStoreError: the store cannot be read or written.
     """
-    found = {r: ref for r in requests if (ref := store.recall(identity(model, r, thread)))}
+    found = {r: ref for r in requests if (ref := store.recall(identity(model, r, thread), thread))}
     wanted = [r for r in dict.fromkeys(requests) if r not in found]
+    if wanted:
+        store.check()  # a picture that cannot be kept is not paid for
     # One at a time or from as many threads as the model has a use for; each is stored as soon as it is there.
     with ContextThreadPoolExecutor(max(1, min(model.parallel, len(wanted)))) as pool:
         found.update(zip(wanted, pool.map(lambda r: _make(model, store, r, thread), wanted), strict=True))
@@ -92,10 +95,11 @@ def _make(model: ImageModel, store: ImageStore, request: ImageRequest, thread: s
     if len(images) != 1:
         raise ImageModelError(f"the image model {model.name!r} gave {len(images)} images for one request")
     size = f"{images[0].width}x{images[0].height}"
-    text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": model.name, "software": "gems"}
+    name = PurePath(model.name).name if model.name.startswith("/") else model.name  # some servers name a model by its folder
+    text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": name, "software": "gems"}
     if request.negative_prompt:
         text["negative_prompt"] = request.negative_prompt
-    return store.put(images[0], text, identity(model, request, thread))
+    return store.put(images[0], text, identity(model, request, thread), thread)
 
 
 def generator(model: ImageModel, store: ImageStore) -> Node:

@@ -129,11 +129,14 @@ def test_missing_credentials_are_told(bucket, monkeypatch):
 class Forbidding(BaseHTTPRequestHandler):
     """An S3 that allows nothing."""
 
+    protocol_version = "HTTP/1.1"  # S3's clients wait to be told to go on before they send a picture
+
     def do_GET(self):
         body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(403)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
