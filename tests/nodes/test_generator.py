@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from gems import ImageModel, run
+from gems.memory.images import ImageStore, ImageStoreError
 from gems.models.image import ImageModelError, ImageRequest
-from gems.nodes.generator import identity
+from gems.nodes.generator import identity, obtain
 
 
 class Crowd(ImageModel):
@@ -60,3 +61,29 @@ def test_another_source_is_another_picture():
     one, two = (ImageRequest(prompt="p", seed=1, source=s) for s in (b"one", b"two"))
     assert identity(model, one) != identity(model, two)
     assert "b'one'" not in identity(model, one)
+
+
+def test_a_picture_that_cannot_be_kept_is_not_paid_for(tmp_path):
+    (tmp_path / "images").write_text("in the way")
+    image = Crowd(1)
+    with pytest.raises(ImageStoreError, match=r"cannot .* the image store"):
+        obtain(image, ImageStore(tmp_path / "images"), [ImageRequest(prompt="p", seed=1)], "t")
+    assert image.made == []
+
+
+def test_each_run_has_notes_of_its_own(tmp_path):
+    store, request = ImageStore(tmp_path), ImageRequest(prompt="p", seed=1)
+    [ref] = obtain(Crowd(1), store, [request], "t")
+    assert store.noted("t") == {ref.sha256}
+    assert store.noted("u") == store.noted() == set()
+    again = Crowd(1)
+    assert obtain(again, store, [request], "t") == [ref]
+    assert again.made == []
+
+
+def test_a_picture_does_not_tell_where_a_server_keeps_its_model(tmp_path):
+    image, store = Crowd(1), ImageStore(tmp_path)
+    image.name = "/home/me/models/Z-Image"
+    [ref] = obtain(image, store, [ImageRequest(prompt="p", seed=1)], "t")
+    assert store.open(ref).text["model"] == "Z-Image"
+    assert not [p for p in tmp_path.rglob("*.*") if b"/home/me" in p.read_bytes()]
