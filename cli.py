@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from .commands import draw, fork, past, presets, serving
+from .commands import clean, draw, fork, past, presets, serving
 from .commands.fail import fail
 from .commands.skills import skills_app
 from .errors import GemsError
@@ -20,6 +20,8 @@ app = typer.Typer(
 app.command("run")(draw.run_command)
 app.command("runs")(past.runs_command)
 app.command("show")(past.show_command)
+app.command("rm")(clean.rm_command)
+app.command("prune")(clean.prune_command)
 app.command("presets")(presets.presets_command)
 app.command("resume")(draw.resume_command)
 app.command("fork")(fork.fork_command)

@@ -44,6 +44,7 @@ class Record(BaseModel):
     nodes: tuple[str, ...] = ()
     cost: float | None = Field(default=None, description="What the run has cost, where prices are known; written at its end.")
     began: datetime | None = Field(default=None, description="When it was started, in UTC.")
+    pruned: bool = Field(default=False, description="Whether only its end and its best image are left.")
     parent: Parent | None = Field(default=None, description="The run it was forked from.")
 
 

@@ -326,7 +326,8 @@ def drive(
     result = RunResult(record.thread, state, record.context, home.folder_of(record.thread), home.images, models.options)
     if result.cost is not None:
         save_record(opened, record.model_copy(update={"cost": result.cost.amount}))
-    _publish(result, models)
+    if not record.pruned:  # its page is there, and cannot be made again
+        _publish(result, models)
     return result
 
 

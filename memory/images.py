@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -192,8 +192,11 @@ class ImageStore:
         """
         return self._digests(self._list(f"made/{_folder(owner)}"))
 
-    def noted_by_all(self) -> set[str]:
+    def noted_by_all(self, but: Collection[str | None] = ()) -> set[str]:
         """Return the hashes of the pictures that any note names, also those of earlier versions.
+
+        Args:
+            but: runs whose notes are left out.
 
         Who removes pictures that nothing names asks for `pictures` first and for this afterwards: a note is written
         before its picture, so no picture in the list can have a note that is still to come.
@@ -202,7 +205,8 @@ class ImageStore:
             ImageStoreError: the store, or a note in it, cannot be read: then it is not known what is named.
         """
         top = self._list("made")
-        return self._digests([*top, *self._lists([e.name for e in top if e.is_folder])])
+        left_out = {f"made/{_folder(owner)}" for owner in but}
+        return self._digests([*top, *self._lists([e.name for e in top if e.is_folder and e.name not in left_out])])
 
     def forget(self, owner: str | None = None) -> None:
         """Remove a run's notes, which may be none. Its pictures stay: other runs may have the same.

@@ -1,0 +1,214 @@
+"""Removing runs: what goes, and what must not."""
+
+import os
+import time
+from datetime import timedelta
+
+import pytest
+from PIL import Image
+
+from gems import GemsError, resume, run
+from gems.graph.clean import ORPHAN, prune, remove
+from gems.graph.fork import fork
+from gems.graph.past import past_run, past_runs
+from gems.memory.locks import RunInUseError
+
+PROMPT = "three red circles above a blue square and to the left of a green star"
+ANY = timedelta(0)
+
+
+class Stop(BaseException):
+    """Ends a run in the middle."""
+
+
+def draw(home, make_sketcher, thread, **settings):
+    given = {"preset": "paper", "max_rounds": 3, "seed": 11, **settings}
+    return run(PROMPT, thread=thread, runs=home, image=make_sketcher(1.0), **given)
+
+
+def stop_at(role):
+    def stop(event):
+        if event.role == role and event.update is not None:
+            raise Stop
+
+    return stop
+
+
+def digests(home):
+    return {picture.digest for picture in home.images.pictures()}
+
+
+def shown(result):
+    return {attempt.image.sha256 for attempt in result.attempts}
+
+
+def test_a_run_is_removed_with_all_that_is_its_own(home, make_sketcher):
+    first, second = draw(home, make_sketcher, "a"), draw(home, make_sketcher, "b", seed=77)
+    freed = remove(["a"], home)
+    assert freed.removed == ("a",)
+    assert freed.rows > 20
+    assert freed.images == len(shown(first) - shown(second))
+    assert freed.image_bytes > 0
+    assert [past.thread for past in past_runs(home)] == ["b"]
+    assert digests(home) == shown(second)
+    assert not (home.folder / "a").exists()
+    assert past_run("b", home).state == second.state
+    with home.database.open() as opened:
+        assert opened.rows("a") == 0
+    assert draw(home, make_sketcher, "a").attempts == first.attempts  # its name is free again
+
+
+def test_pictures_that_another_run_refers_to_are_kept(home, make_sketcher):
+    parent = draw(home, make_sketcher, "p")
+    child = fork("p", round=3, prompt="a red circle", name="f", max_rounds=3, runs=home, image=make_sketcher(1.0))
+    remove(["p"], home)
+    assert digests(home) == shown(child)
+    assert shown(child) & shown(parent)
+    assert past_run("f", home).image.size == child.image.size
+    remove(["f"], home)
+    assert digests(home) == set()
+
+
+def test_a_picture_that_no_checkpoint_knows_of_goes_with_its_run(home, make_sketcher, monkeypatch):
+    from gems.nodes import generator
+
+    def die(*args, **kwargs):
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generator, "Attempt", die)
+        with pytest.raises(Stop):
+            draw(home, make_sketcher, "cut")
+    assert len(digests(home)) == 1
+    assert remove(["cut"], home).images == 1
+    assert digests(home) == set()
+
+
+def test_old_runs_are_cut_down_to_their_best(home, make_sketcher):
+    old = draw(home, make_sketcher, "old")
+    with pytest.raises(Stop):
+        run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("selector"))
+    whole = past_run("cut", home)
+    freed = prune(ANY, keep_best=True, runs=home)
+    assert (freed.removed, freed.trimmed) == ((), ("old",))
+    assert freed.images == len(shown(old) - {old.best.image.sha256} - shown(whole))
+    assert digests(home) == {old.best.image.sha256} | shown(whole)
+    assert past_run("old", home).state == old.state
+    assert past_run("old", home).image.size == old.image.size
+    page = old.report_path.read_text()
+    again = resume("old", runs=home, image=make_sketcher(1.0))
+    assert again.state == old.state
+    assert again.report_path.read_text() == page
+    assert resume("cut", runs=home, image=make_sketcher(1.0)).state.round >= 1
+    assert prune(ANY, keep_best=True, runs=home).trimmed == ("cut",)
+
+
+def test_pruning_removes_runs_that_have_ended_and_are_old(home, make_sketcher):
+    draw(home, make_sketcher, "done")
+    with pytest.raises(Stop):
+        run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("selector"))
+    assert prune(timedelta(days=1), runs=home).removed == ()
+    told = prune(ANY, dry_run=True, runs=home)
+    assert told.removed == ("done",)
+    assert told.images > 0
+    assert len(past_runs(home)) == 2
+    freed = prune(ANY, runs=home)
+    assert freed._replace(database_bytes=0) == told
+    assert [past.thread for past in past_runs(home)] == ["cut"]
+    assert prune(ANY, unfinished=True, runs=home).removed == ("cut",)
+    assert past_runs(home) == []
+    assert digests(home) == set()
+
+
+def test_the_database_becomes_smaller(home, make_sketcher):
+    for number in range(4):
+        draw(home, make_sketcher, f"t{number}")
+    freed = prune(ANY, runs=home)
+    assert freed.database_bytes > 10_000
+
+
+def test_a_run_in_progress_is_left_alone(home, make_sketcher):
+    draw(home, make_sketcher, "busy")
+    with home.database.open() as other, other.hold("busy"):
+        with pytest.raises(RunInUseError, match=r"the run busy is in progress in another process.*nothing was removed"):
+            remove(["busy"], home)
+        assert prune(ANY, runs=home).notes == ("the run busy is in progress in another process: left as it is",)
+    assert len(past_runs(home)) == 1
+
+
+def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_sketcher):
+    from gems.memory.home import Home
+
+    home = Home(tmp_path / "runs")
+    draw(home, make_sketcher, "t")
+    orphan = home.images.put(Image.new("RGB", (8, 8), "red"))
+    assert prune(runs=home).images == 0
+    path = next((tmp_path / "runs" / "images").glob(f"*/{orphan.sha256}.png"))
+    long_ago = time.time() - ORPHAN.total_seconds() - 60
+    os.utime(path, (long_ago, long_ago))
+    assert prune(runs=home).images == 1
+    assert orphan.sha256 not in digests(home)
+    assert len(past_runs(home)) == 1
+
+
+def test_pictures_of_other_doors_are_kept(home, make_sketcher):
+    draw(home, make_sketcher, "t")
+    theirs = home.images.put(Image.new("RGB", (8, 8), "red"), request="x", owner="a thread of LangGraph Studio")
+    prune(ANY, unfinished=True, runs=home)
+    assert digests(home) == {theirs.sha256}
+
+
+def test_while_a_run_cannot_be_read_no_picture_is_removed(tmp_path, make_sketcher):
+    import sqlite3
+
+    from gems.memory.home import Home
+
+    home = Home(tmp_path)
+    draw(home, make_sketcher, "good")
+    draw(home, make_sketcher, "bad", seed=5)
+    with sqlite3.connect(tmp_path / "gems.sqlite") as connection:
+        connection.execute("UPDATE checkpoints SET checkpoint = x'00' WHERE thread_id = 'bad'")
+    connection.close()
+    before = digests(home)
+    freed = remove(["good"], home)
+    assert freed.notes == ("the run bad cannot be read, so no image was removed: restore or remove it first",)
+    assert digests(home) == before
+    assert remove(["bad"], home).images > 0
+
+
+def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, monkeypatch):
+    draw(home, make_sketcher, "t")
+
+    def die(*args):
+        raise Stop
+
+    for step in ("delete_thread", "forget_record"):
+        with monkeypatch.context() as patch:
+            if step == "forget_record":
+                patch.setattr("gems.graph.clean.forget_record", die)
+            else:
+                patch.setattr("langgraph.checkpoint.sqlite.SqliteSaver.delete_thread", die)
+                patch.setattr("langgraph.checkpoint.postgres.PostgresSaver.delete_thread", die)
+            with pytest.raises(Stop):
+                remove(["t"], home)
+        assert [past.thread for past in past_runs(home)] == ["t"]
+    assert remove(["t"], home).removed == ("t",)
+    assert past_runs(home) == []
+    assert digests(home) == set()
+
+
+def test_what_cannot_be_is_told_and_nothing_removed(home, make_sketcher):
+    draw(home, make_sketcher, "t")
+    with pytest.raises(GemsError, match="there is no run nobody: the latest are t"):
+        remove(["t", "nobody"], home)
+    with pytest.raises(GemsError, match="with keep_best or with unfinished, not both"):
+        prune(ANY, keep_best=True, unfinished=True, runs=home)
+    assert len(past_runs(home)) == 1
+
+
+def test_without_runs_there_is_nothing_to_remove(tmp_path):
+    with pytest.raises(GemsError, match="there are no runs in"):
+        remove(["t"], tmp_path / "none")
+    with pytest.raises(GemsError, match="there are no runs in"):
+        prune(runs=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
