@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from .context import PRESETS, RunContext, preset
     from .errors import GemsError
     from .graph.build import build_graph
+    from .graph.clean import Freed, prune, remove
+    from .graph.fork import fork
+    from .graph.past import Past, past_run, past_runs
     from .graph.run import Event, RunResult, resume, run
+    from .memory.home import Home
     from .memory.images import ImageStore
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Score, Usage, Verdict
     from .models.image import ImageModel, ImageRequest
@@ -22,7 +26,11 @@ _HOMES = {
     "context": ("PRESETS", "RunContext", "preset"),
     "errors": ("GemsError",),
     "graph.build": ("build_graph",),
+    "graph.clean": ("Freed", "prune", "remove"),
+    "graph.fork": ("fork",),
+    "graph.past": ("Past", "past_run", "past_runs"),
     "graph.run": ("Event", "RunResult", "resume", "run"),
+    "memory.home": ("Home",),
     "memory.images": ("ImageStore",),
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Score", "Usage", "Verdict"),
     "models.image": ("ImageModel", "ImageRequest"),
@@ -31,7 +39,8 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
-    "run", "resume", "build_graph", "RunResult", "Event",
+    "run", "resume", "build_graph", "RunResult", "Event", "Home",
+    "past_runs", "past_run", "Past", "fork", "remove", "prune", "Freed",
     "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "ImageRef", "Result", "Usage",
     "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",

@@ -27,6 +27,15 @@ def test_its_python_runs(number, monkeypatch):
     assert shown == ([(128, 128)] if ".show()" in BLOCKS[number] else [])
 
 
+def test_the_python_of_the_page_on_runs_runs_from_top_to_bottom():
+    text = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) >= 3
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"docs/runs.md, block {number}", "exec"), {})
+    assert "mine" not in [past.thread for past in gems.past_runs()]
+
+
 def test_ci_runs_the_command_that_it_names():
     command = re.search(r'pip install (-c constraints.txt -e "\.\[test\]") && pytest', README)
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
