@@ -317,6 +317,7 @@ def drive(
     before = graph.get_state(config)
     _require_skills(before.values.get("skills", ()), library)
     if not before.values:
+        opened.saver.delete_thread(record.thread)  # killed at its very begin: writes whose checkpoint was never saved
         _stream(graph, {"prompt": record.prompt}, config, record.context, on_event, control)
     elif before.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
         if on_event is not None:
