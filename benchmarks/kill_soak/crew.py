@@ -1,0 +1,290 @@
+"""Processes that go on with runs, and are killed while they do."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from multiprocessing.sharedctypes import RawValue
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gems.errors import GemsError
+from gems.evaluation.shapes import benchmark
+from gems.graph.record import RunError
+from gems.graph.run import resume, run
+from gems.memory.home import Home
+from gems.memory.locks import RunInUseError
+
+from .watch import Journal, Painter, Watch, WatchedStore, lines_of
+
+EARLY = 0.1
+"""Share of the chosen moments at which a process is killed although it has no run in hand."""
+STALL = 120.0
+"""Seconds without a sign of life after which a soak is given up."""
+FREE = ("opening", "waiting")
+"""What a process does that has no run in hand: it opens the database, or looks for a run."""
+KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("paper", {}),
+    ("default", {"candidates": 2, "max_rounds": 4}),
+    ("loop", {}),
+    ("thorough", {"max_rounds": 3}),
+)
+"""Settings of the runs, in turn."""
+
+
+class Job(NamedTuple):
+    """A run to be made."""
+
+    thread: str
+    prompt: str
+    preset: str
+    settings: dict[str, Any]
+
+
+def job(number: int, seed: int, prompts: Sequence[str]) -> Job:
+    """Return the run of a number. No two have a picture's seed in common."""
+    preset, settings = KINDS[number % len(KINDS)]
+    return Job(f"soak-{number:04}", prompts[number % len(prompts)], preset, {**settings, "seed": 1_000_000 * seed + 1000 * number})
+
+
+class Place:
+    """A soak's folder: the home of its runs, and what is written down about them.
+
+    Args:
+        folder: made if need be.
+        url: of the database; None is SQLite in the folder.
+        seed: of the runs.
+    """
+
+    def __init__(self, folder: Path, url: str | None, seed: int) -> None:
+        self.folder, self.url, self.seed = folder, url, seed
+        self.runs, self.images = folder / "runs", folder / "runs" / "images"
+        self.prompts = [sample.prompt for sample in benchmark(200, seed)]
+        for name in ("journals", "pictures", "done"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+
+    def home(self) -> Home:
+        """Return the home of the runs, as anybody else sees it."""
+        return Home(self.runs, store=self.url)
+
+    def job(self, number: int) -> Job:
+        """Return the run of a number."""
+        return job(number, self.seed, self.prompts)
+
+    def pictures(self, thread: str) -> Path:
+        """Return where the pictures of a run are written down."""
+        return self.folder / "pictures" / f"{thread}.jsonl"
+
+    def finished(self, thread: str) -> Path:
+        """Return the file that is there when a run has come to its end."""
+        return self.folder / "done" / thread
+
+    def go_on(self, wanted: Job, journal: Journal) -> None:
+        """Take a run from where it is to its end; a new one from its begin.
+
+        Raises:
+            RunInUseError: another process has it in hand.
+        """
+        try:
+            self._try(wanted, journal, new=False)
+        except RunError as error:
+            if "there is no run" not in str(error):
+                raise
+            try:
+                self._try(wanted, journal, new=True)
+            except RunError as begun:  # meanwhile, by another process, which may have been killed since
+                if "exists already" not in str(begun):
+                    raise
+                return
+        self.finished(wanted.thread).touch()
+
+    def _try(self, wanted: Job, journal: Journal, *, new: bool) -> None:
+        with closing(Journal(self.pictures(wanted.thread), durable=True)) as pictures:
+            watch = Watch(journal, pictures, wanted.thread, new)
+            watch.at("opening")
+            home = Home(self.runs, store=self.url, image_store=WatchedStore(self.images, watch))
+            painter = Painter(watch, self.images)
+            if new:
+                settings = {"preset": wanted.preset, **wanted.settings}
+                run(wanted.prompt, thread=wanted.thread, runs=home, image=painter, on_event=watch, **settings)
+            else:
+                resume(wanted.thread, runs=home, image=painter, on_event=watch)
+
+
+def work(place: Place, number: int, limit: Any) -> None:
+    """Go on with runs, one at a time, until all are finished. Who was killed while it did so is followed by another one."""
+    journal, rng = Journal(place.folder / "journals" / f"{number:05}.jsonl"), random.Random(number)
+    while True:
+        journal.write(thread="", phase="waiting")
+        left = [j for j in map(place.job, range(limit.value)) if not place.finished(j.thread).exists()]
+        if not left:
+            return
+        for each in rng.sample(left, len(left)):
+            try:
+                if not place.finished(each.thread).exists():
+                    place.go_on(each, journal)
+            except RunInUseError:
+                journal.write(thread=each.thread, phase="refused")
+        time.sleep(0.01)
+
+
+class Soaked(NamedTuple):
+    """What happened while processes were killed."""
+
+    hits: Counter[str]
+    """Kills by what the run in hand was at; kills of processes without one are under `FREE`."""
+    runs: int
+    seconds: float
+    lines: list[dict[str, Any]]
+    """What the processes wrote down, and the kills, in the order of time."""
+    failures: list[str]
+
+    @property
+    def within(self) -> int:
+        """Kills that hit a process with a run in hand."""
+        return sum(n for phase, n in self.hits.items() if phase not in FREE)
+
+    @property
+    def resumes(self) -> int:
+        """How often a run was gone on with."""
+        return sum(line["phase"] == "loading" and not line["new"] for line in self.lines)
+
+    def longest_refusal(self) -> float:
+        """Return the longest time after the kill of its process that a run was still said to be in hand, in seconds.
+
+        Only refusals count that no other process can have caused: none had begun to ask for the run and was not refused.
+        """
+        tries: dict[str, list[list[dict[str, Any]]]] = {}
+        latest: dict[str, list[dict[str, Any]]] = {}
+        for line in self.lines:
+            if line["phase"] == "waiting":
+                latest.pop(line["worker"], None)
+            elif line["phase"] == "opening":
+                latest[line["worker"]] = []
+                tries.setdefault(line["thread"], []).append(latest[line["worker"]])
+            if line["worker"] in latest:
+                latest[line["worker"]].append(line)
+        return max((_refusal(each) for each in tries.values()), default=0.0)
+
+
+def _refusal(tries: list[list[dict[str, Any]]]) -> float:
+    """Return the longest time that processes were refused a run after the kill of the one that had it, in seconds."""
+    refused = [line["at"] for each in tries for line in each if line["phase"] == "refused"]
+    holders = [each for each in tries if not any(line["phase"] == "refused" for line in each)]
+    longest = 0.0
+    for killed in (line["at"] for each in holders for line in each if line["phase"] == "killed"):
+        others = [each[0]["at"] for each in holders if each[-1]["at"] > killed]
+        longest = max([longest, *(at - killed for at in refused if killed < at < min(others, default=at + 1))])
+    return longest
+
+
+class Crew:
+    """Processes that work on the runs of a place. They are forked from this one, which has imported everything."""
+
+    def __init__(self, place: Place, limit: Any) -> None:
+        self.place, self.limit = place, limit
+        self.alive: dict[int, Path] = {}
+        self.failures: list[str] = []
+        self._count = 0
+
+    def hire(self) -> None:
+        """Start a process."""
+        self._count += 1
+        journal = self.place.folder / "journals" / f"{self._count:05}.jsonl"
+        if (child := os.fork()) == 0:
+            code = 1
+            try:
+                work(self.place, self._count, self.limit)
+                code = 0
+            except BaseException as error:
+                Journal(journal).write(thread="", phase="failed", why="".join(traceback.format_exception(error)[-3:]))
+            finally:
+                os._exit(code)
+        self.alive[child] = journal
+
+    def reap(self) -> None:
+        """Take leave of those that have come to their end, and note those that have failed."""
+        for child in list(self.alive):
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                journal = self.alive.pop(child)
+                if status:
+                    last = (lines_of(journal) or [{}])[-1]
+                    self.failures.append(f"a process ended by itself: {last.get('why') or f'status {status}, {last}'}")
+
+    def at(self, child: int) -> dict[str, Any]:
+        """Return the last that a process has written down."""
+        return (lines_of(self.alive[child]) or [{"thread": "", "phase": "waiting"}])[-1]
+
+    def kill(self, child: int) -> dict[str, Any]:
+        """Kill a process and return the last that it had written down."""
+        began = time.monotonic()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        last = self.at(child)
+        with closing(Journal(self.alive.pop(child))) as journal:
+            journal.write(thread=last["thread"], phase="killed", signalled=began)
+        return last
+
+    def end(self) -> None:
+        """Kill all that are left."""
+        for child in list(self.alive):
+            self.kill(child)
+
+
+def soak(place: Place, *, kills: int, runs: int, workers: int, life: float = 0.0) -> Soaked:
+    """Make runs with several processes and kill these; as many runs as the kills take, but not fewer than asked for.
+
+    Args:
+        place: where; also gives the seed of what happens when.
+        kills: so many processes are killed while they have a run in hand.
+        runs: the fewest runs.
+        workers: processes at the same time.
+        life: mean seconds that a process may work before it is killed.
+
+    Raises:
+        GemsError: nothing happens any more, or processes fail again and again.
+    """
+    rng, limit, hits = random.Random(place.seed), RawValue("i", runs), Counter[str]()
+    crew, began = Crew(place, limit), time.monotonic()
+    within, moment, seen, heard = 0, began + rng.expovariate(workers / life) if kills else 0.0, 0, began
+    try:
+        for _ in range(workers):
+            crew.hire()
+        while crew.alive:
+            time.sleep(0.002)
+            crew.reap()
+            now = time.monotonic()
+            if len(crew.failures) > workers:
+                raise GemsError("\n".join(["processes fail again and again:", *crew.failures]))
+            written = sum(path.stat().st_size for path in crew.alive.values() if path.exists())
+            seen, heard = (written, now) if written != seen else (seen, heard)
+            if now - heard > STALL:
+                raise GemsError(f"nothing has happened for {STALL:.0f} seconds: {[crew.at(child) for child in crew.alive]}")
+            if within >= kills:
+                continue
+            if sum(1 for _ in (place.folder / "done").iterdir()) > limit.value - workers:
+                limit.value += 1  # runs must not give out before the kills do
+            if now < moment or not crew.alive:
+                continue
+            child = rng.choice(sorted(crew.alive))
+            if crew.at(child)["phase"] in (*FREE, "refused") and rng.random() > EARLY:
+                continue
+            last = crew.kill(child)
+            phase = last["phase"] if last["phase"] != "refused" else "waiting"
+            hits[phase] += 1
+            within += phase not in FREE
+            crew.hire()
+            moment = time.monotonic() + rng.expovariate(workers / life)
+    finally:
+        crew.end()
+    lines = [{**line, "worker": path.stem} for path in (place.folder / "journals").iterdir() for line in lines_of(path)]
+    # A kill counts from its signal on.
+    lines = sorted(({**line, "at": line.get("signalled", line["at"])} for line in lines), key=lambda line: line["at"])
+    return Soaked(hits, limit.value, time.monotonic() - began, lines, crew.failures)

@@ -1,0 +1,182 @@
+"""Whether runs are as they would be if nobody had been killed."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+from pydantic import BaseModel
+
+from gems.graph.run import config_of
+from gems.memory.database import Opened
+from gems.memory.home import Home
+from gems.memory.images import ImageStoreError
+from gems.memory.postgres import OpenedPostgres
+from gems.memory.sqlite import OpenedSqlite, SqliteDatabase
+from gems.memory.state import GemsState, ImageRef
+
+from .crew import Place
+from .watch import lines_of
+
+
+class Findings(BaseModel):
+    """What the runs of a database look like at the end."""
+
+    attempts: int = 0
+    checkpoints: int = 0
+    drawn: int = 0
+    drawn_again: int = 0
+    """Pictures of which nothing had been stored when the process was killed."""
+    stored_again: int = 0
+    lost: int = 0
+    """Attempts that are missing or doubled, and stored pictures that no attempt has."""
+    differing: int = 0
+    leftovers: int = 0
+    """Temporary files of writes that were killed."""
+    others: int = 0
+    """Problems that none of these counts."""
+    problems: list[str] = []
+
+
+def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state as plain data, without what no two runs have in common: seconds, and the ids of messages."""
+    if "prompt" not in values:
+        return {}  # before the first step
+    state = GemsState.model_validate({k: v for k, v in values.items() if k in GemsState.model_fields}).model_dump(mode="json")
+    for used in [state["usage"], *([state["result"]["usage"]] if state["result"] else [])]:
+        for role in used["roles"].values():
+            role["seconds"] = 0
+    for message in state["planning"]:
+        message.pop("id", None)
+    return state
+
+
+def history(opened: Opened, thread: str) -> list[tuple[Any, dict[str, Any]]]:
+    """Return step and state of every checkpoint of a run, the oldest first."""
+    found = [(c.metadata.get("step"), comparable(c.checkpoint["channel_values"])) for c in opened.saver.list(config_of(thread))]
+    return found[::-1]
+
+
+def histories(place: Place, runs: int) -> dict[str, list[tuple[Any, dict[str, Any]]]]:
+    """Return the histories of the first runs of a place, by their threads."""
+    with place.home().database.open() as opened:
+        return {thread: history(opened, thread) for thread in (place.job(n).thread for n in range(runs))}
+
+
+def verify(place: Place, expected: Mapping[str, list[tuple[Any, dict[str, Any]]]]) -> Findings:
+    """Look at all runs of a place, their checkpoints and their pictures.
+
+    Args:
+        place: where nobody is at work any more.
+        expected: the history of each run, as it is without kills.
+    """
+    found, home, others = Findings(), place.home(), list[str]()
+    if isinstance(home.database, SqliteDatabase):
+        with closing(sqlite3.connect(home.database.path)) as connection:
+            said = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+        others += [f"integrity_check: {line}" for line in said if line != "ok"]
+    with home.database.open() as opened:
+        others += orphans(opened)
+        tips = Counter(tip.thread for tip in opened.tips())
+        for thread, whole in expected.items():
+            past = history(opened, thread)
+            others += [] if tips[thread] == 1 else [f"{thread}: it has {tips[thread]} branches"]
+            others += [f"{thread}: it is still in hand"] if opened.in_hand(thread) else []
+            others += [f"{thread}: {problem}" for problem in _end(home, thread, past[-1][1] if past else {})]
+            found.problems += [f"{thread}: {problem}" for problem in _compare(place, thread, past, whole, found)]
+    found.others = len(others)
+    found.problems += others
+    found.leftovers = sum(1 for _ in place.runs.rglob(".*.tmp"))
+    return found
+
+
+def _compare(
+    place: Place,
+    thread: str,
+    past: list[tuple[Any, dict[str, Any]]],
+    whole: list[tuple[Any, dict[str, Any]]],
+    found: Findings,
+) -> Iterator[str]:
+    attempts = past[-1][1].get("attempts", []) if past else []
+    found.attempts, found.checkpoints = found.attempts + len(attempts), found.checkpoints + len(past)
+    if past != whole:
+        found.differing += 1
+        yield _difference(past, whole)
+    there, wanted = (Counter((a["round"], a["candidate"]) for a in each) for each in (attempts, whole[-1][1]["attempts"]))
+    made = lines_of(place.pictures(thread))
+    stored = Counter(line["sha256"] for line in made if line["what"] == "stored")
+    unbooked = set(stored) - {a["image"]["sha256"] for a in attempts}
+    wrong = [*(there - wanted).elements(), *(wanted - there).elements()]
+    found.lost += len(wrong) + len(unbooked)
+    if wrong or unbooked:
+        yield f"attempts lost or doubled: {wrong}; stored pictures of no attempt: {sorted(unbooked)}"
+    twice = [line["key"] for line in made if line["what"] == "again" and line["kept"]]
+    twice += [sha256 for sha256, times in stored.items() if times > 1]
+    found.stored_again += len(twice)
+    if twice:
+        yield f"made again though stored: {twice}"
+    found.drawn += sum(line["what"] == "drawn" for line in made)
+    found.drawn_again += sum(line["what"] == "again" and not line["kept"] for line in made)
+
+
+def _end(home: Home, thread: str, state: dict[str, Any]) -> Iterator[str]:
+    result = state.get("result") or {}
+    if result.get("decision") not in ("accept", "give up"):
+        yield f"it is not finished: {result.get('decision', 'no decision')}"
+    attempts = state.get("attempts", [])
+    for attempt in attempts:
+        try:
+            home.images.open(ImageRef.model_validate(attempt["image"]))
+        except ImageStoreError as error:
+            yield str(error)
+    key = result.get("best_round"), result.get("best_candidate")
+    named = [a["image"] for a in attempts if (a["round"], a["candidate"]) == key]
+    best, page = (home.folder_of(thread) / name for name in ("best.png", "report.html"))
+    if not best.exists() or not named or hashlib.sha256(best.read_bytes()).hexdigest() != named[0]["sha256"]:
+        yield "best.png is missing or not the best picture"
+    if not page.exists() or not page.read_text(encoding="utf-8").rstrip().endswith("</html>"):
+        yield "report.html is missing or not whole"
+
+
+def _difference(past: list[tuple[Any, dict[str, Any]]], whole: list[tuple[Any, dict[str, Any]]]) -> str:
+    if [step for step, _ in past] != [step for step, _ in whole]:
+        return f"its checkpoints are of the steps {[s for s, _ in past]}, those of an unkilled run {[s for s, _ in whole]}"
+    step, ours, theirs = next((s, a, b) for (s, a), (_, b) in zip(past, whole, strict=True) if a != b)
+    fields = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    return f"at step {step} it differs from an unkilled run in {', '.join(fields)}"
+
+
+def orphans(opened: Opened) -> list[str]:
+    """Return what is wrong with the rows of checkpoints: writes without a checkpoint, checkpoints whose parent is gone."""
+    writes = "writes" if isinstance(opened, OpenedSqlite) else "checkpoint_writes"
+    other = (
+        "(SELECT 1 FROM checkpoints AS p WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = c.checkpoint_ns AND p.checkpoint_id"
+    )
+    asked = {
+        "writes without a checkpoint": (f"SELECT count(*) AS n FROM {writes} AS c WHERE NOT EXISTS {other} = c.checkpoint_id)"),
+        "checkpoints whose parent is gone": (
+            "SELECT count(*) AS n FROM checkpoints AS c WHERE c.parent_checkpoint_id IS NOT NULL AND c.parent_checkpoint_id <> '' "
+            f"AND NOT EXISTS {other} = c.parent_checkpoint_id)"
+        ),
+    }
+    if isinstance(opened, OpenedPostgres):
+        asked["values of no checkpoint"] = (
+            "SELECT count(*) AS n FROM checkpoint_blobs AS b WHERE NOT EXISTS (SELECT 1 FROM checkpoints AS c "
+            "WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns "
+            "AND c.checkpoint -> 'channel_versions' ->> b.channel = b.version)"
+        )
+    counts = {what: _count(opened, statement) for what, statement in asked.items()}
+    return [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def _count(opened: Opened, statement: str) -> int:
+    if isinstance(opened, OpenedPostgres):
+        found = opened.connection.execute(statement).fetchone()
+        return int(found["n"]) if found else 0
+    assert isinstance(opened, OpenedSqlite)
+    with opened.sqlite.cursor(transaction=False) as cursor:
+        return int(cursor.execute(statement).fetchone()[0])

@@ -1,0 +1,144 @@
+"""What a soak sees of a run: its steps, what its image model makes, and what its image store keeps, written down as it happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from gems.graph.run import Event
+from gems.memory.images import ImageStore
+from gems.memory.state import ImageRef
+from gems.models.image import ImageModel, ImageRequest
+from gems.models.shapes.grammar import OutsideWorldError, parse_request
+from gems.models.shapes.world import draw, realize
+
+DRAWING = 0.02
+"""Seconds that a picture takes, besides its drawing."""
+CLUMSY = 0.75
+"""Share of the pictures that lack something, so that runs take several rounds."""
+
+
+class Journal:
+    """Lines of JSON, each written at once, so that they outlive the process.
+
+    Args:
+        path: the file.
+        durable: whether each line is on the disk when `write` returns.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = False) -> None:
+        self.path, self._durable = path, durable
+        self._file = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
+
+    def write(self, **line: Any) -> None:
+        """Append a line."""
+        os.write(self._file, json.dumps({"at": time.monotonic(), **line}).encode() + b"\n")
+        if self._durable:
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+class Watch:
+    """Writes down what a run is at, by its events, its image model and its image store."""
+
+    def __init__(self, journal: Journal, pictures: Journal, thread: str, new: bool) -> None:
+        self.journal, self.pictures, self.thread, self.new = journal, pictures, thread, new
+        self.phase, self._running = "opening", set[str]()
+
+    def __call__(self, event: Event) -> None:
+        """Take an event of the run."""
+        if event.role == "resumed":
+            return
+        if event.role == "started":
+            self.at("loading")
+            return
+        if event.role not in ("planner", "decomposer"):
+            self._running.clear()  # LangGraph tells the begin but no end of a step whose result was stored before the kill
+        (self._running.add if event.update is None else self._running.discard)(event.role)
+        self.at(" and ".join(sorted(self._running)) or "checkpoint")
+
+    def at(self, phase: str) -> None:
+        """Write down what the run is at now."""
+        self.phase = phase
+        self.journal.write(thread=self.thread, phase=phase, new=self.new)
+
+
+class Painter(ImageModel):
+    """Draws shapes with Pillow from the prompt and the seed, often one too few; writes down each picture before it returns it."""
+
+    name = "painter"
+
+    def __init__(self, watch: Watch, store: Path) -> None:
+        self.watch, self.store = watch, store
+
+    def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
+        """Draw, and write down whether a picture had been made before and was in the store."""
+        return [self._draw(request) for request in requests]
+
+    def _draw(self, request: ImageRequest) -> Image.Image:
+        key = f"{request.seed} {request.prompt}"
+        if any(line["key"] == key for line in lines_of(self.watch.pictures.path)):
+            self.watch.pictures.write(key=key, what="again", kept=is_kept(self.store, request))
+        self.watch.at("drawing")
+        time.sleep(DRAWING)
+        image = paint(request)
+        self.watch.pictures.write(key=key, what="drawn")
+        return image
+
+
+class WatchedStore(ImageStore):
+    """An image store that writes down when a picture is in it."""
+
+    def __init__(self, place: Path, watch: Watch) -> None:
+        super().__init__(place)
+        self.watch = watch
+
+    def put(self, image: Image.Image, text: Mapping[str, str] | None = None, *rest: Any) -> ImageRef:
+        """Store a picture."""
+        said = dict(text or {})
+        self.watch.at("storing")
+        ref = super().put(image, text, *rest)
+        self.watch.pictures.write(key=f"{said.get('seed')} {said.get('prompt')}", what="stored", sha256=ref.sha256)
+        self.watch.at("generator")
+        return ref
+
+    def read(self, ref: ImageRef) -> bytes:
+        """Read a picture; between two steps nobody but the end of a run does that."""
+        if self.watch.phase == "checkpoint":
+            self.watch.at("publishing")
+        return super().read(ref)
+
+
+def paint(request: ImageRequest) -> Image.Image:
+    """Return the picture of a request: always the same one, and often without its first thing."""
+    rng = random.Random(f"{request.seed} {request.prompt}")
+    try:
+        scene = realize(parse_request(request.prompt).spec, rng)
+    except OutsideWorldError:
+        scene = None
+    return draw(scene.things[rng.random() < CLUMSY :] if scene else ())
+
+
+def is_kept(folder: Path, request: ImageRequest) -> bool:
+    """Tell whether a picture of this prompt and seed is among the files of an image store, whatever its notes say."""
+    for path in folder.glob("??/*.png"):
+        with Image.open(path) as image:
+            if (image.info.get("prompt"), image.info.get("seed")) == (request.prompt, str(request.seed)):
+                return True
+    return False
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a journal; one that a kill has torn is no line."""
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    return [json.loads(line) for line in whole.splitlines()]
