@@ -24,7 +24,7 @@ from ..memory.images import ImageStore, write_atomically
 from ..memory.serializer import CheckpointError
 from ..memory.state import Attempt, Check, Decision, GemsState, Request, Usage
 from ..models.options import ModelOptions
-from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models
+from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, given_again
 from ..nodes.budget import Money, money, require_prices
 from ..nodes.checkers import Checker
 from ..skills import SkillLibrary
@@ -235,6 +235,7 @@ def models_of(record: Record, chat: ChatChoices | None, image: ImageChoice | Non
         GemsError: what the run needs was not given.
     """
     known, thread = record.models, record.thread
+    image = given_again(known.image, image)
     recorded = {"default": known.chat, **known.roles}
     own = [o.model for o in recorded.values() if o.model.startswith(CUSTOM)] if chat is None else []
     own += [known.image.model] if image is None and known.image.model.startswith(CUSTOM) else []

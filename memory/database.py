@@ -99,12 +99,18 @@ def database(url: str | None, folder: Path) -> Database:
 
         return SqliteDatabase(folder)
     try:
-        scheme = urlsplit(url).scheme
-    except ValueError as error:
-        raise CheckpointError(f"--store: the URL is not understood ({error}): write postgresql://user@host:port/name") from error
-    if scheme not in POSTGRES:
+        scheme, place, *rest = urlsplit(url)
+    except ValueError:  # it quotes a part of the URL, and so may its cause
+        raise CheckpointError("--store: the URL is not understood: write postgresql://user@host:port/name") from None
+    if scheme in POSTGRES and (place.count("@") > 1 or "@" in "".join(rest) or "#" in url):
         raise CheckpointError(
-            f"--store {scheme or url[:40]}: give a URL such as postgresql://user@host/name; "
+            "--store: the user's name or the password has a sign that ends it in a URL: write @ as %40, / as %2F, ? as %3F "
+            "and # as %23, or put the password into PGPASSWORD"
+        )
+    if scheme not in POSTGRES:
+        shown = f" {scheme}" if scheme else "" if {"@", "="} & set(url) else f" {url[:40]}"  # half a URL may begin with a password
+        raise CheckpointError(
+            f"--store{shown}: give a URL such as postgresql://user@host/name; "
             "without one, runs are kept in a SQLite file in the folder of --runs"
         )
     try:

@@ -17,6 +17,7 @@ from langgraph.store.postgres import PostgresStore
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
+from ..redact import MASK, redact
 from .database import Database, Opened, Tip
 from .locks import RunInUseError
 from .sealed import SealedStore
@@ -81,12 +82,21 @@ class PostgresDatabase(Database):
                     store.setup()
                 yield OpenedPostgres(connection, saver, SealedStore(store, serde))
         except psycopg.Error as error:
-            raise CheckpointError(self._explain(error)) from error
+            told = str(error)
+            raise CheckpointError(self._explain(error)) from (error if self._discreet(told) == told else None)
+
+    def _discreet(self, text: str) -> str:
+        """Return what an error says without the password, as it is in the URL and as it is sent."""
+        try:
+            sent = str(conninfo_to_dict(self.url).get("password") or "")
+        except psycopg.Error:
+            sent = ""
+        for secret in filter(None, (urlsplit(self.url).password, sent)):
+            text = redact(text.replace(secret, MASK), secret)
+        return text
 
     def _explain(self, error: psycopg.Error) -> str:
-        text = " ".join(str(error).split())
-        for secret in (self.url, urlsplit(self.url).password):
-            text = text.replace(secret, "***") if secret else text
+        text = " ".join(self._discreet(str(error)).split())
         if isinstance(error, psycopg.errors.TooManyConnections) or "too many clients" in text:
             return f"the database {self.name} takes no more connections: run fewer at once, or raise its max_connections"
         if isinstance(error, psycopg.ProgrammingError) and not error.sqlstate:

@@ -54,7 +54,9 @@ class HashedSerializer(SerializerProtocol):
         self.inner = inner
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        """Return the object's kind, marked, and its bytes."""
+        """Return the object's kind, marked, and its bytes; of an error only its name."""
+        if isinstance(obj, BaseException):  # LangGraph keeps why a task failed; errors name folders, those of others also keys
+            obj = type(obj).__name__
         kind, data = self.inner.dumps_typed(obj.value if isinstance(obj, Sealed) else obj)
         body = zlib.compress(data)
         return kind + self.MARK, hashlib.sha256(body).digest() + body

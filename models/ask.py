@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from pydantic import BaseModel, ValidationError
 
 from ..errors import GemsError
-from .call import ModelCallError, Spent, call, model_name, said_by, speaks_openai
+from .call import ModelCallError, Spent, call, model_name, speaks_openai
 from .capabilities import ALTERNATIVES, REFUSALS, Capabilities
 from .soft import Token, tokens_of
 
@@ -100,8 +100,7 @@ def _request(
             message, spent = call(_bind(chat, schema if with_it else None, count), messages, role=role)
         except ModelCallError as error:
             # Only what was sent can be learnt from, and then less is sent: this ends.
-            said = said_by(error.__cause__, chat) if isinstance(error.__cause__, Exception) else ""
-            if error.status in REFUSALS and known.learn_refusal(said, schema=with_it, alternatives=count):
+            if error.status in REFUSALS and known.learn_refusal(error.said, schema=with_it, alternatives=count):
                 continue
             raise
         given = any(token.top for token in tokens_of(message))

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage
-from pydantic import SecretStr
 
 from ..errors import GemsError
+from ..redact import redact
 from .capabilities import host_of
+from .keys import keys_of, without_keys
 
 
 class Spent(NamedTuple):
@@ -39,11 +40,11 @@ class ModelCallError(GemsError):
     """A chat model's endpoint could not be reached, refused the call or answered with something else.
 
     The message names the role if it is known, the model and the host, and says what to do. `status` is the HTTP status,
-    None where there was no answer.
+    None where there was no answer; `said` is what the endpoint said.
     """
 
-    def __init__(self, role: str, model: str, host: str, problem: str, status: int | None = None) -> None:
-        self.role, self.model, self.host, self.problem, self.status = role, model, host, problem, status
+    def __init__(self, role: str, model: str, host: str, problem: str, status: int | None = None, said: str = "") -> None:
+        self.role, self.model, self.host, self.problem, self.status, self.said = role, model, host, problem, status, said
         where = f"{model} at {host}" if host else model
         super().__init__(f"{role} ({where}): {problem}" if role else f"{where}: {problem}")
 
@@ -65,7 +66,9 @@ def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple
     except Exception as error:
         if not of_an_endpoint(error):
             raise
-        raise _told(error, unbound(chat), role) from error
+        # A cause that quotes the key would show it in a traceback.
+        raise _told(error, unbound(chat), role) from (None if _quotes_a_key(error, chat) else error)
+    message = without_keys(message, chat)
     usage = message.usage_metadata or {}
     seconds = time.perf_counter() - began
     return message, Spent(1, int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0)), seconds)
@@ -91,9 +94,7 @@ def said_by(error: Exception, chat: Any) -> str:
     body = getattr(error, "body", None)
     said = body.get("message") or body.get("detail") or body.get("error") if isinstance(body, dict) else None
     text = " ".join(str(said or getattr(error, "message", "") or error).split())
-    key = getattr(chat, "openai_api_key", None)
-    secret = key.get_secret_value() if isinstance(key, SecretStr) else ""
-    text = text.replace(secret, "***") if len(secret) > 4 else text
+    text = redact(text, *keys_of(chat))
     return text if len(text) <= 300 else text[:300] + "..."
 
 
@@ -142,7 +143,12 @@ def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
         problem = f"it cannot be reached{after}: is the server running at {host}?"
     else:
         problem = f"the connection broke off{after}: {said}"
-    return ModelCallError(role, name, host, problem, status)
+    return ModelCallError(role, name, host, redact(problem, *keys_of(chat)), status, said)
+
+
+def _quotes_a_key(error: Exception, chat: Any) -> bool:
+    told = " ".join(map(str, _causes(error)))
+    return redact(told, *keys_of(chat)) != told
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

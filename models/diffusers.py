@@ -183,9 +183,10 @@ class DiffusersImage(ImageModel):
         import torch
         from diffusers import DiffusionPipeline
 
-        dtype = getattr(torch, self._dtype)
+        dtype, local = getattr(torch, self._dtype), Path(self.source).exists()
         with self._explained_loading(), _without_progress_bars():
-            pipeline = DiffusionPipeline.from_pretrained(self.source, dtype=dtype, local_files_only=Path(self.source).exists())
+            _require_safetensors(Path(self.source))
+            pipeline = DiffusionPipeline.from_pretrained(self.source, dtype=dtype, local_files_only=local, use_safetensors=True)
         self._check_call(pipeline)
         pipeline.set_progress_bar_config(disable=True)
         vae: Any = getattr(pipeline, "vae", None)
@@ -378,6 +379,20 @@ def _rgb(image: Image.Image) -> Image.Image:
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image.getchannel("A"))
     return white
+
+
+def _require_safetensors(folder: Path) -> None:
+    """Refuse a folder that has a part with pickled weights only: reading a pickle can run any code.
+
+    Raises:
+        ImageModelError: there is one. Of a repository diffusers itself says so.
+    """
+    pickled = {file.parent for ending in ("bin", "pt", "ckpt") for file in folder.glob(f"*/*.{ending}")}
+    if only := sorted(part.name for part in pickled if not any(part.glob("*.safetensors"))):
+        raise ImageModelError(
+            f"the image model {folder.name!r} has the weights of its {only[0]} as a pickle, which could run any code: "
+            "take its safetensors, or convert it on a machine you can spare, by save_pretrained"
+        )
 
 
 def _fingerprint(folder: Path) -> str:

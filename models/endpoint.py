@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr
 from .call import NotACompletionError
 from .capabilities import Capabilities, capabilities_of, host_of
 from .in_flight import InFlight, in_flight
+from .keys import read_key, refuse_secrets
 from .options import ChatOptions, ModelSpecError
 from .thinking import thinking_fields, thinking_note
 
@@ -122,9 +123,10 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
             for the former, as in OpenAI's own client.
 
     Raises:
-        ModelSpecError: the spec is neither, or the key is missing.
+        ModelSpecError: the spec is neither, the key is missing, or one stands where it would be recorded.
     """
     base_url, query, model = _address(options.model)
+    refuse_secrets("chat", options.model, options.extra_body)
     key_env = options.key_env or ("OPENAI_API_KEY" if options.model.startswith("openai:") else "GEMS_API_KEY")
     thinking = thinking_fields(base_url, model, options.thinking)
     # ChatOpenAI drops the temperature of GPT-5 models unless it sees that they do not reason.
@@ -175,7 +177,7 @@ def _address(spec: str) -> tuple[str, dict[str, str], str]:
 
 
 def _key(options: ChatOptions, key_env: str) -> str:
-    if key := os.environ.get(key_env):
+    if key := read_key(key_env):
         return key
     if options.key_env or options.model.startswith("openai:"):
         raise ModelSpecError(f"--chat {options.model} needs a key: set {key_env}")

@@ -15,6 +15,7 @@ from . import providers
 from .image import ImageModel, ImageModelError, ImageRequest
 from .images_answer import picture_in, read_picture, warnings_in
 from .images_endpoint import Endpoint, RefusedError
+from .keys import read_key, refuse_secrets
 from .options import ImageOptions, ModelSpecError
 from .providers import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
 
@@ -31,7 +32,7 @@ def endpoint_image(options: ImageOptions) -> EndpointImage:
     GEMS_API_KEY for the latter, if it wants one.
 
     Raises:
-        ModelSpecError: the key is missing.
+        ModelSpecError: the key is missing, is none, or stands where it would be recorded.
         ImageModelError: a field is set that is not free, or the url is none.
     """
     of_openai = options.model.startswith("openai:")
@@ -40,11 +41,10 @@ def endpoint_image(options: ImageOptions) -> EndpointImage:
     else:
         url, _, model = options.model.partition("#")
     key_env = options.key_env or ("OPENAI_API_KEY" if of_openai else "GEMS_API_KEY")
-    key = os.environ.get(key_env, "").strip()
+    refuse_secrets("image", options.model, options.call)
+    key = read_key(key_env)
     if not key and (of_openai or options.key_env):
         raise ModelSpecError(f"--image {options.model} needs a key: set {key_env}")
-    if not (key.isascii() and key.isprintable()):  # found out here, as the error of the transport would quote it
-        raise ImageModelError(f"the key in {key_env} has characters that no key has: set it anew")
     whose = options.provider or ("openai" if of_openai else None)
     return EndpointImage(
         url,
@@ -149,7 +149,8 @@ class EndpointImage(ImageModel):
             why = said or "its filter may have held it back"
             raise ImageModelError(f"{host} answered without a picture ({why}): change the request, or look at its log")
         image = read_picture(self._endpoint.fetch(found) if isinstance(found, str) else found)
-        self._remember(request, warnings_in(answer) or _another_size(self.name, request, image))
+        warnings = [self._endpoint.clean(warning) for warning in warnings_in(answer)]
+        self._remember(request, warnings or _another_size(self.name, request, image))
         return image
 
     def _send(self, path: str, body: dict[str, Any], files: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import httpx2
 import openai
 
+from ..redact import redact
 from .image import ImageModelError
 from .in_flight import in_flight as calls_to
 from .providers import Complaint, complaint
@@ -76,7 +77,7 @@ class Endpoint:
                 response = self._client.post(path, body=body, files=files, options=options, cast_to=httpx2.Response)
         except openai.APIStatusError as error:
             told, model = complaint(error.body), str(body.get("model"))
-            words = self._words(error.status_code, told, model)
+            words = redact(self._words(error.status_code, told, model), self._key or "")
             raise RefusedError(words, error.status_code, told) from None  # the cause may quote the key
         except openai.APIConnectionError as error:
             raise self._connection_error(error) from error
@@ -165,10 +166,7 @@ class Endpoint:
 
     def clean(self, text: str) -> str:
         """Return a server's words as one line without the key, which some servers quote."""
-        line = " ".join(text.split())
-        if self._key and len(self._key) > 4:  # a shorter one is none, and may be a part of words
-            line = line.replace(self._key, "***")
-        return line[:400].rstrip(".")
+        return redact(" ".join(text.split()), self._key or "")[:400].rstrip(".")
 
 
 def bounded_client(url: str, key: str | None, timeout: float, retries: int) -> openai.OpenAI:

@@ -26,6 +26,9 @@ ImageChoice = ImageModel | ImageOptions | str
 CUSTOM = "custom:"
 """How the options name a model that was given as an object: by this and its name."""
 
+UNTOLD = "diffusers:…/"
+"""How the options name a model in an absolute folder: by this and the folder's name."""
+
 
 class Models(NamedTuple):
     """The models of a run, and the options under which its record knows them."""
@@ -60,7 +63,7 @@ class Models(NamedTuple):
         models = {role: chat_of(choice) for role, choice in by_role.items()}
         own = {role: _chat_options(choice) for role, choice in by_role.items() if role != "default"}
         drawer = image if isinstance(image, ImageModel) else image_model(image)
-        options = ModelOptions(chat=_chat_options(by_role["default"]), roles=own, image=_image_options(image))
+        options = ModelOptions(chat=_chat_options(by_role["default"]), roles=own, image=_without_folder(_image_options(image)))
         return cls({role: models.get(role, models["default"]) for role in CHAT_ROLES}, drawer, options)
 
     @property
@@ -133,6 +136,35 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
         f"the image model {options.model!r} is not understood: write shapes, diffusers:REPOSITORY, diffusers:FOLDER, "
         "openai:MODEL or http://HOST:PORT/v1#MODEL"
     )
+
+
+def given_again(recorded: ImageOptions, image: ImageChoice | None) -> ImageChoice | None:
+    """Return the image model of a run that goes on, with its recorded options if a spec names the folder that it was in.
+
+    Args:
+        recorded: the options in the run's record, without the folder's path.
+        image: what is given now, if anything.
+
+    Raises:
+        ModelSpecError: the model is in a folder, which is not recorded, and nothing is given.
+    """
+    if not recorded.model.startswith(UNTOLD):
+        return image
+    name = recorded.model.removeprefix(UNTOLD)
+    if image is None:
+        raise ModelSpecError(
+            f"the run draws with the model in a folder {name}, whose path is not kept: add --image diffusers:FOLDER"
+        )
+    same = isinstance(image, str) and _without_folder(ImageOptions(model=image)).model == recorded.model
+    return recorded.model_copy(update={"model": image}) if same else image
+
+
+def _without_folder(options: ImageOptions) -> ImageOptions:
+    """Return options as they are recorded: of an absolute folder the name alone, as its path is nobody's business."""
+    scheme, _, name = options.model.partition(":")
+    if scheme != "diffusers" or not Path(name).is_absolute():
+        return options
+    return options.model_copy(update={"model": UNTOLD + Path(name).name})
 
 
 def _is_endpoint(kind: str, spec: str) -> bool:

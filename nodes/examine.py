@@ -161,7 +161,8 @@ class Examination:
             try:
                 answers = _answers(checker, pixels(), asked)
             except Exception as error:  # whatever a checker of one's own raises: the model can answer its checks
-                _logger.warning("the checker %s failed", checker.name, exc_info=True)
+                _logger.warning("the checker %s failed (%s)", checker.name, type(error).__name__)
+                _logger.debug("the checker %s failed", checker.name, exc_info=True)
                 self.notes.append(f"The checker {checker.name} failed ({type(error).__name__}): the model answers its checks.")
                 continue
             self.fixed |= {v.check: v for v in answers if v is not None}

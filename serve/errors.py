@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,8 @@ from starlette.exceptions import HTTPException
 from ..errors import GemsError
 from ..models.call import of_an_endpoint, said_by
 from ..models.image import ImageModelError
+from ..models.keys import keys_of
+from ..redact import redact
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +137,7 @@ def _as_api_error(error: Exception, name: str, client: Any) -> ApiError:
     if status in (400, 413, 422):
         return ApiError(400, f"the endpoint behind {name} refused the request: {said}")
     log.error("%s failed: %s: %s", name, type(error).__name__, said)
-    log.debug("%s failed", name, exc_info=error)
+    log.debug("%s failed:\n%s", name, redact("".join(traceback.format_exception(error)), *keys_of(client)))
     if status == 429:
         return ApiError(429, f"the endpoint behind {name} is busy: try again later", headers={"Retry-After": "5"})
     if of_an_endpoint(error):

@@ -143,7 +143,7 @@ def test_a_key_that_is_named_or_needed_must_be_there(monkeypatch):
     with pytest.raises(ModelSpecError, match="needs a key: set MY_KEY"):
         endpoint_image(ImageOptions(model="http://localhost:1/v1#m", key_env="MY_KEY"))
     monkeypatch.setenv("MY_KEY", f"{KEY}\u200b")
-    with pytest.raises(ImageModelError, match=r"the key in MY_KEY has characters") as caught:
+    with pytest.raises(ModelSpecError, match=r"the key in MY_KEY has characters") as caught:
         endpoint_image(ImageOptions(model="http://localhost:1/v1#m", key_env="MY_KEY"))
     assert KEY not in str(caught.value)
 
