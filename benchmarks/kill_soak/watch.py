@@ -62,9 +62,12 @@ class Watch:
         if event.role == "started":
             self.at("loading")
             return
-        if event.role not in ("planner", "decomposer"):
-            self._running.clear()  # LangGraph tells the begin but no end of a step whose result was stored before the kill
-        (self._running.add if event.update is None else self._running.discard)(event.role)
+        if event.update is not None:
+            self._running.discard(event.role)
+        elif {*self._running, event.role} == {"planner", "decomposer"}:
+            self._running.add(event.role)
+        else:
+            self._running = {event.role}  # of a step whose result was stored before the kill, LangGraph tells the begin but no end
         self.at(" and ".join(sorted(self._running)) or "checkpoint")
 
     def at(self, phase: str) -> None:
