@@ -14,6 +14,7 @@ Verify = Literal["batch", "each", "adaptive"]
 Soft = Literal["none", "auto"]
 Checkers = Literal["none", "auto"]
 Edit = Literal["none", "auto"]
+Review = Literal["none", "plan", "image", "both"]
 
 
 def _knob(default: Any, node: str, description: str, **bounds: Any) -> Any:
@@ -75,6 +76,11 @@ class RunContext(BaseModel):
     )
     edit: Edit = _knob(
         "none", "refiner", "auto: the refiner may have the best image edited instead of drawn anew, where the image model can."
+    )
+    review: Review = _knob(
+        "none",
+        "review",
+        "plan: a person is asked before anything is drawn. image: after every decision. both: then and there. none: never.",
     )
     fuse: bool = _knob(False, "refiner", "The refiner writes the round's experience too, in the same call: no summarizer.")
     accept_at: float | None = _knob(

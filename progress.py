@@ -19,6 +19,7 @@ DOING = {
     "planner": "planning",
     "load_skill": "loading skills",
     "decomposer": "writing checks",
+    "review": "asking",
     "generator": "drawing",
     "verifier": "checking",
     "selector": "choosing",

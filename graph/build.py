@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,21 @@ from ..nodes.decomposer import decomposer
 from ..nodes.generator import generator
 from ..nodes.planner import planner
 from ..nodes.refiner import refiner
+from ..nodes.review import review
 from ..nodes.selector import selector
 from ..nodes.skills import skill_loader
 from ..nodes.summarizer import summarizer
 from ..nodes.verifier import verifier
 from ..skills import SkillLibrary
-from .routing import after_planner, after_selector
+from .routing import after_planner, after_refiner, after_review
 
-ROLES = ("planner", "load_skill", "decomposer", "generator", "verifier", "selector", "summarizer", "refiner")
+ROLES = ("planner", "load_skill", "decomposer", "review", "generator", "verifier", "selector", "summarizer", "refiner")
+
+WAYS: dict[Hashable, str] = {
+    **{"accept": END, "give up": END, "refine": "summarizer"},
+    **{"draw": "generator", "rewrite": "refiner", "examine again": "verifier", "decide again": "selector"},
+}
+"""Where each way out of the review leads."""
 
 Graph = CompiledStateGraph[GemsState, RunContext, Any, GemsState]  # the input: a Request or a dict of its fields
 
@@ -58,10 +65,10 @@ def build_graph(
         prices: options that say what the models cost, for a budget of money; those of `chat` and `image` by default.
         checkers: what answers some kinds of checks in the verifier's place, such as OCR for text; the installed ones by
             default. `RunContext.checkers` turns them off for a run.
-        **swap: nodes of your own by role: planner, load_skill, decomposer, generator, verifier, selector, summarizer,
-            refiner. A node is whatever LangGraph takes as one: a function of the state (and the runtime), an object with
-            `__call__`, or a compiled graph (whose `output_schema` names only what it changes). It returns a partial update
-            of `GemsState`.
+        **swap: nodes of your own by role: planner, load_skill, decomposer, review, generator, verifier, selector,
+            summarizer, refiner. A node is whatever LangGraph takes as one: a function of the state (and the runtime), an
+            object with `__call__`, or a compiled graph (whose `output_schema` names only what it changes). It returns a
+            partial update of `GemsState`.
 
     Raises:
         TypeError: a role to be swapped does not exist.
@@ -79,6 +86,7 @@ def build_graph(
         "planner": planner(chats["planner"], skills),
         "load_skill": skill_loader(skills),
         "decomposer": decomposer(chats["decomposer"]),
+        "review": review(),
         "generator": generator(drawer, images),
         "verifier": verifier(chats["verifier"], images.read, checkers),
         "selector": selector(prices or options),
@@ -88,15 +96,16 @@ def build_graph(
 
     graph = StateGraph(GemsState, context_schema=RunContext, input_schema=Request)
     for name, node in nodes.items():
-        graph.add_node(name, node, defer=name == "generator")  # it waits for the planner's branch and the decomposer's
+        graph.add_node(name, node, defer=name == "review")  # it waits for the planner's branch and the decomposer's
     graph.add_edge(START, "planner")
     graph.add_edge(START, "decomposer")
     graph.add_conditional_edges("planner", after_planner)
     graph.add_edge("load_skill", "planner")
-    graph.add_edge("decomposer", "generator")
+    graph.add_edge("decomposer", "review")
+    graph.add_conditional_edges("review", after_review, WAYS)
     graph.add_edge("generator", "verifier")
     graph.add_edge("verifier", "selector")
-    graph.add_conditional_edges("selector", after_selector, {"accept": END, "give up": END, "refine": "summarizer"})
+    graph.add_edge("selector", "review")
     graph.add_edge("summarizer", "refiner")
-    graph.add_edge("refiner", "generator")
+    graph.add_conditional_edges("refiner", after_refiner)
     return graph.compile(checkpointer=checkpointer, store=store, name="gems")

@@ -1,4 +1,4 @@
-"""The two conditional edges. Both look at the state alone, so that a fork replays them rightly."""
+"""The conditional edges. All look at the state alone, so that a fork replays them rightly."""
 
 from __future__ import annotations
 
@@ -7,18 +7,33 @@ from typing import Literal
 from ..memory.state import Decision, GemsState
 from ..nodes.planner import PlannerState, wants_skills
 
-
-def after_planner(state: PlannerState) -> Literal["load_skill", "generator"]:
-    """Send the planner's tool calls to the skills, its finished plan to the generator."""
-    return "load_skill" if wants_skills(state) else "generator"
+Way = Literal[Decision, "draw", "rewrite", "examine again", "decide again"]
 
 
-def after_selector(state: GemsState) -> Decision:
-    """Follow the selector's decision.
+def after_planner(state: PlannerState) -> Literal["load_skill", "review"]:
+    """Send the planner's tool calls to the skills, its finished plan on."""
+    return "load_skill" if wants_skills(state) else "review"
+
+
+def after_review(state: GemsState) -> Way:
+    """Follow what a person said, and the selector's decision where nobody was asked or all was left as decided.
 
     Raises:
         ValueError: a swapped selector wrote no result.
     """
+    last = state.reviews[-1] if state.reviews and state.reviews[-1].round == state.round else None
+    if not state.attempts:
+        rejected = last is not None and last.action == "reject" and last.prompt == state.draft  # not written anew yet
+        return "rewrite" if rejected else "draw"
+    if last is not None and "prompt" in last.edited:
+        return "draw"
+    if state.pending:
+        return "examine again"
     if state.result is None:
         raise ValueError("the selector wrote no result: it must return {'result': Result(...)}")
-    return state.result.decision
+    return "decide again" if any(a.score is None for a in state.attempts) else state.result.decision
+
+
+def after_refiner(state: GemsState) -> Literal["review", "generator"]:
+    """Show a plan that was written anew; draw every other prompt."""
+    return "generator" if state.attempts else "review"

@@ -16,10 +16,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..context import Recall
-from .state import Attempt, Check, GemsState, ImageRef, best_of
+from .state import Attempt, Check, GemsState, ImageRef, Review, best_of
 
 USES_EXPERIENCES: frozenset[Recall] = frozenset({"experiences", "default"})
 """Policies for which the summarizer is asked at all."""
+
+
+FEEDBACK = """\
+The person who made the request has looked at the work and said this, oldest first. It is the law as the request is; where \
+the two differ, what was said last counts."""
 
 
 def recall(state: GemsState, policy: Recall) -> list[str | ImageRef]:
@@ -55,6 +60,12 @@ def _one_per_round(attempts: Sequence[Attempt], best: Attempt | None) -> list[At
     rounds = dict.fromkeys(a.round for a in attempts)
     picks = [best_of([a for a in attempts if a.round == r]) for r in rounds]
     return [a for a in picks if a is not None]
+
+
+def feedback(reviews: Sequence[Review]) -> list[str]:
+    """Return what a person said in the run, as one text; nothing where nobody said anything. Every policy shows it."""
+    said = [f"{'Of the image of round ' + str(r.about) if r.about else 'Of the plan'}: {r.words}" for r in reviews if r.words]
+    return [f"{FEEDBACK}\n<feedback>\n" + "\n".join(said) + "\n</feedback>"] if said else []
 
 
 def findings(attempt: Attempt, checks: Sequence[Check]) -> str:

@@ -21,6 +21,9 @@ MAX_PROMPT_CHARACTERS = 8_000
 
 CheckKind = Literal["object", "count", "attribute", "relation", "text", "style", "knowledge"]
 Decision = Literal["accept", "refine", "give up"]
+Stage = Literal["plan", "image"]
+Action = Literal["accept", "go on", "reject", "edit"]
+Edited = Literal["prompt", "checks", "verdicts"]
 
 
 class Item(BaseModel):
@@ -110,6 +113,8 @@ class Attempt(Item):
     thought: str = Field(default="", description="The reasoning that led to the prompt.")
     verdicts: tuple[Verdict, ...] = ()
     score: Score | None = Field(default=None, description="Set by the selector.")
+    said: tuple[Verdict, ...] = Field(default=(), description="Verdicts of a person: they stand, whatever a verifier finds.")
+    rejected: bool = Field(default=False, description="A person rejected it: that weighs as one failed check.")
 
     @property
     def key(self) -> tuple[int, int]:
@@ -117,8 +122,9 @@ class Attempt(Item):
         return (self.round, self.candidate)
 
     def judged(self, verdicts: Iterable[Verdict]) -> Attempt:
-        """Return this attempt with the verifier's verdicts."""
-        return self.model_copy(update={"verdicts": tuple(verdicts)})
+        """Return this attempt with the verifier's verdicts; where a person has said otherwise, that stands."""
+        said = {v.check: v for v in self.said}
+        return self.model_copy(update={"verdicts": tuple(said.get(v.check, v) for v in verdicts)})
 
     @property
     def failed(self) -> tuple[Verdict, ...]:
@@ -131,6 +137,18 @@ class Experience(Item):
 
     round: int = Field(ge=1)
     text: str
+
+
+class Review(Item):
+    """What a person answered when asked about the plan or an image."""
+
+    stage: Stage
+    round: int = Field(ge=0, description="The latest round then; 0 before the first image.")
+    about: int = Field(default=0, ge=0, description="Round of the image that it is about; 0 for the plan.")
+    action: Action
+    words: str = ""
+    edited: tuple[Edited, ...] = ()
+    prompt: str = Field(default="", description="The prompt that was shown.")
 
 
 class RoleUsage(Item):
@@ -191,6 +209,8 @@ class Result(Item):
     best_round: int = Field(ge=1)
     best_candidate: int = Field(default=0, ge=0)
     usage: Usage = Field(default=Usage(), description="What the run had used by then: what comes on top is the next round's.")
+    round: int = Field(default=0, ge=0, description="The latest round then.")
+    before: Usage = Field(default=Usage(), description="What the run had used at the decision on the round before.")
 
 
 def merge_attempts(old: list[Attempt], new: list[Attempt]) -> list[Attempt]:
@@ -235,6 +255,7 @@ class GemsState(Request):
     checks: list[Check] = Field(default=[], description="What the image must show.")
     attempts: Annotated[list[Attempt], merge_attempts] = Field(default=[], description="Every image so far, oldest first.")
     experiences: Annotated[list[Experience], operator.add] = Field(default=[], description="What each round taught.")
+    reviews: Annotated[list[Review], operator.add] = Field(default=[], description="What a person said, oldest first.")
     notes: Annotated[list[str], merge_names] = Field(
         default=[], description="Things done differently than asked, said once: fallbacks, truncations, skipped checks."
     )
@@ -266,9 +287,17 @@ class GemsState(Request):
 
 
 def best_of(attempts: Sequence[Attempt]) -> Attempt | None:
-    """Return the best scored attempt, the earlier one of equals; None where nothing is scored."""
+    """Return the best scored attempt, the earlier one of equals; None where nothing is scored.
+
+    A person's rejection weighs as one failed check, and of two that then have as many passed, the rejected one loses.
+    """
+
+    def order(pair: tuple[Attempt, Score]) -> tuple[int, bool, tuple[int, float, float]]:
+        attempt, score = pair
+        return (score.passed - attempt.rejected, not attempt.rejected, score.key)
+
     scored = [(a, a.score) for a in attempts if a.score is not None]
-    return max(scored, key=lambda pair: pair[1].key)[0] if scored else None
+    return max(scored, key=order)[0] if scored else None
 
 
 def quoted_strings(prompt: str) -> list[str]:
@@ -279,6 +308,6 @@ def quoted_strings(prompt: str) -> list[str]:
 
 
 STATE_TYPES: tuple[type[BaseModel], ...] = (
-    ImageRef, Check, Verdict, Score, Attempt, Experience, RoleUsage, Usage, Result,
+    ImageRef, Check, Verdict, Score, Attempt, Experience, Review, RoleUsage, Usage, Result,
 )  # fmt: skip
 """The only types of ours that a checkpoint may revive."""

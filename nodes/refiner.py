@@ -10,7 +10,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext
-from ..memory.recall import USES_EXPERIENCES, recall
+from ..memory.recall import USES_EXPERIENCES, feedback, recall
 from ..memory.state import GemsState, best_of
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
@@ -100,9 +100,9 @@ SCHEMAS: dict[tuple[bool, bool], type[Refinement | EditRefinement]] = {
 """By whether it may edit, and whether it writes the round's experience."""
 
 
-def fused(context: RunContext) -> bool:
-    """Tell whether the refiner writes the experiences, and not the summarizer: only where they are remembered at all."""
-    return context.fuse and context.recall in USES_EXPERIENCES
+def fused(state: GemsState, context: RunContext) -> bool:
+    """Tell whether the refiner writes the experience, and not the summarizer: where it is remembered, and there is an image."""
+    return context.fuse and context.recall in USES_EXPERIENCES and bool(state.attempts)
 
 
 def render(
@@ -129,14 +129,14 @@ def render(
     loaded = [skills.get(name) for name in state.skills]
     bodies = [f'<skill_content name="{skill.name}">\n{skill.body}\n</skill_content>' for skill in loaded]
     memory = recall(state, context.recall)
-    thought = state.latest[0].thought if state.latest and fused(context) else ""
+    thought = state.latest[0].thought if fused(state, context) else ""
     memory += [THOUGHT.format(thought=thought)] if thought else []
     ask_for = [f"Write the prompt of round {state.round + 1}."]
     ask_for += [LIMIT.format(tokens=limit, words=limit * 3 // 4)] if limit else []
     ask_for += [CUT.format(cut=cut[:200])] if cut else []
     return [
-        SystemMessage("\n\n".join([SYSTEM + (EDIT if may_edit else "") + (FUSE if fused(context) else ""), *bodies])),
-        human([f"<request>\n{state.prompt}\n</request>", *memory, " ".join(ask_for)], read),
+        SystemMessage("\n\n".join([SYSTEM + (EDIT if may_edit else "") + (FUSE if fused(state, context) else ""), *bodies])),
+        human([f"<request>\n{state.prompt}\n</request>", *feedback(state.reviews), *memory, " ".join(ask_for)], read),
     ]
 
 
@@ -169,7 +169,7 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
         may_edit = context.edit == "auto" and image is not None and image.can_edit and best_of(state.attempts) is not None
         limit, cut = (image.prompt_limit, image.truncated(state.draft)) if image else (None, None)
         messages = render(state, context, skills, read, may_edit=may_edit, limit=limit, cut=cut)
-        answer = ask(chat, messages, SCHEMAS[may_edit, fused(context)], role="refiner")
+        answer = ask(chat, messages, SCHEMAS[may_edit, fused(state, context)], role="refiner")
         update = parse(answer.value, answer.thought, state.prompt)
         if isinstance(answer.value, Lesson):
             update.update(note_down(answer.value, state.round))

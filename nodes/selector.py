@@ -61,17 +61,27 @@ def decide(
     if end is None and (why := too_much(context, usage, usage.since(before), models)):
         end = ("give up", why)
     lacking = f"{best.score.total - best.score.passed} of {best.score.total} checks of the best image have not passed"
+    if best.rejected:
+        lacking = "a person rejected the best image" + (f", and {lacking}" if best.score.passed < best.score.total else "")
     decision, reason = end or ("refine", lacking)
-    return Result(decision=decision, reason=reason, best_round=best.round, best_candidate=best.candidate, usage=usage)
+    return Result(
+        decision=decision,
+        reason=reason,
+        best_round=best.round,
+        best_candidate=best.candidate,
+        usage=usage,
+        round=max(a.round for a in attempts),
+        before=before,
+    )
 
 
 def _judge(best: Attempt, score: Score, attempts: Sequence[Attempt], context: RunContext) -> tuple[Decision, str] | None:
     """Return the end of the run and why, None where another round may be worth it."""
     rounds = max(a.round for a in attempts)
-    if score.passed == score.total:
+    if score.passed == score.total and not best.rejected:
         return "accept", f"all {score.total} checks passed"
     known = all(v.passed is not None or v.skipped for v in best.verdicts)
-    if context.accept_at is not None and known and score.geometric >= context.accept_at:
+    if context.accept_at is not None and known and not best.rejected and score.geometric >= context.accept_at:
         passed = f"{score.passed} of {score.total} checks passed"
         return "accept", f"the score {score.geometric:.3g} reaches accept_at {context.accept_at:g}; {passed}"
     if rounds >= context.max_rounds:
@@ -102,11 +112,18 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
         scored = [complete(a, state.checks) for a in state.attempts if a.score is None]
         old = [a for a in state.attempts if a.score is not None]
         attempts = sorted([*old, *scored], key=lambda a: a.key)
-        before = state.result.usage if state.result else Usage()
+        before = _before(state.result, attempts)
         result = decide(attempts, context, state.usage, before, models)
         return {"attempts": scored, "result": result, "notes": _uncounted(context, state.usage, models)}
 
     return node
+
+
+def _before(last: Result | None, attempts: Sequence[Attempt]) -> Usage:
+    """Return what the run had used when the latest round began: a decision may be made again, after a person's word."""
+    if last is None:
+        return Usage()
+    return last.before if last.round == max(a.round for a in attempts) else last.usage
 
 
 def _uncounted(context: RunContext, usage: Usage, models: ModelOptions) -> list[str]:

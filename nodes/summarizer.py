@@ -10,8 +10,8 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext
-from ..memory.recall import USES_EXPERIENCES, findings
-from ..memory.state import Attempt, Check, Experience, Request, best_of
+from ..memory.recall import USES_EXPERIENCES, feedback, findings
+from ..memory.state import Attempt, Check, Experience, Request, Review, best_of
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
 from .parts import Node, ReadImage, cost, human
@@ -43,13 +43,15 @@ class SummarizerState(Request):
     checks: list[Check] = []
     attempts: list[Attempt] = []
     experiences: list[Experience] = []
+    reviews: list[Review] = []
 
 
 def render(state: SummarizerState, attempt: Attempt, read: ReadImage) -> list[BaseMessage]:
     """Return what the model is shown of the round."""
     notes = "\n".join(f"Round {e.round}: {e.text}" for e in state.experiences) or "none yet"
+    said = "".join(f"{text}\n" for text in feedback(state.reviews))
     text = (
-        f"<request>\n{state.prompt}\n</request>\n<prompt>\n{attempt.prompt}\n</prompt>\n"
+        f"<request>\n{state.prompt}\n</request>\n{said}<prompt>\n{attempt.prompt}\n</prompt>\n"
         f"<thought>\n{attempt.thought or 'none recorded'}\n</thought>\n<findings>\n{findings(attempt, state.checks)}\n</findings>\n"
         f"<earlier_notes>\n{notes}\n</earlier_notes>\nThe image of round {attempt.round}:"
     )

@@ -76,7 +76,7 @@ def step_ended(event):
 
 def comparable(result):
     state = result.state.model_dump()
-    for used in (state["usage"], state["result"]["usage"]):
+    for used in (state["usage"], state["result"]["usage"], state["result"]["before"]):
         for role in used["roles"].values():
             role["seconds"] = 0
     for message in state["planning"]:

@@ -1,0 +1,210 @@
+"""Review: asks a person about the plan or an image, where the run's settings say so. It does nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph.runtime import Runtime
+from langgraph.types import interrupt
+
+from ..context import RunContext
+from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
+from .examine import lineage
+from .keep import keep_quoted
+from .parts import Node
+from .review_answer import Answer, ListedCheck, Moment, answer_schema
+
+MEANS: dict[Stage, dict[Action, str]] = {
+    "plan": {
+        "accept": "draw this prompt",
+        "reject": "say in words what is wrong: the prompt is written anew, and you are asked again",
+        "edit": "change the prompt or the checks: it is drawn then",
+    },
+    "image": {
+        "accept": "end the run with this image",
+        "go on": "as decided",
+        "reject": "say in words what is wrong: a further image is drawn, and if you wish a check is added",
+        "edit": "write the next prompt, change the checks or a verdict",
+    },
+}
+"""What each answer does, as people are told."""
+
+
+def stage_of(state: GemsState) -> Stage:
+    """Return what there is to look at."""
+    return "image" if state.attempts else "plan"
+
+
+def asked(state: GemsState, context: RunContext) -> bool:
+    """Tell whether a person is to be asked now; not where a swapped selector has decided nothing, which is an error of its own."""
+    return context.review in (stage_of(state), "both") and (not state.attempts or state.result is not None)
+
+
+def moment_of(state: GemsState, context: RunContext) -> Moment:
+    """Return what an answer must fit: a person may go beyond the rounds of a run, but not beyond its images."""
+    may_draw = context.max_images is None or len(state.attempts) < context.max_images
+    actions: list[Action] = [a for a in MEANS[stage_of(state)] if may_draw or a != "reject"]
+    return Moment(actions, state.checks, state.attempts, may_draw)
+
+
+def question(state: GemsState, context: RunContext) -> dict[str, Any]:
+    """Return what a person is shown, as plain JSON: images by their hash, the best first, then those of the latest round."""
+    stage = stage_of(state)
+    told: dict[str, Any] = {
+        "stage": stage,
+        "round": state.round,
+        "request": state.prompt,
+        "prompt": state.draft or state.prompt,
+        "skills": list(state.skills),
+        "checks": [check.model_dump(mode="json") for check in state.checks],
+        "actions": {action: MEANS[stage][action] for action in moment_of(state, context).actions},
+    }
+    if state.result is not None:
+        best = state.best
+        shown = [*([best] if best else []), *(a for a in state.latest if best is None or a.key != best.key)]
+        told |= {"decision": state.result.decision, "reason": state.result.reason, "attempts": [_told(a, best) for a in shown]}
+    return told
+
+
+def _told(attempt: Attempt, best: Attempt | None) -> dict[str, Any]:
+    told = attempt.model_dump(mode="json", exclude={"thought", "said"})
+    return {**told, "best": best is not None and attempt.key == best.key}
+
+
+def apply(answer: Answer, state: GemsState) -> dict[str, Any]:
+    """Return the state update of an answer that fits the moment."""
+    about = _about(answer, state)
+    edited: list[Edited] = [n for n in ("prompt", "checks", "verdicts") if getattr(answer, n) is not None]  # type: ignore[misc]
+    said = Review(
+        stage=stage_of(state),
+        round=state.round,
+        about=about.round if about else 0,
+        action=answer.action,
+        words=answer.words,
+        edited=tuple(edited),
+        prompt=state.draft,
+    )
+    update: dict[str, Any] = {"reviews": [said]}
+    if answer.action == "accept" and about is not None:
+        update["result"] = _ended(state, about, answer.words)
+    if answer.action == "reject":
+        update |= _rejected(answer, state, about)
+    if answer.prompt is not None:
+        update |= _prompt(answer.prompt, answer.words, state)
+    if answer.checks is not None:
+        update |= _checks(answer.checks, state)
+    if answer.verdicts is not None and about is not None:
+        update["attempts"] = [_judged(about, answer.verdicts, answer.words, state.checks)]
+    return update
+
+
+def _about(answer: Answer, state: GemsState) -> Attempt | None:
+    """Return the image that an answer is about, None for the plan."""
+    if answer.round is None:
+        return state.best or best_of(state.attempts)
+    of_round = [a for a in state.attempts if a.round == answer.round]
+    return next((a for a in of_round if a.candidate == answer.candidate), best_of(of_round))
+
+
+def _ended(state: GemsState, attempt: Attempt, words: str) -> Result:
+    reason = "a person accepted it" + (f": {words}" if words else "")
+    return _result(state, decision="accept", reason=reason, best_round=attempt.round, best_candidate=attempt.candidate)
+
+
+def _result(state: GemsState, **changes: Any) -> Result:
+    assert state.result is not None
+    return state.result.model_copy(update=changes)
+
+
+def _rejected(answer: Answer, state: GemsState, about: Attempt | None) -> dict[str, Any]:
+    """A rejection sends the run on; with a new check, the image has failed it, and of the others it is not known."""
+    update: dict[str, Any] = {}
+    changed = [] if about is None else [about.model_copy(update={"rejected": True})]
+    if answer.check is not None:
+        [id] = _free_ids(state.checks, 1)
+        update["checks"] = [*state.checks, Check(id=id, **answer.check.model_dump())]
+        failed = Verdict(check=id, passed=False, reason=_a_person(answer.words))
+        open = Verdict(check=id, reason="not asked: the check is newer than the image")
+        changed = [_with(a, failed if about and a.key == about.key else open) for a in state.attempts]
+    if about is not None:
+        kept = {a.key: a for a in [*state.attempts, *changed]}
+        best = best_of(list(kept.values())) or about
+        update["attempts"] = changed
+        update["result"] = _result(
+            state,
+            decision="refine",
+            reason=f"a person rejected it: {answer.words}",
+            best_round=best.round,
+            best_candidate=best.candidate,
+        )
+    return update
+
+
+def _with(attempt: Attempt, verdict: Verdict) -> Attempt:
+    """Return an attempt with one more verdict, scored; a failure is a person's word and stands."""
+    verdicts = (*attempt.verdicts, verdict)
+    said = (*attempt.said, verdict) if verdict.passed is False else attempt.said
+    return attempt.model_copy(update={"verdicts": verdicts, "said": said, "score": Score.of(verdicts)})
+
+
+def _prompt(prompt: str, words: str, state: GemsState) -> dict[str, Any]:
+    kept, restored = keep_quoted(prompt, state.prompt)
+    notes = [f"The prompt that a person wrote had dropped the quoted text {text!r}: put back." for text in restored]
+    return {"draft": kept, "edit": False, "thought": f"A person wrote this prompt. {words}".strip(), "notes": notes}
+
+
+def _checks(listed: Sequence[ListedCheck], state: GemsState) -> dict[str, Any]:
+    """With other checks every image is scored again; examined again only where there is something new to ask."""
+    free = iter(_free_ids(state.checks, len(listed)))
+    checks = [Check(**{**c.model_dump(), "id": c.id or next(free)}) for c in listed]
+    new = {c.id for c in checks if c not in state.checks}
+    attempts = [
+        a.model_copy(
+            update={
+                "verdicts": () if new else a.verdicts,
+                "said": tuple(v for v in a.said if v.check not in new),
+                "score": None,
+            }
+        )
+        for a in state.attempts
+    ]
+    return {"checks": checks, "attempts": attempts}
+
+
+def _judged(attempt: Attempt, said: dict[str, bool | None], words: str, checks: Sequence[Check]) -> Attempt:
+    """Return an attempt with a person's verdicts, to be scored again; what was skipped for want of a pass is open then."""
+    own = {id: Verdict(check=id, passed=passed, reason=_a_person(words)) for id, passed in said.items()}
+    found = {v.check: own.get(v.check, v) for v in attempt.verdicts}
+    above = lineage(checks)
+    failed = {id for id, v in found.items() if v.passed is False}
+    for id, verdict in found.items():
+        if verdict.skipped and failed.isdisjoint(above.get(id, ())):
+            found[id] = Verdict(check=id, reason="not asked, since a check it depends on had failed")
+    stands = {v.check: v for v in attempt.said} | own
+    return attempt.model_copy(update={"verdicts": tuple(found.values()), "said": tuple(stands.values()), "score": None})
+
+
+def _a_person(words: str) -> str:
+    return f"a person: {words}" if words else "a person said so"
+
+
+def _free_ids(checks: Sequence[Check], count: int) -> list[str]:
+    """Return ids that no check has: c1, c2, ... counted on."""
+    used = [int(found.group(1)) for c in checks if (found := re.fullmatch(r"c(\d+)", c.id))]
+    last = max([len(checks), *used])
+    return [f"c{last + n}" for n in range(1, count + 1)]
+
+
+def review() -> Node:
+    """Build the node that asks a person, by the run's setting `review`, and writes what the answer changes."""
+
+    def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        context = runtime.context or RunContext()
+        if not asked(state, context):
+            return {}
+        said = interrupt(question(state, context), response_schema=answer_schema(moment_of(state, context)))
+        return apply(Answer.model_validate(said.model_dump(exclude_unset=True)), state)
+
+    return node
