@@ -76,7 +76,7 @@ def _told(attempt: Attempt, best: Attempt | None) -> dict[str, Any]:
 def apply(answer: Answer, state: GemsState) -> dict[str, Any]:
     """Return the state update of an answer that fits the moment."""
     about = _about(answer, state)
-    edited: list[Edited] = [n for n in ("prompt", "checks", "verdicts") if getattr(answer, n) is not None]  # type: ignore[misc]
+    edited: list[Edited] = [n for n in ("prompt", "checks", "verdicts") if getattr(answer, n) is not None]
     said = Review(
         stage=stage_of(state),
         round=state.round,

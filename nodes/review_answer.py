@@ -165,11 +165,12 @@ def answer_schema(moment: Moment) -> type[BaseModel]:
             raise ValueError(f"candidate: round {self.round} has no image {candidate}; they are counted from 0")
         return self
 
+    validators: dict[str, Any] = {"exists": model_validator(mode="after")(exists)}
     return create_model(
         "Answer",
         __base__=_Rules,
         __doc__="What you answer.",
-        __validators__={"exists": model_validator(mode="after")(exists)},
+        __validators__=validators,
         **fields,
     )
 
