@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .memory.images import ImageStore
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Score, Usage, Verdict
     from .models.image import ImageModel, ImageRequest
+    from .nodes.review_answer import Answer, AnswerError
     from .skills import SkillLibrary
 
 _HOMES = {
@@ -34,6 +35,7 @@ _HOMES = {
     "memory.images": ("ImageStore",),
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Score", "Usage", "Verdict"),
     "models.image": ("ImageModel", "ImageRequest"),
+    "nodes.review_answer": ("Answer", "AnswerError"),
     "skills": ("SkillLibrary",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -43,7 +45,7 @@ __all__ = [  # noqa: RUF022  (grouped by what they are for)
     "past_runs", "past_run", "Past", "fork", "remove", "prune", "Freed",
     "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "ImageRef", "Result", "Usage",
-    "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",
+    "Answer", "AnswerError", "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import GemsError
 from ..memory.database import Opened
@@ -14,8 +15,18 @@ from ..memory.state import GemsState, RoleUsage
 from .record import Record, RunError, read_record, threads
 from .run import RunResult, config_of
 
-Standing = Literal["running", "accepted", "gave up", "unfinished", "damaged"]
+Standing = Literal["running", "waiting", "accepted", "gave up", "unfinished", "damaged"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
+
+
+class Stored(NamedTuple):
+    """What the database has of a run."""
+
+    state: GemsState
+    last: datetime
+    """When its last step ended, in local time."""
+    waiting: Any
+    """The question that it waits for an answer to; None where it does not wait."""
 
 
 class Past(NamedTuple):
@@ -23,7 +34,8 @@ class Past(NamedTuple):
 
     thread: str
     standing: Standing
-    """"unfinished": it was interrupted, and `gems resume` goes on with it; "damaged": it cannot be read, `told` says why."""
+    """"waiting": for a person's answer, see `gems show`; "unfinished": it was interrupted, and `gems resume`
+    goes on with it; "damaged": it cannot be read, `told` says why."""
     last: datetime
     """When its last step ended, in local time."""
     prompt: str = ""
@@ -69,26 +81,26 @@ def past_run(thread: str, runs: Home | Path | str = "runs") -> RunResult:
         stored = state_of(opened, thread)
     if stored is None:
         raise RunError(f"the run {thread} has not come to a first step: go on with `gems resume {thread}`")
-    return RunResult(thread, stored[0], record.context, folder, home.images, record.models)
+    return RunResult(thread, stored.state, record.context, folder, home.images, record.models, stored.waiting)
 
 
 def past(opened: Opened, home: Home, thread: str) -> Past:
     """Return how a run stands; one that cannot be read is damaged, and says why."""
     record: Record | None = None
-    state, last = None, datetime.fromtimestamp(0)
+    stored, last = None, datetime.fromtimestamp(0)
     try:
         record = read_record(opened, home, thread)
         last = _local(record.began) if record.began else last
-        if stored := state_of(opened, thread):
-            state, last = stored
+        stored = state_of(opened, thread)
     except GemsError as error:
         return Past(thread, "damaged", last, record.prompt if record else "", told=str(error))
+    state = stored.state if stored else None
     used = state.usage.total if state else RoleUsage()
     parent = record.parent.thread if record.parent else ""
     return Past(
         thread,
-        _standing(opened, thread, state),
-        last,
+        _standing(opened, thread, stored),
+        stored.last if stored else last,
         record.prompt,
         state.round if state else 0,
         used.images,
@@ -98,15 +110,17 @@ def past(opened: Opened, home: Home, thread: str) -> Past:
     )
 
 
-def _standing(opened: Opened, thread: str, state: GemsState | None) -> Standing:
-    decision = state.result.decision if state and state.result else None
+def _standing(opened: Opened, thread: str, stored: Stored | None) -> Standing:
+    if stored and stored.waiting is not None:  # whatever was decided before it asked
+        return "running" if opened.in_hand(thread) else "waiting"
+    decision = stored.state.result.decision if stored and stored.state.result else None
     if decision in ("accept", "give up"):
         return "accepted" if decision == "accept" else "gave up"
     return "running" if opened.in_hand(thread) else "unfinished"
 
 
-def state_of(opened: Opened, thread: str) -> tuple[GemsState, datetime] | None:
-    """Return a run's last state and when it was written, in local time; None before its first step.
+def state_of(opened: Opened, thread: str) -> Stored | None:
+    """Return a run's last state; None before its first step.
 
     Raises:
         CheckpointError: it is damaged.
@@ -119,7 +133,16 @@ def state_of(opened: Opened, thread: str) -> tuple[GemsState, datetime] | None:
         return None
     values = {name: value for name, value in found.checkpoint["channel_values"].items() if name in GemsState.model_fields}
     written = _local(datetime.fromisoformat(found.checkpoint["ts"]))
-    return (GemsState.model_validate(values), written) if "prompt" in values else None
+    if "prompt" not in values:
+        return None
+    return Stored(GemsState.model_validate(values), written, _question(found.pending_writes or ()))
+
+
+def _question(writes: Sequence[tuple[str, str, Any]]) -> Any:
+    """Return what the last step asks and nobody has answered yet."""
+    answered = {task for task, channel, _ in writes if channel == "__resume__"}
+    asked = [value for task, channel, value in writes if channel == "__interrupt__" and task not in answered]
+    return asked[0][0].value if asked else None
 
 
 def _local(moment: datetime) -> datetime:

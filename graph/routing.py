@@ -21,7 +21,7 @@ def after_review(state: GemsState) -> Way:
     Raises:
         ValueError: a swapped selector wrote no result.
     """
-    last = state.reviews[-1] if state.reviews and state.reviews[-1].round == state.round else None
+    last = state.answer
     if not state.attempts:
         rejected = last is not None and last.action == "reject" and last.prompt == state.draft  # not written anew yet
         return "rewrite" if rejected else "draw"

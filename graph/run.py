@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphDrained
+from langgraph.errors import GraphDrained, is_invalid_resume
 from langgraph.runtime import RunControl
+from langgraph.types import Command, StateSnapshot
 from PIL import Image
 from pydantic import ValidationError
 
@@ -27,6 +28,7 @@ from ..models.options import ModelOptions
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, given_again
 from ..nodes.budget import Money, money, require_prices
 from ..nodes.checkers import Checker
+from ..nodes.review_answer import Answer, AnswerError, in_words
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
 from .record import Record, RunError, find_record, read_record, save_record
@@ -47,8 +49,13 @@ class Event(NamedTuple):
     update: dict[str, Any] | None
 
 
+Ask = Callable[[Any, str], Any]
+"""Asks a person: called with the question, and with what was wrong with the last answer, if anything was. It returns the
+answer, an `Answer` or plain JSON of that form; None leaves the run waiting."""
+
+
 class RunResult:
-    """A finished run. `state` holds everything; the properties are what is asked for most.
+    """A run at its end, or where it waits for a person. `state` holds everything; the properties are what is asked for most.
 
     Args:
         thread: the run's name.
@@ -57,18 +64,28 @@ class RunResult:
         folder: the run's own folder, with `best.png` and `report.html`.
         store: where its images are.
         models: the options of its models, which know what they cost.
+        waiting: the question that the run waits for an answer to, as plain JSON; None where it does not wait.
     """
 
     def __init__(
-        self, thread: str, state: GemsState, context: RunContext, folder: Path, store: ImageStore, models: ModelOptions
+        self,
+        thread: str,
+        state: GemsState,
+        context: RunContext,
+        folder: Path,
+        store: ImageStore,
+        models: ModelOptions,
+        waiting: Any = None,
     ) -> None:
         self.thread, self.state, self.context, self.folder, self.store, self.models = thread, state, context, folder, store, models
+        self.waiting = waiting
 
     @property
     def best(self) -> Attempt:
         """The best attempt."""
         if self.state.best is None:
-            raise RunError(f"run {self.thread} has no image yet: resume it")
+            how = "it waits for an answer, see `waiting`" if self.waiting is not None else "resume it"
+            raise RunError(f"run {self.thread} has no image yet: {how}")
         return self.state.best
 
     @property
@@ -78,7 +95,7 @@ class RunResult:
 
     @property
     def image_path(self) -> Path:
-        """The best image as a file."""
+        """The best image as a file; it is not there before the first image."""
         return self.folder / "best.png"
 
     @property
@@ -88,8 +105,8 @@ class RunResult:
 
     @property
     def decision(self) -> Decision | None:
-        """How the run ended: "accept", or "give up"."""
-        return self.state.result.decision if self.state.result else None
+        """How the run ended: "accept", or "give up"; None while it waits for a person."""
+        return self.state.result.decision if self.state.result and self.waiting is None else None
 
     @property
     def checks(self) -> list[Check]:
@@ -125,6 +142,7 @@ def run(
     control: RunControl | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | str | None = None,
+    ask: Ask | None = None,
     **settings: Any,
 ) -> RunResult:
     """Draw a request, checking and refining until every check passes or the budget ends.
@@ -141,6 +159,7 @@ def run(
         control: LangGraph's `RunControl`: after its `request_drain()`, from any thread, the run stops when its step has ended.
         nodes: roles to swap, as for `build_graph`.
         checkers: what answers some kinds of checks in the verifier's place, as for `build_graph`; or the setting, `auto` or `none`.
+        ask: asks a person where `review` says so; by default the run stops there and waits, see `RunResult.waiting`.
         **settings: fields of `RunContext` that differ from the preset: `max_rounds=3`, `seed=7`.
 
     Raises:
@@ -166,7 +185,7 @@ def run(
     )
     with held(home, record.thread, new=True) as opened:
         begin(opened, home, record)
-        return drive(opened, home, record, models, skills, on_event, control, nodes, own)
+        return drive(opened, home, record, models, skills, on_event, control, nodes, own, ask)
 
 
 def begin(opened: Opened, home: Home, record: Record) -> None:
@@ -204,8 +223,10 @@ def resume(
     control: RunControl | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | None = None,
+    ask: Ask | None = None,
+    answer: Any = None,
 ) -> RunResult:
-    """Go on with a run from its last finished step; a finished run is returned as it is.
+    """Go on with a run from its last finished step; a finished run is returned as it is, and so is one that waits for an answer.
 
     Args:
         thread: the run's name.
@@ -217,15 +238,18 @@ def resume(
         control: as for `run`.
         nodes: the swapped roles, as for `run`.
         checkers: as for `run`; they are not recorded.
+        ask: as for `run`.
+        answer: to what the run waits for: an `Answer`, or plain JSON of that form.
 
     Raises:
+        AnswerError: the answer is wrong, or nobody asked; nothing was changed.
         GemsError: there is no such run, its record is damaged, or what it needs was not given.
     """
     home = Home.of(runs)
     with held(home, thread) as opened:
         record = read_record(opened, home, thread)
         models = models_of(record, chat, image, nodes)
-        return drive(opened, home, record, models, skills, on_event, control, nodes, checkers)
+        return drive(opened, home, record, models, skills, on_event, control, nodes, checkers, ask, answer)
 
 
 def models_of(record: Record, chat: ChatChoices | None, image: ImageChoice | None, nodes: Mapping[str, Any] | None) -> Models:
@@ -294,8 +318,10 @@ def drive(
     control: RunControl | None,
     nodes: Mapping[str, Any] | None,
     checkers: Sequence[Checker] | None,
+    ask: Ask | None = None,
+    answer: Any = None,
 ) -> RunResult:
-    """Take a run from where it is to its end, and write its picture and its page. The run must be held.
+    """Take a run from where it is to its end, or to where it waits, and write its picture and its page. The run must be held.
 
     Raises:
         GemsError: as for `run`.
@@ -317,20 +343,49 @@ def drive(
     )
     before = graph.get_state(config)
     _require_skills(before.values.get("skills", ()), library)
+    if answer is not None and not before.interrupts:
+        raise AnswerError(f"the run {record.thread} does not wait for an answer: see `gems show {record.thread}`")
+
+    def go_on(given: Any) -> StateSnapshot:
+        _stream(graph, given, config, record.context, on_event, control)
+        return graph.get_state(config)
+
+    now = before
     if not before.values:
         opened.saver.delete_thread(record.thread)  # killed at its very begin: writes whose checkpoint was never saved
-        _stream(graph, {"prompt": record.prompt}, config, record.context, on_event, control)
+        now = go_on({"prompt": record.prompt})
+    elif answer is not None:
+        now = go_on(_to_answer(before, answer))
     elif before.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
         if on_event is not None:
             on_event(Event("resumed", dict(before.values)))
-        _stream(graph, None, config, record.context, on_event, control)
-    state = GemsState.model_validate(graph.get_state(config).values)
-    result = RunResult(record.thread, state, record.context, home.folder_of(record.thread), home.images, models.options)
+        now = go_on(None)
+    wrong = ""
+    while ask is not None and now.interrupts and (said := ask(now.interrupts[0].value, wrong)) is not None:
+        try:
+            now, wrong = go_on(_to_answer(now, said)), ""
+        except AnswerError as error:
+            wrong = str(error)
+    result = RunResult(
+        record.thread,
+        GemsState.model_validate(now.values),
+        record.context,
+        home.folder_of(record.thread),
+        home.images,
+        models.options,
+        waiting=now.interrupts[0].value if now.interrupts else None,
+    )
     if result.cost is not None:
         save_record(opened, record.model_copy(update={"cost": result.cost.amount}))
     if not record.pruned:  # its page is there, and cannot be made again
         _publish(result, models)
     return result
+
+
+def _to_answer(waiting: StateSnapshot, answer: Any) -> Command[Any]:
+    """Return an answer as LangGraph takes it: by the question's id, or an empty one would be none."""
+    plain = answer.model_dump(mode="json", exclude_unset=True) if isinstance(answer, Answer) else answer
+    return Command(resume={waiting.interrupts[0].id: plain})
 
 
 def _stream(
@@ -349,6 +404,11 @@ def _stream(
                 if data.get("error"):
                     continue  # it is raised in a moment
                 on_event(Event(data["name"], dict(data["result"] or {}) if "result" in data else None))
+    except ValidationError as error:
+        if not is_invalid_resume(error):
+            raise
+        schema = graph.get_state(config).interrupts[0].response_schema or {}
+        raise in_words(error, schema.get("properties", ())) from error
     except GraphDrained as error:
         thread = config["configurable"]["thread_id"]
         raise RunStoppedError(f"the run {thread} has stopped after a finished step: go on with `gems resume {thread}`") from error

@@ -211,6 +211,7 @@ class Result(Item):
     usage: Usage = Field(default=Usage(), description="What the run had used by then: what comes on top is the next round's.")
     round: int = Field(default=0, ge=0, description="The latest round then.")
     before: Usage = Field(default=Usage(), description="What the run had used at the decision on the round before.")
+    heard: int = Field(default=0, ge=0, description="How many reviews there were then: later ones are answers to it.")
 
 
 def merge_attempts(old: list[Attempt], new: list[Attempt]) -> list[Attempt]:
@@ -276,6 +277,12 @@ class GemsState(Request):
     def pending(self) -> list[Attempt]:
         """The attempts that have no verdicts yet."""
         return [a for a in self.attempts if not a.verdicts and a.score is None]
+
+    @property
+    def answer(self) -> Review | None:
+        """What a person said last of the plan, or of the latest decision; None if nobody said anything yet."""
+        since = self.reviews[self.result.heard if self.result else 0 :]
+        return since[-1] if since and since[-1].round == self.round else None
 
     @property
     def best(self) -> Attempt | None:

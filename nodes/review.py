@@ -11,8 +11,8 @@ from langgraph.types import interrupt
 
 from ..context import RunContext
 from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
-from .examine import lineage
 from .keep import keep_quoted
+from .overrule import a_person, asked_anew, overruled
 from .parts import Node
 from .review_answer import Answer, ListedCheck, Moment, answer_schema
 
@@ -96,7 +96,7 @@ def apply(answer: Answer, state: GemsState) -> dict[str, Any]:
     if answer.checks is not None:
         update |= _checks(answer.checks, state)
     if answer.verdicts is not None and about is not None:
-        update["attempts"] = [_judged(about, answer.verdicts, answer.words, state.checks)]
+        update["attempts"] = [overruled(about, answer.verdicts, state.checks, answer.words)]
     return update
 
 
@@ -125,7 +125,7 @@ def _rejected(answer: Answer, state: GemsState, about: Attempt | None) -> dict[s
     if answer.check is not None:
         [id] = _free_ids(state.checks, 1)
         update["checks"] = [*state.checks, Check(id=id, **answer.check.model_dump())]
-        failed = Verdict(check=id, passed=False, reason=_a_person(answer.words))
+        failed = Verdict(check=id, passed=False, reason=a_person(answer.words))
         open = Verdict(check=id, reason="not asked: the check is newer than the image")
         changed = [_with(a, failed if about and a.key == about.key else open) for a in state.attempts]
     if about is not None:
@@ -156,38 +156,9 @@ def _prompt(prompt: str, words: str, state: GemsState) -> dict[str, Any]:
 
 
 def _checks(listed: Sequence[ListedCheck], state: GemsState) -> dict[str, Any]:
-    """With other checks every image is scored again; examined again only where there is something new to ask."""
     free = iter(_free_ids(state.checks, len(listed)))
     checks = [Check(**{**c.model_dump(), "id": c.id or next(free)}) for c in listed]
-    new = {c.id for c in checks if c not in state.checks}
-    attempts = [
-        a.model_copy(
-            update={
-                "verdicts": () if new else a.verdicts,
-                "said": tuple(v for v in a.said if v.check not in new),
-                "score": None,
-            }
-        )
-        for a in state.attempts
-    ]
-    return {"checks": checks, "attempts": attempts}
-
-
-def _judged(attempt: Attempt, said: dict[str, bool | None], words: str, checks: Sequence[Check]) -> Attempt:
-    """Return an attempt with a person's verdicts, to be scored again; what was skipped for want of a pass is open then."""
-    own = {id: Verdict(check=id, passed=passed, reason=_a_person(words)) for id, passed in said.items()}
-    found = {v.check: own.get(v.check, v) for v in attempt.verdicts}
-    above = lineage(checks)
-    failed = {id for id, v in found.items() if v.passed is False}
-    for id, verdict in found.items():
-        if verdict.skipped and failed.isdisjoint(above.get(id, ())):
-            found[id] = Verdict(check=id, reason="not asked, since a check it depends on had failed")
-    stands = {v.check: v for v in attempt.said} | own
-    return attempt.model_copy(update={"verdicts": tuple(found.values()), "said": tuple(stands.values()), "score": None})
-
-
-def _a_person(words: str) -> str:
-    return f"a person: {words}" if words else "a person said so"
+    return {"checks": checks, "attempts": asked_anew(state.attempts, state.checks, checks)}
 
 
 def _free_ids(checks: Sequence[Check], count: int) -> list[str]:

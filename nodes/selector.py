@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel
 
 from ..context import RunContext
-from ..memory.state import Attempt, Check, Decision, Result, Score, Usage, Verdict, best_of
+from ..memory.state import Attempt, Check, Decision, Result, Review, Score, Usage, Verdict, best_of
 from ..models.options import ModelOptions
 from .budget import money, require_prices, too_much
 from .parts import Node
@@ -23,6 +23,7 @@ class SelectorState(BaseModel):
 
     checks: list[Check] = []
     attempts: list[Attempt] = []
+    reviews: list[Review] = []
     usage: Usage = Usage()
     result: Result | None = None
 
@@ -113,7 +114,7 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
         old = [a for a in state.attempts if a.score is not None]
         attempts = sorted([*old, *scored], key=lambda a: a.key)
         before = _before(state.result, attempts)
-        result = decide(attempts, context, state.usage, before, models)
+        result = decide(attempts, context, state.usage, before, models).model_copy(update={"heard": len(state.reviews)})
         return {"attempts": scored, "result": result, "notes": _uncounted(context, state.usage, models)}
 
     return node
