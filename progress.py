@@ -13,7 +13,7 @@ from rich.table import Table
 
 from .graph.past import Past
 from .graph.run import Event, RunResult
-from .memory.state import Attempt, Check, Experience, Result
+from .memory.state import Attempt, Check, Experience, Result, Review
 
 DOING = {
     "planner": "planning",
@@ -57,13 +57,17 @@ class Progress:
         self._load_skill({"skills": state.skills})
         self._decomposer({"checks": state.checks})
         lessons = {e.round: e for e in state.experiences}
+        self._reviews([r for r in state.reviews if r.round == 0])
         for round in dict.fromkeys(a.round for a in state.attempts):
             attempts = [a for a in state.attempts if a.round == round]
             self._generator({"attempts": attempts})
             self._planner({"draft": attempts[0].prompt})
             self._verifier({"attempts": attempts})
+            self._reviews([r for r in state.reviews if r.round == round])
             self._summarizer({"experiences": [lessons[round]] if round in lessons else []})
-        if state.best is not None and state.result is not None and state.result.decision != "refine":
+        if result.waiting is not None:
+            self.wait(result, f"gems resume {result.thread}")
+        elif state.best is not None and state.result is not None and state.result.decision != "refine":
             self.finish(result)
         else:
             self._line(f"\n[bold]unfinished[/]: go on with `gems resume {escape(result.thread)}`")
@@ -84,6 +88,18 @@ class Progress:
             self._line(f"  money   {escape(str(result.cost))}, by the prices that were given")
         for note in result.state.notes:
             self._line(f"  [yellow]note[/]    {escape(note)}")
+
+    def wait(self, result: RunResult, command: str) -> None:
+        """Show that a run waits for an answer, and the command that gives it."""
+        self.status.stop()
+        about = f"the image of round {result.state.round}" if result.attempts else "the plan"
+        self._line(f"\n[bold yellow]waiting[/]: for your word on {about}")
+        if result.attempts:
+            self._line(f"  image   {escape(str(result.image_path))}")
+        self._line(f"  report  {escape(str(result.report_path))}")
+        example = '{"action": "reject", "words": "..."}'
+        self._line(f"  answer  {escape(command)}")
+        self._line(f"          {escape(command)} --answer {escape(repr(example))}")
 
     def _line(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, highlight=False)
@@ -136,6 +152,17 @@ class Progress:
         result: Result | None = update.get("result")
         if result is not None:
             self._say("decision", f"{result.decision}: {result.reason}")
+
+    def _review(self, update: dict[str, Any]) -> None:
+        self._reviews(update.get("reviews", ()))
+        if "checks" in update:
+            self._decomposer(update)
+        if update.get("draft"):
+            self._say("prompt", update["draft"])
+
+    def _reviews(self, reviews: Sequence[Review]) -> None:
+        for said in reviews:
+            self._say("a person", str(said))
 
     def _summarizer(self, update: dict[str, Any]) -> None:
         experiences: list[Experience] = update.get("experiences", [])

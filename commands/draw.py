@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from ..context import PRESETS, RunContext, SettingError
 from ..context import preset as settings_of
+from .ask import asker, read_answer
 from .finish import finish
 from .options import (
     RUNS,
@@ -64,6 +65,7 @@ def run_command(
     edit: Annotated[str | None, typer.Option(help="auto: the refiner may edit the best image instead of drawing anew.")] = None,
     size: Annotated[str | None, typer.Option(help="Size of the images in pixels, WIDTHxHEIGHT.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What the image should not show.")] = None,
+    review: Annotated[str | None, typer.Option(help="Ask me: plan, before anything is drawn; image, after each; both; none.")] = None,
     fuse: Annotated[bool | None, typer.Option("--fuse/--no-fuse", help="The refiner sums up the round too, in one call.")] = None,
     accept_at: Annotated[float | None, typer.Option(help="Accept from this score on, up to 1, though checks are open.")] = None,
     patience: Annotated[int | None, typer.Option(help="Give up after so many rounds without a better image; 0: never.")] = None,
@@ -107,7 +109,7 @@ def run_command(
         **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},
         **{"verify_size": verify_size, "edit": edit, "negative_prompt": negative_prompt, **_size(size)},
         **{"plan": plan, "confirm": confirm, "skip_children": skip_children, "checkers": checkers, **noise},
-        **{"fuse": fuse, "accept_at": accept_at, "patience": patience, "keep_seed": keep_seed, "max_images": max_images},
+        **{"review": review, "fuse": fuse, "accept_at": accept_at, "patience": patience, "keep_seed": keep_seed, "max_images": max_images},
         **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},
     }
     settings: dict[str, Any] = {**file.run, **{name: value for name, value in given.items() if value is not None}}
@@ -129,6 +131,7 @@ def run_command(
             image=file.image,
             skills=skill_library,
             on_event=show,
+            ask=asker(show, home, as_json),
             **settings,
         )
 
@@ -154,6 +157,9 @@ def _tell_costs(prompt: str, context: RunContext, file: Config, checks: int, as_
 
 def resume_command(
     thread: Annotated[str, typer.Argument(help="Name of the run.")],
+    answer: Annotated[
+        str | None, typer.Option(help="What you say to a run that waits for you, as JSON, or @FILE; see docs/review.md.")
+    ] = None,
     chat: Annotated[str | None, typer.Option(help="Another chat model than the run was started with.")] = None,
     image: Annotated[str | None, typer.Option(help="Another image model than the run was started with.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with other models than the run was started with.")] = None,
@@ -164,7 +170,7 @@ def resume_command(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Go on with a run that was interrupted, from its last finished step."""
+    """Go on with a run that was interrupted, from its last finished step, or that waits for your answer."""
     set_debug(debug)
     from ..config import changed, load_config
     from ..graph.run import resume
@@ -177,9 +183,11 @@ def resume_command(
         file = changed(load_config(config), chat, image, None)
         models = {"chat": file.chats, "image": file.image}
     home = home_of(runs, store, image_store)
+    said = read_answer(answer) if answer is not None else None
 
     def work(control: RunControl) -> RunResult:
-        return resume(thread, runs=home, skills=skill_library, on_event=show, control=control, **models)
+        ask = asker(show, home, as_json) if said is None else None
+        return resume(thread, runs=home, skills=skill_library, on_event=show, control=control, ask=ask, answer=said, **models)
 
     finish(show, home, as_json, work)
 

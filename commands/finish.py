@@ -70,7 +70,10 @@ def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl
         show.status.stop()
         hint = f"; mend it and {again()}" if show.thread else ""
         fail(f"{type(error).__name__}: {str(error)[:500]}{hint} (--debug shows the traceback)", error)
-    show.finish(result)
+    if result.waiting is not None:
+        show.wait(result, f"gems resume {show.thread}{reach(home)}")
+    else:
+        show.finish(result)
     if as_json:
         print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
 
@@ -96,17 +99,18 @@ def _signals(control: RunControl, tell: Callable[[], None], at_once: Callable[[i
 
 
 def summary(result: RunResult) -> dict[str, Any]:
-    """Return what programs are told of a finished run."""
-    best = result.best
-    found = {v.check: v for v in best.verdicts}
+    """Return what programs are told of a run at its end, or where it waits for a person."""
+    best = result.best if result.attempts or result.waiting is None else None
+    found = {v.check: v for v in best.verdicts} if best else {}
     total = result.usage.total
     return {
         "thread": result.thread,
         "decision": result.decision,
         "reason": result.state.result.reason if result.state.result else "",
-        "image": str(result.image_path),
+        "image": str(result.image_path) if best else None,
         "report": str(result.report_path),
-        "best": {**best.model_dump(include={"round", "candidate", "prompt", "seed"}), "sha256": best.image.sha256},
+        "waiting": result.waiting,
+        "best": {**best.model_dump(include={"round", "candidate", "prompt", "seed"}), "sha256": best.image.sha256} if best else None,
         "rounds": result.state.round,
         "skills": result.state.skills,
         "checks": [

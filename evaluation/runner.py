@@ -92,6 +92,8 @@ def compare(
     """
     if not variants:
         raise SettingError(f"no preset to measure: name some of {', '.join(PRESETS)}")
+    if asking := [v.name for v in variants if v.context.review != "none"]:
+        raise SettingError(f"{asking[0]}: setting review: nobody is there to answer in a study; leave it none")
     if against is not None and against not in [v.name for v in variants]:
         raise SettingError(f"--against {against}: there is no such variant; choose one of {', '.join(v.name for v in variants)}")
     samples = _spread(benchmark() if prompts is None else samples_from_file(prompts), limit)

@@ -18,7 +18,11 @@ from ..context import PRESETS, RunContext, SettingError, preset
 ALIASES = {"rounds": "max_rounds", "skills": "plan"}
 """Other names of knobs, as people say them."""
 
-OWN = {"seed": "--seed and --seeds", "max_cost": "max_calls or max_tokens, since the embedded models have no price"}
+OWN = {
+    "seed": "--seed and --seeds",
+    "max_cost": "max_calls or max_tokens, since the embedded models have no price",
+    "review": "gems run --review: in a study nobody is there to answer",
+}
 """Knobs that are none of a study's, and what to use in their place."""
 
 MAX_VALUES = 100

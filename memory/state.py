@@ -150,6 +150,12 @@ class Review(Item):
     edited: tuple[Edited, ...] = ()
     prompt: str = Field(default="", description="The prompt that was shown.")
 
+    def __str__(self) -> str:
+        """Say it in a line: what was done to what, and the words."""
+        done = {"accept": "accepted", "go on": "left as decided", "reject": "rejected", "edit": f"edited {' and '.join(self.edited)}"}
+        what = "plan" if self.stage == "plan" else f"image of round {self.about}"
+        return f"{what}: {done[self.action]}" + (f": {self.words}" if self.words else "")
+
 
 class RoleUsage(Item):
     """What one role has used so far."""

@@ -9,7 +9,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
-from ..context import RunContext
+from ..context import RunContext, SettingError
 from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
 from .keep import keep_quoted
 from .overrule import a_person, asked_anew, overruled
@@ -30,6 +30,12 @@ MEANS: dict[Stage, dict[Action, str]] = {
     },
 }
 """What each answer does, as people are told."""
+
+
+NOWHERE = (
+    "setting review: a run that waits for a person must be kept somewhere; build_graph(checkpointer=...), and invoke it with "
+    "a thread_id in its config"
+)
 
 
 def stage_of(state: GemsState) -> Stage:
@@ -169,12 +175,18 @@ def _free_ids(checks: Sequence[Check], count: int) -> list[str]:
 
 
 def review() -> Node:
-    """Build the node that asks a person, by the run's setting `review`, and writes what the answer changes."""
+    """Build the node that asks a person, by the run's setting `review`, and writes what the answer changes.
+
+    Raises:
+        SettingError: (the node) a person is to be asked, and the graph has nowhere to wait.
+    """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = runtime.context or RunContext()
         if not asked(state, context):
             return {}
+        if runtime.execution_info is None or runtime.execution_info.thread_id is None:
+            raise SettingError(NOWHERE)
         said = interrupt(question(state, context), response_schema=answer_schema(moment_of(state, context)))
         return apply(Answer.model_validate(said.model_dump(exclude_unset=True)), state)
 

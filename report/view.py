@@ -110,11 +110,17 @@ class Card:
 
 @dataclass(frozen=True)
 class Round:
-    """The attempts of a round and what it taught."""
+    """The attempts of a round, what it taught, and what a person said; round 0 is the plan."""
 
     number: int
     cards: list[Card]
     lessons: list[str]
+    said: list[str]
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return f"Round {self.number}" if self.number else "Plan"
 
 
 @dataclass(frozen=True)
@@ -224,8 +230,9 @@ def _words(attempt: Attempt) -> tuple[int, str, str]:
 
 def _rounds(state: GemsState, cards: Sequence[Card]) -> Iterator[Round]:
     drawn = {number: list(group) for number, group in groupby(cards, key=lambda card: card.attempt.round)}
-    for number in sorted({*drawn, *(e.round for e in state.experiences)}):
-        yield Round(number, drawn.get(number, []), [e.text for e in state.experiences if e.round == number])
+    for number in sorted({*drawn, *(e.round for e in state.experiences), *(r.round for r in state.reviews)}):
+        lessons = [e.text for e in state.experiences if e.round == number]
+        yield Round(number, drawn.get(number, []), lessons, [without_paths(str(r)) for r in state.reviews if r.round == number])
 
 
 def _changes(before: str, prompt: str) -> tuple[list[Segment], str]:

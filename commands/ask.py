@@ -1,0 +1,238 @@
+"""How a person is asked in the terminal when a run waits: what there is to look at, and a menu of what may be answered."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.prompt import Prompt
+
+from ..context import SettingError
+
+if TYPE_CHECKING:
+    from ..graph.run import Ask
+    from ..memory.home import Home
+    from ..progress import Progress
+
+LATER = "later"
+MARKS = {"+": True, "-": False, "?": None}
+"""How verdicts are typed."""
+
+
+class _BackError(Exception):
+    """The person thought better of it: back to the menu."""
+
+
+def read_answer(text: str) -> Any:
+    """Read the answer of `--answer`: JSON, or with @ the name of a file that has it.
+
+    Raises:
+        SettingError: it is neither.
+    """
+    try:
+        return json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+    except OSError as error:
+        raise SettingError(f"--answer {text}: {error.strerror}") from error
+    except ValueError as error:
+        example = '{"action": "reject", "words": "..."}'
+        raise SettingError(f"--answer: this is no JSON ({error}); write for example {example}") from error
+
+
+def asker(show: Progress, home: Home, as_json: bool) -> Ask | None:
+    """Return who asks in this terminal; None where nobody sits at one."""
+    if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    dialog = Dialog(show.console, lambda sha256: str(home.images.where(sha256)))
+
+    def ask(question: Any, wrong: str) -> Any:
+        show.status.stop()
+        with _interruptible():
+            return dialog.ask(question, wrong)
+
+    return ask
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C end the question, where otherwise it lets a step end first."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Dialog:
+    """Asks questions of a review.
+
+    Args:
+        console: where it writes; it reads from standard input.
+        where: returns where the picture with a hash is, for people.
+    """
+
+    def __init__(self, console: Console, where: Callable[[str], str]) -> None:
+        self.console, self.where = console, where
+
+    def ask(self, question: Any, wrong: str) -> Any:
+        """Return the answer as plain JSON, None for later; Ctrl-C and the end of the input mean later too."""
+        if wrong:
+            self._line(f"[red]{escape(wrong)}[/]")
+        try:
+            if not (isinstance(question, dict) and "actions" in question):  # a review of one's own asks something of its own
+                self._line(escape(str(question)))
+                return self._read("answer, as JSON", json.loads)
+            self._show(question)
+            while True:
+                try:
+                    return self._answer(question)
+                except _BackError:
+                    continue
+        except (KeyboardInterrupt, EOFError):
+            self._line("")
+            return None
+
+    def _show(self, question: dict[str, Any]) -> None:
+        if question["stage"] == "plan":
+            self._line(f"\n[bold]Your word on the plan[/]\n  prompt  {escape(question['prompt'])}")
+            self._checks(question["checks"])
+            return
+        self._line(f"\n[bold]Your word on round {question['round']}[/]: {escape(question['decision'])}, {escape(question['reason'])}")
+        for number, attempt in enumerate(question["attempts"], 1):
+            name = f"round {attempt['round']}, candidate {attempt['candidate']}" + (", the best" if attempt["best"] else "")
+            self._line(f"  {number}  {escape(self.where(attempt['image']['sha256']))}  [dim]{name}[/]")
+
+    def _answer(self, question: dict[str, Any]) -> Any:
+        menu = self._menu(question)
+        for key, (name, means) in menu.items():
+            self._line(f"  [bold]{key}[/]  {name:<9} {means}")
+        key = Prompt.ask("your word", choices=[*menu], console=self.console)
+        name = menu[key][0]
+        if name == LATER:
+            return None
+        answer: dict[str, Any] = {"action": name if name in question["actions"] else "edit"}
+        if name in ("accept", "reject", "verdicts"):
+            answer |= self._which(question)
+        if name == "reject":
+            answer |= self._reject(question)
+        elif name == "prompt":
+            answer["prompt"] = self._prompt(question["prompt"])
+        elif name == "checks":
+            answer["checks"] = self._edit_checks(question["checks"])
+        elif name == "verdicts":
+            answer["verdicts"] = self._verdicts(question, answer)
+        return answer
+
+    def _menu(self, question: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        """Return what may be answered, by the key that is typed for it."""
+        actions = dict(question["actions"])
+        image = question["stage"] == "image"
+        del actions["edit"]
+        edits = {"prompt": "write what is drawn next"} if "reject" in actions else {}
+        edits |= {"checks": "add, change or take away checks"}
+        edits |= {"verdicts": "say yourself what passes and what does not"} if image else {}
+        said = {**actions, **edits, LATER: "leave it waiting"}
+        return {name[0]: (name, means) for name, means in said.items()}
+
+    def _which(self, question: dict[str, Any]) -> dict[str, Any]:
+        attempts = question.get("attempts", ())
+        if len(attempts) < 2:
+            return {}
+        numbers = [str(n) for n in range(1, len(attempts) + 1)]
+        chosen = attempts[int(Prompt.ask("which image", choices=numbers, default="1", console=self.console)) - 1]
+        return {"round": chosen["round"], "candidate": chosen["candidate"]}
+
+    def _reject(self, question: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = {"words": self._text("what is wrong")}
+        text = Prompt.ask("a check that it must pass from now on, as a question (empty: none)", default="", console=self.console)
+        return answer | ({"check": self._check(text)} if text.strip() else {})
+
+    def _check(self, question: str) -> dict[str, str]:
+        expected = Prompt.ask("its answer: yes, a number, or the text to be read", default="yes", console=self.console)
+        from ..nodes.answers import number
+
+        kind = "object" if expected in ("yes", "no") else "count" if number(expected) is not None else "text"
+        return {"question": question, "kind": kind, "expected": expected}
+
+    def _prompt(self, prompt: str) -> str:
+        self._line(f"  now  {escape(prompt)}")
+        edited = click.edit(prompt) if _has_editor() else self._text("the new prompt")
+        if edited is None or not edited.strip():
+            raise _BackError
+        return edited
+
+    def _edit_checks(self, checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the list of checks after what a person does to it, a line at a time."""
+        kept = [dict(check) for check in checks]
+        while True:
+            self._checks(kept)
+            typed = Prompt.ask("+ QUESTION adds, -c2 takes away, c2 QUESTION changes, empty: done", default="", console=self.console)
+            name, _, rest = typed.strip().partition(" ")
+            ids = [check.get("id", "") for check in kept]
+            if not typed.strip():
+                return kept
+            if name == "+" and rest.strip():
+                kept.append(self._check(rest.strip()))
+            elif name[0] == "-" and name[1:] in ids:
+                kept = [{**c, "depends_on": [d for d in c.get("depends_on", ()) if d != name[1:]]} for c in kept if c.get("id") != name[1:]]
+            elif name in ids and rest.strip():
+                at = ids.index(name)
+                kept[at] = {**kept[at], "question": rest.strip()}
+            else:
+                self._line(f"[red]not understood: {escape(typed)}[/]")
+
+    def _verdicts(self, question: dict[str, Any], answer: dict[str, Any]) -> dict[str, bool | None]:
+        attempts = question["attempts"]
+        named = [a for a in attempts if (a["round"], a["candidate"]) == (answer.get("round"), answer.get("candidate"))]
+        marks = {v["check"]: {True: "+", False: "-", None: "?"}[v["passed"]] for v in (named or attempts)[0]["verdicts"]}
+        self._checks(question["checks"], marks)
+        return self._read("+ passed, - failed, ? cannot be told, such as c2+ c5-", _marks)
+
+    def _read(self, label: str, parse: Callable[[str], Any]) -> Any:
+        """Ask until what is typed is understood; nothing leads back to the menu."""
+        while True:
+            typed = self._text(label)
+            try:
+                return parse(typed)
+            except ValueError as error:
+                self._line(f"[red]not understood: {escape(str(error))}[/]")
+
+    def _text(self, label: str) -> str:
+        typed = Prompt.ask(f"{label} (empty: back)", default="", show_default=False, console=self.console)
+        if not typed.strip():
+            raise _BackError
+        return typed.strip()
+
+    def _checks(self, checks: list[dict[str, Any]], marks: dict[str, str] | None = None) -> None:
+        for check in checks:
+            mark = f"{(marks or {}).get(check.get('id', ''), ' ')} " if marks else ""
+            wants = "" if check["expected"] == "yes" else f"  [dim]{escape(check['expected'])}[/]"
+            self._line(f"  {mark}{check.get('id', 'new'):<4} {escape(check['question'])}{wants}")
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True, highlight=False)
+
+
+def _marks(typed: str) -> dict[str, bool | None]:
+    """Read verdicts as they are typed: "c2+ c5-".
+
+    Raises:
+        ValueError: one has no mark.
+    """
+    words = typed.replace(",", " ").split()
+    if wrong := [word for word in words if word[-1] not in MARKS or len(word) < 2]:
+        raise ValueError(f"{wrong[0]}: write the check and its mark, such as c2+")
+    return {word[:-1]: MARKS[word[-1]] for word in words}
+
+
+def _has_editor() -> bool:
+    import os
+
+    return bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))
