@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import readline
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.console import Console
 from rich.markup import escape
 from rich.prompt import Prompt
@@ -48,9 +48,22 @@ def read_answer(text: str) -> Any:
 
 def asker(show: Progress, home: Home, as_json: bool) -> Ask | None:
     """Return who asks in this terminal; None where nobody sits at one."""
+    from ..memory.images import ImageStoreError, write_atomically
+    from ..memory.state import ImageRef
+
     if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
-    dialog = Dialog(show.console, lambda sha256: str(home.images.where(sha256)))
+
+    def where(told: dict[str, Any]) -> Path:
+        ref = ImageRef.model_validate(told)
+        try:
+            return home.images.path(ref.sha256)
+        except ImageStoreError:  # it is no folder: a copy to look at
+            copy = home.folder_of(show.thread) / f"{ref.sha256}.png"
+            write_atomically(copy, home.images.read(ref))
+            return copy
+
+    dialog = Dialog(show.console, where)
 
     def ask(question: Any, wrong: str) -> Any:
         show.status.stop()
@@ -75,10 +88,10 @@ class Dialog:
 
     Args:
         console: where it writes; it reads from standard input.
-        where: returns where the picture with a hash is, for people.
+        where: returns the file of a picture, of which the question has the reference.
     """
 
-    def __init__(self, console: Console, where: Callable[[str], str]) -> None:
+    def __init__(self, console: Console, where: Callable[[dict[str, Any]], Path]) -> None:
         self.console, self.where = console, where
 
     def ask(self, question: Any, wrong: str) -> Any:
@@ -104,10 +117,12 @@ class Dialog:
             self._line(f"\n[bold]Your word on the plan[/]\n  prompt  {escape(question['prompt'])}")
             self._checks(question["checks"])
             return
-        self._line(f"\n[bold]Your word on round {question['round']}[/]: {escape(question['decision'])}, {escape(question['reason'])}")
+        decided = f"{question['decision']}, {question['reason']}"
+        self._line(f"\n[bold]Your word on round {question['round']}[/]: {escape(decided)}")
         for number, attempt in enumerate(question["attempts"], 1):
             name = f"round {attempt['round']}, candidate {attempt['candidate']}" + (", the best" if attempt["best"] else "")
-            self._line(f"  {number}  {escape(self.where(attempt['image']['sha256']))}  [dim]{name}[/]")
+            path = self.where(attempt["image"])
+            self._line(f"  {number}  {escape(str(path))}  [dim]{name}[/]")
 
     def _answer(self, question: dict[str, Any]) -> Any:
         menu = self._menu(question)
@@ -155,36 +170,37 @@ class Dialog:
         return answer | ({"check": self._check(text)} if text.strip() else {})
 
     def _check(self, question: str) -> dict[str, str]:
-        expected = Prompt.ask("its answer: yes, a number, or the text to be read", default="yes", console=self.console)
         from ..nodes.answers import number
 
+        expected = Prompt.ask("its answer: yes, a number, or the text to be read", default="yes", console=self.console)
         kind = "object" if expected in ("yes", "no") else "count" if number(expected) is not None else "text"
         return {"question": question, "kind": kind, "expected": expected}
 
     def _prompt(self, prompt: str) -> str:
-        self._line(f"  now  {escape(prompt)}")
-        edited = click.edit(prompt) if _has_editor() else self._text("the new prompt")
-        if edited is None or not edited.strip():
-            raise _BackError
-        return edited
+        """Have the prompt edited in its place."""
+        readline.set_startup_hook(lambda: readline.insert_text(prompt))
+        try:
+            return self._text("the prompt")
+        finally:
+            readline.set_startup_hook(None)
 
     def _edit_checks(self, checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the list of checks after what a person does to it, a line at a time."""
-        kept = [dict(check) for check in checks]
+        kept = checks
         while True:
             self._checks(kept)
-            typed = Prompt.ask("+ QUESTION adds, -c2 takes away, c2 QUESTION changes, empty: done", default="", console=self.console)
-            name, _, rest = typed.strip().partition(" ")
-            ids = [check.get("id", "") for check in kept]
-            if not typed.strip():
+            label = "+ QUESTION adds, -c2 takes away, c2 QUESTION changes, empty: done"
+            typed = Prompt.ask(label, default="", show_default=False, console=self.console)
+            name, _, rest = (part.strip() for part in typed.strip().partition(" "))
+            if not name:
                 return kept
-            if name == "+" and rest.strip():
-                kept.append(self._check(rest.strip()))
+            ids = [check["id"] for check in kept if "id" in check]
+            if name == "+" and rest:
+                kept = [*kept, self._check(rest)]
             elif name[0] == "-" and name[1:] in ids:
-                kept = [{**c, "depends_on": [d for d in c.get("depends_on", ()) if d != name[1:]]} for c in kept if c.get("id") != name[1:]]
-            elif name in ids and rest.strip():
-                at = ids.index(name)
-                kept[at] = {**kept[at], "question": rest.strip()}
+                kept = [_apart_from(name[1:], check) for check in kept if check.get("id") != name[1:]]
+            elif name in ids and rest:
+                kept = [{**check, "question": rest} if check.get("id") == name else check for check in kept]
             else:
                 self._line(f"[red]not understood: {escape(typed)}[/]")
 
@@ -193,7 +209,8 @@ class Dialog:
         named = [a for a in attempts if (a["round"], a["candidate"]) == (answer.get("round"), answer.get("candidate"))]
         marks = {v["check"]: {True: "+", False: "-", None: "?"}[v["passed"]] for v in (named or attempts)[0]["verdicts"]}
         self._checks(question["checks"], marks)
-        return self._read("+ passed, - failed, ? cannot be told, such as c2+ c5-", _marks)
+        said: dict[str, bool | None] = self._read("+ passed, - failed, ? cannot be told, such as c2+ c5-", _marks)
+        return said
 
     def _read(self, label: str, parse: Callable[[str], Any]) -> Any:
         """Ask until what is typed is understood; nothing leads back to the menu."""
@@ -212,12 +229,17 @@ class Dialog:
 
     def _checks(self, checks: list[dict[str, Any]], marks: dict[str, str] | None = None) -> None:
         for check in checks:
-            mark = f"{(marks or {}).get(check.get('id', ''), ' ')} " if marks else ""
+            mark = f"{marks.get(check['id'], ' ')} " if marks else ""
             wants = "" if check["expected"] == "yes" else f"  [dim]{escape(check['expected'])}[/]"
             self._line(f"  {mark}{check.get('id', 'new'):<4} {escape(check['question'])}{wants}")
 
     def _line(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, highlight=False)
+
+
+def _apart_from(id: str, check: dict[str, Any]) -> dict[str, Any]:
+    """Return a check that does not depend on another one."""
+    return {**check, "depends_on": [parent for parent in check.get("depends_on", ()) if parent != id]}
 
 
 def _marks(typed: str) -> dict[str, bool | None]:
@@ -230,9 +252,3 @@ def _marks(typed: str) -> dict[str, bool | None]:
     if wrong := [word for word in words if word[-1] not in MARKS or len(word) < 2]:
         raise ValueError(f"{wrong[0]}: write the check and its mark, such as c2+")
     return {word[:-1]: MARKS[word[-1]] for word in words}
-
-
-def _has_editor() -> bool:
-    import os
-
-    return bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))

@@ -102,6 +102,7 @@ def summary(result: RunResult) -> dict[str, Any]:
     """Return what programs are told of a run at its end, or where it waits for a person."""
     best = result.best if result.attempts or result.waiting is None else None
     found = {v.check: v for v in best.verdicts} if best else {}
+    told = {**best.model_dump(include={"round", "candidate", "prompt", "seed"}), "sha256": best.image.sha256} if best else None
     total = result.usage.total
     return {
         "thread": result.thread,
@@ -110,7 +111,7 @@ def summary(result: RunResult) -> dict[str, Any]:
         "image": str(result.image_path) if best else None,
         "report": str(result.report_path),
         "waiting": result.waiting,
-        "best": {**best.model_dump(include={"round", "candidate", "prompt", "seed"}), "sha256": best.image.sha256} if best else None,
+        "best": told,
         "rounds": result.state.round,
         "skills": result.state.skills,
         "checks": [

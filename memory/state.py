@@ -152,7 +152,8 @@ class Review(Item):
 
     def __str__(self) -> str:
         """Say it in a line: what was done to what, and the words."""
-        done = {"accept": "accepted", "go on": "left as decided", "reject": "rejected", "edit": f"edited {' and '.join(self.edited)}"}
+        edited = f"edited {' and '.join(self.edited)}"
+        done = {"accept": "accepted", "go on": "left as decided", "reject": "rejected", "edit": edited}
         what = "plan" if self.stage == "plan" else f"image of round {self.about}"
         return f"{what}: {done[self.action]}" + (f": {self.words}" if self.words else "")
 

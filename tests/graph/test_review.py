@@ -73,9 +73,7 @@ def test_a_wrong_answer_is_refused_and_the_question_stands(graph):
 
 def test_a_rejected_plan_is_rewritten_and_asked_about_again_with_the_words(tmp_path, make_sketcher):
     chat = Moody(mood={})
-    graph = build_graph(
-        chat, make_sketcher(0.0), image_store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer())
-    )
+    graph = build_graph(chat, make_sketcher(0.0), image_store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer()))
     context = preset("default", review="plan", recall="none", fuse=True)
     first = begin(graph, context).interrupts[0].value["prompt"]
     second = answer(graph, context, action="reject", words="put the stars far away").interrupts[0].value
@@ -103,9 +101,7 @@ def test_a_person_may_go_beyond_the_rounds_but_not_beyond_the_images(graph):
 
 def test_words_and_a_check_come_back_with_the_next_image(tmp_path, make_sketcher):
     chat = Moody(mood={})
-    graph = build_graph(
-        chat, make_sketcher(0.0), image_store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer())
-    )
+    graph = build_graph(chat, make_sketcher(0.0), image_store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer()))
     context = preset("default", review="image")
     out = begin(graph, context)
     assert out.value.result.decision == "accept"

@@ -1,0 +1,240 @@
+"""A run that waits for a person: in a real terminal, and where nobody sits at one."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gems.commands.ask import Dialog
+from gems.context import SettingError
+from gems.graph.past import past_run, past_runs
+
+
+class Terminal:
+    """A process at a terminal of its own, and what it has shown."""
+
+    def __init__(self, *args):
+        self.end, inner = pty.openpty()
+        env = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
+        work = [sys.executable, "-m", "gems.cli", *args]
+        ours = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}  # for Ctrl-C
+        self.process = subprocess.Popen(work, stdin=inner, stdout=inner, stderr=inner, env=env, **ours)
+        os.close(inner)
+        self.shown = ""
+
+    def until(self, words, seconds=60):
+        """Wait until these words are shown; return what was shown up to them."""
+        until = time.monotonic() + seconds
+        while words not in self.shown:
+            assert time.monotonic() < until, self.shown
+            if select.select([self.end], [], [], 0.2)[0]:
+                try:
+                    data = os.read(self.end, 65536).decode(errors="replace")
+                except OSError:  # the process has ended
+                    data = ""
+                self.shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", data)
+                assert data or words in self.shown, self.shown
+        before, _, self.shown = self.shown.partition(words)
+        return before
+
+    def say(self, text):
+        os.write(self.end, text.encode() + b"\n")
+
+
+@pytest.fixture
+def terminal():
+    open_ones = []
+
+    def start(*args):
+        open_ones.append(Terminal(*args))
+        return open_ones[-1]
+
+    yield start
+    for one in open_ones:
+        one.process.kill()
+        one.process.wait()
+        os.close(one.end)
+
+
+def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
+    tty = terminal("run", "a red circle", "--review", "both", "--preset", "rewrite", "--thread", "t")
+    assert "Is the circle red?" in tty.until("your word [")
+    tty.say("p")
+    tty.until("the prompt (empty: back)")
+    tty.say("\x01\x0ba red circle at the left")
+    shown = tty.until("your word [")
+    assert "a red circle at the left" in shown
+    picture = re.search(r"1  (\S+\.png)", shown)
+    assert Path(picture.group(1)).exists()
+    tty.say("r")
+    tty.until("what is wrong")
+    tty.say("it should be a star")
+    tty.until("(empty: none)")
+    tty.say("Is there a star in the image?")
+    tty.until("its answer")
+    tty.say("yes")
+    assert "round 2" in tty.until("your word [")
+    tty.say("l")
+    tty.until("gems resume t --answer")
+    assert tty.process.wait(30) == 0
+    assert past_runs()[0].standing == "waiting"
+    tty = terminal("resume", "t")
+    tty.until("your word [")
+    tty.say("\x03")  # Ctrl-C
+    tty.until("waiting")
+    assert tty.process.wait(30) == 0
+    tty = terminal("resume", "t")
+    tty.until("your word [")
+    tty.say("a")
+    tty.until("which image")
+    tty.say("2")
+    tty.until("a person accepted it")
+    assert tty.process.wait(30) == 0
+    result = past_run("t")
+    assert str(result.state.reviews[0]) == "plan: edited prompt"
+    assert result.state.reviews[1].words == "it should be a star"
+    assert result.decision == "accept"
+
+
+# Where nobody sits at a terminal
+
+
+def test_without_a_terminal_it_is_said_how_to_answer_and_nothing_is_lost(command, tmp_path):
+    code, out, _ = command("run", "a red circle", "--review", "image", "--preset", "original", "--thread", "t")
+    assert code == 0
+    assert "waiting: for your word on the image of round 1" in out
+    assert "gems resume t --answer" in out
+    told = json.loads(command("resume", "t", "--json")[1])
+    assert told["waiting"]["stage"] == "image"
+    assert Path(told["image"]).exists()
+    code, _, err = command("resume", "t", "--answer", '{"action": "reject"}')
+    assert (code, "words: say in plain words what is wrong" in err) == (2, True)
+    code, _, err = command("resume", "t", "--answer", "accept")
+    assert (code, "this is no JSON" in err) == (2, True)
+    code, _, err = command("resume", "t", "--answer", "@nowhere.json")
+    assert (code, "No such file" in err) == (2, True)
+    assert "waiting" in command("runs", "--state", "waiting")[1]
+    assert "waiting: for your word" in command("show", "t")[1]
+    Path("answer.json").write_text('{"action": "reject", "words": "larger [b]please[/b]"}')
+    code, out, _ = command("resume", "t", "--answer", "@answer.json")
+    assert (code, "image of round 1: rejected: larger [b]please[/b]" in out) == (0, True)
+    code, out, _ = command("resume", "t", "--answer", '{"action": "accept"}')
+    assert (code, "accept: a person accepted it" in out) == (0, True)
+    assert "rejected: larger [b]please[/b]" in command("show", "t")[1]
+    code, _, err = command("resume", "t", "--answer", '{"action": "accept"}')
+    assert (code, "does not wait for an answer" in err) == (2, True)
+
+
+def test_a_plan_that_waits_has_no_image_to_tell_of(command):
+    code, out, _ = command("run", "a red circle", "--review", "plan", "--json", "--thread", "t")
+    told = json.loads(out)
+    assert code == 0
+    assert (told["image"], told["best"], told["waiting"]["stage"]) == (None, None, "plan")
+    assert "for your word on the plan" in command("show", "t")[1]
+    assert json.loads(command("show", "t", "--json")[1])["waiting"]["stage"] == "plan"
+
+
+def test_a_review_that_does_not_exist_is_refused(command):
+    code, _, err = command("run", "a red circle", "--review", "always")
+    assert (code, "review" in err) == (2, True)
+
+
+# The dialog
+
+
+QUESTION = {
+    "stage": "image",
+    "round": 1,
+    "prompt": "a red circle",
+    "checks": [
+        {"id": "c1", "kind": "object", "question": "Is there a circle?", "expected": "yes", "depends_on": []},
+        {"id": "c2", "kind": "attribute", "question": "Is it red?", "expected": "yes", "depends_on": ["c1"]},
+    ],
+    "actions": {"accept": "", "go on": "", "reject": "", "edit": ""},
+    "decision": "refine",
+    "reason": "",
+    "attempts": [
+        {
+            "round": 1,
+            "candidate": 0,
+            "best": True,
+            "image": {"sha256": "0" * 64},
+            "verdicts": [{"check": "c1", "passed": True}, {"check": "c2", "passed": None}],
+        }
+    ],
+}
+
+
+@pytest.fixture
+def say(monkeypatch):
+    """Answer a question by what is typed, line by line."""
+
+    def typed(*lines, question=QUESTION, wrong=""):
+        import io
+
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        out = io.StringIO()
+        return Dialog(Console(file=out, width=200), lambda ref: Path("x.png")).ask(question, wrong), out.getvalue()
+
+    return typed
+
+
+def test_what_is_typed_becomes_the_answer(say):
+    assert say("a")[0] == {"action": "accept"}
+    assert say("g")[0] == {"action": "go on"}
+    assert say("r", "too small", "")[0] == {"action": "reject", "words": "too small"}
+    check = {"question": "How many?", "kind": "count", "expected": "two"}
+    assert say("r", "too few", "How many?", "two")[0] == {"action": "reject", "words": "too few", "check": check}
+    assert say("v", "c1- c2?")[0] == {"action": "edit", "verdicts": {"c1": False, "c2": None}}
+    assert say("p", "a blue circle")[0] == {"action": "edit", "prompt": "a blue circle"}
+    assert say("l")[0] is None
+
+
+def test_checks_are_edited_a_line_at_a_time(say):
+    answer, shown = say("c", "-c1", "c2 Is it dark red?", "+ What does it say?", "HI", "c9 what", "")
+    assert answer["action"] == "edit"
+    assert [(c.get("id"), c["question"], c["kind"]) for c in answer["checks"]] == [
+        ("c2", "Is it dark red?", "attribute"),
+        (None, "What does it say?", "text"),
+    ]
+    assert answer["checks"][0]["depends_on"] == []
+    assert "not understood: c9 what" in shown
+
+
+def test_what_is_not_understood_is_asked_again_and_nothing_typed_leads_back(say):
+    answer, shown = say("x", "v", "c1", "c1=", "", "v", "c1+")
+    assert answer == {"action": "edit", "verdicts": {"c1": True}}
+    assert "c1: write the check and its mark" in shown
+    answer, shown = say("a", wrong="the answer cannot be taken: round: ...")
+    assert "the answer cannot be taken" in shown
+
+
+def test_the_end_of_the_input_means_later(say):
+    assert say()[0] is None
+    assert say("r")[0] is None
+
+
+def test_a_review_of_ones_own_is_answered_in_json(say):
+    answer, shown = say("red", '"red"', question="which colour?")
+    assert answer == "red"
+    assert "which colour?" in shown
+
+
+def test_an_answer_is_read_from_json_or_a_file(tmp_path):
+    from gems.commands.ask import read_answer
+
+    assert read_answer('{"action": "accept"}') == {"action": "accept"}
+    (tmp_path / "a.json").write_text('{"action": "go on"}')
+    assert read_answer(f"@{tmp_path / 'a.json'}") == {"action": "go on"}
+    with pytest.raises(SettingError, match="this is no JSON"):
+        read_answer("yes, please")
