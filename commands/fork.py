@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ..context import SettingError
 from ..errors import what_is_wrong
+from .ask import asker
 from .finish import finish
 from .options import RUNS, AsJson, Debug, Images, Runs, Skills, Store, home_of, library, set_debug
 
@@ -87,6 +88,7 @@ def fork_command(
             skills=skill_library,
             on_event=show,
             control=control,
+            ask=asker(show, home, as_json),
             **models,
             **settings,
         )

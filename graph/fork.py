@@ -18,15 +18,16 @@ from ..context import preset
 from ..memory.database import Opened
 from ..memory.home import Home
 from ..memory.serializer import CheckpointError
-from ..memory.state import Attempt, Check, GemsState, Verdict, best_of
+from ..memory.state import Check, GemsState, best_of
 from ..models.registry import ChatChoices, ImageChoice
 from ..nodes.budget import require_prices
 from ..nodes.checkers import Checker
 from ..nodes.keep import keep_quoted
+from ..nodes.overrule import asked_anew, overruled
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
 from .record import Parent, Record, RunError, find_record, read_record, save_record
-from .run import Event, RunResult, config_of, drive, held, models_of
+from .run import Ask, Event, RunResult, config_of, drive, held, models_of
 
 
 class Branch(NamedTuple):
@@ -54,6 +55,7 @@ def fork(
     control: RunControl | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | None = None,
+    ask: Ask | None = None,
     **settings: Any,
 ) -> RunResult:
     """Begin a new run at a step of another one, and take it to its end.
@@ -77,6 +79,7 @@ def fork(
         control: as for `run`.
         nodes: the swapped roles, as for `run`.
         checkers: as for `run`.
+        ask: as for `run`.
         **settings: fields of `RunContext` that differ from the parent's: `max_rounds=8`.
 
     Raises:
@@ -103,7 +106,7 @@ def fork(
     )
     with held(home, record.thread, new=True) as opened:
         _begin(opened, home, record, start, graph.copy({"checkpointer": opened.saver}))
-        return drive(opened, home, record, models, skills, on_event, control, nodes, checkers)
+        return drive(opened, home, record, models, skills, on_event, control, nodes, checkers, ask)
 
 
 def _begin(opened: Opened, home: Home, record: Record, start: Branch, graph: Graph) -> None:
@@ -196,8 +199,7 @@ def _with_checks(state: GemsState, checks: Sequence[Check]) -> GemsState:
         raise RunError(f"two checks have the id {next(i for i in ids if ids.count(i) > 1)}: each needs its own")
     if unknown := sorted({parent for check in checks for parent in check.depends_on} - set(ids)):
         raise RunError(f"a check depends on {unknown[0]}, which is no check")
-    again = [attempt.model_copy(update={"verdicts": (), "score": None}) for attempt in state.attempts]
-    return state.model_copy(update={"checks": list(checks), "attempts": again})
+    return state.model_copy(update={"checks": list(checks), "attempts": asked_anew(state.attempts, state.checks, checks)})
 
 
 def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candidate: int | None) -> GemsState:
@@ -210,14 +212,8 @@ def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candid
         if not found:
             raise RunError(f"round {state.round} has {len(state.latest)} images: there is no candidate {candidate}")
         judged = found[0]
-    attempts = [_judged(attempt, verdicts) if attempt.key == judged.key else attempt for attempt in state.attempts]
+    attempts = [overruled(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
     return state.model_copy(update={"attempts": attempts})
-
-
-def _judged(attempt: Attempt, verdicts: Mapping[str, bool | None]) -> Attempt:
-    old = {verdict.check: verdict for verdict in attempt.verdicts}
-    new = {check: Verdict(check=check, passed=passed, reason="a person said so") for check, passed in verdicts.items()}
-    return attempt.model_copy(update={"verdicts": tuple({**old, **new}.values()), "score": None})
 
 
 def _words(prompt: str) -> str:

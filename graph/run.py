@@ -433,6 +433,7 @@ def _publish(result: RunResult, models: Models) -> None:
         models=names,
         read_image=result.store.read,
         cost=str(result.cost or ""),
+        waiting=result.waiting is not None,
     )
 
 

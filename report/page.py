@@ -16,14 +16,22 @@ from .view import duration, view
 
 
 def render_report(
-    state: GemsState, context: RunContext, *, thread: str, models: Mapping[str, str], read_image: ReadImage, cost: str = ""
+    state: GemsState,
+    context: RunContext,
+    *,
+    thread: str,
+    models: Mapping[str, str],
+    read_image: ReadImage,
+    cost: str = "",
+    waiting: bool = False,
 ) -> str:
     """Return the HTML page of a run, finished or not: one file with its images and styles in it, and no script.
 
     `models` says which model played which part, e.g. {"chat": ..., "image": ...}. An image that `read_image` cannot
     read (OSError, LookupError, ValueError) shows as a blank that says so. `cost` is what it has cost in money, if that is known.
+    `waiting`: it waits for a person's answer, whatever was decided before.
     """
-    page = view(state, context, thread, models, read_image, cost)
+    page = view(state, context, thread, models, read_image, cost, waiting)
     return _environment().get_template("page.html").render(page=page)
 
 
@@ -36,9 +44,10 @@ def write_report(
     models: Mapping[str, str],
     read_image: ReadImage,
     cost: str = "",
+    waiting: bool = False,
 ) -> Path:
     """Write the page of a run to `path` and return it. Whoever reads the file meanwhile sees the old page or the new one, whole."""
-    page = render_report(state, context, thread=thread, models=models, read_image=read_image, cost=cost)
+    page = render_report(state, context, thread=thread, models=models, read_image=read_image, cost=cost, waiting=waiting)
     replace_file(path, page.encode("utf-8", "replace"))
     return path
 

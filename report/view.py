@@ -169,7 +169,13 @@ class View:
 
 
 def view(
-    state: GemsState, context: RunContext, thread: str, models: Mapping[str, str], read_image: ReadImage, money: str = ""
+    state: GemsState,
+    context: RunContext,
+    thread: str,
+    models: Mapping[str, str],
+    read_image: ReadImage,
+    money: str = "",
+    waiting: bool = False,
 ) -> View:
     """Turn a run into what the page shows."""
     best = state.best or best_of(state.attempts)
@@ -179,7 +185,7 @@ def view(
     return View(
         thread=without_paths(thread),
         request=state.prompt,
-        outcome=_outcome(state, context, best),
+        outcome=_waiting(state) if waiting else _outcome(state, context, best),
         hero=picture(hero.image, read_image, alt=_alt(hero), edge=HERO, exact=True) if hero else None,
         hero_card=next((card for card in cards if card.attempt is hero), None),
         hero_label=_hero_label(state, best),
@@ -267,6 +273,12 @@ def _outcome(state: GemsState, context: RunContext, best: Attempt | None) -> Out
     if state.result.decision == "give up":
         return Outcome("fail", "Gave up", f"after {rounds}; {shown}", reason)
     return Outcome("unknown", "Still refining", f"{rounds} so far; {shown}", reason)
+
+
+def _waiting(state: GemsState) -> Outcome:
+    line = f"for a person's word on {f'round {state.round}' if state.attempts else 'the plan'}"
+    decided = f"{state.result.decision}: {without_paths(state.result.reason)}" if state.result else ""
+    return Outcome("unknown", "Waiting", line, decided)
 
 
 def _hero_label(state: GemsState, best: Attempt | None) -> str:

@@ -1,6 +1,7 @@
 """The README is true: its Python runs, and its commands are those that CI runs."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,19 @@ def test_the_python_of_the_page_on_runs_runs_from_top_to_bottom():
     for number, block in enumerate(blocks, 1):
         exec(compile(block, f"docs/runs.md, block {number}", "exec"), {})
     assert "mine" not in [past.thread for past in gems.past_runs()]
+
+
+def test_what_the_page_on_review_shows_runs_from_top_to_bottom(command):
+    text = (ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+    assert command("run", "three red circles above a blue square", "--review", "both", "--thread", "mine")[0] == 0
+    assert command("resume", "mine", "--answer", '{"action": "accept"}')[0] == 0
+    told = re.findall(r"^    gems (resume mine --answer .*)$", text, re.MULTILINE)
+    for line in [told[1], told[2]]:
+        assert command(*shlex.split(line))[0] == 0, line
+    for line in re.search(r"```json\n(.*?)```", text, re.DOTALL).group(1).splitlines():
+        gems.Answer.model_validate_json(line)
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL), 1):
+        exec(compile(block, f"docs/review.md, block {number}", "exec"), {})
 
 
 def test_ci_runs_the_command_that_it_names():

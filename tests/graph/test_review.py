@@ -177,7 +177,9 @@ def test_a_run_waits_and_is_answered_later(tmp_path, make_sketcher):
     assert result.waiting["stage"] == "image"
     assert result.decision is None
     assert result.image_path.exists()
-    assert "Said by a person" not in result.report_path.read_text()
+    page = result.report_path.read_text()
+    assert "for a person&#39;s word on round 1" in page
+    assert "Said by a person" not in page
     again = resume("t", image=model, runs=tmp_path)
     assert again.waiting == result.waiting
     assert len(model.made) == 1
@@ -199,7 +201,7 @@ def test_a_run_that_waits_before_its_first_image_can_be_looked_at(tmp_path, sket
     result = run(PROMPT, image=sketcher, runs=tmp_path, thread="t", review="plan")
     assert result.waiting["prompt"]
     assert not result.image_path.exists()
-    assert result.report_path.exists()
+    assert "for a person&#39;s word on the plan" in result.report_path.read_text()
     with pytest.raises(RunError, match="has no image yet: it waits for an answer"):
         _ = result.best
     assert sketcher.made == []

@@ -16,6 +16,7 @@ from gems.memory.state import (
     GemsState,
     ImageRef,
     Result,
+    Review,
     RoleUsage,
     Score,
     Usage,
@@ -156,6 +157,19 @@ def hostile(pictures, rounds=2, checks=3):
         usage=Usage(roles={HOSTILE: RoleUsage(calls=1)}),
         result=Result(decision="refine", reason=HOSTILE, best_round=1),
     )
+
+
+def test_what_a_person_said_is_told_where_it_was_said(pictures):
+    said = [
+        Review(stage="plan", round=0, action="reject", words="more air"),
+        Review(stage="image", round=1, about=1, action="edit", edited=("verdicts",), words=HOSTILE),
+        Review(stage="image", round=2, about=1, action="accept"),
+    ]
+    tags = Tags(render(finished(pictures).model_copy(update={"reviews": said}), pictures))
+    assert sum(attrs.get("aria-label") == "Said by a person" for attrs in tags.of("aside")) == 3
+    for words in ("plan: rejected: more air", "image of round 1: edited verdicts:", "image of round 1: accepted"):
+        assert words in tags.text
+    assert not tags.of("script")
 
 
 def test_shows_what_a_run_knows(pictures):
