@@ -14,7 +14,7 @@ from .options import RUNS, AsJson, Images, Runs, Store, home_of
 
 
 def runs_command(
-    state: Annotated[str | None, typer.Option(help="Only these: running, accepted, 'gave up', unfinished or damaged.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only running, accepted, 'gave up', waiting, unfinished or damaged.")] = None,
     find: Annotated[str | None, typer.Option(help="Only those with this in their name or request.")] = None,
     runs: Runs = RUNS,
     store: Store = None,

@@ -15,7 +15,7 @@ from ..memory.state import GemsState, RoleUsage
 from .record import Record, RunError, read_record, threads
 from .run import RunResult, config_of
 
-Standing = Literal["running", "waiting", "accepted", "gave up", "unfinished", "damaged"]
+Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "damaged"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 
 
