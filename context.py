@@ -14,6 +14,7 @@ Verify = Literal["batch", "each", "adaptive"]
 Soft = Literal["none", "auto"]
 Checkers = Literal["none", "auto"]
 Edit = Literal["none", "auto"]
+UseOfLessons = Literal["none", "keep", "review", "read"]
 
 
 def _knob(default: Any, node: str, description: str, **bounds: Any) -> Any:
@@ -77,6 +78,12 @@ class RunContext(BaseModel):
         "none", "refiner", "auto: the refiner may have the best image edited instead of drawn anew, where the image model can."
     )
     fuse: bool = _knob(False, "refiner", "The refiner writes the round's experience too, in the same call: no summarizer.")
+    lessons: UseOfLessons = _knob(
+        "none",
+        "learner",
+        "Experience across runs. keep: the planner and the refiner are shown lessons of earlier runs, and new ones are kept. "
+        "review: the same, but new ones wait for a person's approval. read: shown, but nothing is learned. none: neither.",
+    )
     accept_at: float | None = _knob(
         None,
         "selector",

@@ -24,6 +24,7 @@ DOING = {
     "selector": "choosing",
     "summarizer": "summing up",
     "refiner": "refining",
+    "learner": "learning",
 }
 COLORS = {"✓": "green", "✗": "red", "?": "yellow", "–": "dim"}
 

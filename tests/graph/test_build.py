@@ -17,7 +17,8 @@ def test_the_graph_is_drawn_as_designed(sketcher):
     assert edges == {
         ("__start__", "planner"), ("__start__", "decomposer"), ("planner", "load_skill"), ("load_skill", "planner"),
         ("planner", "generator"), ("decomposer", "generator"), ("generator", "verifier"), ("verifier", "selector"),
-        ("selector", "__end__"), ("selector", "summarizer"), ("summarizer", "refiner"), ("refiner", "generator"),
+        ("selector", "summarizer"), ("summarizer", "refiner"), ("refiner", "generator"),
+        ("selector", "learner"), ("learner", "__end__"),
     }  # fmt: skip
     assert "refine" in drawn.draw_mermaid()
 
