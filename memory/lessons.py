@@ -84,6 +84,7 @@ class Trial(BaseModel):
 
     key: str = Field(pattern=r"^[0-9a-f]{16}$", description="Names the refinement by the pictures before and after it.")
     helped: bool = Field(description="Whether fewer checks of the lesson's kind failed afterwards.")
+    learned: bool = Field(default=False, description="Whether the lesson was learned there, and not shown beforehand.")
     run: str = Field(default="", max_length=100, description="Thread of the run.")
     at: datetime = Field(default_factory=now, description="When it was booked, UTC.")
 
@@ -207,9 +208,10 @@ class Lessons:
             return self.get(kept.id).lesson
 
     def book(self, id: str, trial: Trial) -> None:
-        """Book a trial of a lesson; one of the same key takes the place of the earlier one."""
+        """Book a trial of a lesson; one of the same key is booked already, and counts once."""
         with _LOCK:
-            if self.store.get(LESSONS, id) is not None:  # it may have been removed meanwhile
+            there = self.store.get(LESSONS, id) is not None  # it may have been removed meanwhile
+            if there and self.store.get(TRIALS, f"{id}/{trial.key}") is None:
                 self.store.put(TRIALS, f"{id}/{trial.key}", trial.model_dump(mode="json"), index=False)
 
     def approve(self, id: str) -> Lesson:

@@ -107,7 +107,7 @@ def learner(chat: BaseChatModel) -> Node:
         run = runtime.execution_info.thread_id if runtime.execution_info else None
         for id, trial in trials(state, run or ""):
             book.book(id, trial)
-        if not (changes := unexplained(borne_out(state), book)):
+        if not (changes := unlearned(borne_out(state), book)):
             return {}
         try:
             answer = ask(chat, render(changes, state.skills), LearnedLessons, role="learner")
@@ -116,16 +116,16 @@ def learner(chat: BaseChatModel) -> Node:
         status: Status = "proposed" if context.lessons == "review" else "kept"
         notes = []
         for lesson in parse(answer.value, changes, state.skills, state.prompt, status):
-            kept = book.keep(lesson, [Trial(key=changes[lesson.kind].key, helped=True, run=run or "")])
+            kept = book.keep(lesson, [Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=run or "")])
             notes.append(_note(kept))
         return {"notes": [*notes, *capability_notes(chat)], "usage": cost("learner", [answer.spent])}
 
     return node
 
 
-def unexplained(changes: Mapping[CheckKind, Refinement], book: Lessons) -> dict[CheckKind, Refinement]:
-    """Leave out what a lesson that is there has been tried for and helped: then there is nothing new to say."""
-    known = {(k.lesson.kind, trial.key) for k in book.kept() for trial in k.trials if trial.helped}
+def unlearned(changes: Mapping[CheckKind, Refinement], book: Lessons) -> dict[CheckKind, Refinement]:
+    """Leave out what lessons were learned from already: by this step before a kill, or by the run that this one was forked from."""
+    known = {(k.lesson.kind, trial.key) for k in book.kept() for trial in k.trials if trial.learned}
     return {kind: change for kind, change in changes.items() if (kind, change.key) not in known}
 
 
