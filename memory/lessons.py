@@ -28,8 +28,39 @@ TRIALS = ("gems", "lesson-trials")
 ALL = 1_000_000
 """More than any store holds: searches give ten items unless told otherwise."""
 
-SAME = 90
-"""From this likeness on, of 100, two texts of the same kind and skill are one lesson."""
+SAME = 85
+"""From this likeness on, of 100, two words are one: thing and things, but not like and unlike."""
+
+LITTLE = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "this",
+        "that",
+        "these",
+        "those",
+        "each",
+        "every",
+        "all",
+        "any",
+        "in",
+        "on",
+        "at",
+        "of",
+        "to",
+        "for",
+        "with",
+        "and",
+        "so",
+        "be",
+        "is",
+        "are",
+        "it",
+        "its",
+    ]
+)
+"""Words that two texts which say the same may differ in. No negation, and nothing that says where."""
 
 NEAR = 50
 """From this likeness on, of 100, a question is near."""
@@ -70,6 +101,15 @@ def without_quotes(question: str) -> str:
     for text in quoted_strings(question):
         question = question.replace(text, "...")
     return question
+
+
+def says_the_same(a: str, b: str) -> bool:
+    """Tell whether two texts say the same but for little words and endings.
+
+    A likeness of the whole would not do: "the upper part" and "the lower part" are much alike, and say the opposite.
+    """
+    one, two = ([w for w in _words(text) if w not in LITTLE] for text in (a, b))
+    return len(one) == len(two) and all(fuzz.ratio(x, y) >= SAME for x, y in zip(one, two, strict=True))
 
 
 def now() -> datetime:
@@ -128,7 +168,7 @@ class Lesson(BaseModel):
 
     def like(self, other: Lesson) -> bool:
         """Tell whether the two say nearly the same about the same kind and skill."""
-        return (self.kind, self.skill) == (other.kind, other.skill) and _alike(self.text, other.text) >= SAME
+        return (self.kind, self.skill) == (other.kind, other.skill) and says_the_same(self.text, other.text)
 
     def told(self) -> dict[str, Any]:
         """Return it as plain data, its id first."""
@@ -208,10 +248,10 @@ class Lessons:
             return self.get(kept.id).lesson
 
     def book(self, id: str, trial: Trial) -> None:
-        """Book a trial of a lesson; one of the same key is booked already, and counts once."""
+        """Book a trial of a lesson. What has the same key counts once; that the lesson was learned there is not forgotten."""
         with _LOCK:
             there = self.store.get(LESSONS, id) is not None  # it may have been removed meanwhile
-            if there and self.store.get(TRIALS, f"{id}/{trial.key}") is None:
+            if there and (trial.learned or self.store.get(TRIALS, f"{id}/{trial.key}") is None):
                 self.store.put(TRIALS, f"{id}/{trial.key}", trial.model_dump(mode="json"), index=False)
 
     def approve(self, id: str) -> Lesson:
@@ -263,7 +303,7 @@ class Lessons:
         usable = [x for x in self.list("kept") if not x.hurts and (questions is None or x.kind in questions)]
         chosen: list[Lesson] = []
         for lesson in sorted(usable, key=key):
-            if len(chosen) < n and all(_alike(lesson.text, c.text) < SAME for c in chosen):
+            if len(chosen) < n and not any(says_the_same(lesson.text, c.text) for c in chosen):
                 chosen.append(lesson)
         return chosen
 
