@@ -161,7 +161,7 @@ def to_json(outcome: LessonsOutcome) -> dict[str, Any]:
     }
 
 
-HEADINGS = ("", "GM", "images", "rounds", "chat calls", "tokens", "lessons")
+HEADINGS = ("", "GM", "images", "rounds", "chat calls", "tokens", "learned")
 DIGITS = {"gm": 1, "images": 2, "rounds": 2, "calls": 2, "tokens": 0}
 
 
@@ -171,8 +171,8 @@ def rows(compared: Compared) -> list[list[str]]:
     differences = [_signed(compared.differences[m], DIGITS[m]) for m in MEASURES]
     numbers = " and ".join(str(len(found)) for found in compared.learned)
     return [
-        [f"{compared.name}, {WITHOUT}", *without, ""],
-        [f"{compared.name}, {WITH}", *with_, numbers],
+        [f"{compared.name} without", *without, ""],
+        [f"{compared.name} with", *with_, numbers],
         ["difference", *differences, ""],
     ]
 

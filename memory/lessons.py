@@ -31,35 +31,10 @@ ALL = 1_000_000
 SAME = 85
 """From this likeness on, of 100, two words are one: thing and things, but not like and unlike."""
 
-LITTLE = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "each",
-        "every",
-        "all",
-        "any",
-        "in",
-        "on",
-        "at",
-        "of",
-        "to",
-        "for",
-        "with",
-        "and",
-        "so",
-        "be",
-        "is",
-        "are",
-        "it",
-        "its",
-    ]
-)
+LITTLE = frozenset((
+    "a", "an", "the", "this", "that", "these", "those", "each", "every", "all", "any", "in", "on", "at", "of", "to", "for",
+    "with", "and", "so", "be", "is", "are", "it", "its",
+))  # fmt: skip
 """Words that two texts which say the same may differ in. No negation, and nothing that says where."""
 
 NEAR = 50

@@ -73,12 +73,12 @@ def parse(
 ) -> list[Lesson]:
     """Return the lessons, at most one a kind. One that repeats words which the request has in quotes is left out."""
     found: dict[CheckKind, Lesson] = {}
-    private = [normalize(text) for text in quoted_strings(request)]
+    private = [normalize(text).casefold() for text in quoted_strings(request)]
     for learned in answer.lessons:
         text = one_line(learned.text)
         if learned.kind not in changes or learned.kind in found or not text:
             continue
-        if any(quote and contains(normalize(text), quote) for quote in private):
+        if any(quote and contains(normalize(text).casefold(), quote) for quote in private):
             continue
         example = next(c for c in changes[learned.kind].turned if c.kind == learned.kind)
         skill = learned.skill if learned.skill in skills else ""

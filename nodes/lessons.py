@@ -47,9 +47,13 @@ def block(lessons: Sequence[Lesson], more: str = "") -> list[str]:
     """Write lessons as a part of a prompt; nothing where there are none."""
     if not lessons:
         return []
-    lines = [f"- {lesson.kind}, helped in {lesson.helped} of {lesson.tried}: {lesson.text}" for lesson in lessons]
+    lines = [f"- {lesson.kind}, {_counts(lesson)}: {lesson.text}" for lesson in lessons]
     heading = f"{HEADING} {more}".strip()
     return ["\n".join([heading, "<lessons>", *lines, "</lessons>"])]
+
+
+def _counts(lesson: Lesson) -> str:
+    return f"helped in {lesson.helped} of {lesson.tried} tries" if lesson.tried else "not tried yet"
 
 
 def shown(lessons: Sequence[Lesson], round: int) -> list[ShownLesson]:

@@ -42,7 +42,7 @@ def outside(problem: str) -> OutsideWorldError:
     return OutsideWorldError(f"{_DRAWS}; {problem}; {_ELSE}")
 
 
-MAX_RANKED = 300
+MAX_RANKED = 2000
 """Layouts that are compared where one is preferred: there can be tens of thousands."""
 
 
@@ -274,7 +274,7 @@ def choose_layout(
 ) -> tuple[int, ...] | None:
     """Choose a layout by chance that is not one of `avoid` (layouts chosen before); None where there is none left.
 
-    With a `rank`, the first of the lowest among some hundreds.
+    With a `rank`, the first of the lowest among some thousand.
     """
     found = (cells for cells in layouts(parsed, rng, keep=keep, forbidden=forbidden) if cells not in avoid)
     return next(found, None) if rank is None else min(islice(found, MAX_RANKED), key=rank, default=None)
