@@ -223,11 +223,19 @@ class Lessons:
             return self.get(kept.id).lesson
 
     def book(self, id: str, trial: Trial) -> None:
-        """Book a trial of a lesson. What has the same key counts once; that the lesson was learned there is not forgotten."""
+        """Book a trial of a lesson. Of two with the same key one is kept: the later, if they tell otherwise.
+
+        That the lesson was learned there is not forgotten. A lesson that was removed meanwhile has no trials.
+        """
         with _LOCK:
-            there = self.store.get(LESSONS, id) is not None  # it may have been removed meanwhile
-            if there and (trial.learned or self.store.get(TRIALS, f"{id}/{trial.key}") is None):
-                self.store.put(TRIALS, f"{id}/{trial.key}", trial.model_dump(mode="json"), index=False)
+            if self.store.get(LESSONS, id) is None:
+                return
+            item = self.store.get(TRIALS, f"{id}/{trial.key}")
+            old = None if item is None else Trial.model_validate(item.value)
+            new = trial if old is None or (old.helped != trial.helped and old.at <= trial.at) else old
+            new = new.model_copy(update={"learned": trial.learned or bool(old and old.learned)})
+            if new != old:
+                self.store.put(TRIALS, f"{id}/{trial.key}", new.model_dump(mode="json"), index=False)
 
     def approve(self, id: str) -> Lesson:
         """Keep a lesson that was proposed; return it.

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 from langgraph.store.memory import InMemoryStore
 
+from gems.memory.home import Home
 from gems.memory.lesson_files import export_lines, import_lines
 from gems.memory.lessons import Lesson, LessonError, Lessons, Trial
 from gems.memory.sqlite import SqliteDatabase
@@ -22,24 +23,20 @@ PLACE = Lesson(
 
 
 @contextmanager
-def in_memory(folder):
-    yield InMemoryStore()
-
-
-@contextmanager
 def in_sqlite(folder):
     with SqliteDatabase(folder).open() as opened:
         yield opened.store
 
 
-STORES = {"memory": in_memory, "sqlite": in_sqlite}
-"""What opens each kind of store, given a folder of its own."""
-
-
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def book(request, tmp_path):
-    with STORES[request.param](tmp_path / "runs") as store:
-        yield Lessons(store)
+    """Give the lessons of an empty store of each kind."""
+    if request.param == "memory":
+        yield Lessons(InMemoryStore())
+        return
+    url = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    with Home(tmp_path / "runs", store=url).database.open() as opened:
+        yield Lessons(opened.store)
 
 
 @pytest.fixture
@@ -65,6 +62,14 @@ def test_a_trial_counts_once_however_often_it_is_booked(book):
         book.book(kept.id, trial(1))
         book.keep(COUNT, [trial(1)])
     assert book.list()[0].tried == 1
+
+
+def test_a_trial_that_is_told_otherwise_later_counts_as_told_then(book):
+    kept = book.keep(COUNT, [trial(1, learned=True, at="2026-01-01T00:00:00Z")])
+    book.book(kept.id, trial(1, helped=False, at="2026-01-02T00:00:00Z"))
+    book.book(kept.id, trial(1, helped=True, at="2026-01-01T12:00:00Z"))  # an import of what was known before
+    ((lesson, (only,)),) = book.kept()
+    assert (lesson.tried, lesson.helped, only.learned) == (1, 0, True)
 
 
 def test_nearly_the_same_text_of_a_kind_and_skill_is_the_same_lesson(book):
