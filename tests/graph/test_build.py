@@ -81,7 +81,7 @@ def test_an_object_and_a_graph_are_nodes_too(tmp_path, sketcher):
 def test_it_streams_and_batches(tmp_path, sketcher):
     graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path))
     steps = [name for part in graph.stream({"prompt": PROMPT}, context=preset("original")) for name in part]
-    assert steps[-3:] == ["generator", "verifier", "selector"]
+    assert steps[-4:] == ["generator", "verifier", "selector", "learner"]
     outs = graph.batch([{"prompt": "a red circle"}, {"prompt": "a blue star"}], context=preset("original"))
     assert [o["prompt"] for o in outs] == ["a red circle", "a blue star"]
 
