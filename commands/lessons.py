@@ -41,7 +41,7 @@ def lessons_list(
     if kind is not None and kind not in get_args(CheckKind):
         raise SettingError(f"--kind {kind}: choose one of {', '.join(get_args(CheckKind))}")
     with _book(runs, store) as book:
-        found = book.list("proposed" if proposed else None, kind)  # type: ignore[arg-type]
+        found = book.ranked("proposed" if proposed else None, kind)  # type: ignore[arg-type]
     if as_json:
         print(json.dumps([lesson.told() for lesson in found], indent=1, ensure_ascii=False))  # noqa: T201
     elif found:

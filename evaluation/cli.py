@@ -134,17 +134,9 @@ def eval_lessons(
         raise SettingError("--sweep lessons: this study sets it by itself; compare its values with `gems eval shapes`")
     fixed = _together(studies.changes(set_ or ()), {"lessons": "none"}, "this study")
     made = studies.variants(_names(presets), axes, fixed)
-    options = {
-        "limit": limit,
-        "prompts": prompts,
-        "seed": seed,
-        "seeds": seeds,
-        "concurrency": concurrency,
-        "out": out,
-        "runs": runs,
-    }
+    options: dict[str, Any] = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency}
     with _bars() as (start, done):
-        outcome = lessons.compare_lessons(made, on_start=start, on_done=done, **options)
+        outcome = lessons.compare_lessons(made, out=out, runs=runs, on_start=start, on_done=done, **options)
     console = _console()
     console.print(lessons.table(outcome))
     told = lessons.to_json(outcome)

@@ -115,13 +115,13 @@ def compare_lessons(
     folder = out or runs / "eval" / f"lessons-{study.digest}"
     parts = halves(samples, seed)
     cells = {fold: _cells_of_half(cells_of(samples, seed, seeds), half) for fold, half in parts.items()}
-    told = {"runs": runs, "on_start": on_start, "on_done": on_done}
+    common: dict[str, Any] = {"runs": runs, "on_start": on_start, "on_done": on_done}
 
     def learn(job: tuple[Variant, str]) -> Records:
         variant, fold = job
         mode = _modes(variant)[2]
         with _lessons(folder, variant, fold) as store:
-            return measure([mode], cells[fold], study, _place(folder, variant, fold) / "learning", drawer, lessons=store, **told)[0]
+            return measure([mode], cells[fold], study, _place(folder, variant, fold) / "learning", drawer, lessons=store, **common)[0]
 
     jobs = [(variant, fold) for variant in variants for fold in FOLDS]
     with ThreadPoolExecutor(concurrency) as pool:
@@ -133,10 +133,10 @@ def compare_lessons(
         learned = []
         for fold, other in zip(FOLDS, reversed(FOLDS), strict=True):
             with _lessons(folder, variant, fold) as store:
-                learned.append(Lessons(store).list())
+                learned.append(Lessons(store).ranked())
                 place = _place(folder, variant, fold) / "measuring"
                 measured, _ = measure(
-                    _modes(variant)[:2], cells[other], study, place, drawer, concurrency=concurrency, lessons=store, **told
+                    _modes(variant)[:2], cells[other], study, place, drawer, concurrency=concurrency, lessons=store, **common
                 )
             records.update(measured)
         calls = [r for fold in FOLDS for r in learning[variant.name, fold].values()]

@@ -171,7 +171,7 @@ class Lessons:
     def __init__(self, store: BaseStore) -> None:
         self.store = store
 
-    def list(self, status: Status | None = None, kind: CheckKind | None = None) -> list[Lesson]:
+    def ranked(self, status: Status | None = None, kind: CheckKind | None = None) -> list[Lesson]:
         """Return the lessons with their counts, the most promising first."""
         found = [k.lesson for k in self.kept() if status in (None, k.lesson.status) and kind in (None, k.lesson.kind)]
         return sorted(found, key=lambda x: (-x.promise, -x.tried, x.id))
@@ -283,7 +283,7 @@ class Lessons:
             likeness = max((_alike(without_quotes(q), lesson.question) for q in compared), default=0.0)
             return lesson.skill not in {"", *skills}, likeness < NEAR, -lesson.promise, -likeness, lesson.id
 
-        usable = [x for x in self.list("kept") if not x.hurts and (questions is None or x.kind in questions)]
+        usable = [x for x in self.ranked("kept") if not x.hurts and (questions is None or x.kind in questions)]
         chosen: list[Lesson] = []
         for lesson in sorted(usable, key=key):
             if len(chosen) < n and not any(says_the_same(lesson.text, c.text) for c in chosen):

@@ -51,7 +51,7 @@ def trial(number, helped=True, **more):
 
 def test_counts_are_added_up_from_the_trials(book):
     book.keep(COUNT, [trial(1, run="first"), trial(2, helped=False, run="second")])
-    (found,) = book.list()
+    (found,) = book.ranked()
     assert (found.tried, found.helped, found.runs) == (2, 1, ("second", "first"))
     assert (found.kind, found.text, found.question, found.status) == ("count", COUNT.text, COUNT.question, "kept")
 
@@ -61,7 +61,7 @@ def test_a_trial_counts_once_however_often_it_is_booked(book):
     for _ in range(3):
         book.book(kept.id, trial(1))
         book.keep(COUNT, [trial(1)])
-    assert book.list()[0].tried == 1
+    assert book.ranked()[0].tried == 1
 
 
 def test_a_trial_that_is_told_otherwise_later_counts_as_told_then(book):
@@ -78,7 +78,7 @@ def test_nearly_the_same_text_of_a_kind_and_skill_is_the_same_lesson(book):
     book.keep(COUNT.model_copy(update={"skill": "counting"}), [trial(3)])
     book.keep(COUNT.model_copy(update={"kind": "object"}), [trial(4)])
     book.keep(COUNT.model_copy(update={"text": "Put the largest thing into the middle."}), [trial(5)])
-    found = book.list()
+    found = book.ranked()
     assert sorted(lesson.tried for lesson in found) == [1, 1, 1, 2]
     assert [lesson.text for lesson in found if lesson.tried == 2] == [COUNT.text]
 
@@ -94,15 +94,15 @@ def test_nearly_the_same_text_of_a_kind_and_skill_is_the_same_lesson(book):
 def test_the_opposite_in_nearly_the_same_words_is_another_lesson(book, text, opposite):
     for number, said in enumerate((text, opposite)):
         book.keep(Lesson(kind="count", text=said), [trial(number)])
-    assert sorted(lesson.text for lesson in book.list()) == sorted((text, opposite))
+    assert sorted(lesson.text for lesson in book.ranked()) == sorted((text, opposite))
 
 
 def test_more_lessons_than_a_search_gives_by_itself_are_all_there(book):
     for number in range(25):
         text = " ".join(hashlib.sha256(str(number).encode()).hexdigest()[:20])
         book.keep(Lesson(kind="object", text=text), [trial(number)])
-    assert len(book.list()) == 25
-    assert sum(lesson.tried for lesson in book.list()) == 25
+    assert len(book.ranked()) == 25
+    assert sum(lesson.tried for lesson in book.ranked()) == 25
 
 
 def test_many_threads_lose_no_trial(book):
@@ -115,7 +115,7 @@ def test_many_threads_lose_no_trial(book):
         one.start()
     for one in threads:
         one.join()
-    (found,) = book.list()
+    (found,) = book.ranked()
     assert found.tried == 30
 
 
@@ -135,7 +135,7 @@ def test_two_processes_lose_no_trial(tmp_path):
     made = [subprocess.Popen([sys.executable, "-c", PROCESS, str(tmp_path / "runs"), str(first)]) for first in (0, 100)]
     assert [one.wait(timeout=100) for one in made] == [0, 0]
     with in_sqlite(tmp_path / "runs") as store:
-        (found,) = Lessons(store).list()
+        (found,) = Lessons(store).ranked()
     assert (found.tried, found.helped) == (40, 40)
 
 
@@ -176,7 +176,7 @@ def test_what_hurts_is_no_longer_shown(book):
     assert [x.id for x in book.nearest([], request="cats")] == [kept.id]
     book.book(kept.id, trial(4, helped=False))
     assert book.nearest([], request="cats") == []
-    assert book.list()[0].hurts
+    assert book.ranked()[0].hurts
 
 
 def test_the_same_advice_is_shown_once_and_few_at_all(book):
@@ -193,7 +193,7 @@ def test_nobody_is_shown_what_was_not_approved(book):
     assert book.nearest([], request="cats") == []
     book.keep(COUNT, [trial(2)])  # found again by a run that keeps: a person was asked, so a person decides
     assert book.nearest([], request="cats") == []
-    assert [x.tried for x in book.list("proposed")] == [2]
+    assert [x.tried for x in book.ranked("proposed")] == [2]
     assert book.approve(proposed.id).status == "kept"
     assert [x.id for x in book.nearest([], request="cats")] == [proposed.id]
 
@@ -201,7 +201,7 @@ def test_nobody_is_shown_what_was_not_approved(book):
 def test_a_removed_lesson_is_gone_with_its_trials(book):
     kept = book.keep(COUNT, [trial(1), trial(2)])
     assert book.remove(kept.id[:6]).text == COUNT.text
-    assert book.list() == []
+    assert book.ranked() == []
     book.book(kept.id, trial(3))  # by a run that was shown it before
     assert book.keep(COUNT, [trial(4)]).tried == 1
 
@@ -227,7 +227,7 @@ def test_an_import_adds_what_two_people_found_out(book, other):
     book.keep(COUNT, [trial(1), trial(2)])
     other.keep(COUNT, [trial(2), trial(3, helped=False)])
     import_lines(other, export_lines(book))
-    (found,) = other.list()
+    (found,) = other.ranked()
     assert (found.tried, found.helped) == (3, 2)
 
 
@@ -239,7 +239,7 @@ def test_imported_lessons_may_wait_for_approval(book, other):
 
 def test_a_line_written_by_hand_needs_kind_and_text_only(book):
     import_lines(book, ['{"kind": "text", "text": "Put the words on a sign of their own."}', ""])
-    (found,) = book.list()
+    (found,) = book.ranked()
     assert (found.status, found.tried) == ("kept", 0)
     assert found.created <= datetime.now(UTC)
 
@@ -262,4 +262,4 @@ def test_a_bad_line_is_named_and_nothing_is_imported(book, bad, why):
     with pytest.raises(LessonError, match="line 2") as error:
         import_lines(book, [good, bad])
     assert why in str(error.value)
-    assert book.list() == []
+    assert book.ranked() == []

@@ -59,7 +59,7 @@ def unlucky(make_sketcher):
 
 def kept(folder):
     with Home(folder).database.open() as opened:
-        return Lessons(opened.store).list()
+        return Lessons(opened.store).ranked()
 
 
 def test_a_run_learns_and_the_next_one_knows(tmp_path, unlucky):
@@ -97,7 +97,7 @@ def test_for_review_lessons_wait_until_a_person_approves(tmp_path, unlucky):
     settings = {"image": unlucky, "runs": tmp_path, "preset": "loop-memory", "plan": "rewrite", "lessons": "read"}
     assert run("three green circles", **settings).state.lessons == []
     with Home(tmp_path).database.open() as opened:
-        Lessons(opened.store).approve(kept_id := Lessons(opened.store).list()[0].id)
+        Lessons(opened.store).approve(kept_id := Lessons(opened.store).ranked()[0].id)
     assert [s.id for s in run("three green circles", **settings).state.lessons] == [kept_id]
 
 
@@ -140,7 +140,7 @@ def test_a_shown_lesson_that_did_not_help_is_counted_as_tried(store):
     shown = [ShownLesson(round=2, id=old.id, kind="count", text=old.text)]
     state = GemsState(prompt=PLAIN, checks=[CHECK], attempts=[attempt(1, PLAIN, False), attempt(2, PLACED, False)], lessons=shown)
     assert learn(state, store) == {}
-    assert (book.list()[0].tried, book.list()[0].helped) == (2, 1)
+    assert (book.ranked()[0].tried, book.ranked()[0].helped) == (2, 1)
 
 
 def test_without_a_store_a_note_says_what_is_missing(tmp_path, unlucky):
