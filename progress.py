@@ -13,7 +13,7 @@ from rich.table import Table
 
 from .graph.past import Past
 from .graph.run import Event, RunResult
-from .memory.state import Attempt, Check, Experience, Result
+from .memory.state import Attempt, Check, Experience, Result, ShownLesson
 
 DOING = {
     "planner": "planning",
@@ -60,7 +60,7 @@ class Progress:
         for round in dict.fromkeys(a.round for a in state.attempts):
             attempts = [a for a in state.attempts if a.round == round]
             self._generator({"attempts": attempts})
-            self._planner({"draft": attempts[0].prompt})
+            self._planner({"draft": attempts[0].prompt, "lessons": [s for s in state.lessons if s.round == round]})
             self._verifier({"attempts": attempts})
             self._summarizer({"experiences": [lessons[round]] if round in lessons else []})
         if state.best is not None and state.result is not None and state.result.decision != "refine":
@@ -102,8 +102,14 @@ class Progress:
         self._decomposer(update)
         self._say("resumed", f"{len(update.get('attempts', ()))} images are there already")
 
+    def _lessons(self, update: dict[str, Any]) -> None:
+        shown: list[ShownLesson] = update.get("lessons", [])
+        for lesson in shown:
+            self._say("lesson", f"({lesson.kind}) {lesson.text}")
+
     def _planner(self, update: dict[str, Any]) -> None:
         if update.get("draft"):
+            self._lessons(update)
             self._say("prompt", update["draft"])
 
     def _load_skill(self, update: dict[str, Any]) -> None:
@@ -143,6 +149,7 @@ class Progress:
             self._say("learned", experience.text)
 
     def _refiner(self, update: dict[str, Any]) -> None:
+        self._lessons(update)
         if update.get("draft"):
             self._say("next prompt", update["draft"])
 

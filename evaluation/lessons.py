@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -115,17 +116,23 @@ def compare_lessons(
     folder = out or runs / "eval" / f"lessons-{study.digest}"
     parts = halves(samples, seed)
     cells = {fold: _cells_of_half(cells_of(samples, seed, seeds), half) for fold, half in parts.items()}
-    common: dict[str, Any] = {"runs": runs, "on_start": on_start, "on_done": on_done}
+    stop = threading.Event()
+    common: dict[str, Any] = {"runs": runs, "on_start": on_start, "on_done": on_done, "stop": stop}
 
     def learn(job: tuple[Variant, str]) -> Records:
         variant, fold = job
-        mode = _modes(variant)[2]
+        place = _place(folder, variant, fold) / "learning"
         with _lessons(folder, variant, fold) as store:
-            return measure([mode], cells[fold], study, _place(folder, variant, fold) / "learning", drawer, lessons=store, **common)[0]
+            records, _ = measure(_modes(variant)[2:], cells[fold], study, place, drawer, lessons=store, **common)
+        return records
 
     jobs = [(variant, fold) for variant in variants for fold in FOLDS]
     with ThreadPoolExecutor(concurrency) as pool:
-        learning = dict(zip(((v.name, fold) for v, fold in jobs), pool.map(learn, jobs), strict=True))
+        try:
+            learning = dict(zip(((v.name, fold) for v, fold in jobs), pool.map(learn, jobs), strict=True))
+        except BaseException:  # Ctrl-C too: the runs under way end, and nothing new begins
+            stop.set()
+            raise
 
     compared = []
     for variant in variants:

@@ -137,6 +137,7 @@ def measure(
     lessons: BaseStore | None = None,
     on_start: Callable[[str, int, int], None] = lambda variant, total, found: None,
     on_done: Callable[[str], None] = lambda variant: None,
+    stop: threading.Event | None = None,
 ) -> tuple[dict[tuple[str, str, int], Record], int]:
     """Run variants on cells, but for those that the folder has records of.
 
@@ -152,6 +153,7 @@ def measure(
             no run of a study knows of another.
         on_start: called for each variant with the number of its runs, and of those found.
         on_done: called with the variant's name when a run ends, from one of several threads.
+        stop: when it is set, the runs under way end and nothing new begins.
 
     Returns:
         The records, and how many of them were found.
@@ -165,7 +167,7 @@ def measure(
         found = len(book.records)
         for variant in variants:
             on_start(variant.name, len(cells), sum(r.variant == variant.name for r in book.records.values()))
-        _run_all(graph, store, runs, variants, cells, book, concurrency, on_done)
+        _run_all(graph, store, runs, variants, cells, book, concurrency, on_done, stop or threading.Event())
         return dict(book.records), found
 
 
@@ -196,9 +198,9 @@ def _run_all(
     book: Journal,
     concurrency: int,
     on_done: Callable[[str], None],
+    stop: threading.Event,
 ) -> None:
     """Run what is not in the records. One thread runs all variants of a cell, so that no two draw the same picture at once."""
-    stop = threading.Event()
 
     def work(cell: Cell) -> None:
         for variant in variants:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ..context import RunContext
-from ..memory.state import Attempt, Check, GemsState, RoleUsage, Score, Verdict, best_of
+from ..memory.state import Attempt, Check, GemsState, RoleUsage, Score, ShownLesson, Verdict, best_of
 from .diff import Segment, kindred, word_diff
 from .pictures import Picture, ReadImage, picture
 
@@ -115,6 +115,8 @@ class Round:
     number: int
     cards: list[Card]
     lessons: list[str]
+    shown: list[ShownLesson]
+    """Lessons of earlier runs with which its prompt was written."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,8 @@ def _words(attempt: Attempt) -> tuple[int, str, str]:
 def _rounds(state: GemsState, cards: Sequence[Card]) -> Iterator[Round]:
     drawn = {number: list(group) for number, group in groupby(cards, key=lambda card: card.attempt.round)}
     for number in sorted({*drawn, *(e.round for e in state.experiences)}):
-        yield Round(number, drawn.get(number, []), [e.text for e in state.experiences if e.round == number])
+        learned = [e.text for e in state.experiences if e.round == number]
+        yield Round(number, drawn.get(number, []), learned, [s for s in state.lessons if s.round == number])
 
 
 def _changes(before: str, prompt: str) -> tuple[list[Segment], str]:
