@@ -167,7 +167,7 @@ def measure(
         found = len(book.records)
         for variant in variants:
             on_start(variant.name, len(cells), sum(r.variant == variant.name for r in book.records.values()))
-        _run_all(graph, store, runs, variants, cells, book, concurrency, on_done, stop or threading.Event())
+        _run_all(graph, store, runs, variants, cells, book, concurrency, on_done, stop)
         return dict(book.records), found
 
 
@@ -198,13 +198,14 @@ def _run_all(
     book: Journal,
     concurrency: int,
     on_done: Callable[[str], None],
-    stop: threading.Event,
+    stop: threading.Event | None,
 ) -> None:
     """Run what is not in the records. One thread runs all variants of a cell, so that no two draw the same picture at once."""
+    ended = threading.Event()
 
     def work(cell: Cell) -> None:
         for variant in variants:
-            if stop.is_set():
+            if ended.is_set() or (stop is not None and stop.is_set()):
                 return
             if (variant.name, cell.sample.id, cell.seed) not in book.records:
                 book.add(_run(graph, store, runs, variant, cell))
@@ -215,7 +216,7 @@ def _run_all(
         try:
             done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
         finally:  # after an error or Ctrl-C what is under way ends and is written down, and nothing new begins
-            stop.set()
+            ended.set()
             pool.shutdown(wait=True, cancel_futures=True)
     for job in done:
         job.result()
