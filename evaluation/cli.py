@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..context import SettingError
+from ..errors import GemsError
 from ..memory.files import replace_file
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def eval_lessons(
     """
     _set_debug(debug)
     from . import lessons, studies
+    from .plots import PlotError, plot_differences
 
     axes = [studies.axis(text) for text in sweep or ()]
     if any(a.knob == "lessons" for a in axes):
@@ -140,10 +142,17 @@ def eval_lessons(
     console = _console()
     console.print(lessons.table(outcome))
     told = lessons.to_json(outcome)
-    study = outcome.study
-    facts = [f"gems {study.version} (code {study.code}), image model {study.image}, seed {seed}, {seeds} run(s) of each prompt."]
-    replace_file(outcome.folder / "table.md", lessons.markdown(outcome, facts).encode())
     replace_file(outcome.folder / "result.json", _json(told))
+    repeats = f"{seeds} run{'s' if seeds > 1 else ''} of each prompt"
+    facts = [
+        f"gems {outcome.study.version} (code {outcome.study.code}), image model {outcome.study.image}, seed {seed}, {repeats}."
+    ]
+    replace_file(outcome.folder / "table.md", lessons.markdown(outcome, facts).encode())
+    title = f"with lessons minus without: {outcome.prompts} prompts, {repeats}, 95 % bootstrap intervals"
+    try:
+        plot_differences([(c.name, c.differences) for c in outcome.compared], outcome.folder / "plot.png", title)
+    except PlotError as error:
+        _note(error)
     console.print(f"records, lessons and tables: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
         replace_file(json_file, _json(told))
@@ -236,4 +245,8 @@ def _write(outcome: Outcome, name: str) -> None:
         plot_scores(results, folder / "plot.png", f"{name}: {prompts}, 95 % bootstrap intervals over prompts")
         plot_memory(results, folder / "memory.png", f"{name}: the refiner's input by round, {prompts}")
     except PlotError as error:
-        Console(stderr=True).print(f"[yellow]note:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        _note(error)
+
+
+def _note(error: GemsError) -> None:
+    Console(stderr=True).print(f"[yellow]note:[/] {escape(str(error))}", soft_wrap=True, highlight=False)

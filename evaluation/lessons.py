@@ -59,6 +59,11 @@ class LessonsOutcome(NamedTuple):
     compared: list[Compared]
     folder: Path
 
+    @property
+    def prompts(self) -> int:
+        """How many prompts there were, both halves together."""
+        return self.compared[0].without.scores.prompts
+
 
 def halves(samples: Sequence[Sample], seed: int) -> dict[str, list[Sample]]:
     """Split prompts in two by a seed, as many of each atomicity in both; each half is in random order."""
@@ -186,8 +191,7 @@ def rows(compared: Compared) -> list[list[str]]:
 
 def markdown(outcome: LessonsOutcome, facts: Sequence[str] = ()) -> str:
     """Return the table as Markdown, and below it the first lessons of each half."""
-    prompts = outcome.compared[0].without.scores.prompts
-    lines = [f"Lessons learned on one half of {prompts} prompts and measured on the other; {CAPTION}", *facts]
+    lines = [f"Lessons learned on one half of {outcome.prompts} prompts and measured on the other; {CAPTION}", *facts]
     table = [HEADINGS, ["---", *("---:" for _ in HEADINGS[1:])], *(row for c in outcome.compared for row in rows(c))]
     lines.append("\n".join("| " + " | ".join(row) + " |" for row in table))
     for c in outcome.compared:

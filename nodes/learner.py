@@ -109,6 +109,8 @@ def learner(chat: BaseChatModel) -> Node:
             book.book(id, trial)
         if not (changes := unlearned(borne_out(state), book)):
             return {}
+        if context.max_calls is not None and state.usage.chat_calls >= context.max_calls:
+            return {"notes": [f"No lesson was learned from this run: all of max_calls {context.max_calls} are used."]}
         try:
             answer = ask(chat, render(changes, state.skills), LearnedLessons, role="learner")
         except (ModelAnswerError, ModelCallError) as error:

@@ -98,6 +98,7 @@ def test_the_command_leaves_tables_results_and_lessons(command):
     told = json.loads(Path("mine/result.json").read_text())
     assert list(told["presets"]) == ["loop"]
     assert Path("mine/table.md").read_text().startswith("Lessons learned on one half of 4 prompts")
+    assert Path("mine/plot.png").exists()
 
 
 @pytest.mark.parametrize("args", [["--sweep", "lessons=keep"], ["--set", "lessons=keep"]])

@@ -11,7 +11,7 @@ from langgraph.store.memory import InMemoryStore
 from gems import GemsState, ImageStore, RunContext, build_graph, preset, resume, run
 from gems.memory.home import Home
 from gems.memory.lessons import Lesson, Lessons, Trial
-from gems.memory.state import STATE_TYPES, Attempt, Check, ImageRef, Score, ShownLesson, Verdict
+from gems.memory.state import STATE_TYPES, Attempt, Check, ImageRef, RoleUsage, Score, ShownLesson, Usage, Verdict
 from gems.models.ask import text_of
 from gems.models.shapes import shapes_chat
 from gems.nodes.learner import LearnedLesson, LearnedLessons, learner, parse
@@ -156,6 +156,15 @@ def test_a_model_that_fails_here_does_not_spoil_the_run(tmp_path, unlucky, answe
     assert result.image_path.exists()
     assert any("No lesson was learned from this run" in note for note in result.state.notes)
     assert kept(tmp_path) == []
+
+
+def test_it_asks_nothing_past_the_budget_of_calls(store):
+    state = borne_out(usage=Usage(roles={"verifier": RoleUsage(calls=7)}))
+    chat = Moody(mood={})
+    context = RunContext(lessons="keep", max_calls=7)
+    (note,) = learner(chat)(state, Runtime(context=context, store=store))["notes"]
+    assert "max_calls 7" in note
+    assert chat.heard == []
 
 
 def said(text, kind="count", skill=""):
