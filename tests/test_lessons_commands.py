@@ -117,6 +117,15 @@ def test_a_run_learns_from_the_command_line(command, ids):
     assert {lesson["status"] for lesson in new.values()} == {"proposed"}
 
 
+def test_a_run_shows_the_lessons_it_was_given(command, ids):
+    args = ("run", "two red circles", "--preset", "loop", "--rounds", 1, "--plan", "rewrite", "--thread", "t")
+    code, out, _ = command(*args, "--lessons", "read")
+    assert code == 0
+    for said in (out, command("show", "t")[1]):
+        assert f"(relation) {TEXTS['relation']}" in said
+    assert "Name the things singly." in Path("runs/t/report.html").read_text()
+
+
 def test_a_use_of_lessons_that_does_not_exist_is_told(command):
     code, _, err = command("run", "a red circle", "--lessons", "learn")
     assert code == 2

@@ -244,6 +244,16 @@ def test_a_line_written_by_hand_needs_kind_and_text_only(book):
     assert found.created <= datetime.now(UTC)
 
 
+def test_with_a_key_what_lessons_say_is_encrypted(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANGGRAPH_AES_KEY", "0123456789abcdef")
+    with in_sqlite(tmp_path / "runs") as store:
+        Lessons(store).keep(COUNT, [trial(1, run="a-secret-run")])
+        assert Lessons(store).ranked()[0].text == COUNT.text
+    written = b"".join(p.read_bytes() for p in (tmp_path / "runs").glob("gems.sqlite*"))
+    for secret in (COUNT.text, COUNT.question, "a-secret-run"):
+        assert secret.encode() not in written
+
+
 @pytest.mark.parametrize(
     ("bad", "why"),
     [

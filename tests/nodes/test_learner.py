@@ -1,5 +1,6 @@
 """Experience across runs, through the graph: what is learned, who is shown it, and what is never counted twice."""
 
+import asyncio
 import json
 import os
 import signal
@@ -147,6 +148,12 @@ def test_without_a_store_a_note_says_what_is_missing(tmp_path, unlucky):
     graph = build_graph(image=unlucky, image_store=ImageStore(tmp_path))
     out = graph.invoke({"prompt": REQUEST}, context=preset("loop-memory", lessons="keep"))
     assert out["notes"] == [NO_STORE]
+
+
+def test_it_learns_under_ainvoke_too(tmp_path, unlucky, store):
+    graph = build_graph(image=unlucky, image_store=ImageStore(tmp_path), store=store)
+    asyncio.run(graph.ainvoke({"prompt": REQUEST}, context=preset("loop-memory", lessons="keep", seed=4)))
+    assert Lessons(store).ranked()
 
 
 @pytest.mark.parametrize("answer", ["no idea", '{"lessons": [{"kind": "magic"}]}'])
