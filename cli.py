@@ -6,6 +6,7 @@ import typer
 
 from .commands import clean, draw, fork, past, presets, serving
 from .commands.fail import fail
+from .commands.lessons import lessons_app
 from .commands.skills import skills_app
 from .errors import GemsError
 from .evaluation.cli import eval_app
@@ -28,6 +29,7 @@ app.command("fork")(fork.fork_command)
 app.command("serve")(serving.serve_command)
 app.command("doctor")(serving.doctor_command)
 app.add_typer(skills_app, name="skills")
+app.add_typer(lessons_app, name="lessons")
 app.add_typer(eval_app, name="eval")
 
 

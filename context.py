@@ -15,6 +15,7 @@ Soft = Literal["none", "auto"]
 Checkers = Literal["none", "auto"]
 Edit = Literal["none", "auto"]
 Review = Literal["none", "plan", "image", "both"]
+UseOfLessons = Literal["none", "keep", "review", "read"]
 
 
 def _knob(default: Any, node: str, description: str, **bounds: Any) -> Any:
@@ -83,6 +84,12 @@ class RunContext(BaseModel):
         "plan: a person is asked before anything is drawn. image: after every decision. both: then and there. none: never.",
     )
     fuse: bool = _knob(False, "refiner", "The refiner writes the round's experience too, in the same call: no summarizer.")
+    lessons: UseOfLessons = _knob(
+        "none",
+        "learner",
+        "Experience across runs. keep: the planner and the refiner are shown lessons of earlier runs, and new ones are kept. "
+        "review: the same, but new ones wait for a person's approval. read: shown, but nothing is learned. none: neither.",
+    )
     accept_at: float | None = _knob(
         None,
         "selector",

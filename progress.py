@@ -13,7 +13,7 @@ from rich.table import Table
 
 from .graph.past import Past
 from .graph.run import Event, RunResult
-from .memory.state import Attempt, Check, Experience, Result, Review
+from .memory.state import Attempt, Check, Experience, Result, Review, ShownLesson
 
 DOING = {
     "planner": "planning",
@@ -25,6 +25,7 @@ DOING = {
     "selector": "choosing",
     "summarizer": "summing up",
     "refiner": "refining",
+    "learner": "learning",
 }
 COLORS = {"✓": "green", "✗": "red", "?": "yellow", "–": "dim"}
 
@@ -61,7 +62,7 @@ class Progress:
         for round in dict.fromkeys(a.round for a in state.attempts):
             attempts = [a for a in state.attempts if a.round == round]
             self._generator({"attempts": attempts})
-            self._planner({"draft": attempts[0].prompt})
+            self._planner({"draft": attempts[0].prompt, "lessons": [s for s in state.lessons if s.round == round]})
             self._verifier({"attempts": attempts})
             self._reviews([r for r in state.reviews if r.round == round])
             self._summarizer({"experiences": [lessons[round]] if round in lessons else []})
@@ -118,8 +119,14 @@ class Progress:
         self._decomposer(update)
         self._say("resumed", f"{len(update.get('attempts', ()))} images are there already")
 
+    def _lessons(self, update: dict[str, Any]) -> None:
+        shown: list[ShownLesson] = update.get("lessons", [])
+        for lesson in shown:
+            self._say("lesson", f"({lesson.kind}) {lesson.text}")
+
     def _planner(self, update: dict[str, Any]) -> None:
         if update.get("draft"):
+            self._lessons(update)
             self._say("prompt", update["draft"])
 
     def _load_skill(self, update: dict[str, Any]) -> None:
@@ -170,6 +177,7 @@ class Progress:
             self._say("learned", experience.text)
 
     def _refiner(self, update: dict[str, Any]) -> None:
+        self._lessons(update)
         if update.get("draft"):
             self._say("next prompt", update["draft"])
 

@@ -67,6 +67,10 @@ def run_command(
     negative_prompt: Annotated[str | None, typer.Option(help="What the image should not show.")] = None,
     review: Annotated[str | None, typer.Option(help="Ask me: plan (before anything is drawn), image (after each), both.")] = None,
     fuse: Annotated[bool | None, typer.Option("--fuse/--no-fuse", help="The refiner sums up the round too, in one call.")] = None,
+    lessons: Annotated[
+        str | None,
+        typer.Option(help="Lessons across runs: keep, review (new ones wait for approval), read (none are learned), or none."),
+    ] = None,
     accept_at: Annotated[float | None, typer.Option(help="Accept from this score on, up to 1, though checks are open.")] = None,
     patience: Annotated[int | None, typer.Option(help="Give up after so many rounds without a better image; 0: never.")] = None,
     max_images: Annotated[int | None, typer.Option(help="Most images of the run.")] = None,
@@ -109,9 +113,9 @@ def run_command(
         **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},
         **{"verify_size": verify_size, "edit": edit, "negative_prompt": negative_prompt, **_size(size)},
         **{"plan": plan, "confirm": confirm, "skip_children": skip_children, "checkers": checkers, **noise},
-        **{"review": review},
-        **{"fuse": fuse, "accept_at": accept_at, "patience": patience, "keep_seed": keep_seed, "max_images": max_images},
-        **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},
+        **{"review": review, "lessons": lessons, "fuse": fuse, "accept_at": accept_at, "patience": patience},
+        **{"keep_seed": keep_seed, "max_images": max_images, "max_calls": max_calls, "max_tokens": max_tokens},
+        **{"max_seconds": max_seconds, "max_cost": max_cost},
     }
     settings: dict[str, Any] = {**file.run, **{name: value for name, value in given.items() if value is not None}}
     if dry_run:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..context import SettingError
+from ..errors import GemsError
 from ..memory.files import replace_file
 
 if TYPE_CHECKING:
@@ -105,6 +108,61 @@ def eval_memory(
     Console(stderr=True).print("What this study measures is memory.png; its scores mean nothing, as the verifier passes nothing.")
 
 
+@eval_app.command("lessons")
+def eval_lessons(
+    presets: Annotated[str, typer.Option(help="Presets to compare, with commas.")] = "loop-memory,paper,default",
+    sweep: Annotated[list[str] | None, typer.Option(help="knob=values, as for `gems eval shapes`: plan=none,rewrite.")] = None,
+    set_: Set = None,
+    limit: Limit = None,
+    prompts: Prompts = None,
+    seed: Seed = 0,
+    seeds: Seeds = 1,
+    concurrency: Concurrency = 1,
+    out: Out = None,
+    json_file: JsonFile = None,
+    runs: Runs = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Measure cross-run experience: lessons are learned on one half of the prompts and tried on the other, and the reverse.
+
+    Your own lessons are neither read nor written.
+    """
+    _set_debug(debug)
+    from . import lessons, studies
+    from .plots import PlotError, plot_differences
+
+    axes = [studies.axis(text) for text in sweep or ()]
+    if any(a.knob == "lessons" for a in axes):
+        raise SettingError("--sweep lessons: this study sets it by itself; compare its values with `gems eval shapes`")
+    fixed = _together(studies.changes(set_ or ()), {"lessons": "none"}, "this study")
+    made = studies.variants(_names(presets), axes, fixed)
+    options: dict[str, Any] = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency}
+    with _bars() as (start, done):
+        outcome = lessons.compare_lessons(made, out=out, runs=runs, on_start=start, on_done=done, **options)
+    console = _console()
+    console.print(lessons.table(outcome))
+    told = lessons.to_json(outcome)
+    replace_file(outcome.folder / "result.json", _json(told))
+    repeats = f"{seeds} run{'s' if seeds > 1 else ''} of each prompt"
+    facts = [
+        f"gems {outcome.study.version} (code {outcome.study.code}), image model {outcome.study.image}, seed {seed}, {repeats}."
+    ]
+    replace_file(outcome.folder / "table.md", lessons.markdown(outcome, facts).encode())
+    title = f"with lessons minus without: {outcome.prompts} prompts, {repeats}, 95 % bootstrap intervals"
+    try:
+        plot_differences([(c.name, c.differences) for c in outcome.compared], outcome.folder / "plot.png", title)
+    except PlotError as error:
+        _note(error)
+    console.print(f"records, lessons and tables: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
+    if json_file is not None:
+        replace_file(json_file, _json(told))
+
+
+def _set_debug(debug: bool) -> None:
+    if debug:
+        os.environ["GEMS_DEBUG"] = "1"
+
+
 def _together(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
     if twice := sorted(set(changes) & set(forced)):
         raise SettingError(f"--set {twice[0]}: {by} sets it too; leave one out")
@@ -119,29 +177,14 @@ def _study(
     name: str, variants: Sequence[Variant], *, out: Path | None, json_file: Path | None, runs: Path, debug: bool, **options: Any
 ) -> None:
     """Run a study, write its files and show its tables."""
-    if debug:
-        os.environ["GEMS_DEBUG"] = "1"
+    _set_debug(debug)
     from .results import to_json
     from .runner import compare
     from .tables import breakdown, table
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=max(console.width, WIDTH))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-
-        def start(variant: str, total: int, found: int) -> None:
-            tasks[variant] = bar.add_task(variant, total=total, completed=found)
-
-        def done(variant: str) -> None:
-            bar.advance(tasks[variant])
-
-        try:
-            outcome = compare(variants, name=name, out=out, runs=runs, on_start=start, on_done=done, **options)
-        except KeyboardInterrupt:
-            bar.console.print("interrupted: the same command goes on with what is left")
-            raise typer.Exit(130) from None
+    console = _console()
+    with _bars() as (start, done):
+        outcome = compare(variants, name=name, out=out, runs=runs, on_start=start, on_done=done, **options)
     console.print(table(outcome.results))
     console.print(breakdown(outcome.results))
     if outcome.found:
@@ -150,6 +193,36 @@ def _study(
     console.print(f"records, tables and plots: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
         replace_file(json_file, _json(to_json(outcome.results)))
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, WIDTH))
+
+
+@contextmanager
+def _bars() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
+    """Show a bar for each part of a study: what is to be called when one begins, and when a run of it ends."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    lock = threading.Lock()
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+
+        def start(variant: str, total: int, found: int) -> None:
+            with lock:  # a part may begin more than once, from several threads
+                if variant not in tasks:
+                    tasks[variant] = bar.add_task(variant, total=0)
+                before = next(task for task in bar.tasks if task.id == tasks[variant])
+                bar.update(tasks[variant], total=(before.total or 0) + total, completed=before.completed + found)
+
+        def done(variant: str) -> None:
+            bar.advance(tasks[variant])
+
+        try:
+            yield start, done
+        except KeyboardInterrupt:
+            bar.console.print("interrupted: the same command goes on with what is left")
+            raise typer.Exit(130) from None
 
 
 def _json(told: object) -> bytes:
@@ -172,4 +245,8 @@ def _write(outcome: Outcome, name: str) -> None:
         plot_scores(results, folder / "plot.png", f"{name}: {prompts}, 95 % bootstrap intervals over prompts")
         plot_memory(results, folder / "memory.png", f"{name}: the refiner's input by round, {prompts}")
     except PlotError as error:
-        Console(stderr=True).print(f"[yellow]note:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        _note(error)
+
+
+def _note(error: GemsError) -> None:
+    Console(stderr=True).print(f"[yellow]note:[/] {escape(str(error))}", soft_wrap=True, highlight=False)

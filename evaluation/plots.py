@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,34 @@ def plot_memory(results: Sequence[VariantResult], path: Path, title: str) -> boo
     left.set_ylabel("input tokens of the refiner, mean over runs")
     _save(figure, path)
     return True
+
+
+def plot_differences(rows: Sequence[tuple[str, Mapping[str, Estimate]]], path: Path, title: str) -> None:
+    """Draw differences with their intervals, a row each, a panel for each thing measured; a line marks no difference.
+
+    Args:
+        rows: name, and the differences in `images`, `calls` and `gm`; the first row is drawn on top.
+        path: of the picture.
+        title: of the whole.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+    """
+    figure = _figure(11, 1.6 + 0.45 * len(rows))
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    panels = {"images": "images per prompt", "calls": "chat calls per prompt", "gm": "Soft-TIFA GM"}
+    for axes, (what, label) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
+        axes.axvline(0, color="#555555", linewidth=1)
+        for number, (_, differences) in enumerate(rows):
+            value = differences[what]
+            low, high = (value.mean if end is None else end for end in (value.low, value.high))
+            axes.plot([low, high], [-number, -number], color=COLORS[0], linewidth=2)
+            axes.plot([value.mean], [-number], color=COLORS[0], marker="o", markersize=6)
+        axes.set_yticks([-number for number in range(len(rows))], [name for name, _ in rows])
+        axes.set_ylim(0.6 - len(rows), 0.6)
+        axes.set_xlabel(f"difference in {label}")
+        _tidy(axes)
+    _save(figure, path)
 
 
 def _growth(axes: Axes, results: Sequence[VariantResult], more: float, title: str) -> None:

@@ -48,7 +48,7 @@ def results_of(
     grouped: dict[str, dict[str, list[Record]]] = {v.name: {s.id: [] for s in samples} for v in variants}
     for (variant, prompt, _), record in sorted(records.items()):
         grouped[variant][prompt].append(record)
-    base = _per_prompt(grouped[against], "gm")
+    base = _means(grouped[against], "gm")
     return [_result(v, samples, grouped[v.name], None if v.name == against else against, base) for v in variants]
 
 
@@ -60,7 +60,18 @@ def _value(record: Record, what: str) -> float:
     return 100.0 * (record.decision == "accept") if what == "accepted" else float(getattr(record, what))
 
 
-def _per_prompt(runs: Mapping[str, Sequence[Record]], what: str) -> list[float]:
+def per_prompt(
+    variant: Variant, samples: Sequence[Sample], records: Mapping[tuple[str, str, int], Record], what: str
+) -> list[float]:
+    """Return a variant's mean for each prompt: its `gm` or `am`, `accepted` in %, `tokens`, or any number of a record."""
+    grouped: dict[str, list[Record]] = {s.id: [] for s in samples}
+    for (name, prompt, _), record in sorted(records.items()):
+        if name == variant.name:
+            grouped[prompt].append(record)
+    return _means(grouped, what)
+
+
+def _means(runs: Mapping[str, Sequence[Record]], what: str) -> list[float]:
     return [arithmetic_mean([_value(r, what) for r in group]) for group in runs.values()]
 
 
@@ -68,10 +79,9 @@ def _result(
     variant: Variant, samples: Sequence[Sample], runs: Mapping[str, Sequence[Record]], against: str | None, base: Sequence[float]
 ) -> VariantResult:
     estimates = {
-        what: estimate(_per_prompt(runs, what))
-        for what in ("gm", "am", "images", "calls", "rounds", "tokens", "seconds", "accepted")
+        what: estimate(_means(runs, what)) for what in ("gm", "am", "images", "calls", "rounds", "tokens", "seconds", "accepted")
     }
-    gains = [mine - theirs for mine, theirs in zip(_per_prompt(runs, "gm"), base, strict=True)]
+    gains = [mine - theirs for mine, theirs in zip(_means(runs, "gm"), base, strict=True)]
     return VariantResult(
         name=variant.name,
         line=variant.line,
@@ -108,22 +118,24 @@ def _by_round(lists: Sequence[Sequence[int]]) -> tuple[float, ...]:
 
 def to_json(results: Sequence[VariantResult]) -> dict[str, Any]:
     """Return the results for programs: {"presets": {name: {"gm": ..., "am": ..., "intervals": {"gm": [low, high]}, ...}}}."""
-    return {"presets": {r.name: _told(r) for r in results}}
+    return {"presets": {r.name: told(r) for r in results}}
 
 
-def _told(result: VariantResult) -> dict[str, Any]:
+def told(result: VariantResult) -> dict[str, Any]:
+    """Return a variant's results for programs."""
     per_prompt = ("images", "calls", "rounds", "tokens", "seconds")
     names = {"gm": "gm", "am": "am", **{what: f"{what.replace('calls', 'chat_calls')}_per_prompt" for what in per_prompt}}
-    told: dict[str, Any] = {said: getattr(result, what).mean for what, said in names.items()}
-    told["accepted"] = result.accepted.mean / 100
-    told["intervals"] = {said: _interval(getattr(result, what)) for what, said in names.items()}
+    made: dict[str, Any] = {said: getattr(result, what).mean for what, said in names.items()}
+    made["accepted"] = result.accepted.mean / 100
+    made["intervals"] = {said: interval(getattr(result, what)) for what, said in names.items()}
     if result.gain is not None:
-        told["gm_difference"] = {"against": result.against, "mean": result.gain.mean, "interval": _interval(result.gain)}
+        made["gm_difference"] = {"against": result.against, "mean": result.gain.mean, "interval": interval(result.gain)}
     scores = result.scores
-    told |= {"prompts": scores.prompts, "by_skill": scores.by_skill, "by_atomicity": scores.by_atomicity}
+    made |= {"prompts": scores.prompts, "by_skill": scores.by_skill, "by_atomicity": scores.by_atomicity}
     by_round = {"tokens": result.refiner_input_tokens, "pictures": result.refiner_pictures}
-    return {**told, "refiner_input_by_round": {what: list(values) for what, values in by_round.items()}}
+    return {**made, "refiner_input_by_round": {what: list(values) for what, values in by_round.items()}}
 
 
-def _interval(value: Estimate) -> list[float] | None:
+def interval(value: Estimate) -> list[float] | None:
+    """Return the bounds of an estimate, None where it has none."""
     return None if value.low is None or value.high is None else [value.low, value.high]

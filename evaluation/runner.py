@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, cast
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
 
 from ..context import PRESETS, RunContext, SettingError
 from ..graph.build import Graph, build_graph
@@ -96,27 +98,83 @@ def compare(
         raise SettingError(f"{asking[0]}: setting review: nobody is there to answer in a study; leave it none")
     if against is not None and against not in [v.name for v in variants]:
         raise SettingError(f"--against {against}: there is no such variant; choose one of {', '.join(v.name for v in variants)}")
-    samples = _spread(benchmark() if prompts is None else samples_from_file(prompts), limit)
-    cells = [
+    samples = samples_of(prompts, limit)
+    drawer = image or image_model("shapes")
+    study = define(variants, samples, seed, seeds, drawer)
+    folder = out or runs / "eval" / f"{name}-{study.digest}"
+    cells = cells_of(samples, seed, seeds)
+    records, found = measure(
+        variants, cells, study, folder, drawer, concurrency=concurrency, runs=runs, on_start=on_start, on_done=on_done
+    )
+    return Outcome(study, results_of(variants, samples, records, against or variants[0].name), folder, found)
+
+
+def samples_of(prompts: Path | None, limit: int | None) -> list[Sample]:
+    """Return the prompts of a study: the benchmark's or a file's, or so many of them, spread evenly.
+
+    Raises:
+        SamplesError: the file cannot be used.
+    """
+    return _spread(benchmark() if prompts is None else samples_from_file(prompts), limit)
+
+
+def cells_of(samples: Sequence[Sample], seed: int, seeds: int) -> list[Cell]:
+    """Return the cells of a study: each prompt with the seed of each of its runs."""
+    return [
         Cell(sample, (seed + repeat * REPEAT_STEP + number * SEED_STEP) % 2**31)
         for repeat in range(seeds)
         for number, sample in enumerate(samples)
     ]
-    drawer = image or image_model("shapes")
-    study = _define(variants, samples, seed, seeds, drawer)
-    folder = out or runs / "eval" / f"{name}-{study.digest}"
+
+
+def measure(
+    variants: Sequence[Variant],
+    cells: Sequence[Cell],
+    study: Study,
+    folder: Path,
+    image: ImageModel,
+    *,
+    concurrency: int = 1,
+    runs: Path = Path("runs"),
+    lessons: BaseStore | None = None,
+    on_start: Callable[[str, int, int], None] = lambda variant, total, found: None,
+    on_done: Callable[[str], None] = lambda variant: None,
+    stop: threading.Event | None = None,
+) -> tuple[dict[tuple[str, str, int], Record], int]:
+    """Run variants on cells, but for those that the folder has records of.
+
+    Args:
+        variants: settings by name.
+        cells: prompts and seeds.
+        study: what decides the records.
+        folder: of the records.
+        image: the image model.
+        concurrency: cells at the same time.
+        runs: images are kept in its folder `eval`.
+        lessons: LangGraph's store for the runs that use lessons; without it each run has an empty one of its own, so that
+            no run of a study knows of another.
+        on_start: called for each variant with the number of its runs, and of those found.
+        on_done: called with the variant's name when a run ends, from one of several threads.
+        stop: when it is set, the runs under way end and nothing new begins.
+
+    Returns:
+        The records, and how many of them were found.
+
+    Raises:
+        GemsError: the folder holds another study.
+    """
     store = ImageStore(runs / "eval" / "images")
-    graph = build_graph(chat_model("shapes"), drawer, image_store=store)
+    graph = build_graph(chat_model("shapes"), image, image_store=store, store=lessons)
     with journal(folder, study) as book:
         found = len(book.records)
         for variant in variants:
             on_start(variant.name, len(cells), sum(r.variant == variant.name for r in book.records.values()))
-        _run_all(graph, store, runs, variants, cells, book, concurrency, on_done)
-        results = results_of(variants, samples, book.records, against or variants[0].name)
-    return Outcome(study, results, folder, found)
+        _run_all(graph, store, runs, variants, cells, book, concurrency, on_done, stop)
+        return dict(book.records), found
 
 
-def _define(variants: Sequence[Variant], samples: Sequence[Sample], seed: int, seeds: int, image: ImageModel) -> Study:
+def define(variants: Sequence[Variant], samples: Sequence[Sample], seed: int, seeds: int, image: ImageModel) -> Study:
+    """Return what decides the records of a study."""
     from .. import __version__
 
     def digest(told: object) -> str:
@@ -142,13 +200,14 @@ def _run_all(
     book: Journal,
     concurrency: int,
     on_done: Callable[[str], None],
+    stop: threading.Event | None,
 ) -> None:
     """Run what is not in the records. One thread runs all variants of a cell, so that no two draw the same picture at once."""
-    stop = threading.Event()
+    ended = threading.Event()
 
     def work(cell: Cell) -> None:
         for variant in variants:
-            if stop.is_set():
+            if ended.is_set() or (stop is not None and stop.is_set()):
                 return
             if (variant.name, cell.sample.id, cell.seed) not in book.records:
                 book.add(_run(graph, store, runs, variant, cell))
@@ -159,13 +218,15 @@ def _run_all(
         try:
             done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
         finally:  # after an error or Ctrl-C what is under way ends and is written down, and nothing new begins
-            stop.set()
+            ended.set()
             pool.shutdown(wait=True, cancel_futures=True)
     for job in done:
         job.result()
 
 
 def _run(graph: Graph, store: ImageStore, runs: Path, variant: Variant, cell: Cell) -> Record:
+    if variant.context.lessons != "none" and graph.store is None:
+        graph = graph.copy({"store": InMemoryStore()})
     began = time.perf_counter()
     state, tokens, pictures = _follow(graph, cell.sample.prompt, variant.context.model_copy(update={"seed": cell.seed}))
     seconds = time.perf_counter() - began

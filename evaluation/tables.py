@@ -27,7 +27,7 @@ def title(results: Sequence[VariantResult]) -> str:
 
 def table(results: Sequence[VariantResult]) -> Table:
     """Return scores and costs, a row a variant, with the intervals below the means."""
-    made = _new_table(title(results), _caption(results))
+    made = new_table(title(results), _caption(results))
     made.add_column("", overflow="fold")
     for heading in _headings(results):
         made.add_column(heading, justify="right", no_wrap=True)
@@ -39,7 +39,7 @@ def table(results: Sequence[VariantResult]) -> Table:
 
 def breakdown(results: Sequence[VariantResult]) -> Table:
     """Return AM by skill and GM by atomicity, a row a variant."""
-    made = _new_table("AM by skill, GM by atomicity")
+    made = new_table("AM by skill, GM by atomicity")
     made.add_column("", overflow="fold")
     headings, rows = _breakdown(results)
     for heading in headings:
@@ -49,7 +49,8 @@ def breakdown(results: Sequence[VariantResult]) -> Table:
     return made
 
 
-def _new_table(title: str, caption: str | None = None) -> Table:
+def new_table(title: str, caption: str | None = None) -> Table:
+    """Return an empty table in the studies' style."""
     style: dict[str, Any] = {
         "box": SIMPLE_HEAD,
         "pad_edge": False,

@@ -19,6 +19,7 @@ from ..models.registry import ChatChoices, ImageChoice, Models
 from ..nodes.checkers import Checker, installed_checkers, usable
 from ..nodes.decomposer import decomposer
 from ..nodes.generator import generator
+from ..nodes.learner import learner
 from ..nodes.planner import planner
 from ..nodes.refiner import refiner
 from ..nodes.review import review
@@ -29,10 +30,13 @@ from ..nodes.verifier import verifier
 from ..skills import SkillLibrary
 from .routing import after_planner, after_refiner, after_review
 
-ROLES = ("planner", "load_skill", "decomposer", "review", "generator", "verifier", "selector", "summarizer", "refiner")
+ROLES = (
+    *("planner", "load_skill", "decomposer", "review", "generator"),
+    *("verifier", "selector", "summarizer", "refiner", "learner"),
+)
 
 WAYS: dict[Hashable, str] = {
-    **{"accept": END, "give up": END, "refine": "summarizer"},
+    **{"accept": "learner", "give up": "learner", "refine": "summarizer"},
     **{"draw": "generator", "rewrite": "refiner", "examine again": "verifier", "decide again": "selector"},
 }
 """Where each way out of the review leads."""
@@ -61,14 +65,14 @@ def build_graph(
         skills: what the planner may load: a library, or folders of skills beside the bundled ones.
         image_store: where images are kept; `runs/images` by default.
         checkpointer: LangGraph's saver; none by default, as LangGraph Studio wants it.
-        store: LangGraph's store, for what outlasts a run; none by default.
+        store: LangGraph's store, for what outlasts a run, such as its lessons; none by default.
         prices: options that say what the models cost, for a budget of money; those of `chat` and `image` by default.
         checkers: what answers some kinds of checks in the verifier's place, such as OCR for text; the installed ones by
             default. `RunContext.checkers` turns them off for a run.
         **swap: nodes of your own by role: planner, load_skill, decomposer, review, generator, verifier, selector,
-            summarizer, refiner. A node is whatever LangGraph takes as one: a function of the state (and the runtime), an
-            object with `__call__`, or a compiled graph (whose `output_schema` names only what it changes). It returns a
-            partial update of `GemsState`.
+            summarizer, refiner, learner. A node is whatever LangGraph takes as one: a function of the state (and the
+            runtime), an object with `__call__`, or a compiled graph (whose `output_schema` names only what it changes).
+            It returns a partial update of `GemsState`.
 
     Raises:
         TypeError: a role to be swapped does not exist.
@@ -92,6 +96,7 @@ def build_graph(
         "selector": selector(prices or options),
         "summarizer": summarizer(chats["summarizer"], images.read),
         "refiner": refiner(chats["refiner"], skills, images.read, drawer),
+        "learner": learner(chats["learner"]),
     } | swap
 
     graph = StateGraph(GemsState, context_schema=RunContext, input_schema=Request)
@@ -108,4 +113,5 @@ def build_graph(
     graph.add_edge("selector", "review")
     graph.add_edge("summarizer", "refiner")
     graph.add_conditional_edges("refiner", after_refiner)
+    graph.add_edge("learner", END)
     return graph.compile(checkpointer=checkpointer, store=store, name="gems")

@@ -53,6 +53,7 @@ def estimate(context: RunContext, checks: int) -> Estimate:
         "verifier": Bounds(seen.first * drawn.first, seen.worst * drawn.worst),
         "summarizer": Bounds(0, rounds - 1 if summarizes(context) else 0),
         "refiner": Bounds(0, rounds - 1),
+        "learner": Bounds(0, int(context.lessons in ("keep", "review") and rounds > 1)),
     }
     return Estimate(calls, drawn)
 

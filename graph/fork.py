@@ -175,6 +175,7 @@ def branch(
     whole, restored = keep_quoted(_words(prompt), state.prompt)
     notes = [f"The prompt of the fork had dropped the quoted text {text!r}: put back." for text in restored]
     edit = {"draft": whole, "thought": "A person has written this prompt.", "edit": False, "notes": [*state.notes, *notes]}
+    edit["lessons"] = [lesson for lesson in state.lessons if lesson.round < round]  # a person has not followed them
     return Branch(state.model_copy(update=edit), "refiner")
 
 

@@ -158,6 +158,15 @@ class Review(Item):
         return f"{what}: {done[self.action]}" + (f": {self.words}" if self.words else "")
 
 
+class ShownLesson(Item):
+    """A lesson of earlier runs, as the role that wrote a round's prompt was shown it."""
+
+    round: int = Field(ge=1, description="The round whose prompt was written with it.")
+    id: str
+    kind: CheckKind
+    text: str
+
+
 class RoleUsage(Item):
     """What one role has used so far."""
 
@@ -233,6 +242,11 @@ def merge_names(old: list[str], new: list[str]) -> list[str]:
     return list(dict.fromkeys([*old, *new]))
 
 
+def merge_shown(old: list[ShownLesson], new: list[ShownLesson]) -> list[ShownLesson]:
+    """Append shown lessons; one of the same round and id takes the place of the old one."""
+    return list({(s.round, s.id): s for s in [*old, *new]}.values())
+
+
 class Request(BaseModel):
     """The input of a run."""
 
@@ -264,6 +278,9 @@ class GemsState(Request):
     attempts: Annotated[list[Attempt], merge_attempts] = Field(default=[], description="Every image so far, oldest first.")
     experiences: Annotated[list[Experience], operator.add] = Field(default=[], description="What each round taught.")
     reviews: Annotated[list[Review], operator.add] = Field(default=[], description="What a person said, oldest first.")
+    lessons: Annotated[list[ShownLesson], merge_shown] = Field(
+        default=[], description="Lessons of earlier runs that the planner (round 1) and the refiner were shown."
+    )
     notes: Annotated[list[str], merge_names] = Field(
         default=[], description="Things done differently than asked, said once: fallbacks, truncations, skipped checks."
     )
@@ -322,6 +339,6 @@ def quoted_strings(prompt: str) -> list[str]:
 
 
 STATE_TYPES: tuple[type[BaseModel], ...] = (
-    ImageRef, Check, Verdict, Score, Attempt, Experience, Review, RoleUsage, Usage, Result,
+    ImageRef, Check, Verdict, Score, Attempt, Experience, Review, ShownLesson, RoleUsage, Usage, Result,
 )  # fmt: skip
 """The only types of ours that a checkpoint may revive."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import GemsError
 
-CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner")
+CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner", "learner")
 """Roles that ask a chat model, and may each have one of their own."""
 
 Effort = Literal["minimal", "low", "medium", "high", "xhigh"]

@@ -12,12 +12,14 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext
+from ..memory.lessons import Lesson
 from ..memory.state import Request
 from ..models.ask import ask, text_of, thought_of, with_schema
 from ..models.ask import parse as parse_answer
 from ..models.call import ModelCallError, Spent, call
 from ..skills import SkillLibrary, skill_tools
 from .keep import keep_quoted
+from .lessons import FOR_PLANNER, block, for_planner, shown
 from .parts import Node, clip, cost, human
 from .skills import reveal
 
@@ -66,10 +68,17 @@ class PlannerState(Request):
     planning: list[AnyMessage] = []
 
 
-def render(request: str, catalog: str, planning: Sequence[BaseMessage] = ()) -> list[BaseMessage]:
-    """Return what the model is shown: with a catalog where it may load skills, else it just rewrites."""
+def render(request: str, catalog: str, planning: Sequence[BaseMessage] = (), lessons: Sequence[Lesson] = ()) -> list[BaseMessage]:
+    """Return what the model is shown: with a catalog where it may load skills, else it just rewrites.
+
+    Args:
+        request: the user's words.
+        catalog: names and descriptions of the skills.
+        planning: its talk with the skill tools so far.
+        lessons: those of earlier runs that are nearest.
+    """
     system = SYSTEM + (SKILLS.format(catalog=catalog) if catalog else REWRITE)
-    return [SystemMessage(system), human([f"<request>\n{request}\n</request>"]), *planning]
+    return [SystemMessage(system), human([f"<request>\n{request}\n</request>", *block(lessons, FOR_PLANNER)]), *planning]
 
 
 def parse(plan: Plan, request: str) -> dict[str, Any]:
@@ -89,12 +98,17 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
     tools = skill_tools(skills)
 
     def node(state: PlannerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        plan = (runtime.context or RunContext()).plan
-        if plan == "none":
+        context = runtime.context or RunContext()
+        if context.plan == "none":
             return {"draft": state.prompt}
-        if plan == "rewrite" or not tools:
-            return _rewrite(chat, render(state.prompt, ""), state.prompt, [])
-        messages = render(state.prompt, skills.catalog(), reveal(state.planning, skills))
+        lessons = for_planner(context, runtime.store, state.prompt, state.skills)
+        update = plan(state, context, lessons)
+        return {**update, "lessons": shown(lessons, 1)} if lessons else update
+
+    def plan(state: PlannerState, context: RunContext, lessons: Sequence[Lesson]) -> dict[str, Any]:
+        if context.plan == "rewrite" or not tools:
+            return _rewrite(chat, render(state.prompt, "", lessons=lessons), state.prompt, [])
+        messages = render(state.prompt, skills.catalog(), reveal(state.planning, skills), lessons)
         turns = sum(isinstance(m, AIMessage) for m in state.planning)
         if turns >= MAX_SKILL_TURNS:
             return _rewrite(chat, messages, state.prompt, [])
@@ -108,7 +122,9 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
             return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {type(chat).__name__} has no bind_tools"]}
         if message.tool_calls:
             return {"planning": [message], "usage": cost("planner", [spent])}
-        if not state.skills:  # nothing fits: the user's own words are the best prompt there is
+        if not state.skills and (
+            not lessons or message.invalid_tool_calls
+        ):  # nothing fits: the user's own words are the best prompt there is
             update: dict[str, Any] = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
             if message.invalid_tool_calls:
                 update["notes"] = ["The planner called a tool in a way that could not be read: the request is drawn as it stands."]

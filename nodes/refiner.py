@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -10,6 +11,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext
+from ..memory.lessons import Lesson as LessonOfRuns
 from ..memory.recall import USES_EXPERIENCES, feedback, recall
 from ..memory.state import GemsState, best_of
 from ..models.ask import ask
@@ -17,6 +19,7 @@ from ..models.capabilities import capability_notes
 from ..models.image import ImageModel
 from ..skills import SkillLibrary
 from .keep import keep_quoted
+from .lessons import block, for_refiner, shown
 from .parts import Node, ReadImage, clip, cost, human
 from .summarizer import Lesson
 from .summarizer import parse as note_down
@@ -114,6 +117,7 @@ def render(
     may_edit: bool = False,
     limit: int | None = None,
     cut: str | None = None,
+    lessons: Sequence[LessonOfRuns] = (),
 ) -> list[BaseMessage]:
     """Return what the model is shown: the request, the skills in use, and the memory as the recall policy has it.
 
@@ -125,6 +129,7 @@ def render(
         may_edit: whether it may choose to edit the best image.
         limit: how many tokens of a prompt the image model reads.
         cut: what of the last prompt it did not read.
+        lessons: those of earlier runs that are nearest.
     """
     loaded = [skills.get(name) for name in state.skills]
     bodies = [f'<skill_content name="{skill.name}">\n{skill.body}\n</skill_content>' for skill in loaded]
@@ -136,7 +141,9 @@ def render(
     ask_for += [CUT.format(cut=cut[:200])] if cut else []
     return [
         SystemMessage("\n\n".join([SYSTEM + (EDIT if may_edit else "") + (FUSE if fused(state, context) else ""), *bodies])),
-        human([f"<request>\n{state.prompt}\n</request>", *feedback(state.reviews), *memory, " ".join(ask_for)], read),
+        human(
+            [f"<request>\n{state.prompt}\n</request>", *feedback(state.reviews), *memory, *block(lessons), " ".join(ask_for)], read
+        ),
     ]
 
 
@@ -168,11 +175,14 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
         context = runtime.context or RunContext()
         may_edit = context.edit == "auto" and image is not None and image.can_edit and best_of(state.attempts) is not None
         limit, cut = (image.prompt_limit, image.truncated(state.draft)) if image else (None, None)
-        messages = render(state, context, skills, read, may_edit=may_edit, limit=limit, cut=cut)
+        lessons = for_refiner(context, runtime.store, state)
+        messages = render(state, context, skills, read, may_edit=may_edit, limit=limit, cut=cut, lessons=lessons)
         answer = ask(chat, messages, SCHEMAS[may_edit, fused(state, context)], role="refiner")
         update = parse(answer.value, answer.thought, state.prompt)
         if isinstance(answer.value, Lesson):
             update.update(note_down(answer.value, state.round))
+        if lessons:
+            update["lessons"] = shown(lessons, state.round + 1)
         return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("refiner", [answer.spent])}
 
     return node

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ..context import RunContext
-from ..memory.state import Attempt, Check, GemsState, RoleUsage, Score, Verdict, best_of
+from ..memory.state import Attempt, Check, GemsState, RoleUsage, Score, ShownLesson, Verdict, best_of
 from .diff import Segment, kindred, word_diff
 from .pictures import Picture, ReadImage, picture
 
@@ -116,6 +116,8 @@ class Round:
     cards: list[Card]
     lessons: list[str]
     said: list[str]
+    shown: list[ShownLesson]
+    """Lessons of earlier runs with which its prompt was written."""
 
     @property
     def title(self) -> str:
@@ -237,8 +239,9 @@ def _words(attempt: Attempt) -> tuple[int, str, str]:
 def _rounds(state: GemsState, cards: Sequence[Card]) -> Iterator[Round]:
     drawn = {number: list(group) for number, group in groupby(cards, key=lambda card: card.attempt.round)}
     for number in sorted({*drawn, *(e.round for e in state.experiences), *(r.round for r in state.reviews)}):
-        lessons = [e.text for e in state.experiences if e.round == number]
-        yield Round(number, drawn.get(number, []), lessons, [without_paths(str(r)) for r in state.reviews if r.round == number])
+        learned = [e.text for e in state.experiences if e.round == number]
+        said = [without_paths(str(r)) for r in state.reviews if r.round == number]
+        yield Round(number, drawn.get(number, []), learned, said, [s for s in state.lessons if s.round == number])
 
 
 def _changes(before: str, prompt: str) -> tuple[list[Segment], str]:

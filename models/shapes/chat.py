@@ -40,7 +40,7 @@ class NotForShapesError(GemsError, ValueError):
 
 
 class ShapesChat(BaseChatModel):
-    """Plays planner, decomposer, verifier, summarizer and refiner for the shapes world, by rules."""
+    """Plays planner, decomposer, verifier, summarizer, refiner and learner for the shapes world, by rules."""
 
     model_name: str = "shapes-chat"
 
@@ -73,16 +73,18 @@ def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], sc
     text = "\n".join(_text(m) for m in messages if m.type == "human")
     request = _tag(text, "request")
     if tools or schema == "Plan":
-        return _plan(request, messages, tools)
+        return _plan(request, messages, tools, _lessons(text))
     if schema == "Checks":
         return _json(roles.checks(request))
     if schema == "Findings":
         asked = re.findall(r"^(\S+?)\. (.+)$", _tag(text, "questions"), re.MULTILINE)
         return _json(roles.findings(asked, _last_image(messages)))
+    if schema == "LearnedLessons":
+        return _json(_learned(text))
     if schema == "Lesson":
         return _json(_lesson(request, text, messages))
     if schema in REFINEMENTS:  # it never edits
-        said = {**roles.refinement(request, _memory(messages)), "action": "regenerate"}
+        said = {**roles.refinement(request, _memory(messages), _lessons(text)), "action": "regenerate"}
         return _json({**_latest_lesson(request, messages), **said} if schema.startswith("Fused") else said)
     raise NotForShapesError(
         "shapes-chat plays the roles of GEMS for its small world and cannot converse: use a real model with --chat"
@@ -100,7 +102,18 @@ def _latest_lesson(request: str, messages: Sequence[BaseMessage]) -> dict[str, A
     return _lesson(request, [text for text in told if "<attempt " in text][-1], messages)
 
 
-def _plan(request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]) -> AIMessage:
+def _lessons(told: str) -> list[str]:
+    """Return the texts of the lessons of other requests, as they are shown."""
+    return re.findall(r"^- [^:\n]+: (.+)$", _tag(told, "lessons"), re.MULTILINE)
+
+
+def _learned(told: str) -> dict[str, Any]:
+    changes = re.findall(r'<change kind="(\w+)">(.*?)</change>', told, re.DOTALL)
+    skills = _tag(told, "skills_loaded").split(", ")
+    return roles.learned([(kind, _tag(text, "old_prompt"), _tag(text, "new_prompt")) for kind, text in changes], skills)
+
+
+def _plan(request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], lessons: Sequence[str]) -> AIMessage:
     shown = "\n".join(_text(m) for m in messages if m.type == "tool")
     loaded = re.findall(r'<skill_content name="([^"]+)">', shown)
     offered: list[str] = []
@@ -112,7 +125,7 @@ def _plan(request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[st
     if wanted:
         calls = [{"name": "load_skill", "args": {"name": n}, "id": f"call_{n}", "type": "tool_call"} for n in wanted]
         return AIMessage("", tool_calls=calls)
-    return _json(roles.plan(request, loaded))
+    return _json(roles.plan(request, loaded, lessons))
 
 
 def _memory(messages: Sequence[BaseMessage]) -> list[roles.Remembered]:

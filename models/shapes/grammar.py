@@ -7,9 +7,9 @@ the words the image model learnt. Each is a pure function.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import combinations
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import combinations, islice
+from typing import Any, NamedTuple
 
 from ...errors import GemsError
 from .language import Token, name_cell, name_group, say_layout, scan
@@ -40,6 +40,10 @@ class OutsideWorldError(GemsError, ValueError):
 def outside(problem: str) -> OutsideWorldError:
     """Return the error that says what this world draws, what the problem is, and where to turn instead."""
     return OutsideWorldError(f"{_DRAWS}; {problem}; {_ELSE}")
+
+
+MAX_RANKED = 2000
+"""Layouts that are compared where one is preferred: there can be tens of thousands."""
 
 
 class Parsed(NamedTuple):
@@ -266,9 +270,14 @@ def choose_layout(
     keep: Mapping[int, Collection[int]] | None = None,
     forbidden: Collection[int] = (),
     avoid: Collection[tuple[int, ...]] = (),
+    rank: Callable[[tuple[int, ...]], Any] | None = None,
 ) -> tuple[int, ...] | None:
-    """Choose a layout by chance that is not one of `avoid` (layouts chosen before); None where there is none left."""
-    return next((cells for cells in layouts(parsed, rng, keep=keep, forbidden=forbidden) if cells not in avoid), None)
+    """Choose a layout by chance that is not one of `avoid` (layouts chosen before); None where there is none left.
+
+    With a `rank`, the first of the lowest among some thousand.
+    """
+    found = (cells for cells in layouts(parsed, rng, keep=keep, forbidden=forbidden) if cells not in avoid)
+    return next(found, None) if rank is None else min(islice(found, MAX_RANKED), key=rank, default=None)
 
 
 def choose_colors(parsed: Parsed, rng: random.Random) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from .grammar import OutsideWorldError, Parsed, choose_colors, choose_layout, describe, parse_request
+from .habits import Habit, gives_places, habits_in, what_changed
 from .language import NUMBERS, name_cell, say_spec
 from .perception import Seen, perceive
 from .questions import answer, questions
@@ -38,13 +39,13 @@ def wanted_skills(request: str, offered: Collection[str]) -> list[str]:
     return [name for name in LAYOUT_SKILLS if calls_for[name] and name in offered]
 
 
-def plan(request: str, loaded: Collection[str]) -> dict[str, Any]:
-    """Write the first prompt: laid out if a skill says how, else the request in plain words."""
+def plan(request: str, loaded: Collection[str], lessons: Sequence[str] = ()) -> dict[str, Any]:
+    """Write the first prompt: laid out if a skill or a lesson says how, else the request in plain words."""
     parsed = parse_request(request)
-    if not set(LAYOUT_SKILLS) & set(loaded):
+    if not set(LAYOUT_SKILLS) & set(loaded) and not any(map(gives_places, lessons)):
         plain = all(r.a == 0 for r in parsed.relations) and not any(p is not None for p in parsed.places)
         return {"prompt": say_spec(parsed.spec) if plain else request}
-    return {"prompt": _lay_out(request, parsed, random.Random(request)) or request}
+    return {"prompt": _lay_out(request, parsed, random.Random(request), habits=habits_in(lessons)) or request}
 
 
 def checks(request: str) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def findings(asked: Sequence[tuple[str, str]], image: Image.Image) -> dict[str, 
 
 def lesson(request: str, prompt: str, failures: Sequence[str], image: Image.Image) -> dict[str, Any]:
     """Sum up a round: which places came out right and wrong, as far as the picture shows it."""
-    placed = _placed(prompt)
+    placed = placed_in(prompt)
     seen = perceive(image)
     if not placed:
         told = "; ".join(failures[:3]) or "nothing failed"
@@ -83,8 +84,11 @@ def lesson(request: str, prompt: str, failures: Sequence[str], image: Image.Imag
     return {"experience": text + (" Next: keep the right places and move the others." if wrong else " Next: draw it again.")}
 
 
-def refinement(request: str, memory: Sequence[Remembered]) -> dict[str, Any]:
-    """Write the next prompt: a layout that was not tried, keeping what came out right in the best attempt."""
+def refinement(request: str, memory: Sequence[Remembered], lessons: Sequence[str] = ()) -> dict[str, Any]:
+    """Write the next prompt: a layout that was not tried, keeping what came out right in the best attempt.
+
+    Of the layouts that are left it takes the one that lessons of other requests would have.
+    """
     parsed = parse_request(request)
     rng = random.Random(f"{request}/{len(memory)}/{memory[-1].prompt if memory else ''}")
     tried = {cells for m in memory if (cells := cells_of(parsed, m.prompt)) is not None}
@@ -96,7 +100,7 @@ def refinement(request: str, memory: Sequence[Remembered]) -> dict[str, Any]:
         for owner, cell in zip(owners, cells, strict=True):
             if cell not in wrong:
                 keep.setdefault(owner, set()).add(cell)
-    prompt = _lay_out(request, parsed, rng, keep, wrong or (), tried)
+    prompt = _lay_out(request, parsed, rng, keep, wrong or (), tried, habits_in(lessons))
     if prompt is None:
         return {"strategy": "There is no other layout: draw the request as it stands with a new seed.", "prompt": request}
     kept = sum(map(len, keep.values()))
@@ -104,9 +108,20 @@ def refinement(request: str, memory: Sequence[Remembered]) -> dict[str, Any]:
     return {"strategy": f"Keep {kept} places that came out right and move the rest." if kept else new, "prompt": prompt}
 
 
+def learned(changes: Sequence[tuple[str, str, str]], skills: Collection[str]) -> dict[str, Any]:
+    """Write a lesson for each change, given as (kind of check, prompt before, prompt after), where the places explain it."""
+    found = []
+    for kind, before, after in changes:
+        text = what_changed(tuple(placed_in(before)), tuple(placed_in(after)))
+        skill = LAYOUT_SKILLS[kind != "count"]
+        if text:
+            found.append({"kind": kind, "skill": skill if skill in skills else "", "text": text})
+    return {"lessons": found}
+
+
 def cells_of(parsed: Parsed, prompt: str) -> tuple[int, ...] | None:
     """Return the cells that a prompt gives the things of a request, in its order; None where it is not a layout of it."""
-    placed = dict(_placed(prompt))
+    placed = dict(placed_in(prompt))
     colors = choose_colors(parsed, random.Random(say_spec(parsed.spec)))
     cells: list[int] = []
     for group, color in zip(parsed.groups, colors, strict=True):
@@ -143,16 +158,18 @@ def _lay_out(
     keep: Mapping[int, Collection[int]] | None = None,
     wrong: Collection[int] = (),
     tried: Collection[tuple[int, ...]] = (),
+    habits: Sequence[Habit] = (),
 ) -> str | None:
+    rank = (lambda cells: [habit.cost(cells) for habit in habits]) if habits else None
     colors = choose_colors(parsed, random.Random(say_spec(parsed.spec)))
     for options in ({"keep": keep, "forbidden": wrong}, {"keep": keep}, {}):
-        cells = choose_layout(parsed, rng, avoid=tried, **options)
+        cells = choose_layout(parsed, rng, avoid=tried, rank=rank, **options)
         if cells is not None:
             return describe(parsed, cells, colors)
     return None
 
 
-def _placed(prompt: str) -> dict[int, Group]:
+def placed_in(prompt: str) -> dict[int, Group]:
     """Return what a layout puts where; empty where the prompt is not a layout of single things."""
     try:
         parsed = parse_request(prompt)
@@ -164,7 +181,7 @@ def _placed(prompt: str) -> dict[int, Group]:
 
 def _wrong_places(attempt: Remembered) -> set[int] | None:
     """Return the cells that came out wrong, from the picture or else from the notes; None where neither tells."""
-    if attempt.image is not None and (placed := _placed(attempt.prompt)):
+    if attempt.image is not None and (placed := placed_in(attempt.prompt)):
         return set(wrong_cells(placed, perceive(attempt.image)))
     told = re.search(r"Wrong places: (.*?)\. Right places:", attempt.experience)
     if told is None:

@@ -17,8 +17,9 @@ def test_the_graph_is_drawn_as_designed(sketcher):
     assert edges == {
         ("__start__", "planner"), ("__start__", "decomposer"), ("planner", "load_skill"), ("load_skill", "planner"),
         ("planner", "review"), ("decomposer", "review"), ("review", "generator"), ("generator", "verifier"),
-        ("verifier", "selector"), ("selector", "review"), ("review", "__end__"), ("review", "summarizer"), ("review", "refiner"),
-        ("review", "verifier"), ("review", "selector"), ("summarizer", "refiner"), ("refiner", "generator"), ("refiner", "review"),
+        ("verifier", "selector"), ("selector", "review"), ("review", "learner"), ("learner", "__end__"), ("review", "summarizer"),
+        ("review", "refiner"), ("review", "verifier"), ("review", "selector"), ("summarizer", "refiner"), ("refiner", "generator"),
+        ("refiner", "review"),
     }  # fmt: skip
     assert "refine" in drawn.draw_mermaid()
 
@@ -81,7 +82,7 @@ def test_an_object_and_a_graph_are_nodes_too(tmp_path, sketcher):
 def test_it_streams_and_batches(tmp_path, sketcher):
     graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path))
     steps = [name for part in graph.stream({"prompt": PROMPT}, context=preset("original")) for name in part]
-    assert steps[-4:] == ["generator", "verifier", "selector", "review"]
+    assert steps[-4:] == ["verifier", "selector", "review", "learner"]
     outs = graph.batch([{"prompt": "a red circle"}, {"prompt": "a blue star"}], context=preset("original"))
     assert [o["prompt"] for o in outs] == ["a red circle", "a blue star"]
 

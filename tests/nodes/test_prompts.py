@@ -11,9 +11,11 @@ import pytest
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from gems import RunContext
+from gems.memory.evidence import borne_out
+from gems.memory.lessons import Lesson
 from gems.memory.state import Attempt, Check, Experience, GemsState, ImageRef, Score, Verdict
 from gems.models.ask import with_schema
-from gems.nodes import decomposer, planner, refiner, summarizer, verifier
+from gems.nodes import decomposer, learner, planner, refiner, summarizer, verifier
 from gems.skills import SkillLibrary, skill_tools
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -67,6 +69,11 @@ def refined(policy):
     return refiner.render(STATE, RunContext(recall=policy), SkillLibrary.load(), read)
 
 
+LEARNED = STATE.model_copy(update={"attempts": [attempt(1, "two"), attempt(2, "three")]})
+LESSONS = [
+    Lesson(kind="count", skill="counting", text="Name the circles singly, each with its place.", tried=4, helped=3),
+    Lesson(kind="object", text="Say the smallest thing first."),
+]
 SUMMED = summarizer.SummarizerState(prompt=REQUEST, checks=CHECKS, experiences=STATE.experiences[:1])
 CASES = {
     "planner-skills": lambda: shown(with_schema(planner.render(REQUEST, SkillLibrary.load().catalog()), planner.Plan)),
@@ -84,6 +91,9 @@ CASES = {
     "refiner-fused": lambda: shown(
         with_schema(refiner.render(STATE, RunContext(fuse=True), SkillLibrary.load(), read), refiner.FusedRefinement)
     ),
+    "refiner-lessons": lambda: shown(refiner.render(STATE, RunContext(), SkillLibrary.load(), read, lessons=LESSONS)[1:]),
+    "planner-lessons": lambda: shown(planner.render(REQUEST, "", lessons=LESSONS)[1:]),
+    "learner": lambda: shown(with_schema(learner.render(borne_out(LEARNED), ["counting"]), learner.LearnedLessons)),
     **{f"recall-{p}": lambda p=p: shown(refined(p)[1:]) for p in ("none", "last", "feedback", "images", "thoughts", "experiences")},
     "tools": lambda: json.dumps([convert_to_openai_tool(t) for t in skill_tools(SkillLibrary.load())], indent=1) + "\n",
 }

@@ -19,6 +19,7 @@ from gems.memory.state import (
     Review,
     RoleUsage,
     Score,
+    ShownLesson,
     Usage,
     Verdict,
 )
@@ -153,6 +154,7 @@ def hostile(pictures, rounds=2, checks=3):
         checks=listed,
         attempts=[attempt(pictures, n, found, prompt=HOSTILE + str(n), thought=HOSTILE) for n in range(1, rounds + 1)],
         experiences=[Experience(round=1, text=HOSTILE)],
+        lessons=[ShownLesson(round=1, id="x", kind="count", text=HOSTILE)],
         notes=[HOSTILE],
         usage=Usage(roles={HOSTILE: RoleUsage(calls=1)}),
         result=Result(decision="refine", reason=HOSTILE, best_round=1),
@@ -186,6 +188,13 @@ def test_shows_what_a_run_knows(pictures):
 def test_lesson_follows_its_round(pictures):
     text = Tags(render(finished(pictures), pictures)).text
     assert text.index("Only two.") < text.index("A row helps to count.") < text.index("Name the row.")
+
+
+def test_lessons_of_earlier_runs_are_shown_with_the_round_they_were_used_in(pictures):
+    shown = [ShownLesson(round=2, id="x", kind="count", text="Name them singly.")]
+    page = render(finished(pictures).model_copy(update={"lessons": shown}), pictures)
+    assert page.index('aria-label="Round 2"') < page.index("count: Name them singly.")
+    assert "Lessons of earlier runs" not in render(finished(pictures), pictures)
 
 
 def test_best_is_marked(pictures):

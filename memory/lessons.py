@@ -1,0 +1,311 @@
+"""Experience across runs: lessons that were borne out, kept in LangGraph's store and shown to later runs.
+
+A lesson's counts are never stored. What is stored is each trial under a key of its own, which follows from the pictures
+before and after it, and the counts are added up when they are read. So two processes cannot lose each other's counts, a step
+that is run again books nothing twice, and neither does an import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+from langgraph.store.base import BaseStore
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from rapidfuzz import fuzz
+
+from ..errors import GemsError
+from .state import CheckKind, quoted_strings
+
+LESSONS = ("gems", "lessons")
+TRIALS = ("gems", "lesson-trials")
+"""Namespaces of the store."""
+
+ALL = 1_000_000
+"""More than any store holds: searches give ten items unless told otherwise."""
+
+SAME = 85
+"""From this likeness on, of 100, two words are one: thing and things, but not like and unlike."""
+
+LITTLE = frozenset((
+    "a", "an", "the", "this", "that", "these", "those", "each", "every", "all", "any", "in", "on", "at", "of", "to", "for",
+    "with", "and", "so", "be", "is", "are", "it", "its",
+))  # fmt: skip
+"""Words that two texts which say the same may differ in. No negation, and nothing that says where."""
+
+NEAR = 50
+"""From this likeness on, of 100, a question is near."""
+
+MAX_WORDS = 60
+MAX_CHARACTERS = 600
+"""Of a lesson's text."""
+
+RUNS_TOLD = 3
+"""Runs that a lesson names, the latest."""
+
+HURTS = (4, 1 / 3)
+"""A lesson that was tried so often, and helped in a smaller share of its trials than this, is no longer shown."""
+
+Status = Literal["kept", "proposed"]
+
+_LOCK = threading.RLock()
+"""Keeping reads before it writes; and LangGraph's store in memory cannot be read while another thread writes."""
+
+
+class LessonError(GemsError):
+    """A lesson does not exist, or cannot be kept or imported; the message says what to do."""
+
+
+def one_line(text: str) -> str:
+    """Return a text as a lesson may hold it: one line without tags and control signs, clipped to its longest length.
+
+    A lesson is shown to models beside their instructions, and may come from another person's file.
+    """
+    plain = "".join(c if c.isprintable() else " " for c in re.sub(r"[<>]", " ", text))
+    words = plain.split()
+    clipped = " ".join(words[:MAX_WORDS])[:MAX_CHARACTERS].strip()
+    return clipped.encode("utf-8", "replace").decode()
+
+
+def without_quotes(question: str) -> str:
+    """Return a question without the strings in quotes, which are one user's words and no one else's concern."""
+    for text in quoted_strings(question):
+        question = question.replace(text, "...")
+    return question
+
+
+def says_the_same(a: str, b: str) -> bool:
+    """Tell whether two texts say the same but for little words and endings.
+
+    A likeness of the whole would not do: "the upper part" and "the lower part" are much alike, and say the opposite.
+    """
+    one, two = ([w for w in _words(text) if w not in LITTLE] for text in (a, b))
+    return len(one) == len(two) and all(fuzz.ratio(x, y) >= SAME for x, y in zip(one, two, strict=True))
+
+
+def now() -> datetime:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class Trial(BaseModel):
+    """One refinement for which a lesson was tried: it was shown, or it was learned there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str = Field(pattern=r"^[0-9a-f]{16}$", description="Names the refinement by the pictures before and after it.")
+    helped: bool = Field(description="Whether fewer checks of the lesson's kind failed afterwards.")
+    learned: bool = Field(default=False, description="Whether the lesson was learned there, and not shown beforehand.")
+    run: str = Field(default="", max_length=100, description="Thread of the run.")
+    at: datetime = Field(default_factory=now, description="When it was booked, UTC.")
+
+
+class Lesson(BaseModel):
+    """What turned a failed check into a passed one, said so that other requests have a use for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: CheckKind = Field(description="Kind of the check that had failed.")
+    skill: str = Field(default="", max_length=64, description="The loaded skill that it adds to; empty for none.")
+    text: str = Field(min_length=1, description=f"At most {MAX_WORDS} words.")
+    question: str = Field(default="", max_length=1000, description="A check that failed, as an example.")
+    status: Status = "kept"
+    created: datetime = Field(default_factory=now, description="UTC.")
+    updated: datetime = Field(default_factory=now, description="When it last changed or was tried, UTC.")
+    tried: int = Field(default=0, ge=0, description="Refinements for which it was tried.")
+    helped: int = Field(default=0, ge=0, description="Those after which fewer checks of its kind failed.")
+    runs: tuple[str, ...] = Field(default=(), description="The latest runs that tried it.")
+
+    @field_validator("text", "skill", "question", mode="before")
+    @classmethod
+    def _as_data(cls, text: object) -> object:
+        return one_line(text) if isinstance(text, str) else text
+
+    @property
+    def id(self) -> str:
+        """A short hash of kind, skill and text: the same lesson has the same everywhere."""
+        told = "\n".join((self.kind, self.skill, " ".join(_words(self.text))))
+        return hashlib.sha256(told.encode()).hexdigest()[:10]
+
+    @property
+    def promise(self) -> float:
+        """How likely it is to help, by its counts; one half without any."""
+        return (self.helped + 1) / (self.tried + 2)
+
+    @property
+    def hurts(self) -> bool:
+        """Whether it was tried often and seldom helped."""
+        return self.tried >= HURTS[0] and self.helped < HURTS[1] * self.tried
+
+    def like(self, other: Lesson) -> bool:
+        """Tell whether the two say nearly the same about the same kind and skill."""
+        return (self.kind, self.skill) == (other.kind, other.skill) and says_the_same(self.text, other.text)
+
+    def told(self) -> dict[str, Any]:
+        """Return it as plain data, its id first."""
+        return {"id": self.id, **self.model_dump(mode="json")}
+
+
+STORED = {"kind", "skill", "text", "question", "status", "created", "updated"}
+"""Fields of a lesson that the store holds; the others come from its trials."""
+
+
+class Kept(NamedTuple):
+    """A lesson and its trials, oldest first."""
+
+    lesson: Lesson
+    trials: tuple[Trial, ...]
+
+
+class Lessons:
+    """The lessons in a store. Everything is read from the store when asked for.
+
+    Args:
+        store: any of LangGraph's stores: in memory, SQLite, PostgreSQL. Its asynchronous methods are not used.
+    """
+
+    def __init__(self, store: BaseStore) -> None:
+        self.store = store
+
+    def ranked(self, status: Status | None = None, kind: CheckKind | None = None) -> list[Lesson]:
+        """Return the lessons with their counts, the most promising first."""
+        found = [k.lesson for k in self.kept() if status in (None, k.lesson.status) and kind in (None, k.lesson.kind)]
+        return sorted(found, key=lambda x: (-x.promise, -x.tried, x.id))
+
+    def kept(self) -> list[Kept]:
+        """Return all lessons with all their trials, by id.
+
+        Raises:
+            LessonError: something in the store is no lesson of this version of gems.
+        """
+        with _LOCK:
+            lessons = self.store.search(LESSONS, limit=ALL)
+            trials = self.store.search(TRIALS, limit=ALL)
+        booked: dict[str, list[Trial]] = {}
+        try:
+            for item in trials:
+                booked.setdefault(item.key.partition("/")[0], []).append(Trial.model_validate(item.value))
+            return [_kept(Lesson.model_validate(i.value), booked.get(i.key, ())) for i in sorted(lessons, key=lambda i: i.key)]
+        except ValidationError as error:
+            raise LessonError(f"the store holds something that is no lesson of this version of gems: {error}") from error
+
+    def get(self, id: str) -> Kept:
+        """Return one lesson, by its id or by the beginning of it if no other begins so.
+
+        Raises:
+            LessonError: there is none, or there are several.
+        """
+        found = [k for k in self.kept() if id and k.lesson.id.startswith(id)]
+        if len(found) != 1:
+            what = f"there is no lesson {id!r}" if not found else f"{len(found)} lessons begin with {id!r}"
+            raise LessonError(f"{what}: `gems lessons list` shows them all")
+        return found[0]
+
+    def keep(self, lesson: Lesson, trials: Iterable[Trial] = ()) -> Lesson:
+        """Keep a lesson, or book its trials on the one that says nearly the same.
+
+        One that is there already keeps its words and its status: what waits for a person's approval goes on waiting.
+
+        Returns:
+            The lesson that is kept now, with its counts.
+        """
+        with _LOCK:
+            same = next((k.lesson for k in self.kept() if lesson.like(k.lesson)), None)
+            if same is None:
+                self._write(lesson)
+            kept = same or lesson
+            for trial in trials:
+                self.book(kept.id, trial)
+            return self.get(kept.id).lesson
+
+    def book(self, id: str, trial: Trial) -> None:
+        """Book a trial of a lesson. Of two with the same key one is kept: the later, if they tell otherwise.
+
+        That the lesson was learned there is not forgotten. A lesson that was removed meanwhile has no trials.
+        """
+        with _LOCK:
+            if self.store.get(LESSONS, id) is None:
+                return
+            item = self.store.get(TRIALS, f"{id}/{trial.key}")
+            old = None if item is None else Trial.model_validate(item.value)
+            new = trial if old is None or (old.helped != trial.helped and old.at <= trial.at) else old
+            new = new.model_copy(update={"learned": trial.learned or bool(old and old.learned)})
+            if new != old:
+                self.store.put(TRIALS, f"{id}/{trial.key}", new.model_dump(mode="json"), index=False)
+
+    def approve(self, id: str) -> Lesson:
+        """Keep a lesson that was proposed; return it.
+
+        Raises:
+            LessonError: as for `get`.
+        """
+        with _LOCK:
+            lesson = self.get(id).lesson.model_copy(update={"status": "kept", "updated": now()})
+            self._write(lesson)
+            return lesson
+
+    def remove(self, id: str) -> Lesson:
+        """Remove a lesson and its trials; return what it was. A later run may learn it again.
+
+        Raises:
+            LessonError: as for `get`.
+        """
+        with _LOCK:
+            lesson, trials = self.get(id)
+            self.store.delete(LESSONS, lesson.id)
+            for trial in trials:
+                self.store.delete(TRIALS, f"{lesson.id}/{trial.key}")
+            return lesson
+
+    def nearest(
+        self,
+        skills: Collection[str],
+        questions: Mapping[str, Sequence[str]] | None = None,
+        request: str = "",
+        n: int = 5,
+    ) -> list[Lesson]:
+        """Return the few lessons that are of most use, best first: kept ones that have not been seen to hurt.
+
+        Args:
+            skills: those loaded: lessons that add to one of them, or to none, come first.
+            questions: the failed checks by kind: only lessons of these kinds are of use, those whose example is near first.
+                None where nothing has failed yet: then any kind is, and the example is compared with the request.
+            request: the user's words.
+            n: how many at most; two that say the same count once.
+        """
+
+        def key(lesson: Lesson) -> tuple[bool, bool, float, float, str]:
+            compared = questions[lesson.kind] if questions is not None else [request]
+            likeness = max((_alike(without_quotes(q), lesson.question) for q in compared), default=0.0)
+            return lesson.skill not in {"", *skills}, likeness < NEAR, -lesson.promise, -likeness, lesson.id
+
+        usable = [x for x in self.ranked("kept") if not x.hurts and (questions is None or x.kind in questions)]
+        chosen: list[Lesson] = []
+        for lesson in sorted(usable, key=key):
+            if len(chosen) < n and not any(says_the_same(lesson.text, c.text) for c in chosen):
+                chosen.append(lesson)
+        return chosen
+
+    def _write(self, lesson: Lesson) -> None:
+        self.store.put(LESSONS, lesson.id, lesson.model_dump(mode="json", include=STORED), index=False)
+
+
+def _kept(lesson: Lesson, trials: Sequence[Trial]) -> Kept:
+    ordered = tuple(sorted(trials, key=lambda t: (t.at, t.key)))
+    counts = {"tried": len(ordered), "helped": sum(t.helped for t in ordered)}
+    runs = tuple(dict.fromkeys(t.run for t in reversed(ordered) if t.run))[:RUNS_TOLD]
+    updated = max([lesson.updated, *(t.at for t in ordered)])
+    return Kept(lesson.model_copy(update={**counts, "runs": runs, "updated": updated}), ordered)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _alike(a: str, b: str) -> float:
+    """Return how alike two texts are by their words, whatever the order: 0 to 100."""
+    return float(fuzz.token_sort_ratio(" ".join(_words(a)), " ".join(_words(b))))

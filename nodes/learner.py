@@ -1,0 +1,144 @@
+"""Learner: after the last round, writes down for later runs what turned failed checks into passed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, SystemMessage
+from langgraph.runtime import Runtime
+from pydantic import BaseModel, Field
+
+from ..context import RunContext
+from ..memory.evidence import Refinement, borne_out, trials
+from ..memory.lessons import Lesson, Lessons, Status, Trial, one_line, without_quotes
+from ..memory.state import Check, CheckKind, GemsState, quoted_strings
+from ..models.ask import ModelAnswerError, ask
+from ..models.call import ModelCallError
+from ..models.capabilities import capability_notes
+from .lessons import NO_STORE
+from .parts import Node, cost, human
+from .spelling import contains, normalize
+
+SYSTEM = """\
+You keep the book of lessons of a studio that makes images with a text-to-image model. Prompts are written, the images are \
+examined, and prompts are rewritten until every check passes. You are shown rewrites after which checks passed that had \
+failed before. For each kind of check write at most one lesson for the colleagues who will write prompts for other requests.
+
+- Say what the new prompt does that the old one did not, as an instruction: general enough for any request with such a check, \
+concrete enough to be followed. A way of putting it, an order, a composition; not its subject.
+- At most 60 words. No names, no words in quotes and no things from this request.
+- Only what the change in wording explains. If the new prompt does nothing differently in kind, the image may just have been \
+lucky: leave that kind out. No lesson is better than a wrong one."""
+
+
+class LearnedLesson(BaseModel):
+    """A lesson for later requests."""
+
+    kind: CheckKind = Field(description="The kind of check it is about, as shown.")
+    skill: str = Field(default="", description="Which of the loaded skills it adds to, if one; else empty.")
+    text: str = Field(description="What to do, in at most 60 words.")
+
+
+class LearnedLessons(BaseModel):
+    """What this run teaches later ones."""
+
+    lessons: list[LearnedLesson] = Field(description="At most one for each kind; empty if the changes explain nothing.")
+
+
+def render(changes: Mapping[CheckKind, Refinement], skills: Sequence[str]) -> list[BaseMessage]:
+    """Return what the model is shown: for each kind the prompts before and after, and what was seen before."""
+    parts = [f"<skills_loaded>{', '.join(skills) or 'none'}</skills_loaded>"]
+    for kind, change in changes.items():
+        edit = change.after.source is not None
+        parts.append(
+            "\n".join(
+                [
+                    f'<change kind="{kind}">',
+                    *(f"<turned>\n{_seen(c, change)}\n</turned>" for c in change.turned if c.kind == kind),
+                    f"<old_prompt>\n{change.before.prompt}\n</old_prompt>",
+                    *([f"<edit_of_that_image>\n{change.after.prompt}\n</edit_of_that_image>"] if edit else []),
+                    *([] if edit else [f"<new_prompt>\n{change.after.prompt}\n</new_prompt>"]),
+                    f"<thought>\n{change.after.thought or 'none recorded'}\n</thought>",
+                    "</change>",
+                ]
+            )
+        )
+    return [SystemMessage(SYSTEM), human(["\n\n".join(parts)])]
+
+
+def parse(
+    answer: LearnedLessons, changes: Mapping[CheckKind, Refinement], skills: Sequence[str], request: str, status: Status
+) -> list[Lesson]:
+    """Return the lessons, at most one a kind. One that repeats words which the request has in quotes is left out."""
+    found: dict[CheckKind, Lesson] = {}
+    private = [normalize(text).casefold() for text in quoted_strings(request)]
+    for learned in answer.lessons:
+        text = one_line(learned.text)
+        if learned.kind not in changes or learned.kind in found or not text:
+            continue
+        if any(quote and contains(normalize(text).casefold(), quote) for quote in private):
+            continue
+        example = next(c for c in changes[learned.kind].turned if c.kind == learned.kind)
+        skill = learned.skill if learned.skill in skills else ""
+        found[learned.kind] = Lesson(
+            kind=learned.kind, skill=skill, text=text, question=without_quotes(example.question)[:1000], status=status
+        )
+    return list(found.values())
+
+
+def learner(chat: BaseChatModel) -> Node:
+    """Build the node that keeps lessons in the graph's store, where `RunContext.lessons` is keep or review.
+
+    What it writes has keys that follow from the run's pictures: run again after a kill, it writes the same once.
+    A model that fails here does not spoil the run, whose picture is made: a note says so.
+    """
+
+    def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        context = runtime.context or RunContext()
+        if context.lessons == "none":
+            return {}
+        if runtime.store is None:
+            return {"notes": [NO_STORE]}
+        if context.lessons == "read":
+            return {}
+        book = Lessons(runtime.store)
+        run = runtime.execution_info.thread_id if runtime.execution_info else None
+        for id, trial in trials(state, run or ""):
+            book.book(id, trial)
+        if not (changes := unlearned(borne_out(state), book)):
+            return {}
+        if context.max_calls is not None and state.usage.chat_calls >= context.max_calls:
+            return {"notes": [f"No lesson was learned from this run: all of max_calls {context.max_calls} are used."]}
+        try:
+            answer = ask(chat, render(changes, state.skills), LearnedLessons, role="learner")
+        except (ModelAnswerError, ModelCallError) as error:
+            return {"notes": [f"No lesson was learned from this run: {error}"[:500]]}
+        status: Status = "proposed" if context.lessons == "review" else "kept"
+        notes = []
+        for lesson in parse(answer.value, changes, state.skills, state.prompt, status):
+            kept = book.keep(lesson, [Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=run or "")])
+            notes.append(_note(kept))
+        return {"notes": [*notes, *capability_notes(chat)], "usage": cost("learner", [answer.spent])}
+
+    return node
+
+
+def unlearned(changes: Mapping[CheckKind, Refinement], book: Lessons) -> dict[CheckKind, Refinement]:
+    """Leave out what lessons were learned from already: by this step before a kill, or by the run that this one was forked from."""
+    known = {(k.lesson.kind, trial.key) for k in book.kept() for trial in k.trials if trial.learned}
+    return {kind: change for kind, change in changes.items() if (kind, change.key) not in known}
+
+
+def _seen(check: Check, change: Refinement) -> str:
+    verdict = next((v for v in change.before.verdicts if v.check == check.id), None)
+    answer = f" Wanted: {check.expected}. Before: {verdict.answer or 'none'}." if verdict else ""
+    reason = f" Seen: {verdict.reason}" if verdict and verdict.reason else ""
+    return f"{check.question}{answer}{reason}"
+
+
+def _note(lesson: Lesson) -> str:
+    if lesson.status == "proposed":
+        return f"A lesson waits for approval ({lesson.kind}): {lesson.text} Keep it with `gems lessons approve {lesson.id}`."
+    return f"A lesson was kept ({lesson.kind}, {lesson.id}): {lesson.text}"

@@ -1,0 +1,109 @@
+"""The study of cross-run experience, and that no evaluation touches the user's lessons."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gems import GemsError, run
+from gems.evaluation.lessons import compare_lessons, halves, markdown, table, to_json
+from gems.evaluation.runner import compare
+from gems.evaluation.shapes import benchmark
+from gems.evaluation.studies import axis, changes, variants
+from gems.memory.home import Home
+from gems.memory.lessons import Lesson, Lessons
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder of runs with a lesson that would change every picture."""
+    runs = tmp_path / "runs"
+    with Home(runs).database.open() as opened:
+        Lessons(opened.store).keep(Lesson(kind="object", text="Give every thing a place of its own."))
+    return runs
+
+
+def lessons_in(runs):
+    with Home(runs).database.open() as opened:
+        return Lessons(opened.store).kept()
+
+
+def study(runs, sketcher, presets=("loop-memory",), **more):
+    rewriting = variants(presets, [], changes(["plan=rewrite"]))
+    return compare_lessons(rewriting, runs=runs, image=sketcher, **{"limit": 8, "concurrency": 2, **more})
+
+
+def test_lessons_of_one_half_are_measured_on_the_other(mine, make_sketcher):
+    before = lessons_in(mine)
+    outcome = study(mine, make_sketcher(0.2))
+    (compared,) = outcome.compared
+    assert compared.without.scores.prompts == compared.with_.scores.prompts == 8
+    assert [bool(found) for found in compared.learned] == [True, True]
+    assert compared.differences["images"].mean == pytest.approx(compared.with_.images.mean - compared.without.images.mean)
+    assert lessons_in(mine) == before
+    told = to_json(outcome)["presets"]["loop-memory"]
+    assert set(told["differences"]) == {"gm", "images", "rounds", "calls", "tokens"}
+    assert told["lessons"]["a"][0]["id"] == compared.learned[0][0].id
+    assert table(outcome).row_count == 3
+    text = markdown(outcome)
+    assert "| loop-memory with |" in text
+    assert compared.learned[0][0].text in text
+
+
+def test_the_same_study_gives_the_same_and_makes_nothing_again(mine, make_sketcher):
+    model, found = make_sketcher(0.2), []
+    once = study(mine, model, out=mine / "study")
+    made = len(model.made)
+    again = study(mine, model, out=mine / "study", on_start=lambda name, total, done: found.append(total - done))
+    assert (len(model.made), set(found)) == (made, {0})
+    assert to_json(again) == to_json(once)
+    elsewhere = study(mine.parent / "elsewhere", make_sketcher(0.2))
+    counts = [[(x.id, x.tried, x.helped) for found in o.compared[0].learned for x in found] for o in (once, elsewhere)]
+    assert counts[0] == counts[1]
+
+
+def test_the_halves_are_different_and_alike():
+    samples = benchmark(40)
+    parts = halves(samples, 0)
+    assert sorted(s.id for half in parts.values() for s in half) == sorted(s.id for s in samples)
+    for n in range(3, 11):
+        one, two = (sum(s.atomicity == n for s in half) for half in parts.values())
+        assert abs(one - two) <= 1
+    assert parts != halves(samples, 1)
+
+
+def test_one_prompt_cannot_be_halved(mine, sketcher):
+    with pytest.raises(GemsError, match="at least two"):
+        study(mine, sketcher, limit=1)
+
+
+@pytest.mark.parametrize("value", ["none", "read", "keep", "review"])
+def test_no_run_of_another_study_knows_a_lesson(mine, sketcher, value):
+    before = lessons_in(mine)
+    settings = {"limit": 3, "runs": mine, "image": sketcher}
+    plain = compare(variants(["loop-memory"], [], changes(["plan=rewrite"])), **settings).results[0]
+    swept = compare(variants(["loop-memory"], [axis(f"lessons={value}")], changes(["plan=rewrite"])), **settings).results[0]
+    assert swept.images.mean == plain.images.mean
+    assert lessons_in(mine) == before
+    knowing = run(benchmark(3)[2].prompt, preset="loop-memory", plan="rewrite", image=sketcher, runs=mine, lessons="read")
+    assert knowing.state.lessons  # they are there: it is the studies that leave them alone
+
+
+def test_the_command_leaves_tables_results_and_lessons(command):
+    args = ("eval", "lessons", "--limit", 4, "--presets", "loop", "--set", "plan=rewrite", "--set", "max_rounds=2", "--out", "mine")
+    code, out, err = command(*args)
+    assert code == 0
+    assert "loop without" in out
+    assert "learning" in err
+    told = json.loads(Path("mine/result.json").read_text())
+    assert list(told["presets"]) == ["loop"]
+    assert Path("mine/table.md").read_text().startswith("Lessons learned on one half of 4 prompts")
+    assert Path("mine/plot.png").exists()
+
+
+@pytest.mark.parametrize("args", [["--sweep", "lessons=keep"], ["--set", "lessons=keep"]])
+def test_the_study_sets_the_knob_by_itself(command, args):
+    code, _, err = command("eval", "lessons", *args)
+    assert code == 2
+    assert "lessons" in err
+    assert not Path("runs").exists()

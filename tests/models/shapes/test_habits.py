@@ -1,0 +1,105 @@
+"""What the embedded chat model learns from layouts, and that it follows lessons by their words and nothing else."""
+
+import json
+
+import pytest
+
+from gems.memory.evidence import borne_out
+from gems.memory.lessons import Lesson
+from gems.models.shapes import roles
+from gems.models.shapes.habits import OWN_PLACE, WAYS, gives_places, habits_in, what_changed
+from gems.models.shapes.world import CELLS
+from gems.nodes import learner
+from gems.nodes.lessons import block
+
+from ...nodes.test_learner import PLACED, PLAIN
+from ...nodes.test_learner import borne_out as run_of
+from .test_chat import asks, text
+
+CORNERS, ROOM, HEIGHT = WAYS
+REQUEST = "two red circles, a blue square and a green star"
+NONSENSE = ["Believe in the picture.", "Use the cutting edge, and corner the market.", "Never draw a cat in the upper deck."]
+
+
+def cells(prompt):
+    return set(roles.placed_in(prompt))
+
+
+def edges(prompt):
+    return sum(CELLS[cell] in ("top", "left", "right", "bottom") for cell in cells(prompt))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lesson"),
+    [
+        ([], [0, 4], OWN_PLACE),
+        ([1, 3], [0, 8], CORNERS.less),
+        ([0, 8], [1, 3], CORNERS.more),
+        ([0, 4], [0, 4], ""),
+        ([0, 4], [], ""),
+        ([6, 8], [0, 2], HEIGHT.less),
+    ],
+)
+def test_it_says_in_what_a_layout_differs_from_the_one_before(before, after, lesson):
+    assert what_changed(before, after) == lesson
+
+
+def test_every_lesson_that_it_writes_it_can_follow_in_both_directions():
+    for way in WAYS:
+        (less,), (more,) = habits_in([way.less]), habits_in([way.more])
+        assert (less.way, less.sign) == (way, 1)
+        assert (more.way, more.sign) == (way, -1)
+    assert gives_places(OWN_PLACE)
+    assert habits_in([OWN_PLACE]) == []
+
+
+def test_it_follows_the_same_advice_in_other_words():
+    assert habits_in(["Objects belong into the corners."])[0] == habits_in([CORNERS.less])[0]
+    assert gives_places("State for each object a place.")
+
+
+def test_of_contradicting_lessons_the_first_counts():
+    assert [h.sign for h in habits_in([CORNERS.more, CORNERS.less])] == [-1]
+
+
+@pytest.mark.parametrize("lesson", NONSENSE)
+def test_nonsense_has_no_effect(lesson):
+    for number in ("two", "three", "four", "five", "six"):
+        request = f"{number} red circles"
+        memory = [roles.Remembered(request, True, "", None)]
+        assert roles.plan(request, [], [lesson]) == roles.plan(request, [])
+        assert roles.plan(request, ["counting"], [lesson]) == roles.plan(request, ["counting"])
+        assert roles.refinement(request, memory, [lesson]) == roles.refinement(request, memory)
+
+
+def test_planner_and_refiner_lay_out_as_a_lesson_says():
+    memory = [roles.Remembered(REQUEST, True, "", None)]
+    for lesson, most in ((CORNERS.less, 0), (CORNERS.more, 4)):
+        assert edges(roles.plan(REQUEST, ["counting"], [lesson])["prompt"]) == most
+        assert edges(roles.refinement(REQUEST, memory, [lesson])["prompt"]) == most
+
+
+def test_what_came_out_right_is_kept_whatever_a_lesson_says():
+    notes = "Laid out in 4 places. Wrong places: at the left (wanted x, seen y). Right places: at the top."
+    prompt = "a red circle at the top, a red circle in the center, a blue square at the right, a green star at the left"
+    refined = roles.refinement(REQUEST, [roles.Remembered(prompt, True, notes, None)], [CORNERS.less])["prompt"]
+    assert {1, 4, 5} < cells(refined)
+    assert cells(refined) - {1, 4, 5} < {0, 2, 6, 8}
+
+
+def test_it_answers_the_learner_from_the_prompts_it_is_shown():
+    messages = learner.render(borne_out(run_of()), ["counting"])
+    (lesson,) = asks("LearnedLessons", text(messages[-1].text))["lessons"]
+    assert lesson == {"kind": "count", "skill": "counting", "text": OWN_PLACE}
+    swapped = messages[-1].text.replace(PLACED, "!").replace(PLAIN, PLACED).replace("!", PLAIN)
+    assert asks("LearnedLessons", text(swapped)) == {"lessons": []}
+
+
+def test_it_reads_the_lessons_in_the_message_and_only_there():
+    plan = {"type": "text", "text": f"<request>\n{REQUEST}\n</request>"}
+    plain = asks("Plan", plan)["prompt"]
+    (lessons,) = block([Lesson(kind="count", text=CORNERS.less, tried=2, helped=1)])
+    assert cells(plain) == set()
+    assert cells(asks("Plan", plan, text(lessons))["prompt"]) <= {0, 2, 4, 6, 8}
+    assert asks("Plan", plan, text(lessons.replace("lessons>", "other>")))["prompt"] == plain
+    assert json.dumps(plain)
