@@ -26,7 +26,7 @@ from .watch import Journal, Painter, Watch, WatchedStore, lines_of
 EARLY = 0.1
 """Share of the chosen moments at which a process is killed although it has no run in hand."""
 SHORT = ("generator", "storing", "checkpoint", "publishing")
-"""What takes little time, but where most could be lost: every other kill aims at one of these, the rest at any moment."""
+"""What is short, but where most could be lost: about half of the kills aim at one of these, the rest come at any moment."""
 STALL = 120.0
 """Seconds without a sign of life after which a soak is given up."""
 FREE = ("opening", "waiting")

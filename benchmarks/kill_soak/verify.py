@@ -108,19 +108,18 @@ def _compare(
         yield _difference(past, whole)
     there, wanted = (Counter((a["round"], a["candidate"]) for a in each) for each in (attempts, whole[-1][1]["attempts"]))
     made = lines_of(place.pictures(thread))
-    stored = Counter(line["sha256"] for line in made if line["what"] == "stored")
-    unbooked = set(stored) - {a["image"]["sha256"] for a in attempts}
+    unbooked = {line["sha256"] for line in made if line["what"] == "stored"} - {a["image"]["sha256"] for a in attempts}
     wrong = [*(there - wanted).elements(), *(wanted - there).elements()]
     found.lost += len(wrong) + len(unbooked)
     if wrong or unbooked:
         yield f"attempts lost or doubled: {wrong}; stored pictures of no attempt: {sorted(unbooked)}"
-    twice = [line["key"] for line in made if line["what"] == "again" and line["kept"]]
-    twice += [sha256 for sha256, times in stored.items() if times > 1]
-    found.stored_again += len(twice)
+    stored = Counter(line["key"] for line in made if line["what"] == "stored")
+    twice = Counter(line["key"] for line in made if line["what"] == "asked for though stored") | (stored - Counter(set(stored)))
+    found.stored_again += twice.total()
     if twice:
-        yield f"made again though stored: {twice}"
+        yield f"made again though stored: {sorted(twice.elements())}"
     found.drawn += sum(line["what"] == "drawn" for line in made)
-    found.drawn_again += sum(line["what"] == "again" and not line["kept"] for line in made)
+    found.drawn_again += sum(line["what"] == "drawn" and line["again"] for line in made)
 
 
 def _end(home: Home, thread: str, state: dict[str, Any]) -> Iterator[str]:

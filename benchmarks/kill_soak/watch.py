@@ -90,12 +90,13 @@ class Painter(ImageModel):
 
     def _draw(self, request: ImageRequest) -> Image.Image:
         key = f"{request.seed} {request.prompt}"
-        if any(line["key"] == key for line in lines_of(self.watch.pictures.path)):
-            self.watch.pictures.write(key=key, what="again", kept=is_kept(self.store, request))
+        again = any(line["key"] == key for line in lines_of(self.watch.pictures.path))
+        if kept := again and is_kept(self.store, request):
+            self.watch.pictures.write(key=key, what="asked for though stored")
         self.watch.at("drawing")
         time.sleep(DRAWING)
         image = paint(request)
-        self.watch.pictures.write(key=key, what="drawn")
+        self.watch.pictures.write(key=key, what="drawn", again=again and not kept)
         return image
 
 

@@ -135,7 +135,7 @@ def test_a_lost_step_is_a_lost_attempt_and_an_unfinished_run(soak, place):
 
 def test_a_picture_made_again_though_it_was_stored_is_told(soak, place):
     place, expected = place
-    again = {**a_picture(place), "what": "again", "kept": True}
+    again = {**a_picture(place), "what": "asked for though stored"}
     with place.pictures("soak-0001").open("a") as file:
         file.write(json.dumps(again) + "\n")
     found = soak.verify(place, expected)
