@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .graph.run import Event, RunResult, resume, run
     from .memory.home import Home
     from .memory.images import ImageStore
-    from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Score, Usage, Verdict
+    from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Review, Score, Usage, Verdict
     from .models.image import ImageModel, ImageRequest
     from .nodes.review_answer import Answer, AnswerError
     from .skills import SkillLibrary
@@ -33,7 +33,7 @@ _HOMES = {
     "graph.run": ("Event", "RunResult", "resume", "run"),
     "memory.home": ("Home",),
     "memory.images": ("ImageStore",),
-    "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Score", "Usage", "Verdict"),
+    "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Review", "Score", "Usage", "Verdict"),
     "models.image": ("ImageModel", "ImageRequest"),
     "nodes.review_answer": ("Answer", "AnswerError"),
     "skills": ("SkillLibrary",),
@@ -44,7 +44,7 @@ __all__ = [  # noqa: RUF022  (grouped by what they are for)
     "run", "resume", "build_graph", "RunResult", "Event", "Home",
     "past_runs", "past_run", "Past", "fork", "remove", "prune", "Freed",
     "RunContext", "PRESETS", "preset",
-    "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "ImageRef", "Result", "Usage",
+    "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",
     "Answer", "AnswerError", "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",
 ]  # fmt: skip
 __version__ = "0.1.0"

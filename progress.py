@@ -66,6 +66,8 @@ class Progress:
             self._verifier({"attempts": attempts})
             self._reviews([r for r in state.reviews if r.round == round])
             self._summarizer({"experiences": [lessons[round]] if round in lessons else []})
+        if not state.attempts:
+            self._planner({"draft": state.draft})
         if result.waiting is not None:
             self.wait(result, f"gems resume {result.thread}")
         elif state.best is not None and state.result is not None and state.result.decision != "refine":

@@ -11,8 +11,10 @@ from langgraph.types import Command
 from pydantic import ValidationError
 
 from gems import Answer, AnswerError, GemsError, GemsState, ImageStore, build_graph, preset, resume, run
+from gems.context import SettingError
 from gems.evaluation.runner import compare
 from gems.evaluation.studies import variants
+from gems.graph.fork import fork
 from gems.graph.past import past_run, past_runs
 from gems.graph.run import RunError
 from gems.memory.serializer import serializer
@@ -167,10 +169,6 @@ def test_the_review_can_be_swapped_like_every_role(tmp_path, sketcher):
 # Python's front door
 
 
-def kept(make_sketcher):
-    return {"image": make_sketcher(1.0), "thread": "t", "seed": 1}
-
-
 def test_a_run_waits_and_is_answered_later(tmp_path, make_sketcher):
     model = make_sketcher(1.0)
     result = run(PROMPT, image=model, runs=tmp_path, thread="t", review="image", max_rounds=1)
@@ -222,6 +220,12 @@ def test_whoever_answers_a_run_that_asks_nothing_is_told_so(tmp_path, sketcher):
         resume("t", image=sketcher, runs=tmp_path, answer={"action": "accept"})
 
 
+def test_a_graph_that_cannot_wait_says_so_instead_of_asking(tmp_path, sketcher):
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path))
+    with pytest.raises(SettingError, match=r"build_graph\(checkpointer=\.\.\.\)"):
+        graph.invoke({"prompt": PROMPT}, context=preset("original", review="image"))
+
+
 def test_ask_is_asked_until_the_answer_fits_and_the_run_goes_on_at_once(tmp_path, make_sketcher):
     said = [{"action": "accept", "round": 9}, {"action": "edit", "prompt": "a red circle"}, None]
     heard = []
@@ -263,6 +267,19 @@ def test_a_run_that_is_killed_while_it_waits_or_after_the_answer_loses_nothing(t
     assert past_runs(tmp_path)[0].standing == "unfinished"
     result = resume("t", image=model, runs=tmp_path)
     assert (result.waiting["round"], [r.words for r in result.state.reviews]) == (2, ["too small"])
+
+
+def test_a_fork_from_before_the_answer_is_not_bound_by_it(tmp_path, make_sketcher):
+    model = make_sketcher(1.0)
+    run(PROMPT, image=model, runs=tmp_path, thread="t", review="image")
+    resume("t", image=model, runs=tmp_path, answer={"action": "edit", "prompt": "a red circle"})
+    parent = past_run("t", tmp_path).state
+    told = [v.check for v in parent.attempts[0].verdicts if v.passed]
+    kept = [check for check in parent.checks if check.id in told]
+    forked = fork("t", round=1, checks=kept, image=model, runs=tmp_path, review="none")
+    assert (forked.decision, len(forked.attempts)) == ("accept", 1)
+    fresh = fork("t", round=1, prompt="a blue star", image=model, runs=tmp_path, review="plan")
+    assert (fresh.waiting["stage"], fresh.waiting["prompt"], fresh.state.reviews) == ("plan", "a blue star", [])
 
 
 def test_a_study_asks_nobody(tmp_path):
