@@ -277,13 +277,18 @@ class Lessons:
             request: the user's words.
             n: how many at most; two that say the same count once.
         """
+        everything = self.kept()
+        usual = _usual(everything)
 
-        def key(lesson: Lesson) -> tuple[bool, bool, float, float, str]:
+        def key(lesson: Lesson) -> tuple[bool, bool, float, int, str]:
             compared = questions[lesson.kind] if questions is not None else [request]
             likeness = max((_alike(without_quotes(q), lesson.question) for q in compared), default=0.0)
-            return lesson.skill not in {"", *skills}, likeness < NEAR, -lesson.promise, -likeness, lesson.id
+            same = [k for k in everything if says_the_same(k.lesson.text, lesson.text)]
+            learned = sum(t.learned for k in same for t in k.trials)
+            return lesson.skill not in {"", *skills}, likeness < NEAR, -_worth(same, usual), -learned, lesson.id
 
-        usable = [x for x in self.ranked("kept") if not x.hurts and (questions is None or x.kind in questions)]
+        found = [k.lesson for k in everything if k.lesson.status == "kept" and not k.lesson.hurts]
+        usable = [lesson for lesson in found if questions is None or lesson.kind in questions]
         chosen: list[Lesson] = []
         for lesson in sorted(usable, key=key):
             if len(chosen) < n and not any(says_the_same(lesson.text, c.text) for c in chosen):
@@ -300,6 +305,24 @@ def _kept(lesson: Lesson, trials: Sequence[Trial]) -> Kept:
     runs = tuple(dict.fromkeys(t.run for t in reversed(ordered) if t.run))[:RUNS_TOLD]
     updated = max([lesson.updated, *(t.at for t in ordered)])
     return Kept(lesson.model_copy(update={**counts, "runs": runs, "updated": updated}), ordered)
+
+
+def _usual(everything: Iterable[Kept]) -> dict[CheckKind, float]:
+    """Return for each kind of check how often lessons that were shown helped: some failures are easier to mend than others."""
+    seen: dict[CheckKind, list[bool]] = {}
+    for kept in everything:
+        seen.setdefault(kept.lesson.kind, []).extend(t.helped for t in kept.trials if not t.learned)
+    return {kind: (sum(helped) + 1) / (len(helped) + 2) for kind, helped in seen.items()}
+
+
+def _worth(same: Iterable[Kept], usual: Mapping[CheckKind, float]) -> float:
+    """Return how much more often than usual a piece of advice helped when it was shown: 1 for one that was not shown yet.
+
+    Where a lesson was learned it always helped, so that says nothing of how often it would. The same advice for other kinds
+    and skills counts in, each trial against what is usual for its kind.
+    """
+    trials = [(k.lesson.kind, t.helped) for k in same for t in k.trials if not t.learned]
+    return (sum(helped for _, helped in trials) + 1) / (sum(usual[kind] for kind, _ in trials) + 1)
 
 
 def _words(text: str) -> list[str]:
