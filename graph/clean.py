@@ -15,6 +15,7 @@ from typing import NamedTuple
 from langchain_core.runnables import RunnableConfig
 
 from ..memory.database import Opened, Tip
+from ..memory.files import sweep
 from ..memory.home import Home
 from ..memory.locks import RunInUseError
 from ..memory.serializer import CheckpointError
@@ -38,6 +39,7 @@ class Freed(NamedTuple):
     """Rows of the tables of checkpoints."""
     images: int = 0
     image_bytes: int = 0
+    """Of these images, and of files that a killed process had not written to their end."""
     database_bytes: int = 0
     notes: tuple[str, ...] = ()
     """What was left as it is, and why."""
@@ -143,10 +145,14 @@ def _free(
         rows = sum(map(opened.rows, free))
         if not dry_run:
             rows -= _let_go(opened, home, gone, trimmed, surplus)
-    if orphans and not dry_run and (problem := opened.shrink()):
-        notes.append(problem)
+    torn = 0
+    if orphans and not dry_run:
+        torn = home.images.sweep(datetime.now(UTC) - ORPHAN) + sweep(home.folder, datetime.now(UTC) - ORPHAN)
+        if problem := opened.shrink():
+            notes.append(problem)
     left = size if dry_run else opened.size()
-    return Freed(tuple(gone), tuple(trimmed), rows, len(surplus), sum(surplus.values()), max(0, size - left), tuple(notes))
+    room = sum(surplus.values()) + torn
+    return Freed(tuple(gone), tuple(trimmed), rows, len(surplus), room, max(0, size - left), tuple(notes))
 
 
 def _is_free(opened: Opened, name: str, strict: bool, notes: list[str]) -> bool:

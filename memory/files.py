@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 
@@ -26,3 +27,22 @@ def replace_file(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def sweep(folder: Path, before: datetime) -> int:
+    """Remove what killed processes left of files that they were writing; return the bytes that are free now.
+
+    Args:
+        folder: where to look, in all folders below it.
+        before: what is younger may still be written.
+    """
+    freed = 0
+    for path in folder.rglob(".*.tmp"):
+        try:
+            told = path.stat()
+            if told.st_mtime < before.timestamp():
+                path.unlink()
+                freed += told.st_size
+        except FileNotFoundError:
+            continue
+    return freed

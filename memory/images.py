@@ -240,6 +240,17 @@ class ImageStore:
         except OSError as error:
             raise self._error("remove from", error) from error
 
+    def sweep(self, before: datetime) -> int:
+        """Remove what killed processes left of files that they were writing; return the bytes that are free now.
+
+        Raises:
+            ImageStoreError: something cannot be removed.
+        """
+        try:
+            return self._place.sweep(before)
+        except OSError as error:
+            raise self._error("remove from", error) from error
+
     def _noted(self, name: str) -> ImageRef | None:
         try:
             return ImageRef.model_validate_json(self._read(name))

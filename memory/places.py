@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import GemsError
-from .files import replace_file
+from .files import replace_file, sweep
 
 URL = re.compile(r"([a-z][a-z0-9+.-]+)((?:::[a-z][a-z0-9+.-]+)*):/")
 PASSWORD = re.compile(r"[^/@]*:(?!\d+(/|$))[^@]*@")
@@ -86,6 +86,10 @@ class Folder:
         with suppress(FileNotFoundError):
             shutil.rmtree(self.path / folder)
 
+    def sweep(self, before: datetime) -> int:
+        """Remove older files that were never written to their end; return their bytes."""
+        return sweep(self.path, before)
+
 
 class Remote:
     """A place behind an fsspec driver. Object stores write an object whole or not at all, so nothing more is done for that.
@@ -146,6 +150,10 @@ class Remote:
             size: int = self._fs.info(self._at(name))["size"]
             self._fs.rm_file(self._at(name))  # not rm: that one takes `*` and `[` in a name for patterns
             return size
+        return 0
+
+    def sweep(self, before: datetime) -> int:
+        """Nothing is ever half there."""
         return 0
 
     def empty(self, folder: str) -> None:

@@ -151,6 +151,24 @@ def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_ske
     assert len(past_runs(home)) == 1
 
 
+def test_what_a_killed_process_had_begun_to_write_goes_when_it_is_old(tmp_path, make_sketcher):
+    from gems.memory.home import Home
+
+    home = Home(tmp_path / "runs", image_store=tmp_path / "elsewhere")
+    draw(home, make_sketcher, "t")
+    torn = [tmp_path / "elsewhere" / "ab" / ".x.tmp", tmp_path / "runs" / "t" / ".y.tmp"]
+    for path in torn:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"torn")
+    assert prune(runs=home).image_bytes == 0
+    assert all(path.exists() for path in torn)
+    for path in torn:
+        os.utime(path, (0, 0))
+    assert prune(runs=home).image_bytes == 8
+    assert not any(path.exists() for path in torn)
+    assert past_run("t", home).report_path.exists()
+
+
 def test_pictures_of_other_doors_are_kept(home, make_sketcher):
     draw(home, make_sketcher, "t")
     theirs = home.images.put(Image.new("RGB", (8, 8), "red"), request="x", owner="a thread of LangGraph Studio")
