@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import io
 import json
 import logging
 import shutil
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import gems
 from gems import GemsError, fork, resume, run
@@ -306,6 +308,22 @@ def test_of_a_folder_with_a_model_only_the_name_is_kept_and_it_is_named_again(co
     code, _, err = command("resume", "t", "--image", image)
     assert code == 2
     assert "there is no such folder" in err
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_of_an_endpoints_picture_only_the_pixels_are_kept(server, tmp_path, kind):
+    about = Image.Exif()
+    about[270] = f"{IMAGE_KEY} in {tmp_path}/weights"  # its description
+    out = io.BytesIO()
+    note = PngInfo()
+    note.add_text("Comment", about[270])
+    picture = Image.new("RGB", (64, 64), "white")
+    picture.save(out, kind, exif=about, comment=about[270], pnginfo=note, xmp=about[270].encode())
+    assert IMAGE_KEY.encode() in out.getvalue()
+    server.replies = [Reply({"data": [{"b64_json": base64.b64encode(out.getvalue()).decode()}]})]
+    run("a red circle", runs="runs", image=f"{server.url}#m", preset="original")
+    assert leaks(kept(Home("runs")), IMAGE_KEY) == []
+    assert found_paths(kept(Home("runs")), tmp_path) == []
 
 
 def test_pickled_weights_are_refused(tmp_path):
