@@ -70,6 +70,8 @@ def question(state: GemsState, context: RunContext) -> dict[str, Any]:
     if state.result is not None:
         best = state.best
         shown = [*([best] if best else []), *(a for a in state.latest if best is None or a.key != best.key)]
+        if "go on" in told["actions"]:
+            told["actions"]["go on"] += f": {state.result.decision}"
         told |= {"decision": state.result.decision, "reason": state.result.reason, "attempts": [_told(a, best) for a in shown]}
     return told
 

@@ -43,6 +43,19 @@ def test_a_run_that_was_stopped_goes_on_and_is_listed(home, make_sketcher):
     assert past_run("cut", home).state.result.model_dump(exclude=timed) == whole.state.result.model_dump(exclude=timed)
 
 
+def test_a_run_that_waits_for_a_person_is_listed_and_answered(home, make_sketcher):
+    model = make_sketcher(1.0)
+    asked = run(PROMPT, thread="t", runs=home, image=model, review="image").waiting
+    assert [past.standing for past in past_runs(home)] == ["waiting"]
+    assert past_run("t", home).waiting == asked
+    with pytest.raises(GemsError, match="say in plain words"):
+        resume("t", runs=home, image=model, answer={"action": "reject"})
+    assert [past.standing for past in past_runs(home)] == ["waiting"]
+    assert resume("t", runs=home, image=model, answer={"action": "reject", "words": "no"}).waiting["round"] == 2
+    assert resume("t", runs=home, image=model, answer={"action": "accept"}).decision == "accept"
+    assert [past.standing for past in past_runs(home)] == ["accepted"]
+
+
 def test_a_run_is_forked(home, make_sketcher):
     run(PROMPT, thread="p", runs=home, image=make_sketcher(1.0), preset="paper", seed=11, max_rounds=2)
     result = fork("p", round=2, prompt="a red circle", max_rounds=2, runs=home, image=make_sketcher(1.0))

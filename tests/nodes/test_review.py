@@ -96,6 +96,7 @@ def test_the_question_of_an_image_shows_the_best_first_and_then_the_latest_by_th
     assert told["attempts"][1]["verdicts"][1]["passed"] is False
     assert (told["decision"], told["reason"]) == ("accept", "why")
     assert set(told["actions"]) == {"accept", "go on", "reject", "edit"}
+    assert told["actions"]["go on"] == "as decided: accept"
 
 
 def test_the_schema_is_enough_to_draw_a_form():
