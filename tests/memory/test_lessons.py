@@ -163,6 +163,30 @@ def test_of_the_near_ones_the_one_that_helped_more_often_comes_first(book):
     assert [x.id for x in found] == [often.id, seldom.id, far.id]
 
 
+def test_what_helps_more_often_than_usual_for_its_kind_comes_first(book):
+    """Some failures are easier to mend than others: a lesson for those is not better for it."""
+    counts = {
+        "Easy, and so are all.": ("attribute", 9),
+        "Hard, and it helps.": ("count", 8),
+        "Hard, and it does not.": ("count", 4),
+    }
+    for start, (text, (kind, helped)) in enumerate(counts.items()):
+        book.keep(Lesson(kind=kind, text=text), [trial(100 * start + n, helped=n < helped) for n in range(10)])
+    book.keep(Lesson(kind="attribute", text="Easy as well."), [trial(500 + n, helped=n < 9) for n in range(10)])
+    book.keep(Lesson(kind="count", text="Learned, never shown."), [trial(900, learned=True)])
+    found = [lesson.text for lesson in book.nearest([], request="cats")]
+    assert found[0] == "Hard, and it helps."
+    assert found[-1] == "Hard, and it does not."
+    assert "Learned, never shown." in found[:-1]
+
+
+def test_the_same_advice_counts_whatever_kind_it_was_learned_for(book):
+    for kind in ("object", "count"):
+        book.keep(COUNT.model_copy(update={"kind": kind}), [trial(n, helped=kind == "object") for n in range(3)])
+    book.keep(Lesson(kind="count", text="Say the number twice."), [trial(n, helped=False) for n in range(20, 23)])
+    assert book.nearest([], {"count": [COUNT.question]})[0].text == COUNT.text
+
+
 def test_lessons_for_a_skill_in_use_come_before_those_for_others(book):
     other_skill = book.keep(PLACE, [trial(n) for n in range(5)])
     own = book.keep(PLACE.model_copy(update={"skill": "counting", "text": "Leave some room."}), [trial(9)])
