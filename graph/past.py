@@ -16,6 +16,8 @@ from .record import Record, RunError, read_record, threads
 from .run import RunResult, config_of
 
 Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "damaged"]
+NEXT = "branch:to:"
+"""Begin of the channels by which LangGraph has a role take its turn."""
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 
 
@@ -27,6 +29,8 @@ class Stored(NamedTuple):
     """When its last step ended, in local time."""
     waiting: Any
     """The question that it waits for an answer to; None where it does not wait."""
+    more: bool
+    """Whether a role is still to take its turn."""
 
 
 class Past(NamedTuple):
@@ -113,7 +117,7 @@ def past(opened: Opened, home: Home, thread: str) -> Past:
 def _standing(opened: Opened, thread: str, stored: Stored | None) -> Standing:
     if stored and stored.waiting is not None:  # whatever was decided before it asked
         return "running" if opened.in_hand(thread) else "waiting"
-    decision = stored.state.result.decision if stored and stored.state.result else None
+    decision = stored.state.result.decision if stored and stored.state.result and not stored.more else None
     if decision in ("accept", "give up"):
         return "accepted" if decision == "accept" else "gave up"
     return "running" if opened.in_hand(thread) else "unfinished"
@@ -135,7 +139,8 @@ def state_of(opened: Opened, thread: str) -> Stored | None:
     written = _local(datetime.fromisoformat(found.checkpoint["ts"]))
     if "prompt" not in values:
         return None
-    return Stored(GemsState.model_validate(values), written, _question(found.pending_writes or ()))
+    more = any(name.startswith(NEXT) for name in found.checkpoint["channel_values"])
+    return Stored(GemsState.model_validate(values), written, _question(found.pending_writes or ()), more)
 
 
 def _question(writes: Sequence[tuple[str, str, Any]]) -> Any:

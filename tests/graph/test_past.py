@@ -2,7 +2,7 @@
 
 import pytest
 
-from gems import GemsError, run
+from gems import GemsError, resume, run
 from gems.graph.past import past_run, past_runs
 from gems.memory.home import Home
 from gems.memory.locks import exclusive
@@ -34,6 +34,22 @@ def test_each_run_is_told_with_how_it_stands_and_what_it_took(stopped):
     assert half.standing == "unfinished"
     assert (half.prompt, half.images) == ("two blue stars", 1)
     assert done.last <= half.last
+
+
+@pytest.mark.parametrize("role", ["review", "learner"])
+def test_a_run_killed_between_its_decision_and_its_end_has_not_ended(tmp_path, sketcher, role):
+    def stop(event):
+        if event.role == role and event.update is None and decided:
+            raise Stop
+        decided.extend(["yes"] if event.role == "selector" else [])
+
+    decided = []
+    with pytest.raises(Stop):
+        run("a red circle", image=sketcher, runs=tmp_path, thread="t", preset="original", on_event=stop)
+    assert past_run("t", tmp_path).decision is not None
+    assert past_runs(tmp_path)[0].standing == "unfinished"
+    resume("t", image=sketcher, runs=tmp_path)
+    assert past_runs(tmp_path)[0].standing in ("accepted", "gave up")
 
 
 def test_a_run_that_another_process_has_in_hand_is_running(stopped):
