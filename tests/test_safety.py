@@ -19,7 +19,6 @@ from PIL.PngImagePlugin import PngInfo
 
 import gems
 from gems import GemsError, fork, resume, run
-from gems.context import PRESETS
 from gems.memory.home import Home
 from gems.memory.serializer import KEY as AES
 from gems.models.diffusers import DiffusersImage
@@ -367,7 +366,3 @@ def test_nothing_in_the_package_reads_a_pickle_or_runs_text():
     assert {name: what for name, what in found.items() if what} == {}
     for bad in ("import pickle", "from joblib import load", "eval(x)", "torch.load(f)", "yaml.load(x)", "from pickle import loads"):
         assert list(dangers(ast.parse(bad)))
-
-
-def test_no_preset_or_setting_asks_for_a_place_of_this_machine():
-    assert [name for name, settings in PRESETS.items() if "/" in json.dumps(settings)] == []
