@@ -29,6 +29,7 @@ from rich.table import Table
 from gems.context import preset
 from gems.errors import GemsError
 from gems.evaluation.shapes import Sample, benchmark, judge
+from gems.memory.evidence import refinements
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
 from gems.models.ask import ModelAnswerError, ask, with_schema
 from gems.models.call import ModelCallError, Spent, call, model_name
@@ -37,7 +38,7 @@ from gems.models.options import CHAT_ROLES, ChatOptions
 from gems.models.registry import chat_model
 from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
 from gems.models.shapes.world import Thing, center_of, draw
-from gems.nodes import decomposer, planner, refiner, summarizer, verifier
+from gems.nodes import decomposer, learner, planner, refiner, selector, summarizer, verifier
 from gems.skills import SkillLibrary, skill_tools
 
 COLUMNS = {"at once": "at_once", "repaired": "repaired", "failed": "failed", "tools": "tool_calls", "logprobs": "with_logprobs",
@@ -131,6 +132,10 @@ def questions(sample: Sample, library: SkillLibrary) -> list[Question]:
     verdicts = [Verdict(check=c.id, passed=score == 1) for c, score in zip(checks, judge(sample, image), strict=True)]
     attempt = Attempt(round=1, prompt=sample.prompt, seed=0, image=ref, verdicts=tuple(verdicts))
     state = GemsState(prompt=sample.prompt, draft=sample.prompt, checks=checks, attempts=[attempt])
+    places = f"{sample.prompt}, every thing in a place of its own"
+    mended = Attempt(round=2, prompt=places, seed=1, image=ref, verdicts=tuple(Verdict(check=c.id, passed=True) for c in checks))
+    scored = [selector.complete(a, checks) for a in (attempt, mended)]
+    [change] = refinements(state.model_copy(update={"attempts": scored}))
     lesson = summarizer.SummarizerState(prompt=sample.prompt, checks=checks, attempts=[attempt])
     return [
         Question("planner", planner.render(sample.prompt, library.catalog()), planner.Plan),
@@ -138,6 +143,7 @@ def questions(sample: Sample, library: SkillLibrary) -> list[Question]:
         Question("verifier", verifier.render(checks, ref, lambda _: png.getvalue()), verifier.Findings),
         Question("summarizer", summarizer.render(lesson, attempt, lambda _: png.getvalue()), summarizer.Lesson),
         Question("refiner", refiner.render(state, preset("default"), library, lambda _: png.getvalue()), refiner.Refinement),
+        Question("learner", learner.render({c.kind: change for c in change.turned}, []), learner.LearnedLessons),
     ]
 
 

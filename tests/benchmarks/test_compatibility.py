@@ -35,7 +35,7 @@ def test_the_embedded_model_answers_every_role_at_once(study, tmp_path, sketcher
     with running(create_app(shapes_chat(), sketcher)) as url:
         told = told_by(study, tmp_path, f"{url}#shapes-chat")
     shown = capsys.readouterr().out
-    assert set(told["roles"]) == {"planner", "decomposer", "verifier", "summarizer", "refiner"}
+    assert set(told["roles"]) == {"planner", "decomposer", "verifier", "summarizer", "refiner", "learner"}
     for role, tally in told["roles"].items():
         assert (tally["at_once"], tally["repaired"], tally["failed"]) == (2, 0, 0), role
         assert tally["spent"]["calls"] == (4 if role == "planner" else 2)
