@@ -47,7 +47,8 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
     if "prompt" not in values:
         return {}  # before the first step
     state = GemsState.model_validate({k: v for k, v in values.items() if k in GemsState.model_fields}).model_dump(mode="json")
-    for used in [state["usage"], *([state["result"]["usage"]] if state["result"] else [])]:
+    result = state["result"]
+    for used in [state["usage"], *([result["usage"], result["before"]] if result else [])]:
         for role in used["roles"].values():
             role["seconds"] = 0
     for message in state["planning"]:

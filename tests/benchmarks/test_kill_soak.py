@@ -124,7 +124,7 @@ def test_a_state_that_differs_is_told_with_its_field(soak, place):
 
 def test_a_lost_step_is_a_lost_attempt_and_an_unfinished_run(soak, place):
     place, expected = place
-    newest = "(SELECT checkpoint_id FROM checkpoints WHERE thread_id = 'soak-0001' ORDER BY checkpoint_id DESC LIMIT 3)"
+    newest = "(SELECT checkpoint_id FROM checkpoints WHERE thread_id = 'soak-0001' ORDER BY checkpoint_id DESC LIMIT 5)"
     for table in ("checkpoints", "writes"):
         in_database(place, f"DELETE FROM {table} WHERE thread_id = 'soak-0001' AND checkpoint_id IN {newest}")
     found = soak.verify(place, expected)
