@@ -146,9 +146,12 @@ def test_no_key_and_no_path_is_in_what_a_run_leaves(home, planted, gossip, comma
         return out
 
     gossip.fault, gossip.status = {"/images": lambda bearer: {"error": {"message": f"{bearer} has no quota"}}}, 500
-    gems_("run", PROMPT, "--thread", "t", "--rounds", "2", *models, code=2)
+    gems_("run", PROMPT, "--thread", "t", "--rounds", "2", "--review", "image", "--lessons", "keep", *models, code=2)
     gossip.fault = {}
-    told = json.loads(gems_("resume", "t", "--json", *models))
+    gems_("resume", "t", *models)
+    gems_("resume", "t", "--answer", '{"action": "reject", "words": "more of it"}', *models)
+    told = json.loads(gems_("resume", "t", "--answer", '{"action": "go on"}', "--json", *models))
+    gems_("lessons", "list")
     gems_("fork", "t", "--round", "1", "--name", "f", "--prompt", "three red stars", *models)
     gems_("show", "t")
     gems_("show", "f", "--json")
