@@ -50,8 +50,13 @@ class Progress:
         if shown is not None:
             shown(event.update)
 
-    def tell(self, result: RunResult) -> None:
-        """Tell a run that was made before, as it was shown while it went on; its end only if there is one."""
+    def tell(self, result: RunResult, command: str) -> None:
+        """Tell a run that was made before, as it was shown while it went on; its end only if there is one.
+
+        Args:
+            result: the run as it stands.
+            command: what goes on with it in a shell, if it has not ended.
+        """
         state = result.state
         self._started({"thread": result.thread})
         self._say("request", state.prompt)
@@ -69,11 +74,11 @@ class Progress:
         if not state.attempts:
             self._planner({"draft": state.draft})
         if result.waiting is not None:
-            self.wait(result, f"gems resume {result.thread}")
+            self.wait(result, command)
         elif state.best is not None and state.result is not None and state.result.decision != "refine":
             self.finish(result)
         else:
-            self._line(f"\n[bold]unfinished[/]: go on with `gems resume {escape(result.thread)}`")
+            self._line(f"\n[bold]unfinished[/]: go on with `{escape(command)}`")
 
     def finish(self, result: RunResult) -> None:
         """Show the end: the best image, where it is, and what it has cost."""
@@ -198,7 +203,7 @@ def runs_table(found: Sequence[Past]) -> Table:
         color = {"accepted": "green", "damaged": "red", "gave up": "dim"}.get(past.standing, "yellow")
         cost = ["" if past.cost is None else f"{past.cost:.4f}"] if priced else []
         figures = [str(past.rounds), str(past.images), str(past.calls), *cost]
-        when = f"{past.last:%Y-%m-%d %H:%M}"
+        when = f"{past.last.astimezone():%Y-%m-%d %H:%M}"
         out.add_row(
             escape(past.thread), f"[{color}]{past.standing}[/]", when, *figures, escape(past.told or past.prompt) + _from(past)
         )

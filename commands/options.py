@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,11 +76,15 @@ def home_of(runs: Path, store: str | None, image_store: str | None) -> Home:
 
 
 def reach(home: Home) -> str:
-    """Return the options that lead a command to a home, with a space before; no passwords, and nothing the environment says."""
-    told = [f" --runs {home.folder}"] if home.folder != Path(os.environ.get("GEMS_RUNS", RUNS)) else []
-    told += [f" --store {home.database.name}"] if home.store and home.store != os.environ.get("GEMS_STORE") else []
+    """Return the options that lead a command to a home, quoted for a shell and with a space before.
+
+    There are no passwords in it, and nothing that the environment says already.
+    """
+    told = ["--runs", str(home.folder)] if home.folder != Path(os.environ.get("GEMS_RUNS", RUNS)) else []
+    told += ["--store", home.database.name] if home.store and home.store != os.environ.get("GEMS_STORE") else []
     own = home.image_store and home.image_store != os.environ.get("GEMS_IMAGE_STORE")
-    return "".join([*told, f" --image-store {home.images}" if own else ""])
+    told += ["--image-store", str(home.images)] if own else []
+    return f" {shlex.join(told)}" if told else ""
 
 
 def library(folders: Sequence[Path] | None) -> SkillLibrary:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ..context import SettingError
 from .finish import summary
-from .options import RUNS, AsJson, Images, Runs, Store, home_of
+from .options import RUNS, AsJson, Images, Runs, Store, home_of, reach
 
 
 def runs_command(
@@ -50,12 +50,14 @@ def show_command(
     from ..graph.past import past_run
     from ..progress import Progress
 
-    result = past_run(thread, home_of(runs, store, image_store))
+    home = home_of(runs, store, image_store)
+    go_on = f"gems resume {thread}{reach(home)}"
+    result = past_run(thread, home)
     if as_json:
         print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
     else:
-        Progress(Console()).tell(result)
+        Progress(Console()).tell(result, go_on)
     if open_page:
         if not result.report_path.exists():
-            raise SettingError(f"the run {thread} has no page yet: `gems resume {thread}` brings it to its end and writes it")
+            raise SettingError(f"the run {thread} has no page yet: `{go_on}` brings it to its end and writes it")
         typer.launch(str(result.report_path.resolve()))

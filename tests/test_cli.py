@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -313,6 +314,23 @@ def test_runs_are_listed_and_shown(command):
     assert "has no page yet" in command("show", "dead", "--open")[2]
     code, _, err = command("runs", "--state", "lost")
     assert (code, "choose one of running, accepted" in err) == (2, True)
+
+
+def test_the_commands_that_are_told_lead_to_runs_elsewhere_as_they_stand(command):
+    there = ("--runs", "my runs", "--image-store", "my images")
+    Path("gems.toml").write_text('[chat]\nmodel = "http://127.0.0.1:9/v1#nobody"\nretries = 0\n')
+    assert "for your word" in command("run", "a red circle", "--review", "plan", "--thread", "w", *there)[1]
+    _, out, err = command("run", "a red circle", "--config", "gems.toml", "--preset", "rewrite", "--thread", "dead", *there)
+    told = [
+        *re.findall(r"(gems resume dead .*?)[`,]", err),
+        *re.findall(r"`(gems resume dead .*?)`", command("show", "dead", *there)[1]),
+        *re.findall(r"`(gems resume dead .*?)`", command("show", "dead", "--open", *there)[2]),
+        *re.findall(r"answer  (gems resume w .*)", command("show", "w", *there)[1]),
+    ]
+    assert len(told) == 4
+    for line in told:
+        code, out, err = command(*shlex.split(line)[1:], "--json", *(["--chat", "shapes"] if "dead" in line else []))
+        assert (code, json.loads(out)["thread"] in ("w", "dead")) == (0, True), err
 
 
 def test_a_configuration_file_names_models_and_settings(command):
