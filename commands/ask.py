@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -18,6 +19,8 @@ from rich.prompt import Prompt
 from ..context import SettingError
 
 if TYPE_CHECKING:
+    from langgraph.runtime import RunControl
+
     from ..graph.run import Ask
     from ..memory.home import Home
     from ..progress import Progress
@@ -46,8 +49,15 @@ def read_answer(text: str) -> Any:
         raise SettingError(f"--answer: this is no JSON ({error}); write for example {example}") from error
 
 
-def asker(show: Progress, home: Home, as_json: bool) -> Ask | None:
-    """Return who asks in this terminal; None where nobody sits at one."""
+def asker(show: Progress, home: Home, as_json: bool, control: RunControl) -> Ask | None:
+    """Return who asks in this terminal; None where nobody sits at one.
+
+    Args:
+        show: shows the run.
+        home: where the run lives.
+        as_json: whether the command is for a program.
+        control: says whether the run is to stop: then nobody is asked, for no step would take the answer.
+    """
     from ..memory.images import ImageStoreError, write_atomically
     from ..memory.state import ImageRef
 
@@ -66,21 +76,30 @@ def asker(show: Progress, home: Home, as_json: bool) -> Ask | None:
     dialog = Dialog(show.console, where)
 
     def ask(question: Any, wrong: str) -> Any:
+        if control.drain_requested:
+            return None
         show.status.stop()
-        with _interruptible():
+        with _interruptible(control):
             return dialog.ask(question, wrong)
 
     return ask
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Have Ctrl-C end the question, where otherwise it lets a step end first."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def _interruptible(control: RunControl) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end the question, where otherwise they let a step end first; SIGTERM is to end the command too."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        control.request_drain(signal.Signals(number).name)
+        raise KeyboardInterrupt
+
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: end}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Dialog:

@@ -136,7 +136,7 @@ def run_command(
             image=file.image,
             skills=skill_library,
             on_event=show,
-            ask=asker(show, home, as_json),
+            ask=asker(show, home, as_json, control),
             **settings,
         )
 
@@ -191,7 +191,7 @@ def resume_command(
     said = read_answer(answer) if answer is not None else None
 
     def work(control: RunControl) -> RunResult:
-        ask = asker(show, home, as_json) if said is None else None
+        ask = asker(show, home, as_json, control) if said is None else None
         return resume(thread, runs=home, skills=skill_library, on_event=show, control=control, ask=ask, answer=said, **models)
 
     finish(show, home, as_json, work)

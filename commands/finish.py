@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -52,13 +53,13 @@ def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl
 
     control = RunControl()
     try:
-        with _signals(control, tell, at_once) as caught:
+        with _signals(control, tell, at_once):
             result = work(control)
     except RunStoppedError:
-        fail(f"stopped after a finished step: {again()}", None, code=128 + (caught[0] if caught else signal.SIGINT))
+        fail(f"stopped after a finished step: {again()}", None, code=_code(control))
     except KeyboardInterrupt:
         show.status.stop()
-        fail(f"interrupted: {again()}" if show.thread else "interrupted", None, code=130)
+        fail(f"interrupted: {again()}" if show.thread else "interrupted", None, code=_code(control))
     except ModelCallError as error:
         stopped(error, "--chat")
     except ImageModelError as error:
@@ -76,26 +77,31 @@ def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl
         show.finish(result)
     if as_json:
         print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
+    if result.waiting is not None and control.drain_requested:
+        sys.exit(_code(control))
 
 
 @contextmanager
-def _signals(control: RunControl, tell: Callable[[], None], at_once: Callable[[int], NoReturn]) -> Iterator[list[int]]:
-    """Have the first SIGINT or SIGTERM stop the run at its next step, and the second end the process; yield those caught."""
-    caught: list[int] = []
+def _signals(control: RunControl, tell: Callable[[], None], at_once: Callable[[int], NoReturn]) -> Iterator[None]:
+    """Have the first SIGINT or SIGTERM stop the run at its next step, and the second end the process."""
 
     def on(number: int, frame: FrameType | None) -> None:
-        if caught:
+        if control.drain_requested:
             at_once(128 + number)
-        caught.append(number)
         control.request_drain(signal.Signals(number).name)
         tell()
 
     before = {number: signal.signal(number, on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield caught
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _code(control: RunControl) -> int:
+    """Return the exit code of a command that a signal has ended: Ctrl-C, if none was noted down."""
+    return 128 + signal.Signals[control.drain_reason or "SIGINT"]
 
 
 def summary(result: RunResult) -> dict[str, Any]:

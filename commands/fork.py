@@ -88,7 +88,7 @@ def fork_command(
             skills=skill_library,
             on_event=show,
             control=control,
-            ask=asker(show, home, as_json),
+            ask=asker(show, home, as_json, control),
             **models,
             **settings,
         )

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -108,6 +109,38 @@ def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
     assert str(result.state.reviews[0]) == "plan: edited prompt"
     assert result.state.reviews[1].words == "it should be a star"
     assert result.decision == "accept"
+
+
+@pytest.mark.parametrize("typed", [(), ("p",), ("r", "it should be a star")])
+def test_sigterm_ends_a_question_at_once_and_the_run_still_waits(terminal, typed):
+    tty = terminal("run", "a red circle", "--review", "plan", "--preset", "rewrite", "--thread", "t")
+    tty.until("your word [")
+    for words in typed:
+        tty.say(words)
+        tty.until("(empty:")
+    tty.process.send_signal(signal.SIGTERM)
+    assert "waiting: for your word on the plan" in tty.until("gems resume t --answer", seconds=20)
+    assert tty.process.wait(20) == 143
+    assert past_runs()[0].standing == "waiting"
+    tty = terminal("resume", "t")
+    tty.until("your word [")
+    tty.say("a")
+    tty.until("accept: ")
+    assert tty.process.wait(30) == 0
+
+
+def test_a_run_that_is_to_stop_asks_nobody(monkeypatch):
+    from langgraph.runtime import RunControl
+
+    from gems.commands.ask import asker
+    from gems.memory.home import Home
+    from gems.progress import Progress
+
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    control = RunControl()
+    control.request_drain("SIGTERM")
+    assert asker(Progress(Console()), Home("runs"), False, control)(QUESTION, "") is None
 
 
 # Where nobody sits at a terminal
