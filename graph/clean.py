@@ -6,8 +6,7 @@ What a killed process leaves undone is done by the next one: a run's record goes
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,8 @@ from langchain_core.runnables import RunnableConfig
 
 from ..memory.database import Opened, Tip
 from ..memory.files import sweep
-from ..memory.home import Home
+from ..memory.home import Home, claims_of
+from ..memory.images import StoredImage
 from ..memory.locks import RunInUseError
 from ..memory.serializer import CheckpointError
 from ..memory.state import Attempt, best_of
@@ -54,7 +54,7 @@ def remove(names: Sequence[str], runs: Home | Path | str = "runs") -> Freed:
 
     Raises:
         RunError: there is no such run; then none is removed.
-        RunInUseError: a run is in progress in another process; those named before it are removed.
+        RunInUseError: a run is in progress in another process; then none is removed.
     """
     home = Home.of(runs)
     if not home.database.exists():
@@ -64,7 +64,11 @@ def remove(names: Sequence[str], runs: Home | Path | str = "runs") -> Freed:
         for name in names:
             if name not in known:
                 read_record(opened, home, name)  # which says which there are
-        return _free(opened, home, list(dict.fromkeys(names)), [], strict=True)
+            if opened.in_hand(name):
+                raise RunInUseError(
+                    f"the run {name} is in progress in another process: wait for it, or end it; nothing was removed"
+                )
+        return _Cleaning(opened, home, gone=list(dict.fromkeys(names))).do()
 
 
 def prune(
@@ -80,7 +84,7 @@ def prune(
     Args:
         older_than: runs whose last step is older are removed; without it no run is.
         keep_best: of these, the end of the run, its page and its best image are kept.
-        unfinished: also runs that were interrupted, wait for a person, or are damaged; else only those that have ended.
+        unfinished: also runs that were interrupted or wait for a person; else only those that have ended. Damaged ones stay.
         dry_run: only tell what would be removed; the database's share is not known then.
         runs: the folder of runs, or their home.
 
@@ -97,8 +101,10 @@ def prune(
         old = list(_older(opened, home, older_than, unfinished))
         if keep_best:
             whole = [name for name in old if not read_record(opened, home, name).pruned]
-            return _free(opened, home, [], whole, orphans=True, dry_run=dry_run)
-        return _free(opened, home, old, [], orphans=True, dry_run=dry_run)
+            cleaning = _Cleaning(opened, home, trimmed=whole, orphans=True)
+        else:
+            cleaning = _Cleaning(opened, home, gone=old, orphans=True)
+        return cleaning.tell() if dry_run else cleaning.do()
 
 
 def _older(opened: Opened, home: Home, than: timedelta | None, unfinished: bool) -> Iterator[str]:
@@ -108,21 +114,27 @@ def _older(opened: Opened, home: Home, than: timedelta | None, unfinished: bool)
     may_go = {*ENDED, *(("unfinished", "waiting") if unfinished else ())}
     for name in threads(opened, home):
         one = past(opened, home, name)
-        if one.standing in may_go and one.last < datetime.now() - than:
+        if one.standing in may_go and one.last < datetime.now(UTC) - than:
             yield name
 
 
-def _free(
-    opened: Opened,
-    home: Home,
-    gone: Sequence[str],
-    trimmed: Sequence[str],
-    *,
-    orphans: bool = False,
-    dry_run: bool = False,
-    strict: bool = False,
-) -> Freed:
-    """Remove runs and trim others; see `prune`.
+class _Look(NamedTuple):
+    """What there is at a moment."""
+
+    when: datetime
+    stored: dict[str, StoredImage]
+    own: dict[str, set[str]]
+    """The pictures that a run which is to go refers to, or has made."""
+    needed: set[str]
+    """The pictures that anything else refers to."""
+    tips: dict[str, set[str]]
+    """The last checkpoints of each run: if they are others later, it has gone on."""
+    unreadable: str
+    """A run of which it is not known which pictures it needs."""
+
+
+class _Cleaning:
+    """Removes runs and trims others.
 
     Args:
         opened: the database.
@@ -130,87 +142,135 @@ def _free(
         gone: the runs to remove.
         trimmed: the runs to trim.
         orphans: whether pictures that nothing refers to are removed, and the database is shrunk.
-        dry_run: whether nothing is done.
-        strict: whether a run that another process holds is an error, and not just left as it is.
     """
-    notes: list[str] = []
-    free = [name for name in (*gone, *trimmed) if _is_free(opened, name, strict, notes)]
-    gone, trimmed = [name for name in gone if name in free], [name for name in trimmed if name in free]
-    size = opened.size()
-    with ExitStack() as stack:
-        if not dry_run:
-            for name in free:
-                stack.enter_context(opened.hold(name))
-        surplus = _surplus(opened, home, gone, trimmed, orphans, notes)
-        rows = sum(map(opened.rows, free))
-        if not dry_run:
-            rows -= _let_go(opened, home, gone, trimmed, surplus)
-    torn = 0
-    if orphans and not dry_run:
-        torn = home.images.sweep(datetime.now(UTC) - ORPHAN) + sweep(home.folder, datetime.now(UTC) - ORPHAN)
-        if problem := opened.shrink():
-            notes.append(problem)
-    left = size if dry_run else opened.size()
-    room = sum(surplus.values()) + torn
-    return Freed(tuple(gone), tuple(trimmed), rows, len(surplus), room, max(0, size - left), tuple(notes))
 
+    def __init__(
+        self, opened: Opened, home: Home, gone: Sequence[str] = (), trimmed: Sequence[str] = (), orphans: bool = False
+    ) -> None:
+        self.opened, self.home, self.gone, self.trimmed, self.orphans = opened, home, gone, trimmed, orphans
+        self.images = home.images_in(opened)
+        self.notes: list[str] = []
 
-def _is_free(opened: Opened, name: str, strict: bool, notes: list[str]) -> bool:
-    if not opened.in_hand(name):
-        return True
-    told = f"the run {name} is in progress in another process"
-    if strict:
-        raise RunInUseError(f"{told}: wait for it, or end it; nothing was removed")
-    notes.append(f"{told}: left as it is")
-    return False
+    def tell(self) -> Freed:
+        """Tell what would be removed."""
+        look = self._look()
+        self._say_unreadable(look)
+        surplus = [look.stored[digest].size for digest in self._surplus(look)]
+        rows = sum(map(self.opened.rows, (*self.gone, *self.trimmed)))
+        return Freed(tuple(self.gone), tuple(self.trimmed), rows, len(surplus), sum(surplus), 0, tuple(self.notes))
 
+    def do(self) -> Freed:
+        """Remove what is to go, run by run; one that another process has in hand, or has gone on with, is left as it is."""
+        size = self.opened.size()
+        first, look = self._look(), self._look()
+        # Another run may draw the same picture meanwhile: then it is noted, or written anew.
+        surplus = {d for d in self._surplus(first) & self._surplus(look) if look.stored[d] == first.stored[d]}
+        self._say_unreadable(look)
+        removed: dict[str, int] = {}
+        done: list[str] = []
+        rows = 0
+        for name in (*self.gone, *self.trimmed):
+            try:
+                with self.opened.hold(name):
+                    if self._tips().get(name, set()) != first.tips.get(name, set()):
+                        self.notes.append(f"the run {name} has gone on meanwhile: left as it is")
+                        continue
+                    removed |= self._remove(look.own[name] & surplus, look)
+                    rows += self._remove_run(name) if name in self.gone else self._trim(name)
+                    done.append(name)
+            except RunInUseError:
+                self.notes.append(f"the run {name} is in progress in another process: left as it is")
+        torn = 0
+        if self.orphans:
+            removed |= self._remove(surplus - set[str]().union(*look.own.values()), look)
+            torn = self._sweep()
+            if problem := self.opened.shrink():
+                self.notes.append(problem)
+        return Freed(
+            tuple(name for name in self.gone if name in done),
+            tuple(name for name in self.trimmed if name in done),
+            rows,
+            len(removed),
+            sum(removed.values()) + torn,
+            max(0, size - self.opened.size()),
+            tuple(self.notes),
+        )
 
-def _let_go(opened: Opened, home: Home, gone: Iterable[str], trimmed: Iterable[str], surplus: Iterable[str]) -> int:
-    """Remove what is to go; return how many rows of trimmed runs are left."""
-    for digest in surplus:
-        home.images.delete(digest)
-    for name in (*gone, *trimmed):
-        home.images.forget(name)
-    left = 0
-    for name in trimmed:
-        opened.keep_latest(name)
-        left += opened.rows(name)
-        save_record(opened, read_record(opened, home, name).model_copy(update={"pruned": True}))
-    for name in gone:
-        opened.saver.delete_thread(name)
-        shutil.rmtree(home.folder_of(name), ignore_errors=True)
-        forget_record(opened, home, name)
-    return left
+    def _look(self) -> _Look:
+        going = {*self.gone, *self.trimmed}
+        when = datetime.now(UTC)
+        stored = {picture.digest: picture for picture in self.images.pictures()}  # first: notes are written before pictures
+        owners = [owner for name in going for owner in (name, claims_of(name))]
+        needed = self.images.noted_by_all(but=owners)
+        own = {name: self.images.noted(name) | self.images.noted(claims_of(name)) for name in going}
+        known, unreadable = set(threads(self.opened, self.home)), ""
+        tips = self._tips()
+        for thread, checkpoints in tips.items():
+            for checkpoint in checkpoints:
+                try:
+                    attempts = list(_attempts(self.opened, Tip(thread, checkpoint)))
+                except CheckpointError:
+                    if thread in known and thread not in self.gone:  # others are not of GEMS
+                        unreadable = thread
+                    continue
+                shown = {ref.sha256 for attempt in attempts for ref in (attempt.image, attempt.source) if ref}
+                if thread in going:
+                    own[thread] |= shown
+                else:
+                    needed |= shown
+                if thread in self.trimmed:
+                    needed |= {best.image.sha256 for best in [best_of(attempts)] if best}
+        return _Look(when, stored, own, needed, tips, unreadable)
 
+    def _tips(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for tip in self.opened.tips():
+            found.setdefault(tip.thread, set()).add(tip.checkpoint)
+        return found
 
-def _surplus(
-    opened: Opened, home: Home, gone: Collection[str], trimmed: Collection[str], orphans: bool, notes: list[str]
-) -> dict[str, int]:
-    """Return the pictures to remove, by hash, with their bytes: first those of the runs, that nothing else refers to."""
-    stored = {picture.digest: picture for picture in home.images.pictures()}  # first: notes are written before pictures
-    named = home.images.noted_by_all(but=(*gone, *trimmed))
-    own, needed = set[str](), set[str]()
-    for name in (*gone, *trimmed):
-        own |= home.images.noted(name)
-    for tip in opened.tips():
-        try:
-            attempts = list(_attempts(opened, tip))
-        except CheckpointError:
-            if tip.thread not in gone:  # it is not known which pictures it needs
-                notes.append(f"the run {tip.thread} cannot be read, so no image was removed: restore or remove it first")
-                return {}
-            continue
-        shown = {ref.sha256 for attempt in attempts for ref in (attempt.image, attempt.source) if ref}
-        if tip.thread in gone:
-            own |= shown
-        elif tip.thread in trimmed:
-            own |= shown
-            needed |= {best.image.sha256 for best in [best_of(attempts)] if best}
-        else:
-            needed |= shown
-    fresh = datetime.now(UTC) - ORPHAN
-    lost = {digest for digest, picture in stored.items() if picture.written < fresh} if orphans else set[str]()
-    return {digest: stored[digest].size for digest in (own | lost) - needed - named if digest in stored}
+    def _say_unreadable(self, look: _Look) -> None:
+        if look.unreadable:
+            self.notes.append(f"the run {look.unreadable} cannot be read, so no image was removed: restore or remove it first")
+
+    def _surplus(self, look: _Look) -> set[str]:
+        """Return the pictures to remove: those of the runs, and old ones of nobody, that nothing else refers to."""
+        if look.unreadable:
+            return set()
+        old = {digest for digest, picture in look.stored.items() if picture.written < look.when - ORPHAN}
+        of_runs = set[str]().union(*look.own.values())
+        return ((of_runs | old if self.orphans else of_runs) - look.needed) & set(look.stored)
+
+    def _remove(self, digests: Iterable[str], look: _Look) -> dict[str, int]:
+        return {digest: look.stored[digest].size for digest in digests if self.images.delete(digest)}
+
+    def _remove_run(self, name: str) -> int:
+        """Remove all of a run but its pictures, the record last; return how many rows that were."""
+        rows = self.opened.rows(name)
+        self._forget(name)
+        self.opened.saver.delete_thread(name)
+        shutil.rmtree(self.home.folder_of(name), ignore_errors=True)
+        forget_record(self.opened, self.home, name)
+        return rows
+
+    def _trim(self, name: str) -> int:
+        """Keep the end of a run and claim its best picture; return how many rows were removed."""
+        rows = self.opened.rows(name)
+        self.opened.keep_latest(name)
+        best = best_of([attempt for tip in self.opened.tips() if tip.thread == name for attempt in _attempts(self.opened, tip)])
+        self._forget(name)
+        self.images.claim([best.image] if best else [], claims_of(name))
+        save_record(self.opened, read_record(self.opened, self.home, name).model_copy(update={"pruned": True}))
+        return rows - self.opened.rows(name)
+
+    def _forget(self, name: str) -> None:
+        self.images.forget(name)
+        self.images.forget(claims_of(name))
+
+    def _sweep(self) -> int:
+        """Remove what killed processes left in the image store and in the folders of runs."""
+        before = datetime.now(UTC) - ORPHAN
+        folders = [self.home.folder_of(name) for name in threads(self.opened, self.home)]
+        return self.images.sweep(before) + sum(sweep(folder, ".*.tmp", before) for folder in folders)
 
 
 def _attempts(opened: Opened, tip: Tip) -> Iterator[Attempt]:
@@ -221,4 +281,4 @@ def _attempts(opened: Opened, tip: Tip) -> Iterator[Attempt]:
         return
     written = [value for _, channel, value in found.pending_writes or () if channel == "attempts"]
     for attempts in [found.checkpoint["channel_values"].get("attempts", []), *written]:
-        yield from attempts
+        yield from (attempt for attempt in attempts if isinstance(attempt, Attempt))

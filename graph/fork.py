@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,18 +17,20 @@ from langgraph.runtime import RunControl
 
 from ..context import preset
 from ..memory.database import Opened
-from ..memory.home import Home
+from ..memory.home import Home, claims_of
+from ..memory.locks import RunInUseError
 from ..memory.serializer import CheckpointError
 from ..memory.state import Check, GemsState, best_of
 from ..models.registry import ChatChoices, ImageChoice
 from ..nodes.budget import require_prices
 from ..nodes.checkers import Checker
+from ..nodes.generator import count
 from ..nodes.keep import keep_quoted
 from ..nodes.overrule import asked_anew, overruled
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
 from .record import Parent, Record, RunError, find_record, read_record, save_record
-from .run import Ask, Event, RunResult, config_of, drive, held, models_of
+from .run import Ask, Event, RunResult, config_of, drive, held, models_of, require_free
 
 
 class Branch(NamedTuple):
@@ -88,34 +91,57 @@ def fork(
     home = Home.of(runs)
     if not home.database.exists():
         raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
-    with home.database.open() as opened:
+    with ExitStack() as held_parent:
+        opened = held_parent.enter_context(home.database.open())
         parent = read_record(opened, home, thread)
+        if parent.pruned:
+            raise RunError(f"the run {thread} was pruned: only its end and its best image are left, so it cannot be forked")
+        with suppress(RunInUseError):  # whoever removes it must hold it, so it stays until the fork has claimed its images
+            held_parent.enter_context(opened.hold(thread))
         models = models_of(parent, chat, image, nodes)
         context = preset("default", **{**parent.context.model_dump(), **settings})
         require_prices(context, models.options)
         graph = build_graph(models.chats, models.image, checkpointer=opened.saver, image_store=home.images, **dict(nodes or {}))
         start = branch(_history(graph, thread), thread, round, prompt, checks, verdicts, candidate)
-    record = Record(
-        thread=name or f"{thread[:80]}-r{round}-{secrets.token_hex(2)}",
-        prompt=parent.prompt,
-        context=context,
-        models=models.options,
-        nodes=parent.nodes,
-        began=datetime.now(UTC),
-        parent=Parent(thread=thread, round=round),
-    )
-    with held(home, record.thread, new=True) as opened:
-        _begin(opened, home, record, start, graph.copy({"checkpointer": opened.saver}))
-        return drive(opened, home, record, models, skills, on_event, control, nodes, checkers, ask)
+        if start.after == "refiner":
+            count(len(start.state.attempts), context)  # which says so if no image is left to be drawn
+        record = Record(
+            thread=name or f"{thread[:80]}-r{round}-{secrets.token_hex(2)}",
+            prompt=parent.prompt,
+            context=context,
+            models=models.options,
+            nodes=parent.nodes,
+            began=datetime.now(UTC),
+            ready=False,
+            parent=Parent(thread=thread, round=round),
+        )
+        _require_new(opened, home, record.thread)
+        with held(home, record.thread, new=True) as own:
+            record = _begin(own, home, record, start, graph.copy({"checkpointer": own.saver}))
+            held_parent.close()
+            return drive(own, home, record, models, skills, on_event, control, nodes, checkers, ask)
 
 
-def _begin(opened: Opened, home: Home, record: Record, start: Branch, graph: Graph) -> None:
-    if find_record(opened, home, record.thread) is not None:
-        raise RunError(f"the run {record.thread} exists already: choose another name")
-    opened.saver.delete_thread(record.thread)  # of a fork that was killed before it had its record
+def _begin(opened: Opened, home: Home, record: Record, start: Branch, graph: Graph) -> Record:
+    """Write the first state of a fork. One that was killed here may be begun again, under the same name."""
+    _require_new(opened, home, record.thread)
+    save_record(opened, record)
+    opened.saver.delete_thread(record.thread)
+    refs = {ref for attempt in start.state.attempts for ref in (attempt.image, attempt.source) if ref}
+    home.images_in(opened).claim(refs, claims_of(record.thread))
     values = {field: getattr(start.state, field) for field in start.state.model_fields_set}
     graph.update_state(config_of(record.thread), values, as_node=start.after)
-    save_record(opened, record)
+    ready = record.model_copy(update={"ready": True})
+    save_record(opened, ready)
+    return ready
+
+
+def _require_new(opened: Opened, home: Home, thread: str) -> None:
+    old = find_record(opened, home, thread)
+    if old is not None and old.ready:
+        raise RunError(f"the run {thread} exists already: choose another name")
+    if old is None:
+        require_free(opened, thread)
 
 
 def _history(graph: Graph, thread: str) -> list[GemsState]:

@@ -196,7 +196,18 @@ def begin(opened: Opened, home: Home, record: Record) -> None:
     """
     if find_record(opened, home, record.thread) is not None:
         raise RunError(f"the run {record.thread} exists already: go on with `gems resume {record.thread}`, or choose another name")
+    require_free(opened, record.thread)
     save_record(opened, record)
+
+
+def require_free(opened: Opened, thread: str) -> None:
+    """Refuse a name under which something else than GEMS keeps checkpoints in the same database.
+
+    Raises:
+        RunError: it does.
+    """
+    if opened.rows(thread):
+        raise RunError(f"the name {thread} is taken by another user of this database, or by one of its servers: choose another one")
 
 
 def to_request(prompt: str) -> Request:
@@ -248,6 +259,8 @@ def resume(
     home = Home.of(runs)
     with held(home, thread) as opened:
         record = read_record(opened, home, thread)
+        if not record.ready:
+            raise RunError(f"the fork {thread} was killed before it had begun: fork again with this name, or remove it")
         models = models_of(record, chat, image, nodes)
         return drive(opened, home, record, models, skills, on_event, control, nodes, checkers, ask, answer)
 
@@ -334,7 +347,7 @@ def drive(
         models.chats,
         models.image,
         skills=library,
-        image_store=home.images,
+        image_store=home.images_in(opened),
         store=opened.store,
         checkpointer=opened.saver,
         checkers=checkers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore
 
+from .sealed import SealedStore
 from .serializer import CheckpointError
 
 POSTGRES = ("postgresql", "postgres")
@@ -29,8 +31,10 @@ class Opened(ABC):
 
     saver: BaseCheckpointSaver[Any]
     """Where graphs keep their checkpoints."""
-    store: BaseStore
+    store: SealedStore
     """Where records of runs and lessons are kept."""
+    id: str
+    """Of this database alone: several may share an image store."""
 
     @abstractmethod
     def in_hand(self, thread: str) -> bool:
@@ -118,3 +122,16 @@ def database(url: str | None, folder: Path) -> Database:
     except ImportError as error:
         raise CheckpointError("PostgreSQL needs its driver: pip install 'gems[postgres]'") from error
     return PostgresDatabase(url)
+
+
+def identify(store: BaseStore) -> str:
+    """Return the id of a database, made when it is first asked for; only one process may ask at a time.
+
+    Args:
+        store: LangGraph's, before anything is encrypted: the id must be readable without a key.
+    """
+    found = store.get(("gems",), "database")
+    if found is None:
+        store.put(("gems",), "database", {"id": uuid.uuid4().hex}, index=False)
+        found = store.get(("gems",), "database")
+    return str(found.value["id"]) if found else ""

@@ -29,15 +29,16 @@ def replace_file(path: Path, data: bytes) -> None:
         raise
 
 
-def sweep(folder: Path, before: datetime) -> int:
+def sweep(folder: Path, pattern: str, before: datetime) -> int:
     """Remove what killed processes left of files that they were writing; return the bytes that are free now.
 
     Args:
-        folder: where to look, in all folders below it.
+        folder: where to look.
+        pattern: for which names, such as `.*.tmp`.
         before: what is younger may still be written.
     """
     freed = 0
-    for path in folder.rglob(".*.tmp"):
+    for path in folder.glob(pattern):
         try:
             told = path.stat()
             if told.st_mtime < before.timestamp():

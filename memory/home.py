@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import GemsError
-from .database import database
+from .database import Opened, database
 from .images import ImageStore
 from .sqlite import FILE
 
@@ -56,4 +56,16 @@ class Home:
         if not NAME.fullmatch(thread) or thread.lower() in RESERVED or thread.lower().startswith(FILE):
             rule = "use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
             raise RunNameError(f"{thread[:80]!r} cannot name a run: {rule}")
-        return self.folder / thread
+        folder = self.folder / thread
+        if self.images.is_in(folder):
+            raise RunNameError(f"{thread!r} cannot name a run: the images are in the folder of this name")
+        return folder
+
+    def images_in(self, opened: Opened) -> ImageStore:
+        """Return the image store as it is written to: one that may be shared keeps apart the runs of each database."""
+        return self.images.within(opened.id) if self.image_store else self.images
+
+
+def claims_of(thread: str) -> str:
+    """Return under whose name a run notes down pictures that it needs and has not made; no run can be called so."""
+    return f"{thread}/claims"

@@ -11,10 +11,11 @@ in `made` itself; they are still found.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +67,13 @@ class ImageStore:
     def __init__(self, place: Path | str) -> None:
         self._place = place_of(place)
         self._checked = False
+        self._namespace = ""
+
+    def within(self, namespace: str) -> ImageStore:
+        """Return the same store for one of several databases that share it: runs of the same name keep notes of their own."""
+        other = copy.copy(self)
+        other._namespace = namespace
+        return other
 
     def __str__(self) -> str:
         return self.url
@@ -97,7 +105,8 @@ class ImageStore:
         Args:
             image: the pixels.
             text: what goes into the PNG's text chunks: prompt, seed, size, model.
-            request: everything that determined the picture, as one string: by it `recall` finds the picture again.
+            request: everything that determined the picture, as one string: by it `recall` finds the picture again. Without
+                it there is a note all the same, which says that the picture is wanted.
             owner: the run that the picture is made for, by its thread; None where a graph has none.
 
         Raises:
@@ -114,10 +123,19 @@ class ImageStore:
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
         ref = ImageRef(sha256=digest, width=image.width, height=image.height)
-        if request is not None:  # first, so that no stored picture is ever without it
-            self._write(_note(request, owner), ref.model_dump_json().encode())
+        # First, so that no stored picture is ever without it.
+        self._write(self._note(_claim(digest) if request is None else request, owner), ref.model_dump_json().encode())
         self._write(_name(digest), data)  # also where it is already: a damaged file is healed, an old one is new again
         return ref
+
+    def claim(self, refs: Iterable[ImageRef], owner: str | None = None) -> None:
+        """Note down that pictures which are in the store are a run's too, though it has not made them.
+
+        Raises:
+            ImageStoreError: the store cannot be written.
+        """
+        for ref in refs:
+            self._write(self._note(_claim(ref.sha256), owner), ref.model_dump_json().encode())
 
     def path(self, digest: str) -> Path:
         """Return where a picture of this hash lies in a store that is a folder.
@@ -129,6 +147,10 @@ class ImageStore:
         if not isinstance(self._place, Folder):
             raise ImageStoreError(f"the pictures of {self.url} are no files of this machine: read them instead")
         return self._place.path / name
+
+    def is_in(self, folder: Path) -> bool:
+        """Tell whether the store is a folder of this machine, and that one or one below it."""
+        return isinstance(self._place, Folder) and self._place.path.resolve().is_relative_to(folder.resolve())
 
     def read(self, ref: ImageRef) -> bytes:
         """Return a picture's bytes.
@@ -172,7 +194,7 @@ class ImageStore:
         Raises:
             ImageStoreError: the store cannot be read. A picture that is there must not be paid for again.
         """
-        for name in (_note(request, owner), _flat_note(request)):
+        for name in (self._note(request, owner), _flat_note(request)):
             ref = self._noted(name)
             if ref is not None:
                 try:
@@ -190,7 +212,7 @@ class ImageStore:
         Raises:
             ImageStoreError: the store cannot be read.
         """
-        return self._digests(self._list(f"made/{_folder(owner)}"))
+        return self._digests(self._list(f"made/{self._folder(owner)}"))
 
     def noted_by_all(self, but: Collection[str | None] = ()) -> set[str]:
         """Return the hashes of the pictures that any note names, also those of earlier versions.
@@ -198,14 +220,14 @@ class ImageStore:
         Args:
             but: runs whose notes are left out.
 
-        Who removes pictures that nothing names asks for `pictures` first and for this afterwards: a note is written
-        before its picture, so no picture in the list can have a note that is still to come.
+        Who removes pictures that nothing names asks for `pictures` first and for this afterwards, as a note is written
+        before its picture; and looks again before it removes them, as a picture that is there may be drawn once more.
 
         Raises:
             ImageStoreError: the store, or a note in it, cannot be read: then it is not known what is named.
         """
         top = self._list("made")
-        left_out = {f"made/{_folder(owner)}" for owner in but}
+        left_out = {f"made/{self._folder(owner)}" for owner in but}
         return self._digests([*top, *self._lists([e.name for e in top if e.is_folder and e.name not in left_out])])
 
     def forget(self, owner: str | None = None) -> None:
@@ -215,7 +237,7 @@ class ImageStore:
             ImageStoreError: they cannot be removed.
         """
         try:
-            self._place.empty(f"made/{_folder(owner)}")
+            self._place.empty(f"made/{self._folder(owner)}")
         except OSError as error:
             raise self._error("remove from", error) from error
 
@@ -250,6 +272,14 @@ class ImageStore:
             return self._place.sweep(before)
         except OSError as error:
             raise self._error("remove from", error) from error
+
+    def _note(self, request: str, owner: str | None) -> str:
+        return f"made/{self._folder(owner)}/{_hash(request)}.json"
+
+    def _folder(self, owner: str | None) -> str:
+        if owner is None:
+            return SHARED
+        return _hash(f"{self._namespace}/{owner}" if self._namespace else owner)[:32]
 
     def _noted(self, name: str) -> ImageRef | None:
         try:
@@ -310,16 +340,13 @@ def _name(digest: str) -> str:
     return f"{digest[:2]}/{digest}.png"
 
 
-def _note(request: str, owner: str | None) -> str:
-    return f"made/{_folder(owner)}/{_hash(request)}.json"
+def _claim(digest: str) -> str:
+    """Return what stands for the request in a note that names a picture by nothing but itself."""
+    return f"claim {digest}"
 
 
 def _flat_note(request: str) -> str:
     return f"made/{_hash(request)}.json"
-
-
-def _folder(owner: str | None) -> str:
-    return SHARED if owner is None else _hash(owner)[:32]
 
 
 def _hash(text: str) -> str:

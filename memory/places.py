@@ -88,7 +88,7 @@ class Folder:
 
     def sweep(self, before: datetime) -> int:
         """Remove older files that were never written to their end; return their bytes."""
-        return sweep(self.path, before)
+        return sum(sweep(self.path, pattern, before) for pattern in (".*.tmp", "??/.*.tmp", "made/.*.tmp", "made/*/.*.tmp"))
 
 
 class Remote:

@@ -3,12 +3,14 @@
 import os
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from PIL import Image
 
 from gems import GemsError, resume, run
-from gems.graph.clean import ORPHAN, prune, remove
+from gems.graph.clean import ORPHAN, _Cleaning, prune, remove
 from gems.graph.fork import fork
 from gems.graph.past import past_run, past_runs
 from gems.memory.locks import RunInUseError
@@ -142,6 +144,7 @@ def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_ske
     home = Home(tmp_path / "runs")
     draw(home, make_sketcher, "t")
     orphan = home.images.put(Image.new("RGB", (8, 8), "red"))
+    home.images.forget(None)
     assert prune(runs=home).images == 0
     path = next((tmp_path / "runs" / "images").glob(f"*/{orphan.sha256}.png"))
     long_ago = time.time() - ORPHAN.total_seconds() - 60
@@ -172,8 +175,113 @@ def test_what_a_killed_process_had_begun_to_write_goes_when_it_is_old(tmp_path, 
 def test_pictures_of_other_doors_are_kept(home, make_sketcher):
     draw(home, make_sketcher, "t")
     theirs = home.images.put(Image.new("RGB", (8, 8), "red"), request="x", owner="a thread of LangGraph Studio")
+    mine = home.images.put(Image.new("RGB", (8, 8), "blue"))
+    for path in home.folder.glob("images/*/*.png"):
+        os.utime(path, (0, 0))
     prune(ANY, unfinished=True, runs=home)
-    assert digests(home) == {theirs.sha256}
+    assert digests(home) == {theirs.sha256, mine.sha256}
+
+
+def test_homes_that_share_an_image_store_leave_each_others_pictures_alone(tmp_path, make_sketcher):
+    from gems.memory.home import Home
+
+    mine, theirs = (Home(tmp_path / name, image_store=tmp_path / "shared") for name in ("mine", "theirs"))
+    draw(theirs, make_sketcher, "p")
+    child = fork("p", round=3, prompt="a red circle", name="f", max_rounds=3, runs=theirs, image=make_sketcher(1.0))
+    kept = draw(theirs, make_sketcher, "t", seed=40)
+    draw(mine, make_sketcher, "t", seed=40)
+    remove(["p"], theirs)
+    prune(ANY, keep_best=True, runs=theirs)
+    for path in (tmp_path / "shared").glob("*/*.png"):
+        os.utime(path, (0, 0))
+    remove(["t"], mine)
+    assert prune(runs=mine).images == 0
+    assert past_run("f", theirs).image.size == child.image.size
+    assert past_run("t", theirs).image.size == kept.image.size
+
+
+def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketcher, monkeypatch):
+    draw(home, make_sketcher, "old")
+    look, looks = _Cleaning._look, []
+
+    def meanwhile(self):
+        found = look(self)
+        looks.append(found)
+        if len(looks) == 1:
+            draw(home, make_sketcher, "new")
+            fork("old", round=3, prompt="a red circle", name="kid", max_rounds=3, runs=home, image=make_sketcher(1.0))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Cleaning, "_look", meanwhile)
+        assert remove(["old"], home).removed == ("old",)
+    for name in ("new", "kid"):
+        for attempt in past_run(name, home).attempts:
+            home.images.open(attempt.image)
+
+
+def test_a_run_that_is_gone_on_with_meanwhile_is_left_alone(home, make_sketcher, monkeypatch):
+    with pytest.raises(Stop):
+        run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("selector"))
+    look, looks = _Cleaning._look, []
+
+    def meanwhile(self):
+        found = look(self)
+        looks.append(found)
+        if len(looks) == 1:
+            resume("cut", runs=home, image=make_sketcher(1.0))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Cleaning, "_look", meanwhile)
+        freed = prune(ANY, unfinished=True, runs=home)
+    assert freed.notes == ("the run cut has gone on meanwhile: left as it is",)
+    for attempt in past_run("cut", home).attempts:
+        home.images.open(attempt.image)
+
+
+def test_threads_of_other_programs_in_the_same_database_are_let_be(home, make_sketcher):
+    from langgraph.checkpoint.base import empty_checkpoint
+
+    with home.database.open() as opened:
+        config = {"configurable": {"thread_id": "customer-42", "checkpoint_ns": ""}}
+        opened.saver.serde = JsonPlusSerializer()  # as another program has it
+        opened.saver.put(config, {**empty_checkpoint(), "channel_values": {"attempts": ["theirs"]}}, {}, {"attempts": "1"})
+        rows = opened.rows("customer-42")
+    draw(home, make_sketcher, "mine")
+    with pytest.raises(GemsError, match="the name customer-42 is taken by another user of this database"):
+        draw(home, make_sketcher, "customer-42")
+    with pytest.raises(GemsError, match="the name customer-42 is taken"):
+        fork("mine", round=2, name="customer-42", runs=home, image=make_sketcher(1.0))
+    freed = remove(["mine"], home)
+    assert (freed.images > 0, freed.notes) == (True, ())
+    with home.database.open() as opened:
+        assert opened.rows("customer-42") == rows
+
+
+def test_many_runs_are_removed_with_few_open_files(tmp_path, make_sketcher):
+    import resource
+
+    from gems.memory.home import Home
+
+    home = Home(tmp_path)
+    for number in range(40):
+        run("a red circle", thread=f"t{number}", runs=home, image=make_sketcher(0.0), preset="original", seed=number)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 30, hard))
+    try:
+        assert len(prune(ANY, runs=home).removed) == 40
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_folder_of_the_images_cannot_be_a_run(tmp_path, make_sketcher):
+    from gems.memory.home import Home
+
+    home = Home(tmp_path, image_store=tmp_path / "pics" / "of me")
+    with pytest.raises(GemsError, match="'pics' cannot name a run: the images are in the folder of this name"):
+        draw(home, make_sketcher, "pics")
 
 
 def test_while_a_run_cannot_be_read_no_picture_is_removed(tmp_path, make_sketcher):

@@ -1,11 +1,14 @@
 """Forks: a new run from any step of an old one."""
 
+from datetime import timedelta
+
 import pytest
 
 from gems import Check, GemsError, GemsState, resume, run
+from gems.graph.clean import prune
 from gems.graph.fork import branch, fork
 from gems.graph.past import past_run, past_runs
-from gems.memory.home import Home
+from gems.graph.record import save_record
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 
@@ -137,19 +140,24 @@ def test_a_fork_that_was_killed_goes_on_from_its_own_steps(tmp_path, parent, mak
     assert result.context.max_rounds == 2
 
 
-def test_a_fork_killed_before_its_record_leaves_its_name_free(tmp_path, parent, make_sketcher, monkeypatch):
+@pytest.mark.parametrize("saves", [0, 1])
+def test_a_fork_killed_before_it_has_begun_is_begun_again(tmp_path, parent, make_sketcher, monkeypatch, saves):
     class Killed(BaseException):
         pass
 
     def die(*args):
-        raise Killed
+        if len(saved) == saves:
+            raise Killed
+        saved.append(save_record(*args))
 
+    saved = []
     edit = {"round": 2, "prompt": "a red circle", "name": "f", "max_rounds": 2}
     with monkeypatch.context() as patch:
         patch.setattr("gems.graph.fork.save_record", die)
         with pytest.raises(Killed):
             go(tmp_path, make_sketcher(0.0), **edit)
-    assert [past.thread for past in past_runs(tmp_path)] == ["p"]
+    with pytest.raises(GemsError, match="fork again with this name, or remove it" if saves else "there is no run f"):
+        resume("f", runs=tmp_path, image=make_sketcher(0.0))
     result = go(tmp_path, make_sketcher(0.0), **edit)
     assert len(result.attempts) == 2
 
@@ -191,7 +199,16 @@ def test_a_run_that_is_not_there_leaves_nothing_behind(tmp_path):
 
 
 def test_a_pruned_run_says_so(tmp_path, parent, make_sketcher):
-    with Home(tmp_path).database.open() as opened:
-        opened.keep_latest("p")
-    with pytest.raises(GemsError, match="the steps of round 1 of the run p are not there: it was pruned"):
-        go(tmp_path, make_sketcher(0.0), round=1, prompt="a red circle")
+    prune(timedelta(0), keep_best=True, runs=tmp_path)
+    for edit in ({"round": 1}, {"round": 3, "verdicts": {"c1": True}}, {"round": 4, "prompt": "a red circle"}):
+        with pytest.raises(GemsError, match="the run p was pruned: only its end and its best image are left"):
+            go(tmp_path, make_sketcher(0.0), **edit)
+    assert len(past_runs(tmp_path)) == 1
+
+
+def test_a_fork_that_may_draw_no_more_is_told_and_nothing_is_made(tmp_path, make_sketcher):
+    run(PROMPT, thread="p", runs=tmp_path, image=make_sketcher(1.0), preset="loop", max_images=2)
+    with pytest.raises(GemsError, match="all images of max_images 2 are used: raise it to go on"):
+        go(tmp_path, make_sketcher(1.0), round=3, prompt="a red circle")
+    assert len(past_runs(tmp_path)) == 1
+    assert go(tmp_path, make_sketcher(1.0), round=3, prompt="a red circle", max_images=3).state.round == 3

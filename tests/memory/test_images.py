@@ -44,7 +44,7 @@ def test_a_picture_comes_back_with_its_pixels_and_its_story(store):
 def test_the_same_picture_is_stored_once(store, place):
     first, again = store.put(picture()), store.put(picture())
     assert first == again
-    assert place.names() == [name_of(first)]
+    assert [name for name in place.names() if name.endswith(".png")] == [name_of(first)]
     assert store.put(picture("blue")) != first
 
 
