@@ -23,14 +23,17 @@ max_rounds = 4
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import GemsError, what_is_wrong
 from .models.options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
+from .models.registry import CUSTOM, UNTOLD, ChatChoices, ImageChoice
+
+Options = TypeVar("Options", ChatOptions, ImageOptions)
 
 
 class ConfigError(GemsError, ValueError):
@@ -71,8 +74,11 @@ def load_config(path: Path | str | None) -> Config:
     Raises:
         ConfigError: it is missing, is not TOML, or has an unknown name or a value out of bounds.
     """
-    if path is None:
-        return Config()
+    return Config() if path is None else _config(path, _read(path))
+
+
+def _read(path: Path | str) -> dict[str, Any]:
+    """Read a file as it is written; of what is in it, only the names of roles are known to be right."""
     try:
         told = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -84,8 +90,13 @@ def load_config(path: Path | str | None) -> Config:
         raise ConfigError(f"{path}: roles has a table for each role: [roles.verifier]")
     if unknown := sorted(set(roles) - set(CHAT_ROLES)):
         raise ConfigError(f"{path}: roles.{unknown[0]}: no such role; those that ask a chat model are {', '.join(CHAT_ROLES)}")
+    return told
+
+
+def _config(path: Path | str, told: Mapping[str, Any]) -> Config:
+    chat, roles = told.get("chat", {}), told.get("roles", {})
     try:
-        return Config.model_validate({**told, "roles": {name: _role(told.get("chat", {}), role) for name, role in roles.items()}})
+        return Config.model_validate({**told, "roles": {name: _role(chat, role) for name, role in roles.items()}})
     except ValidationError as error:
         table, *inside = error.errors()[0]["loc"]
         options: type[BaseModel] = _TABLES.get(str(table), Config) if inside else Config
@@ -95,6 +106,69 @@ def load_config(path: Path | str | None) -> Config:
 
 def _role(chat: Mapping[str, Any], role: Mapping[str, Any]) -> dict[str, Any]:
     return dict(role) if "model" in role else {**chat, **role}
+
+
+def models_again(
+    path: Path | str, recorded: ModelOptions, chat: str | None, image: str | None
+) -> tuple[ChatChoices | None, ImageChoice | None]:
+    """Return the models of a run that goes on, or is forked, with a configuration file.
+
+    What the file says nothing of stays as it was. A table that names no model is laid over the recorded options of the
+    model that the run had there: prices can be given afterwards.
+
+    Args:
+        path: the file; its preset and its settings of runs are not for a run that has settings.
+        recorded: the options of the run's models.
+        chat: the spec of another chat model for all roles without one of their own in the file.
+        image: the spec of another image model.
+
+    Returns:
+        The chat models and the image model as `resume` and `fork` take them; None for the recorded ones.
+
+    Raises:
+        ConfigError: as for `load_config`; or a table names no model, and the run's own cannot be made from its record.
+    """
+    told = _read(path)
+    written = _config(path, told)
+    file = changed(written, chat, image, None)
+    chats: ChatChoices | None = chat
+    if told.get("chat") or told.get("roles"):
+        laid = chat is None and "model" not in written.chat.model_fields_set
+        chats = _chats_over(path, recorded, written, told.get("roles", {})) if laid else file.chats
+    drawer: ImageChoice | None = image
+    if told.get("image"):
+        laid = image is None and "model" not in written.image.model_fields_set
+        drawer = _over(recorded.image, written.image, written.image.model_fields_set) if laid else file.image
+        if laid:
+            _require_spec(path, "image", recorded.image)
+    return chats, drawer
+
+
+def _chats_over(path: Path | str, recorded: ModelOptions, written: Config, told: Mapping[str, Any]) -> dict[str, ChatOptions]:
+    """Lay a file whose `[chat]` names no model over the recorded chat models; `told` are its roles as they are written."""
+    common = written.chat.model_fields_set
+
+    def shared(role: ChatOptions) -> list[str]:  # what a role has from the common model, and so what changes with it
+        same = role.model == recorded.chat.model
+        return [name for name in common if same and getattr(role, name) == getattr(recorded.chat, name)]
+
+    chat = _over(recorded.chat, written.chat, common)
+    roles = {name: _over(role, written.chat, shared(role)) for name, role in recorded.roles.items()}
+    for name, role in written.roles.items():
+        roles[name] = role if "model" in told[name] else _over(roles.get(name, chat), role, told[name])
+    for place, options in {"chat": chat, **{f"roles.{name}": role for name, role in roles.items()}}.items():
+        _require_spec(path, place, options)
+    return {"default": chat, **roles}
+
+
+def _over(known: Options, said: Options, names: Iterable[str]) -> Options:
+    return known.model_copy(update={name: getattr(said, name) for name in names})
+
+
+def _require_spec(path: Path | str, place: str, options: ChatOptions | ImageOptions) -> None:
+    if options.model.startswith((CUSTOM, UNTOLD)):
+        name = options.model.removeprefix(CUSTOM).removeprefix(UNTOLD)
+        raise ConfigError(f'{path}: the run\'s own model {name} cannot be made from its record: write model = "..." in [{place}]')
 
 
 def changed(config: Config, chat: str | None, image: str | None, call: Sequence[str] | None, **image_options: Any) -> Config:

@@ -32,6 +32,7 @@ from .options import (
     Store,
     home_of,
     library,
+    models_given,
     set_debug,
 )
 
@@ -167,7 +168,9 @@ def resume_command(
     ] = None,
     chat: Annotated[str | None, typer.Option(help="Another chat model than the run was started with.")] = None,
     image: Annotated[str | None, typer.Option(help="Another image model than the run was started with.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with other models than the run was started with.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with other models, or other options, than the run was started with.")
+    ] = None,
     skills: Skills = None,
     runs: Runs = RUNS,
     store: Store = None,
@@ -177,17 +180,13 @@ def resume_command(
 ) -> None:
     """Go on with a run that was interrupted, from its last finished step, or that waits for your answer."""
     set_debug(debug)
-    from ..config import changed, load_config
     from ..graph.run import resume
     from ..progress import Progress
 
     show = Progress(Console(quiet=as_json))
     skill_library = library(skills)
-    models: dict[str, Any] = {"chat": chat, "image": image}
-    if config is not None:
-        file = changed(load_config(config), chat, image, None)
-        models = {"chat": file.chats, "image": file.image}
     home = home_of(runs, store, image_store)
+    models = models_given(thread, home, chat, image, config)
     said = read_answer(answer) if answer is not None else None
 
     def work(control: RunControl) -> RunResult:

@@ -15,7 +15,7 @@ from ..context import SettingError
 from ..errors import what_is_wrong
 from .ask import asker
 from .finish import finish
-from .options import RUNS, AsJson, Debug, Images, Runs, Skills, Store, home_of, library, set_debug
+from .options import RUNS, AsJson, Debug, Images, Runs, Skills, Store, home_of, library, models_given, set_debug
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
@@ -45,7 +45,7 @@ def fork_command(
     seed: Annotated[int | None, typer.Option(help="Seed of the first image.")] = None,
     chat: Annotated[str | None, typer.Option(help="Another chat model.")] = None,
     image: Annotated[str | None, typer.Option(help="Another image model.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with other models.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with other models, or other options.")] = None,
     skills: Skills = None,
     runs: Runs = RUNS,
     store: Store = None,
@@ -55,7 +55,6 @@ def fork_command(
 ) -> None:
     """Begin a new run at a step of an old one, with another prompt, other checks or other verdicts."""
     set_debug(debug)
-    from ..config import changed, load_config
     from ..graph.fork import fork
     from ..graph.past import past_run
     from ..progress import Progress
@@ -68,10 +67,7 @@ def fork_command(
     if add_check or drop_check:
         edited = _edited(edited or past_run(thread, home).checks, add_check or (), drop_check or ())
     settings: dict[str, Any] = {name: value for name, value in {"max_rounds": rounds, "seed": seed}.items() if value is not None}
-    models: dict[str, Any] = {"chat": chat, "image": image}
-    if config is not None:
-        file = changed(load_config(config), chat, image, None)
-        models = {"chat": file.chats, "image": file.image}
+    models = models_given(thread, home, chat, image, config)
     show = Progress(Console(quiet=as_json))
     skill_library = library(skills)
 

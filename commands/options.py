@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -73,6 +73,23 @@ def home_of(runs: Path, store: str | None, image_store: str | None) -> Home:
     from ..memory.home import Home
 
     return Home(runs, store=store, image_store=image_store)
+
+
+def models_given(thread: str, home: Home, chat: str | None, image: str | None, config: Path | None) -> dict[str, Any]:
+    """Return the models that the options give to a run made before, as `resume` and `fork` take them.
+
+    Raises:
+        GemsError: the file of `--config` cannot be used, or the run's record cannot be read.
+    """
+    from ..config import models_again
+    from ..graph.record import read_record
+
+    if config is None or not home.database.exists():  # no database, no run: that is told where the run is looked for
+        return {"chat": chat, "image": image}
+    with home.database.open() as opened:
+        recorded = read_record(opened, home, thread).models
+    chats, drawer = models_again(config, recorded, chat, image)
+    return {"chat": chats, "image": drawer}
 
 
 def reach(home: Home) -> str:

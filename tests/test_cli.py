@@ -292,9 +292,26 @@ def test_a_run_with_a_budget_of_money_goes_on_with_other_models_and_their_prices
     assert command("run", "a red circle", "--thread", "mine", "--config", "dead.toml", "--max-cost", "5")[0] == 2
     code, _, err = command("resume", "mine", "--chat", "shapes")
     assert (code, "of the file of --config" in err) == (2, True)
-    Path("alive.toml").write_text(f"[chat]\n{prices}")
+    Path("alive.toml").write_text(f'[chat]\nmodel = "shapes"\n{prices}')
     code, out, _ = command("resume", "mine", "--config", "alive.toml", "--json")
     assert code == 0
+    assert json.loads(out)["cost"]["amount"] > 0
+
+
+def test_models_that_a_file_does_not_name_stay_when_a_run_goes_on_or_is_forked(command):
+    Path("dead.toml").write_text('[chat]\nmodel = "http://127.0.0.1:9/v1#nobody"\nretries = 0\n')
+    Path("image.toml").write_text("[image]\nset = { num_inference_steps = 2 }\nprice = 0.5\n")
+    assert command("run", "a red circle", "--thread", "mine", "--config", "dead.toml", "--preset", "rewrite")[0] == 2
+    code, _, err = command("resume", "mine", "--config", "image.toml")
+    assert (code, "is the server running at 127.0.0.1:9?" in err) == (2, True)
+    with running(create_app(shapes_chat(), shapes_image())) as url:
+        args = ("--preset", "original", "--chat", f"{url}#shapes-chat")
+        assert command("run", "a red circle", "--thread", "far", *args)[0] == 0
+        code, out, err = command("fork", "far", "--round", "1", "--config", "image.toml", "--name", "f", "--json")
+    assert code == 0, err
+    told = past_run("f").models
+    assert (told.chat.model, told.image.model) == (f"{url}#shapes-chat", "shapes")
+    assert (told.image.call, told.image.price) == ({"num_inference_steps": 2}, 0.5)
     assert json.loads(out)["cost"]["amount"] > 0
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gems.config import ConfigError, changed, load_config
+from gems.config import ConfigError, changed, load_config, models_again
+from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 
 FILE = """
 preset = "paper"
@@ -83,6 +84,57 @@ def test_another_image_model_starts_from_its_own_defaults(write):
     config = changed(load_config(write(FILE)), None, "shapes", None)
     assert config.image.model == "shapes"
     assert config.image.call == {}
+
+
+RECORDED = ModelOptions(
+    chat=ChatOptions(model="openai:a", thinking=True, key_env="A_KEY"),
+    roles={
+        "refiner": ChatOptions(model="openai:a", thinking=False, key_env="A_KEY"),
+        "verifier": ChatOptions(model="openai:b", price_input=9),
+    },
+    image=ImageOptions(model="openai:c", call={"quality": "low"}, price=0.1),
+)
+
+
+def test_a_run_goes_on_with_what_the_file_says_and_keeps_the_rest(write):
+    assert models_again(write("[run]\nseed = 3\n"), RECORDED, None, None) == (None, None)
+    chats, drawer = models_again(write('[chat]\nmodel = "openai:x"\n'), RECORDED, None, None)
+    assert (chats, drawer) == ({"default": ChatOptions(model="openai:x")}, None)
+    chats, drawer = models_again(write('[image]\nmodel = "openai:x"\n'), RECORDED, None, None)
+    assert (chats, drawer) == (None, ImageOptions(model="openai:x"))
+    chats, drawer = models_again(write("[image]\nprice = 0.2\n"), RECORDED, "shapes", None)
+    assert (chats, drawer) == ("shapes", RECORDED.image.model_copy(update={"price": 0.2}))
+
+
+def test_a_table_without_a_model_is_laid_over_the_runs_own(write):
+    text = "[chat]\nprice_input = 2\nthinking = 'low'\n[roles.planner]\ntemperature = 0\n[image]\nset = { quality = 'high' }\n"
+    chats, drawer = models_again(write(text), RECORDED, None, None)
+    common = RECORDED.chat.model_copy(update={"price_input": 2, "thinking": "low"})
+    assert chats == {
+        "default": common,
+        "planner": common.model_copy(update={"temperature": 0}),
+        "refiner": RECORDED.roles["refiner"].model_copy(update={"price_input": 2}),
+        "verifier": RECORDED.roles["verifier"],
+    }
+    assert (drawer.model, drawer.call, drawer.price) == ("openai:c", {"quality": "high"}, 0.1)
+    text = "[roles.verifier]\ntemperature = 0\n[roles.refiner]\nmodel = 'openai:d'\n"
+    chats, drawer = models_again(write(text), RECORDED, None, None)
+    assert chats["default"] == RECORDED.chat
+    assert chats["verifier"] == RECORDED.roles["verifier"].model_copy(update={"temperature": 0})
+    assert (chats["refiner"], drawer) == (ChatOptions(model="openai:d"), None)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "text", "place"),
+    [
+        (ModelOptions(chat=ChatOptions(model="custom:mine")), "[chat]\nprice_input = 1\n", "chat"),
+        (ModelOptions(roles={"verifier": ChatOptions(model="custom:mine")}), "[chat]\nprice_input = 1\n", "roles.verifier"),
+        (ModelOptions(image=ImageOptions(model="diffusers:…/mine")), "[image]\nprice = 1\n", "image"),
+    ],
+)
+def test_a_model_that_no_record_can_bring_back_must_be_named(write, recorded, text, place):
+    with pytest.raises(ConfigError, match=rf"the run's own model mine cannot be .* in \[{place}\]"):
+        models_again(write(text), recorded, None, None)
 
 
 @pytest.mark.parametrize(
