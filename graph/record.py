@@ -10,12 +10,11 @@ from ..context import RunContext
 from ..errors import GemsError
 from ..memory.database import Opened
 from ..memory.home import Home
+from ..memory.serializer import CheckpointError
 from ..models.options import ModelOptions
 
 SPACE = ("gems", "runs")
 """Where records are in LangGraph's store; the key is the run's name."""
-PAGE = 500
-"""Records read at a time."""
 
 
 class RunError(GemsError):
@@ -44,6 +43,7 @@ class Record(BaseModel):
     nodes: tuple[str, ...] = ()
     cost: float | None = Field(default=None, description="What the run has cost, where prices are known; written at its end.")
     began: datetime | None = Field(default=None, description="When it was started, in UTC.")
+    ready: bool = Field(default=True, description="Whether it can be gone on with: a fork is not before it has its first state.")
     pruned: bool = Field(default=False, description="Whether only its end and its best image are left.")
     parent: Parent | None = Field(default=None, description="The run it was forked from.")
 
@@ -57,14 +57,16 @@ def find_record(opened: Opened, home: Home, thread: str) -> Record | None:
     """Return a run's record, None where there is no such run.
 
     Raises:
-        RunError: it is damaged, or the name cannot be one.
+        RunError: it is damaged or encrypted with another key, or the name cannot be one.
     """
     path = home.folder_of(thread) / "run.json"  # where the first version kept it
-    item = opened.store.get(SPACE, thread)
     try:
+        item = opened.store.get(SPACE, thread)
         if item is not None:
             return Record.model_validate(item.value)
         return Record.model_validate_json(path.read_bytes()) if path.exists() else None
+    except CheckpointError as error:
+        raise RunError(f"the record of run {thread} cannot be read ({error})") from error
     except (OSError, ValidationError) as error:
         raise RunError(f"the record of run {thread} is damaged: restore the database, or start the request anew") from error
 
@@ -90,12 +92,8 @@ def forget_record(opened: Opened, home: Home, thread: str) -> None:
 
 
 def threads(opened: Opened, home: Home) -> list[str]:
-    """Return the names of all runs, the one that was begun last at the end."""
-    began: dict[str, str] = {}
-    read = 0
-    while found := opened.store.search(SPACE, limit=PAGE, offset=read):
-        began.update((item.key, str(item.value.get("began") or "")) for item in found)
-        read += len(found)
+    """Return the names of all runs, the one that was begun last at the end; first those whose record cannot be read."""
+    began = {thread: str(value.get("began") or "") for thread, value in opened.store.whatever_is_in(SPACE).items()}
     for path in home.folder.glob("*/run.json"):
         began.setdefault(path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat())
     return sorted(began, key=lambda thread: (began[thread], thread))

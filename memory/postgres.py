@@ -18,9 +18,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from ..redact import MASK, redact
-from .database import Database, Opened, Tip
+from .database import Database, Opened, Tip, identify
 from .locks import RunInUseError
-from .sealed import SealedStore
+from .sealed import SealedStore, read_value
 from .serializer import CheckpointError, Sealed, serializer
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "store")
@@ -75,12 +75,13 @@ class PostgresDatabase(Database):
             url = make_conninfo(self.url, **{name: value for name, value in CONNECTION.items() if name not in said})
             with psycopg.connect(url, autocommit=True, prepare_threshold=0, row_factory=dict_row) as connection:
                 serde = serializer()
-                saver, store = SealingSaver(connection, serde=serde), PostgresStore(connection)
+                saver, store = SealingSaver(connection, serde=serde), PostgresStore(connection, deserializer=read_value)
                 store.lock = saver.lock  # one connection, one lock: both send their statements in batches
                 with _alone(connection):
                     saver.setup()
                     store.setup()
-                yield OpenedPostgres(connection, saver, SealedStore(store, serde))
+                    id = identify(store)
+                yield OpenedPostgres(connection, saver, SealedStore(store, serde), id)
         except psycopg.Error as error:
             told = str(error)
             raise CheckpointError(self._explain(error)) from (error if self._discreet(told) == told else None)
@@ -109,8 +110,8 @@ class PostgresDatabase(Database):
 class OpenedPostgres(Opened):
     """An open PostgreSQL database of runs."""
 
-    def __init__(self, connection: psycopg.Connection[DictRow], saver: PostgresSaver, store: SealedStore) -> None:
-        self.connection, self.postgres, self.saver, self.store = connection, saver, saver, store
+    def __init__(self, connection: psycopg.Connection[DictRow], saver: PostgresSaver, store: SealedStore, id: str) -> None:
+        self.connection, self.postgres, self.saver, self.store, self.id = connection, saver, saver, store, id
 
     def in_hand(self, thread: str) -> bool:
         """Tell whether a process holds a run."""

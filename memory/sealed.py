@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langgraph.store.base import BaseStore, Item, Op, PutOp, Result
 
-from .serializer import CheckpointError, KeyedSerializer
+from .serializer import CheckpointError, HashedSerializer, KeyedSerializer
+
+PAGE = 500
+"""Values read at a time."""
+
+
+class Unreadable(dict[str, Any]):
+    """Stands for a value whose row holds no JSON object."""
 
 
 class SealedStore(BaseStore):
@@ -17,7 +25,7 @@ class SealedStore(BaseStore):
     Filters of a search look at the values as they are written, so they find nothing in encrypted ones.
 
     Args:
-        inner: where the values go.
+        inner: where the values go; it is to read them by `read_value`.
         serde: what encrypts them.
     """
 
@@ -25,15 +33,38 @@ class SealedStore(BaseStore):
         self.inner, self.serde = inner, serde
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Do what is asked, in one go."""
+        """Do what is asked, in one go.
+
+        Raises:
+            CheckpointError: a value is damaged, or encrypted with another key.
+        """
         return [self._opened(result) for result in self.inner.batch([self._sealed(op) for op in ops])]
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """Do what is asked, in one go."""
+        """Do what is asked, in one go.
+
+        Raises:
+            CheckpointError: a value is damaged, or encrypted with another key.
+        """
         return [self._opened(result) for result in await self.inner.abatch([self._sealed(op) for op in ops])]
 
+    def whatever_is_in(self, namespace: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+        """Return all values of a namespace by their keys, an empty one for each that cannot be read: it hides no other."""
+        found: dict[str, dict[str, Any]] = {}
+        read = 0
+        while page := self.inner.search(namespace, limit=PAGE, offset=read):
+            read += len(page)
+            for item in page:
+                try:
+                    self._opened(item)
+                except CheckpointError:
+                    item.value = {}
+                found[item.key] = item.value
+        return found
+
     def _sealed(self, op: Op) -> Op:
-        if self.serde.keyed is None or not isinstance(op, PutOp) or op.value is None:
+        # Without a key, a value that looks as if it were sealed is sealed too, or it would be opened when it is read.
+        if not isinstance(op, PutOp) or op.value is None or (self.serde.keyed is None and not _is_sealed(op.value)):
             return op
         kind, data = self.serde.dumps_typed(op.value)
         return op._replace(value={"kind": kind, "data": base64.b64encode(data).decode()})
@@ -41,9 +72,35 @@ class SealedStore(BaseStore):
     def _opened(self, result: Result) -> Result:
         items: list[Any] = result if isinstance(result, list) else [result]
         for item in items:
-            if isinstance(item, Item) and set(item.value) == {"kind", "data"}:
+            if isinstance(item, Item):
                 try:
-                    item.value = self.serde.loads_typed((item.value["kind"], base64.b64decode(item.value["data"])))
+                    item.value = self._open(item.value)
                 except CheckpointError as error:
                     raise CheckpointError(f"{'/'.join(item.namespace)}/{item.key}: {error}") from error
         return result
+
+    def _open(self, value: dict[str, Any]) -> Any:
+        if isinstance(value, Unreadable):
+            raise CheckpointError("it is damaged (no JSON object): restore the database from a copy")
+        if not _is_sealed(value):
+            return value
+        try:
+            data = base64.b64decode(value["data"])
+        except ValueError as error:
+            raise CheckpointError(f"it is damaged ({error}): restore the database from a copy") from error
+        return self.serde.loads_typed((value["kind"], data))
+
+
+def read_value(content: Any) -> dict[str, Any]:
+    """Return the value in a row of a store; one that is torn is `Unreadable`, as an error would hide all other rows."""
+    try:
+        value = json.loads(content)
+    except (ValueError, TypeError):
+        return Unreadable()
+    return value if isinstance(value, dict) else Unreadable()
+
+
+def _is_sealed(value: Mapping[str, Any]) -> bool:
+    if set(value) != {"kind", "data"} or not all(isinstance(part, str) for part in value.values()):
+        return False
+    return bool(value["kind"].removesuffix(KeyedSerializer.MARK).endswith(HashedSerializer.MARK))

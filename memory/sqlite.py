@@ -11,9 +11,9 @@ from pathlib import Path
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.sqlite import SqliteStore
 
-from .database import Database, Opened, Tip
+from .database import Database, Opened, Tip, identify
 from .locks import RunInUseError, exclusive
-from .sealed import SealedStore
+from .sealed import SealedStore, read_value
 from .serializer import CheckpointError, serializer
 
 FILE = "gems.sqlite"
@@ -51,11 +51,12 @@ class SqliteDatabase(Database):
             # The saver and the store each guard their connection by a lock of their own, so each has its own.
             with closing(self._connect()) as one, closing(self._connect(isolation_level=None)) as other:
                 serde = serializer()
-                saver, store = SqliteSaver(one, serde=serde), SqliteStore(other)
+                saver, store = SqliteSaver(one, serde=serde), SqliteStore(other, deserializer=read_value)
                 with _alone(self.folder):  # the store's tables cannot be made by two processes at once
                     saver.setup()
                     store.setup()
-                yield OpenedSqlite(self.folder, self.path, saver, SealedStore(store, serde))
+                    id = identify(store)
+                yield OpenedSqlite(self.folder, self.path, saver, SealedStore(store, serde), id)
         except sqlite3.Error as error:
             raise CheckpointError(_explain(self.path, error)) from error
 
@@ -66,8 +67,8 @@ class SqliteDatabase(Database):
 class OpenedSqlite(Opened):
     """An open SQLite file of runs."""
 
-    def __init__(self, folder: Path, path: Path, saver: SqliteSaver, store: SealedStore) -> None:
-        self.folder, self.path, self.sqlite, self.saver, self.store = folder, path, saver, saver, store
+    def __init__(self, folder: Path, path: Path, saver: SqliteSaver, store: SealedStore, id: str) -> None:
+        self.folder, self.path, self.sqlite, self.saver, self.store, self.id = folder, path, saver, saver, store, id
 
     def in_hand(self, thread: str) -> bool:
         """Tell whether a process holds a run."""

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from gems import GemsError, resume, run
+from gems.graph.clean import remove
 from gems.graph.past import past_run, past_runs
+from gems.graph.record import RunError
 from gems.memory.home import Home
 from gems.memory.serializer import KEY, CheckpointError, serializer
 from gems.memory.state import ImageRef
@@ -148,10 +150,10 @@ def test_with_a_key_nothing_of_a_run_is_in_the_clear(home, make_sketcher, monkey
     assert past_runs(home)[0].prompt == PROMPT
 
     monkeypatch.setenv(KEY, SECRET[::-1])
-    with pytest.raises(CheckpointError, match=r"gems/runs/t: it cannot be decrypted: the key in LANGGRAPH_AES_KEY is another"):
+    with pytest.raises(RunError, match=r"gems/runs/t: it cannot be decrypted: the key in LANGGRAPH_AES_KEY is another"):
         past_run("t", home)
     monkeypatch.delenv(KEY)
-    with pytest.raises(CheckpointError, match="it is encrypted: put its key into LANGGRAPH_AES_KEY"):
+    with pytest.raises(RunError, match="it is encrypted: put its key into LANGGRAPH_AES_KEY"):
         resume("t", runs=home, image=make_sketcher(1.0))
 
 
@@ -189,3 +191,60 @@ def test_records_are_json_that_people_can_read_where_there_is_no_key(finished):
     with Home(finished).database.open() as opened:
         item = opened.store.get(("gems", "runs"), "t")
     assert json.loads(json.dumps(item.value))["prompt"] == PROMPT
+
+
+def test_a_run_with_another_key_hides_no_other_and_can_be_removed(home, sketcher, monkeypatch):
+    monkeypatch.setenv(KEY, SECRET)
+    run(PROMPT, thread="sealed", runs=home, image=sketcher)
+    for key in (None, SECRET[::-1]):
+        monkeypatch.setenv(KEY, key) if key else monkeypatch.delenv(KEY)
+        run("a red circle", thread=f"mine-{bool(key)}", runs=home, image=sketcher)
+        found = {past.thread: past for past in past_runs(home)}
+        assert found["sealed"].standing == "damaged"
+        assert KEY in found["sealed"].told
+        assert found[f"mine-{bool(key)}"].images > 0
+    assert remove(["sealed"], home).removed == ("sealed",)
+    assert "sealed" not in {past.thread for past in past_runs(home)}
+
+
+@pytest.mark.parametrize("torn", ['{"thread": "t", "pro', "", '["t"]', "3"])
+def test_a_torn_record_hides_no_other_and_can_be_removed(finished, sketcher, torn):
+    run("a red circle", thread="whole", runs=finished, image=sketcher)
+    with sqlite3.connect(finished / "gems.sqlite") as connection:
+        connection.execute("UPDATE store SET value = ? WHERE key = 't'", (torn,))
+    connection.close()
+    found = {past.thread: past for past in past_runs(finished)}
+    assert (found["t"].standing, found["whole"].standing) == ("damaged", "accepted")
+    assert "restore the database" in found["t"].told
+    with pytest.raises(RunError, match=r"the record of run t cannot be read .*it is damaged"):
+        resume("t", runs=finished, image=sketcher)
+    assert remove(["t"], finished).removed == ("t",)
+
+
+@pytest.mark.parametrize("key", ["", SECRET])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"kind": "cat", "data": "tabby"},
+        {"kind": "cat", "data": 3},
+        {"kind": 3, "data": ["tabby"]},
+        {"kind": "msgpack.2+aes", "data": "tabby"},
+        {"kind": "msgpack.2", "data": "dGFiYnk="},
+    ],
+)
+def test_a_value_that_only_looks_encrypted_is_read_as_it_was_written(home, monkeypatch, value, key):
+    monkeypatch.setenv(KEY, key)
+    with home.database.open() as opened:
+        opened.store.put(("mine",), "pet", value)
+        assert opened.store.get(("mine",), "pet").value == value
+        assert [item.value for item in opened.store.search(("mine",))] == [value]
+
+
+def test_an_encrypted_value_that_was_cut_is_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv(KEY, SECRET)
+    home = Home(tmp_path)
+    with home.database.open() as opened:
+        opened.store.put(("mine",), "pet", {"name": "tabby"})
+    tamper(tmp_path, "store", "value", lambda text: text[:-3] + text[-2:])
+    with home.database.open() as opened, pytest.raises(CheckpointError, match=r"mine/pet: it is damaged .*restore the database"):
+        opened.store.get(("mine",), "pet")
