@@ -12,13 +12,15 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.sqlite import SqliteStore
 
 from .database import Database, Opened, Tip, identify
-from .locks import RunInUseError, exclusive
+from .locks import exclusive, is_held
 from .sealed import SealedStore, read_value
 from .serializer import CheckpointError, serializer
 
 FILE = "gems.sqlite"
 WAIT = 30.0
 """Seconds to wait for another process that is writing."""
+PATIENCE = 0.2
+"""Seconds to try to hold a run: another process may only be looking whether it is free."""
 
 
 class SqliteDatabase(Database):
@@ -72,13 +74,7 @@ class OpenedSqlite(Opened):
 
     def in_hand(self, thread: str) -> bool:
         """Tell whether a process holds a run."""
-        if not (self.folder / thread / ".lock").exists():
-            return False
-        try:
-            with self.hold(thread):
-                return False
-        except RunInUseError:
-            return True
+        return is_held(self.folder / thread)
 
     @contextmanager
     def hold(self, thread: str) -> Iterator[None]:
@@ -88,7 +84,7 @@ class OpenedSqlite(Opened):
             RunInUseError: another process holds it.
         """
         (self.folder / thread).mkdir(parents=True, exist_ok=True)
-        with exclusive(self.folder / thread):
+        with exclusive(self.folder / thread, PATIENCE):
             yield
 
     def tips(self) -> list[Tip]:
