@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -26,7 +26,7 @@ class Stored(NamedTuple):
 
     state: GemsState
     last: datetime
-    """When its last step ended, in local time."""
+    """When its last step ended, in UTC."""
     waiting: Any
     """The question that it waits for an answer to; None where it does not wait."""
     more: bool
@@ -41,7 +41,7 @@ class Past(NamedTuple):
     """"waiting": for a person's answer, see `gems show`; "unfinished": it was interrupted, and `gems resume`
     goes on with it; "damaged": it cannot be read, `told` says why."""
     last: datetime
-    """When its last step ended, in local time."""
+    """When its last step ended, in UTC."""
     prompt: str = ""
     rounds: int = 0
     images: int = 0
@@ -91,10 +91,10 @@ def past_run(thread: str, runs: Home | Path | str = "runs") -> RunResult:
 def past(opened: Opened, home: Home, thread: str) -> Past:
     """Return how a run stands; one that cannot be read is damaged, and says why."""
     record: Record | None = None
-    stored, last = None, datetime.fromtimestamp(0)
+    stored, last = None, datetime.fromtimestamp(0, UTC)
     try:
         record = read_record(opened, home, thread)
-        last = _local(record.began) if record.began else last
+        last = record.began.astimezone(UTC) if record.began else last
         stored = state_of(opened, thread)
     except GemsError as error:
         return Past(thread, "damaged", last, record.prompt if record else "", told=str(error))
@@ -136,7 +136,7 @@ def state_of(opened: Opened, thread: str) -> Stored | None:
     if found is None:
         return None
     values = {name: value for name, value in found.checkpoint["channel_values"].items() if name in GemsState.model_fields}
-    written = _local(datetime.fromisoformat(found.checkpoint["ts"]))
+    written = datetime.fromisoformat(found.checkpoint["ts"]).astimezone(UTC)
     if "prompt" not in values:
         return None
     more = any(name.startswith(NEXT) for name in found.checkpoint["channel_values"])
@@ -148,7 +148,3 @@ def _question(writes: Sequence[tuple[str, str, Any]]) -> Any:
     answered = {task for task, channel, _ in writes if channel == "__resume__"}
     asked = [value for task, channel, value in writes if channel == "__interrupt__" and task not in answered]
     return asked[0][0].value if asked else None
-
-
-def _local(moment: datetime) -> datetime:
-    return moment.astimezone().replace(tzinfo=None)

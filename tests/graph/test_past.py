@@ -1,11 +1,17 @@
 """Runs made before, as they stand."""
 
+import threading
+import time
+from datetime import UTC, datetime
+
 import pytest
+from rich.console import Console
 
 from gems import GemsError, resume, run
 from gems.graph.past import past_run, past_runs
 from gems.memory.home import Home
 from gems.memory.locks import exclusive
+from gems.progress import runs_table
 
 
 class Stop(Exception):
@@ -93,3 +99,49 @@ def test_what_is_not_there_is_told(stopped, tmp_path):
 
 def test_a_folder_without_runs_is_an_empty_list(tmp_path):
     assert past_runs(tmp_path) == []
+
+
+def test_the_hour_that_comes_twice_keeps_the_order_of_runs(stopped, monkeypatch):
+    began = {"first": datetime(2025, 10, 26, 0, 30, tzinfo=UTC), "second": datetime(2025, 10, 26, 1, 15, tzinfo=UTC)}
+    with Home(stopped).database.open() as opened:
+        record = opened.store.get(("gems", "runs"), "half").value
+        for name, moment in began.items():
+            opened.store.put(("gems", "runs"), name, {**record, "thread": name, "began": moment.isoformat()})
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        listed = past_runs(stopped)[:2]
+        assert {past.thread: past.last for past in listed} == began
+        assert [past.thread for past in listed] == ["first", "second"]
+        with (console := Console(width=120)).capture() as shown:
+            console.print(runs_table(listed))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "2025-10-26 02:30" in shown.get()
+    assert "2025-10-26 02:15" in shown.get()
+
+
+def test_looking_disturbs_neither_others_who_look_nor_who_goes_on(stopped, sketcher):
+    ended = threading.Event()
+    seen = []
+
+    def look():
+        with Home(stopped).database.open() as opened:
+            while not ended.is_set():
+                seen.append(opened.in_hand("half"))
+
+    lookers = [threading.Thread(target=look) for _ in range(2)]
+    for looker in lookers:
+        looker.start()
+    try:
+        while len(seen) < 200:
+            time.sleep(0.01)
+        assert not any(seen)
+        for _ in range(20):
+            with Home(stopped).database.open() as opened, opened.hold("half"):
+                pass
+    finally:
+        ended.set()
+        for looker in lookers:
+            looker.join()
