@@ -259,6 +259,8 @@ class Request(BaseModel):
             raise ValueError("the prompt is empty: say in plain words what to draw")
         if prompt != prompt.encode("utf-8", "replace").decode():
             raise ValueError("the prompt is not valid Unicode text: write it in UTF-8")
+        if "\0" in prompt:  # PostgreSQL takes it in no text
+            raise ValueError("the prompt has a NUL character, which no model reads and not every database keeps: take it out")
         if len(prompt) > MAX_PROMPT_CHARACTERS:
             raise ValueError(f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT_CHARACTERS} are taken: shorten it")
         return prompt

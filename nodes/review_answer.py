@@ -213,4 +213,6 @@ def in_words(error: ValidationError, fields: Iterable[str]) -> AnswerError:
 def _unicode(text: str) -> str:
     if text != text.encode("utf-8", "replace").decode():
         raise ValueError("it is not valid Unicode text: write it in UTF-8")
+    if "\0" in text:
+        raise ValueError("it has a NUL character: take it out")
     return text
