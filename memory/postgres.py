@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
@@ -26,6 +26,9 @@ from .serializer import CheckpointError, Sealed, serializer
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "store")
 CONNECTION: dict[str, str | int] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "gems"}
 """Of a connection, where the URL does not say: a run may be silent for minutes while a picture is drawn."""
+
+HIDDEN = ("password", "sslpassword", "passfile", "oauth_client_secret")
+"""Fields of a URL that people are not told."""
 
 
 class SealingSaver(PostgresSaver):
@@ -57,7 +60,9 @@ class PostgresDatabase(Database):
         self.url = url
         parts = urlsplit(url)
         who = f"{parts.username}@" if parts.username else ""
-        self.name = f"postgresql://{who}{parts.netloc.rpartition('@')[2]}{parts.path}"
+        told = [field for field in parts.query.split("&") if field and unquote(field.partition("=")[0]) not in HIDDEN]
+        query = "?" + "&".join(told) if told else ""  # it may say the host, or the schema
+        self.name = f"postgresql://{who}{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
 
     def exists(self) -> bool:
         """Tell whether there is anything to be opened: the server says so when it is asked."""
@@ -70,6 +75,7 @@ class PostgresDatabase(Database):
         Raises:
             CheckpointError: the server cannot be reached, refuses, or fails.
         """
+        ready = False
         try:
             said = conninfo_to_dict(self.url)
             url = make_conninfo(self.url, **{name: value for name, value in CONNECTION.items() if name not in said})
@@ -81,10 +87,11 @@ class PostgresDatabase(Database):
                     saver.setup()
                     store.setup()
                     id = identify(store)
+                ready = True
                 yield OpenedPostgres(connection, saver, SealedStore(store, serde), id)
         except psycopg.Error as error:
             told = str(error)
-            raise CheckpointError(self._explain(error)) from (error if self._discreet(told) == told else None)
+            raise CheckpointError(self._explain(error, ready)) from (error if self._discreet(told) == told else None)
 
     def _discreet(self, text: str) -> str:
         """Return what an error says without the password, as it is in the URL and as it is sent."""
@@ -96,14 +103,17 @@ class PostgresDatabase(Database):
             text = redact(text.replace(secret, MASK), secret)
         return text
 
-    def _explain(self, error: psycopg.Error) -> str:
+    def _explain(self, error: psycopg.Error, ready: bool) -> str:
         text = " ".join(self._discreet(str(error)).split())
         if isinstance(error, psycopg.errors.TooManyConnections) or "too many clients" in text:
             return f"the database {self.name} takes no more connections: run fewer at once, or raise its max_connections"
         if isinstance(error, psycopg.ProgrammingError) and not error.sqlstate:
             return f"the URL of the database is not understood ({text}): write postgresql://user@host:port/name"
         if isinstance(error, psycopg.OperationalError):
-            return f"cannot work with the database {self.name} ({text}): is it running, and is --store right?"
+            hint = (
+                "is it running? Once it is, `gems resume` goes on with the run" if ready else "is it running, and is --store right?"
+            )
+            return f"cannot work with the database {self.name} ({text}): {hint}"
         return f"the database {self.name} failed ({text})"
 
 
@@ -112,10 +122,11 @@ class OpenedPostgres(Opened):
 
     def __init__(self, connection: psycopg.Connection[DictRow], saver: PostgresSaver, store: SealedStore, id: str) -> None:
         self.connection, self.postgres, self.saver, self.store, self.id = connection, saver, saver, store, id
+        self.schema = str(self._ask("SELECT current_schema() AS name")[0]["name"])
 
     def in_hand(self, thread: str) -> bool:
         """Tell whether a process holds a run."""
-        key = _key(thread)
+        key = self._key(thread)
         found = self._ask(
             "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
             "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
@@ -131,13 +142,13 @@ class OpenedPostgres(Opened):
         Raises:
             RunInUseError: another process holds it.
         """
-        if not self._ask("SELECT pg_try_advisory_lock(%s) AS got", (_key(thread),))[0]["got"]:
+        if not self._ask("SELECT pg_try_advisory_lock(%s) AS got", (self._key(thread),))[0]["got"]:
             raise RunInUseError(f"the run {thread} is in progress in another process: wait for it, or end it")
         try:
             yield
         finally:
             if not self.connection.broken:
-                self._ask("SELECT pg_advisory_unlock(%s)", (_key(thread),))
+                self._ask("SELECT pg_advisory_unlock(%s)", (self._key(thread),))
 
     def tips(self) -> list[Tip]:
         """Return the last checkpoint of every branch of every run."""
@@ -166,6 +177,10 @@ class OpenedPostgres(Opened):
             self._ask(f"VACUUM {table}")
         return ""
 
+    def _key(self, thread: str) -> int:
+        """Return the number of a run's lock: locks are the whole database's, but runs are those of a schema."""
+        return _number(f"{self.schema}/{thread}")
+
     def _ask(self, statement: str, values: tuple[Any, ...] = ()) -> list[DictRow]:
         with self.postgres.lock:
             cursor = self.connection.execute(statement, values or None)
@@ -175,7 +190,7 @@ class OpenedPostgres(Opened):
 @contextmanager
 def _alone(connection: psycopg.Connection[DictRow]) -> Iterator[None]:
     """Be the only one that makes the tables; wait for another one."""
-    key = _key("/set up")  # no name of a run
+    key = _number("/set up")  # of all schemas together: it is no name of one
     # Asked for again and again: who waits within a statement is waited for by CREATE INDEX CONCURRENTLY.
     while True:
         got = connection.execute("SELECT pg_try_advisory_lock(%s) AS got", (key,)).fetchone()
@@ -189,6 +204,6 @@ def _alone(connection: psycopg.Connection[DictRow]) -> Iterator[None]:
             connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
 
-def _key(thread: str) -> int:
-    """Return the number of a run's advisory lock."""
-    return int.from_bytes(hashlib.sha256(f"gems/{thread}".encode()).digest()[:8], "big", signed=True)
+def _number(name: str) -> int:
+    """Return the number of an advisory lock."""
+    return int.from_bytes(hashlib.sha256(f"gems/{name}".encode()).digest()[:8], "big", signed=True)

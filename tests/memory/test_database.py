@@ -206,7 +206,7 @@ def test_a_server_that_goes_away_during_a_run_is_a_clear_error_and_the_run_goes_
                     "AND datname = current_database()"
                 )
 
-    with pytest.raises(CheckpointError, match=r"run t: .*is it running"):
+    with pytest.raises(CheckpointError, match=r"run t: .*is it running\? Once it is, `gems resume` goes on"):
         run(PROMPT, thread="t", runs=home, image=make_sketcher(1.0), preset="loop", max_rounds=2, on_event=cut)
     model = make_sketcher(1.0)
     result = resume("t", runs=home, image=model)
@@ -228,3 +228,35 @@ def test_a_locked_file_is_told_in_clear_words(tmp_path, sketcher, monkeypatch):
     finally:
         other.close()
     assert run("a red circle", thread="t", runs=home, image=sketcher).attempts
+
+
+def test_schemas_of_one_postgresql_database_do_not_share_their_locks(tmp_path, postgres):
+    import psycopg
+
+    homes = []
+    for schema in ("one", "two"):
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {schema}")
+        joined = "&" if "?" in postgres else "?"
+        homes.append(Home(tmp_path / schema, store=f"{postgres}{joined}options=-csearch_path%3D{schema}"))
+    with homes[0].database.open() as one, homes[0].database.open() as same, homes[1].database.open() as other, one.hold("t"):
+        assert same.in_hand("t")
+        assert not other.in_hand("t")
+        with other.hold("t"):
+            pass
+
+
+def test_the_name_of_a_database_says_all_of_its_url_but_secrets(tmp_path):
+    said = "postgresql://me:geheim@/runs?host=%2Frun%2Fpg&password=geheim&sslmode=require&passfile=x&ssl%70assword=geheim"
+    assert Home(tmp_path, store=said).database.name == "postgresql://me@/runs?host=%2Frun%2Fpg&sslmode=require"
+    assert Home(tmp_path, store="postgresql://h/runs?password=geheim").database.name == "postgresql://h/runs"
+
+
+@pytest.mark.parametrize("prompt", ["a red\0circle", "\0"])
+def test_a_prompt_with_a_nul_character_is_refused_in_clear_words(home, sketcher, prompt):
+    with pytest.raises(GemsError, match="the prompt has a NUL character"):
+        run(prompt, thread="t", runs=home, image=sketcher)
+    asked = run(PROMPT, thread="t", runs=home, image=sketcher, review="image").waiting
+    with pytest.raises(GemsError, match="it has a NUL character"):
+        resume("t", runs=home, image=sketcher, answer={"action": "reject", "words": prompt + "no"})
+    assert past_run("t", home).waiting == asked
