@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -15,14 +16,25 @@ LONG = 16
 """Characters from which on a secret is also found in pieces: it may have been cut."""
 PIECE = 8
 """Characters of the shortest piece that is found."""
+WORD = 12
+"""Characters from which on what could be a plain word is taken for a piece."""
+PLACEHOLDERS = frozenset({"sk-no-key-required", "no-key-required", "not-needed", "not-required", "lm-studio"})
+"""What servers that want no key have one write in its place."""
+PLAIN = re.compile(r"[A-Z]?[a-z]+")
+"""A word of ordinary text."""
+PARTS = re.compile(r"[A-Za-z]{1,15}([-_][A-Za-z]{1,15})*")
+"""What may be no more than words: longer ones are letters by chance."""
 
 
 def redact(text: str, *secrets: str) -> str:
-    """Return text with `***` in the place of secrets: whole, cut off, URL-encoded or in base64 together with other text."""
+    """Return text with `***` in the place of secrets: whole, cut off, URL-encoded or in base64 together with other text.
+
+    Words that only happen to be in a secret stay. What is a single word, or stands for a key where none is wanted, is none.
+    """
     if len(text) < PIECE:  # as the many tokens of an answer are
         return text
     for secret in secrets:
-        if len(secret) >= SHORTEST:
+        if len(secret) >= SHORTEST and secret not in PLACEHOLDERS and not _is_word(secret):
             text = _without(text, secret)
     return text
 
@@ -42,12 +54,24 @@ def _without(text: str, secret: str) -> str:
     hidden = bytearray(len(text))
     for size, pieces in _pieces(secret).items():
         for at in range(len(text) - size + 1):
-            if text[at : at + size] in pieces:
-                hidden[at : at + size] = b"\1" * size
+            if (piece := text[at : at + size]) in pieces:
+                sure = len(secret) < LONG or not PLAIN.fullmatch(piece)
+                hidden[at : at + size] = bytes(max(old, 1 + sure) for old in hidden[at : at + size])
     if not any(hidden):
         return text
-    runs = groupby(zip(text, hidden, strict=True), key=lambda pair: pair[1])
-    return "".join(MASK if masked else "".join(sign for sign, _ in run) for masked, run in runs)
+    enough = len(text) + 1 if PARTS.fullmatch(secret) else WORD
+    out, at = [], 0
+    for masked, run in groupby(hidden, key=bool):
+        marks = bytes(run)
+        out.append(MASK if masked and (2 in marks or len(marks) >= enough) else text[at : at + len(marks)])
+        at += len(marks)
+    return "".join(out)
+
+
+def _is_word(secret: str) -> bool:
+    return len(secret) < LONG and (
+        PLAIN.fullmatch(secret) is not None or (secret.isascii() and secret.isalpha() and secret.isupper())
+    )
 
 
 @lru_cache(maxsize=64)

@@ -40,6 +40,20 @@ def test_ordinary_words_stay_as_they_are(key):
     assert redact(text, key) == text
 
 
+@pytest.mark.parametrize(
+    "key", ["sk-no-key-required", "local-development-key", "whatever", "placeholder", "Ab3-required-Xy9-registry-Zq"]
+)
+def test_words_of_a_key_stay_words(key):
+    text = "Registration required; whatever the placeholder, local development has no key, nor a registry."
+    assert redact(text, key) == text
+
+
+def test_a_key_of_words_is_found_whole_and_cut_off():
+    assert redact("a correct-horse-battery-staple.", "correct-horse-battery-staple") == "a ***."
+    assert redact("it begins with correct-hor...", "correct-horse-battery-staple") == "it begins with ***..."
+    assert redact("letters qmxvkzrwkplsyh.", "sk-1-qmxvkzrwkplsyhdn") == "letters ***."
+
+
 def test_a_message_is_cleaned_wherever_the_key_is_in_it():
     chat = ChatOpenAI(model="m", api_key=KEY, base_url="http://127.0.0.1:9/v1")
     assert keys_of(chat.bind(temperature=1)) == (KEY,)
