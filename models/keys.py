@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,11 +15,15 @@ from .options import ModelSpecError
 
 Message = TypeVar("Message", bound=AIMessage)
 
-SECRET_FIELDS = frozenset(
-    {"key", "apikey", "token", "accesstoken", "authtoken", "bearertoken", "authorization", "password", "secret", "clientsecret"}
-    | {"sig", "signature", "xapikey", "subscriptionkey"}
+SECRET_ENDINGS = (
+    *("apikey", "accesskey", "secretkey", "subscriptionkey", "token", "authorization", "password", "passwd", "secret"),
+    *("signature", "cookie"),
 )
-"""Names of fields that hold secrets, without `-` and `_`."""
+"""How names of fields end that hold secrets, without `-` and `_`."""
+SECRET_FIELDS = frozenset({"key", "sig"})
+"""Whole names of fields that hold secrets: others that end so are harmless, such as `prompt_cache_key`."""
+MARKS = re.compile(r"(eos|bos|pad|unk|sep|cls|mask|stop|image)token")
+"""Names of fields that hold signs of a tokenizer."""
 
 
 def read_key(variable: str) -> str:
@@ -44,22 +49,26 @@ def refuse_secrets(option: str, spec: str, fields: Any) -> None:
     Raises:
         ModelSpecError: there is one.
     """
-    named = [name for name, _ in parse_qsl(urlsplit(spec).query, keep_blank_values=True)] if "://" in spec else []
-    if found := next((name for name in [*named, *_names(fields)] if _holds_a_secret(name)), None):
+    given = parse_qsl(urlsplit(spec).query, keep_blank_values=True) if "://" in spec else []
+    if found := next((name for name, value in [*given, *_fields(fields)] if _holds_a_secret(name, value)), None):
         raise ModelSpecError(
             f"--{option}: the field {found!r} would be recorded with its value: put the key into the environment variable "
             "GEMS_API_KEY, or into the one that the option key_env names"
         )
 
 
-def _names(fields: Any) -> list[str]:
-    if isinstance(fields, dict):
-        return [name for key, value in fields.items() for name in (str(key), *_names(value))]
-    return [name for value in fields for name in _names(value)] if isinstance(fields, list) else []
+def _fields(value: Any) -> list[tuple[str, Any]]:
+    """Return all fields within plain data, with their values."""
+    if isinstance(value, dict):
+        return [field for key, inner in value.items() for field in ((str(key), inner), *_fields(inner))]
+    return [field for inner in value for field in _fields(inner)] if isinstance(value, list) else []
 
 
-def _holds_a_secret(name: str) -> bool:
-    return name.lower().replace("-", "").replace("_", "") in SECRET_FIELDS
+def _holds_a_secret(name: str, value: Any) -> bool:
+    name = name.lower().replace("-", "").replace("_", "")
+    if name.endswith("token") and (isinstance(value, bool | int | float) or MARKS.fullmatch(name)):
+        return False  # a number of tokens, whether to give them, or a sign
+    return name in SECRET_FIELDS or name.endswith(SECRET_ENDINGS)
 
 
 def keys_of(model: Any) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 
 from gems.models.call import call
-from gems.models.keys import keys_of, read_key, without_keys
+from gems.models.keys import keys_of, read_key, refuse_secrets, without_keys
 from gems.models.options import ModelSpecError
 from gems.redact import redact
 
@@ -96,3 +96,33 @@ def test_a_server_in_front_of_an_endpoint_does_not_log_its_key(server, caplog):
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("gems")]
     assert any("Traceback" in text and "has no quota" in text for text in ours)
     assert [text for text in ours if KEY in text] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "x-goog-api-key",
+            "Ocp-Apim-Subscription-Key",
+            "Cookie",
+            "Proxy-Authorization",
+            "openai_api_key",
+            "hf_token",
+            "api_token",
+        ),
+        *("key", "sig", "X-Amz-Signature", "aws_secret_access_key", "client-secret", "X-Amz-Security-Token", "db_password"),
+    ],
+)
+def test_fields_that_hold_secrets_are_refused_wherever_they_are(name):
+    for spec, fields in [
+        (f"https://h/v1?{name}=x#m", {}),
+        ("openai:m", {"extra_headers": {name: "x"}}),
+        ("m", {"a": [{name: "x"}]}),
+    ]:
+        with pytest.raises(ModelSpecError, match=f"the field '{name}' would be recorded"):
+            refuse_secrets("chat", spec, fields)
+
+
+def test_fields_that_only_sound_like_secrets_are_taken():
+    harmless = {"max_tokens": 9, "skip_special_tokens": True, "echo_token": True, "stop_token": "<end>", "prompt_cache_key": "gems"}
+    refuse_secrets("chat", "https://h/v1?api-version=1&max_tokens=9#m", {**harmless, "allowed_token_ids": [1], "keyboard": "x"})
