@@ -15,7 +15,26 @@ from ..context import SettingError
 from ..errors import what_is_wrong
 from .ask import asker
 from .finish import finish
-from .options import RUNS, AsJson, Debug, Images, Runs, Skills, Store, home_of, library, models_given, set_debug
+from .options import (
+    RUNS,
+    AsJson,
+    Candidates,
+    Debug,
+    Images,
+    MaxCalls,
+    MaxCost,
+    MaxImages,
+    MaxSeconds,
+    MaxTokens,
+    Patience,
+    Runs,
+    Skills,
+    Store,
+    home_of,
+    library,
+    models_given,
+    set_debug,
+)
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
@@ -42,6 +61,13 @@ def fork_command(
     checks: Annotated[Path | None, typer.Option(help="File with all checks, as `gems show --json` has them.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the new run.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Most rounds of the new run.")] = None,
+    candidates: Candidates = None,
+    patience: Patience = None,
+    max_images: MaxImages = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_seconds: MaxSeconds = None,
+    max_cost: MaxCost = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first image.")] = None,
     chat: Annotated[str | None, typer.Option(help="Another chat model.")] = None,
     image: Annotated[str | None, typer.Option(help="Another image model.")] = None,
@@ -66,7 +92,11 @@ def fork_command(
         edited = _read(checks)
     if add_check or drop_check:
         edited = _edited(edited or past_run(thread, home).checks, add_check or (), drop_check or ())
-    settings: dict[str, Any] = {name: value for name, value in {"max_rounds": rounds, "seed": seed}.items() if value is not None}
+    told = {
+        **{"max_rounds": rounds, "candidates": candidates, "patience": patience, "seed": seed, "max_images": max_images},
+        **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},
+    }
+    settings: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     models = models_given(thread, home, chat, image, config)
     show = Progress(Console(quiet=as_json))
     skill_library = library(skills)

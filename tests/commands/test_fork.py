@@ -1,8 +1,11 @@
 """`gems fork` as a person uses it."""
 
 import json
+from pathlib import Path
 
 import pytest
+
+from gems.graph.past import past_run
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 
@@ -44,6 +47,22 @@ def test_checks_come_from_a_file_that_show_has_written(command, parent, tmp_path
     code, out, err = command("fork", "p", "--round", "1", "--checks", "checks.json", "--rounds", "1", "--json")
     assert code == 0, err
     assert [check["id"] for check in json.loads(out)["checks"]] == ["c1", "c2"]
+
+
+def test_budgets_of_the_new_run_are_given_and_other_settings_stay(command, parent):
+    Path("prices.toml").write_text("[image]\nprice = 0.5\n")
+    values = {"--rounds": 3, "--candidates": 2, "--patience": 2, "--max-images": 2, "--max-calls": 99, "--max-tokens": 99999}
+    values |= {"--max-seconds": 600, "--max-cost": 9, "--config": "prices.toml"}
+    args = [str(word) for pair in values.items() for word in pair]
+    code, out, err = command("fork", "p", "--round", "1", *args, "--name", "f", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert (told["usage"]["images"], told["cost"]["amount"]) == (2, 1.0)
+    changed = {"max_rounds": 3, "candidates": 2, "patience": 2, "max_images": 2, "max_calls": 99, "max_tokens": 99999}
+    changed |= {"max_seconds": 600, "max_cost": 9}
+    assert past_run("f").context.model_dump() == {**past_run("p").context.model_dump(), **changed}
+    code, _, err = command("fork", "p", "--round", "1", "--max-cost", "9")
+    assert (code, "of the file of --config" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
