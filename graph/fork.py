@@ -190,6 +190,8 @@ def branch(
     edits = {"prompt": prompt, "checks": checks, "verdicts": verdicts or None}
     told = ", ".join(f"other {what}" for what, edit in edits.items() if edit is not None) or "nothing edited"
     state = state.model_copy(update={"notes": [*state.notes, f"Forked from the run {thread} at round {round}: {told}."]})
+    if kept == round:
+        state = _unlearned(state)
     if checks is not None:
         state = _with_checks(state, checks)
     if verdicts:
@@ -206,15 +208,21 @@ def branch(
 
 
 def _at(history: Sequence[GemsState], thread: str, round: int, judged: bool) -> GemsState:
-    """Return the state in which a round is over and the next one planned, or, where it is needed, just judged."""
+    """Return the latest state of a round, in which all is there that was said of it, and the next one may be planned."""
     there = [state for state in history if state.round == round and state.checks and state.draft]
     if judged:
-        there = [state for state in there if all(attempt.verdicts for attempt in state.latest)][-1:]
+        there = [state for state in there if all(attempt.verdicts for attempt in state.latest)]
     if not there:
-        raise RunError(
-            f"the steps of round {max(round, 1)} of the run {thread} are not there: it was pruned, or did not come so far"
-        )
+        what = f"the steps of round {max(round, 1)} of the run {thread}"
+        raise RunError(f"{what} are not there: it was pruned, or did not come so far")
     return there[0]
+
+
+def _unlearned(state: GemsState) -> GemsState:
+    """Return the state without what its round has taught: that is summed up when it has been judged anew."""
+    lessons = [lesson for lesson in state.lessons if lesson.round <= state.round]
+    experiences = [experience for experience in state.experiences if experience.round < state.round]
+    return state.model_copy(update={"experiences": experiences, "lessons": lessons})
 
 
 def _with_checks(state: GemsState, checks: Sequence[Check]) -> GemsState:

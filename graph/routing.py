@@ -31,7 +31,8 @@ def after_review(state: GemsState) -> Way:
         return "examine again"
     if state.result is None:
         raise ValueError("the selector wrote no result: it must return {'result': Result(...)}")
-    return "decide again" if any(a.score is None for a in state.attempts) else state.result.decision
+    judged_anew = last is not None and not {"checks", "verdicts"}.isdisjoint(last.edited)
+    return "decide again" if judged_anew and any(a.score is None for a in state.attempts) else state.result.decision
 
 
 def after_refiner(state: GemsState) -> Literal["review", "generator"]:

@@ -4,7 +4,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
-from gems import Check, GemsState, ImageStore, RunContext, Verdict, build_graph, preset, run
+from gems import Check, GemsState, ImageStore, Result, RunContext, Verdict, build_graph, preset, run
 from gems.graph.build import ROLES
 from gems.memory.serializer import serializer
 
@@ -180,3 +180,17 @@ def test_what_a_swapped_verifier_does_not_judge_is_unknown_and_never_accepted(tm
     verdicts = out["attempts"][0].verdicts
     assert [v.check for v in verdicts] == [c.id for c in out["checks"]]
     assert sum(v.passed is None for v in verdicts) == len(out["checks"]) - ("c1" in judged)
+
+
+def test_a_selector_of_ones_own_need_only_write_the_result(tmp_path, sketcher):
+    seen = []
+
+    def mine(state: GemsState) -> dict:
+        seen.append(state.round)
+        decision = "accept" if state.round == 2 else "refine"
+        return {"result": Result(decision=decision, reason="mine", best_round=state.round)}
+
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), selector=mine)
+    out = graph.invoke({"prompt": PROMPT}, context=preset("default", recall="none"), config={"recursion_limit": 50})
+    assert seen == [1, 2]
+    assert out["result"].decision == "accept"

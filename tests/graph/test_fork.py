@@ -109,6 +109,30 @@ def test_the_verdicts_of_one_candidate_of_several(tmp_path, make_sketcher):
         go(tmp_path, make_sketcher(1.0), round=1, candidate=0)
 
 
+def test_a_round_that_is_judged_anew_is_summed_up_once(tmp_path, parent, make_sketcher):
+    failing = next(v.check for v in parent.attempts[0].verdicts if v.passed is False)
+    number = Check(id="n", kind="count", question="How many red circles are there?", expected="3")
+    for edit in ({"verdicts": {failing: None}}, {"checks": [*parent.checks, number]}):
+        result = go(tmp_path, make_sketcher(1.0), round=1, max_rounds=2, **edit)
+        assert [e.round for e in result.state.experiences] == [1]
+        assert result.state.round == 2
+
+
+def test_what_a_person_said_of_a_round_is_not_lost_in_its_fork(tmp_path, make_sketcher):
+    model = make_sketcher(0.0)
+    run("a red circle", thread="p", runs=tmp_path, image=model, review="image")
+    extra = {"question": "Is there a blue square?", "kind": "object"}
+    resume("p", runs=tmp_path, image=model, answer={"action": "reject", "words": "alone", "check": extra})
+    ids = [check.id for check in past_run("p", tmp_path).checks]
+    result = go(tmp_path, model, round=1, verdicts={ids[0]: True}, review="none", max_rounds=1)
+    verdicts = {v.check: v.passed for v in result.attempts[0].verdicts}
+    assert list(verdicts) == ids
+    assert verdicts[ids[-1]] is False
+    assert result.decision == "give up"
+    assert len(result.state.reviews) == 1
+    assert go(tmp_path, model, round=1, verdicts={ids[-1]: True}, review="none", max_rounds=1).attempts[0].score.passed == len(ids)
+
+
 def test_a_fork_of_a_run_that_was_stopped_and_of_a_fork(tmp_path, make_sketcher):
     class Stop(Exception):
         pass
