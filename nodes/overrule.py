@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ..memory.state import Attempt, Check, Verdict
 from .examine import lineage
@@ -31,18 +31,35 @@ def overruled(attempt: Attempt, said: Mapping[str, bool | None], checks: Sequenc
 
 
 def asked_anew(attempts: Sequence[Attempt], old: Sequence[Check], checks: Sequence[Check]) -> list[Attempt]:
-    """Return attempts to be scored by other checks: examined again only where there is something new to ask."""
-    new = {c.id for c in checks if c not in old}
+    """Return attempts to be scored by other checks: examined again only where there is something new to ask.
+
+    What a check depends on is no part of its question: where that alone has changed, all that was found stands. A check that
+    was skipped is asked where nothing it depends on now has failed.
+    """
+    before = {c.id: _asks(c) for c in old}
+    same = {c.id for c in checks if before.get(c.id) == _asks(c)}
+    new = {c.id for c in checks} - same
+    above = lineage(checks)
     return [
         a.model_copy(
             update={
-                "verdicts": () if new else a.verdicts,
-                "said": tuple(v for v in a.said if v.check not in new),
+                "verdicts": () if new or _freed(a, same, above) else a.verdicts,
+                "said": tuple(v for v in a.said if v.check in same),
                 "score": None,
             }
         )
         for a in attempts
     ]
+
+
+def _asks(check: Check) -> tuple[str, str, str]:
+    return check.question, check.kind, check.expected
+
+
+def _freed(attempt: Attempt, checks: Collection[str], above: Mapping[str, Collection[str]]) -> bool:
+    """Tell whether a check was skipped in an image for a failure that none of those it now depends on has."""
+    failed = {v.check for v in attempt.verdicts if v.passed is False}
+    return any(v.skipped and v.check in checks and failed.isdisjoint(above.get(v.check, ())) for v in attempt.verdicts)
 
 
 def a_person(words: str) -> str:

@@ -253,6 +253,27 @@ def test_a_verdict_of_a_person_goes_when_its_question_does():
     assert [v.check for v in answered(said, action="edit", checks=checks).attempts[0].said] == ["c2"]
 
 
+def test_a_verdict_of_a_person_stands_when_only_a_check_above_it_is_taken_away():
+    said = answered(judged(attempt(1, "+++"), decision="accept"), action="edit", verdicts={"c2": False})
+    said = said.model_copy(
+        update={"attempts": [said.attempts[0].model_copy(update={"score": Score.of(said.attempts[0].verdicts)})]}
+    )
+    kept = [{**c.model_dump(), "depends_on": ()} for c in CHECKS[1:]]
+    after = answered(said, action="edit", checks=kept)
+    assert [(v.check, v.passed) for v in after.attempts[0].said] == [("c2", False)]
+    assert not after.pending
+    node = selector.selector()
+    decided = node(after, type("Runtime", (), {"context": RunContext()})())["result"]
+    assert (decided.decision, decided.reason) == ("refine", "1 of 2 checks of the best image have not passed")
+
+
+def test_a_check_that_was_skipped_is_asked_once_the_failed_one_above_it_is_taken_away():
+    kept = [{**c.model_dump(), "depends_on": ()} for c in CHECKS[1:]]
+    after = answered(judged(attempt(1, "-s+"), attempt(2, "+-+")), action="edit", checks=kept)
+    assert [a.round for a in after.pending] == [1]
+    assert after_review(after) == "examine again"
+
+
 def test_prompt_and_checks_may_change_together():
     after = answered(IMAGE, action="edit", prompt='"HELLO" in red', checks=[{"question": "Is it red?"}])
     assert after_review(after) == "draw"
