@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from langgraph.errors import GraphInterrupt
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+from pydantic import BaseModel, ValidationError, model_validator
 
 from ..context import RunContext, SettingError
 from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
@@ -35,6 +37,11 @@ MEANS: dict[Stage, dict[Action, str]] = {
 NOWHERE = (
     "setting review: a run that waits for a person must be kept somewhere; build_graph(checkpointer=...), and invoke it with "
     "a thread_id in its config"
+)
+
+UNHEARD = (
+    "setting review: there is an answer here, but by this context nobody was asked; nothing was changed: LangGraph does not keep "
+    "the context, so pass the one that the run was begun with again, invoke(Command(resume=...), config, context=...)"
 )
 
 
@@ -176,16 +183,41 @@ def _free_ids(checks: Sequence[Check], count: int) -> list[str]:
     return [f"c{last + n}" for n in range(1, count + 1)]
 
 
+class _NoAnswer(BaseModel):
+    """Takes no answer at all."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse(cls, said: Any) -> Any:
+        raise ValueError(UNHEARD)
+
+
+def _require_no_answer() -> None:
+    """Refuse an answer where nobody is asked: it would be lost without a word, and the run would go on as if nothing was said.
+
+    Raises:
+        SettingError: there is one.
+    """
+    try:
+        interrupt(None, response_schema=_NoAnswer)  # LangGraph's only open way to learn of an answer is to ask for it
+    except GraphInterrupt:
+        return
+    except ValidationError as error:
+        raise SettingError(UNHEARD) from error
+
+
 def review() -> Node:
     """Build the node that asks a person, by the run's setting `review`, and writes what the answer changes.
 
     Raises:
-        SettingError: (the node) a person is to be asked, and the graph has nowhere to wait.
+        SettingError: (the node) a person is to be asked, and the graph has nowhere to wait; or a person has answered, and the
+            context does not say that anybody was asked.
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = runtime.context or RunContext()
         if not asked(state, context):
+            _require_no_answer()
             return {}
         if runtime.execution_info is None or runtime.execution_info.thread_id is None:
             raise SettingError(NOWHERE)

@@ -73,6 +73,21 @@ def test_a_wrong_answer_is_refused_and_the_question_stands(graph):
     assert answer(graph, context, action="accept").value.attempts
 
 
+@pytest.mark.parametrize("by_id", [False, True])
+def test_an_answer_without_the_context_is_refused_and_not_lost(graph, by_id):
+    context = preset("default", review="image", max_rounds=2)
+    asked = begin(graph, context).interrupts[0]
+    said = {"action": "reject", "words": "too small"}
+    for other in (None, preset("default"), preset("default", review="plan")):
+        with pytest.raises(SettingError, match="pass the one that the run was begun with again"):
+            graph.invoke(Command(resume={asked.id: said} if by_id else said), CONFIG, context=other)
+        assert graph.get_state(CONFIG).interrupts == (asked,)
+        assert graph.get_state(CONFIG).values["reviews"] == []
+    out = answer(graph, context, action="reject", words="still too small")
+    assert [r.words for r in out.value.reviews] == ["still too small"]
+    assert out.value.round == 2
+
+
 def test_a_rejected_plan_is_rewritten_and_asked_about_again_with_the_words(tmp_path, make_sketcher):
     chat = Moody(mood={})
     graph = build_graph(chat, make_sketcher(0.0), image_store=ImageStore(tmp_path), checkpointer=InMemorySaver(serde=serializer()))
