@@ -114,7 +114,7 @@ class Attempt(Item):
     verdicts: tuple[Verdict, ...] = ()
     score: Score | None = Field(default=None, description="Set by the selector.")
     said: tuple[Verdict, ...] = Field(default=(), description="Verdicts of a person: they stand, whatever a verifier finds.")
-    rejected: bool = Field(default=False, description="A person rejected it: that weighs as one failed check.")
+    rejected: bool = Field(default=False, description="A person rejected it: see `best_of`, which weighs it.")
 
     @property
     def key(self) -> tuple[int, int]:
@@ -322,12 +322,14 @@ class GemsState(Request):
 def best_of(attempts: Sequence[Attempt]) -> Attempt | None:
     """Return the best scored attempt, the earlier one of equals; None where nothing is scored.
 
-    A person's rejection weighs as one failed check, and of two that then have as many passed, the rejected one loses.
+    A person's rejection weighs as one failed check, unless it brought a check that has failed: that one weighs already. Of two
+    that then have as many passed, the rejected one loses.
     """
 
     def order(pair: tuple[Attempt, Score]) -> tuple[int, bool, tuple[int, float, float]]:
         attempt, score = pair
-        return (score.passed - attempt.rejected, not attempt.rejected, score.key)
+        weighs = attempt.rejected and all(v.passed is not False for v in attempt.said)
+        return (score.passed - weighs, not attempt.rejected, score.key)
 
     scored = [(a, a.score) for a in attempts if a.score is not None]
     return max(scored, key=order)[0] if scored else None

@@ -142,7 +142,8 @@ def _rejected(answer: Answer, state: GemsState, about: Attempt | None) -> dict[s
         update["checks"] = [*state.checks, Check(id=id, **answer.check.model_dump())]
         failed = Verdict(check=id, passed=False, reason=a_person(answer.words))
         open = Verdict(check=id, reason="not asked: the check is newer than the image")
-        changed = [_with(a, failed if about and a.key == about.key else open) for a in state.attempts]
+        others = [a for a in state.attempts if about is None or a.key != about.key]
+        changed = [*(_with(a, failed) for a in changed), *(_with(a, open) for a in others)]
     if about is not None:
         kept = {a.key: a for a in [*state.attempts, *changed]}
         best = best_of(list(kept.values())) or about

@@ -187,6 +187,22 @@ def test_a_rejection_may_bring_a_check_which_the_image_has_failed():
     assert after_review(after) == "refine"
 
 
+def test_a_rejection_outlives_the_check_that_it_brought():
+    check = {"question": "Is the circle large?"}
+    rejected = answered(judged(attempt(1, "+++"), decision="accept"), action="reject", words="too small", check=check)
+    after = answered(rejected, action="edit", checks=[c.model_dump() for c in CHECKS])
+    update = selector.selector()(after, type("Runtime", (), {"context": RunContext()})())
+    assert (update["result"].decision, update["result"].reason) == ("refine", "a person rejected the best image")
+    assert best_of([*update["attempts"], attempt(2, "++-")]).round == 2  # now it weighs by itself
+
+
+def test_a_rejection_with_a_check_weighs_once():
+    check = {"question": "Is the circle large?"}
+    rejected = answered(judged(attempt(1, "+++"), decision="accept"), action="reject", words="too small", check=check).attempts[0]
+    assert best_of([rejected, attempt(2, "++--")]).round == 1
+    assert best_of([rejected, attempt(2, "++-+")]).round == 2
+
+
 def test_a_check_may_come_with_a_rejected_plan_too():
     after = answered(PLAN, action="reject", words="how many?", check={"question": "How many?", "kind": "count", "expected": "two"})
     assert [c.id for c in after.checks] == ["c1", "c2", "c3", "c4"]
