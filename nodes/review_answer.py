@@ -135,7 +135,7 @@ class Answer(_Rules):
         default=None,
         min_length=1,
         max_length=MAX_CHECKS,
-        description="With edit: the whole list of checks, in place of the old one.",
+        description="With edit: the whole list of checks, in place of the old one. What a check with an id leaves out stays as it was.",
     )
     verdicts: dict[str, bool | None] | None = Field(
         default=None, min_length=1, description="With edit: by a check's id true (passed), false (failed) or null (cannot be told)."
@@ -165,7 +165,7 @@ def answer_schema(moment: Moment) -> type[BaseModel]:
             raise ValueError(f"candidate: round {self.round} has no image {candidate}; they are counted from 0")
         return self
 
-    validators: dict[str, Any] = {"exists": model_validator(mode="after")(exists)}
+    validators: dict[str, Any] = {"exists": model_validator(mode="after")(exists), "filled": _filled(moment.checks)}
     return create_model(
         "Answer",
         __base__=_Rules,
@@ -193,6 +193,24 @@ def _listed(checks: Iterable[Check]) -> type[ListedCheck]:
     kind: Any = Literal[("", *(c.id for c in checks))]
     id: Any = (kind, ListedCheck.model_fields["id"])
     return create_model("ListedCheck", __base__=ListedCheck, __doc__=ListedCheck.__doc__, id=id)
+
+
+def _filled(checks: Sequence[Check]) -> Any:
+    """Return a validator of the list: what is left out of a check that there is stays as it was."""
+    known = {c.id: c for c in checks}
+
+    def fill(cls: type[BaseModel], listed: Any) -> Any:
+        if not isinstance(listed, list):
+            return listed
+        ids = [str(one.get("id", "")) if isinstance(one, dict) else "" for one in listed]
+        return [_like(known[id], ids) | one if id in known else one for id, one in zip(ids, listed, strict=True)]
+
+    return field_validator("checks", mode="before")(fill)
+
+
+def _like(check: Check, ids: Sequence[str]) -> dict[str, Any]:
+    """Return what a check leaves to the one in its place, apart from its question; parents that are taken away are none."""
+    return {"kind": check.kind, "expected": check.expected, "depends_on": [id for id in check.depends_on if id in ids]}
 
 
 def in_words(error: ValidationError, fields: Iterable[str]) -> AnswerError:

@@ -231,6 +231,20 @@ def test_edited_checks_are_asked_of_every_image_again():
     assert after_review(after) == "examine again"
 
 
+def test_what_a_listed_check_leaves_out_stays_as_it_was():
+    checks = [*CHECKS, Check(id="c4", kind="count", question="How many circles?", expected="three", depends_on=("c1", "c2"))]
+    state = IMAGE.model_copy(update={"checks": checks})
+    listed = [{"id": "c2", "question": "Is the circle dark red?"}, {"id": "c3", "question": CHECKS[2].question}]
+    after = answered(state, action="edit", checks=[*listed, {"id": "c4", "question": "How many circles?"}])
+    assert after.checks == [
+        Check(id="c2", kind="attribute", question="Is the circle dark red?"),
+        CHECKS[2],
+        checks[3].model_copy(update={"depends_on": ("c2",)}),
+    ]
+    wrong = [{"id": "c4", "question": "How many circles?", "expected": "some"}]
+    assert "a count expects a number" in refused(state, action="edit", checks=wrong)
+
+
 def test_checks_that_are_only_taken_away_need_no_new_look():
     after = answered(IMAGE, action="edit", checks=[{"id": "c1", "question": "Is there a circle?"}])
     assert after_review(after) == "decide again"
