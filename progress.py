@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -105,7 +106,7 @@ class Progress:
         if result.attempts:
             self._line(f"  image   {escape(str(result.image_path))}")
         self._line(f"  report  {escape(str(result.report_path))}")
-        example = '{"action": "reject", "words": "..."}'
+        example = json.dumps(_example(result.waiting))
         self._line(f"  answer  {escape(command)}")
         self._line(f"          {escape(command)} --answer {escape(repr(example))}")
 
@@ -187,6 +188,12 @@ class Progress:
         self._lessons(update)
         if update.get("draft"):
             self._say("next prompt", update["draft"])
+
+
+def _example(question: Any) -> dict[str, str]:
+    """Return an answer to be filled in; with the question's id, it is taken once and by no other question."""
+    id = question.get("question") if isinstance(question, dict) else None
+    return {**({"question": id} if id else {}), "action": "reject", "words": "..."}
 
 
 def runs_table(found: Sequence[Past]) -> Table:

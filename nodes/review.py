@@ -59,20 +59,22 @@ def moment_of(state: GemsState, context: RunContext) -> Moment:
     """Return what an answer must fit: a person may go beyond the rounds of a run, but not beyond its images."""
     may_draw = context.max_images is None or len(state.attempts) < context.max_images
     actions: list[Action] = [a for a in MEANS[stage_of(state)] if may_draw or a != "reject"]
-    return Moment(actions, state.checks, state.attempts, may_draw)
+    id = f"{stage_of(state)}-{state.round}-{len(state.reviews) + 1}"  # every answer is a review: no two questions have the same
+    return Moment(actions, state.checks, state.attempts, may_draw, id)
 
 
 def question(state: GemsState, context: RunContext) -> dict[str, Any]:
     """Return what a person is shown, as plain JSON: images by their hash, the best first, then those of the latest round."""
-    stage = stage_of(state)
+    stage, moment = stage_of(state), moment_of(state, context)
     told: dict[str, Any] = {
+        "question": moment.question,
         "stage": stage,
         "round": state.round,
         "request": state.prompt,
         "prompt": state.draft or state.prompt,
         "skills": list(state.skills),
         "checks": [check.model_dump(mode="json") for check in state.checks],
-        "actions": {action: MEANS[stage][action] for action in moment_of(state, context).actions},
+        "actions": {action: MEANS[stage][action] for action in moment.actions},
     }
     if state.result is not None:
         best = state.best

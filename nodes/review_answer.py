@@ -135,13 +135,16 @@ class Answer(_Rules):
         default=None,
         min_length=1,
         max_length=MAX_CHECKS,
-        description="With edit: the whole list of checks, in place of the old one. What a check with an id leaves out stays as it was.",
+        description="With edit: the whole list of checks, in place of the old one. What one with an id leaves out stays as it was.",
     )
     verdicts: dict[str, bool | None] | None = Field(
         default=None, min_length=1, description="With edit: by a check's id true (passed), false (failed) or null (cannot be told)."
     )
     round: int | None = Field(default=None, description="Round of the image that this is about; that of the best by default.")
     candidate: int | None = Field(default=None, ge=0, description="Which image of the round, from 0; the best of it by default.")
+    question: str | None = Field(
+        default=None, description="Id of the question that this answers, as it was asked: no other one takes the answer then."
+    )
 
 
 class Moment(NamedTuple):
@@ -152,6 +155,8 @@ class Moment(NamedTuple):
     attempts: Sequence[Attempt]
     may_draw: bool
     """Whether there may be a further image."""
+    question: str
+    """Id of the question."""
 
 
 def answer_schema(moment: Moment) -> type[BaseModel]:
@@ -159,13 +164,17 @@ def answer_schema(moment: Moment) -> type[BaseModel]:
     fields = _fields(moment)
     known = {a.key for a in moment.attempts}
 
-    def exists(self: Any) -> Any:
+    def fits(self: Any) -> Any:
+        if self.question not in (None, moment.question):
+            raise ValueError(
+                f"question: this answers {self.question}, and what is asked now is {moment.question}: look at it first"
+            )
         candidate = getattr(self, "candidate", None)
         if candidate is not None and (self.round, candidate) not in known:
             raise ValueError(f"candidate: round {self.round} has no image {candidate}; they are counted from 0")
         return self
 
-    validators: dict[str, Any] = {"exists": model_validator(mode="after")(exists), "filled": _filled(moment.checks)}
+    validators: dict[str, Any] = {"fits": model_validator(mode="after")(fits), "filled": _filled(moment.checks)}
     return create_model(
         "Answer",
         __base__=_Rules,
@@ -177,7 +186,7 @@ def answer_schema(moment: Moment) -> type[BaseModel]:
 
 def _fields(moment: Moment) -> dict[str, Any]:
     """Return the fields of `Answer` that fit a moment, with the values that do."""
-    names = ["action", "words", *(["check", "prompt"] if moment.may_draw else []), "checks"]
+    names = ["action", "words", *(["check", "prompt"] if moment.may_draw else []), "checks", "question"]
     kinds: dict[str, Any] = {name: Answer.model_fields[name].annotation for name in Answer.model_fields}
     kinds["action"] = Literal[tuple(moment.actions)]
     kinds["checks"] = list[_listed(moment.checks)] | None  # type: ignore[misc]

@@ -150,7 +150,8 @@ def test_without_a_terminal_it_is_said_how_to_answer_and_nothing_is_lost(command
     code, out, _ = command("run", "a red circle", "--review", "image", "--preset", "original", "--thread", "t")
     assert code == 0
     assert "waiting: for your word on the image of round 1" in out
-    assert "gems resume t --answer" in out
+    given = re.search(r"gems resume t --answer '(.*)'", out)
+    assert json.loads(given.group(1)) == {"question": "image-1-1", "action": "reject", "words": "..."}
     told = json.loads(command("resume", "t", "--json")[1])
     assert told["waiting"]["stage"] == "image"
     assert Path(told["image"]).exists()

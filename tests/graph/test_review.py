@@ -284,6 +284,19 @@ def test_a_run_that_is_killed_while_it_waits_or_after_the_answer_loses_nothing(t
     assert (result.waiting["round"], [r.words for r in result.state.reviews]) == (2, ["too small"])
 
 
+def test_an_answer_that_names_its_question_is_taken_once(tmp_path, make_sketcher):
+    model = make_sketcher(1.0)
+    asked = run(PROMPT, image=model, runs=tmp_path, thread="t", review="image").waiting
+    said = {"question": asked["question"], "action": "reject", "words": "too small"}
+    further = resume("t", image=model, runs=tmp_path, answer=said)
+    assert further.waiting["question"] != asked["question"]
+    with pytest.raises(AnswerError, match=f"answers {asked['question']}, and what is asked now is {further.waiting['question']}"):
+        resume("t", image=model, runs=tmp_path, answer=said)
+    assert len(model.made) == 2
+    done = resume("t", image=model, runs=tmp_path, answer=Answer(action="accept", question=further.waiting["question"]))
+    assert done.decision == "accept"
+
+
 def test_a_fork_from_before_the_answer_is_not_bound_by_it(tmp_path, make_sketcher):
     model = make_sketcher(1.0)
     run(PROMPT, image=model, runs=tmp_path, thread="t", review="image")

@@ -350,6 +350,7 @@ def test_an_answer_counts_for_the_decision_that_it_was_given_to():
         ({"action": "accept", "prompt": "other"}, "prompt says nothing with 'accept': it goes with edit"),
         ({"action": "go on", "check": {"question": "Is it?"}}, "check says nothing with 'go on': it goes with reject"),
         ({"action": "edit", "prompt": "other", "round": 1}, "give them with verdicts"),
+        ({"action": "accept", "question": "plan-0-1"}, "question: this answers plan-0-1, and what is asked now is image-1-1"),
         ({"action": "accept", "comment": "fine"}, "comment: there is no such field now; there are action, words"),
     ],
 )
