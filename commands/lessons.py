@@ -113,7 +113,7 @@ def lessons_export(
 @lessons_app.command("import")
 def lessons_import(
     file: Annotated[Path, typer.Argument(help="File that `gems lessons export` has written, - for standard input.")],
-    review: Annotated[bool, typer.Option("--review", help="New ones wait for approval, whatever the file says.")] = False,
+    review: Annotated[bool, typer.Option("--review", help="New ones wait for approval; known ones keep their counts.")] = False,
     runs: Runs = RUNS,
     store: Store = None,
 ) -> None:
@@ -126,8 +126,9 @@ def lessons_import(
     except UnicodeDecodeError as error:
         raise LessonError(f"{file} is no UTF-8 text ({error}): give a file that `gems lessons export` has written") from error
     with _book(runs, store, new=True) as book:
-        done = import_lines(book, text.split("\n"), "proposed" if review else None)
-    print(f"{done.new} new lessons, {done.known} known ones")  # noqa: T201
+        done = import_lines(book, text.split("\n"), review)
+    left_out = f", {done.left_out} of known lessons left out (to count them, import without --review)" if done.left_out else ""
+    print(f"{done.new} new lessons, {done.known} known ones; {done.booked} trials booked{left_out}")  # noqa: T201
 
 
 @contextmanager

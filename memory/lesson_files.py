@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from .lessons import MAX_WORDS, STORED, Lesson, LessonError, Lessons, Status, Trial
+from .lessons import LOCK, MAX_WORDS, STORED, Kept, Lesson, LessonError, Lessons, Trial, one_line
 
 _TRIALS = TypeAdapter(tuple[Trial, ...])
 
@@ -19,7 +19,20 @@ class Imported(NamedTuple):
     new: int
     """Lessons that were not there."""
     known: int
-    """Lessons that were: trials of theirs that were not booked yet are now."""
+    """Lessons that were."""
+    booked: int
+    """Trials that were not booked yet and are now."""
+    left_out: int
+    """Trials that were not booked yet and are not: for review, what is known keeps the counts it has."""
+
+
+class Merged(NamedTuple):
+    """What an import will write, worked out beforehand."""
+
+    lessons: list[Lesson]
+    trials: list[tuple[str, Trial]]
+    """Each with the id of its lesson."""
+    done: Imported
 
 
 def export_lines(book: Lessons) -> Iterator[str]:
@@ -30,25 +43,53 @@ def export_lines(book: Lessons) -> Iterator[str]:
         yield json.dumps(told, ensure_ascii=False)
 
 
-def import_lines(book: Lessons, lines: Iterable[str], status: Status | None = None) -> Imported:
+def import_lines(book: Lessons, lines: Iterable[str], review: bool = False) -> Imported:
     """Take over lessons. A trial is booked under the key it has in the file, so importing twice counts nothing twice.
 
     Args:
         book: where they go.
         lines: as `export_lines` gives them, or written by hand: kind and text suffice.
-        status: that of all lessons that are new, in place of the one in the file.
+        review: all lessons that are new wait for approval, whatever the file says, and known ones get no trials.
 
     Raises:
         LessonError: a line is no lesson. Then nothing is imported; the message names the line.
     """
     read = [_read(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
-    before = {k.lesson.id for k in book.kept()}
-    changed = {"status": status} if status else {}
-    kept = {book.keep(lesson.model_copy(update=changed), trials).id for lesson, trials in read}
-    return Imported(len(kept - before), len(kept & before))
+    with LOCK:
+        merged = merge(book.kept(), read, review)
+        book.write(merged.lessons, merged.trials)
+    return merged.done
 
 
-def _read(number: int, line: str) -> tuple[Lesson, tuple[Trial, ...]]:
+def merge(there: Sequence[Kept], read: Iterable[Kept], review: bool) -> Merged:
+    """Return what lessons of a file add to those that are there.
+
+    A lesson that is there keeps its words and status, and a trial that is there says what it says: a file overturns nothing.
+    """
+    new: list[Lesson] = []
+    alike: dict[tuple[str, str], list[Lesson]] = {}
+    for kept in there:
+        alike.setdefault((kept.lesson.kind, kept.lesson.skill), []).append(kept.lesson)
+    booked = {(k.lesson.id, t.key) for k in there for t in k.trials}
+    known = {k.lesson.id for k in there}
+    found: dict[tuple[str, str], Trial] = {}
+    met = set()
+    for lesson, trials in read:
+        others = alike.setdefault((lesson.kind, lesson.skill), [])
+        same = next((other for other in others if lesson.like(other)), None)
+        if same is None:
+            same = lesson.model_copy(update={"status": "proposed"}) if review else lesson
+            new.append(same)
+            others.append(same)
+        met.add(same.id)
+        for trial in trials:
+            if (same.id, trial.key) not in booked:
+                found.setdefault((same.id, trial.key), trial)
+    taken = [(id, trial) for (id, _), trial in found.items() if not (review and id in known)]
+    return Merged(new, taken, Imported(len(new), len(met & known), len(taken), len(found) - len(taken)))
+
+
+def _read(number: int, line: str) -> Kept:
     try:
         told: dict[str, Any] = dict(json.loads(line))
         trials = _TRIALS.validate_python(told.pop("trials", []))
@@ -56,10 +97,12 @@ def _read(number: int, line: str) -> tuple[Lesson, tuple[Trial, ...]]:
             raise ValueError(f"there is no field {unknown[0]!r}: the fields are {', '.join(sorted(STORED))}, trials")
         if len(str(told.get("text", "")).split()) > MAX_WORDS:
             raise ValueError(f"text: more than {MAX_WORDS} words")
-        return Lesson.model_validate(told), trials
+        return Kept(Lesson.model_validate(told), trials)
     except ValidationError as error:
         first = error.errors()[0]
         problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    except RecursionError:
+        problem = "it is nested too deep"
     except (ValueError, TypeError) as error:
         problem = str(error)
-    raise LessonError(f"line {number} is no lesson ({problem}); nothing was imported: mend or delete the line")
+    raise LessonError(f"line {number} is no lesson ({one_line(problem)}); nothing was imported: mend or delete the line")

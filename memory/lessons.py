@@ -12,10 +12,11 @@ import re
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from langgraph.store.base import BaseStore
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from langgraph.store.base import BaseStore, Item, PutOp
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from rapidfuzz import fuzz
 
 from ..errors import GemsError
@@ -24,6 +25,9 @@ from .state import CheckKind, quoted_strings
 LESSONS = ("gems", "lessons")
 TRIALS = ("gems", "lesson-trials")
 """Namespaces of the store."""
+
+WRITTEN = 500
+"""Items written at a time: databases take so many parameters in a statement and no more."""
 
 ALL = 1_000_000
 """More than any store holds: searches give ten items unless told otherwise."""
@@ -44,6 +48,9 @@ MAX_WORDS = 60
 MAX_CHARACTERS = 600
 """Of a lesson's text."""
 
+MAX_RUN = 100
+"""Characters of a run's name; a thread of another program may have a longer one."""
+
 RUNS_TOLD = 3
 """Runs that a lesson names, the latest."""
 
@@ -52,7 +59,7 @@ HURTS = (4, 1 / 3)
 
 Status = Literal["kept", "proposed"]
 
-_LOCK = threading.RLock()
+LOCK = threading.RLock()
 """Keeping reads before it writes; and LangGraph's store in memory cannot be read while another thread writes."""
 
 
@@ -73,8 +80,8 @@ def one_line(text: str) -> str:
 
 def without_quotes(question: str) -> str:
     """Return a question without the strings in quotes, which are one user's words and no one else's concern."""
-    for text in quoted_strings(question):
-        question = question.replace(text, "...")
+    for text in quoted_strings(question):  # where it stands without quotes it is a word like any other
+        question = re.sub(rf"""(["“„「«])\s*{re.escape(text)}\s*(["”“」»])""", r"\1...\2", question)
     return question
 
 
@@ -83,13 +90,25 @@ def says_the_same(a: str, b: str) -> bool:
 
     A likeness of the whole would not do: "the upper part" and "the lower part" are much alike, and say the opposite.
     """
-    one, two = ([w for w in _words(text) if w not in LITTLE] for text in (a, b))
+    one, two = _telling(a), _telling(b)
     return len(one) == len(two) and all(fuzz.ratio(x, y) >= SAME for x, y in zip(one, two, strict=True))
 
 
 def now() -> datetime:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def _past(time: datetime) -> datetime:
+    """Return a time in UTC, not after now: one without a zone is UTC, and one from the future would outlast every later one."""
+    try:
+        return min(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC), now())
+    except OverflowError as error:
+        raise ValueError("there is no such time in UTC") from error
+
+
+Time = Annotated[datetime, AfterValidator(_past)]
+"""When something was, in UTC. Files written by hand and older stores have times without a zone."""
 
 
 class Trial(BaseModel):
@@ -100,8 +119,13 @@ class Trial(BaseModel):
     key: str = Field(pattern=r"^[0-9a-f]{16}$", description="Names the refinement by the pictures before and after it.")
     helped: bool = Field(description="Whether fewer checks of the lesson's kind failed afterwards.")
     learned: bool = Field(default=False, description="Whether the lesson was learned there, and not shown beforehand.")
-    run: str = Field(default="", max_length=100, description="Thread of the run.")
-    at: datetime = Field(default_factory=now, description="When it was booked, UTC.")
+    run: str = Field(default="", description=f"Thread of the run, at most {MAX_RUN} characters of it.")
+    at: Time = Field(default_factory=now, description="When it was booked, UTC.")
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _as_data(cls, run: object) -> object:
+        return one_line(run)[:MAX_RUN] if isinstance(run, str) else run
 
 
 class Lesson(BaseModel):
@@ -114,8 +138,8 @@ class Lesson(BaseModel):
     text: str = Field(min_length=1, description=f"At most {MAX_WORDS} words.")
     question: str = Field(default="", max_length=1000, description="A check that failed, as an example.")
     status: Status = "kept"
-    created: datetime = Field(default_factory=now, description="UTC.")
-    updated: datetime = Field(default_factory=now, description="When it last changed or was tried, UTC.")
+    created: Time = Field(default_factory=now, description="UTC.")
+    updated: Time = Field(default_factory=now, description="When it last changed or was tried, UTC.")
     tried: int = Field(default=0, ge=0, description="Refinements for which it was tried.")
     helped: int = Field(default=0, ge=0, description="Those after which fewer checks of its kind failed.")
     runs: tuple[str, ...] = Field(default=(), description="The latest runs that tried it.")
@@ -161,6 +185,9 @@ class Kept(NamedTuple):
     trials: tuple[Trial, ...]
 
 
+_Stored = TypeVar("_Stored", Lesson, Trial)
+
+
 class Lessons:
     """The lessons in a store. Everything is read from the store when asked for.
 
@@ -182,16 +209,13 @@ class Lessons:
         Raises:
             LessonError: something in the store is no lesson of this version of gems.
         """
-        with _LOCK:
+        with LOCK:
             lessons = self.store.search(LESSONS, limit=ALL)
             trials = self.store.search(TRIALS, limit=ALL)
         booked: dict[str, list[Trial]] = {}
-        try:
-            for item in trials:
-                booked.setdefault(item.key.partition("/")[0], []).append(Trial.model_validate(item.value))
-            return [_kept(Lesson.model_validate(i.value), booked.get(i.key, ())) for i in sorted(lessons, key=lambda i: i.key)]
-        except ValidationError as error:
-            raise LessonError(f"the store holds something that is no lesson of this version of gems: {error}") from error
+        for item in trials:
+            booked.setdefault(item.key.partition("/")[0], []).append(_stored(Trial, item))
+        return [_kept(_stored(Lesson, i), booked.get(i.key, ())) for i in sorted(lessons, key=lambda i: i.key)]
 
     def get(self, id: str) -> Kept:
         """Return one lesson, by its id or by the beginning of it if no other begins so.
@@ -213,10 +237,10 @@ class Lessons:
         Returns:
             The lesson that is kept now, with its counts.
         """
-        with _LOCK:
+        with LOCK:
             same = next((k.lesson for k in self.kept() if lesson.like(k.lesson)), None)
             if same is None:
-                self._write(lesson)
+                self.write([lesson])
             kept = same or lesson
             for trial in trials:
                 self.book(kept.id, trial)
@@ -226,16 +250,19 @@ class Lessons:
         """Book a trial of a lesson. Of two with the same key one is kept: the later, if they tell otherwise.
 
         That the lesson was learned there is not forgotten. A lesson that was removed meanwhile has no trials.
+
+        Raises:
+            LessonError: what is booked already is no trial of this version of gems.
         """
-        with _LOCK:
+        with LOCK:
             if self.store.get(LESSONS, id) is None:
                 return
             item = self.store.get(TRIALS, f"{id}/{trial.key}")
-            old = None if item is None else Trial.model_validate(item.value)
+            old = None if item is None else _stored(Trial, item)
             new = trial if old is None or (old.helped != trial.helped and old.at <= trial.at) else old
             new = new.model_copy(update={"learned": trial.learned or bool(old and old.learned)})
             if new != old:
-                self.store.put(TRIALS, f"{id}/{trial.key}", new.model_dump(mode="json"), index=False)
+                self.write((), [(id, new)])
 
     def approve(self, id: str) -> Lesson:
         """Keep a lesson that was proposed; return it.
@@ -243,9 +270,9 @@ class Lessons:
         Raises:
             LessonError: as for `get`.
         """
-        with _LOCK:
+        with LOCK:
             lesson = self.get(id).lesson.model_copy(update={"status": "kept", "updated": now()})
-            self._write(lesson)
+            self.write([lesson])
             return lesson
 
     def remove(self, id: str) -> Lesson:
@@ -254,7 +281,7 @@ class Lessons:
         Raises:
             LessonError: as for `get`.
         """
-        with _LOCK:
+        with LOCK:
             lesson, trials = self.get(id)
             self.store.delete(LESSONS, lesson.id)
             for trial in trials:
@@ -277,7 +304,7 @@ class Lessons:
             request: the user's words.
             n: how many at most; two that say the same count once.
         """
-        everything = self.kept()
+        everything = [k for k in self.kept() if k.lesson.status == "kept"]  # what waits for approval decides nothing
         usual = _usual(everything)
 
         def key(lesson: Lesson) -> tuple[bool, bool, float, int, str]:
@@ -287,7 +314,7 @@ class Lessons:
             learned = sum(t.learned for k in same for t in k.trials)
             return lesson.skill not in {"", *skills}, likeness < NEAR, -_worth(same, usual), -learned, lesson.id
 
-        found = [k.lesson for k in everything if k.lesson.status == "kept" and not k.lesson.hurts]
+        found = [k.lesson for k in everything if not k.lesson.hurts]
         usable = [lesson for lesson in found if questions is None or lesson.kind in questions]
         chosen: list[Lesson] = []
         for lesson in sorted(usable, key=key):
@@ -295,8 +322,23 @@ class Lessons:
                 chosen.append(lesson)
         return chosen
 
-    def _write(self, lesson: Lesson) -> None:
-        self.store.put(LESSONS, lesson.id, lesson.model_dump(mode="json", include=STORED), index=False)
+    def write(self, lessons: Iterable[Lesson], trials: Iterable[tuple[str, Trial]] = ()) -> None:
+        """Write lessons, and trials with the id of their lesson each, in place of what has the same keys."""
+        told = [PutOp(LESSONS, x.id, x.model_dump(mode="json", include=STORED), index=False) for x in lessons]
+        told += [PutOp(TRIALS, f"{id}/{trial.key}", trial.model_dump(mode="json"), index=False) for id, trial in trials]
+        with LOCK:
+            for start in range(0, len(told), WRITTEN):
+                self.store.batch(told[start : start + WRITTEN])
+
+
+def _stored(kind: type[_Stored], item: Item) -> _Stored:
+    try:
+        return kind.model_validate(item.value)
+    except ValidationError as error:
+        where = "/".join((*item.namespace, item.key))
+        why = one_line(str(error.errors()[0]["msg"]))
+        problem = f"the store's item {where} is no lesson of this version of gems ({why})"
+        raise LessonError(f"{problem}: delete the item, or restore the store from a copy") from error
 
 
 def _kept(lesson: Lesson, trials: Sequence[Trial]) -> Kept:
@@ -323,6 +365,11 @@ def _worth(same: Iterable[Kept], usual: Mapping[CheckKind, float]) -> float:
     """
     trials = [(k.lesson.kind, t.helped) for k in same for t in k.trials if not t.learned]
     return (sum(helped for _, helped in trials) + 1) / (sum(usual[kind] for kind, _ in trials) + 1)
+
+
+@lru_cache(maxsize=10_000)
+def _telling(text: str) -> tuple[str, ...]:
+    return tuple(word for word in _words(text) if word not in LITTLE)
 
 
 def _words(text: str) -> list[str]:

@@ -70,11 +70,31 @@ def test_several_are_removed_or_none(command, ids):
 
 def test_what_is_exported_can_be_imported_elsewhere_and_again(command, ids):
     assert command("lessons", "export", "mine.jsonl")[0] == 0
-    for said in ("3 new lessons, 0 known ones", "0 new lessons, 3 known ones"):
+    for said in ("3 new lessons, 0 known ones; 6 trials booked", "0 new lessons, 3 known ones; 0 trials booked"):
         assert said in command("lessons", "import", "mine.jsonl", "--runs", "other")[1]
     assert listed(command, "--runs", "other") == listed(command)
     command("lessons", "import", "mine.jsonl", "--runs", "third", "--review")
     assert {lesson["status"] for lesson in listed(command, "--runs", "third").values()} == {"proposed"}
+
+
+def test_for_review_an_import_says_what_it_has_left_out(command, ids):
+    trials = [{"key": f"{n:016x}", "helped": False} for n in range(100, 105)]
+    Path("theirs.jsonl").write_text(json.dumps({"kind": "count", "text": TEXTS["count"], "trials": trials}))
+    before = listed(command)
+    said = command("lessons", "import", "theirs.jsonl", "--review")[1]
+    assert "0 new lessons, 1 known ones; 0 trials booked, 5 of known lessons left out" in said
+    assert listed(command) == before
+    assert "5 trials booked\n" in command("lessons", "import", "theirs.jsonl")[1]
+
+
+def test_an_imported_file_sends_no_control_signs_to_the_terminal(command):
+    trial = {"key": "0" * 16, "helped": True, "run": "\x1b]0;title\x07run", "at": "2026-01-01T00:00:00"}
+    Path("theirs.jsonl").write_text(json.dumps({"kind": "count", "text": "Draw it large.", "trials": [trial]}))
+    assert command("lessons", "import", "theirs.jsonl")[0] == 0
+    (id,) = listed(command)
+    _, out, _ = command("lessons", "show", id)
+    assert "2026-01-01 00:00 UTC  helped  ]0;title run" in out
+    assert not set("\x1b\x07") & set(out)
 
 
 def test_export_to_standard_output_is_the_file(command, ids):

@@ -13,7 +13,7 @@ from langgraph.store.memory import InMemoryStore
 
 from gems.memory.home import Home
 from gems.memory.lesson_files import export_lines, import_lines
-from gems.memory.lessons import Lesson, LessonError, Lessons, Trial
+from gems.memory.lessons import LESSONS, TRIALS, Lesson, LessonError, Lessons, Trial, now, without_quotes
 from gems.memory.sqlite import SqliteDatabase
 
 COUNT = Lesson(kind="count", text="Name every thing singly, row by row.", question="How many cats are in the image?")
@@ -241,9 +241,9 @@ def test_exported_lessons_come_back_as_they_were(book, other):
     book.keep(COUNT, [trial(1, run="first", learned=True), trial(2, helped=False)])
     book.keep(PLACE.model_copy(update={"status": "proposed"}), [trial(3)])
     lines = list(export_lines(book))
-    assert tuple(import_lines(other, lines)) == (2, 0)
+    assert tuple(import_lines(other, lines)) == (2, 0, 3, 0)
     assert other.kept() == book.kept()
-    assert tuple(import_lines(other, lines)) == (0, 2)
+    assert tuple(import_lines(other, lines)) == (0, 2, 0, 0)
     assert list(export_lines(other)) == lines
 
 
@@ -257,8 +257,98 @@ def test_an_import_adds_what_two_people_found_out(book, other):
 
 def test_imported_lessons_may_wait_for_approval(book, other):
     book.keep(COUNT, [trial(1)])
-    import_lines(other, export_lines(book), status="proposed")
+    import_lines(other, export_lines(book), review=True)
     assert other.nearest([], request="cats") == []
+
+
+def line(text, trials=(), **more):
+    return json.dumps({"kind": "count", "text": text, "trials": list(trials), **more})
+
+
+def told(number, helped, at="2026-01-01T00:00:00Z"):
+    return {"key": f"{number:016x}", "helped": helped, "at": at}
+
+
+def test_for_review_a_file_does_not_touch_the_counts_of_what_is_known(book):
+    book.keep(COUNT, [trial(1)])
+    done = import_lines(book, [line(COUNT.text, [told(n, False) for n in range(10, 15)])], review=True)
+    assert (done.new, done.known, done.booked, done.left_out) == (0, 1, 0, 5)
+    (lesson,) = book.nearest([], request="cats")
+    assert (lesson.tried, lesson.helped) == (1, 1)
+
+
+def test_trials_of_what_waits_for_approval_rank_nothing(book):
+    """The good one helped as often as the other, but for what another person's file says of the same advice."""
+    for start, text in ((0, "Say the number first."), (50, "Draw them large.")):
+        book.keep(Lesson(kind="count", text=text), [trial(start + n, helped=n < 3) for n in range(4)])
+    before = book.nearest([], request="cats")
+    bad = [told(100 + n, False) for n in range(30)]
+    import_lines(book, [line(before[0].text, bad, kind="object"), line("Anything.", bad)], review=True)
+    assert book.nearest([], request="cats") == before
+
+
+def test_a_file_never_overturns_what_was_found_here(book):
+    kept = book.keep(COUNT, [trial(1)])
+    done = import_lines(book, [line(COUNT.text, [told(1, False, "2999-01-01T00:00:00Z"), told(2, True, "2999-01-01T00:00:00Z")])])
+    assert (done.booked, book.ranked()[0].tried, book.ranked()[0].helped) == (1, 2, 2)
+    assert book.ranked()[0].updated <= now()
+    book.book(kept.id, trial(2, helped=False))  # found here now, and so later than what a file can say
+    assert book.ranked()[0].helped == 1
+
+
+@pytest.mark.parametrize("field", ["created", "updated"])
+def test_a_time_without_a_zone_is_utc(book, field):
+    naive = "2026-01-01T00:00:00"
+    import_lines(book, [line("Draw it large.", [told(1, True, naive)], **{field: naive})])
+    book.keep(Lesson(kind="count", text="Draw it large."), [trial(2)])
+    ((lesson, trials),) = book.kept()
+    assert (lesson.tried, trials[0].at) == (2, datetime(2026, 1, 1, tzinfo=UTC))
+    assert getattr(lesson, field).tzinfo is UTC
+
+
+def test_a_store_that_holds_a_time_without_a_zone_can_be_read_and_mended(book):
+    kept = book.keep(COUNT, [trial(1)])
+    naive = {"at": "2026-01-01T00:00:00", "helped": True, "key": f"{2:016x}"}
+    book.store.put(TRIALS, f"{kept.id}/{naive['key']}", naive)
+    book.book(kept.id, trial(2, helped=False))
+    assert [x.tried for x in book.nearest([], request="cats")] == [2]
+    assert book.remove(kept.id).id == kept.id
+
+
+def test_what_is_no_lesson_in_a_store_is_named(book):
+    book.store.put(LESSONS, "0123456789", {"kind": "nonsense"})
+    with pytest.raises(LessonError, match=r"gems/lessons/0123456789 .*delete the item"):
+        book.ranked()
+
+
+def test_an_import_reads_the_lessons_there_once(tmp_path):
+    class Counting(InMemoryStore):
+        searches = 0
+
+        def search(self, *args, **kwargs):
+            self.searches += 1
+            return super().search(*args, **kwargs)
+
+    book = Lessons(Counting())
+    texts = [" ".join(hashlib.sha256(str(n).encode()).hexdigest()[:20]) for n in range(600)]
+    import_lines(book, [line(text, [told(n, True)]) for n, text in enumerate(texts)])
+    assert book.store.searches == 2  # lessons, trials
+    assert sum(lesson.tried for lesson in book.ranked()) == 600
+
+
+def test_many_lessons_are_imported_into_every_store(book):
+    texts = [" ".join(hashlib.sha256(str(n).encode()).hexdigest()[:20]) for n in range(600)]
+    done = import_lines(book, [line(text, [told(n, True)]) for n, text in enumerate([*texts, texts[0]])])
+    assert (done.new, done.booked, len(book.ranked())) == (600, 601, 600)
+
+
+def test_only_what_stands_in_quotes_is_left_out_of_a_question():
+    question = 'Is there the word "a" on a banner at the gate, and “b” below?'
+    assert without_quotes(question) == 'Is there the word "..." on a banner at the gate, and “...” below?'
+
+
+def test_the_name_of_a_run_is_plain_text_however_long():
+    assert Trial(key="0" * 16, helped=True, run="\x1b[31mred\u202e " + "x" * 200).run == "[31mred " + "x" * 92
 
 
 def test_a_line_written_by_hand_needs_kind_and_text_only(book):
@@ -289,6 +379,8 @@ def test_with_a_key_what_lessons_say_is_encrypted(tmp_path, monkeypatch):
         ('{"kind": "count", "text": "x", "tried": 99}', "tried"),
         (json.dumps({"kind": "count", "text": "word " * 61}), "60 words"),
         ('{"kind": "count", "text": "x", "trials": [{"key": "1", "helped": true}]}', "key"),
+        ('{"kind": "count", "text": "x", "created": "0001-01-01T00:00:00+14:00"}', "created"),
+        ("[" * 200_000, "nested too deep"),
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_imported(book, bad, why):
@@ -297,3 +389,10 @@ def test_a_bad_line_is_named_and_nothing_is_imported(book, bad, why):
         import_lines(book, [good, bad])
     assert why in str(error.value)
     assert book.ranked() == []
+
+
+def test_a_bad_line_is_told_without_its_control_signs(book):
+    bad = {"key": "0" * 16, "helped": True, "\x1b[31m": 1}
+    with pytest.raises(LessonError, match="line 1") as error:
+        import_lines(book, [line("Count them out.", [bad])])
+    assert "\x1b" not in str(error.value)
