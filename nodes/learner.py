@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext
 from ..memory.evidence import Refinement, borne_out, trials
-from ..memory.lessons import Lesson, Lessons, Status, Trial, one_line, without_quotes
-from ..memory.state import Check, CheckKind, GemsState, quoted_strings
+from ..memory.lessons import Lesson, LessonError, Lessons, Status, Trial, one_line, without_quotes
+from ..memory.serializer import CheckpointError
+from ..memory.state import Attempt, Check, CheckKind, GemsState, Review, quoted_strings
 from ..models.ask import ModelAnswerError, ask
 from ..models.call import ModelCallError
 from ..models.capabilities import capability_notes
@@ -47,8 +48,11 @@ class LearnedLessons(BaseModel):
     lessons: list[LearnedLesson] = Field(description="At most one for each kind; empty if the changes explain nothing.")
 
 
-def render(changes: Mapping[CheckKind, Refinement], skills: Sequence[str]) -> list[BaseMessage]:
-    """Return what the model is shown: for each kind the prompts before and after, and what was seen before."""
+def render(changes: Mapping[CheckKind, Refinement], skills: Sequence[str], reviews: Sequence[Review] = ()) -> list[BaseMessage]:
+    """Return what the model is shown: for each kind the prompts before and after, and what was seen before.
+
+    What a person said in a review is left out: it was said about this picture, to this run.
+    """
     parts = [f"<skills_loaded>{', '.join(skills) or 'none'}</skills_loaded>"]
     for kind, change in changes.items():
         edit = change.after.source is not None
@@ -60,7 +64,7 @@ def render(changes: Mapping[CheckKind, Refinement], skills: Sequence[str]) -> li
                     f"<old_prompt>\n{change.before.prompt}\n</old_prompt>",
                     *([f"<edit_of_that_image>\n{change.after.prompt}\n</edit_of_that_image>"] if edit else []),
                     *([] if edit else [f"<new_prompt>\n{change.after.prompt}\n</new_prompt>"]),
-                    f"<thought>\n{change.after.thought or 'none recorded'}\n</thought>",
+                    f"<thought>\n{_thought(change.after, reviews)}\n</thought>",
                     "</change>",
                 ]
             )
@@ -69,30 +73,43 @@ def render(changes: Mapping[CheckKind, Refinement], skills: Sequence[str]) -> li
 
 
 def parse(
-    answer: LearnedLessons, changes: Mapping[CheckKind, Refinement], skills: Sequence[str], request: str, status: Status
+    answer: LearnedLessons,
+    changes: Mapping[CheckKind, Refinement],
+    skills: Sequence[str],
+    private: Sequence[str],
+    status: Status,
 ) -> list[Lesson]:
-    """Return the lessons, at most one a kind. One that repeats words which the request has in quotes is left out."""
+    """Return the lessons, at most one a kind. One that repeats one of the private texts is left out, and so is such an example."""
     found: dict[CheckKind, Lesson] = {}
-    private = [normalize(text).casefold() for text in quoted_strings(request)]
     for learned in answer.lessons:
         text = one_line(learned.text)
-        if learned.kind not in changes or learned.kind in found or not text:
-            continue
-        if any(quote and contains(normalize(text).casefold(), quote) for quote in private):
+        if learned.kind not in changes or learned.kind in found or not text or _repeats(text, private):
             continue
         example = next(c for c in changes[learned.kind].turned if c.kind == learned.kind)
-        skill = learned.skill if learned.skill in skills else ""
+        question = without_quotes(example.question)[:1000]
         found[learned.kind] = Lesson(
-            kind=learned.kind, skill=skill, text=text, question=without_quotes(example.question)[:1000], status=status
+            kind=learned.kind,
+            skill=learned.skill if learned.skill in skills else "",
+            text=text,
+            question="" if _repeats(question, private) else question,
+            status=status,
         )
     return list(found.values())
+
+
+def private_texts(state: GemsState) -> list[str]:
+    """Return what must go into no lesson: the texts that the picture shows, and whatever stands in quotes in this run."""
+    texts = [c.expected for c in state.checks if c.kind == "text" and c.expected not in {"yes", "no"}]
+    said = [state.prompt, *(c.question for c in state.checks), *(r.words for r in state.reviews)]
+    written = [state.draft, *(a.prompt for a in state.attempts)]  # by a person, or by a model that has read one
+    return list(dict.fromkeys([*texts, *(quote for text in [*said, *written] for quote in quoted_strings(text))]))
 
 
 def learner(chat: BaseChatModel) -> Node:
     """Build the node that keeps lessons in the graph's store, where `RunContext.lessons` is keep or review.
 
     What it writes has keys that follow from the run's pictures: run again after a kill, it writes the same once.
-    A model that fails here does not spoil the run, whose picture is made: a note says so.
+    A model or a store that fails here does not spoil the run, whose picture is made: a note says so.
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -104,25 +121,33 @@ def learner(chat: BaseChatModel) -> Node:
         if context.lessons == "read":
             return {}
         book = Lessons(runtime.store)
-        run = runtime.execution_info.thread_id if runtime.execution_info else None
-        for id, trial in trials(state, run or ""):
-            book.book(id, trial)
-        if not (changes := unlearned(borne_out(state), book)):
-            return {}
-        if context.max_calls is not None and state.usage.chat_calls >= context.max_calls:
-            return {"notes": [f"No lesson was learned from this run: all of max_calls {context.max_calls} are used."]}
+        thread = runtime.execution_info.thread_id if runtime.execution_info else None
+        update: dict[str, Any] = {}
+        notes: list[str] = []
         try:
-            answer = ask(chat, render(changes, state.skills), LearnedLessons, role="learner")
-        except (ModelAnswerError, ModelCallError) as error:
-            return {"notes": [f"No lesson was learned from this run: {error}"[:500]]}
-        status: Status = "proposed" if context.lessons == "review" else "kept"
-        notes = []
-        for lesson in parse(answer.value, changes, state.skills, state.prompt, status):
-            kept = book.keep(lesson, [Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=run or "")])
-            notes.append(_note(kept))
-        return {"notes": [*notes, *capability_notes(chat)], "usage": cost("learner", [answer.spent])}
+            changes = _book_trials(state, book, thread or "")
+            if not changes:
+                return {}
+            if context.max_calls is not None and state.usage.chat_calls >= context.max_calls:
+                return {"notes": [f"No lesson was learned from this run: all of max_calls {context.max_calls} are used."]}
+            answer = ask(chat, render(changes, state.skills, state.reviews), LearnedLessons, role="learner")
+            update["usage"] = cost("learner", [answer.spent])
+            status: Status = "proposed" if context.lessons == "review" else "kept"
+            for lesson in parse(answer.value, changes, state.skills, private_texts(state), status):
+                trial = Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=thread or "")
+                notes.append(_note(book.keep(lesson, [trial])))
+        except (LessonError, CheckpointError, ModelAnswerError, ModelCallError) as error:
+            notes.append(f"{'Not every' if notes else 'No'} lesson was learned from this run: {error}"[:500])
+        return {**update, "notes": [*notes, *capability_notes(chat)]}
 
     return node
+
+
+def _book_trials(state: GemsState, book: Lessons, thread: str) -> dict[CheckKind, Refinement]:
+    """Book what the run says of the lessons it was shown; return what there is to learn from."""
+    for id, trial in trials(state, thread):
+        book.book(id, trial)
+    return unlearned(borne_out(state), book)
 
 
 def unlearned(changes: Mapping[CheckKind, Refinement], book: Lessons) -> dict[CheckKind, Refinement]:
@@ -134,8 +159,19 @@ def unlearned(changes: Mapping[CheckKind, Refinement], book: Lessons) -> dict[Ch
 def _seen(check: Check, change: Refinement) -> str:
     verdict = next((v for v in change.before.verdicts if v.check == check.id), None)
     answer = f" Wanted: {check.expected}. Before: {verdict.answer or 'none'}." if verdict else ""
-    reason = f" Seen: {verdict.reason}" if verdict and verdict.reason else ""
+    reason = f" Seen: {verdict.reason}" if verdict and verdict.reason and verdict not in change.before.said else ""
     return f"{check.question}{answer}{reason}"
+
+
+def _thought(attempt: Attempt, reviews: Iterable[Review]) -> str:
+    """Return the thought behind a prompt; none from a person's first words on, as it may repeat them."""
+    heard = any(r.words and r.round < attempt.round for r in reviews)
+    return "left out, it follows a person's words" if heard else attempt.thought or "none recorded"
+
+
+def _repeats(text: str, private: Iterable[str]) -> bool:
+    plain = normalize(text).casefold()
+    return any(contains(plain, normalize(p).casefold()) for p in private)
 
 
 def _note(lesson: Lesson) -> str:

@@ -11,8 +11,8 @@ from langgraph.store.memory import InMemoryStore
 
 from gems import GemsState, ImageStore, RunContext, build_graph, preset, resume, run
 from gems.memory.home import Home
-from gems.memory.lessons import Lesson, Lessons, Trial
-from gems.memory.state import STATE_TYPES, Attempt, Check, ImageRef, RoleUsage, Score, ShownLesson, Usage, Verdict
+from gems.memory.lessons import TRIALS, Lesson, Lessons, Trial
+from gems.memory.state import STATE_TYPES, Attempt, Check, ImageRef, Review, RoleUsage, Score, ShownLesson, Usage, Verdict
 from gems.models.ask import text_of
 from gems.models.shapes import shapes_chat
 from gems.nodes.learner import LearnedLesson, LearnedLessons, learner, parse
@@ -189,22 +189,84 @@ def test_of_what_the_model_says_only_lessons_are_kept():
             said("Never asked for.", kind="style"),
         ]
     )
-    (lesson,) = parse(answer, changes, ["spatial-layout"], "two stars", "kept")
+    (lesson,) = parse(answer, changes, ["spatial-layout"], [], "kept")
     assert lesson.text.startswith("Count b them /b out. word")
     assert len(lesson.text.split()) == 60
     assert lesson.skill == ""  # that skill was not loaded
     assert lesson.question == CHECK.question
 
 
-def test_what_the_user_has_in_quotes_goes_into_no_lesson():
-    from gems.memory.evidence import borne_out as turned
+def learned(state, store, text):
+    chat = Moody(mood={"LearnedLessons": json.dumps({"lessons": [{"kind": "count", "text": text}]})})
+    learn(state, store, chat=chat)
+    found = Lessons(store).ranked()
+    return found, "\n".join(text_of(m) for m in chat.turn("LearnedLessons", 1))
 
-    check = CHECK.model_copy(update={"question": 'Is the name "Anna Bell" written on the sign?'})
-    changes = turned(borne_out().model_copy(update={"checks": [check]}))
-    request = 'a sign that says "Anna Bell"'
-    assert parse(LearnedLessons(lessons=[said("Spell anna bell in capitals.")]), changes, [], request, "kept") == []
-    (lesson,) = parse(LearnedLessons(lessons=[said("Spell names out.")]), changes, [], request, "kept")
-    assert "Anna" not in lesson.question
+
+def test_what_the_user_has_in_quotes_goes_into_no_lesson(store):
+    check = CHECK.model_copy(update={"question": 'How often is the name "Anna Bell" written on the sign?'})
+    state = borne_out().model_copy(update={"prompt": 'a sign that says "Anna Bell"', "checks": [check]})
+    assert learned(state, store, "Spell anna bell in capitals.")[0] == []
+    ((lesson,), _) = learned(state, store, "Spell names out.")
+    assert lesson.question == 'How often is the name "..." written on the sign?'
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"checks": [CHECK, Check(id="c2", kind="text", question="What is written on it?", expected="JANE DOE 555-1234")]},
+        {"checks": [CHECK, Check(id="c2", kind="object", question='Is there a card with "Jane Doe 555-1234" on it?')]},
+        {"reviews": [Review(stage="image", round=1, action="edit", words='it must say "Jane Doe 555-1234"')]},
+        {"attempts": [attempt(1, PLAIN, False), attempt(2, PLACED + ', a card "Jane Doe 555-1234"', True)]},
+    ],
+)
+def test_what_a_person_has_only_typed_in_between_goes_into_no_lesson(store, more):
+    state = borne_out().model_copy(update=more)
+    assert learned(state, store, "Write jane doe 555-1234 in large letters.")[0] == []
+    assert [lesson.text for lesson in learned(state, store, "Write names in large letters.")[0]] == [
+        "Write names in large letters."
+    ]
+
+
+def test_an_example_that_tells_the_text_without_quotes_is_left_out(store):
+    checks = [
+        CHECK.model_copy(update={"question": "How often does it say Jane Doe?"}),
+        Check(id="c2", kind="text", question="What is written?", expected="JANE DOE"),
+    ]
+    assert learned(borne_out().model_copy(update={"checks": checks}), store, "Number them.")[0][0].question == ""
+
+
+def test_the_learner_is_not_told_what_a_person_said(store):
+    said = "for our client SECRETNAME"
+    before, after = attempt(1, PLAIN, False), attempt(2, PLACED, True)
+    own = Verdict(check="c1", passed=False, reason=f"a person: {said}")
+    before = before.model_copy(update={"verdicts": (own,), "said": (own,)})
+    after = after.model_copy(update={"thought": f"A person wrote this prompt. {said}"})
+    review = Review(stage="image", round=1, about=1, action="edit", words=said, edited=("prompt",))
+    state = borne_out().model_copy(update={"attempts": [before, after], "reviews": [review]})
+    _, told = learned(state, store, "Number them.")
+    assert PLACED in told
+    assert "SECRETNAME" not in told
+
+
+def test_a_store_that_cannot_be_read_does_not_spoil_the_run(store):
+    store.put(TRIALS, "0123456789/0", {"helped": "perhaps"})
+    (note,) = learn(borne_out(), store)["notes"]
+    assert "No lesson was learned from this run" in note
+    assert "gems/lesson-trials/0123456789/0" in note
+
+
+def test_a_run_of_a_longer_name_than_is_kept_is_booked(tmp_path, unlucky, store):
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    from gems.memory.serializer import serializer
+
+    graph = build_graph(
+        image=unlucky, image_store=ImageStore(tmp_path), store=store, checkpointer=InMemorySaver(serde=serializer())
+    )
+    config = {"configurable": {"thread_id": "t" * 300}}
+    graph.invoke({"prompt": REQUEST}, config, context=preset("loop-memory", lessons="keep", seed=4))
+    assert Lessons(store).ranked()[0].runs == ("t" * 100,)
 
 
 def test_the_refiner_is_shown_lessons_for_what_failed_as_data(tmp_path, make_sketcher):
