@@ -367,12 +367,10 @@ def drive(
     if not before.values:
         opened.saver.delete_thread(record.thread)  # killed at its very begin: writes whose checkpoint was never saved
         now = go_on({"prompt": record.prompt})
-    elif answer is not None:
-        now = go_on(_to_answer(before, answer))
     elif before.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
         if on_event is not None:
             on_event(Event("resumed", dict(before.values)))
-        now = go_on(None)
+        now = go_on(None if answer is None else _to_answer(before, answer))
     wrong = ""
     while ask is not None and now.interrupts and (said := ask(now.interrupts[0].value, wrong)) is not None:
         try:

@@ -80,7 +80,7 @@ def _judge(best: Attempt, score: Score, attempts: Sequence[Attempt], context: Ru
     """Return the end of the run and why, None where another round may be worth it."""
     rounds = max(a.round for a in attempts)
     if score.passed == score.total and not best.rejected:
-        return "accept", f"all {score.total} checks passed"
+        return "accept", f"all {score.total} checks passed" + (f" in round {best.round}" if best.round < rounds else "")
     known = all(v.passed is not None or v.skipped for v in best.verdicts)
     if context.accept_at is not None and known and not best.rejected and score.geometric >= context.accept_at:
         passed = f"{score.passed} of {score.total} checks passed"

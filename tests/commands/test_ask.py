@@ -166,6 +166,9 @@ def test_without_a_terminal_it_is_said_how_to_answer_and_nothing_is_lost(command
     Path("answer.json").write_text('{"action": "reject", "words": "larger [b]please[/b]"}')
     code, out, _ = command("resume", "t", "--answer", "@answer.json")
     assert (code, "image of round 1: rejected: larger [b]please[/b]" in out) == (0, True)
+    drawn = out[out.index("round 2") :]
+    assert "Is the circle red?" in drawn  # the question, not its id
+    assert not re.search(r"[✓✗?–] c\d", drawn)
     code, out, _ = command("resume", "t", "--answer", '{"action": "accept"}')
     assert (code, "accept: a person accepted it" in out) == (0, True)
     assert "rejected: larger [b]please[/b]" in command("show", "t")[1]

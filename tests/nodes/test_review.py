@@ -297,6 +297,12 @@ def test_a_verdict_of_a_person_stands_when_only_a_check_above_it_is_taken_away()
     assert (decided.decision, decided.reason) == ("refine", "1 of 2 checks of the best image have not passed")
 
 
+def test_an_image_of_an_earlier_round_that_a_person_lets_pass_is_named():
+    state = answered(judged(attempt(1, "+-+"), attempt(2, "+--")), action="edit", verdicts={"c2": True})
+    decided = selector.selector()(state, type("Runtime", (), {"context": RunContext()})())["result"]
+    assert (decided.decision, decided.reason) == ("accept", "all 3 checks passed in round 1")
+
+
 def test_a_check_that_was_skipped_is_asked_once_the_failed_one_above_it_is_taken_away():
     kept = [{**c.model_dump(), "depends_on": ()} for c in CHECKS[1:]]
     after = answered(judged(attempt(1, "-s+"), attempt(2, "+-+")), action="edit", checks=kept)
