@@ -30,7 +30,7 @@ from ..nodes.overrule import asked_anew, overruled
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
 from .record import Parent, Record, RunError, find_record, read_record, save_record
-from .run import Ask, Event, RunResult, config_of, drive, held, models_of, require_free
+from .run import Ask, Event, RunResult, config_of, drive, held, models_of, require_free, to_request
 
 
 class Branch(NamedTuple):
@@ -200,7 +200,7 @@ def branch(
         return Branch(state, "generator")
     if prompt is None:
         return Branch(state, "refiner")
-    whole, restored = keep_quoted(_words(prompt), state.prompt)
+    whole, restored = keep_quoted(to_request(prompt).prompt.strip(), state.prompt)
     notes = [f"The prompt of the fork had dropped the quoted text {text!r}: put back." for text in restored]
     edit = {"draft": whole, "thought": "A person has written this prompt.", "edit": False, "notes": [*state.notes, *notes]}
     edit["lessons"] = [lesson for lesson in state.lessons if lesson.round < round]  # a person has not followed them
@@ -249,12 +249,6 @@ def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candid
         judged = found[0]
     attempts = [overruled(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
     return state.model_copy(update={"attempts": attempts})
-
-
-def _words(prompt: str) -> str:
-    if not prompt.strip():
-        raise RunError("the prompt of the fork is empty: say what this round is drawn from")
-    return prompt.strip()
 
 
 def _rounds(last: int) -> str:
