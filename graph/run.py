@@ -371,21 +371,23 @@ def drive(
         if on_event is not None:
             on_event(Event("resumed", dict(before.values)))
         now = go_on(None if answer is None else _to_answer(before, answer))
+
+    def result_of(now: StateSnapshot) -> RunResult:
+        state, waiting = GemsState.model_validate(now.values), now.interrupts[0].value if now.interrupts else None
+        return RunResult(
+            record.thread, state, record.context, home.folder_of(record.thread), home.images, models.options, waiting=waiting
+        )
+
     wrong = ""
-    while ask is not None and now.interrupts and (said := ask(now.interrupts[0].value, wrong)) is not None:
+    while ask is not None and now.interrupts:
+        _save_best(result_of(now))  # for whoever is asked to look at it
+        if (said := ask(now.interrupts[0].value, wrong)) is None:
+            break
         try:
             now, wrong = go_on(_to_answer(now, said)), ""
         except AnswerError as error:
             wrong = str(error)
-    result = RunResult(
-        record.thread,
-        GemsState.model_validate(now.values),
-        record.context,
-        home.folder_of(record.thread),
-        home.images,
-        models.options,
-        waiting=now.interrupts[0].value if now.interrupts else None,
-    )
+    result = result_of(now)
     if result.cost is not None:
         save_record(opened, record.model_copy(update={"cost": result.cost.amount}))
     if not record.pruned:  # its page is there, and cannot be made again
@@ -430,11 +432,15 @@ def _require_skills(names: Iterable[str], library: SkillLibrary) -> None:
         raise RunError(f"this run has loaded the skill {missing[0]}, which is not there now: name its folder with --skills")
 
 
+def _save_best(result: RunResult) -> None:
+    if result.state.best is not None:
+        write_atomically(result.image_path, result.store.read(result.state.best.image))
+
+
 def _publish(result: RunResult, models: Models) -> None:
     from ..report import write_report
 
-    if result.state.best is not None:
-        write_atomically(result.image_path, result.store.read(result.state.best.image))
+    _save_best(result)
     names = {"chat": models.chat_name, "image": models.image.name}
     write_report(
         result.report_path,

@@ -74,6 +74,7 @@ def question(state: GemsState, context: RunContext) -> dict[str, Any]:
         "prompt": state.draft or state.prompt,
         "skills": list(state.skills),
         "checks": [check.model_dump(mode="json") for check in state.checks],
+        "said": [str(said) for said in state.reviews],
         "actions": {action: MEANS[stage][action] for action in moment.actions},
     }
     if state.result is not None:

@@ -82,10 +82,12 @@ def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
     tty.say("p")
     tty.until("the prompt (empty: back)")
     tty.say("\x01\x0ba red circle at the left")
+    tty.until("anything to say")
+    tty.say("")
     shown = tty.until("your word [")
     assert "a red circle at the left" in shown
-    picture = re.search(r"1  (\S+\.png)", shown)
-    assert Path(picture.group(1)).exists()
+    assert "1  runs/t/best.png" in shown
+    assert Path("runs/t/best.png").exists()
     tty.say("r")
     tty.until("what is wrong")
     tty.say("it should be a star")
@@ -101,8 +103,8 @@ def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
     tty = terminal("resume", "t")
     tty.until("your word [")
     tty.say("a")
-    tty.until("which image")
-    tty.say("2")
+    tty.until("anything to say")
+    tty.say("")
     tty.until("a person accepted it")
     assert tty.process.wait(30) == 0
     result = past_run("t")
@@ -118,6 +120,7 @@ def test_sigterm_ends_a_question_at_once_and_the_run_still_waits(terminal, typed
     for words in typed:
         tty.say(words)
         tty.until("(empty:")
+    time.sleep(0.2)  # the label is shown a moment before readline waits for a line, and only a wait is interrupted
     tty.process.send_signal(signal.SIGTERM)
     assert "waiting: for your word on the plan" in tty.until("gems resume t --answer", seconds=20)
     assert tty.process.wait(20) == 143
@@ -125,6 +128,8 @@ def test_sigterm_ends_a_question_at_once_and_the_run_still_waits(terminal, typed
     tty = terminal("resume", "t")
     tty.until("your word [")
     tty.say("a")
+    tty.until("anything to say")
+    tty.say("")
     tty.until("accept: ")
     assert tty.process.wait(30) == 0
 
@@ -206,11 +211,12 @@ QUESTION = {
     "reason": "",
     "attempts": [
         {
+            "prompt": "a small red circle",
             "round": 1,
             "candidate": 0,
             "best": True,
             "image": {"sha256": "0" * 64},
-            "verdicts": [{"check": "c1", "passed": True}, {"check": "c2", "passed": None}],
+            "verdicts": [{"check": "c1", "passed": True}, {"check": "c2", "passed": None, "reason": "it is dark"}],
         }
     ],
 }
@@ -231,18 +237,26 @@ def say(monkeypatch):
 
 
 def test_what_is_typed_becomes_the_answer(say):
-    assert say("a")[0] == {"action": "accept"}
-    assert say("g")[0] == {"action": "go on"}
+    assert say("a", "")[0] == {"action": "accept"}
+    assert say("a", "well done")[0] == {"action": "accept", "words": "well done"}
+    assert say("g", "")[0] == {"action": "go on"}
     assert say("r", "too small", "")[0] == {"action": "reject", "words": "too small"}
     check = {"question": "How many?", "kind": "count", "expected": "two"}
     assert say("r", "too few", "How many?", "two")[0] == {"action": "reject", "words": "too few", "check": check}
-    assert say("v", "c1- c2?")[0] == {"action": "edit", "verdicts": {"c1": False, "c2": None}}
-    assert say("p", "a blue circle")[0] == {"action": "edit", "prompt": "a blue circle"}
+    assert say("v", "c1- c2?", "")[0] == {"action": "edit", "verdicts": {"c1": False, "c2": None}}
+    assert say("p", "a blue circle", "")[0] == {"action": "edit", "prompt": "a blue circle"}
     assert say("l")[0] is None
 
 
+def test_one_of_several_images_is_chosen_by_its_number(say):
+    two = {**QUESTION, "attempts": [*QUESTION["attempts"], {**QUESTION["attempts"][0], "round": 2, "best": False}]}
+    assert say("a", "2", "", question=two)[0] == {"action": "accept", "round": 2, "candidate": 0}
+    assert say("a", "", "", question=two)[0] == {"action": "accept", "round": 1, "candidate": 0}
+    assert say("a", "3", "b", "g", "", question=two)[0] == {"action": "go on"}
+
+
 def test_checks_are_edited_a_line_at_a_time(say):
-    answer, shown = say("c", "-c1", "c2 Is it dark red?", "+ What does it say?", "HI", "c9 what", "")
+    answer, shown = say("c", "-c1", "c2 Is it dark red?", "", "+ What does it say?", "HI", "c9 what", "", "")
     assert answer["action"] == "edit"
     assert [(c.get("id"), c["question"], c["kind"]) for c in answer["checks"]] == [
         ("c2", "Is it dark red?", "attribute"),
@@ -252,11 +266,39 @@ def test_checks_are_edited_a_line_at_a_time(say):
     assert "not understood: c9 what" in shown
 
 
+def test_a_new_check_can_be_changed_and_taken_away_and_nothing_done_leads_back(say):
+    answer, _ = say("c", "+ Is it a dog?", "", "+ How many?", "two", "n2 How many dogs?", "three", "-n1", "", "for the dogs")
+    assert [c.get("id") for c in answer["checks"]] == ["c1", "c2", None]
+    assert answer["checks"][2] == {"question": "How many dogs?", "kind": "count", "expected": "three", "depends_on": []}
+    assert answer["words"] == "for the dogs"
+    assert say("c", "", "c", "-c1", "b", "g", "")[0] == {"action": "go on"}
+
+
+def test_the_expected_answer_of_a_check_is_asked_again_and_stays_if_nothing_is_typed(say):
+    check = {"id": "c1", "kind": "count", "question": "How many circles?", "expected": "three", "depends_on": []}
+    question = {**QUESTION, "checks": [check]}
+    for typed, kind, expected in (("", "count", "three"), ("four", "count", "four"), ("RED", "text", "RED")):
+        answer, _ = say("c", "c1 How many red circles?", typed, "", "", question=question)
+        assert answer["checks"] == [{**check, "question": "How many red circles?", "kind": kind, "expected": expected}]
+
+
+def test_what_is_to_be_judged_is_shown_before_anything_is_asked(say):
+    shown = say("l", question={**QUESTION, "said": ["plan: rejected: larger"]})[1]
+    for words in ("plan: rejected: larger", "x.png", "a small red circle", "? c2   Is it red?  it is dark", "1 of 2 checks passed"):
+        assert words in shown
+
+
+def test_words_that_are_too_long_are_refused_when_they_are_typed(say):
+    answer, shown = say("r", "x" * 4001, "too small", "")
+    assert answer["words"] == "too small"
+    assert "4001 characters, and at most 4000" in shown
+
+
 def test_what_is_not_understood_is_asked_again_and_nothing_typed_leads_back(say):
-    answer, shown = say("x", "v", "c1", "c1=", "", "v", "c1+")
+    answer, shown = say("x", "v", "c1", "c1=", "", "v", "c1+", "")
     assert answer == {"action": "edit", "verdicts": {"c1": True}}
     assert "c1: write the check and its mark" in shown
-    answer, shown = say("a", wrong="the answer cannot be taken: round: ...")
+    answer, shown = say("a", "", wrong="the answer cannot be taken: round: ...")
     assert "the answer cannot be taken" in shown
 
 
