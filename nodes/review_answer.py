@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
@@ -46,7 +46,7 @@ class NewCheck(BaseModel):
     @field_validator("question", "expected", mode="after")
     @classmethod
     def _said(cls, text: str) -> str:
-        if not text.strip():
+        if not _visible(text):
             raise ValueError("it is empty")
         return _unicode(text.strip())
 
@@ -76,7 +76,7 @@ class _Rules(BaseModel):
         there = [name for name, value in given.items() if value is not None]
         if stray := [name for name in there if name in BELONGS and action not in BELONGS[name]]:
             raise ValueError(f"{stray[0]} says nothing with {action!r}: it goes with {' or '.join(BELONGS[stray[0]])}")
-        if action == "reject" and not words.strip():
+        if action == "reject" and not _visible(words):
             raise ValueError("words: say in plain words what is wrong; the next prompt is written from them")
         editable = [name for name in ("prompt", "checks", "verdicts") if name in type(self).model_fields]
         if action == "edit" and not set(there) & set(editable):
@@ -97,7 +97,7 @@ class _Rules(BaseModel):
     @field_validator("prompt", mode="after", check_fields=False)
     @classmethod
     def _drawable(cls, text: str | None) -> str | None:
-        if text == "":
+        if text is not None and not _visible(text):
             raise ValueError("it is empty: write the whole prompt of the next image")
         return text
 
@@ -110,6 +110,8 @@ class _Rules(BaseModel):
         for check in checks or ():
             if unknown := sorted(set(check.depends_on) - set(ids)):
                 raise ValueError(f"{check.question!r} depends on {unknown[0]}, which is not in the list")
+        if circle := _circle({c.id: c.depends_on for c in checks or () if c.id}):
+            raise ValueError(f"{circle} depends on itself: take one of the checks out of depends_on")
         return checks
 
 
@@ -235,6 +237,24 @@ def in_words(error: ValidationError, fields: Iterable[str]) -> AnswerError:
     if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
         why = f"there is no such field now; there are {', '.join(fields)}"
     return AnswerError(f"the answer cannot be taken: {where}{': ' if where else ''}{why}; nothing was changed, answer again")
+
+
+def _visible(text: str) -> bool:
+    """Tell whether there is anything to see: spaces are not, nor are marks without width."""
+    return any(character.isprintable() and not character.isspace() for character in text)
+
+
+def _circle(parents: Mapping[str, Iterable[str]]) -> str | None:
+    """Return a check that depends on itself, directly or through others."""
+    left = {id: set(above) for id, above in parents.items()}
+    while free := [id for id, above in left.items() if not above & left.keys()]:
+        for id in free:
+            del left[id]
+    id, walked = min(left, default=None), set[str]()
+    while id is not None and id not in walked:  # whatever is left has a parent that is left: up from there is a circle
+        walked.add(id)
+        id = min(left[id] & left.keys())
+    return id
 
 
 def _unicode(text: str) -> str:

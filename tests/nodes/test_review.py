@@ -332,6 +332,17 @@ def test_an_answer_counts_for_the_decision_that_it_was_given_to():
         ({"action": "approve"}, "action: Input should be 'accept', 'go on', 'reject' or 'edit'"),
         ({"action": "reject"}, "words: say in plain words what is wrong"),
         ({"action": "reject", "words": " \n"}, "words: say in plain words what is wrong"),
+        ({"action": "reject", "words": "\u200b \ufeff"}, "words: say in plain words what is wrong"),
+        ({"action": "edit", "prompt": "\u200b"}, "prompt: it is empty"),
+        ({"action": "edit", "checks": [{"question": "\u2060"}]}, "checks.0.question: it is empty"),
+        ({"action": "edit", "checks": [{"id": "c1", "question": "Is it?", "depends_on": ["c1"]}]}, "c1 depends on itself"),
+        (
+            {
+                "action": "edit",
+                "checks": [{"id": f"c{n}", "question": "Is it?", "depends_on": [f"c{m}"]} for n, m in ((1, 3), (2, 3), (3, 2))],
+            },
+            "c3 depends on itself",
+        ),
         ({"action": "edit"}, "there is nothing to edit: give prompt, checks or verdicts"),
         ({"action": "edit", "words": "hm"}, "there is nothing to edit"),
         ({"action": "edit", "prompt": "  "}, "prompt: it is empty"),
