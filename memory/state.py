@@ -148,11 +148,14 @@ class Review(Item):
     action: Action
     words: str = ""
     edited: tuple[Edited, ...] = ()
+    verdicts: tuple[Verdict, ...] = Field(default=(), description="The verdicts that were given.")
     prompt: str = Field(default="", description="The prompt that was shown.")
 
     def __str__(self) -> str:
         """Say it in a line: what was done to what, and the words."""
         edited = f"edited {' and '.join(self.edited)}"
+        if self.verdicts:
+            edited += f" ({', '.join(f'{v.check} {v.mark}' for v in self.verdicts)})"
         done = {"accept": "accepted", "go on": "left as decided", "reject": "rejected", "edit": edited}
         what = "plan" if self.stage == "plan" else f"image of round {self.about}"
         return f"{what}: {done[self.action]}" + (f": {self.words}" if self.words else "")

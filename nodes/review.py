@@ -102,6 +102,7 @@ def apply(answer: Answer, state: GemsState) -> dict[str, Any]:
         action=answer.action,
         words=answer.words,
         edited=tuple(edited),
+        verdicts=tuple(Verdict(check=id, passed=passed) for id, passed in (answer.verdicts or {}).items()),
         prompt=state.draft,
     )
     update: dict[str, Any] = {"reviews": [said]}

@@ -49,6 +49,8 @@ class Finding:
 
     check: Check | None
     verdict: Verdict | None
+    by_person: bool = False
+    """Whether a person gave the verdict."""
 
     @property
     def tone(self) -> Tone:
@@ -64,8 +66,8 @@ class Finding:
 
     @property
     def said(self) -> str:
-        """The sign in words."""
-        return _SAID[self.tone]
+        """The sign in words, and whose it is where it is not the verifier's."""
+        return _SAID[self.tone] + (", said by a person" if self.by_person else "")
 
     @property
     def reason(self) -> str:
@@ -157,6 +159,8 @@ class View:
     tiles: list[Tile]
     skills: list[str]
     rows: list[Row]
+    by_person: bool
+    """Whether a person gave some of the verdicts."""
     cards: list[Card]
     shot: int
     rounds: list[Round]
@@ -194,6 +198,7 @@ def view(
         tiles=_tiles(state, context, best),
         skills=state.skills,
         rows=[Row(check, [_finding(check, a) for a in state.attempts]) for check in state.checks],
+        by_person=any(a.said for a in state.attempts),
         cards=cards,
         shot=max((card.picture.width for card in cards), default=CARD),
         rounds=list(_rounds(state, cards)),
@@ -215,7 +220,7 @@ def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage) -> Ite
         siblings = sum(a.round == attempt.round for a in state.attempts)
         image = f", image {attempt.candidate + 1} of {siblings}" if siblings > 1 else ""
         segments, change = _changes(before.prompt if before else state.prompt, attempt.prompt)
-        findings = [Finding(checks.get(verdict.check), verdict) for verdict in attempt.verdicts]
+        findings = [Finding(checks.get(verdict.check), verdict, verdict in attempt.said) for verdict in attempt.verdicts]
         yield Card(
             attempt=attempt,
             title=f"Round {attempt.round}{image}",
@@ -256,7 +261,8 @@ def _changes(before: str, prompt: str) -> tuple[list[Segment], str]:
 
 
 def _finding(check: Check, attempt: Attempt) -> Finding:
-    return Finding(check, next((v for v in attempt.verdicts if v.check == check.id), None))
+    verdict = next((v for v in attempt.verdicts if v.check == check.id), None)
+    return Finding(check, verdict, verdict in attempt.said)
 
 
 def _awaits_drawing(state: GemsState) -> bool:

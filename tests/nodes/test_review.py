@@ -260,6 +260,7 @@ def test_an_edited_verdict_is_decided_on_again_and_stands_whatever_the_verifier_
     first = after.attempts[0]
     assert [v.passed for v in first.verdicts] == [True, True, None]
     assert first.verdicts[1].reason == "a person: look again"
+    assert str(after.reviews[-1]) == "image of round 1: edited verdicts (c2 ✓, c3 ?): look again"
     assert [v.passed for v in first.judged(attempt(1, "---").verdicts).verdicts] == [False, True, None]
 
 

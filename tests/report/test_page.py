@@ -174,6 +174,20 @@ def test_what_a_person_said_is_told_where_it_was_said(pictures):
     assert not tags.of("script")
 
 
+def test_the_verdicts_that_a_person_gave_are_marked(pictures):
+    state = finished(pictures)
+    assert "said by a person" not in Tags(render(state, pictures)).text
+    first = state.attempts[0]
+    own = Verdict(check=first.verdicts[0].check, passed=False, reason="a person said so")
+    ruled = first.model_copy(update={"verdicts": (own, *first.verdicts[1:]), "said": (own,)})
+    review = Review(stage="image", round=1, about=1, action="edit", edited=("verdicts",), verdicts=(own,))
+    state = state.model_copy(update={"attempts": [ruled, *state.attempts[1:]], "reviews": [review]})
+    tags = Tags(render(state, pictures))
+    assert tags.text.count("failed, said by a person") == 2  # in the matrix, and with the image
+    assert f"image of round 1: edited verdicts ({own.check} ✗)" in tags.text
+    assert "framed: a person said so" in tags.text
+
+
 def test_shows_what_a_run_knows(pictures):
     text = Tags(render(finished(pictures), pictures)).text
     for words in (
