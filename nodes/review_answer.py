@@ -250,8 +250,10 @@ def _circle(parents: Mapping[str, Iterable[str]]) -> str | None:
     while free := [id for id, above in left.items() if not above & left.keys()]:
         for id in free:
             del left[id]
-    id, walked = min(left, default=None), set[str]()
-    while id is not None and id not in walked:  # whatever is left has a parent that is left: up from there is a circle
+    if not left:
+        return None
+    id, walked = min(left), set[str]()
+    while id not in walked:  # whatever is left has a parent that is left: up from there is a circle
         walked.add(id)
         id = min(left[id] & left.keys())
     return id
