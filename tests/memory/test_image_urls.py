@@ -96,7 +96,8 @@ def test_a_run_keeps_its_pictures_on_s3(bucket, sketcher, tmp_path):
     home = Home(tmp_path, image_store=f"s3://{bucket}/pictures")
     result = run("a red circle", runs=home, image=sketcher, thread="t")
     refs = {a.image.sha256 for a in result.attempts}
-    assert {p.digest for p in home.images.pictures()} == home.images.noted("t") == refs
+    with home.database.open() as opened:
+        assert {p.digest for p in home.images.pictures()} == home.images_in(opened).noted("t") == refs
     assert result.image_path.read_bytes() == home.images.read(result.best.image)
     assert list(tmp_path.rglob("images")) == []
 
