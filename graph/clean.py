@@ -172,7 +172,7 @@ class _Cleaning:
         for name in (*self.gone, *self.trimmed):
             try:
                 with self.opened.hold(name):
-                    if self._tips().get(name, set()) != first.tips.get(name, set()):
+                    if {tip.checkpoint for tip in self.opened.tips(name)} != first.tips.get(name, set()):
                         self.notes.append(f"the run {name} has gone on meanwhile: left as it is")
                         continue
                     removed |= self._remove(look.own[name] & surplus, look)
@@ -256,7 +256,7 @@ class _Cleaning:
         """Keep the end of a run and claim its best picture; return how many rows were removed."""
         rows = self.opened.rows(name)
         self.opened.keep_latest(name)
-        best = best_of([attempt for tip in self.opened.tips() if tip.thread == name for attempt in _attempts(self.opened, tip)])
+        best = best_of([attempt for tip in self.opened.tips(name) for attempt in _attempts(self.opened, tip)])
         self._forget(name)
         self.images.claim([best.image] if best else [], claims_of(name))
         save_record(self.opened, read_record(self.opened, self.home, name).model_copy(update={"pruned": True}))

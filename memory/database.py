@@ -19,6 +19,12 @@ POSTGRES = ("postgresql", "postgres")
 """Schemes of a PostgreSQL URL."""
 
 
+TIPS = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
+    SELECT 1 FROM checkpoints AS p
+    WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = '' AND p.parent_checkpoint_id = c.checkpoint_id)"""
+"""Asks either kind of database for the last checkpoint of every branch of every run."""
+
+
 class Tip(NamedTuple):
     """A checkpoint that no other one follows: the end of a run, or of one of its branches."""
 
@@ -49,8 +55,8 @@ class Opened(ABC):
         """
 
     @abstractmethod
-    def tips(self) -> list[Tip]:
-        """Return the last checkpoint of every branch of every run."""
+    def tips(self, thread: str | None = None) -> list[Tip]:
+        """Return the last checkpoint of every branch of a run, or of every run."""
 
     @abstractmethod
     def rows(self, thread: str) -> int:

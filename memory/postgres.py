@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from ..redact import MASK, redact
-from .database import Database, Opened, Tip, identify
+from .database import TIPS, Database, Opened, Tip, identify
 from .locks import RunInUseError
 from .sealed import SealedStore, read_value
 from .serializer import CheckpointError, Sealed, serializer
@@ -150,12 +150,11 @@ class OpenedPostgres(Opened):
             if not self.connection.broken:
                 self._ask("SELECT pg_advisory_unlock(%s)", (self._key(thread),))
 
-    def tips(self) -> list[Tip]:
-        """Return the last checkpoint of every branch of every run."""
-        found = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
-            SELECT 1 FROM checkpoints AS p
-            WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = '' AND p.parent_checkpoint_id = c.checkpoint_id)"""
-        return [Tip(row["thread_id"], row["checkpoint_id"]) for row in self._ask(found)]
+    def tips(self, thread: str | None = None) -> list[Tip]:
+        """Return the last checkpoint of every branch of a run, or of every run."""
+        only = () if thread is None else (thread,)
+        found = self._ask(TIPS + " AND c.thread_id = %s" * len(only), only)
+        return [Tip(row["thread_id"], row["checkpoint_id"]) for row in found]
 
     def rows(self, thread: str) -> int:
         """Return how many rows a run has in the tables of checkpoints."""

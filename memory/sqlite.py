@@ -11,7 +11,7 @@ from pathlib import Path
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.sqlite import SqliteStore
 
-from .database import Database, Opened, Tip, identify
+from .database import TIPS, Database, Opened, Tip, identify
 from .locks import exclusive, is_held
 from .sealed import SealedStore, read_value
 from .serializer import CheckpointError, serializer
@@ -87,13 +87,11 @@ class OpenedSqlite(Opened):
         with exclusive(self.folder / thread, PATIENCE):
             yield
 
-    def tips(self) -> list[Tip]:
-        """Return the last checkpoint of every branch of every run."""
-        found = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
-            SELECT 1 FROM checkpoints AS p
-            WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = '' AND p.parent_checkpoint_id = c.checkpoint_id)"""
+    def tips(self, thread: str | None = None) -> list[Tip]:
+        """Return the last checkpoint of every branch of a run, or of every run."""
+        only = () if thread is None else (thread,)
         with self.sqlite.cursor(transaction=False) as cursor:
-            return [Tip(*row) for row in cursor.execute(found)]
+            return [Tip(*row) for row in cursor.execute(TIPS + " AND c.thread_id = ?" * len(only), only)]
 
     def rows(self, thread: str) -> int:
         """Return how many rows a run has in the tables of checkpoints."""
