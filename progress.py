@@ -177,6 +177,19 @@ class Progress:
         self._say("learned", event.text)
 
 
+class JsonLines(Progress):
+    """Prints a run's events for programs, as JSON, a line each."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(quiet=True))
+
+    def __call__(self, event: Event) -> None:
+        """Print one event."""
+        if isinstance(event, RunStarted):
+            self.thread = event.thread
+        print(event.model_dump_json(), flush=True)  # noqa: T201
+
+
 def _example(question: Any) -> dict[str, str]:
     """Return an answer to be filled in; with the question's id, it is taken once and by no other question."""
     id = question.get("question") if isinstance(question, dict) else None

@@ -13,9 +13,10 @@ from rich.markup import escape
 from ..context import PRESETS, RunContext, SettingError
 from ..context import preset as settings_of
 from .ask import asker, read_answer
-from .finish import finish
+from .finish import finish, progress
 from .options import (
     RUNS,
+    AsEvents,
     AsJson,
     Batch,
     Candidates,
@@ -106,6 +107,7 @@ def run_command(
     store: Store = None,
     image_store: Images = None,
     as_json: AsJson = False,
+    events: AsEvents = False,
     debug: Debug = False,
 ) -> None:
     """Draw a request: plan, draw, check, remember and refine."""
@@ -113,7 +115,6 @@ def run_command(
     from ..config import changed, load_config
     from ..evaluation.studies import noise as read_noise
     from ..graph.run import run
-    from ..progress import Progress
 
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
     noise = read_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
@@ -129,7 +130,7 @@ def run_command(
     if dry_run:
         _tell_costs(prompt, settings_of(preset or file.preset, **settings), file, checks, as_json)
         return
-    show = Progress(Console(quiet=as_json))
+    show = progress(as_json, events)
     home = home_of(runs, store, image_store)
     skill_library = library(skills)
 
@@ -144,7 +145,7 @@ def run_command(
             image=file.image,
             skills=skill_library,
             on_event=show,
-            ask=asker(show, home, as_json, control),
+            ask=asker(show, home, as_json or events, control),
             **settings,
         )
 
@@ -183,21 +184,21 @@ def resume_command(
     store: Store = None,
     image_store: Images = None,
     as_json: AsJson = False,
+    events: AsEvents = False,
     debug: Debug = False,
 ) -> None:
     """Go on with a run that was interrupted, from its last finished step, or that waits for your answer."""
     set_debug(debug)
     from ..graph.run import resume
-    from ..progress import Progress
 
-    show = Progress(Console(quiet=as_json))
+    show = progress(as_json, events)
     skill_library = library(skills)
     home = home_of(runs, store, image_store)
     models = models_given(thread, home, chat, image, config)
     said = read_answer(answer) if answer is not None else None
 
     def work(control: RunControl) -> RunResult:
-        ask = asker(show, home, as_json, control) if said is None else None
+        ask = asker(show, home, as_json or events, control) if said is None else None
         return resume(thread, runs=home, skills=skill_library, on_event=show, control=control, ask=ask, answer=said, **models)
 
     finish(show, home, as_json, work)

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from ..progress import Progress
 
 
+def progress(as_json: bool, events: bool) -> Progress:
+    """Return what shows a run while it goes on: to people, or with `events` to programs, or to nobody."""
+    from ..progress import JsonLines, Progress
+
+    return JsonLines() if events else Progress(Console(quiet=as_json))
+
+
 def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl], RunResult]) -> None:
     """Do the work and tell what came of it; every way to end leaves a run that can be gone on with, and says how."""
     from langgraph.runtime import RunControl

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
-from rich.console import Console
 
 from ..context import SettingError
 from ..errors import what_is_wrong
 from .ask import asker
-from .finish import finish
+from .finish import finish, progress
 from .options import (
     RUNS,
+    AsEvents,
     AsJson,
     Candidates,
     Debug,
@@ -77,13 +77,13 @@ def fork_command(
     store: Store = None,
     image_store: Images = None,
     as_json: AsJson = False,
+    events: AsEvents = False,
     debug: Debug = False,
 ) -> None:
     """Begin a new run at a step of an old one, with another prompt, other checks or other verdicts."""
     set_debug(debug)
     from ..graph.fork import fork
     from ..graph.past import past_run
-    from ..progress import Progress
 
     home = home_of(runs, store, image_store)
     verdicts = dict(_verdict(text) for text in verdict or ())
@@ -98,7 +98,7 @@ def fork_command(
     }
     settings: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     models = models_given(thread, home, chat, image, config)
-    show = Progress(Console(quiet=as_json))
+    show = progress(as_json, events)
     skill_library = library(skills)
 
     def work(control: RunControl) -> RunResult:
@@ -114,7 +114,7 @@ def fork_command(
             skills=skill_library,
             on_event=show,
             control=control,
-            ask=asker(show, home, as_json, control),
+            ask=asker(show, home, as_json or events, control),
             **models,
             **settings,
         )

@@ -329,3 +329,24 @@ def test_every_event_type_names_itself_and_says_what_it_is():
         assert kind.model_fields["event"].default == snake
         assert kind.__doc__
     assert gems.read_event({"event": "no such"}) == Custom(data={"event": "no such"})
+
+
+def test_the_command_line_prints_events_a_line_each_for_programs(command):
+    code, out, err = command("run", "a red circle", "--events", "--preset", "original", "--thread", "t")
+    assert (code, err) == (0, "")
+    events = [read_event(json.loads(line)) for line in out.splitlines()]
+    assert isinstance(events[0], RunStarted)
+    assert isinstance(events[-1], RunEnded)
+    assert not of(Custom, events)
+    assert [e.path for e in of(ImageMade, events)] == [f"/images/{events[-1].image.sha256}.png"]
+    code, out, _ = command("resume", "t", "--events")
+    assert [json.loads(line)["event"] for line in out.splitlines()] == ["run_started", "run_ended"]
+
+
+def test_a_run_that_waits_is_not_asked_about_in_a_terminal_when_programs_listen(command):
+    code, out, _ = command("run", "a red circle", "--events", "--preset", "original", "--review", "image", "--thread", "t")
+    last = [json.loads(line) for line in out.splitlines()][-2:]
+    assert [e["event"] for e in last] == ["person_asked", "run_ended"]
+    assert (code, last[1]["decision"]) == (0, None)
+    code, out, _ = command("fork", "t", "--round", "1", "--seed", "3", "--events")
+    assert [json.loads(line)["event"] for line in out.splitlines()][-2:] == ["person_asked", "run_ended"]
