@@ -35,7 +35,7 @@ def render_report(
     forks; what is not known of it is left out.
     """
     page = view(state, context, thread, models, read_image, cost, waiting, story)
-    return _environment().get_template("page.html").render(page=page)
+    return environment().get_template("page.html").render(page=page)
 
 
 def write_report(
@@ -59,13 +59,14 @@ def write_report(
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Return what renders the templates of this folder: everything that comes from people or models is escaped."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
-    return environment
+    made.filters["duration"] = duration
+    return made
