@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from langgraph.runtime import RunControl
 
 from ..context import preset
+from ..errors import GemsError
 from ..memory.database import Opened
 from ..memory.home import Home, claims_of
 from ..memory.locks import RunInUseError
@@ -29,6 +30,7 @@ from ..nodes.keep import keep_quoted
 from ..nodes.overrule import asked_anew, overruled
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
+from .page import refresh_page
 from .record import Parent, Record, RunError, find_record, read_record, save_record
 from .run import Ask, Event, RunResult, config_of, drive, held, models_of, require_free, to_request
 
@@ -119,7 +121,10 @@ def fork(
         with held(home, record.thread, new=True) as own:
             record = _begin(own, home, record, start, graph.copy({"checkpointer": own.saver}))
             held_parent.close()
-            return drive(own, home, record, models, skills, on_event, control, nodes, checkers, ask)
+            result = drive(own, home, record, models, skills, on_event, control, nodes, checkers, ask)
+    with suppress(GemsError, OSError):  # the fork is done, whatever becomes of its parent's page
+        refresh_page(thread, home)
+    return result
 
 
 def _begin(opened: Opened, home: Home, record: Record, start: Branch, graph: Graph) -> Record:

@@ -242,7 +242,8 @@ def view(
 
 def _thumbs(state: GemsState, story: Story, read_image: ReadImage) -> dict[str, Picture]:
     remembered = [part for shown in story.shown for part in shown.parts if isinstance(part, ImageRef)]
-    refs = {ref.sha256: ref for ref in (*(a.image for a in state.attempts), *remembered)}
+    heads = [a.image for a in state.attempts if state.checks]  # of the matrix, which there is with checks only
+    refs = {ref.sha256: ref for ref in (*heads, *remembered)}
     return {name: picture(ref, read_image, alt="", edge=THUMB, light=0) for name, ref in refs.items()}
 
 
