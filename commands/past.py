@@ -69,7 +69,7 @@ def show_command(
 def gallery_command(
     state: State = None,
     find: Find = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write the page; gallery.html in the folder of runs by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The page to write; by default gallery.html in the folder of runs.")] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     runs: Runs = RUNS,
     store: Store = None,

@@ -124,17 +124,21 @@ def render_gallery(cards: Sequence[GalleryCard]) -> str:
         "preset": sorted({card.preset for card in cards if card.preset}),
         "model": sorted({name for card in cards for name in card.models.values()}),
     }
-    return environment().get_template("gallery.html").render(
-        cards=cards,
-        choices=choices,
-        names={card.thread for card in cards},
-        script=Markup(script),  # noqa: S704  (our own file)
-        digest=digest,
-        accepted=sum(card.standing == "accepted" for card in cards),
-        images=sum(card.images for card in cards),
-        calls=sum(card.calls for card in cards),
-        priced=any(card.cost is not None for card in cards),
-        cost=sum(card.cost or 0.0 for card in cards),
+    return (
+        environment()
+        .get_template("gallery.html")
+        .render(
+            cards=cards,
+            choices=choices,
+            names={card.thread for card in cards},
+            script=Markup(script),
+            digest=digest,
+            accepted=sum(card.standing == "accepted" for card in cards),
+            images=sum(card.images for card in cards),
+            calls=sum(card.calls for card in cards),
+            priced=any(card.cost is not None for card in cards),
+            cost=sum(card.cost or 0.0 for card in cards),
+        )
     )
 
 

@@ -34,9 +34,7 @@ class Picture(NamedTuple):
     crisp: bool
 
 
-def picture(
-    ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, light: int = LIGHT, density: int = 2
-) -> Picture:
+def picture(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, light: int = LIGHT, density: int = 2) -> Picture:
     """Return the image fitted into a square.
 
     Args:
@@ -72,7 +70,7 @@ def _preview(data: bytes, media_type: str, edge: int) -> str:
         with Image.open(BytesIO(data)) as image:
             image.thumbnail((edge, edge))
             out = BytesIO()
-            image.convert("RGBA" if image.has_transparency_data else "RGB").save(out, "WEBP", quality=88)
+            image.convert("RGBA" if image.has_transparency_data else "RGB").save(out, "WEBP", quality=82)
     except (OSError, ValueError, Image.DecompressionBombError):
         return _uri(data, media_type)  # the browser may read what Pillow cannot
     return _uri(out.getvalue(), "image/webp")

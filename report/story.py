@@ -107,9 +107,7 @@ def _lap(number: int, steps: Sequence[Step], longest: float, state: GemsState, b
     return Lap(
         number=number,
         stretches=[
-            Stretch(
-                _work(step), " + ".join(step.roles), step.working, 100 * step.working / longest, step.idle, step.usage.total
-            )
+            Stretch(_work(step), " + ".join(step.roles), step.working, 100 * step.working / longest, step.idle, step.usage.total)
             for step in steps
         ],
         seconds=sum(step.working for step in steps),

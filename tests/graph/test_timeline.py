@@ -1,6 +1,7 @@
 """The steps of a run, as its checkpoints tell them."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from langgraph.types import PregelTask, StateSnapshot
@@ -58,7 +59,7 @@ def test_every_role_of_a_run_has_its_step_with_what_it_used(tmp_path, make_sketc
         name: role.calls for name, role in result.usage.roles.items() if role.calls
     }
     assert all(step.seconds >= 0 and step.idle == 0 for step in steps)
-    assert all(a.began + timedelta(seconds=a.seconds) == b.began for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a.began + timedelta(seconds=a.seconds) == b.began for a, b in pairwise(steps))
 
 
 def test_a_slow_role_takes_its_time(tmp_path, make_sketcher):
