@@ -149,7 +149,7 @@ def _write(path: Path, cards: Sequence[GalleryCard]) -> Path:
 
 def _card(one: Found, home: Home, path: Path, records: Records, forks: Mapping[str, int]) -> GalleryCard:
     past, record, state = one
-    best = (state.best or best_of(state.attempts) or (state.attempts or [None])[-1]) if state else None
+    best = (state.best or best_of(state.attempts) or next(reversed(state.attempts), None)) if state else None
     page = home.folder / past.thread / "report.html"
     name, changed = nearest_preset(record.context) if record else ("", [])
     parent = parent_of(records, past.thread) or ("", 0)
