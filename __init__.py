@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Review, Score, Usage, Verdict
     from .models.image import ImageModel, ImageRequest
     from .nodes.review_answer import Answer, AnswerError
+    from .report.gallery import write_gallery
     from .skills import SkillLibrary
 
 _HOMES = {
@@ -40,6 +41,7 @@ _HOMES = {
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Review", "Score", "Usage", "Verdict"),
     "models.image": ("ImageModel", "ImageRequest"),
     "nodes.review_answer": ("Answer", "AnswerError"),
+    "report.gallery": ("write_gallery",),
     "skills": ("SkillLibrary",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -47,7 +49,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
     "run", "stream", "resume", "build_graph", "RunResult", "Home",
     "Event", "RoleStarted", "RoleEnded", "ImageMade", "CheckAnswered", "RunEnded", "read_event",
-    "past_runs", "past_run", "Past", "fork", "remove", "prune", "Freed",
+    "past_runs", "past_run", "Past", "write_gallery", "fork", "remove", "prune", "Freed",
     "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",
     "Answer", "AnswerError", "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",

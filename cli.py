@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("run")(draw.run_command)
 app.command("runs")(past.runs_command)
 app.command("show")(past.show_command)
+app.command("gallery")(past.gallery_command)
 app.command("rm")(clean.rm_command)
 app.command("prune")(clean.prune_command)
 app.command("presets")(presets.presets_command)

@@ -170,3 +170,13 @@ def preset(name: str, **changes: Any) -> RunContext:
         return RunContext(**{**PRESETS[name], **changes})
     except ValidationError as error:
         raise SettingError(f"setting {what_is_wrong(error, RunContext.model_fields)}") from error
+
+
+def nearest_preset(context: RunContext) -> tuple[str, list[str]]:
+    """Return the preset that a context is most like, and the settings in which the two differ."""
+    different = {
+        name: [field for field in RunContext.model_fields if getattr(context, field) != getattr(preset(name), field)]
+        for name in PRESETS
+    }
+    name = min(different, key=lambda name: len(different[name]))
+    return name, different[name]

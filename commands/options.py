@@ -62,9 +62,7 @@ MaxSeconds = Annotated[float | None, typer.Option(help="The same for seconds of 
 MaxCost = Annotated[float | None, typer.Option(help="The same for money, by the prices in the file of --config.")]
 Skills = Annotated[list[Path] | None, typer.Option("--skills", help="Folder with skills of your own; may be given again.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs, and nothing else.")]
-AsEvents = Annotated[
-    bool, typer.Option("--events", help="Print each event as it happens, as a line of JSON, for programs.")
-]
+AsEvents = Annotated[bool, typer.Option("--events", help="Print each event as it happens, as a line of JSON, for programs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

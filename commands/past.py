@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,24 +13,26 @@ from ..context import SettingError
 from .finish import summary
 from .options import RUNS, AsJson, Images, Runs, Store, home_of, reach
 
+if TYPE_CHECKING:
+    from ..graph.past import Standing
+
+State = Annotated[str | None, typer.Option(help="Only running, accepted, 'gave up', waiting, unfinished or damaged.")]
+Find = Annotated[str | None, typer.Option(help="Only those with this in their name or request.")]
+
 
 def runs_command(
-    state: Annotated[str | None, typer.Option(help="Only running, accepted, 'gave up', waiting, unfinished or damaged.")] = None,
-    find: Annotated[str | None, typer.Option(help="Only those with this in their name or request.")] = None,
+    state: State = None,
+    find: Find = None,
     runs: Runs = RUNS,
     store: Store = None,
     image_store: Images = None,
     as_json: AsJson = False,
 ) -> None:
     """List the runs of a folder, the latest last: how each stands, and what it has taken."""
-    from ..graph.past import STANDINGS, past_runs
+    from ..graph.past import past_runs
     from ..progress import runs_table
 
-    if state is not None and state not in STANDINGS:
-        raise SettingError(f"--state {state}: choose one of {', '.join(STANDINGS)}")
-    wanted = (find or "").casefold()
-    listed = past_runs(home_of(runs, store, image_store))
-    found = [one for one in listed if state in (None, one.standing) and wanted in f"{one.thread} {one.prompt}".casefold()]
+    found = past_runs(home_of(runs, store, image_store), state=_standing(state), find=find or "")
     if as_json:
         print(json.dumps([{**p._asdict(), "last": p.last.isoformat(timespec="seconds")} for p in found], indent=1))  # noqa: T201
     elif found:
@@ -58,6 +61,35 @@ def show_command(
     else:
         Progress(Console()).tell(result, go_on)
     if open_page:
-        if not result.report_path.exists():
-            raise SettingError(f"the run {thread} has no page yet: `{go_on}` brings it to its end and writes it")
-        typer.launch(str(result.report_path.resolve()))
+        from ..graph.page import refresh_page
+
+        typer.launch(str(refresh_page(thread, home).resolve()))
+
+
+def gallery_command(
+    state: State = None,
+    find: Find = None,
+    out: Annotated[Path | None, typer.Option(help="The page to write; by default gallery.html in the folder of runs.")] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    runs: Runs = RUNS,
+    store: Store = None,
+    image_store: Images = None,
+) -> None:
+    """Write one page with many runs: their best images, how each ended and what it took, with filters."""
+    from ..report.gallery import write_gallery
+
+    path = write_gallery(out, runs=home_of(runs, store, image_store), state=_standing(state), find=find or "")
+    Console().print(f"written: {path}", soft_wrap=True, highlight=False, markup=False)
+    if open_page:
+        typer.launch(str(path.resolve()))
+
+
+def _standing(state: str | None) -> Standing | None:
+    from ..graph.past import STANDINGS
+
+    if state is None:
+        return None
+    for standing in STANDINGS:
+        if state == standing:
+            return standing
+    raise SettingError(f"--state {state}: choose one of {', '.join(STANDINGS)}")

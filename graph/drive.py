@@ -143,7 +143,7 @@ def drive(
     if result.cost is not None:
         save_record(opened, record.model_copy(update={"cost": result.cost.amount}))
     if not record.pruned:  # its page is there, and cannot be made again
-        _publish(result, models)
+        _publish(result, opened, home, record)
     yield RunEnded.of(result)
 
 
@@ -211,18 +211,8 @@ def _save_best(result: RunResult) -> None:
         write_atomically(result.image_path, result.store.read(result.state.best.image))
 
 
-def _publish(result: RunResult, models: Models) -> None:
-    from ..report import write_report
+def _publish(result: RunResult, opened: Opened, home: Home, record: Record) -> None:
+    from .page import write_page
 
     _save_best(result)
-    names = {"chat": models.chat_name, "image": models.image.name}
-    write_report(
-        result.report_path,
-        result.state,
-        result.context,
-        thread=result.thread,
-        models=names,
-        read_image=result.store.read,
-        cost=str(result.cost or ""),
-        waiting=result.waiting is not None,
-    )
+    write_page(result, opened, home, record)

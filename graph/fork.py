@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from langgraph.runtime import RunControl
 
 from ..context import preset
+from ..errors import GemsError
 from ..events import Event
 from ..memory.database import Opened
 from ..memory.home import Home, claims_of
@@ -31,6 +32,7 @@ from ..nodes.overrule import asked_anew, overruled
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
 from .drive import Ask, config_of, drive, held, to_end
+from .page import refresh_page
 from .record import Parent, Record, RunError, find_record, read_record, save_record
 from .result import RunResult
 from .run import models_of, require_free, to_request
@@ -122,7 +124,10 @@ def fork(
         with held(home, record.thread, new=True) as own:
             record = _begin(own, home, record, start, graph.copy({"checkpointer": own.saver}))
             held_parent.close()
-            return to_end(drive(own, home, record, models, skills, control, nodes, checkers, ask), on_event)
+            result = to_end(drive(own, home, record, models, skills, control, nodes, checkers, ask), on_event)
+    with suppress(GemsError, OSError):  # the fork is done, whatever becomes of its parent's page
+        refresh_page(thread, home)
+    return result
 
 
 def _begin(opened: Opened, home: Home, record: Record, start: Branch, graph: Graph) -> Record:

@@ -53,8 +53,21 @@ class Past(NamedTuple):
     """The run it was forked from."""
 
 
-def past_runs(runs: Home | Path | str = "runs") -> list[Past]:
-    """Return all runs of a home, the one with the latest step last.
+class Found(NamedTuple):
+    """A run in the list, with what it was started with and its last state; None where there is none, or it cannot be read."""
+
+    past: Past
+    record: Record | None
+    state: GemsState | None
+
+
+def past_runs(runs: Home | Path | str = "runs", *, state: Standing | None = None, find: str = "") -> list[Past]:
+    """Return the runs of a home, the one with the latest step last.
+
+    Args:
+        runs: the folder of runs, or their home.
+        state: only those that stand so; all by default.
+        find: only those with this in their name or request.
 
     Raises:
         RunError: there is no such folder.
@@ -66,8 +79,19 @@ def past_runs(runs: Home | Path | str = "runs") -> list[Past]:
             raise RunError(f"there is no folder {home.folder}: begin with `gems run`, or name the folder with --runs")
         return []
     with home.database.open() as opened:
-        found = [past(opened, home, thread) for thread in threads(opened, home)]
-    return sorted(found, key=lambda one: (one.last, one.thread))
+        return [one.past for one in found_runs(opened, home, state=state, find=find)]
+
+
+def found_runs(opened: Opened, home: Home, *, state: Standing | None = None, find: str = "") -> list[Found]:
+    """Return the runs of an open database as `past_runs` does, with their records and states."""
+    wanted = find.casefold()
+    everything = [found(opened, home, thread) for thread in threads(opened, home)]
+    those = [
+        one
+        for one in everything
+        if state in (None, one.past.standing) and wanted in f"{one.past.thread} {one.past.prompt}".casefold()
+    ]
+    return sorted(those, key=lambda one: (one.past.last, one.past.thread))
 
 
 def past_run(thread: str, runs: Home | Path | str = "runs") -> RunResult:
@@ -91,18 +115,23 @@ def past_run(thread: str, runs: Home | Path | str = "runs") -> RunResult:
 
 def past(opened: Opened, home: Home, thread: str) -> Past:
     """Return how a run stands; one that cannot be read is damaged, and says why."""
+    return found(opened, home, thread).past
+
+
+def found(opened: Opened, home: Home, thread: str) -> Found:
+    """Return how a run stands, with its record and its last state as far as they can be read."""
     record: Record | None = None
-    stored, last = None, datetime.fromtimestamp(0, UTC)
+    last = datetime.fromtimestamp(0, UTC)
     try:
         record = read_record(opened, home, thread)
         last = record.began.astimezone(UTC) if record.began else last
         stored = state_of(opened, thread)
     except GemsError as error:
-        return Past(thread, "damaged", last, record.prompt if record else "", told=str(error))
+        return Found(Past(thread, "damaged", last, record.prompt if record else "", told=str(error)), record, None)
     state = stored.state if stored else None
     used = state.usage.total if state else RoleUsage()
     parent = record.parent.thread if record.parent else ""
-    return Past(
+    told = Past(
         thread,
         _standing(opened, thread, stored),
         stored.last if stored else last,
@@ -113,6 +142,7 @@ def past(opened: Opened, home: Home, thread: str) -> Past:
         record.cost,
         parent=parent,
     )
+    return Found(told, record, state)
 
 
 def _standing(opened: Opened, thread: str, stored: Stored | None) -> Standing:

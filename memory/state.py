@@ -168,6 +168,8 @@ class ShownLesson(Item):
     id: str
     kind: CheckKind
     text: str
+    tried: int | None = Field(default=None, ge=0, description="Its counts then; None in runs of a version that did not note them.")
+    helped: int | None = Field(default=None, ge=0)
 
 
 class RoleUsage(Item):

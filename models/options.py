@@ -6,6 +6,7 @@ No secret has a place here: keys are named by the environment variable that hold
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -87,3 +88,22 @@ class ModelOptions(BaseModel):
         """Whether any price is known."""
         chats = [self.chat, *self.roles.values()]
         return self.image.price is not None or any(c.price_input is not None or c.price_output is not None for c in chats)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The models' names, for people, without hosts and folders: "chat" (of most roles, others with their roles) and "image"."""
+        chat = _name(self.chat.model, "shapes-chat")
+        others = {role: _name(options.model, "shapes-chat") for role, options in self.roles.items()}
+        own = [f"{role}: {name}" for role, name in others.items() if name != chat]
+        return {"chat": ", ".join([chat, *own]), "image": _name(self.image.model, "shapes-image")}
+
+
+def _name(spec: str, embedded: str) -> str:
+    if spec == "shapes":
+        return embedded
+    scheme, _, rest = spec.partition(":")
+    if "#" in spec:
+        return spec.rpartition("#")[2]
+    if scheme == "diffusers":
+        return PurePosixPath(rest).name if rest.startswith(("/", "~", ".")) else rest
+    return rest or spec

@@ -66,13 +66,6 @@ class Models(NamedTuple):
         options = ModelOptions(chat=_chat_options(by_role["default"]), roles=own, image=_without_folder(_image_options(image)))
         return cls({role: models.get(role, models["default"]) for role in CHAT_ROLES}, drawer, options)
 
-    @property
-    def chat_name(self) -> str:
-        """The chat models' names, for people: the one most roles ask first, others with their roles."""
-        names = {role: model_name(chat) for role, chat in self.chats.items()}
-        common = max(names.values(), key=lambda name: list(names.values()).count(name))
-        return ", ".join([common, *(f"{role}: {name}" for role, name in names.items() if name != common)])
-
 
 def chat_model(choice: ChatOptions | str) -> BaseChatModel:
     """Return a chat model by its spec or options.

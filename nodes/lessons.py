@@ -43,7 +43,7 @@ def for_refiner(context: RunContext, store: BaseStore | None, state: GemsState) 
     return Lessons(store).nearest(state.skills, questions, n=MOST_SHOWN)
 
 
-def block(lessons: Sequence[Lesson], more: str = "") -> list[str]:
+def block(lessons: Sequence[Lesson | ShownLesson], more: str = "") -> list[str]:
     """Write lessons as a part of a prompt; nothing where there are none."""
     if not lessons:
         return []
@@ -52,10 +52,10 @@ def block(lessons: Sequence[Lesson], more: str = "") -> list[str]:
     return ["\n".join([heading, "<lessons>", *lines, "</lessons>"])]
 
 
-def _counts(lesson: Lesson) -> str:
+def _counts(lesson: Lesson | ShownLesson) -> str:
     return f"helped in {lesson.helped} of {lesson.tried} tries" if lesson.tried else "not tried yet"
 
 
 def shown(lessons: Sequence[Lesson], round: int) -> list[ShownLesson]:
     """Return what the state remembers of it."""
-    return [ShownLesson(round=round, id=x.id, kind=x.kind, text=x.text) for x in lessons]
+    return [ShownLesson(round=round, id=x.id, kind=x.kind, text=x.text, tried=x.tried, helped=x.helped) for x in lessons]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from ..context import RunContext
 from ..memory.lessons import Lesson as LessonOfRuns
 from ..memory.recall import USES_EXPERIENCES, feedback, recall
-from ..memory.state import GemsState, best_of
+from ..memory.state import GemsState, ImageRef, ShownLesson, best_of
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
 from ..models.image import ImageModel
@@ -108,6 +108,14 @@ def fused(state: GemsState, context: RunContext) -> bool:
     return context.fuse and context.recall in USES_EXPERIENCES and bool(state.attempts)
 
 
+def memory_of(state: GemsState, context: RunContext, lessons: Sequence[LessonOfRuns | ShownLesson] = ()) -> list[str | ImageRef]:
+    """Return what the model is shown of the run, and of others: texts and pictures, in order."""
+    memory = recall(state, context.recall)
+    thought = state.latest[0].thought if fused(state, context) else ""
+    memory += [THOUGHT.format(thought=thought)] if thought else []
+    return [f"<request>\n{state.prompt}\n</request>", *feedback(state.reviews), *memory, *block(lessons)]
+
+
 def render(
     state: GemsState,
     context: RunContext,
@@ -133,17 +141,12 @@ def render(
     """
     loaded = [skills.get(name) for name in state.skills]
     bodies = [f'<skill_content name="{skill.name}">\n{skill.body}\n</skill_content>' for skill in loaded]
-    memory = recall(state, context.recall)
-    thought = state.latest[0].thought if fused(state, context) else ""
-    memory += [THOUGHT.format(thought=thought)] if thought else []
     ask_for = [f"Write the prompt of round {state.round + 1}."]
     ask_for += [LIMIT.format(tokens=limit, words=limit * 3 // 4)] if limit else []
     ask_for += [CUT.format(cut=cut[:200])] if cut else []
     return [
         SystemMessage("\n\n".join([SYSTEM + (EDIT if may_edit else "") + (FUSE if fused(state, context) else ""), *bodies])),
-        human(
-            [f"<request>\n{state.prompt}\n</request>", *feedback(state.reviews), *memory, *block(lessons), " ".join(ask_for)], read
-        ),
+        human([*memory_of(state, context, lessons), " ".join(ask_for)], read),
     ]
 
 

@@ -1,5 +1,6 @@
-"""The HTML page of a run: one self-contained file to look at, print and pass on."""
+"""Pages to look at, print and pass on: one self-contained file for a run, and one for many runs."""
 
 from .page import render_report, write_report
+from .story import Story
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["Story", "render_report", "write_report"]

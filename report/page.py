@@ -12,6 +12,7 @@ from ..context import RunContext
 from ..memory.files import replace_file
 from ..memory.state import GemsState
 from .pictures import ReadImage
+from .story import Story
 from .view import duration, view
 
 
@@ -24,15 +25,17 @@ def render_report(
     read_image: ReadImage,
     cost: str = "",
     waiting: bool = False,
+    story: Story | None = None,
 ) -> str:
     """Return the HTML page of a run, finished or not: one file with its images and styles in it, and no script.
 
     `models` says which model played which part, e.g. {"chat": ..., "image": ...}. An image that `read_image` cannot
     read (OSError, LookupError, ValueError) shows as a blank that says so. `cost` is what it has cost in money, if that is known.
-    `waiting`: it waits for a person's answer, whatever was decided before.
+    `waiting`: it waits for a person's answer, whatever was decided before. `story`: its times, what the refiner was shown, and its
+    forks; what is not known of it is left out.
     """
-    page = view(state, context, thread, models, read_image, cost, waiting)
-    return _environment().get_template("page.html").render(page=page)
+    page = view(state, context, thread, models, read_image, cost, waiting, story)
+    return environment().get_template("page.html").render(page=page)
 
 
 def write_report(
@@ -45,21 +48,25 @@ def write_report(
     read_image: ReadImage,
     cost: str = "",
     waiting: bool = False,
+    story: Story | None = None,
 ) -> Path:
     """Write the page of a run to `path` and return it. Whoever reads the file meanwhile sees the old page or the new one, whole."""
-    page = render_report(state, context, thread=thread, models=models, read_image=read_image, cost=cost, waiting=waiting)
+    page = render_report(
+        state, context, thread=thread, models=models, read_image=read_image, cost=cost, waiting=waiting, story=story
+    )
     replace_file(path, page.encode("utf-8", "replace"))
     return path
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Return what renders the templates of this folder: everything that comes from people or models is escaped."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
-    return environment
+    made.filters["duration"] = duration
+    return made

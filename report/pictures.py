@@ -15,8 +15,8 @@ from ..memory.state import ImageRef
 
 ReadImage = Callable[[ImageRef], bytes]
 
-LIGHT = 48 * 1024
-"""Bytes up to which a file is embedded as it is wherever it shows; heavier ones get a preview in the smaller places."""
+LIGHT, HEAVY = 48 * 1024, 384 * 1024
+"""Bytes up to which a file is embedded as it is, of an attempt's image and of the best one; heavier ones get a preview."""
 
 SMALL = 256
 """Pixels up to which an image is enlarged in whole steps, with hard edges."""
@@ -34,8 +34,17 @@ class Picture(NamedTuple):
     crisp: bool
 
 
-def picture(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, exact: bool = False) -> Picture:
-    """Return the image fitted into a square of `edge` CSS pixels. `exact` keeps the file's own bytes, whatever they weigh."""
+def picture(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, light: int = LIGHT, density: int = 2) -> Picture:
+    """Return the image fitted into a square.
+
+    Args:
+        ref: the image.
+        read_image: returns its bytes.
+        alt: what it shows, for those who do not see it.
+        edge: of the square, in CSS pixels.
+        light: bytes up to which the file is embedded as it is; 0 for never.
+        density: pixels of the preview for each CSS pixel; two are sharp on a dense screen as well.
+    """
     width, height = fit(ref.width, ref.height, edge)
     crisp = max(ref.width, ref.height) <= SMALL
     try:
@@ -43,8 +52,7 @@ def picture(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, exact:
     except (GemsError, OSError, LookupError, ValueError):
         _logger.warning("image %s could not be read: the report shows a blank in its place", ref.sha256[:12])
         return Picture("", alt, width, height, crisp)
-    # Twice the size shown: sharp on a dense screen as well.
-    source = _uri(data, ref.media_type) if exact or len(data) <= LIGHT else _preview(data, ref.media_type, 2 * edge)
+    source = _uri(data, ref.media_type) if len(data) <= light else _preview(data, ref.media_type, density * edge)
     return Picture(source, alt, width, height, crisp)
 
 
@@ -62,7 +70,7 @@ def _preview(data: bytes, media_type: str, edge: int) -> str:
         with Image.open(BytesIO(data)) as image:
             image.thumbnail((edge, edge))
             out = BytesIO()
-            image.convert("RGBA" if image.has_transparency_data else "RGB").save(out, "WEBP", quality=88)
+            image.convert("RGBA" if image.has_transparency_data else "RGB").save(out, "WEBP", quality=82)
     except (OSError, ValueError, Image.DecompressionBombError):
         return _uri(data, media_type)  # the browser may read what Pillow cannot
     return _uri(out.getvalue(), "image/webp")

@@ -9,13 +9,20 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from ..context import RunContext
-from ..memory.state import Attempt, Check, GemsState, RoleUsage, Score, ShownLesson, Verdict, best_of
+from ..context import RunContext, nearest_preset
+from ..graph.family import Relative
+from ..graph.timeline import Shown
+from ..memory.state import Attempt, Check, GemsState, ImageRef, RoleUsage, Score, ShownLesson, Verdict, best_of
+from .compare import Pair, pair
 from .diff import Segment, kindred, word_diff
-from .pictures import Picture, ReadImage, picture
+from .pictures import HEAVY, Picture, ReadImage, picture
+from .story import Story, Timeline, timeline
 
-HERO, CARD = 480, 320
-"""Largest width and height of the best image and of an attempt's, in CSS pixels."""
+HERO, CARD, THUMB = 480, 320, 128
+"""Largest width and height of the best image, of an attempt's and of a small one, in CSS pixels."""
+
+MANY = 24
+"""Images up to which those of attempts are sharp on dense screens too; more of them would make the page heavy."""
 
 Tone = Literal["pass", "fail", "unknown", "skipped", "blank"]
 
@@ -91,7 +98,6 @@ class Card:
     title: str
     best: bool
     picture: Picture
-    thumb: Picture
     score: Score | None
     prompt: list[Segment]
     change: str
@@ -120,6 +126,8 @@ class Round:
     said: list[str]
     shown: list[ShownLesson]
     """Lessons of earlier runs with which its prompt was written."""
+    memory: list[Shown]
+    """What the refiner was shown before it wrote the round's prompt, each time it was asked."""
 
     @property
     def title(self) -> str:
@@ -162,8 +170,17 @@ class View:
     by_person: bool
     """Whether a person gave some of the verdicts."""
     cards: list[Card]
+    thumbs: dict[str, Picture]
+    """Small images, by their hash: each is in the page once, however often it shows."""
     shot: int
+    pair: Pair | None
+    timeline: Timeline | None
+    family: Sequence[Relative]
+    parent: tuple[str, int] | None
+    began: str
+    preset: str
     rounds: list[Round]
+    next_memory: list[Shown]
     next_prompt: list[Segment]
     next_thought: str
     notes: list[str]
@@ -182,8 +199,10 @@ def view(
     read_image: ReadImage,
     money: str = "",
     waiting: bool = False,
+    story: Story | None = None,
 ) -> View:
     """Turn a run into what the page shows."""
+    story = story or Story()
     best = state.best or best_of(state.attempts)
     cards = list(_cards(state, best, read_image))
     hero = best or (state.attempts[-1] if state.attempts else None)
@@ -192,7 +211,7 @@ def view(
         thread=without_paths(thread),
         request=state.prompt,
         outcome=_waiting(state) if waiting else _outcome(state, context, best),
-        hero=picture(hero.image, read_image, alt=_alt(hero), edge=HERO, exact=True) if hero else None,
+        hero=picture(hero.image, read_image, alt=_alt(hero), edge=HERO, light=HEAVY) if hero else None,
         hero_card=next((card for card in cards if card.attempt is hero), None),
         hero_label=_hero_label(state, best),
         tiles=_tiles(state, context, best),
@@ -200,8 +219,16 @@ def view(
         rows=[Row(check, [_finding(check, a) for a in state.attempts]) for check in state.checks],
         by_person=any(a.said for a in state.attempts),
         cards=cards,
+        thumbs=_thumbs(state, story, read_image),
         shot=max((card.picture.width for card in cards), default=CARD),
-        rounds=list(_rounds(state, cards)),
+        pair=pair(state, best, read_image),
+        timeline=timeline(story, state, best),
+        family=story.family,
+        parent=story.parent,
+        began=f"{story.began:%d %B %Y, %H:%M} UTC" if story.began else "",
+        preset=_preset(context),
+        rounds=list(_rounds(state, cards, story.shown)),
+        next_memory=[s for s in story.shown if s.round > state.round] if pending else [],
         next_prompt=_changes(state.attempts[-1].prompt if state.attempts else state.prompt, pending)[0],
         next_thought=state.thought if pending else "",
         notes=[without_paths(note) for note in state.notes],
@@ -213,9 +240,23 @@ def view(
     )
 
 
+def _thumbs(state: GemsState, story: Story, read_image: ReadImage) -> dict[str, Picture]:
+    remembered = [part for shown in story.shown for part in shown.parts if isinstance(part, ImageRef)]
+    heads = [a.image for a in state.attempts if state.checks]  # of the matrix, which there is with checks only
+    refs = {ref.sha256: ref for ref in (*heads, *remembered)}
+    return {name: picture(ref, read_image, alt="", edge=THUMB, light=0) for name, ref in refs.items()}
+
+
+def _preset(context: RunContext) -> str:
+    name, changed = nearest_preset(context)
+    others = [setting.replace("_", " ") for setting in changed if setting != "seed"]
+    return name + (f", with other {', '.join(others)}" if others else "")
+
+
 def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage) -> Iterator[Card]:
     checks = {check.id: check for check in state.checks}
     before: Attempt | None = None
+    density = 2 if len(state.attempts) <= MANY else 1
     for attempt in state.attempts:
         siblings = sum(a.round == attempt.round for a in state.attempts)
         image = f", image {attempt.candidate + 1} of {siblings}" if siblings > 1 else ""
@@ -225,8 +266,7 @@ def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage) -> Ite
             attempt=attempt,
             title=f"Round {attempt.round}{image}",
             best=attempt is best,
-            picture=picture(attempt.image, read_image, alt=_alt(attempt), edge=CARD),
-            thumb=picture(attempt.image, read_image, alt=f"Image of round {attempt.round}{image}", edge=128),
+            picture=picture(attempt.image, read_image, alt=_alt(attempt), edge=CARD, density=density),
             score=attempt.score,
             prompt=segments,
             change=change.format("the attempt before" if before else "the request"),
@@ -241,12 +281,13 @@ def _words(attempt: Attempt) -> tuple[int, str, str]:
     return attempt.round, attempt.prompt, attempt.thought
 
 
-def _rounds(state: GemsState, cards: Sequence[Card]) -> Iterator[Round]:
+def _rounds(state: GemsState, cards: Sequence[Card], shown: Sequence[Shown]) -> Iterator[Round]:
     drawn = {number: list(group) for number, group in groupby(cards, key=lambda card: card.attempt.round)}
     for number in sorted({*drawn, *(e.round for e in state.experiences), *(r.round for r in state.reviews)}):
         learned = [e.text for e in state.experiences if e.round == number]
         said = [without_paths(str(r)) for r in state.reviews if r.round == number]
-        yield Round(number, drawn.get(number, []), learned, said, [s for s in state.lessons if s.round == number])
+        lessons = [s for s in state.lessons if s.round == number]
+        yield Round(number, drawn.get(number, []), learned, said, lessons, [s for s in shown if s.round == number])
 
 
 def _changes(before: str, prompt: str) -> tuple[list[Segment], str]:
@@ -345,10 +386,10 @@ def _short(number: int) -> str:
     return f"{number / 1000:.1f}k" if number < 999_950 else f"{number / 1_000_000:.1f}M"
 
 
-def duration(seconds: float) -> str:
-    """Return a length of time as people say it."""
+def duration(seconds: float, digits: int = 1) -> str:
+    """Return a length of time as people say it; `digits` after the point where it is less than a minute."""
     if seconds < 59.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.{digits}f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 

@@ -328,7 +328,6 @@ def test_runs_are_listed_and_shown(command):
     assert "How many stars are in the image?" in out
     assert json.loads(command("show", "mine", "--json")[1])["usage"]["calls"] == 2
     assert "go on with `gems resume dead`" in command("show", "dead")[1]
-    assert "has no page yet" in command("show", "dead", "--open")[2]
     code, _, err = command("runs", "--state", "lost")
     assert (code, "choose one of running, accepted" in err) == (2, True)
 

@@ -17,7 +17,7 @@ from gems.evaluation.studies import variants
 from gems.events import RoleStarted
 from gems.graph.fork import fork
 from gems.graph.past import past_run, past_runs
-from gems.graph.run import RunError
+from gems.graph.record import RunError
 from gems.memory.serializer import serializer
 
 from ..moody import Moody

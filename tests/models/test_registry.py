@@ -33,7 +33,7 @@ def test_one_model_plays_all_roles_unless_a_role_has_its_own():
     models = Models.choose({"default": "http://localhost:1/v1#big", "verifier": mine})
     assert models.chats["verifier"] is mine
     assert models.chats["planner"] is models.chats["refiner"]
-    assert models.chat_name == "big, verifier: shapes-chat"
+    assert models.options.names == {"chat": "big, verifier: shapes-chat", "image": "shapes-image"}
 
 
 def test_the_same_options_make_one_client():

@@ -1,5 +1,6 @@
 """The page of a run: what it shows, that nothing hostile gets through, and that it is one file of its own."""
 
+import base64
 import hashlib
 import re
 from html.parser import HTMLParser
@@ -272,7 +273,7 @@ def test_nothing_comes_from_elsewhere(pictures):
     assert not {"script", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in tags.tags}
     assert not re.search(r"@import|url\(|https?://", page)
     (policy,) = [attrs["content"] for attrs in tags.of("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'none'")
 
 
 def test_links_have_targets_and_images_words(pictures):
@@ -363,14 +364,20 @@ def test_long_runs(pictures):
     assert len(tags.of("td")) == 40 * 12
 
 
-def test_heavy_images_are_kept_once_and_previewed_elsewhere(pictures):
+def test_heavy_images_are_previewed(pictures):
     noise = Image.effect_noise((1024, 1024), 80).convert("RGB")
     ref = pictures.put(noise)
     state = GemsState(prompt="noise", attempts=[attempt(pictures, 1, [], image=ref)])
     sources = [attrs["src"] for attrs in Tags(render(state, pictures)).of("img")]
-    assert sources[0].startswith("data:image/png;")
-    assert sources[1].startswith("data:image/webp;")
-    assert len(sources[1]) < len(sources[0]) / 4
+    assert [source[:16] for source in sources] == ["data:image/webp;"] * 2, "the best one and the attempt's"
+    assert len(sources[1]) < len(sources[0])
+
+
+def test_a_best_image_of_middling_weight_is_the_file_itself(pictures):
+    ref = pictures.put(Image.effect_noise((300, 300), 80).convert("RGB"))
+    state = GemsState(prompt="noise", attempts=[attempt(pictures, 1, [], image=ref)])
+    source = Tags(render(state, pictures)).of("img")[0]["src"]
+    assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == pictures.read(ref)
 
 
 def test_unreadable_heavy_image_goes_in_as_it_is(pictures):
@@ -500,3 +507,40 @@ def test_failed_render_leaves_the_old_page(pictures, tmp_path, monkeypatch):
 
 def test_same_run_same_page(pictures):
     assert render(finished(pictures), pictures) == render(finished(pictures), pictures)
+
+
+def test_the_first_image_is_set_against_the_best(pictures):
+    text = Tags(render(finished(pictures), pictures)).text
+    assert "From the first image to the best" in text
+    assert "Passed only by the best 2 ✓ How many circles?✓ Are they red?" in text
+    one = finished(pictures).model_copy(update={"attempts": finished(pictures).attempts[:1], "result": None})
+    assert "From the first image to the best" not in Tags(render(one, pictures)).text, "they are one"
+
+
+def test_a_lost_check_is_told_too(pictures):
+    state = finished(pictures)
+    worse = state.attempts[1].model_copy(update={"verdicts": (verdict("c1", True), verdict("c2", False))})
+    better = state.attempts[0].model_copy(update={"verdicts": (verdict("c1", False), verdict("c2", True))})
+    text = Tags(render(state.model_copy(update={"attempts": [better, worse]}), pictures)).text
+    assert "Passed only by the first 1 ✗ Are they red?" in text
+
+
+def test_small_images_are_in_the_page_once(pictures):
+    ref = pictures.draw()
+    attempts = [attempt(pictures, n, [], image=ref) for n in range(1, 9)]
+    page = render(GemsState(prompt="a dog", checks=[Check(id="c1", kind="object", question="A dog?")], attempts=attempts), pictures)
+    assert page.count("<symbol") == 1
+    assert page.count('<use href="#small-') == 8
+
+
+def test_a_run_without_steps_has_no_timeline(pictures):
+    page = render(finished(pictures), pictures)
+    assert 'id="timeline"' not in page
+    assert "What the refiner was shown" not in page
+    assert 'id="family"' not in page
+
+
+def test_the_settings_that_differ_come_first(pictures):
+    text = Tags(render(finished(pictures), pictures, context=RunContext(max_rounds=12, seed=4))).text
+    assert "preset default, with other max rounds" in text
+    assert text.index("Other than the default 2") < text.index("At the default")

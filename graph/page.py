@@ -1,0 +1,71 @@
+"""The page of a run, written from its last state, its checkpoints and the records of its relatives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..memory.database import Opened
+from ..memory.home import Home
+from ..memory.serializer import CheckpointError
+from ..report import Story, write_report
+from .build import build_graph
+from .drive import config_of
+from .family import family_of
+from .past import past_run
+from .record import Record, read_record
+from .result import RunResult
+from .timeline import shown_to_refiner, steps_of
+
+
+def write_page(result: RunResult, opened: Opened, home: Home, record: Record) -> None:
+    """Write the page of a run.
+
+    Args:
+        result: the run as it stands.
+        opened: the database it is in.
+        home: where it lives.
+        record: what it was started with.
+    """
+    write_report(
+        result.report_path,
+        result.state,
+        result.context,
+        thread=result.thread,
+        models=result.models.names,
+        read_image=result.store.read,
+        cost=str(result.cost or ""),
+        waiting=result.waiting is not None,
+        story=_story(opened, home, record),
+    )
+
+
+def refresh_page(thread: str, runs: Home | Path | str = "runs") -> Path:
+    """Write the page of a run anew, as it stands now and with the forks it has now; that of a pruned run stays as it is.
+
+    Raises:
+        GemsError: there is no such run, it has not come to a first step yet, or what is stored of it is damaged.
+    """
+    home = Home.of(runs)
+    result = past_run(thread, home)
+    with home.database.open() as opened:
+        record = read_record(opened, home, thread)
+        if not record.pruned:
+            write_page(result, opened, home, record)
+    return result.report_path
+
+
+def _story(opened: Opened, home: Home, record: Record) -> Story:
+    # Only read: which models the graph has does not matter.
+    graph = build_graph(checkpointer=opened.saver, image_store=home.images)
+    try:
+        history = list(graph.get_state_history(config_of(record.thread)))
+    except CheckpointError:  # a damaged step of long ago does not spoil the page of a run that has gone on since
+        history = []
+    swapped = "refiner" in record.nodes  # what another one looked at is not known
+    return Story(
+        steps=steps_of(history),
+        shown=[] if swapped else shown_to_refiner(history, record.context),
+        family=family_of(opened, home, record.thread),
+        began=record.began,
+        parent=(record.parent.thread, record.parent.round) if record.parent else None,
+    )
