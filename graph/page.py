@@ -8,11 +8,10 @@ from ..memory.database import Opened
 from ..memory.home import Home
 from ..memory.serializer import CheckpointError
 from ..report import Story, write_report
-from .build import build_graph
 from .drive import config_of
 from .family import family_of
 from .past import past_run
-from .record import Record, read_record
+from .record import Record, RunError, read_record
 from .result import RunResult
 from .timeline import shown_to_refiner, steps_of
 
@@ -51,14 +50,14 @@ def refresh_page(thread: str, runs: Home | Path | str = "runs") -> Path:
         record = read_record(opened, home, thread)
         if not record.pruned:
             write_page(result, opened, home, record)
+        elif not result.report_path.exists():
+            raise RunError(f"the run {thread} was pruned, and its page is gone: it cannot be written again")
     return result.report_path
 
 
 def _story(opened: Opened, home: Home, record: Record) -> Story:
-    # Only read: which models the graph has does not matter.
-    graph = build_graph(checkpointer=opened.saver, image_store=home.images)
     try:
-        history = list(graph.get_state_history(config_of(record.thread)))
+        history = list(opened.saver.list(config_of(record.thread)))
     except CheckpointError:  # a damaged step of long ago does not spoil the page of a run that has gone on since
         history = []
     swapped = "refiner" in record.nodes  # what another one looked at is not known

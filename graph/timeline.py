@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from langgraph.types import StateSnapshot
+from langgraph.checkpoint.base import CheckpointTuple
 
 from ..context import RunContext
 from ..memory.state import GemsState, ImageRef, Usage
 from ..nodes.refiner import memory_of
+from .build import ROLES
 
 IDLE = 30.0
 """Seconds that no model accounts for, from which on a step was not at work all the time: the run was stopped meanwhile."""
@@ -47,54 +48,49 @@ class Shown(NamedTuple):
     """Texts and pictures in their order, without the standing instructions and skills."""
 
 
-def steps_of(history: Iterable[StateSnapshot]) -> list[Step]:
+def steps_of(history: Iterable[CheckpointTuple]) -> list[Step]:
     """Return the steps of a run, oldest first.
 
     A state that a person wrote (the first one of a fork, or an edit) is no step.
 
     Args:
-        history: as `get_state_history` gives it, the latest first.
+        history: as a saver lists it, the latest first.
     """
     return [
         _step(before, after)
         for before, after in pairwise(_line(history))
-        if (after.metadata or {}).get("source") == "loop" and before.values.get("prompt")
+        if after.metadata.get("source") == "loop" and "prompt" in before.checkpoint["channel_values"]
     ]
 
 
-def shown_to_refiner(history: Iterable[StateSnapshot], context: RunContext) -> list[Shown]:
+def shown_to_refiner(history: Iterable[CheckpointTuple], context: RunContext) -> list[Shown]:
     """Return what GEMS' own refiner was shown each time, oldest first: made by its own function from the state it was given.
 
     Args:
-        history: as `get_state_history` gives it, the latest first.
+        history: as a saver lists it, the latest first.
         context: the settings of the run.
     """
     found = []
-    for snapshot in _line(history):
-        for task in snapshot.tasks:
-            if task.name == "refiner" and isinstance(task.result, dict):
-                state = GemsState.model_validate(snapshot.values)
-                parts = memory_of(state, context, task.result.get("lessons", ()))
-                found.append(Shown(state.round + 1, tuple(parts)))
+    for before, after in pairwise(_line(history)):
+        if "refiner" in _worked(before, after):
+            state = _state(before)
+            lessons = next((value for _, channel, value in before.pending_writes or () if channel == "lessons"), ())
+            found.append(Shown(state.round + 1, tuple(memory_of(state, context, lessons))))
     return found
 
 
-def _line(history: Iterable[StateSnapshot]) -> list[StateSnapshot]:
+def _line(history: Iterable[CheckpointTuple]) -> list[CheckpointTuple]:
     """Return the checkpoints that led to the latest one, oldest first: a thread may have other branches."""
-    line: list[StateSnapshot] = []
-    for snapshot in history:
-        if not line or _id(snapshot) == ((line[-1].parent_config or {}).get("configurable") or {}).get("checkpoint_id"):
-            line.append(snapshot)
+    line: list[CheckpointTuple] = []
+    for one in history:
+        if not line or one.checkpoint["id"] == ((line[-1].parent_config or {}).get("configurable") or {}).get("checkpoint_id"):
+            line.append(one)
     return line[::-1]
 
 
-def _id(snapshot: StateSnapshot) -> str | None:
-    return (snapshot.config.get("configurable") or {}).get("checkpoint_id")
-
-
-def _step(before: StateSnapshot, after: StateSnapshot) -> Step:
-    old, new = GemsState.model_validate(before.values), GemsState.model_validate(after.values)
-    roles = tuple(task.name for task in before.tasks)
+def _step(before: CheckpointTuple, after: CheckpointTuple) -> Step:
+    old, new = _state(before), _state(after)
+    roles = _worked(before, after)
     began, ended = _when(before), _when(after)
     seconds = max(0.0, (ended - began).total_seconds())
     used = new.usage.since(old.usage)
@@ -105,5 +101,18 @@ def _step(before: StateSnapshot, after: StateSnapshot) -> Step:
     return Step(new.round if "generator" in roles else old.round, roles, began, seconds, max(0.0, idle), spent)
 
 
-def _when(snapshot: StateSnapshot) -> datetime:
-    return datetime.fromisoformat(snapshot.created_at or "").astimezone(UTC)
+def _worked(before: CheckpointTuple, after: CheckpointTuple) -> tuple[str, ...]:
+    """Return the roles that took their turn between two checkpoints: those that have seen something new since."""
+    if after.metadata.get("source") != "loop":
+        return ()
+    was, now = before.checkpoint["versions_seen"], after.checkpoint["versions_seen"]
+    return tuple(role for role in ROLES if role in now and now[role] != was.get(role))
+
+
+def _state(one: CheckpointTuple) -> GemsState:
+    values = one.checkpoint["channel_values"]
+    return GemsState.model_validate({name: values[name] for name in GemsState.model_fields if name in values})
+
+
+def _when(one: CheckpointTuple) -> datetime:
+    return datetime.fromisoformat(one.checkpoint["ts"]).astimezone(UTC)

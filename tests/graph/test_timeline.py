@@ -4,12 +4,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from langgraph.types import PregelTask, StateSnapshot
+from langgraph.checkpoint.base import CheckpointTuple, empty_checkpoint
 
-from gems import GemsState, Usage, resume, run
+from gems import Usage, resume, run
 from gems.context import RunContext
-from gems.events import RoleStarted
-from gems.graph.build import build_graph
 from gems.graph.drive import config_of
 from gems.graph.fork import fork
 from gems.graph.timeline import shown_to_refiner, steps_of
@@ -20,26 +18,25 @@ BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def history(folder, thread):
-    home = Home(folder)
-    with home.database.open() as opened:
-        graph = build_graph(checkpointer=opened.saver, image_store=home.images)
-        return list(graph.get_state_history(config_of(thread)))
+    with Home(folder).database.open() as opened:
+        return list(opened.saver.list(config_of(thread)))
 
 
-def snapshot(number, after, tasks=(), source="loop", **values):
+def saved(number, after, worked=(), source="loop", parent=None, **values):
+    """A checkpoint that was written so many seconds after the first one, by these roles."""
+
     def config(number):
         return {"configurable": {"thread_id": "t", "checkpoint_id": str(number)}}
 
-    return StateSnapshot(
-        values=GemsState(prompt="a cat", **values).model_dump(),
-        next=tuple(tasks),
-        config=config(number),
-        metadata={"source": source, "step": number},
-        created_at=(BEGAN + timedelta(seconds=after)).isoformat(),
-        parent_config=config(number - 1) if number else None,
-        tasks=tuple(PregelTask(id=name, name=name, path=()) for name in tasks),
-        interrupts=(),
-    )
+    checkpoint = {
+        **empty_checkpoint(),
+        "id": str(number),
+        "ts": (BEGAN + timedelta(seconds=after)).isoformat(),
+        "channel_values": {"prompt": "a cat", **values},
+        "versions_seen": {role: {"branch": number} for role in worked},
+    }
+    above = number - 1 if parent is None else parent
+    return CheckpointTuple(config(number), checkpoint, {"source": source, "step": number}, config(above), [])
 
 
 def used(role, seconds):
@@ -71,29 +68,26 @@ def test_a_slow_role_takes_its_time(tmp_path, make_sketcher):
 
 
 def test_the_time_a_person_takes_is_no_work():
-    steps = steps_of([
-        snapshot(1, 9.0, reviews=[Review(stage="plan", round=0, action="accept")]),
-        snapshot(0, 0.0, ["review"]),
-    ])  # fmt: skip
+    said = [Review(stage="plan", round=0, action="accept")]
+    steps = steps_of([saved(1, 9.0, ["review"], reviews=said), saved(0, 0.0)])
     assert [(s.seconds, s.idle, s.working) for s in steps] == [(9.0, 9.0, 0.0)]
 
 
 @pytest.mark.parametrize(("took", "idle"), [(4.0, 0.0), (9.0, 0.0), (3602.0, 3600.0)])
 def test_a_step_during_which_the_run_was_stopped_is_not_taken_for_a_long_one(took, idle):
-    (step,) = steps_of([snapshot(1, took, usage=used("verifier", 2.0)), snapshot(0, 0.0, ["verifier"])])
+    (step,) = steps_of([saved(1, took, ["verifier"], usage=used("verifier", 2.0)), saved(0, 0.0)])
     assert (step.idle, step.working) == (idle, took - idle)
 
 
 def test_calls_that_are_made_beside_one_another_add_up_to_more_than_the_step():
-    (step,) = steps_of([snapshot(1, 2.0, usage=used("verifier", 8.0)), snapshot(0, 0.0, ["verifier"])])
+    (step,) = steps_of([saved(1, 2.0, ["verifier"], usage=used("verifier", 8.0)), saved(0, 0.0)])
     assert (step.seconds, step.idle, step.usage.total.seconds) == (2.0, 0.0, 8.0)
 
 
 def test_an_edit_of_the_state_is_no_step_and_another_branch_is_not_followed():
-    old = snapshot(1, 5.0)
-    edited = snapshot(2, 7.0, ["generator"], source="update")._replace(parent_config=snapshot(0, 0.0).config)
-    after = snapshot(3, 8.0)
-    assert [s.roles for s in steps_of([after, edited, old, snapshot(0, 0.0, ["refiner"])])] == [("generator",)]
+    other = saved(1, 5.0, ["refiner"])
+    edited = saved(2, 7.0, source="update", parent=0)
+    assert [s.roles for s in steps_of([saved(3, 8.0, ["generator"]), edited, other, saved(0, 0.0)])] == [("generator",)]
 
 
 def test_a_fork_has_the_steps_of_its_own(tmp_path, make_sketcher):
@@ -104,18 +98,12 @@ def test_a_fork_has_the_steps_of_its_own(tmp_path, make_sketcher):
 
 
 def test_a_run_that_was_killed_and_gone_on_with_tells_each_step_once(tmp_path, make_sketcher):
-    class Stop(Exception):
-        pass
+    class Dying(make_sketcher):
+        def generate(self, requests):
+            raise KeyboardInterrupt
 
-    def stop(event):
-        if isinstance(event, RoleStarted) and event.role == "verifier":
-            raise Stop
-
-    def go(**more):
-        return run("a red circle", thread="t", runs=tmp_path, image=make_sketcher(0.0), preset="original", **more)
-
-    with pytest.raises(Stop):
-        go(on_event=stop)
+    with pytest.raises(KeyboardInterrupt):
+        run("a red circle", thread="t", runs=tmp_path, image=Dying(0.0), preset="original")
     resume("t", runs=tmp_path, image=make_sketcher(0.0))
     assert [s.roles[0] for s in steps_of(history(tmp_path, "t"))] == [
         "planner", "review", "generator", "verifier", "selector", "review", "learner",

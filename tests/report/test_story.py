@@ -8,8 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gems import Home, fork, remove, resume, run
-from gems.events import RoleStarted
+from gems import GemsError, Home, fork, remove, resume, run
 from gems.graph.page import refresh_page
 from gems.memory.lessons import Lesson, Lessons
 
@@ -114,8 +113,8 @@ def text(path):
     return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", path.read_text(), flags=re.DOTALL).split())
 
 
-def test_the_timeline_tells_each_round(tmp_path, make_sketcher):
-    result = run(PROMPT, runs=tmp_path, image=make_sketcher(1.0), preset="loop-memory", max_rounds=2, seed=3)
+def test_the_timeline_tells_each_round(home, make_sketcher):
+    result = run(PROMPT, runs=home, image=make_sketcher(1.0), preset="loop-memory", max_rounds=2, seed=3)
     told = text(result.report_path)
     timeline = told[told.index("Timeline From") : told.index("Checks Which check")]
     assert re.search(r"Plan .* planner \+ decomposer .* Round 1 .* generator .* refiner .* Round 2", timeline)
@@ -139,16 +138,16 @@ def test_forks_are_on_the_pages_of_both(tmp_path, make_sketcher):
     assert re.search(r"Forks p removed c this run", text(refresh_page("c", tmp_path)))
 
 
-def test_show_opens_the_page_of_a_run_that_has_none_yet(tmp_path, command, monkeypatch):
+def test_show_opens_the_page_of_a_run_that_has_none_yet(tmp_path, command, monkeypatch, make_sketcher):
     opened = []
     monkeypatch.setattr("typer.launch", opened.append)
 
-    def stop(event):
-        if isinstance(event, RoleStarted) and event.role == "generator":
+    class Dying(make_sketcher):
+        def generate(self, requests):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run("a red circle", thread="t", on_event=stop)
+        run("a red circle", thread="t", image=Dying())
     assert command("show", "t", "--open")[0] == 0
     assert opened == [str(tmp_path / "runs/t/report.html")]
     assert "Unfinished" in (tmp_path / "runs/t/report.html").read_text()
@@ -160,3 +159,6 @@ def test_the_page_of_a_pruned_run_stays_as_it_is(tmp_path, command):
     assert b'id="timeline"' in before
     assert command("prune", "--older-than", "0h", "--keep-best")[0] == 0
     assert refresh_page("t").read_bytes() == before
+    (tmp_path / "runs/t/report.html").unlink()
+    with pytest.raises(GemsError, match="was pruned"):
+        refresh_page("t")
