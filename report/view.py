@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from ..context import RunContext
+from ..context import PROMPTS, RunContext
 from ..memory.state import Attempt, Check, GemsState, RoleUsage, Score, ShownLesson, Verdict, best_of
 from .diff import Segment, kindred, word_diff
 from .pictures import Picture, ReadImage, picture
@@ -318,10 +318,17 @@ def _costs(state: GemsState) -> list[Cost]:
 
 def _settings(context: RunContext) -> list[Setting]:
     return [
-        Setting(name.replace("_", " "), _plain(value), (field.description or "").replace("`", ""), value != field.default)
+        Setting(name.replace("_", " "), _brief(name, value), (field.description or "").replace("`", ""), value != field.default)
         for name, field in RunContext.model_fields.items()
         for value in [getattr(context, name)]
     ]
+
+
+def _brief(name: str, value: Any) -> str:
+    """Return a setting as the list shows it: of a role's own text only that there is one."""
+    if name not in PROMPTS:
+        return _plain(value)
+    return f"changed, {_count(len(value.split()), 'word')}" if value else "built in"
 
 
 def _plain(value: Any) -> str:
