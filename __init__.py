@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .graph.clean import Freed, prune, remove
     from .graph.fork import fork
     from .graph.past import Past, past_run, past_runs
+    from .graph.record import studio_id
     from .graph.run import Event, RunResult, resume, run
     from .memory.home import Home
     from .memory.images import ImageStore
@@ -30,6 +31,7 @@ _HOMES = {
     "graph.clean": ("Freed", "prune", "remove"),
     "graph.fork": ("fork",),
     "graph.past": ("Past", "past_run", "past_runs"),
+    "graph.record": ("studio_id",),
     "graph.run": ("Event", "RunResult", "resume", "run"),
     "memory.home": ("Home",),
     "memory.images": ("ImageStore",),
@@ -42,7 +44,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
     "run", "resume", "build_graph", "RunResult", "Event", "Home",
-    "past_runs", "past_run", "Past", "fork", "remove", "prune", "Freed",
+    "past_runs", "past_run", "Past", "fork", "remove", "prune", "Freed", "studio_id",
     "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",
     "Answer", "AnswerError", "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",
