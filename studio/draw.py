@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 from typing import Any
 
-from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
@@ -69,7 +69,7 @@ def drawn(result: RunResult, host: str = "") -> Drawn:
     )
 
 
-def _draw(state: Wanted, runtime: Runtime[RunContext], config: RunnableConfig) -> dict[str, Any]:
+def _draw(state: Wanted, runtime: Runtime[RunContext]) -> dict[str, Any]:
     context = setup.plain(runtime.context or setup.Settings())
 
     def whole_run() -> RunResult:
@@ -87,7 +87,7 @@ def _draw(state: Wanted, runtime: Runtime[RunContext], config: RunnableConfig) -
         result = contextvars.Context().run(whole_run)
     except GemsError as error:
         return {"error": str(error)}
-    return drawn(result, str(config.get("configurable", {}).get("host", ""))).model_dump(exclude_defaults=True)
+    return drawn(result, str(get_config().get("configurable", {}).get("host", ""))).model_dump(exclude_defaults=True)
 
 
 def _build() -> StateGraph[Drawing, RunContext, Wanted, Drawn]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..graph.build import Graph, build_graph
 from . import setup
 from .pixels import pixel_verifier
@@ -12,7 +14,7 @@ SWAPPED = {"gems": (), "gems-pixels": ("verifier",)}
 """The graphs whose threads are runs, and the roles that each has swapped."""
 
 
-def _graph(name: str, **swap: object) -> Graph:
+def _graph(name: str, **swap: Any) -> Graph:
     built = build_graph(
         setup.models.chats,
         setup.models.image,

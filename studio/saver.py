@@ -131,11 +131,17 @@ class ServerSaver(BaseCheckpointSaver[str]):
             else:
                 await asyncio.to_thread(lambda name: self.opened.keep_latest(name), self._name(str(thread)))
 
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """Return the version of a channel after another one, as the saver within counts them."""
+        return str(self.opened.saver.get_next_version(current, channel))
+
     def _inside(self, config: RunnableConfig) -> RunnableConfig:
-        """Return a config with the run's name, and with the ids as texts: the server gives some as UUIDs."""
-        named = _with_thread(config, self._name(_thread(config)))
-        ids = {key: str(named["configurable"][key]) for key in ("checkpoint_id",) if named["configurable"].get(key)}
-        return {**named, "configurable": {"checkpoint_ns": "", **named["configurable"], **ids}}
+        """Return a config with the run's name, and with nothing that the saver would write into the metadata."""
+        said = config["configurable"]
+        inside: dict[str, Any] = {"thread_id": self._name(_thread(config)), "checkpoint_ns": said.get("checkpoint_ns") or ""}
+        if said.get("checkpoint_id"):
+            inside["checkpoint_id"] = str(said["checkpoint_id"])  # the server gives some as UUIDs
+        return {"configurable": inside}
 
     def _name(self, thread: str) -> str:
         """Return the name of the run that a thread of the server is."""

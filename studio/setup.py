@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
@@ -51,7 +51,8 @@ def form(defaults: RunContext) -> type[RunContext]:
     for name, field in RunContext.model_fields.items():
         value = getattr(defaults, name) or BUILT_IN[name] if name in PROMPTS else getattr(defaults, name)
         if value != field.default:
-            fields[name] = (field.annotation, Field(**{**field._attributes_set, "default": value}))
+            same: Any = Field(value, description=field.description, json_schema_extra=field.json_schema_extra)
+            fields[name] = (Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation, same)
     return create_model("RunContext", __base__=RunContext, **fields)
 
 
@@ -61,5 +62,5 @@ def plain(context: RunContext) -> RunContext:
     return RunContext(**{**context.model_dump(), **told})
 
 
-Settings = cast("type[RunContext]", form(preset(config.preset, **config.run)))
+Settings = form(preset(config.preset, **config.run))
 """The settings of a run on the server."""

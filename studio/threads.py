@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
+from typing import Any
 
 from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import NotFoundError
 
 from ..context import ABOUT, PRESETS, RunContext
 from ..errors import GemsError
@@ -42,7 +45,8 @@ class Listed:
             names = await asyncio.to_thread(threads, self.opened, self.home)
             now = {studio_id(name): name for name in names}
             for thread in [thread for thread in self._known if thread not in now]:
-                await self.client.threads.delete(thread)
+                with suppress(NotFoundError):  # it was deleted on the server
+                    await self.client.threads.delete(thread)
                 del self._known[thread]
             for thread in [thread for thread in now if thread not in self._known]:
                 await self._add(thread, now[thread])
@@ -66,7 +70,7 @@ def _graph_of(record: Record) -> str:
     return next((graph for graph, roles in SWAPPED.items() if roles == record.nodes), "gems")
 
 
-def differing(context: RunContext) -> dict[str, object]:
+def differing(context: RunContext) -> dict[str, Any]:
     """Return the settings that are not as the forms show them by default, for an assistant or a run."""
     shown = setup.plain(setup.Settings())
     return {name: value for name, value in context.model_dump().items() if value != getattr(shown, name)}

@@ -1,0 +1,78 @@
+"""A real `langgraph dev` on loopback, started once with the `langgraph.json` of the repository."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+from langgraph_sdk import get_sync_client
+from langgraph_sdk.client import SyncLangGraphClient
+
+import gems
+from gems.tests.conftest import SETTINGS
+
+QUIET = {
+    "LANGSMITH_TRACING": "false",
+    "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+    "LANGGRAPH_NO_VERSION_CHECK": "true",
+    "N_JOBS_PER_WORKER": "1",
+}
+QUICK = {"plan": "none", "verify": "batch", "max_rounds": 1}
+"""Settings of a run that takes about a second."""
+
+
+class Studio(NamedTuple):
+    """A server that runs."""
+
+    url: str
+    client: SyncLangGraphClient
+    runs: Path
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(Path(gems.__file__).parent / "langgraph.json", folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    work = [sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload", "--port", str(port)]
+    ours = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            work, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env={**ours, **QUIET}, start_new_session=True
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(900):
+            assert server.poll() is None, (folder / "log").read_text()
+            try:
+                if httpx.get(f"{url}/ok", timeout=1).is_success:
+                    break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        with get_sync_client(url=url) as client:
+            yield Studio(url, client, folder / "runs", folder / "log")
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def client(studio):
+    return studio.client
+
+
+@pytest.fixture(scope="session")
+def drawn(client):
+    """A run that was made on the server, with its thread; it is read only."""
+    thread = client.threads.create()["thread_id"]
+    return thread, client.runs.wait(thread, "gems", input={"prompt": "a red circle"}, context=QUICK)
