@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 
 from langgraph_sdk import get_client
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,6 +29,9 @@ from .threads import Listed, offer_presets
 
 FOR_EVER = "public, max-age=31536000, immutable"
 THREAD = re.compile(r"/threads/([0-9a-f-]{36})(/.*)?")
+PAGES = r"https://smith\.langchain\.com|https://[a-z0-9-]+\.smith\.langchain\.com|http://(localhost|127\.0\.0\.1)(:[0-9]+)?"
+"""Origins of the pages that may use the server: hosted Studio, and pages of this machine; langgraph.json has them too."""
+SAFE = ("GET", "HEAD", "OPTIONS")
 LISTS = ("/threads/search", "/threads/count")
 """Where the server lists threads."""
 
@@ -73,6 +77,22 @@ def page(request: Request) -> Response:
     return HTMLResponse(told, headers={"Cache-Control": "no-store"})
 
 
+class OwnPages:
+    """Refuses what a page of a stranger sends from the user's browser: CORS only keeps it from reading the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        origin = Headers(scope=scope).get("origin") if scope["type"] in ("http", "websocket") else None
+        if origin is None or scope.get("method") in SAFE or re.fullmatch(PAGES, origin):
+            await self.app(scope, receive, send)
+        else:
+            refused = JSONResponse({"detail": f"pages of {origin[:200]} may not use this server"}, 403)
+            await refused(scope, receive, send)
+
+
 class NewRuns:
     """Looks for runs that Python has made meanwhile before the server lists threads, or opens one that it does not know."""
 
@@ -102,6 +122,6 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 app = Starlette(
     routes=[Route("/images/{digest}.png", image), Route("/runs/{thread}", page)],
-    middleware=[Middleware(NewRuns)],
+    middleware=[Middleware(OwnPages), Middleware(NewRuns)],
     lifespan=lifespan,
 )

@@ -3,10 +3,12 @@
 import json
 import re
 import socket
+from pathlib import Path
 
 import httpx
 import pytest
 
+import gems
 from gems.context import ABOUT, PRESETS, PROMPTS, RunContext
 from gems.nodes import refiner
 
@@ -164,8 +166,26 @@ def test_only_this_machine_and_only_the_hosted_studio_page_are_let_in(studio):
 
     assert allowed("https://smith.langchain.com") == "https://smith.langchain.com"
     assert allowed("https://eu.smith.langchain.com") == "https://eu.smith.langchain.com"
+    assert allowed("http://localhost:3000") == "http://localhost:3000"
     assert allowed("https://evil.example") is None
     assert allowed("https://smith.langchain.com.evil.example") is None
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://smith.langchain.com.evil.example"])
+def test_a_page_of_a_stranger_cannot_start_a_run(studio, origin):
+    """Browsers send such a request without asking first; only its answer is kept from the page."""
+    body = json.dumps({"assistant_id": "gems", "input": {"prompt": "a red circle"}, "context": QUICK})
+    headers = {"Content-Type": "text/plain", "Origin": origin}
+    refused = httpx.post(f"{studio.url}/runs/wait", content=body, headers=headers)
+    assert refused.status_code == 403
+    assert "may not use this server" in refused.text
+
+
+def test_the_pages_that_are_let_in_are_those_of_langgraph_json():
+    from gems.studio.app import PAGES
+
+    config = json.loads((Path(gems.__file__).parent / "langgraph.json").read_text())
+    assert config["http"]["cors"]["allow_origin_regex"] == PAGES
 
 
 def test_nothing_that_is_served_or_pickled_holds_a_run_or_a_key(studio, drawn):

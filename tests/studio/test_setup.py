@@ -1,5 +1,7 @@
 """What the server reads from the environment, and how the forms begin."""
 
+import json
+
 import pytest
 
 from gems.context import PROMPTS, RunContext, preset
@@ -30,3 +32,11 @@ def test_a_text_built_in_is_none_of_ones_own():
 def test_an_id_is_always_the_same_for_a_name_and_a_server_run_is_its_own(name):
     assert studio_id(name) == studio_id(name) != studio_id(name + "x")
     assert studio_id(studio_id(name)) == studio_id(name)
+
+
+def test_gems_show_tells_the_id_that_a_run_has_on_the_server(command):
+    assert command("run", "a red circle", "--preset", "original", "--thread", "mine")[0] == 0
+    code, out, _ = command("show", "mine")
+    assert code == 0
+    assert f"thread  {studio_id('mine')}" in out
+    assert json.loads(command("show", "mine", "--json")[1])["studio_id"] == studio_id("mine")
