@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from ..errors import GemsError
 from ..graph.past import past_run
@@ -24,12 +25,13 @@ from ..memory.images import DIGEST, ImageStoreError, LostImageError
 from ..memory.state import ImageRef
 from ..report import render_report
 from . import setup
+from .assistants import offer_presets
 from .saver import opened
-from .threads import Listed, offer_presets
+from .threads import Listed
 
 FOR_EVER = "public, max-age=31536000, immutable"
 THREAD = re.compile(r"/threads/([0-9a-f-]{36})(/.*)?")
-PAGES = r"https://smith\.langchain\.com|https://[a-z0-9-]+\.smith\.langchain\.com|http://(localhost|127\.0\.0\.1)(:[0-9]+)?"
+PAGES = r"https://([a-z0-9-]+\.)?smith\.langchain\.com|http://(localhost|127\.0\.0\.1)(:[0-9]+)?"
 """Origins of the pages that may use the server: hosted Studio, and pages of this machine; langgraph.json has them too."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 LISTS = ("/threads/search", "/threads/count")
@@ -88,6 +90,8 @@ class OwnPages:
         origin = Headers(scope=scope).get("origin") if scope["type"] in ("http", "websocket") else None
         if origin is None or scope.get("method") in SAFE or re.fullmatch(PAGES, origin):
             await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await WebSocketClose(1008)(scope, receive, send)
         else:
             refused = JSONResponse({"detail": f"pages of {origin[:200]} may not use this server"}, 403)
             await refused(scope, receive, send)
@@ -111,13 +115,14 @@ class NewRuns:
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Make the threads and the assistants when the server starts."""
+    """Make the threads and the assistants when the server starts, and take the threads off its list when it ends."""
     client = get_client()
     async with opened() as database:
         app.state.listed = Listed(client, setup.home, database)
         await offer_presets(client)
         await app.state.listed.refresh()
         yield
+        await app.state.listed.leave()
 
 
 app = Starlette(

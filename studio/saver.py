@@ -7,10 +7,11 @@ again; a thread that was begun on the server is a run whose name is its UUID.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
@@ -29,7 +30,8 @@ from .graphs import SWAPPED
 KEPT = ("source", "step", "parents", "run_id", "graph_id", "assistant_id")
 """What is kept of a checkpoint's metadata, which is not encrypted: the server adds the run's settings and headers."""
 
-T = TypeVar("T")
+ENDING = threading.Event()
+"""Set when the server ends: what is deleted from then on is only its list of threads."""
 
 
 class ServerSaver(BaseCheckpointSaver[str]):
@@ -116,6 +118,8 @@ class ServerSaver(BaseCheckpointSaver[str]):
         """
 
         def delete() -> None:
+            if ENDING.is_set():
+                return
             name = self._name(str(thread_id))
             with self.opened.hold(name):
                 forget_run(self.opened, self.home, name)

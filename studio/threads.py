@@ -1,22 +1,20 @@
-"""What the server lists: runs that were made in Python as its threads, and the presets as its assistants."""
+"""What the server lists: runs that were made in Python, as its threads."""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
 from contextlib import suppress
-from typing import Any
 
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
 
-from ..context import ABOUT, PRESETS, RunContext
 from ..errors import GemsError
-from ..graph.record import NAMESPACE, Record, read_record, studio_id, threads
+from ..graph.record import Record, read_record, studio_id, threads
 from ..memory.database import Opened
 from ..memory.home import Home
-from . import setup
+from .assistants import differing
 from .graphs import SWAPPED
+from .saver import ENDING
 
 PAGE = 500
 
@@ -52,6 +50,13 @@ class Listed:
                 await self._add(thread, now[thread])
                 self._known[thread] = now[thread]
 
+    async def leave(self) -> None:
+        """Empty the server's list of threads, and keep the runs: it would pickle their states, in the clear, when it ends."""
+        ENDING.set()
+        while found := await self.client.threads.search(limit=PAGE):
+            for thread in found:
+                await self.client.threads.delete(thread["thread_id"])
+
     async def _add(self, thread: str, name: str) -> None:
         try:
             record = await asyncio.to_thread(read_record, self.opened, self.home, name)
@@ -68,21 +73,3 @@ class Listed:
 def _graph_of(record: Record) -> str:
     """Return the graph that has the roles swapped that a run had; the plain one where there is none."""
     return next((graph for graph, roles in SWAPPED.items() if roles == record.nodes), "gems")
-
-
-def differing(context: RunContext) -> dict[str, Any]:
-    """Return the settings that are not as the forms show them by default, for an assistant or a run."""
-    shown = setup.plain(setup.Settings())
-    return {name: value for name, value in context.model_dump().items() if value != getattr(shown, name)}
-
-
-async def offer_presets(client: LangGraphClient) -> None:
-    """Make each preset an assistant of the graph, or bring it up to date; done again, it changes nothing."""
-    for name, settings in PRESETS.items():
-        id = str(uuid.uuid5(NAMESPACE, f"preset/{name}"))
-        context = differing(RunContext(**settings))
-        made = await client.assistants.create(
-            "gems", assistant_id=id, name=f"gems {name}", description=ABOUT[name], context=context, if_exists="do_nothing"
-        )
-        if made.get("context") != context or made.get("description") != ABOUT[name]:
-            await client.assistants.update(id, context=context, description=ABOUT[name])

@@ -188,11 +188,9 @@ def test_the_pages_that_are_let_in_are_those_of_langgraph_json():
     assert config["http"]["cors"]["allow_origin_regex"] == PAGES
 
 
-def test_nothing_that_is_served_or_pickled_holds_a_run_or_a_key(studio, drawn):
+def test_nothing_that_is_served_holds_a_key_and_nothing_strange_is_revived(studio, drawn):
     served = json.dumps(
         [studio.client.assistants.search(limit=50), studio.client.assistants.get_schemas(gems_of(studio.client))], default=str
     )
     assert "_KEY" not in served
-    pickles = {path.name: path.stat().st_size for path in (studio.runs.parent / ".langgraph_api").glob("*checkpoint*.pckl")}
-    assert all(size < 100 for size in pickles.values()), pickles
     assert "Deserializing unregistered" not in studio.log.read_text()
