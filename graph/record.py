@@ -16,6 +16,8 @@ from ..models.options import ModelOptions
 
 NAMESPACE = uuid.UUID("6f0e0f0c-6a35-5c0f-9b5e-3d1f5a3c7b11")
 """Of the ids that names give on a LangGraph server."""
+OWN = "those of the graph "
+"""In a record of a run of somebody's own graph on a server, before its name: which roles it has swapped is not known."""
 SPACE = ("gems", "runs")
 """Where records are in LangGraph's store; the key is the run's name."""
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.build import Graph, build_graph
+from ..graph.record import OWN
 from . import setup
 from .pixels import pixel_verifier
 
 _images = setup.images()
 
 SWAPPED = {"gems": (), "gems-pixels": ("verifier",)}
-"""The graphs whose threads are runs, and the roles that each has swapped."""
+"""The graphs of GEMS whose threads are runs, and the roles that each has swapped."""
+
+
+def roles_of(graph: str) -> tuple[str, ...]:
+    """Return the swapped roles that the record of a run of a graph names."""
+    return SWAPPED.get(graph, (OWN + graph,))
+
+
+def graph_of(roles: tuple[str, ...]) -> str:
+    """Return the graph that a run with these roles swapped is a thread of; the plain one where there is none."""
+    own = [role.removeprefix(OWN) for role in roles if role.startswith(OWN)]
+    return next((graph for graph, swapped in SWAPPED.items() if swapped == roles), own[0] if own else "gems")
 
 
 def _graph(name: str, **swap: Any) -> Graph:

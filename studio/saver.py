@@ -20,12 +20,13 @@ from pydantic import ValidationError
 
 from ..context import RunContext
 from ..graph.clean import forget_run
+from ..graph.past import NEXT
 from ..graph.record import Record, find_record, save_record, studio_id, threads
 from ..memory.database import Opened
 from ..memory.home import Home
 from ..memory.locks import RunInUseError
 from . import setup
-from .graphs import SWAPPED
+from .graphs import roles_of
 
 KEPT = ("source", "step", "parents", "run_id", "graph_id", "assistant_id")
 """What is kept of a checkpoint's metadata, which is not encrypted: the server adds the run's settings and headers."""
@@ -157,7 +158,8 @@ class ServerSaver(BaseCheckpointSaver[str]):
     def _record(self, name: str, checkpoint: Checkpoint, told: Mapping[str, Any]) -> None:
         """Keep what a run that was begun on the server was started with, so that Python can list it and go on with it."""
         prompt = checkpoint["channel_values"].get("prompt")
-        if name in self._recorded or told.get("graph_id") not in SWAPPED or not prompt:
+        planned = f"{NEXT}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
+        if name in self._recorded or not prompt or not planned or "graph_id" not in told:
             return
         if find_record(self.opened, self.home, name) is None:
             save_record(
@@ -167,7 +169,7 @@ class ServerSaver(BaseCheckpointSaver[str]):
                     prompt=prompt,
                     context=_settings(told),
                     models=setup.models.options,
-                    nodes=SWAPPED[told["graph_id"]],
+                    nodes=roles_of(told["graph_id"]),
                     began=datetime.now(UTC),
                 ),
             )

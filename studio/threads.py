@@ -9,11 +9,11 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
 
 from ..errors import GemsError
-from ..graph.record import Record, read_record, studio_id, threads
+from ..graph.record import read_record, studio_id, threads
 from ..memory.database import Opened
 from ..memory.home import Home
 from .assistants import differing
-from .graphs import SWAPPED
+from .graphs import graph_of
 from .saver import ENDING
 
 PAGE = 500
@@ -51,7 +51,7 @@ class Listed:
                 self._known[thread] = now[thread]
 
     async def leave(self) -> None:
-        """Empty the server's list of threads, and keep the runs: it would pickle their states, in the clear, when it ends."""
+        """Empty the server's list of threads, and keep the runs: what it leaves behind when it ends are pickles, in the clear."""
         ENDING.set()
         while found := await self.client.threads.search(limit=PAGE):
             for thread in found:
@@ -65,11 +65,6 @@ class Listed:
         await self.client.threads.create(
             thread_id=thread,
             if_exists="do_nothing",
-            graph_id=_graph_of(record),
+            graph_id=graph_of(record.nodes),
             metadata={"run": name, "prompt": record.prompt[:200], "settings": differing(record.context)},
         )
-
-
-def _graph_of(record: Record) -> str:
-    """Return the graph that has the roles swapped that a run had; the plain one where there is none."""
-    return next((graph for graph, roles in SWAPPED.items() if roles == record.nodes), "gems")

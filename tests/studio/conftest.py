@@ -1,7 +1,7 @@
-"""A real `langgraph dev` on loopback, started once with the `langgraph.json` of the repository."""
+"""A real `langgraph dev` on loopback, started once with the `langgraph.json` of the repository and a graph of one's own in it."""
 
+import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +25,16 @@ QUIET = {
     "LANGGRAPH_NO_VERSION_CHECK": "true",
     "N_JOBS_PER_WORKER": "1",
 }
+MINE = """
+from gems import GemsState, Verdict, build_graph
+
+def trusting(state: GemsState):
+    return {"attempts": [a.judged(Verdict(check=c.id, passed=True) for c in state.checks) for a in state.pending]}
+
+graph = build_graph(verifier=trusting)
+graph.name = "mine"
+"""
+"""A graph with a node of one's own, as docs/studio.md has it."""
 QUICK = {"plan": "none", "verify": "batch", "max_rounds": 1}
 """Settings of a run that takes about a second."""
 
@@ -41,7 +51,10 @@ class Studio(NamedTuple):
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    shutil.copy(Path(gems.__file__).parent / "langgraph.json", folder)
+    config = json.loads((Path(gems.__file__).parent / "langgraph.json").read_text())
+    config["graphs"]["mine"] = {"path": "my_graphs:graph"}
+    (folder / "langgraph.json").write_text(json.dumps(config))
+    (folder / "my_graphs.py").write_text(MINE)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -9,7 +9,8 @@ import pytest
 
 from gems import Home, build_graph, fork, past_run, past_runs, prune, remove, resume, run, studio_id
 from gems.graph.clean import owners_of
-from gems.graph.record import read_record
+from gems.graph.record import RunError, read_record
+from gems.studio.graphs import graph_of, roles_of
 
 from .conftest import QUICK
 
@@ -75,6 +76,19 @@ def test_a_run_with_a_swapped_node_says_so_to_python(studio, client):
     client.runs.wait(thread, "gems-pixels", input={"prompt": "a red circle"}, context=QUICK)
     with Home(studio.runs).database.open() as opened:
         assert read_record(opened, Home(studio.runs), thread).nodes == ("verifier",)
+
+
+def test_a_graph_of_ones_own_is_served_beside_the_others_and_its_runs_are_listed(studio, client):
+    [assistant] = client.assistants.search(graph_id="mine")
+    assert assistant["name"] == "mine"
+    thread = client.threads.create()["thread_id"]
+    done = client.runs.wait(thread, "mine", input={"prompt": "two red circles"}, context=QUICK)
+    assert done["result"]["reason"] == "all 3 checks passed"
+    assert past_run(thread, studio.runs).best.score.passed == 3
+    assert graph_of(roles_of("mine")) == "mine"
+    with pytest.raises(RunError, match="those of the graph mine"):
+        resume(thread, runs=studio.runs)
+    assert resume(thread, runs=studio.runs, nodes={"verifier": lambda state: {}}).report_path.exists()
 
 
 def test_a_waiting_run_of_python_is_answered_on_the_server(studio, client):
