@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .graph.clean import Freed, prune, remove
     from .graph.fork import fork
     from .graph.past import Past, past_run, past_runs
+    from .graph.record import studio_id
     from .graph.result import RunResult
     from .graph.run import resume, run, stream
     from .memory.home import Home
@@ -34,6 +35,7 @@ _HOMES = {
     "graph.clean": ("Freed", "prune", "remove"),
     "graph.fork": ("fork",),
     "graph.past": ("Past", "past_run", "past_runs"),
+    "graph.record": ("studio_id",),
     "graph.result": ("RunResult",),
     "graph.run": ("resume", "run", "stream"),
     "memory.home": ("Home",),
@@ -49,7 +51,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
     "run", "stream", "resume", "build_graph", "RunResult", "Home",
     "Event", "RoleStarted", "RoleEnded", "ImageMade", "CheckAnswered", "RunEnded", "read_event",
-    "past_runs", "past_run", "Past", "write_gallery", "fork", "remove", "prune", "Freed",
+    "past_runs", "past_run", "Past", "write_gallery", "fork", "remove", "prune", "Freed", "studio_id",
     "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",
     "Answer", "AnswerError", "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",

@@ -18,6 +18,18 @@ Review = Literal["none", "plan", "image", "both"]
 UseOfLessons = Literal["none", "keep", "review", "read"]
 
 
+PROMPTS = ("planner_prompt", "decomposer_prompt", "verifier_prompt", "summarizer_prompt", "refiner_prompt", "learner_prompt")
+"""The settings that are a role's system prompt."""
+MAX_SYSTEM = 20_000
+"""Longest system prompt of a role that is taken, in characters."""
+
+
+def _system(role: str) -> Any:
+    extra: dict[str, Any] = {"langgraph_nodes": [role], "langgraph_type": "prompt"}
+    about = f"What the {role} is told to do, in the place of the text built in; empty: that text."
+    return Field("", description=about, max_length=MAX_SYSTEM, json_schema_extra=extra)
+
+
 def _knob(default: Any, node: str, description: str, **bounds: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"langgraph_nodes": [node]}, **bounds)
 
@@ -112,11 +124,24 @@ class RunContext(BaseModel):
     width: int | None = _knob(None, "generator", "Pixels; none means the image model's own size.", ge=16, le=8192)
     height: int | None = _knob(None, "generator", "Pixels; none means the image model's own size.", ge=16, le=8192)
     negative_prompt: str = _knob("", "generator", "What the image should not show, where the model takes it.")
+    planner_prompt: str = _system("planner")
+    decomposer_prompt: str = _system("decomposer")
+    verifier_prompt: str = _system("verifier")
+    summarizer_prompt: str = _system("summarizer")
+    refiner_prompt: str = _system("refiner")
+    learner_prompt: str = _system("learner")
 
     @field_validator("patience", mode="after")
     @classmethod
     def _never(cls, patience: int | None) -> int | None:
         return patience or None
+
+    @field_validator(*PROMPTS)
+    @classmethod
+    def _system_text(cls, text: str) -> str:
+        if "\0" in text or text != text.encode("utf-8", "replace").decode():
+            raise ValueError("it is no text: take out NUL characters, and write it in UTF-8")
+        return text.strip()
 
     def seed_of(self, round: int, candidate: int) -> int:
         """Return the seed of a candidate (from 0) of a round (from 1): consecutive, so that methods share their seeds."""

@@ -51,15 +51,17 @@ def show_command(
 ) -> None:
     """Show a run as it stands: every round, its checks, what was learned and what it took."""
     from ..graph.past import past_run
+    from ..graph.record import studio_id
     from ..progress import Progress
 
     home = home_of(runs, store, image_store)
     go_on = f"gems resume {thread}{reach(home)}"
     result = past_run(thread, home)
     if as_json:
-        print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
+        print(json.dumps({**summary(result), "studio_id": studio_id(thread)}, indent=1, ensure_ascii=False))  # noqa: T201
     else:
         Progress(Console()).tell(result, go_on)
+        Console().print(f"  thread  {studio_id(thread)} in `langgraph dev`", highlight=False, soft_wrap=True)
     if open_page:
         from ..graph.page import refresh_page
 

@@ -55,6 +55,7 @@ def build_graph(
     store: BaseStore | None = None,
     checkers: Sequence[Checker] | None = None,
     prices: ModelOptions | None = None,
+    context_schema: type[RunContext] = RunContext,
     **swap: Any,
 ) -> Graph:
     """Build the graph of GEMS.
@@ -68,6 +69,7 @@ def build_graph(
         checkpointer: LangGraph's saver; none by default, as LangGraph Studio wants it.
         store: LangGraph's store, for what outlasts a run, such as its lessons; none by default.
         prices: options that say what the models cost, for a budget of money; those of `chat` and `image` by default.
+        context_schema: settings with other defaults, for forms; those of `RunContext` by default.
         checkers: what answers some kinds of checks in the verifier's place, such as OCR for text; the installed ones by
             default. `RunContext.checkers` turns them off for a run.
         **swap: nodes of your own by role: planner, load_skill, decomposer, review, generator, verifier, selector,
@@ -100,7 +102,7 @@ def build_graph(
         "learner": learner(chats["learner"]),
     } | swap
 
-    graph = StateGraph(GemsState, context_schema=RunContext, input_schema=Request)
+    graph = StateGraph(GemsState, context_schema=context_schema, input_schema=Request)
     for name, node in nodes.items():
         late = name == "review"  # it waits for the planner's branch and the decomposer's
         graph.add_node(name, announced(name, node, prices or options), defer=late)

@@ -16,12 +16,12 @@ from langchain_core.runnables import RunnableConfig
 from ..memory.database import Opened, Tip
 from ..memory.files import sweep
 from ..memory.home import Home, claims_of
-from ..memory.images import StoredImage
+from ..memory.images import ImageStore, StoredImage
 from ..memory.locks import RunInUseError
 from ..memory.serializer import CheckpointError
 from ..memory.state import Attempt, best_of
 from .past import Standing, past
-from .record import RunError, forget_record, read_record, save_record, threads
+from .record import RunError, forget_record, read_record, save_record, studio_id, threads
 
 ENDED: tuple[Standing, ...] = ("accepted", "gave up")
 ORPHAN = timedelta(days=1)
@@ -200,9 +200,9 @@ class _Cleaning:
         going = {*self.gone, *self.trimmed}
         when = datetime.now(UTC)
         stored = {picture.digest: picture for picture in self.images.pictures()}  # first: notes are written before pictures
-        owners = [owner for name in going for owner in (name, claims_of(name))]
+        owners = [owner for name in going for owner in owners_of(name)]
         needed = self.images.noted_by_all(but=owners)
-        own = {name: self.images.noted(name) | self.images.noted(claims_of(name)) for name in going}
+        own = {name: set[str]().union(*map(self.images.noted, owners_of(name))) for name in going}
         known, unreadable = set(threads(self.opened, self.home)), ""
         tips = self._tips()
         for thread, checkpoints in tips.items():
@@ -246,10 +246,7 @@ class _Cleaning:
     def _remove_run(self, name: str) -> int:
         """Remove all of a run but its pictures, the record last; return how many rows that were."""
         rows = self.opened.rows(name)
-        self._forget(name)
-        self.opened.saver.delete_thread(name)
-        shutil.rmtree(self.home.folder_of(name), ignore_errors=True)
-        forget_record(self.opened, self.home, name)
+        forget_run(self.opened, self.home, name)
         return rows
 
     def _trim(self, name: str) -> int:
@@ -257,20 +254,39 @@ class _Cleaning:
         rows = self.opened.rows(name)
         self.opened.keep_latest(name)
         best = best_of([attempt for tip in self.opened.tips(name) for attempt in _attempts(self.opened, tip)])
-        self._forget(name)
+        forget_notes(self.images, name)
         self.images.claim([best.image] if best else [], claims_of(name))
         save_record(self.opened, read_record(self.opened, self.home, name).model_copy(update={"pruned": True}))
         return rows - self.opened.rows(name)
-
-    def _forget(self, name: str) -> None:
-        self.images.forget(name)
-        self.images.forget(claims_of(name))
 
     def _sweep(self) -> int:
         """Remove what killed processes left in the image store and in the folders of runs."""
         before = datetime.now(UTC) - ORPHAN
         folders = [self.home.folder_of(name) for name in threads(self.opened, self.home)]
         return self.images.sweep(before) + sum(sweep(folder, ".*.tmp", before) for folder in folders)
+
+
+def owners_of(name: str) -> tuple[str, ...]:
+    """Return under which names a run may have notes of pictures: its own, as a thread of a server, and for what it has claimed."""
+    return tuple(dict.fromkeys((name, studio_id(name), claims_of(name))))
+
+
+def forget_notes(images: ImageStore, name: str) -> None:
+    """Remove the notes of a run's pictures; the pictures stay."""
+    for owner in owners_of(name):
+        images.forget(owner)
+
+
+def forget_run(opened: Opened, home: Home, name: str) -> None:
+    """Remove all of a run but its pictures, the record last. The run must be held.
+
+    Raises:
+        ImageStoreError: its notes cannot be removed.
+    """
+    forget_notes(home.images_in(opened), name)
+    opened.saver.delete_thread(name)
+    shutil.rmtree(home.folder_of(name), ignore_errors=True)
+    forget_record(opened, home, name)
 
 
 def _attempts(opened: Opened, tip: Tip) -> Iterator[Attempt]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,12 +14,27 @@ from ..memory.home import Home
 from ..memory.serializer import CheckpointError
 from ..models.options import ModelOptions
 
+NAMESPACE = uuid.UUID("6f0e0f0c-6a35-5c0f-9b5e-3d1f5a3c7b11")
+"""Of the ids that names give on a LangGraph server."""
+OWN = "those of the graph "
+"""In a record of a run of somebody's own graph on a server, before its name: which roles it has swapped is not known."""
 SPACE = ("gems", "runs")
 """Where records are in LangGraph's store; the key is the run's name."""
 
 
 class RunError(GemsError):
     """A run cannot be started or gone on with."""
+
+
+def studio_id(thread: str) -> str:
+    """Return the id under which `langgraph dev` has a run as a thread: a UUID made from its name.
+
+    A run that was begun on the server has its UUID for a name.
+    """
+    try:
+        return str(uuid.UUID(thread)) if len(thread) == 36 else str(uuid.uuid5(NAMESPACE, thread))
+    except ValueError:
+        return str(uuid.uuid5(NAMESPACE, thread))
 
 
 class Parent(BaseModel):

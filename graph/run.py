@@ -23,7 +23,7 @@ from ..nodes.checkers import Checker
 from ..nodes.review_answer import AnswerError
 from ..skills import SkillLibrary
 from .drive import Ask, Events, drive, held, to_end
-from .record import Record, RunError, find_record, read_record, save_record
+from .record import OWN, Record, RunError, find_record, read_record, save_record
 from .result import RunResult
 
 
@@ -259,7 +259,8 @@ def models_of(record: Record, chat: ChatChoices | None, image: ImageChoice | Non
         option = "image" if own[0] == known.image.model else "chat"
         name = own[0].removeprefix(CUSTOM)
         raise RunError(f"the run {thread} was made with a {option} model of your own ({name}): pass it as {option}=")
-    if set(nodes or ()) != set(record.nodes):
+    untold = any(role.startswith(OWN) for role in record.nodes)
+    if set(nodes or ()) != set(record.nodes) and not (untold and nodes):
         swapped = ", ".join(record.nodes) or "none"
         raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
     models = Models.choose(recorded if chat is None else chat, known.image if image is None else image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterable, Mapping
@@ -46,7 +47,7 @@ class SealedStore(BaseStore):
         Raises:
             CheckpointError: a value is damaged, or encrypted with another key.
         """
-        return [self._opened(result) for result in await self.inner.abatch([self._sealed(op) for op in ops])]
+        return await asyncio.to_thread(self.batch, list(ops))  # not all of LangGraph's stores can do it themselves
 
     def whatever_is_in(self, namespace: tuple[str, ...]) -> dict[str, dict[str, Any]]:
         """Return all values of a namespace by their keys, an empty one for each that cannot be read: it hides no other."""

@@ -7,8 +7,10 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, SystemMessage
+from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
+from ..context import RunContext
 from ..memory.state import Check, CheckKind, Request
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
@@ -63,9 +65,9 @@ class Checks(BaseModel):
     checks: list[CheckDraft]
 
 
-def render(request: str) -> list[BaseMessage]:
-    """Return what the model is shown."""
-    return [SystemMessage(SYSTEM), human([f"<request>\n{request}\n</request>"])]
+def render(request: str, system: str = "") -> list[BaseMessage]:
+    """Return what the model is shown, with another text in the place of `SYSTEM` if there is one."""
+    return [SystemMessage(system or SYSTEM), human([f"<request>\n{request}\n</request>"])]
 
 
 def parse(answer: Checks, request: str) -> dict[str, Any]:
@@ -108,8 +110,9 @@ def _numbered(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[list[
 def decomposer(chat: BaseChatModel) -> Node:
     """Build the node that writes `checks` from `prompt`."""
 
-    def node(state: Request) -> dict[str, Any]:
-        answer = ask(chat, render(state.prompt), Checks, role="decomposer")
+    def node(state: Request, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        context = runtime.context or RunContext()
+        answer = ask(chat, render(state.prompt, context.decomposer_prompt), Checks, role="decomposer")
         update = parse(answer.value, state.prompt)
         return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("decomposer", [answer.spent])}
 

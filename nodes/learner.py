@@ -49,10 +49,13 @@ class LearnedLessons(BaseModel):
     lessons: list[LearnedLesson] = Field(description="At most one for each kind; empty if the changes explain nothing.")
 
 
-def render(changes: Mapping[CheckKind, Refinement], skills: Sequence[str], reviews: Sequence[Review] = ()) -> list[BaseMessage]:
+def render(
+    changes: Mapping[CheckKind, Refinement], skills: Sequence[str], reviews: Sequence[Review] = (), system: str = ""
+) -> list[BaseMessage]:
     """Return what the model is shown: for each kind the prompts before and after, and what was seen before.
 
-    What a person said in a review is left out: it was said about this picture, to this run.
+    What a person said in a review is left out: it was said about this picture, to this run. `system` takes the place of
+    `SYSTEM` if it is not empty.
     """
     parts = [f"<skills_loaded>{', '.join(skills) or 'none'}</skills_loaded>"]
     for kind, change in changes.items():
@@ -70,7 +73,7 @@ def render(changes: Mapping[CheckKind, Refinement], skills: Sequence[str], revie
                 ]
             )
         )
-    return [SystemMessage(SYSTEM), human(["\n\n".join(parts)])]
+    return [SystemMessage(system or SYSTEM), human(["\n\n".join(parts)])]
 
 
 def parse(
@@ -131,7 +134,7 @@ def learner(chat: BaseChatModel) -> Node:
                 return {}
             if context.max_calls is not None and state.usage.chat_calls >= context.max_calls:
                 return {"notes": [f"No lesson was learned from this run: all of max_calls {context.max_calls} are used."]}
-            answer = ask(chat, render(changes, state.skills, state.reviews), LearnedLessons, role="learner")
+            answer = ask(chat, render(changes, state.skills, state.reviews, context.learner_prompt), LearnedLessons, role="learner")
             update["usage"] = cost("learner", [answer.spent])
             status: Status = "proposed" if context.lessons == "review" else "kept"
             for lesson in parse(answer.value, changes, state.skills, private_texts(state), status):

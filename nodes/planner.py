@@ -68,7 +68,13 @@ class PlannerState(Request):
     planning: list[AnyMessage] = []
 
 
-def render(request: str, catalog: str, planning: Sequence[BaseMessage] = (), lessons: Sequence[Lesson] = ()) -> list[BaseMessage]:
+def render(
+    request: str,
+    catalog: str,
+    planning: Sequence[BaseMessage] = (),
+    lessons: Sequence[Lesson] = (),
+    system: str = "",
+) -> list[BaseMessage]:
     """Return what the model is shown: with a catalog where it may load skills, else it just rewrites.
 
     Args:
@@ -76,8 +82,9 @@ def render(request: str, catalog: str, planning: Sequence[BaseMessage] = (), les
         catalog: names and descriptions of the skills.
         planning: its talk with the skill tools so far.
         lessons: those of earlier runs that are nearest.
+        system: what it is told in the place of `SYSTEM`; what is said of skills comes after it all the same.
     """
-    system = SYSTEM + (SKILLS.format(catalog=catalog) if catalog else REWRITE)
+    system = (system or SYSTEM) + (SKILLS.format(catalog=catalog) if catalog else REWRITE)
     return [SystemMessage(system), human([f"<request>\n{request}\n</request>", *block(lessons, FOR_PLANNER)]), *planning]
 
 
@@ -106,9 +113,10 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         return {**update, "lessons": shown(lessons, 1)} if lessons else update
 
     def plan(state: PlannerState, context: RunContext, lessons: Sequence[Lesson]) -> dict[str, Any]:
+        system = context.planner_prompt
         if context.plan == "rewrite" or not tools:
-            return _rewrite(chat, render(state.prompt, "", lessons=lessons), state.prompt, [])
-        messages = render(state.prompt, skills.catalog(), reveal(state.planning, skills), lessons)
+            return _rewrite(chat, render(state.prompt, "", lessons=lessons, system=system), state.prompt, [])
+        messages = render(state.prompt, skills.catalog(), reveal(state.planning, skills), lessons, system)
         turns = sum(isinstance(m, AIMessage) for m in state.planning)
         if turns >= MAX_SKILL_TURNS:
             return _rewrite(chat, messages, state.prompt, [])

@@ -144,8 +144,9 @@ def render(
     ask_for = [f"Write the prompt of round {state.round + 1}."]
     ask_for += [LIMIT.format(tokens=limit, words=limit * 3 // 4)] if limit else []
     ask_for += [CUT.format(cut=cut[:200])] if cut else []
+    system = context.refiner_prompt or SYSTEM
     return [
-        SystemMessage("\n\n".join([SYSTEM + (EDIT if may_edit else "") + (FUSE if fused(state, context) else ""), *bodies])),
+        SystemMessage("\n\n".join([system + (EDIT if may_edit else "") + (FUSE if fused(state, context) else ""), *bodies])),
         human([*memory_of(state, context, lessons), " ".join(ask_for)], read),
     ]
 

@@ -46,8 +46,8 @@ class SummarizerState(Request):
     reviews: list[Review] = []
 
 
-def render(state: SummarizerState, attempt: Attempt, read: ReadImage) -> list[BaseMessage]:
-    """Return what the model is shown of the round."""
+def render(state: SummarizerState, attempt: Attempt, read: ReadImage, system: str = "") -> list[BaseMessage]:
+    """Return what the model is shown of the round, with another text in the place of `SYSTEM` if there is one."""
     notes = "\n".join(f"Round {e.round}: {e.text}" for e in state.experiences) or "none yet"
     said = "".join(f"{text}\n" for text in feedback(state.reviews))
     text = (
@@ -55,7 +55,7 @@ def render(state: SummarizerState, attempt: Attempt, read: ReadImage) -> list[Ba
         f"<thought>\n{attempt.thought or 'none recorded'}\n</thought>\n<findings>\n{findings(attempt, state.checks)}\n</findings>\n"
         f"<earlier_notes>\n{notes}\n</earlier_notes>\nThe image of round {attempt.round}:"
     )
-    return [SystemMessage(SYSTEM), human([text, attempt.image], read)]
+    return [SystemMessage(system or SYSTEM), human([text, attempt.image], read)]
 
 
 def parse(lesson: Lesson, round: int) -> dict[str, Any]:
@@ -74,11 +74,12 @@ def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
     """Build the node that adds the round's experience to `experiences`, where `summarizes` says so."""
 
     def node(state: SummarizerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        if not summarizes(runtime.context or RunContext()):
+        context = runtime.context or RunContext()
+        if not summarizes(context):
             return {}
         round = max(a.round for a in state.attempts)
         attempt = best_of([a for a in state.attempts if a.round == round]) or state.attempts[-1]
-        answer = ask(chat, render(state, attempt, read), Lesson, role="summarizer")
+        answer = ask(chat, render(state, attempt, read, context.summarizer_prompt), Lesson, role="summarizer")
         update = parse(answer.value, round)
         return {**update, "notes": capability_notes(chat), "usage": cost("summarizer", [answer.spent])}
 

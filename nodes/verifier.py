@@ -70,9 +70,12 @@ class VerifierState(BaseModel):
     attempts: list[Attempt] = []
 
 
-def render(checks: Sequence[Check], image: ImageRef, read: ReadImage) -> list[BaseMessage]:
-    """Return what the model is shown: the image and the questions, and neither the request nor the expected answers."""
-    return [SystemMessage(SYSTEM), human([image, f"<questions>\n{list_checks(checks)}\n</questions>"], read)]
+def render(checks: Sequence[Check], image: ImageRef, read: ReadImage, system: str = "") -> list[BaseMessage]:
+    """Return what the model is shown: the image and the questions, and neither the request nor the expected answers.
+
+    `system` takes the place of `SYSTEM` if it is not empty.
+    """
+    return [SystemMessage(system or SYSTEM), human([image, f"<questions>\n{list_checks(checks)}\n</questions>"], read)]
 
 
 def parse(answer: Findings, checks: Sequence[Check], likely: Mapping[str, float] | None = None) -> list[Verdict]:
@@ -142,7 +145,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
     """
 
     def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext, look: ReadImage) -> Told:
-        messages = render(checks, image, look)
+        messages = render(checks, image, look, context.verifier_prompt)
         soft = context.soft == "auto"
         try:
             answer = ask(chat, messages, Findings, role="verifier", logprobs=soft)

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from ..context import RunContext, nearest_preset
+from ..context import PROMPTS, RunContext, nearest_preset
 from ..graph.family import Relative
 from ..graph.timeline import Shown
 from ..memory.state import Attempt, Check, GemsState, ImageRef, RoleUsage, Score, ShownLesson, Verdict, best_of
@@ -359,10 +359,17 @@ def _costs(state: GemsState) -> list[Cost]:
 
 def _settings(context: RunContext) -> list[Setting]:
     return [
-        Setting(name.replace("_", " "), _plain(value), (field.description or "").replace("`", ""), value != field.default)
+        Setting(name.replace("_", " "), _brief(name, value), (field.description or "").replace("`", ""), value != field.default)
         for name, field in RunContext.model_fields.items()
         for value in [getattr(context, name)]
     ]
+
+
+def _brief(name: str, value: Any) -> str:
+    """Return a setting as the list shows it: of a role's own text only that there is one."""
+    if name not in PROMPTS:
+        return _plain(value)
+    return f"changed, {_count(len(value.split()), 'word')}" if value else "built in"
 
 
 def _plain(value: Any) -> str:

@@ -136,23 +136,6 @@ def test_presets_are_settings_of_the_one_graph(tmp_path, make_sketcher):
     assert results["original"].usage.roles.keys() == {"decomposer", "generator", "verifier"}
 
 
-def test_the_studio_graph_has_described_input_and_settings_and_no_checkpointer():
-    import json
-    from pathlib import Path
-
-    import gems
-    from gems.graph.studio import graph
-
-    assert graph.checkpointer is None
-    fields = graph.get_context_jsonschema()["properties"]
-    assert all(field.get("description") for field in fields.values())
-    assert fields["max_rounds"]["minimum"] == 1
-    assert fields["recall"]["langgraph_nodes"] == ["refiner"]
-    assert graph.get_input_jsonschema()["properties"]["prompt"]["description"]
-    config = json.loads((Path(gems.__file__).parent / "langgraph.json").read_text())
-    assert config["graphs"]["gems"]["path"] == "gems.graph.studio:graph"
-
-
 def test_a_new_run_draws_anew_and_a_graph_without_a_thread_finds_its_pictures(tmp_path, sketcher):
     for _ in range(2):
         run("a red circle", preset="original", image=sketcher, runs=tmp_path)

@@ -190,6 +190,8 @@ def test_a_model_without_tool_calls_draws_the_request_as_it_stands_and_says_so(t
 
 def test_a_server_that_fails_over_the_schema_is_asked_in_words_and_text_alone_is_a_plain_string(server):
     """As llama-cpp-python 0.3.36 does it: a 500 for the schema, and no lists of blocks for text-only models."""
+    from langgraph.runtime import Runtime
+
     from gems import GemsState
     from gems.nodes.decomposer import decomposer
 
@@ -197,9 +199,9 @@ def test_a_server_that_fails_over_the_schema_is_asked_in_words_and_text_alone_is
     good = chat_reply(json.dumps({"checks": [{"kind": "object", "question": "Is there a cat?"}]}))
     server.replies = [lambda r: refusal(said, 500) if "response_format" in r.json else good]
     node = decomposer(endpoint_chat(ChatOptions(model=f"{server.url}#m", retries=0)))
-    update = node(GemsState(prompt="a cat"))
+    update = node(GemsState(prompt="a cat"), Runtime())
     assert update["checks"][0].question == "Is there a cat?"
     assert any("told in words only" in note for note in update["notes"])
     assert all(isinstance(m["content"], str) for m in server.heard[-1].json["messages"])
-    node(GemsState(prompt="another cat"))
+    node(GemsState(prompt="another cat"), Runtime())
     assert len(server.heard) == 3

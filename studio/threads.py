@@ -1,0 +1,70 @@
+"""What the server lists: runs that were made in Python, as its threads."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import NotFoundError
+
+from ..errors import GemsError
+from ..graph.record import read_record, studio_id, threads
+from ..memory.database import Opened
+from ..memory.home import Home
+from .assistants import differing
+from .graphs import graph_of
+from .saver import ENDING
+
+PAGE = 500
+
+
+class Listed:
+    """The runs of a home, as threads of the server.
+
+    Args:
+        client: of this server.
+        home: where runs live.
+        opened: its database.
+    """
+
+    def __init__(self, client: LangGraphClient, home: Home, opened: Opened) -> None:
+        self.client, self.home, self.opened = client, home, opened
+        self._known: dict[str, str] = {}
+        self._alone = asyncio.Lock()
+
+    def has(self, thread: str) -> bool:
+        """Tell whether a thread was there when runs were looked for last."""
+        return thread in self._known
+
+    async def refresh(self) -> None:
+        """Make a thread for every run that has none yet, and delete those of runs that are gone."""
+        async with self._alone:
+            names = await asyncio.to_thread(threads, self.opened, self.home)
+            now = {studio_id(name): name for name in names}
+            for thread in [thread for thread in self._known if thread not in now]:
+                with suppress(NotFoundError):  # it was deleted on the server
+                    await self.client.threads.delete(thread)
+                del self._known[thread]
+            for thread in [thread for thread in now if thread not in self._known]:
+                await self._add(thread, now[thread])
+                self._known[thread] = now[thread]
+
+    async def leave(self) -> None:
+        """Empty the server's list of threads, and keep the runs: what it leaves behind when it ends are pickles, in the clear."""
+        ENDING.set()
+        while found := await self.client.threads.search(limit=PAGE):
+            for thread in found:
+                await self.client.threads.delete(thread["thread_id"])
+
+    async def _add(self, thread: str, name: str) -> None:
+        try:
+            record = await asyncio.to_thread(read_record, self.opened, self.home, name)
+        except GemsError:  # damaged: `gems runs` says so
+            return
+        await self.client.threads.create(
+            thread_id=thread,
+            if_exists="do_nothing",
+            graph_id=graph_of(record.nodes),
+            metadata={"run": name, "prompt": record.prompt[:200], "settings": differing(record.context)},
+        )

@@ -1,0 +1,100 @@
+"""A real `langgraph dev` on loopback, started once with the `langgraph.json` of the repository and a graph of one's own in it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+from langgraph_sdk import get_sync_client
+from langgraph_sdk.client import SyncLangGraphClient
+
+import gems
+from gems import past_runs
+from gems.tests.conftest import SETTINGS
+
+QUIET = {
+    "LANGSMITH_TRACING": "false",
+    "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+    "LANGGRAPH_NO_VERSION_CHECK": "true",
+    "N_JOBS_PER_WORKER": "1",
+}
+MINE = """
+from gems import GemsState, Verdict, build_graph
+
+def trusting(state: GemsState):
+    return {"attempts": [a.judged(Verdict(check=c.id, passed=True) for c in state.checks) for a in state.pending]}
+
+graph = build_graph(verifier=trusting)
+graph.name = "mine"
+"""
+"""A graph with a node of one's own, as docs/studio.md has it."""
+QUICK = {"plan": "none", "verify": "batch", "max_rounds": 1}
+"""Settings of a run that takes about a second."""
+
+
+class Studio(NamedTuple):
+    """A server that runs."""
+
+    url: str
+    client: SyncLangGraphClient
+    runs: Path
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    config = json.loads((Path(gems.__file__).parent / "langgraph.json").read_text())
+    config["graphs"]["mine"] = {"path": "my_graphs:graph"}
+    (folder / "langgraph.json").write_text(json.dumps(config))
+    (folder / "my_graphs.py").write_text(MINE)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    work = [sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload", "--port", str(port)]
+    ours = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            work, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env={**ours, **QUIET}, start_new_session=True
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(900):
+            assert server.poll() is None, (folder / "log").read_text()
+            try:
+                if httpx.get(f"{url}/ok", timeout=1).is_success:
+                    break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        with get_sync_client(url=url) as client:
+            yield Studio(url, client, folder / "runs", folder / "log")
+            runs = {past.thread for past in past_runs(folder / "runs")}
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+        assert runs == {past.thread for past in past_runs(folder / "runs")}  # only the server's list of threads has gone
+        pickled = (folder / ".langgraph_api" / ".langgraph_ops.pckl").read_bytes()
+        assert b"gems original" in pickled
+        assert b"gems.memory.state" not in pickled
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+@pytest.fixture(scope="session")
+def client(studio):
+    return studio.client
+
+
+@pytest.fixture(scope="session")
+def drawn(client):
+    """A run that was made on the server, with its thread; it is read only."""
+    thread = client.threads.create()["thread_id"]
+    return thread, client.runs.wait(thread, "gems", input={"prompt": "a red circle"}, context=QUICK)

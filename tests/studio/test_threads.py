@@ -1,0 +1,171 @@
+"""One memory for both doors: what Python made is open on the server, and what the server made is open in Python."""
+
+import asyncio
+import sqlite3
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from gems import Home, build_graph, fork, past_run, past_runs, prune, remove, resume, run, studio_id
+from gems.graph.clean import owners_of
+from gems.graph.record import RunError, read_record
+from gems.studio.graphs import graph_of, roles_of
+
+from .conftest import QUICK
+
+
+@pytest.fixture
+def made(studio):
+    """A run that Python made while the server runs, with its thread there."""
+    result = run("a red circle", preset="original", runs=studio.runs)
+    return result.thread, studio_id(result.thread)
+
+
+def before_drawing(client, thread):
+    history = client.threads.get_history(thread, limit=100)
+    return next(state for state in history if state["next"] == ["generator"])
+
+
+def test_a_run_of_python_is_listed_and_has_its_whole_history(studio, made, client):
+    name, thread = made
+    [listed] = client.threads.search(metadata={"run": name})
+    assert listed["thread_id"] == thread
+    assert listed["metadata"]["prompt"] == "a red circle"
+    assert listed["metadata"]["settings"]["max_rounds"] == 1
+    history = client.threads.get_history(thread, limit=100)
+    assert history[0]["next"] == []
+    assert history[-1]["next"] == ["__start__"]
+    with Home(studio.runs).database.open() as opened:
+        assert len(history) == len(list(opened.saver.list({"configurable": {"thread_id": name}})))
+    assert history[0]["values"]["attempts"][0]["prompt"] == "a red circle"
+
+
+def test_a_run_of_python_is_forked_on_the_server_and_python_reads_it_rightly(studio, made, client):
+    name, thread = made
+    past = before_drawing(client, thread)
+    fork_at = client.threads.update_state(
+        thread, {"draft": "a green star"}, as_node="refiner", checkpoint_id=past["checkpoint"]["checkpoint_id"]
+    )
+    done = client.runs.wait(thread, "gems", input=None, context=QUICK, checkpoint=fork_at["checkpoint"])
+    assert [a["prompt"] for a in done["attempts"]] == ["a green star"]
+    assert done["result"]["decision"] == "give up"
+
+    read = past_run(name, studio.runs)
+    assert (read.decision, read.best.prompt) == ("give up", "a green star")
+    assert resume(name, runs=studio.runs).image_path.exists()
+    assert [p.standing for p in past_runs(studio.runs) if p.thread == name] == ["gave up"]
+    other = fork(name, round=1, prompt="a blue square", runs=studio.runs)
+    assert other.best.prompt == "a blue square"
+    assert f"/{name}" in str(read.folder)
+
+
+def test_a_run_of_the_server_is_one_of_python_with_the_settings_it_had(studio, drawn):
+    thread, done = drawn
+    assert thread in [past.thread for past in past_runs(studio.runs)]
+    read = resume(thread, runs=studio.runs)
+    assert read.best.image.sha256 == done["attempts"][0]["image"]["sha256"]
+    assert (read.context.plan, read.context.verify, read.context.max_rounds) == ("none", "batch", 1)
+    assert read.context.refiner_prompt == ""
+    assert read.report_path.exists()
+    assert studio_id(thread) == thread
+
+
+def test_a_run_with_a_swapped_node_says_so_to_python(studio, client):
+    thread = client.threads.create()["thread_id"]
+    client.runs.wait(thread, "gems-pixels", input={"prompt": "a red circle"}, context=QUICK)
+    with Home(studio.runs).database.open() as opened:
+        assert read_record(opened, Home(studio.runs), thread).nodes == ("verifier",)
+
+
+def test_a_graph_of_ones_own_is_served_beside_the_others_and_its_runs_are_listed(studio, client):
+    [assistant] = client.assistants.search(graph_id="mine")
+    assert assistant["name"] == "mine"
+    thread = client.threads.create()["thread_id"]
+    done = client.runs.wait(thread, "mine", input={"prompt": "two red circles"}, context=QUICK)
+    assert done["result"]["reason"] == "all 3 checks passed"
+    assert past_run(thread, studio.runs).best.score.passed == 3
+    assert graph_of(roles_of("mine")) == "mine"
+    with pytest.raises(RunError, match="those of the graph mine"):
+        resume(thread, runs=studio.runs)
+    assert resume(thread, runs=studio.runs, nodes={"verifier": lambda state: {}}).report_path.exists()
+
+
+def test_a_waiting_run_of_python_is_answered_on_the_server(studio, client):
+    result = run("a red circle", preset="original", review="image", runs=studio.runs)
+    assert result.waiting
+    thread = studio_id(result.thread)
+    assert client.threads.get_state(thread)["next"] == ["review"]
+    done = client.runs.wait(thread, "gems", command={"resume": {"action": "accept"}}, context={**QUICK, "review": "image"})
+    assert done["result"]["reason"].startswith("a person accepted it")
+    assert past_run(result.thread, studio.runs).decision == "accept"
+
+
+def test_a_run_that_python_has_in_hand_is_left_alone(studio, made, client):
+    name, thread = made
+    past = before_drawing(client, thread)
+    with Home(studio.runs).database.open() as opened, opened.hold(name), pytest.raises(httpx.HTTPError):
+        client.threads.update_state(thread, {"draft": "x"}, as_node="refiner", checkpoint_id=past["checkpoint"]["checkpoint_id"])
+    assert past_run(name, studio.runs).best.prompt == "a red circle"
+
+
+def test_what_is_removed_at_one_door_is_gone_at_the_other(studio, made, client):
+    name, thread = made
+    client.threads.get(thread)
+    remove([name], studio.runs)
+    assert client.threads.search(metadata={"run": name}) == []
+
+    server_thread = client.threads.create()["thread_id"]
+    done = client.runs.wait(server_thread, "gems", input={"prompt": "a red circle"}, context=QUICK)
+    client.threads.delete(server_thread)
+    assert server_thread not in [past.thread for past in past_runs(studio.runs)]
+    assert not (studio.runs / server_thread).exists()
+    digest = done["attempts"][0]["image"]["sha256"]
+    assert httpx.get(f"{studio.url}/images/{digest}.png").is_success  # until it is pruned, a day later
+    home = Home(studio.runs)
+    assert all(not home.images.noted(owner) for owner in owners_of(server_thread))
+    assert prune(timedelta(days=1), dry_run=True, runs=studio.runs).removed == ()
+
+
+def test_settings_and_headers_are_not_kept_in_the_clear(studio, client):
+    thread = client.threads.create()["thread_id"]
+    client.runs.wait(thread, "gems", input={"prompt": "a red circle"}, context={**QUICK, "negative_prompt": "a word to hide"})
+    with sqlite3.connect(studio.runs / "gems.sqlite") as database:
+        rows = database.execute("SELECT metadata FROM checkpoints WHERE thread_id = ?", (thread,)).fetchall()
+    assert rows
+    assert not [row for row in rows if b"hide" in bytes(row[0]) or b"127.0.0.1" in bytes(row[0])]
+    assert past_run(thread, studio.runs).context.negative_prompt == "a word to hide"
+
+
+def test_the_lessons_of_python_are_the_servers(studio, client):
+    client.store.put_item(("gems", "notes"), "one", {"text": "hello"})
+    with Home(studio.runs).database.open() as opened:
+        assert opened.store.get(("gems", "notes"), "one").value == {"text": "hello"}
+        opened.store.delete(("gems", "notes"), "one")
+    assert client.store.search_items(("gems", "notes"))["items"] == []
+
+
+def test_the_saver_forks_a_run_by_its_id_in_either_database(home, sketcher):
+    from gems.studio.saver import ServerSaver
+
+    first = run("a red circle", preset="original", image=sketcher, runs=home, thread="one")
+    config = {"configurable": {"thread_id": studio_id("one")}}
+
+    async def work(graph):
+        states = [state async for state in graph.aget_state_history(config)]
+        past = next(state for state in states if state.next == ("generator",))
+        at = await graph.aupdate_state(past.config, {"draft": "a green star"}, as_node="refiner")
+        assert at["configurable"]["thread_id"] == studio_id("one")
+        return states, await graph.ainvoke(None, at, context=first.context)
+
+    with home.database.open() as opened:
+        saver = ServerSaver(opened, home)
+        graph = build_graph(image=sketcher, image_store=home.images_in(opened), checkpointer=saver)
+        states, done = asyncio.run(work(graph))
+        assert states[0].values["attempts"] == first.attempts
+        assert states[0].config["configurable"]["thread_id"] == studio_id("one")
+        asyncio.run(saver.aprune([studio_id("one")]))
+        assert opened.rows("one") < len(states)
+    assert done["attempts"][0].prompt == past_run("one", home).best.prompt == "a green star"
+    removed = remove(["one"], home)
+    assert removed.images == 2
