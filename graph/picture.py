@@ -41,7 +41,7 @@ class _Way(NamedTuple):
 class _Lane(NamedTuple):
     way: _Way
     side: int  # -1: left of the boxes, 1: right of them
-    index: int  # 0: the innermost
+    rank: int  # 0: the innermost
 
 
 def draw(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
@@ -156,7 +156,7 @@ def _ends(lanes: list[_Lane], places: dict[str, tuple[float, float]]) -> dict[tu
             def turn(lane: _Lane, name: str = name, y: float = y) -> tuple[bool, int]:
                 other = lane.way.target if lane.way.source == name else lane.way.source
                 down = places[other][1] > y
-                return (down, -lane.index if down else lane.index)
+                return (down, -lane.rank if down else lane.rank)
 
             for k, lane in enumerate(sorted(here, key=turn)):
                 ends[name, lane] = y + (k - (len(here) - 1) / 2) * PORT
@@ -193,7 +193,7 @@ def _lane_x(lane: _Lane, places: dict[str, tuple[float, float]]) -> float:
     """Place a lane outside of all boxes in the rows that it passes, and of the lanes within it."""
     top, bottom = sorted(places[name][1] for name in lane.way[:2])
     passed = [x * lane.side for x, y in places.values() if top <= y <= bottom]
-    return (max(passed) + BOX / 2 + BESIDE + 14 + lane.index * LANE) * lane.side
+    return (max(passed) + BOX / 2 + BESIDE + 14 + lane.rank * LANE) * lane.side
 
 
 def _path(line: str, way: _Way) -> str:
