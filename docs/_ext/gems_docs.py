@@ -66,7 +66,7 @@ def hide_signature(app: Sphinx, what: str, name: str, obj: Any, options: Any, si
 
 
 def keep_colon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Give properties and attributes an empty type: napoleon takes what is before a colon for one, as in `How it ended: well or badly`."""
+    """Give properties and attributes an empty type: napoleon takes what is before their first colon for one."""
     if what in ("property", "attribute") and lines:
         lines[0] = f": {lines[0]}"
 
