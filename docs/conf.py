@@ -24,6 +24,7 @@ nitpick_ignore = [("py:class", "Path")]  # of modules that import it for type ch
 
 default_role = "py:obj"  # in docstrings the house writes names in single backticks: those that are documented become links
 highlight_language = "sh"
+smartquotes = False  # it makes a dash of the two hyphens of an option
 autodoc_member_order = "bysource"
 autodoc_default_options = {"exclude-members": "model_config"}
 autodoc_typehints = "description"
@@ -36,6 +37,7 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["gems.css"]
 html_copy_source = False
+html_show_copyright = False
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#6639ba", "color-brand-content": "#6639ba"},
     "dark_css_variables": {"color-brand-primary": "#b394f4", "color-brand-content": "#b394f4"},
