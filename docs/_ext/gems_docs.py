@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,12 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
 
+import gems
 from gems.cli import app as program
 from gems.context import ABOUT, PRESETS, RunContext
+from gems.events import Event
 from gems.graph.build import ROLES, build_graph
 from gems.graph.picture import draw
 from gems.memory.state import STATE_TYPES, GemsState
@@ -28,6 +32,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "chat options": lambda: reference.fields(ChatOptions),
     "image options": lambda: reference.fields(ImageOptions),
     "state": lambda: reference.models([GemsState, *STATE_TYPES]),
+    "events": lambda: reference.events(Event),
 }
 
 
@@ -65,10 +70,22 @@ def hide_signature(app: Sphinx, what: str, name: str, obj: Any, options: Any, si
     return ("", None) if hidden and signature else None
 
 
+def name_aliases(app: Sphinx, what: str, name: str, *_: Any) -> None:
+    """Write a type alias by its name, where Sphinx would write the object that stands for it in its place."""
+    for told in app.env.current_document.autodoc_annotations.values():
+        told.update((key, re.sub(r"TypeAliasForwardRef\('([^']+)'\)", r"\1", value)) for key, value in told.items())
+
+
 def keep_colon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Give properties and attributes an empty type: napoleon takes what is before their first colon for one."""
     if what in ("property", "attribute") and lines:
         lines[0] = f": {lines[0]}"
+
+
+def add_the_rest(app: Sphinx, page: str, source: list[str]) -> None:
+    """Append to the page on Python what is public and has no place in it yet, so that nothing public is missing."""
+    if page == "reference/python":
+        source[0] += reference.the_rest(source[0], {name: getattr(gems, name) for name in gems.__all__}, "gems")
 
 
 def link(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> Any:
@@ -84,6 +101,8 @@ def link(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> Any:
     found = [full for full in objects if full.rpartition(".")[2] == last and not objects[full].aliased]
     if len(found) == 1:
         return python.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, content)
+    if target.startswith("gems.events."):
+        return make_refnode(app.builder, node["refdoc"], "reference/events", nodes.make_id(last), content)
     foreign = "." in target and not target.startswith("gems.")
     return content if foreign or node["reftype"] == "obj" else None
 
@@ -95,5 +114,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", keep_colon, priority=400)  # before napoleon, which has 500
     app.connect("autodoc-process-docstring", add_fields)
     app.connect("autodoc-process-signature", hide_signature)
+    app.connect("autodoc-process-signature", name_aliases, priority=900)  # after the types were recorded
+    app.connect("source-read", add_the_rest)
     app.connect("missing-reference", link)
     return {"parallel_read_safe": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -67,6 +68,16 @@ def models(shown: Iterable[type[BaseModel]], level: int = 2) -> str:
 def events(union: Any) -> str:
     """List all types of events in a union of models."""
     return models(get_args(union))
+
+
+def the_rest(page: str, public: Mapping[str, Any], package: str) -> str:
+    """Return the part of an API page (reStructuredText) for public names that it does not have yet; empty if it has all."""
+    shown = set(re.findall(r"^\.\. (?:auto|py:)\w+:: (?:\S+\.)?(\w+)$", page, re.MULTILINE))
+    parts = []
+    for name in (name for name in public if name not in shown):
+        kind = "autoclass" if inspect.isclass(public[name]) else "autofunction" if callable(public[name]) else "autodata"
+        parts.append(f".. {kind}:: {package}.{name}\n" + ("   :members:\n" if kind == "autoclass" else ""))
+    return "\n".join(["", "And", "---", "", *parts]) if parts else ""
 
 
 def commands(app: typer.Typer, program: str) -> str:
@@ -159,7 +170,7 @@ def _field(model: type[BaseModel], name: str) -> tuple[str, str]:
     if name in schema.get("required", ()):
         return _kind(told), ""
     default = told.get("default")
-    if "default" not in told:
+    if "default" not in told or "const" in told:
         return _kind(told), ""
     return _kind(told), "empty" if default == "" or isinstance(default, dict | list) else f"`{_literal(default)}`"
 
