@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Review, Score, Usage, Verdict
     from .models.image import ImageModel, ImageRequest
     from .nodes.review_answer import Answer, AnswerError
+    from .report import contact_sheet
     from .skills import SkillLibrary
 
 _HOMES = {
@@ -36,12 +37,13 @@ _HOMES = {
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Review", "Score", "Usage", "Verdict"),
     "models.image": ("ImageModel", "ImageRequest"),
     "nodes.review_answer": ("Answer", "AnswerError"),
+    "report": ("contact_sheet",),
     "skills": ("SkillLibrary",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
-    "run", "resume", "build_graph", "RunResult", "Event", "Home",
+    "run", "resume", "build_graph", "RunResult", "Event", "Home", "contact_sheet",
     "past_runs", "past_run", "Past", "fork", "remove", "prune", "Freed",
     "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",

@@ -1,5 +1,7 @@
-"""The HTML page of a run: one self-contained file to look at, print and pass on."""
+"""A run to look at: its page, one self-contained file to print and pass on, and what a notebook shows of it."""
 
+from .card import render_card
 from .page import render_report, write_report
+from .sheet import contact_sheet
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["contact_sheet", "render_card", "render_report", "write_report"]

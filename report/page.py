@@ -32,7 +32,7 @@ def render_report(
     `waiting`: it waits for a person's answer, whatever was decided before.
     """
     page = view(state, context, thread, models, read_image, cost, waiting)
-    return _environment().get_template("page.html").render(page=page)
+    return environment().get_template("page.html").render(page=page)
 
 
 def write_report(
@@ -53,7 +53,8 @@ def write_report(
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates of the pages, by their file names; whatever they are given is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

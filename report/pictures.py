@@ -34,8 +34,11 @@ class Picture(NamedTuple):
     crisp: bool
 
 
-def picture(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, exact: bool = False) -> Picture:
-    """Return the image fitted into a square of `edge` CSS pixels. `exact` keeps the file's own bytes, whatever they weigh."""
+def picture(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, exact: bool = False, light: int = LIGHT) -> Picture:
+    """Return the image fitted into a square of `edge` CSS pixels. `exact` keeps the file's own bytes, whatever they weigh.
+
+    `light`: bytes up to which they are kept without that; a heavier file is shown by a preview.
+    """
     width, height = fit(ref.width, ref.height, edge)
     crisp = max(ref.width, ref.height) <= SMALL
     try:
@@ -44,7 +47,7 @@ def picture(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, exact:
         _logger.warning("image %s could not be read: the report shows a blank in its place", ref.sha256[:12])
         return Picture("", alt, width, height, crisp)
     # Twice the size shown: sharp on a dense screen as well.
-    source = _uri(data, ref.media_type) if exact or len(data) <= LIGHT else _preview(data, ref.media_type, 2 * edge)
+    source = _uri(data, ref.media_type) if exact or len(data) <= light else _preview(data, ref.media_type, 2 * edge)
     return Picture(source, alt, width, height, crisp)
 
 
