@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from .commands import clean, draw, fork, past, presets, serving
+from .commands import clean, draw, fork, past, picture, presets, serving
 from .commands.fail import fail
 from .commands.lessons import lessons_app
 from .commands.skills import skills_app
@@ -24,6 +24,7 @@ app.command("show")(past.show_command)
 app.command("rm")(clean.rm_command)
 app.command("prune")(clean.prune_command)
 app.command("presets")(presets.presets_command)
+app.command("graph")(picture.graph_command)
 app.command("resume")(draw.resume_command)
 app.command("fork")(fork.fork_command)
 app.command("serve")(serving.serve_command)
