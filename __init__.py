@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .context import PRESETS, RunContext, preset
     from .errors import GemsError
+    from .events import CheckAnswered, Event, ImageMade, RoleEnded, RoleStarted, RunEnded, read_event
     from .graph.build import build_graph
     from .graph.clean import Freed, prune, remove
     from .graph.fork import fork
     from .graph.past import Past, past_run, past_runs
-    from .graph.run import Event, RunResult, resume, run
+    from .graph.result import RunResult
+    from .graph.run import resume, run, stream
     from .memory.home import Home
     from .memory.images import ImageStore
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Review, Score, Usage, Verdict
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "context": ("PRESETS", "RunContext", "preset"),
     "errors": ("GemsError",),
+    "events": ("CheckAnswered", "Event", "ImageMade", "RoleEnded", "RoleStarted", "RunEnded", "read_event"),
     "graph.build": ("build_graph",),
     "graph.clean": ("Freed", "prune", "remove"),
     "graph.fork": ("fork",),
     "graph.past": ("Past", "past_run", "past_runs"),
-    "graph.run": ("Event", "RunResult", "resume", "run"),
+    "graph.result": ("RunResult",),
+    "graph.run": ("resume", "run", "stream"),
     "memory.home": ("Home",),
     "memory.images": ("ImageStore",),
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Review", "Score", "Usage", "Verdict"),
@@ -43,7 +47,8 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
-    "run", "resume", "build_graph", "RunResult", "Event", "Home", "contact_sheet",
+    "run", "stream", "resume", "build_graph", "RunResult", "Home", "contact_sheet",
+    "Event", "RoleStarted", "RoleEnded", "ImageMade", "CheckAnswered", "RunEnded", "read_event",
     "past_runs", "past_run", "Past", "fork", "remove", "prune", "Freed",
     "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",

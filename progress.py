@@ -12,9 +12,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .events import (
+    CheckAnswered,
+    ChecksWritten,
+    Decided,
+    Event,
+    ExperienceWritten,
+    ImageMade,
+    LessonsShown,
+    PersonSaid,
+    PromptWritten,
+    RoleStarted,
+    RunStarted,
+    SkillsLoaded,
+    events_of,
+)
 from .graph.past import Past
-from .graph.run import Event, RunResult
-from .memory.state import Attempt, Check, Experience, Result, Review, ShownLesson
+from .graph.result import RunResult
+from .memory.state import Check
 
 DOING = {
     "planner": "planning",
@@ -38,18 +53,20 @@ class Progress:
         self.console = console
         self.checks: dict[str, Check] = {}
         self.thread = ""
+        self.round, self.images = 0, 0
+        self.answered: tuple[int, int] | None = None
         self.status = console.status("starting")
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        if event.update is None:
+        if isinstance(event, RoleStarted):
             self.status.update(f"{DOING.get(event.role, event.role)} ...")
             self.status.start()
             return
         self.status.stop()
-        shown = getattr(self, f"_{event.role}", None)
+        shown = getattr(self, f"_{event.event}", None)
         if shown is not None:
-            shown(event.update)
+            shown(event)
 
     def tell(self, result: RunResult, command: str) -> None:
         """Tell a run that was made before, as it was shown while it went on; its end only if there is one.
@@ -59,21 +76,10 @@ class Progress:
             command: what goes on with it in a shell, if it has not ended.
         """
         state = result.state
-        self._started({"thread": result.thread})
+        self._say("run", result.thread)
         self._say("request", state.prompt)
-        self._load_skill({"skills": state.skills})
-        self._decomposer({"checks": state.checks})
-        lessons = {e.round: e for e in state.experiences}
-        self._reviews([r for r in state.reviews if r.round == 0])
-        for round in dict.fromkeys(a.round for a in state.attempts):
-            attempts = [a for a in state.attempts if a.round == round]
-            self._generator({"attempts": attempts})
-            self._planner({"draft": attempts[0].prompt, "lessons": [s for s in state.lessons if s.round == round]})
-            self._verifier({"attempts": attempts})
-            self._reviews([r for r in state.reviews if r.round == round])
-            self._summarizer({"experiences": [lessons[round]] if round in lessons else []})
-        if not state.attempts:
-            self._planner({"draft": state.draft})
+        for event in events_of(state):
+            self(event)
         if result.waiting is not None:
             self.wait(result, command)
         elif state.best is not None and state.result is not None and state.result.decision != "refine":
@@ -119,75 +125,56 @@ class Progress:
         for more in wrapped[1:]:
             self._line(" " * 14 + escape(more))
 
-    def _started(self, update: dict[str, Any]) -> None:
-        self.thread = update["thread"]
+    def _run_started(self, event: RunStarted) -> None:
+        self.thread = event.thread
         self._say("run", self.thread)
+        if event.resumed:
+            self._list(event.checks)
+            self._say("resumed", f"{event.images} images are there already")
 
-    def _resumed(self, update: dict[str, Any]) -> None:
-        self._decomposer(update)
-        self._say("resumed", f"{len(update.get('attempts', ()))} images are there already")
+    def _skills_loaded(self, event: SkillsLoaded) -> None:
+        self._say("skills", ", ".join(event.names))
 
-    def _lessons(self, update: dict[str, Any]) -> None:
-        shown: list[ShownLesson] = update.get("lessons", [])
-        for lesson in shown:
+    def _checks_written(self, event: ChecksWritten) -> None:
+        self._list(event.checks)
+
+    def _list(self, checks: Sequence[Check]) -> None:
+        self.checks = {c.id: c for c in checks}
+        self._say("checks", f"{len(checks)} to pass")
+
+    def _lessons_shown(self, event: LessonsShown) -> None:
+        for lesson in event.lessons:
             self._say("lesson", f"({lesson.kind}) {lesson.text}")
 
-    def _planner(self, update: dict[str, Any]) -> None:
-        if update.get("draft"):
-            self._lessons(update)
-            self._say("prompt", update["draft"])
+    def _prompt_written(self, event: PromptWritten) -> None:
+        self._say("next prompt" if event.role == "refiner" else "prompt", event.prompt)
 
-    def _load_skill(self, update: dict[str, Any]) -> None:
-        if names := update.get("skills"):
-            self._say("skills", ", ".join(names))
+    def _image_made(self, event: ImageMade) -> None:
+        if event.round != self.round:
+            self.round, self.images = event.round, 0
+            self._line(f"\n[bold]round {event.round}[/]")
+        self.images += 1
+        self._say("image", f"drawn with seed {event.seed}")
 
-    def _decomposer(self, update: dict[str, Any]) -> None:
-        self.checks = {c.id: c for c in update.get("checks", ())}
-        self._say("checks", f"{len(self.checks)} to pass")
+    def _check_answered(self, event: CheckAnswered) -> None:
+        if (event.round, event.candidate) != self.answered:
+            self.answered = (event.round, event.candidate)
+            if self.images > 1:
+                self._line(f"  [dim]candidate {event.candidate}[/]")
+        verdict = event.verdict
+        check = self.checks.get(verdict.check)
+        question = event.question or (check.question if check else verdict.check)
+        why = f"  [dim]{escape(verdict.reason)}[/]" if verdict.passed is not True and verdict.reason else ""
+        self._line(f"    [{COLORS[verdict.mark]}]{verdict.mark}[/] {escape(question)}{why}")
 
-    def _generator(self, update: dict[str, Any]) -> None:
-        attempts: list[Attempt] = update.get("attempts", [])
-        if attempts:
-            seeds = ", ".join(str(a.seed) for a in attempts)
-            self._line(f"\n[bold]round {attempts[0].round}[/]")
-            self._say("image", f"{len(attempts)} drawn, seed {seeds}")
+    def _decided(self, event: Decided) -> None:
+        self._say("decision", f"{event.decision}: {event.reason}")
 
-    def _verifier(self, update: dict[str, Any]) -> None:
-        attempts: list[Attempt] = update.get("attempts", [])
-        for attempt in attempts:
-            if len(attempts) > 1:
-                self._line(f"  [dim]candidate {attempt.candidate}[/]")
-            for verdict in attempt.verdicts:
-                check = self.checks.get(verdict.check)
-                question = check.question if check else verdict.check
-                why = f"  [dim]{escape(verdict.reason)}[/]" if verdict.passed is not True and verdict.reason else ""
-                self._line(f"    [{COLORS[verdict.mark]}]{verdict.mark}[/] {escape(question)}{why}")
+    def _person_said(self, event: PersonSaid) -> None:
+        self._say("a person", str(event.review))
 
-    def _selector(self, update: dict[str, Any]) -> None:
-        result: Result | None = update.get("result")
-        if result is not None:
-            self._say("decision", f"{result.decision}: {result.reason}")
-
-    def _review(self, update: dict[str, Any]) -> None:
-        self._reviews(update.get("reviews", ()))
-        if "checks" in update:
-            self._decomposer(update)
-        if update.get("draft"):
-            self._say("prompt", update["draft"])
-
-    def _reviews(self, reviews: Sequence[Review]) -> None:
-        for said in reviews:
-            self._say("a person", str(said))
-
-    def _summarizer(self, update: dict[str, Any]) -> None:
-        experiences: list[Experience] = update.get("experiences", [])
-        for experience in experiences:
-            self._say("learned", experience.text)
-
-    def _refiner(self, update: dict[str, Any]) -> None:
-        self._lessons(update)
-        if update.get("draft"):
-            self._say("next prompt", update["draft"])
+    def _experience_written(self, event: ExperienceWritten) -> None:
+        self._say("learned", event.text)
 
 
 def _example(question: Any) -> dict[str, str]:

@@ -22,7 +22,7 @@ from ..context import SettingError
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
-    from ..graph.run import Ask
+    from ..graph.drive import Ask
     from ..memory.home import Home
     from ..progress import Progress
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
     from ..config import Config
-    from ..graph.run import RunResult
+    from ..graph.result import RunResult
 
 
 def run_command(

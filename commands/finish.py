@@ -20,7 +20,7 @@ from .options import reach
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
-    from ..graph.run import RunResult
+    from ..graph.result import RunResult
     from ..memory.home import Home
     from ..progress import Progress
 
@@ -29,7 +29,7 @@ def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl
     """Do the work and tell what came of it; every way to end leaves a run that can be gone on with, and says how."""
     from langgraph.runtime import RunControl
 
-    from ..graph.run import RunStoppedError
+    from ..graph.drive import RunStoppedError
     from ..models.call import ModelCallError
     from ..models.image import ImageModelError
 

@@ -39,7 +39,7 @@ from .options import (
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
-    from ..graph.run import RunResult
+    from ..graph.result import RunResult
     from ..memory.state import Check
 
 VERDICTS = {"pass": True, "fail": False, "unknown": None}

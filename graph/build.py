@@ -28,6 +28,7 @@ from ..nodes.skills import skill_loader
 from ..nodes.summarizer import summarizer
 from ..nodes.verifier import verifier
 from ..skills import SkillLibrary
+from .announce import announced
 from .routing import after_planner, after_refiner, after_review
 
 ROLES = (
@@ -101,7 +102,8 @@ def build_graph(
 
     graph = StateGraph(GemsState, context_schema=RunContext, input_schema=Request)
     for name, node in nodes.items():
-        graph.add_node(name, node, defer=name == "review")  # it waits for the planner's branch and the decomposer's
+        late = name == "review"  # it waits for the planner's branch and the decomposer's
+        graph.add_node(name, announced(name, node, prices or options), defer=late)
     graph.add_edge(START, "planner")
     graph.add_edge(START, "decomposer")
     graph.add_conditional_edges("planner", after_planner)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from langgraph.runtime import RunControl
 
 from ..context import preset
+from ..events import Event
 from ..memory.database import Opened
 from ..memory.home import Home, claims_of
 from ..memory.locks import RunInUseError
@@ -29,8 +30,10 @@ from ..nodes.keep import keep_quoted
 from ..nodes.overrule import asked_anew, overruled
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
+from .drive import Ask, config_of, drive, held, to_end
 from .record import Parent, Record, RunError, find_record, read_record, save_record
-from .run import Ask, Event, RunResult, config_of, drive, held, models_of, require_free, to_request
+from .result import RunResult
+from .run import models_of, require_free, to_request
 
 
 class Branch(NamedTuple):
@@ -119,7 +122,7 @@ def fork(
         with held(home, record.thread, new=True) as own:
             record = _begin(own, home, record, start, graph.copy({"checkpointer": own.saver}))
             held_parent.close()
-            return drive(own, home, record, models, skills, on_event, control, nodes, checkers, ask)
+            return to_end(drive(own, home, record, models, skills, control, nodes, checkers, ask), on_event)
 
 
 def _begin(opened: Opened, home: Home, record: Record, start: Branch, graph: Graph) -> Record:

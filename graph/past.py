@@ -12,8 +12,9 @@ from ..memory.database import Opened
 from ..memory.home import Home
 from ..memory.serializer import CheckpointError
 from ..memory.state import GemsState, RoleUsage
+from .drive import config_of
 from .record import Record, RunError, read_record, threads
-from .run import RunResult, config_of
+from .result import RunResult
 
 Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "damaged"]
 NEXT = "branch:to:"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -12,6 +12,7 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
 
 from ..context import RunContext, SettingError
+from ..events import ImageMade, tell
 from ..memory.images import ImageStore
 from ..memory.state import Attempt, ImageRef, Request, best_of
 from ..models.image import ImageModel, ImageModelError, ImageRequest
@@ -73,20 +74,41 @@ def identity(model: ImageModel, request: ImageRequest, thread: str | None = None
     return json.dumps(whole, sort_keys=True, default=str)
 
 
-def obtain(model: ImageModel, store: ImageStore, requests: Sequence[ImageRequest], thread: str | None = None) -> list[ImageRef]:
+def obtain(
+    model: ImageModel,
+    store: ImageStore,
+    requests: Sequence[ImageRequest],
+    thread: str | None = None,
+    on_image: Callable[[ImageRequest, ImageRef], None] = lambda request, ref: None,
+) -> list[ImageRef]:
     """Return the picture of each request; those that this run has made already are not made again.
+
+    Args:
+        model: what draws.
+        store: where pictures are kept.
+        requests: what to draw.
+        thread: the run.
+        on_image: called with each request and its picture as soon as it is there, from any thread.
 
     Raises:
         ImageModelError: the model failed or gave fewer pictures than asked for. What it made is in the store.
         ImageStoreError: the store cannot be read or written.
     """
     found = {r: ref for r in requests if (ref := store.recall(identity(model, r, thread), thread))}
+    for request, ref in found.items():
+        on_image(request, ref)
+
+    def make(request: ImageRequest) -> ImageRef:
+        ref = _make(model, store, request, thread)
+        on_image(request, ref)
+        return ref
+
     wanted = [r for r in dict.fromkeys(requests) if r not in found]
     if wanted:
         store.check()  # a picture that cannot be kept is not paid for
     # One at a time or from as many threads as the model has a use for; each is stored as soon as it is there.
     with ContextThreadPoolExecutor(max(1, min(model.parallel, len(wanted)))) as pool:
-        found.update(zip(wanted, pool.map(lambda r: _make(model, store, r, thread), wanted), strict=True))
+        found.update(zip(wanted, pool.map(make, wanted), strict=True))
     return [found[r] for r in requests]
 
 
@@ -119,12 +141,19 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
         requests = render(prompt, round, context, store.read(source) if source else None, len(state.attempts))
         began = time.perf_counter()
         thread = runtime.execution_info.thread_id if runtime.execution_info else None
-        refs = obtain(model, store, requests, thread)
+
+        def attempt(request: ImageRequest, ref: ImageRef) -> Attempt:
+            candidate, seed = requests.index(request), request.seed
+            return Attempt(
+                round=round, candidate=candidate, prompt=prompt, seed=seed, image=ref, source=source, thought=state.thought
+            )
+
+        def told(request: ImageRequest, ref: ImageRef) -> None:
+            tell(ImageMade.of(attempt(request, ref), "generator"))
+
+        refs = obtain(model, store, requests, thread, told)
         seconds = time.perf_counter() - began
-        attempts = [
-            Attempt(round=round, candidate=i, prompt=prompt, seed=request.seed, image=ref, source=source, thought=state.thought)
-            for i, (request, ref) in enumerate(zip(requests, refs, strict=True))
-        ]
+        attempts = [attempt(request, ref) for request, ref in zip(requests, refs, strict=True)]
         cut = model.truncated(prompt)
         notes = [f"The image model does not read the end of the prompt of round {round}: {cut[:200]!r}"] if cut else []
         notes += [note for request in requests for note in model.caveats(request)]

@@ -11,6 +11,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext
+from ..events import LessonLearned, tell
 from ..memory.evidence import Refinement, borne_out, trials
 from ..memory.lessons import Lesson, LessonError, Lessons, Status, Trial, one_line, without_quotes
 from ..memory.serializer import CheckpointError
@@ -135,7 +136,9 @@ def learner(chat: BaseChatModel) -> Node:
             status: Status = "proposed" if context.lessons == "review" else "kept"
             for lesson in parse(answer.value, changes, state.skills, private_texts(state), status):
                 trial = Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=thread or "")
-                notes.append(_note(book.keep(lesson, [trial])))
+                kept = book.keep(lesson, [trial])
+                tell(LessonLearned(role="learner", id=kept.id, kind=kept.kind, text=kept.text, status=kept.status))
+                notes.append(_note(kept))
         except (LessonError, CheckpointError, ModelAnswerError, ModelCallError) as error:
             notes.append(f"{'Not every' if notes else 'No'} lesson was learned from this run: {error}"[:500])
         return {**update, "notes": [*notes, *capability_notes(chat)]}

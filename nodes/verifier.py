@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from ..context import RunContext
+from ..events import CheckAnswered, tell
 from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.ask import ModelAnswerError, ask
 from ..models.capabilities import capability_notes
@@ -160,7 +161,10 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
             image = attempt.image
             look = functools.cache(shrink(read, context.verify_size))  # scaled down once, not for every call
             one = Examination(state.checks, image, context, lambda checks: ask_once(checks, image, context, look), pool)
-            return attempt.judged(one.run(asked, lambda: Image.open(io.BytesIO(read(image))).convert("RGB"))), one
+            judged = attempt.judged(one.run(asked, lambda: Image.open(io.BytesIO(read(image))).convert("RGB")))
+            for event in CheckAnswered.each(judged, state.checks, "verifier"):
+                tell(event)
+            return judged, one
 
         done = _side_by_side(examine, [a for a in state.attempts if not a.verdicts and a.score is None])
         return {

@@ -28,7 +28,7 @@ def contact_sheet(pictures: Iterable[tuple[str, Image.Image]], *, edge: int = 16
     if not shown:
         raise ValueError("a contact sheet needs at least one picture")
     font = ImageFont.load_default(size=max(11, edge // 12))
-    line = sum(font.getmetrics()) + 6
+    line = edge // 12 + 14
     columns = min(columns, len(shown))
     rows = -(-len(shown) // columns)
     sheet = Image.new("RGBA", (columns * (edge + GAP) - GAP, rows * (edge + line + GAP) - GAP), (0, 0, 0, 0))

@@ -1,5 +1,10 @@
 """What the tests share: an image model that needs no torch, and a home for runs."""
 
+import os
+
+# Before torch is imported: many small models at once, each with a thread for every core, mostly wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import random
 import sys
 import tempfile

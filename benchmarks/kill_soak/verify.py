@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gems.graph.run import config_of
+from gems.graph.drive import config_of
 from gems.memory.database import Opened
 from gems.memory.home import Home
 from gems.memory.images import ImageStoreError

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from gems.graph.run import Event
+from gems.events import Event, RoleEnded, RoleStarted, RunStarted
 from gems.memory.images import ImageStore
 from gems.memory.state import ImageRef
 from gems.models.image import ImageModel, ImageRequest
@@ -57,13 +57,13 @@ class Watch:
 
     def __call__(self, event: Event) -> None:
         """Take an event of the run."""
-        if event.role == "resumed":
-            return
-        if event.role == "started":
+        if isinstance(event, RunStarted):
             self.at("loading")
             return
-        if event.update is not None:
+        if isinstance(event, RoleEnded):
             self._running.discard(event.role)
+        elif not isinstance(event, RoleStarted):
+            return
         elif {*self._running, event.role} == {"planner", "decomposer"}:
             self._running.add(event.role)
         else:

@@ -10,6 +10,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from PIL import Image
 
 from gems import GemsError, resume, run
+from gems.events import RoleEnded
 from gems.graph.clean import ORPHAN, _Cleaning, prune, remove
 from gems.graph.fork import fork
 from gems.graph.past import past_run, past_runs
@@ -30,7 +31,7 @@ def draw(home, make_sketcher, thread, **settings):
 
 def stop_at(role):
     def stop(event):
-        if event.role == role and event.update is not None:
+        if isinstance(event, RoleEnded) and event.role == role:
             raise Stop
 
     return stop

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from gems import Check, GemsError, GemsState, resume, run
+from gems.events import RoleEnded, RoleStarted
 from gems.graph.clean import prune
 from gems.graph.fork import branch, fork
 from gems.graph.past import past_run, past_runs
@@ -138,7 +139,7 @@ def test_a_fork_of_a_run_that_was_stopped_and_of_a_fork(tmp_path, make_sketcher)
         pass
 
     def stop(event):
-        if event.role == "verifier" and event.update is not None:
+        if isinstance(event, RoleEnded) and event.role == "verifier":
             raise Stop
 
     with pytest.raises(Stop):
@@ -154,7 +155,7 @@ def test_a_fork_that_was_killed_goes_on_from_its_own_steps(tmp_path, parent, mak
         pass
 
     def stop(event):
-        if event.role == "generator" and event.update is None:
+        if isinstance(event, RoleStarted) and event.role == "generator":
             raise Stop
 
     with pytest.raises(Stop):

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from gems import GemsError, resume, run
+from gems.events import RoleEnded, RoleStarted
 from gems.graph.past import past_run, past_runs
 from gems.memory.home import Home
 from gems.memory.locks import exclusive
@@ -24,7 +25,7 @@ def stopped(sketcher, tmp_path):
     run("a red circle", image=sketcher, runs=tmp_path, thread="done", preset="original")
 
     def stop(event):
-        if event.role == "verifier" and event.update is not None:
+        if isinstance(event, RoleEnded) and event.role == "verifier":
             raise Stop
 
     with pytest.raises(Stop):
@@ -45,9 +46,9 @@ def test_each_run_is_told_with_how_it_stands_and_what_it_took(stopped):
 @pytest.mark.parametrize("role", ["review", "learner"])
 def test_a_run_killed_between_its_decision_and_its_end_has_not_ended(tmp_path, sketcher, role):
     def stop(event):
-        if event.role == role and event.update is None and decided:
+        if isinstance(event, RoleStarted) and event.role == role and decided:
             raise Stop
-        decided.extend(["yes"] if event.role == "selector" else [])
+        decided.extend(["yes"] if isinstance(event, RoleStarted) and event.role == "selector" else [])
 
     decided = []
     with pytest.raises(Stop):

@@ -9,6 +9,7 @@ import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from gems import GemsError, resume, run
+from gems.events import RoleEnded, RoleStarted
 from gems.graph.past import past_run
 from gems.memory.home import Home
 from gems.memory.images import ImageStore
@@ -71,7 +72,7 @@ class KillAt:
 
 
 def step_ended(event):
-    return event.update is not None and event.role not in ("started", "resumed")
+    return isinstance(event, RoleEnded)
 
 
 def comparable(result):
@@ -109,7 +110,7 @@ def test_killed_at_every_step_boundary_the_run_ends_as_if_nothing_had_been(tmp_p
         seen = []
 
         def kill(event):
-            if event.update is None:
+            if isinstance(event, RoleStarted):
                 seen.append(event.role)
                 if len(seen) > 1 and not (event.role in ("planner", "decomposer") and set(seen) <= {"planner", "decomposer"}):
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -192,7 +193,7 @@ def test_a_finished_run_is_returned_as_it_is(tmp_path, sketcher):
 
 def test_a_run_keeps_its_settings_when_it_goes_on(tmp_path, clumsy):
     model = clumsy(tmp_path / "log")
-    at = KillAt(1, lambda e: e.role == "refiner")
+    at = KillAt(1, lambda e: isinstance(e, RoleStarted) and e.role == "refiner")
     settings = {"preset": "loop", "max_rounds": 2, "seed": 5}
     assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path, image=model, on_event=at, **settings))
     result = resume("t", runs=tmp_path, image=model)
@@ -256,7 +257,7 @@ def test_a_database_damaged_in_the_middle_is_a_clear_error(tmp_path, sketcher):
 
 def test_a_lost_image_is_named(tmp_path, clumsy):
     model = clumsy(tmp_path / "log")
-    at = KillAt(1, lambda e: e.role == "refiner" and e.update is None)
+    at = KillAt(1, lambda e: isinstance(e, RoleStarted) and e.role == "refiner")
     assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path, image=model, on_event=at, **SETTINGS))
     for file in (tmp_path / "images").rglob("*.png"):
         file.unlink()

@@ -14,6 +14,7 @@ from gems import Answer, AnswerError, GemsError, GemsState, ImageStore, build_gr
 from gems.context import SettingError
 from gems.evaluation.runner import compare
 from gems.evaluation.studies import variants
+from gems.events import RoleStarted
 from gems.graph.fork import fork
 from gems.graph.past import past_run, past_runs
 from gems.graph.run import RunError
@@ -273,7 +274,7 @@ def test_a_run_that_is_killed_while_it_waits_or_after_the_answer_loses_nothing(t
 
     def answer_and_die():
         def kill(event):
-            if event.role == "refiner":
+            if isinstance(event, RoleStarted) and event.role == "refiner":
                 os.kill(os.getpid(), signal.SIGKILL)
 
         resume("t", image=model, runs=tmp_path, on_event=kill, answer={"action": "reject", "words": "too small"})

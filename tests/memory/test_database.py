@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from gems import GemsError, resume, run
+from gems.events import RoleEnded, RoleStarted
 from gems.graph.fork import fork
 from gems.graph.past import past_run, past_runs
 from gems.memory.home import Home
@@ -22,7 +23,7 @@ class Stop(Exception):
 
 def stop_at(role):
     def stop(event):
-        if event.role == role and event.update is not None:
+        if isinstance(event, RoleEnded) and event.role == role:
             raise Stop
 
     return stop
@@ -199,7 +200,7 @@ def test_a_server_that_goes_away_during_a_run_is_a_clear_error_and_the_run_goes_
     home = Home(tmp_path / "runs", store=postgres)
 
     def cut(event):
-        if event.role == "verifier" and event.update is None:
+        if isinstance(event, RoleStarted) and event.role == "verifier":
             with psycopg.connect(postgres, autocommit=True) as connection:
                 connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "

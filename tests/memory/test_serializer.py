@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gems import GemsError, resume, run
+from gems.events import RoleEnded
 from gems.graph.clean import remove
 from gems.graph.past import past_run, past_runs
 from gems.graph.record import RunError
@@ -162,7 +163,7 @@ def test_a_run_begun_in_the_clear_goes_on_encrypted(home, make_sketcher, monkeyp
         pass
 
     def stop(event):
-        if event.role == "selector" and event.update is not None:
+        if isinstance(event, RoleEnded) and event.role == "selector":
             raise Stop
 
     with pytest.raises(Stop):

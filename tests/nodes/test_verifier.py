@@ -500,13 +500,14 @@ def test_the_refiner_is_told_what_was_skipped_and_why(examine):
 def test_a_skipped_check_has_a_sign_of_its_own_while_the_run_goes_on(examine):
     from rich.console import Console
 
-    from gems.graph.run import Event
+    from gems.events import CheckAnswered, ChecksWritten
     from gems.progress import Progress
 
     console = Console(record=True, width=100, file=io.StringIO())
     show, found = Progress(console), examine(Scripted({"c1": ["no"]}), chain(2))
-    show(Event("decomposer", {"checks": chain(2)}))
-    show(Event("verifier", {"attempts": [found.attempt]}))
+    show(ChecksWritten(role="decomposer", checks=tuple(chain(2))))
+    for event in CheckAnswered.each(found.attempt, (), "verifier"):
+        show(event)
     lines = [line.split() for line in console.export_text().splitlines()]
     assert [line[0] for line in lines[-2:]] == ["✗", "–"]
 

@@ -1,0 +1,114 @@
+"""What a run has come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..context import RunContext
+from ..memory.images import ImageStore
+from ..memory.state import Attempt, Check, Decision, GemsState, Usage
+from ..models.options import ModelOptions
+from ..nodes.budget import Money, money
+from .record import RunError
+
+
+class RunResult:
+    """A run at its end, or where it waits for a person. `state` holds everything; the properties are what is asked for most.
+
+    Args:
+        thread: the run's name.
+        state: its last state.
+        context: its settings.
+        folder: the run's own folder, with `best.png` and `report.html`.
+        store: where its images are.
+        models: the options of its models, which know what they cost.
+        waiting: the question that the run waits for an answer to, as plain JSON; None where it does not wait.
+    """
+
+    def __init__(
+        self,
+        thread: str,
+        state: GemsState,
+        context: RunContext,
+        folder: Path,
+        store: ImageStore,
+        models: ModelOptions,
+        waiting: Any = None,
+    ) -> None:
+        self.thread, self.state, self.context, self.folder, self.store, self.models = thread, state, context, folder, store, models
+        self.waiting = waiting
+
+    @property
+    def best(self) -> Attempt:
+        """The best attempt."""
+        if self.state.best is None:
+            how = "it waits for an answer, see `waiting`" if self.waiting is not None else "resume it"
+            raise RunError(f"run {self.thread} has no image yet: {how}")
+        return self.state.best
+
+    @property
+    def image(self) -> Image.Image:
+        """The best image."""
+        return self.store.open(self.best.image)
+
+    @property
+    def image_path(self) -> Path:
+        """The best image as a file; it is not there before the first image."""
+        return self.folder / "best.png"
+
+    @property
+    def report_path(self) -> Path:
+        """The report page."""
+        return self.folder / "report.html"
+
+    @property
+    def decision(self) -> Decision | None:
+        """How the run ended: "accept", or "give up"; None while it waits for a person."""
+        return self.state.result.decision if self.state.result and self.waiting is None else None
+
+    @property
+    def checks(self) -> list[Check]:
+        """What the image had to show."""
+        return self.state.checks
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every image, oldest first."""
+        return self.state.attempts
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has used."""
+        return self.state.usage
+
+    @property
+    def cost(self) -> Money | None:
+        """What the run has cost by the prices of the models' options; None where no price is known."""
+        return money(self.usage, self.models)
+
+    def contact_sheet(self, edge: int = 160) -> Image.Image:
+        """Return all its images side by side, each with its round and the checks it passed; `edge` is an image's size in pixels."""
+        from ..report import contact_sheet
+
+        best = self.state.best
+        return contact_sheet(((_caption(a, best), self.store.open(a.image)) for a in self.attempts), edge=edge)
+
+    def __repr__(self) -> str:
+        score = self.state.best.score if self.state.best else None
+        passed = f", {score.passed} of {score.total} checks passed" if score else ""
+        return f"<RunResult {self.thread}: {self.decision or 'waiting'} in round {self.state.round}{passed}>"
+
+    def _repr_html_(self) -> str:
+        from ..report import render_card
+
+        waiting, cost = self.waiting is not None, str(self.cost or "")
+        return render_card(self.state, self.context, thread=self.thread, read_image=self.store.read, cost=cost, waiting=waiting)
+
+
+def _caption(attempt: Attempt, best: Attempt | None) -> str:
+    image = f"round {attempt.round}" + (f", image {attempt.candidate + 1}" if attempt.candidate else "")
+    passed = f": {attempt.score.passed} of {attempt.score.total}" if attempt.score else ""
+    return f"{image}{passed}{', best' if best and attempt.key == best.key else ''}"

@@ -1,0 +1,331 @@
+"""What programs see of a run while it goes on: the typed events of `stream()` and of a graph's custom stream."""
+
+import asyncio
+import functools
+import json
+from typing import Annotated
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command
+from pydantic import BaseModel
+
+import gems
+from gems import GemsError, GemsState, RunContext, Verdict, build_graph, past_runs, preset, resume, run, stream
+from gems.events import (
+    BudgetUsed,
+    CheckAnswered,
+    ChecksWritten,
+    Custom,
+    Decided,
+    Event,
+    ExperienceWritten,
+    ImageMade,
+    LessonLearned,
+    LessonsShown,
+    Noted,
+    PersonAsked,
+    PersonSaid,
+    PromptWritten,
+    RoleEnded,
+    RoleStarted,
+    RunEnded,
+    RunStarted,
+    SkillsLoaded,
+    events_of,
+    read_event,
+)
+from gems.memory.images import ImageStore
+from gems.memory.state import merge_attempts
+
+PROMPT = "two red circles above a blue square"
+
+
+def of(kind, events):
+    return [e for e in events if isinstance(e, kind)]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory, request):
+    """The events of a run that needs several rounds."""
+    from gems.tests.conftest import Sketcher
+
+    return list(stream(PROMPT, image=Sketcher(1.0), runs=tmp_path_factory.mktemp("runs"), thread="t", max_rounds=2, plan="skills"))
+
+
+def test_a_run_tells_its_whole_story_in_order(seen):
+    assert isinstance(seen[0], RunStarted)
+    assert (seen[0].thread, seen[0].prompt, seen[0].resumed) == ("t", PROMPT, False)
+    assert [set(e.names) for e in of(SkillsLoaded, seen)] == [{"spatial-layout", "counting"}]
+    [checks] = of(ChecksWritten, seen)
+    assert {c.question for c in checks.checks} >= {"How many circles are in the image?"}
+    assert [e.role for e in of(PromptWritten, seen)] == ["planner", "refiner"]
+    assert [(e.round, e.candidate) for e in of(ImageMade, seen)] == [(1, 0), (2, 0)]
+    for round in (1, 2):
+        answered = [e for e in of(CheckAnswered, seen) if e.round == round]
+        assert [e.verdict.check for e in answered] == [c.id for c in checks.checks]
+        assert [e.question for e in answered] == [c.question for c in checks.checks]
+    assert [e.decision for e in of(Decided, seen)] == ["refine", "give up"]
+    assert [e.round for e in of(ExperienceWritten, seen)] == [1]
+    kinds = [e.event for e in seen if not isinstance(e, RoleStarted | RoleEnded | BudgetUsed | Noted)]
+    one = kinds[kinds.index("image_made") : len(kinds) - kinds[::-1].index("image_made") - 1]
+    answers = ["check_answered"] * len(checks.checks)
+    assert one == ["image_made", *answers, "decided", "experience_written", "prompt_written"]
+
+
+def test_the_last_event_has_what_run_returns(seen):
+    end = seen[-1]
+    assert isinstance(end, RunEnded)
+    assert (end.decision, end.reason) == ("give up", "2 of 2 rounds are used")
+    assert end.result.best.image == end.image
+    assert end.usage == end.result.usage.total
+    assert end.result.report_path.exists()
+
+
+def test_every_role_begins_before_it_ends_and_says_what_it_used(seen):
+    running = []
+    for event in of(RoleStarted | RoleEnded, seen):
+        if isinstance(event, RoleStarted):
+            running.append(event.role)
+        else:
+            running.remove(event.role)
+            assert event.seconds >= 0
+    assert not running
+    calls = sum(e.usage.calls for e in of(RoleEnded, seen))
+    assert calls == seen[-1].usage.calls > 0
+    assert sum(e.usage.images for e in of(RoleEnded, seen)) == 2
+
+
+def test_every_decision_tells_the_budgets(sketcher, tmp_path):
+    events = list(stream("a red circle", image=sketcher, runs=tmp_path, max_images=3, max_calls=50))
+    told = {b.name: b for b in of(BudgetUsed, events)[-1].budgets}
+    assert (told["images"].used, told["images"].limit) == (len(events[-1].result.attempts), 3)
+    assert (told["calls"].used, told["calls"].limit) == (events[-1].usage.calls, 50)
+    assert told["rounds"].limit == 5
+    assert told["tokens"].limit is None
+    assert "cost" not in told  # no price is known
+
+
+def test_all_events_survive_json(seen):
+    for event in seen:
+        again = read_event(json.loads(event.model_dump_json()))
+        assert again.model_dump() == event.model_dump()
+        assert type(again) is type(event)
+    with pytest.raises(AttributeError, match="past_run"):
+        again.result  # noqa: B018
+
+
+def test_a_run_on_event_sees_the_same_as_a_stream(seen, make_sketcher, tmp_path):
+    heard = []
+    run(PROMPT, image=make_sketcher(1.0), runs=tmp_path, thread="t", max_rounds=2, on_event=heard.append)
+    plain = [e.event for e in seen if e.event not in ("role_started", "role_ended")]  # planner and decomposer run side by side
+    side_by_side = ("skills_loaded", "checks_written", "prompt_written")
+    assert [e.event for e in heard if e.event in plain and e.event not in side_by_side] == [
+        name for name in plain if name not in side_by_side
+    ]
+
+
+def test_a_graph_of_ones_own_has_them_on_its_custom_stream_as_json(sketcher, tmp_path):
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path))
+    parts = list(graph.stream({"prompt": "a red circle"}, context=preset("original"), stream_mode="custom"))
+    assert json.loads(json.dumps(parts)) == parts
+    events = [read_event(part) for part in parts]
+    assert not of(Custom, events)
+    [image] = of(ImageMade, events)
+    assert image.path == f"/images/{image.image.sha256}.png"
+    assert {type(e) for e in events} >= {RoleStarted, ChecksWritten, CheckAnswered, Decided, BudgetUsed, RoleEnded}
+
+
+def test_asynchronous_graphs_have_them_too(sketcher, tmp_path):
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path))
+
+    async def listen():
+        parts = graph.astream({"prompt": "a red circle"}, context=preset("original"), stream_mode="custom")
+        return [read_event(part) async for part in parts]
+
+    events = asyncio.run(listen())
+    assert of(ImageMade, events)
+    assert of(CheckAnswered, events)
+    assert of(RoleStarted, events)[-1].role == "learner"
+
+
+def test_images_are_told_as_soon_as_each_is_there(make_sketcher, tmp_path):
+    model = make_sketcher(seconds=0.01)
+    drawn = [len(model.made) for e in stream("a red circle", image=model, runs=tmp_path, candidates=4) if isinstance(e, ImageMade)]
+    assert len(drawn) == 4
+    assert drawn[0] < 4, "the first image was told only after the last one was drawn"
+
+
+def passes_all(state):
+    return {"attempts": [a.judged(Verdict(check=c.id, passed=True) for c in state.checks) for a in state.pending]}
+
+
+def plain(state: GemsState):
+    return passes_all(state)
+
+
+def with_runtime(state: GemsState, runtime: Runtime[RunContext]):
+    runtime.stream_writer({"looking": "closely"})
+    assert runtime.context.max_rounds == 1
+    return passes_all(state)
+
+
+async def later(state: GemsState):
+    return passes_all(state)
+
+
+def commands(state: GemsState):
+    return Command(update=passes_all(state))
+
+
+class Object:
+    def __call__(self, state: GemsState):
+        return passes_all(state)
+
+
+def bound(by, state: GemsState):
+    assert by == 1
+    return passes_all(state)
+
+
+class Judged(BaseModel):
+    attempts: Annotated[list, merge_attempts] = []
+
+
+def compiled():
+    inner = StateGraph(GemsState, output_schema=Judged)
+    inner.add_node("look", lambda state: passes_all(state))
+    inner.add_edge(START, "look")
+    inner.add_edge("look", END)
+    return inner.compile()
+
+
+NODES = {
+    "function": lambda: plain,
+    "function with runtime": lambda: with_runtime,
+    "async function": lambda: later,
+    "command": lambda: commands,
+    "object": Object,
+    "method": lambda: Object().__call__,
+    "partial": lambda: functools.partial(bound, 1),
+    "runnable": lambda: RunnableLambda(passes_all),
+    "compiled graph": compiled,
+}
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_a_swapped_node_of_any_kind_is_told_of_like_ours(kind, sketcher, tmp_path):
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), verifier=NODES[kind]())
+    request, context = {"prompt": "a red circle"}, preset("original")
+
+    async def listen():
+        return [part async for part in graph.astream(request, context=context, stream_mode="custom")]
+
+    ways = [lambda: asyncio.run(listen())]
+    if kind != "async function":
+        ways.append(lambda: list(graph.stream(request, context=context, stream_mode="custom")))
+    for parts in ways:
+        events = [read_event(part) for part in parts()]
+        [checks] = of(ChecksWritten, events)
+        assert [e.verdict.passed for e in of(CheckAnswered, events)] == [True] * len(checks.checks)
+        assert [e.decision for e in of(Decided, events)] == ["accept"]
+        roles = [(type(e), e.role) for e in of(RoleStarted | RoleEnded, events)]
+        assert roles.count((RoleStarted, "verifier")) == roles.count((RoleEnded, "verifier")) == 1
+        assert [e.data for e in of(Custom, events)] == ([{"looking": "closely"}] if kind == "function with runtime" else [])
+
+
+def test_the_graph_inside_a_swapped_node_can_still_be_drawn():
+    drawn = build_graph(verifier=compiled()).get_graph(xray=True)
+    assert any(name.endswith("look") for name in drawn.nodes)
+
+
+def test_a_swapped_node_sees_the_narrow_state_that_it_names(sketcher, tmp_path):
+    class Narrow(BaseModel):
+        attempts: list = []
+
+    shown = []
+
+    def narrow(state: Narrow):
+        shown.append(type(state))
+        return {}
+
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), verifier=narrow)
+    graph.invoke({"prompt": "a red circle"}, context=preset("original"))
+    assert shown == [Narrow]
+
+
+def test_a_broken_update_is_complained_of_by_the_graph_and_not_by_its_events(sketcher, tmp_path):
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), decomposer=lambda state: {"checks": [{"nonsense": 1}]})
+    with pytest.raises(Exception, match=r"nonsense|validation") as caught:
+        graph.invoke({"prompt": "a red circle"}, context=preset("original"))
+    assert "announce" not in str(caught.value)
+
+
+def test_a_run_that_waits_says_so_and_goes_on_streaming_with_the_answer(sketcher, tmp_path):
+    events = list(stream("a red circle", image=sketcher, runs=tmp_path, thread="asked", review="image", preset="original"))
+    [asked] = of(PersonAsked, events)
+    assert asked.question["stage"] == "image"
+    assert events[-1].decision is None
+    assert events[-1].result.waiting == asked.question
+    again = list(stream(thread="asked", image=sketcher, runs=tmp_path, answer={"action": "accept", "words": "good"}))
+    assert again[0].resumed
+    assert again[0].images == 1
+    assert [str(e.review) for e in of(PersonSaid, again)] == ["image of round 1: accepted: good"]
+    assert of(Decided, again)[-1].decision == again[-1].decision == "accept"
+
+
+def test_whoever_stops_listening_stops_the_run_and_can_go_on(make_sketcher, tmp_path):
+    model = make_sketcher(1.0)
+    for event in stream(PROMPT, image=model, runs=tmp_path, thread="t", max_rounds=4):
+        if isinstance(event, Decided):
+            break
+    del event
+    assert [past.standing for past in past_runs(tmp_path)] == ["unfinished"]
+    assert len(model.made) == 1
+    result = resume("t", image=model, runs=tmp_path)
+    assert result.state.round == 4
+    assert len(model.made) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "say what to draw, or the thread to go on with"),
+        ({"thread": "t", "max_rounds": 2}, "settings and presets are for new runs and forks"),
+        ({"thread": "t", "preset": "loop"}, "settings and presets are for new runs and forks"),
+        ({"prompt": "a red circle", "answer": {"action": "accept"}}, "a new run has not asked anything yet"),
+        ({"thread": "none-such"}, "there is no run none-such"),
+    ],
+)
+def test_a_stream_of_nothing_says_what_to_give(given, words, tmp_path):
+    with pytest.raises(GemsError, match=words):
+        next(stream(**given, runs=tmp_path))
+
+
+def test_lessons_are_told_when_they_are_learned_and_when_they_are_shown(make_sketcher, tmp_path):
+    settings = {"runs": tmp_path, "preset": "loop-memory", "lessons": "keep", "image": make_sketcher(0.5)}
+    events = list(stream(PROMPT, **settings))
+    assert (learned := of(LessonLearned, events)), "choose a request that teaches something"
+    later = list(stream("two green stars above a red square", **settings))
+    shown = [lesson for e in of(LessonsShown, later) for lesson in e.lessons]
+    assert {e.id for e in learned} & {lesson.id for lesson in shown}
+
+
+def test_a_past_run_tells_the_same_story(seen):
+    told = list(events_of(seen[-1].result.state))
+    names = {e.event for e in told}
+    assert names == {"skills_loaded", "checks_written", "prompt_written", "image_made", "check_answered", "experience_written"}
+    live = [e for e in seen if isinstance(e, ImageMade | CheckAnswered)]
+    assert [e for e in told if isinstance(e, ImageMade | CheckAnswered)] == live
+
+
+def test_every_event_type_names_itself_and_says_what_it_is():
+    kinds = Event.__args__
+    assert len({kind.model_fields["event"].default for kind in kinds}) == len(kinds)
+    for kind in kinds:
+        snake = "".join("_" + c.lower() if c.isupper() else c for c in kind.__name__).lstrip("_")
+        assert kind.model_fields["event"].default == snake
+        assert kind.__doc__
+    assert gems.read_event({"event": "no such"}) == Custom(data={"event": "no such"})
