@@ -96,10 +96,19 @@ def _light(png: str) -> str:
     return base64.b64encode(made.getvalue()).decode()
 
 
+def cover_of(path: Path) -> Path:
+    """Return where the documentation has a notebook's picture: that of the cell whose metadata say {"cover": true}."""
+    return FOLDER.parent / "docs" / "notebooks" / f"{path.stem}.png"
+
+
 def main(names: list[str]) -> None:
-    """Run notebooks and write them back."""
+    """Run notebooks and write them back, and their pictures for the documentation."""
     for path in notebooks(names):
-        nbformat.write(execute(path), path)
+        notebook = execute(path)
+        nbformat.write(notebook, path)
+        for output in (o for cell in notebook.cells if cell.metadata.get("cover") for o in cell.outputs):
+            if "image/png" in output.get("data", {}):
+                cover_of(path).write_bytes(base64.b64decode(output["data"]["image/png"]))
         sys.stdout.write(f"{path.name}: {path.stat().st_size / 1024:.0f} KB\n")
 
 
