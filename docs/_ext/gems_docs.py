@@ -1,0 +1,99 @@
+"""What the site needs of Sphinx: directives for the parts made from the code, and links of names in docstrings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gems_reference as reference
+from docutils import nodes
+from pydantic import BaseModel
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
+
+from gems.cli import app as program
+from gems.context import ABOUT, PRESETS, RunContext
+from gems.graph.build import ROLES, build_graph
+from gems.graph.picture import draw
+from gems.memory.state import STATE_TYPES, GemsState
+from gems.models.options import ChatOptions, ImageOptions
+
+PARTS: dict[str, Callable[[], str]] = {
+    "settings": lambda: reference.settings(RunContext, ROLES, reference.options_of(program, "run")),
+    "presets": lambda: reference.presets(RunContext, PRESETS, ABOUT),
+    "commands": lambda: reference.commands(program, "gems"),
+    "environment": lambda: reference.environment(program),
+    "chat options": lambda: reference.fields(ChatOptions),
+    "image options": lambda: reference.fields(ImageOptions),
+    "state": lambda: reference.models([GemsState, *STATE_TYPES]),
+}
+
+
+class Reference(SphinxDirective):
+    """`{gems-reference} settings`: a part of the reference, made from the code."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Write the part, and read it as Markdown."""
+        return self.parse_text_to_nodes(PARTS[self.arguments[0]](), allow_section_headings=True)
+
+
+class Picture(SphinxDirective):
+    """`{gems-graph}`: the graph, drawn from the code, in the page itself so that it follows the page's colours."""
+
+    def run(self) -> list[nodes.Node]:
+        """Draw the graph."""
+        return [nodes.raw("", draw(build_graph()), format="html")]
+
+
+def add_fields(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Append the fields of a pydantic model to its docstring."""
+    if what == "class" and inspect.isclass(obj) and issubclass(obj, BaseModel) and obj is not RunContext:
+        for field, info in obj.model_fields.items():
+            default = "" if info.is_required() else f", {info.get_default(call_default_factory=True)!r} by default"
+            default = default if len(default) < 40 else ""
+            lines += ["", f"- **{field}**{default}. {info.description or ''}".rstrip()]
+
+
+def hide_signature(app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returned: str) -> Any:
+    """Leave out the signature of a model and of an error: fields are listed below, and errors are not made by readers."""
+    hidden = inspect.isclass(obj) and issubclass(obj, BaseModel | Exception)
+    return ("", None) if hidden and signature else None
+
+
+def keep_colon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Give properties and attributes an empty type: napoleon takes what is before their first colon for one."""
+    if what in ("property", "attribute") and lines:
+        lines[0] = f": {lines[0]}"
+
+
+def link(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> Any:
+    """Link a name that Sphinx does not find: where the code has it is not where it is documented.
+
+    Names of other packages stay as they are, and so do words in backticks that are no names. What is left is a broken link.
+    """
+    if node.get("refdomain") != "py":
+        return None
+    target, python = node["reftarget"], env.get_domain("py")
+    last = target.rpartition(".")[2]
+    objects = python.objects  # type: ignore[attr-defined]
+    found = [full for full in objects if full.rpartition(".")[2] == last and not objects[full].aliased]
+    if len(found) == 1:
+        return python.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, content)
+    foreign = "." in target and not target.startswith("gems.")
+    return content if foreign or node["reftype"] == "obj" else None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx of all of it."""
+    app.add_directive("gems-reference", Reference)
+    app.add_directive("gems-graph", Picture)
+    app.connect("autodoc-process-docstring", keep_colon, priority=400)  # before napoleon, which has 500
+    app.connect("autodoc-process-docstring", add_fields)
+    app.connect("autodoc-process-signature", hide_signature)
+    app.connect("missing-reference", link)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,212 @@
+"""The reference, made from the code: each function returns Markdown, so that nothing has to be written down twice."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import typer
+from pydantic import BaseModel
+
+OPTION_OF = {
+    **{"max_rounds": "--rounds", "noise_fp": "--verifier-noise", "noise_fn": "--verifier-noise", "width": "--size"},
+    "height": "--size",
+}
+"""The options of `gems run` that are not called like their setting."""
+
+
+def settings(model: type[BaseModel], roles: Iterable[str], options: Iterable[str]) -> str:
+    """List the settings of a run by the role that reads them.
+
+    Args:
+        model: the settings, `RunContext`.
+        roles: all roles, in the order of the tables.
+        options: the options of `gems run`.
+    """
+    known = set(options)
+    parts = []
+    for role in roles:
+        rows = []
+        for name, field in model.model_fields.items():
+            extra = field.json_schema_extra
+            if isinstance(extra, Mapping) and role in extra.get("langgraph_nodes", ()):  # type: ignore[operator]
+                option = OPTION_OF.get(name, f"--{name.replace('_', '-')}")
+                values = _field(model, name)
+                rows.append([f"`{name}`", f"`{option}`" if option in known else "", *values, _prose(field.description)])
+        if rows:
+            parts.append(f"## {role}\n\n" + _table(["setting", "option", "values", "default", "what it does"], rows))
+    return "\n".join(parts)
+
+
+def presets(model: type[BaseModel], named: Mapping[str, Mapping[str, Any]], about: Mapping[str, str]) -> str:
+    """List the presets: what each is, and where it differs from the defaults."""
+    rows = []
+    for name, values in named.items():
+        differs = [f"`{k}={_literal(v)}`" for k, v in values.items() if v != model.model_fields[k].default]
+        rows.append([f"`{name}`", about[name], ", ".join(differs) or "nothing: it is the defaults"])
+    return _table(["preset", "what it is", "differs from the defaults by"], rows)
+
+
+def fields(model: type[BaseModel]) -> str:
+    """List the fields of a model: their types, bounds, defaults and what they mean."""
+    rows = [
+        [f"`{field.alias or name}`", *_field(model, field.alias or name), _prose(field.description)]
+        for name, field in model.model_fields.items()
+    ]
+    return _table(["field", "type", "default", "what it is"], rows)
+
+
+def models(shown: Iterable[type[BaseModel]], level: int = 2) -> str:
+    """List models one after the other: what each is, and its fields."""
+    return "\n".join(f"{'#' * level} {m.__name__}\n\n{_about(m)}\n\n{fields(m) if m.model_fields else ''}" for m in shown)
+
+
+def events(union: Any) -> str:
+    """List all types of events in a union of models."""
+    return models(get_args(union))
+
+
+def commands(app: typer.Typer, program: str) -> str:
+    """List all commands of a Typer program, with their arguments and options."""
+    return "\n".join(_commands(typer.main.get_command(app), program))
+
+
+def options_of(app: typer.Typer, *path: str) -> list[str]:
+    """Return all options of a command, such as `--seed`; none of the path is the program itself.
+
+    Raises:
+        KeyError: there is no such command.
+    """
+    command: Any = typer.main.get_command(app)
+    for name in path:
+        command = getattr(command, "commands", {})[name]
+    return [o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("-")] + ["--help"]
+
+
+def environment(app: typer.Typer) -> str:
+    """List the environment variables that stand for options."""
+    found: dict[str, set[str]] = {}
+    for command in _all(typer.main.get_command(app)):
+        for p in command.params:
+            if p.envvar and p.opts[0].startswith("--"):
+                found.setdefault(str(p.envvar), set()).add(p.opts[0])
+    rows = [[f"`{name}`", ", ".join(f"`{option}`" for option in sorted(found[name]))] for name in sorted(found)]
+    return _table(["variable", "stands for"], rows)
+
+
+def _all(command: Any) -> Iterable[Any]:
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from _all(below)
+
+
+def _commands(command: Any, name: str) -> Iterable[str]:
+    below: Mapping[str, Any] = getattr(command, "commands", {})
+    if below:
+        if " " in name:
+            yield f"## {name}\n\n{_prose(command.help)}\n"
+        for sub in below:
+            yield from _commands(below[sub], f"{name} {sub}")
+        return
+    hints = get_type_hints(inspect.unwrap(command.callback))
+    arguments = [p for p in command.params if not p.opts[0].startswith("-")]
+    usage = " ".join([name, *(_argument(p) for p in arguments), "[OPTIONS]" if len(arguments) < len(command.params) else ""])
+    rows = [[_names(p), _value(hints[p.name], p), _default(p), _help(p)] for p in command.params]
+    told = _table(["", "value", "default", "what it does"], rows) if rows else ""
+    yield f"{'###' if name.count(' ') > 1 else '##'} {name}\n\n{_prose(command.help)}\n\n```sh\n{usage.strip()}\n```\n\n{told}"
+
+
+def _argument(parameter: Any) -> str:
+    shown = parameter.name.rstrip("_").upper() + ("..." if parameter.nargs != 1 else "")
+    return shown if parameter.required else f"[{shown}]"
+
+
+def _names(parameter: Any) -> str:
+    if not parameter.opts[0].startswith("-"):
+        return f"`{_argument(parameter)}`"
+    return " ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+
+
+def _value(hint: Any, parameter: Any) -> str:
+    if get_origin(hint) in (Union, UnionType):
+        hint = next(a for a in get_args(hint) if a is not type(None))
+    many = get_origin(hint) in (list, tuple)
+    plain = get_args(hint)[0] if many else hint
+    if plain is bool:
+        return "switch"
+    told = {int: "whole number", float: "number", Path: "path"}.get(plain, "text")
+    low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
+    told += f", {_bounds({'minimum': low, 'maximum': high})}" if low is not None or high is not None else ""
+    return told + (", several" if many else "")
+
+
+def _default(parameter: Any) -> str:
+    value = parameter.default
+    return "" if parameter.required or value is None or callable(value) or isinstance(value, bool) else f"`{value}`"
+
+
+def _help(parameter: Any) -> str:
+    return _prose(parameter.help or "") + (f" Variable: `{parameter.envvar}`." if parameter.envvar else "")
+
+
+def _field(model: type[BaseModel], name: str) -> tuple[str, str]:
+    """Return what values a field takes, and its default."""
+    schema = model.model_json_schema()
+    told = schema["properties"].get(name, {})
+    if name in schema.get("required", ()):
+        return _kind(told), ""
+    default = told.get("default")
+    if "default" not in told:
+        return _kind(told), ""
+    return _kind(told), "empty" if default == "" or isinstance(default, dict | list) else f"`{_literal(default)}`"
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return _prose(schema["$ref"].rpartition("/")[2])
+    if "enum" in schema:
+        return ", ".join(f"`{_literal(v)}`" for v in schema["enum"])
+    if "const" in schema:
+        return f"`{_literal(schema['const'])}`"
+    several = schema.get("anyOf") or schema.get("oneOf") or []
+    if len(several) > 6:
+        return "one of several types"
+    if several:
+        return " or ".join(dict.fromkeys(_kind(s) for s in several))
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    if schema.get("type") == "object":
+        values = schema.get("additionalProperties")
+        return f"table of {_kind(values)}" if isinstance(values, Mapping) and values else "table"
+    kinds = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`", "string": "text", "null": "none"}
+    return ", ".join(filter(None, [kinds.get(str(schema.get("type")), "anything"), _bounds(schema)]))
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    told = [f"from {low:g}" if low is not None else "", f"above {above:g}" if above is not None else ""]
+    told += [f"to {high:g}" if high is not None else "", f"below {below:,}".replace(",", " ") if below is not None else ""]
+    told += [f"at most {schema['maxLength']} characters" if "maxLength" in schema else ""]
+    return " ".join(filter(None, told))
+
+
+def _literal(value: Any) -> str:
+    return {True: "true", False: "false", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _about(model: type[BaseModel]) -> str:
+    return _prose(inspect.getdoc(model) or "")
+
+
+def _prose(text: str | None) -> str:
+    """Make plain words safe inside Markdown: what looks like a tag, and what would be emphasis."""
+    return (text or "").replace("<", "&lt;").replace("*", "\\*")
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

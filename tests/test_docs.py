@@ -1,0 +1,201 @@
+"""The docs are true where the build of the site does not look: commands, names, files, and what is made from the code."""
+
+import ast
+import importlib
+import importlib.util
+import re
+import shlex
+import textwrap
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import typer
+from pydantic import BaseModel, Field
+
+import gems
+from gems.cli import app
+from gems.context import ABOUT, PRESETS, RunContext
+from gems.graph.build import ROLES
+
+ROOT = Path(gems.__file__).parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = [page for page in PAGES if "_build" not in page.parts]
+TOLD_LATER = {"nodes/watcher.py", "models/plain.py", "benchmarks/colours.py"}
+"""Files that a recipe has its reader make."""
+OTHERS = {"serving.md", "compatibility.md"}
+"""Pages that name options of other programs."""
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Load the module that makes the reference; it is no part of the package, and needs nothing of Sphinx."""
+    spec = importlib.util.spec_from_file_location("gems_reference", ROOT / "docs" / "_ext" / "gems_reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def code_of(page):
+    """Give the lines of shell in a page: of blocks, of what is indented, and in backticks."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for language, block in fences if language in ("", "sh") for line in block.splitlines()]
+    return lines + re.findall(r"^ {4,}(\S.*)$", prose, re.MULTILINE) + re.findall(r"(?<!`)`([^`\n]+)`(?!`)", prose)
+
+
+@every_page
+def test_the_commands_that_it_shows_exist(page, reference):
+    for line in code_of(page):
+        for said in re.findall(r"(?:^|&& |\$ )gems ((?:[^#|&\"']|\"[^\"]*\"|'[^']*'|(?<=\S)#)+)", line):
+            words = shlex.split(said)
+            path = []
+            while words and words[0].isalpha() and words[0].islower():
+                try:
+                    reference.options_of(app, *path, words[0])
+                except KeyError:
+                    assert path, f"gems {words[0]} in: {line}"
+                    break
+                path.append(words.pop(0))
+            known = reference.options_of(app, *path)
+            for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+                assert option in known, f"gems {' '.join(path)} has no {option}: {line}"
+
+
+@every_page
+def test_the_options_that_it_names_exist(page, reference):
+    if page.name in OTHERS:
+        return
+    known = {o for path in paths(app) for o in reference.options_of(app, *path)}
+    for line in code_of(page):
+        if option := re.match(r"(--[a-z][a-z-]*)", line):
+            assert option.group(1) in known, line
+
+
+def paths(program):
+    """Give the paths of all commands."""
+
+    def below(command, path):
+        yield path
+        for name, sub in getattr(command, "commands", {}).items():
+            yield from below(sub, (*path, name))
+
+    return below(typer.main.get_command(program), ())
+
+
+@every_page
+def test_its_python_compiles_and_imports_what_there_is(page):
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL), 1):
+        tree = ast.parse(textwrap.dedent(block), f"{page.name}, block {number}")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module.split(".")[0] == "gems":
+                module = importlib.import_module(node.module)
+                for name in node.names:
+                    assert hasattr(module, name.name), f"{page.name}, block {number}: {node.module} has no {name.name}"
+
+
+@every_page
+def test_its_links_and_the_files_that_it_names_are_there(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        assert ":" in target or (page.parent / target).exists(), target
+    folders = "|".join(f.name for f in ROOT.iterdir() if f.is_dir() and f.name.isalpha())
+    for name in re.findall(rf"`((?:gems/)?(?:{folders})/[\w./-]+\.(?:py|md|toml|json|html|svg))`", text):
+        made = {"skills/origami/SKILL.md", "tests/nodes/test_watcher.py", "tests/models/test_plain.py", *TOLD_LATER}
+        assert name in made or (ROOT / name.removeprefix("gems/")).exists() or name.startswith("images/"), name
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "measured").glob("[!i]*.md")), ids=lambda p: p.stem)
+def test_a_measured_table_names_its_command(page):
+    head = page.read_text(encoding="utf-8").splitlines()
+    assert head[0].startswith("# ")
+    assert re.match(r"    (gems eval|python -m) \S", head[2]), head[2]
+    assert page.stem in (ROOT / "docs" / "measured" / "index.md").read_text(encoding="utf-8")
+
+
+def test_the_settings_are_those_of_the_code_and_a_new_one_shows_up(reference):
+    class More(RunContext):
+        glow: int | None = Field(
+            None, ge=1, le=9, description="How much it glows.", json_schema_extra={"langgraph_nodes": ["generator"]}
+        )
+
+    told = reference.settings(More, ROLES, ["--glow", "--rounds"])
+    assert "| `glow` | `--glow` | whole number, from 1 to 9 or none | `none` | How much it glows. |" in told
+    assert "| `max_rounds` | `--rounds` | whole number, from 1 to 100 | `5` |" in told
+    assert all(f"| `{name}` |" in told for name in RunContext.model_fields)
+    assert told.index("## generator") < told.index("`glow`") < told.index("## verifier")
+
+
+def test_options_with_other_names_than_their_setting_exist(reference):
+    assert set(reference.OPTION_OF.values()) <= set(reference.options_of(app, "run"))
+    assert set(reference.OPTION_OF) <= set(RunContext.model_fields)
+
+
+def test_every_preset_is_told_by_what_makes_it(reference):
+    rows = reference.presets(RunContext, PRESETS, ABOUT).splitlines()[2:]
+    assert [re.match(r"\| `(.+?)`", row).group(1) for row in rows] == list(PRESETS)
+    assert "`max_rounds=8`, `candidates=2`, `confirm=true`, `votes=3`" in rows[list(PRESETS).index("thorough")]
+
+
+def test_commands_are_told_with_their_arguments_bounds_and_variables(reference):
+    program, group = typer.Typer(), typer.Typer(help="Things.")
+    program.add_typer(group, name="things")
+
+    @program.command("other")
+    def other() -> None:
+        """Do something else."""
+
+    @group.command("draw")
+    def draw(
+        what: str,
+        size: Annotated[int, typer.Option(min=8, max=64, help="Pixels | wide.", envvar="SIZE")] = 16,
+        loud: Annotated[bool, typer.Option("--loud/--quiet", help="Say it.")] = False,
+    ) -> None:
+        """Draw a thing."""
+
+    told = reference.commands(program, "prog")
+    assert "### prog things draw\n\nDraw a thing.\n\n```sh\nprog things draw WHAT [OPTIONS]\n```" in told
+    assert "| `--size` | whole number, from 8 to 64 | `16` | Pixels \\| wide. Variable: `SIZE`. |" in told
+    assert "| `--loud` `--quiet` | switch |" in told
+    assert "| `SIZE` | `--size` |" in reference.environment(program)
+
+
+def test_every_command_of_gems_is_told(reference):
+    told = reference.commands(app, "gems")
+    for path in paths(app):
+        assert not path or f"# gems {' '.join(path)}\n" in told
+
+
+def test_every_type_of_a_union_of_events_is_told(reference):
+    class Began(BaseModel):
+        """It began."""
+
+        event: Literal["began"] = "began"
+        at: float = Field(description="Seconds.")
+
+    class Ended(BaseModel):
+        """It ended."""
+
+    told = reference.events(Began | Ended)
+    assert "## Began\n\nIt began." in told
+    assert "| `at` | number |  | Seconds. |" in told
+    assert "## Ended" in told
+
+
+def test_every_environment_variable_of_the_code_is_told(reference):
+    told = (ROOT / "docs" / "reference" / "environment.md").read_text(encoding="utf-8") + reference.environment(app)
+    for path in ROOT.rglob("*.py"):
+        if path.relative_to(ROOT).parts[0] not in ("tests", "docs", "benchmarks", "build"):
+            for name in re.findall(
+                r"[\"'`](GEMS_[A-Z_]+|OPENAI_[A-Z_]+|LANGGRAPH_AES_KEY)[\"'`]", path.read_text(encoding="utf-8")
+            ):
+                assert f"`{name}`" in told, f"{name} in {path.name}"
+
+
+def test_every_public_name_is_in_the_reference():
+    page = (ROOT / "docs" / "reference" / "python.rst").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^\.\. (?:auto|py:)\w+:: (?:\S+\.)?(\w+)$", page, re.MULTILINE))
+    assert set(gems.__all__) <= shown
