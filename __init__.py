@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Review, Score, Usage, Verdict
     from .models.image import ImageModel, ImageRequest
     from .nodes.review_answer import Answer, AnswerError
+    from .report import contact_sheet
     from .report.gallery import write_gallery
     from .skills import SkillLibrary
 
@@ -43,13 +44,14 @@ _HOMES = {
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Review", "Score", "Usage", "Verdict"),
     "models.image": ("ImageModel", "ImageRequest"),
     "nodes.review_answer": ("Answer", "AnswerError"),
+    "report": ("contact_sheet",),
     "report.gallery": ("write_gallery",),
     "skills": ("SkillLibrary",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
-    "run", "stream", "resume", "build_graph", "RunResult", "Home",
+    "run", "stream", "resume", "build_graph", "RunResult", "Home", "contact_sheet",
     "Event", "RoleStarted", "RoleEnded", "ImageMade", "CheckAnswered", "RunEnded", "read_event",
     "past_runs", "past_run", "Past", "write_gallery", "fork", "remove", "prune", "Freed", "studio_id",
     "RunContext", "PRESETS", "preset",

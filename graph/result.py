@@ -88,3 +88,27 @@ class RunResult:
     def cost(self) -> Money | None:
         """What the run has cost by the prices of the models' options; None where no price is known."""
         return money(self.usage, self.models)
+
+    def contact_sheet(self, edge: int = 160) -> Image.Image:
+        """Return all its images side by side, each with its round and the checks it passed; `edge` is an image's size in pixels."""
+        from ..report import contact_sheet
+
+        best = self.state.best
+        return contact_sheet(((_caption(a, best), self.store.open(a.image)) for a in self.attempts), edge=edge)
+
+    def __repr__(self) -> str:
+        score = self.state.best.score if self.state.best else None
+        passed = f", {score.passed} of {score.total} checks passed" if score else ""
+        return f"<RunResult {self.thread}: {self.decision or 'waiting'} in round {self.state.round}{passed}>"
+
+    def _repr_html_(self) -> str:
+        from ..report import render_card
+
+        waiting, cost = self.waiting is not None, str(self.cost or "")
+        return render_card(self.state, self.context, thread=self.thread, read_image=self.store.read, cost=cost, waiting=waiting)
+
+
+def _caption(attempt: Attempt, best: Attempt | None) -> str:
+    image = f"round {attempt.round}" + (f", image {attempt.candidate + 1}" if attempt.candidate else "")
+    passed = f": {attempt.score.passed} of {attempt.score.total}" if attempt.score else ""
+    return f"{image}{passed}{', best' if best and attempt.key == best.key else ''}"

@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import io
 import threading
+import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
@@ -20,6 +21,9 @@ from .devices import DTYPES, OFFLOADS, Offload, best_device, best_dtype, free_me
 from .families import RESERVED, Family, known, unknown
 from .image import ImageModel, ImageModelError, ImageRequest
 from .reading import Reader
+
+# In a notebook without ipywidgets the libraries' loading bars are plain text, which is no reason for a warning.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 BATCH = 4
 """Most pictures in one call on a GPU; on a CPU a batch of large models takes memory and gains nothing."""
