@@ -23,7 +23,6 @@ QUIET = {
     "LANGSMITH_TRACING": "false",
     "LANGGRAPH_CLI_NO_ANALYTICS": "1",
     "LANGGRAPH_NO_VERSION_CHECK": "true",
-    "N_JOBS_PER_WORKER": "1",
 }
 MINE = """
 from gems import GemsState, Verdict, build_graph
