@@ -32,8 +32,8 @@ class ChatOptions(BaseModel):
     thinking: bool | Effort | None = Field(
         default=None, description="Reasoning on or off, or how much; see `gems.models.thinking`."
     )
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
+    temperature: float | None = Field(default=None, ge=0, le=2, description="How much chance there is in an answer; 0: least.")
+    top_p: float | None = Field(default=None, gt=0, le=1, description="Share of the likeliest tokens that an answer is drawn from.")
     max_tokens: int | None = Field(default=None, ge=1, description="Longest answer, reasoning included.")
     timeout: float = Field(default=120, gt=0, description="Seconds that one try of a call may take.")
     retries: int = Field(default=4, ge=0, description="Tries after the first, for 429, 5xx, time-outs and dropped connections.")
