@@ -35,7 +35,7 @@ def render_card(
         return picture(card.attempt.image, read_image, alt=alt, edge=edge, light=0)
 
     hero = page.hero_card and small(page.hero_card, page.hero_card.picture.alt, HERO)
-    thumbs = [small(card, card.thumb.alt, THUMB) for card in page.cards]
+    thumbs = [small(card, f"Image of {card.title.lower()}", THUMB) for card in page.cards]
     return environment().get_template("card.html").render(page=page, hero=hero, thumbs=thumbs, used=_used(page))
 
 
