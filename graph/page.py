@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..memory.database import Opened
 from ..memory.home import Home
 from ..memory.serializer import CheckpointError
-from ..report import Story, write_report
+from ..report import Story, render_report, write_report
 from .drive import config_of
 from .family import family_of
 from .past import past_run
@@ -25,17 +26,28 @@ def write_page(result: RunResult, opened: Opened, home: Home, record: Record) ->
         home: where it lives.
         record: what it was started with.
     """
-    write_report(
-        result.report_path,
-        result.state,
-        result.context,
-        thread=result.thread,
-        models=result.models.names,
-        read_image=result.store.read,
-        cost=str(result.cost or ""),
-        waiting=result.waiting is not None,
-        story=_story(opened, home, record),
-    )
+    write_report(result.report_path, result.state, result.context, **_shown(result, opened, home, record))
+
+
+def page_of(thread: str, opened: Opened, home: Home) -> str:
+    """Return the page of a run as it stands now, without writing it; links to other runs are to ../THREAD/report.html.
+
+    Raises:
+        GemsError: there is no such run, it has not come to a first step yet, or what is stored of it is damaged.
+    """
+    result = past_run(thread, home)
+    return render_report(result.state, result.context, **_shown(result, opened, home, read_record(opened, home, thread)))
+
+
+def _shown(result: RunResult, opened: Opened, home: Home, record: Record) -> dict[str, Any]:
+    return {
+        "thread": result.thread,
+        "models": result.models.names,
+        "read_image": result.store.read,
+        "cost": str(result.cost or ""),
+        "waiting": result.waiting is not None,
+        "story": _story(opened, home, record),
+    }
 
 
 def refresh_page(thread: str, runs: Home | Path | str = "runs") -> Path:

@@ -12,18 +12,17 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from ..errors import GemsError
-from ..graph.past import past_run
+from ..graph.page import page_of
 from ..graph.record import RunError, studio_id, threads
 from ..memory.home import RunNameError
 from ..memory.images import DIGEST, ImageStoreError, LostImageError
 from ..memory.state import ImageRef
-from ..report import render_report
 from . import setup
 from .assistants import offer_presets
 from .saver import opened
@@ -62,21 +61,17 @@ def page(request: Request) -> Response:
     try:
         with setup.home.database.open() as database:
             names = threads(database, setup.home)
-        result = past_run(next((name for name in names if studio_id(name) == thread), thread), setup.home)
+            told = page_of(next((name for name in names if studio_id(name) == thread), thread), database, setup.home)
     except (RunError, RunNameError) as error:
         raise HTTPException(404, str(error)) from error
     except GemsError as error:
         raise HTTPException(500, str(error)) from error
-    told = render_report(
-        result.state,
-        result.context,
-        thread=result.thread,
-        models={"chat": result.models.chat.model, "image": result.models.image.model},
-        read_image=result.store.read,
-        cost=str(result.cost or ""),
-        waiting=result.waiting is not None,
-    )
     return HTMLResponse(told, headers={"Cache-Control": "no-store"})
+
+
+def to_page(request: Request) -> Response:
+    """Lead on to the report: its links to other runs are beside one another, as in the folder of runs."""
+    return RedirectResponse(f"{request.url.path}/report.html")
 
 
 class OwnPages:
@@ -126,7 +121,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 app = Starlette(
-    routes=[Route("/images/{digest}.png", image), Route("/runs/{thread}", page)],
+    routes=[Route("/images/{digest}.png", image), Route("/runs/{thread}", to_page), Route("/runs/{thread}/report.html", page)],
     middleware=[Middleware(OwnPages), Middleware(NewRuns)],
     lifespan=lifespan,
 )
