@@ -56,7 +56,8 @@ def run(
         on_event: called with each event as it happens: `gems.events` has their types.
         control: LangGraph's `RunControl`: after its `request_drain()`, from any thread, the run stops when its step has ended.
         nodes: roles to swap, as for `build_graph`.
-        checkers: what answers some kinds of checks in the verifier's place, as for `build_graph`; or the setting, `auto` or `none`.
+        checkers: what answers some kinds of checks in the verifier's place, as for `build_graph`, whatever the preset says of
+            checkers; or the setting, `auto` or `none`.
         ask: asks a person where `review` says so; by default the run stops there and waits, see `RunResult.waiting`.
         **settings: fields of `RunContext` that differ from the preset: `max_rounds=3`, `seed=7`.
 
@@ -132,8 +133,10 @@ def stream(
     if answer is not None:
         raise AnswerError("a new run has not asked anything yet: give the thread of the run that waits, and no prompt")
     own = checkers if isinstance(checkers, Sequence) and not isinstance(checkers, str) else None
-    if checkers is not None and own is None:  # the setting; what is no setting either is refused there
+    if own is None and checkers is not None:  # the setting; what is no setting either is refused there
         settings = {**settings, "checkers": checkers}
+    if own:  # they were named for this run: a preset that leaves out installed ones does not leave out these
+        settings = {"checkers": "auto", **settings}
     context = settings_of(preset or "default", **settings)
     request = to_request(prompt)
     models = Models.choose("shapes" if chat is None else chat, "shapes" if image is None else image)

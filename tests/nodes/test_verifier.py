@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.runtime import Runtime
 from PIL import Image
 
-from gems import Check, ImageStore, RunContext, Verdict, resume, run
+from gems import Check, ImageStore, RunContext, Verdict, build_graph, preset, resume, run
 from gems.memory.recall import findings
 from gems.memory.state import Attempt, Score
 from gems.models.shapes.chat import ShapesChat
@@ -483,12 +483,14 @@ def test_a_checker_of_ones_own_takes_part_in_a_run(tmp_path, sketcher):
         def check(self, image, checks):
             return [Verdict(check=c.id, passed=False, answer="none", reason="nothing is ever enough") for c in checks]
 
-    result = run(PROMPT, image=sketcher, runs=tmp_path, max_rounds=1, checkers=[Counter()])
-    counts = {c.id for c in result.checks if c.kind == "count"}
-    reasons = {v.reason for v in result.best.verdicts if v.check in counts and not v.skipped}
-    assert reasons == {"glance: nothing is ever enough"}
-    free = run(PROMPT, image=sketcher, runs=tmp_path, max_rounds=1, checkers=[Counter()], preset="original")
-    assert not any(v.reason.startswith("glance") for v in free.best.verdicts)
+    for preset_name in ("default", "original"):  # also where the preset leaves out installed ones
+        result = run(PROMPT, image=sketcher, runs=tmp_path, max_rounds=1, checkers=[Counter()], preset=preset_name)
+        counts = {c.id for c in result.checks if c.kind == "count"}
+        reasons = {v.reason for v in result.best.verdicts if v.check in counts and not v.skipped}
+        assert reasons == {"glance: nothing is ever enough"}
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), checkers=[Counter()])
+    free = graph.invoke({"prompt": PROMPT}, context=preset("original"))
+    assert not any(v.reason.startswith("glance") for a in free["attempts"] for v in a.verdicts)
 
 
 def test_the_refiner_is_told_what_was_skipped_and_why(examine):
