@@ -5,6 +5,7 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote
 
@@ -64,12 +65,17 @@ def words(number):
 @pytest.fixture(scope="module")
 def browser():
     """One Chromium for all pages."""
-    found = os.environ.get("GEMS_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if not found:
-        pytest.fail("no Chromium: install it (apt-get install chromium), or name one in GEMS_CHROMIUM", pytrace=False)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path  # there after `playwright install chromium`
+        named = (os.environ.get("GEMS_CHROMIUM"), *map(shutil.which, CHROMIUM), own if Path(own).exists() else None)
+        found = next(filter(None, named), None)
+        if not found:  # no Python package carries a browser: whoever has none can still see the other tests pass
+            missing = (
+                "no Chromium: install it (apt-get install chromium, playwright install chromium), or name one in GEMS_CHROMIUM"
+            )
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
         started = playwright.chromium.launch(executable_path=found, args=ARGS)
         yield started
         started.close()

@@ -10,6 +10,7 @@ import pytest
 
 import gems
 from gems.context import ABOUT, PRESETS, PROMPTS, RunContext
+from gems.events import Custom, ImageMade, RoleEnded, read_event
 from gems.nodes import refiner
 
 from .conftest import QUICK
@@ -52,7 +53,7 @@ def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(client):
     assert done["result"]["round"] == 1
 
 
-def test_a_run_streams_its_values_its_updates_and_its_tasks(client):
+def test_a_run_streams_its_values_its_updates_its_tasks_and_its_events(studio, client):
     thread = client.threads.create()["thread_id"]
     modes = ["values", "updates", "tasks", "custom"]
     parts = list(client.runs.stream(thread, "gems", input={"prompt": "a blue square"}, context=QUICK, stream_mode=modes))
@@ -62,6 +63,11 @@ def test_a_run_streams_its_values_its_updates_and_its_tasks(client):
     assert {"planner", "decomposer", "generator", "verifier"} <= set(updates)
     assert [part.data for part in parts if part.event == "values"][-1]["result"]["decision"] == "accept"
     assert {part.data["name"] for part in parts if part.event == "tasks"} == set(updates)
+    events = [read_event(part.data) for part in parts if part.event == "custom"]
+    assert not [event for event in events if isinstance(event, Custom)]
+    assert {event.role for event in events if isinstance(event, RoleEnded)} == set(updates)
+    [image] = [event for event in events if isinstance(event, ImageMade)]
+    assert httpx.get(f"{studio.url}{image.path}").headers["content-type"] == "image/png"
 
 
 def test_a_run_stops_before_a_node_where_its_state_is_edited(client):
@@ -118,12 +124,14 @@ def test_what_is_no_picture_is_refused(studio, name, status):
 
 def test_the_page_of_a_thread_is_made_when_it_is_asked_for(studio, drawn):
     thread, done = drawn
-    page = httpx.get(f"{studio.url}/runs/{thread}")
+    page = httpx.get(f"{studio.url}/runs/{thread}", follow_redirects=True)
+    assert page.url.path == f"/runs/{thread}/report.html"  # beside those of other runs, as its links to them have it
+    assert "Timeline" in page.text
     assert page.headers["content-type"].startswith("text/html")
     assert done["checks"][0]["question"] in page.text
     assert thread in page.text
     for nobody in ("nobody", "00000000-0000-0000-0000-000000000000", "images", "%2e%2e%2f"):
-        assert httpx.get(f"{studio.url}/runs/{nobody}").status_code == 404
+        assert httpx.get(f"{studio.url}/runs/{nobody}", follow_redirects=True).status_code == 404
 
 
 def call(studio, method, **params):
@@ -145,7 +153,7 @@ def test_an_mcp_call_gives_a_small_answer_with_the_urls_of_a_run_that_is_kept(st
     assert len(content["text"]) < 600
     image, page = re.findall(rf"{studio.url}/\S+(?=')", content["text"])
     assert httpx.get(image).headers["content-type"] == "image/png"
-    assert "a blue square" in httpx.get(page).text
+    assert "a blue square" in httpx.get(page, follow_redirects=True).text
     name = re.search(r"'run': '([^']+)'", content["text"])[1]
     assert (studio.runs / name / "best.png").read_bytes() == httpx.get(image).content
 
