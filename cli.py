@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import typer
+from typing import Annotated
 
+import typer
+from rich.console import Console
+
+from . import __version__
 from .commands import clean, draw, fork, past, picture, presets, serving
 from .commands.fail import fail
 from .commands.lessons import lessons_app
@@ -12,11 +16,27 @@ from .errors import GemsError
 from .evaluation.cli import eval_app
 
 app = typer.Typer(
-    help="GEMS: draws an image, checks it, remembers what it learned and refines until every check passes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        Console().print(f"gems {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def gems(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version, and nothing else.")
+    ] = False,
+) -> None:
+    """Draw an image, check it, remember what was learned and refine until every check passes."""
+
+
 # In this order `gems --help` lists them.
 app.command("run")(draw.run_command)
 app.command("runs")(past.runs_command)

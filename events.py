@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, field_serializer
+from pydantic_core import to_jsonable_python
 
 from .memory.state import (
     Attempt,
@@ -118,7 +119,7 @@ class ImageMade(EventBase):
     prompt: str
     seed: int
     image: ImageRef
-    path: str = Field(description="Where the server of `langgraph dev` has it: /images/<sha256>.png.")
+    path: str = Field(description="Path of its URL on the server of `langgraph dev`: /images/<sha256>.png. It is no file.")
 
     @classmethod
     def of(cls, attempt: Attempt, role: str) -> ImageMade:
@@ -224,7 +225,11 @@ class Custom(EventBase):
     """What a node of one's own wrote to the stream."""
 
     event: Literal["custom"] = "custom"
-    data: Any
+    data: Any = Field(description="As it was written; in JSON, what is no JSON becomes text.")
+
+    @field_serializer("data", when_used="json")
+    def _as_json(self, data: Any) -> Any:
+        return to_jsonable_python(data, serialize_unknown=True)
 
 
 class RunEnded(EventBase):

@@ -10,6 +10,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from .events import (
@@ -98,7 +99,8 @@ class Progress:
         self._line(f"  image   {escape(str(result.image_path))}")
         self._line(f"  report  {escape(str(result.report_path))}")
         tokens = f"{used.input_tokens:,} tokens in, {used.output_tokens:,} out"
-        self._line(f"  cost    {used.images} images, {used.calls} chat calls, {tokens}, {used.seconds:.1f} s in the models")
+        made = f"{_many(used.images, 'image')}, {_many(used.calls, 'chat call')}"
+        self._line(f"  cost    {made}, {tokens}, {used.seconds:.1f} s in the models")
         if result.cost is not None:
             self._line(f"  money   {escape(str(result.cost))}, by the prices that were given")
         for note in result.state.notes:
@@ -196,23 +198,50 @@ def _example(question: Any) -> dict[str, str]:
     return {**({"question": id} if id else {}), "action": "reject", "words": "..."}
 
 
-def runs_table(found: Sequence[Past]) -> Table:
-    """Return past runs as a table, a row each."""
+def show_runs(console: Console, found: Sequence[Past]) -> None:
+    """Print past runs as a table, a row each; where the names do not fit into it, as blocks of lines.
+
+    Where nobody looks on, as in a pipe, a row has all the width that it needs.
+    """
+    if console.is_terminal and console.width < max(len(past.thread) for past in found) + 80:
+        for past in found:
+            stands = f"[{_color(past)}]{past.standing}[/], {past.last.astimezone():%Y-%m-%d %H:%M}"
+            cost = "" if past.cost is None else f", cost {past.cost:.4f}"
+            console.print(f"[bold]{escape(past.thread)}[/]", soft_wrap=True, highlight=False)
+            took = f"{_many(past.rounds, 'round')}, {_many(past.images, 'image')}, {_many(past.calls, 'chat call')}{cost}"
+            console.print(f"  {stands}: {took}", soft_wrap=True, highlight=False)
+            console.print(Padding(escape(past.told or past.prompt) + _from(past), (0, 0, 0, 2)), highlight=False)
+        return
+    console.print(_runs_table(found), width=None if console.is_terminal else 10_000, highlight=False)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _color(past: Past) -> str:
+    return {"accepted": "green", "damaged": "red", "gave up": "dim"}.get(past.standing, "yellow")
+
+
+def _runs_table(found: Sequence[Past]) -> Table:
     priced = any(past.cost is not None for past in found)
     out = Table(box=box.SIMPLE, pad_edge=False)
-    out.add_column("run", overflow="fold")
+    out.add_column("run", no_wrap=True)
     out.add_column("stands", no_wrap=True)
     out.add_column("last step", no_wrap=True)
     for name in ("rounds", "images", "calls", *(["cost"] if priced else [])):
         out.add_column(name, justify="right", no_wrap=True)
-    out.add_column("request", ratio=1)
+    out.add_column("request")
     for past in found:
-        color = {"accepted": "green", "damaged": "red", "gave up": "dim"}.get(past.standing, "yellow")
         cost = ["" if past.cost is None else f"{past.cost:.4f}"] if priced else []
         figures = [str(past.rounds), str(past.images), str(past.calls), *cost]
         when = f"{past.last.astimezone():%Y-%m-%d %H:%M}"
         out.add_row(
-            escape(past.thread), f"[{color}]{past.standing}[/]", when, *figures, escape(past.told or past.prompt) + _from(past)
+            escape(past.thread),
+            f"[{_color(past)}]{past.standing}[/]",
+            when,
+            *figures,
+            escape(past.told or past.prompt) + _from(past),
         )
     return out
 

@@ -127,6 +127,8 @@ def run_command(
         **{"max_seconds": max_seconds, "max_cost": max_cost},
     }
     settings: dict[str, Any] = {**file.run, **{name: value for name, value in given.items() if value is not None}}
+    if dry_run and events:
+        raise SettingError("--dry-run and --events: nothing happens in a dry run; take --json")
     if dry_run:
         _tell_costs(prompt, settings_of(preset or file.preset, **settings), file, checks, as_json)
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 
+from ..context import SettingError
 from ..errors import GemsError
 from .fail import fail
 from .options import reach
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 
 
 def progress(as_json: bool, events: bool) -> Progress:
-    """Return what shows a run while it goes on: to people, or with `events` to programs, or to nobody."""
+    """Return what shows a run while it goes on: to people, or with `events` to programs, or to nobody.
+
+    Raises:
+        SettingError: both are asked for.
+    """
+    if as_json and events:
+        raise SettingError("--json and --events: choose one; after --events, `gems show THREAD --json` tells the result")
     from ..progress import JsonLines, Progress
 
     return JsonLines() if events else Progress(Console(quiet=as_json))

@@ -30,13 +30,13 @@ def runs_command(
 ) -> None:
     """List the runs of a folder, the latest last: how each stands, and what it has taken."""
     from ..graph.past import past_runs
-    from ..progress import runs_table
+    from ..progress import show_runs
 
     found = past_runs(home_of(runs, store, image_store), state=_standing(state), find=find or "")
     if as_json:
         print(json.dumps([{**p._asdict(), "last": p.last.isoformat(timespec="seconds")} for p in found], indent=1))  # noqa: T201
     elif found:
-        Console().print(runs_table(found))
+        show_runs(Console(), found)
     else:
         Console(stderr=True).print("no such run here: begin one with `gems run`, or name their folder with --runs", markup=False)
 

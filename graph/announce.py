@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
 from pydantic import BaseModel, ValidationError
@@ -48,7 +48,14 @@ def announced(role: str, node: Any, models: ModelOptions) -> Any:
         node: whatever LangGraph takes as a node. A function stays a function of the same parameters, as LangGraph reads from
             them what to pass.
         models: what the models cost.
+
+    Raises:
+        TypeError: it is no node.
     """
+    if inspect.isgeneratorfunction(node) or inspect.isasyncgenfunction(node):
+        node = RunnableLambda(node)  # as LangGraph has it: its pieces are added up
+    elif isinstance(node, Mapping):
+        node = RunnableParallel(dict(node))
     if isinstance(node, Runnable):
 
         def invoke(state: Any, config: RunnableConfig) -> Any:
@@ -61,6 +68,8 @@ def announced(role: str, node: Any, models: ModelOptions) -> Any:
 
         return RunnableLambda(invoke, ainvoke, name=role)
 
+    if not callable(node):
+        raise TypeError(f"the role {role} is swapped for {node!r}, which is no node: give a function, an object or a graph")
     work: Callable[..., Any] = node if inspect.isroutine(node) or isinstance(node, functools.partial) else node.__call__
     if inspect.iscoroutinefunction(work):
 
@@ -96,13 +105,28 @@ def _announcing(role: str, state: Any, models: ModelOptions) -> Iterator[Callabl
         yield told
 
 
-def _fields(update: Any) -> Mapping[str, Any]:
-    """Return what a node returned by fields of the state; nothing where it is no plain update."""
+def _fields(update: Any) -> dict[str, Any]:
+    """Return what a node returned by fields of the state, lists of the same field put together."""
+    fields: dict[str, Any] = {}
+    for name, value in _pairs(update):
+        both = isinstance(value, list) and isinstance(fields.get(name), list)
+        fields[name] = [*fields[name], *value] if both else value
+    return fields
+
+
+def _pairs(update: Any) -> Iterator[tuple[str, Any]]:
+    """Give the fields and values of whatever LangGraph takes as an update."""
     if isinstance(update, Command):
-        update = update.update
-    if isinstance(update, BaseModel):
-        return {name: getattr(update, name) for name in update.model_fields_set}
-    return update if isinstance(update, Mapping) else {}
+        yield from _pairs(update.update)
+    elif isinstance(update, BaseModel):
+        yield from ((name, getattr(update, name)) for name in update.model_fields_set)
+    elif isinstance(update, Mapping):
+        yield from update.items()
+    elif isinstance(update, tuple) and len(update) == 2 and isinstance(update[0], str):
+        yield update
+    elif isinstance(update, list | tuple):
+        for one in update:
+            yield from _pairs(one)
 
 
 def _said(role: str, update: Mapping[str, Any], state: Any, models: ModelOptions) -> Iterator[Event]:

@@ -29,7 +29,7 @@ from ..nodes.summarizer import summarizer
 from ..nodes.verifier import verifier
 from ..skills import SkillLibrary
 from .announce import announced
-from .routing import after_planner, after_refiner, after_review
+from .routing import after_planner, after_refiner, after_review, at_start
 
 ROLES = (
     *("planner", "load_skill", "decomposer", "review", "generator"),
@@ -106,8 +106,7 @@ def build_graph(
     for name, node in nodes.items():
         late = name == "review"  # it waits for the planner's branch and the decomposer's
         graph.add_node(name, announced(name, node, prices or options), defer=late)
-    graph.add_edge(START, "planner")
-    graph.add_edge(START, "decomposer")
+    graph.add_conditional_edges(START, at_start, ["planner", "decomposer"])
     graph.add_conditional_edges("planner", after_planner)
     graph.add_edge("load_skill", "planner")
     graph.add_edge("decomposer", "review")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from langgraph.types import Command, StateSnapshot
 from pydantic import ValidationError
 
 from ..context import RunContext
-from ..events import Event, PersonAsked, RoleEnded, RunEnded, RunStarted, read_event
+from ..events import Custom, Event, PersonAsked, RoleEnded, RunEnded, RunStarted, read_event
 from ..memory.database import Opened
 from ..memory.home import Home
 from ..memory.images import write_atomically
@@ -180,17 +179,19 @@ def _steps(
     parts = graph.stream(
         given, config, context=context, control=control, durability="sync", stream_mode=["custom", "tasks"], version="v2"
     )
-    ended: dict[str, list[Event]] = defaultdict(list)
+    ended: dict[str, RoleEnded] = {}
     try:
         for part in parts:
             if part["type"] == "custom":
                 event = read_event(part["data"])
                 if isinstance(event, RoleEnded):
-                    ended[event.role].append(event)  # to be told when its result is stored: nobody then takes back that it was
+                    ended[event.role] = event  # to be told when its result is stored: nobody then takes back that it was
+                elif isinstance(event, RunStarted | RunEnded | PersonAsked):
+                    yield Custom(data=part["data"])  # only a run tells these: a node that writes such a thing means something else
                 else:
                     yield event
-            elif "result" in (task := cast("dict[str, Any]", part["data"])) and ended[task["name"]]:
-                yield ended[task["name"]].pop(0)
+            elif "result" in (task := cast("dict[str, Any]", part["data"])) and task["name"] in ended:
+                yield ended.pop(task["name"])
     except ValidationError as error:
         if not is_invalid_resume(error):
             raise

@@ -66,8 +66,9 @@ class RunResult:
 
     @property
     def decision(self) -> Decision | None:
-        """How the run ended: "accept", or "give up"; None while it waits for a person."""
-        return self.state.result.decision if self.state.result and self.waiting is None else None
+        """How the run ended: "accept", or "give up"; None while it waits for a person, or has not come to its end."""
+        result = self.state.result
+        return result.decision if result and result.decision != "refine" and self.waiting is None else None
 
     @property
     def checks(self) -> list[Check]:
@@ -99,7 +100,8 @@ class RunResult:
     def __repr__(self) -> str:
         score = self.state.best.score if self.state.best else None
         passed = f", {score.passed} of {score.total} checks passed" if score else ""
-        return f"<RunResult {self.thread}: {self.decision or 'waiting'} in round {self.state.round}{passed}>"
+        stands = "unfinished" if self.waiting is None else "waiting"
+        return f"<RunResult {self.thread}: {self.decision or stands} in round {self.state.round}{passed}>"
 
     def _repr_html_(self) -> str:
         from ..report import render_card

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ..errors import GemsError
 from ..memory.state import Decision, GemsState
 from ..nodes.planner import PlannerState, wants_skills
 
 Way = Literal[Decision, "draw", "rewrite", "examine again", "decide again"]
+
+
+class UsedThreadError(GemsError):
+    """A second request was given to a thread."""
+
+
+def at_start(state: GemsState) -> list[str]:
+    """Begin with planner and decomposer side by side.
+
+    Raises:
+        UsedThreadError: the thread has pictures of a request, which would count for this one.
+    """
+    if state.attempts:
+        raise UsedThreadError(
+            "this thread has pictures of a request already, and one thread is one picture: begin a new thread for a new request"
+        )
+    return ["planner", "decomposer"]
 
 
 def after_planner(state: PlannerState) -> Literal["load_skill", "review"]:

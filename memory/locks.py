@@ -15,6 +15,12 @@ from ..errors import GemsError
 class RunInUseError(GemsError):
     """Another process has the run in hand."""
 
+    @classmethod
+    def of(cls, thread: str) -> RunInUseError:
+        """Return the error of a run, by its name."""
+        until = "(a stream of this process counts until it is closed)"
+        return cls(f"the run {thread} is in progress in another process: wait for it, or end it {until}")
+
 
 @contextmanager
 def exclusive(folder: Path, patience: float = 0.0) -> Iterator[None]:
@@ -31,7 +37,7 @@ def exclusive(folder: Path, patience: float = 0.0) -> Iterator[None]:
         end = time.monotonic() + patience
         while not _locked(file, fcntl.LOCK_EX):
             if time.monotonic() >= end:
-                raise RunInUseError(f"the run {folder.name} is in progress in another process: wait for it, or end it")
+                raise RunInUseError.of(folder.name)
             time.sleep(0.01)
         yield
 

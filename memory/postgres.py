@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from ..redact import MASK, redact
-from .database import TIPS, Database, Opened, Tip, identify
+from .database import TIPS, Database, Opened, OwnAllowlist, Tip, identify
 from .locks import RunInUseError
 from .sealed import SealedStore, read_value
 from .serializer import CheckpointError, Sealed, serializer
@@ -31,7 +31,7 @@ HIDDEN = ("password", "sslpassword", "passfile", "oauth_client_secret")
 """Fields of a URL that people are not told."""
 
 
-class SealingSaver(PostgresSaver):
+class SealingSaver(OwnAllowlist, PostgresSaver):
     """LangGraph's saver, but texts and numbers of the state go through the serializer too.
 
     LangGraph writes them into the JSON of the checkpoint as they are: neither compressed, nor with a hash, nor encrypted.
@@ -143,7 +143,7 @@ class OpenedPostgres(Opened):
             RunInUseError: another process holds it.
         """
         if not self._ask("SELECT pg_try_advisory_lock(%s) AS got", (self._key(thread),))[0]["got"]:
-            raise RunInUseError(f"the run {thread} is in progress in another process: wait for it, or end it")
+            raise RunInUseError.of(thread)
         try:
             yield
         finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.sqlite import SqliteStore
 
-from .database import TIPS, Database, Opened, Tip, identify
+from .database import TIPS, Database, Opened, OwnAllowlist, Tip, identify
 from .locks import exclusive, is_held
 from .sealed import SealedStore, read_value
 from .serializer import CheckpointError, serializer
@@ -53,7 +53,7 @@ class SqliteDatabase(Database):
             # The saver and the store each guard their connection by a lock of their own, so each has its own.
             with closing(self._connect()) as one, closing(self._connect(isolation_level=None)) as other:
                 serde = serializer()
-                saver, store = SqliteSaver(one, serde=serde), SqliteStore(other, deserializer=read_value)
+                saver, store = OwnSqliteSaver(one, serde=serde), SqliteStore(other, deserializer=read_value)
                 with _alone(self.folder):  # the store's tables cannot be made by two processes at once
                     saver.setup()
                     store.setup()
@@ -64,6 +64,10 @@ class SqliteDatabase(Database):
 
     def _connect(self, isolation_level: str | None = "") -> sqlite3.Connection:
         return sqlite3.connect(self.path, check_same_thread=False, timeout=WAIT, isolation_level=isolation_level)  # type: ignore[arg-type]
+
+
+class OwnSqliteSaver(OwnAllowlist, SqliteSaver):
+    """LangGraph's saver in SQLite, with our serializer."""
 
 
 class OpenedSqlite(Opened):

@@ -236,9 +236,8 @@ class Result(Item):
 
 
 def merge_attempts(old: list[Attempt], new: list[Attempt]) -> list[Attempt]:
-    """Append new attempts; one of the same round and candidate takes the place of the old one."""
-    merged = {a.key: a for a in old}
-    merged.update((a.key, a) for a in new)
+    """Append new attempts; one of the same round and candidate takes the place of the old one. Plain JSON is taken too."""
+    merged = {a.key: a for a in map(Attempt.model_validate, [*old, *new])}
     return [merged[key] for key in sorted(merged)]
 
 
@@ -248,8 +247,13 @@ def merge_names(old: list[str], new: list[str]) -> list[str]:
 
 
 def merge_shown(old: list[ShownLesson], new: list[ShownLesson]) -> list[ShownLesson]:
-    """Append shown lessons; one of the same round and id takes the place of the old one."""
-    return list({(s.round, s.id): s for s in [*old, *new]}.values())
+    """Append shown lessons; one of the same round and id takes the place of the old one. Plain JSON is taken too."""
+    return list({(s.round, s.id): s for s in map(ShownLesson.model_validate, [*old, *new])}.values())
+
+
+def add_usage(old: Usage, new: Usage) -> Usage:
+    """Add up usage, role by role. Plain JSON is taken too."""
+    return Usage.model_validate(old) + Usage.model_validate(new)
 
 
 class Request(BaseModel):
@@ -291,7 +295,7 @@ class GemsState(Request):
     notes: Annotated[list[str], merge_names] = Field(
         default=[], description="Things done differently than asked, said once: fallbacks, truncations, skipped checks."
     )
-    usage: Annotated[Usage, operator.add] = Field(default=Usage(), description="Calls, tokens, images and seconds, by role.")
+    usage: Annotated[Usage, add_usage] = Field(default=Usage(), description="Calls, tokens, images and seconds, by role.")
     result: Result | None = Field(default=None, description="The selector's decision and the best attempt.")
 
     @property

@@ -13,7 +13,7 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 import gems
-from gems import GemsError, GemsState, RunContext, Verdict, build_graph, past_runs, preset, resume, run, stream
+from gems import GemsError, GemsState, RunContext, Verdict, build_graph, past_run, past_runs, preset, resume, run, stream
 from gems.events import (
     BudgetUsed,
     CheckAnswered,
@@ -350,3 +350,96 @@ def test_a_run_that_waits_is_not_asked_about_in_a_terminal_when_programs_listen(
     assert (code, last[1]["decision"]) == (0, None)
     code, out, _ = command("fork", "t", "--round", "1", "--seed", "3", "--events")
     assert [json.loads(line)["event"] for line in out.splitlines()][-2:] == ["person_asked", "run_ended"]
+
+
+def generated(state: GemsState):
+    yield passes_all(state)
+
+
+def list_of_commands(state: GemsState):
+    return [Command(update={"attempts": [a]}) for a in passes_all(state)["attempts"]]
+
+
+def pairs(state: GemsState):
+    return Command(update=list(passes_all(state).items()))
+
+
+@pytest.mark.parametrize("node", [generated, list_of_commands, pairs, {"attempts": lambda state: passes_all(state)["attempts"]}])
+def test_rarer_kinds_of_nodes_and_updates_work_and_are_told_of(node, sketcher, tmp_path):
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), verifier=node)
+    context = preset("original", candidates=2)
+    events = [read_event(p) for p in graph.stream({"prompt": "a red circle"}, context=context, stream_mode="custom")]
+    [checks] = of(ChecksWritten, events)
+    assert [e.verdict.passed for e in of(CheckAnswered, events)] == [True] * 2 * len(checks.checks)
+    assert [e.decision for e in of(Decided, events)] == ["accept"]
+
+
+def test_what_is_no_node_is_refused_by_name():
+    with pytest.raises(TypeError, match="the role verifier is swapped for 5, which is no node"):
+        build_graph(verifier=5)
+
+
+def test_a_node_cannot_pose_as_the_run_or_as_another_role(sketcher, tmp_path):
+    def boasting(state: GemsState, runtime: Runtime[RunContext]):
+        runtime.stream_writer(RoleEnded(role="verifier", seconds=99).model_dump())
+        runtime.stream_writer(RoleEnded(role="learner", seconds=99).model_dump())
+        runtime.stream_writer(RunStarted(thread="other", prompt="other").model_dump())
+        runtime.stream_writer({"what": object()})
+        return passes_all(state)
+
+    nodes = {"verifier": boasting}
+    events = list(stream("a red circle", image=sketcher, runs=tmp_path, nodes=nodes, preset="original", thread="t"))
+    assert [e.thread for e in of(RunStarted, events)] == ["t"]
+    assert max(e.seconds for e in of(RoleEnded, events)) < 99
+    assert [e.role for e in of(RoleEnded, events)].count("verifier") == 1
+    posed, odd = of(Custom, events)
+    assert posed.data["thread"] == "other"
+    assert "object object" in json.loads(odd.model_dump_json())["data"]["what"]
+
+
+def test_a_second_request_on_a_thread_is_refused_and_nothing_counts_for_it(sketcher, tmp_path):
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    graph.invoke({"prompt": "a red circle"}, config, context=preset("original"))
+    before = graph.get_state(config)
+    with pytest.raises(GemsError, match="begin a new thread for a new request"):
+        graph.invoke({"prompt": "two blue squares"}, config, context=preset("original"))
+    after = graph.get_state(config)
+    assert {**after.values, "prompt": before.values["prompt"]} == before.values
+    assert after.next == ()
+    with pytest.raises(GemsError, match="begin a new thread"):  # also when it is tried again
+        graph.invoke({"prompt": "two blue squares"}, config, context=preset("original"))
+
+
+def test_attempts_and_usage_may_be_edited_as_json(sketcher, tmp_path):
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    done = graph.invoke({"prompt": "a red circle"}, config, context=preset("original"))
+    told = done["attempts"][0].model_dump(mode="json")
+    told["verdicts"] = [{**v, "passed": False} for v in told["verdicts"]]
+    usage = {"roles": {"verifier": {"calls": 1}}}
+    graph.update_state(config, {"attempts": [{**told, "score": None}], "usage": usage}, as_node="verifier")
+    values = graph.get_state(config).values
+    assert [v.passed for v in values["attempts"][0].verdicts] == [False] * len(told["verdicts"])
+    assert values["usage"].total.calls == done["usage"].total.calls + 1
+
+
+def test_a_run_that_was_left_is_unfinished_and_does_not_wait(make_sketcher, tmp_path):
+    for event in stream(PROMPT, image=make_sketcher(1.0), runs=tmp_path, thread="t", max_rounds=4):
+        if isinstance(event, Decided):
+            break
+    del event
+    left = past_run("t", runs=tmp_path)
+    assert left.decision is None
+    assert repr(left).startswith("<RunResult t: unfinished in round 1")
+
+
+@pytest.mark.parametrize("other", ["--json", "--dry-run"])
+def test_lines_of_events_are_not_mixed_with_anything_else(other, command):
+    code, out, err = command("run", "a red circle", "--events", other)
+    assert (code, out) == (2, "")
+    assert "--events" in err

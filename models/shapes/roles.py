@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from .grammar import OutsideWorldError, Parsed, choose_colors, choose_layout, describe, parse_request
 from .habits import Habit, gives_places, habits_in, what_changed
-from .language import NUMBERS, name_cell, say_spec
+from .language import NUMBERS, name_cell, plural, say_spec
 from .perception import Seen, perceive
 from .questions import answer, questions
 from .world import CELLS, Group, center_of
@@ -200,6 +201,5 @@ def _name_seen(seen: Sequence[Seen], cell: int) -> str:
 
 
 def _tell(seen: Sequence[Seen]) -> str:
-    names = sorted({f"{s.color} {s.shape}" for s in seen})
-    counts = {n: sum(f"{s.color} {s.shape}" == n for s in seen) for n in names}
-    return ", ".join(f"{NUMBERS[min(c, 10)]} {n}" for n, c in counts.items()) or "nothing"
+    counts = sorted(Counter((s.color, s.shape) for s in seen).items())
+    return ", ".join(f"{NUMBERS[min(n, 10)]} {color} {plural(shape, n)}" for (color, shape), n in counts) or "nothing"

@@ -12,7 +12,7 @@ from gems.events import RoleEnded, RoleStarted
 from gems.graph.past import past_run, past_runs
 from gems.memory.home import Home
 from gems.memory.locks import exclusive
-from gems.progress import runs_table
+from gems.progress import show_runs
 
 
 class Stop(Exception):
@@ -115,7 +115,7 @@ def test_the_hour_that_comes_twice_keeps_the_order_of_runs(stopped, monkeypatch)
         assert {past.thread: past.last for past in listed} == began
         assert [past.thread for past in listed] == ["first", "second"]
         with (console := Console(width=120)).capture() as shown:
-            console.print(runs_table(listed))
+            show_runs(console, listed)
     finally:
         monkeypatch.undo()
         time.tzset()
