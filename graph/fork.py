@@ -38,6 +38,20 @@ from .result import RunResult
 from .run import models_of, require_free, to_request
 
 
+class MissingStepsError(RunError):
+    """What is stored of a run holds no step that a fork could begin with.
+
+    Args:
+        thread: the run.
+        round: the round whose steps are not there; 0 for those before the first image.
+    """
+
+    def __init__(self, thread: str, round: int) -> None:
+        what = f"the steps of round {max(round, 1)} of the run {thread}"
+        super().__init__(f"{what} are not there: it was pruned, or did not come so far")
+        self.round = round
+
+
 class Branch(NamedTuple):
     """The state that a fork begins with."""
 
@@ -107,7 +121,13 @@ def fork(
         context = preset("default", **{**parent.context.model_dump(), **settings})
         require_prices(context, models.options)
         graph = build_graph(models.chats, models.image, checkpointer=opened.saver, image_store=home.images, **dict(nodes or {}))
-        start = branch(_history(graph, thread), thread, round, prompt, checks, verdicts, candidate)
+        history = _history(graph, thread)
+        try:
+            start = branch(history, thread, round, prompt, checks, verdicts, candidate)
+        except MissingStepsError as error:
+            if parent.parent and all(state.round > error.round for state in history):  # its own begin after them
+                raise RunError(_of_another(opened, home, thread, parent.parent, round)) from error
+            raise
         if start.after == "refiner":
             count(len(start.state.attempts), context)  # which says so if no image is left to be drawn
         record = Record(
@@ -161,6 +181,23 @@ def _history(graph: Graph, thread: str) -> list[GemsState]:
     return [GemsState.model_validate(values) for values in found if values.get("prompt")]
 
 
+def _of_another(opened: Opened, home: Home, thread: str, parent: Parent, round: int) -> str:
+    """Return where the steps of a round are that a fork has taken over, and the command that forks there."""
+    way = [parent.thread]
+    record = find_record(opened, home, parent.thread)
+    while record and record.parent and round < record.parent.round and record.parent.thread not in way:
+        way.append(record.parent.thread)
+        record = find_record(opened, home, way[-1])
+    *between, owner = way
+    over = f", by way of {' and '.join(reversed(between))}" if between else ""
+    told = f"round {round} of the run {thread} belongs to the run {owner}, which it was forked from{over}"
+    if record is None:
+        return f"{told}; that run was removed, so there is no fork at this round"
+    if record.pruned:
+        return f"{told}; that run was pruned, so there is no fork at this round"
+    return f"{told}: fork that one, with `gems fork {owner} --round {round}` and the same options"
+
+
 def branch(
     history: Sequence[GemsState],
     thread: str,
@@ -182,6 +219,7 @@ def branch(
         candidate: as for `fork`.
 
     Raises:
+        MissingStepsError: the states do not hold what the fork would begin with.
         RunError: there is no such round, candidate or check, or what is asked for contradicts itself.
     """
     last = max((state.round for state in history), default=0)
@@ -221,8 +259,7 @@ def _at(history: Sequence[GemsState], thread: str, round: int, judged: bool) -> 
     if judged:
         there = [state for state in there if all(attempt.verdicts for attempt in state.latest)]
     if not there:
-        what = f"the steps of round {max(round, 1)} of the run {thread}"
-        raise RunError(f"{what} are not there: it was pruned, or did not come so far")
+        raise MissingStepsError(thread, round)
     return there[0]
 
 

@@ -1,6 +1,6 @@
 """What of the memory the refiner is shown. Each policy is one of the paper's ablation, or our default.
 
-| policy | attempts shown | of each: prompt and findings | image | thought | experiences |
+| policy | rounds shown, each by its best candidate | of each: prompt and findings | image | thought | experiences |
 |---|---|---|---|---|---|
 | none | none, only the current prompt | | | | |
 | last | the latest | yes | | | |

@@ -6,7 +6,7 @@ import pytest
 
 from gems import Check, GemsError, GemsState, resume, run
 from gems.events import RoleEnded, RoleStarted
-from gems.graph.clean import prune
+from gems.graph.clean import prune, remove
 from gems.graph.fork import branch, fork
 from gems.graph.past import past_run, past_runs
 from gems.graph.record import save_record
@@ -148,6 +148,49 @@ def test_a_fork_of_a_run_that_was_stopped_and_of_a_fork(tmp_path, make_sketcher)
     assert first.decision == "accept"
     second = fork("first", round=1, prompt="a red circle", max_rounds=1, runs=tmp_path, image=make_sketcher(0.0))
     assert second.attempts[0].prompt == "a red circle"
+
+
+def test_a_round_that_a_fork_took_over_is_forked_where_it_was_made(tmp_path, parent, make_sketcher):
+    model = make_sketcher(1.0)
+    go(tmp_path, model, round=3, prompt="a red circle", name="f1", max_rounds=3)
+    fork("f1", round=3, prompt="a blue circle", name="f2", max_rounds=4, runs=tmp_path, image=model)
+    fork("f2", round=4, prompt="a green circle", name="f3", max_rounds=4, runs=tmp_path, image=model)
+    told = {
+        "f1": "round 1 of the run f1 belongs to the run p, which it was forked from: fork that one, with `gems fork p --round 1`",
+        "f2": "round 1 of the run f2 belongs to the run p, which it was forked from, by way of f1: fork that one",
+        "f3": "round 1 of the run f3 belongs to the run p, which it was forked from, by way of f1 and f2: fork that one",
+    }
+    for name, words in told.items():
+        with pytest.raises(GemsError, match=words):
+            fork(name, round=1, runs=tmp_path, image=model)
+    with pytest.raises(GemsError, match="round 3 of the run f3 belongs to the run f2"):
+        fork("f3", round=3, runs=tmp_path, image=model)
+    assert fork("f2", round=3, name="f4", runs=tmp_path, image=model).attempts[2].prompt == "a blue circle"
+    remove(["p"], runs=tmp_path)
+    with pytest.raises(GemsError, match=r"round 1 of the run f2 .* that run was removed, so there is no fork at this round"):
+        fork("f2", round=1, runs=tmp_path, image=model)
+
+
+def test_a_round_that_was_judged_anew_by_a_fork_is_drawn_anew_from_its_parent(tmp_path, parent, make_sketcher):
+    model = make_sketcher(1.0)
+    go(tmp_path, model, round=2, verdicts={parent.checks[0].id: True}, name="f1", max_rounds=3)
+    with pytest.raises(GemsError, match="`gems fork p --round 2` and the same options"):
+        fork("f1", round=2, prompt="a red circle", runs=tmp_path, image=model)
+    assert go(tmp_path, model, round=2, prompt="a red circle", max_rounds=2).attempts[1].prompt == "a red circle"
+
+
+def test_a_round_that_was_not_judged_to_its_end_is_not_said_to_be_anothers(tmp_path, parent, make_sketcher):
+    class Stop(Exception):
+        pass
+
+    def stop(event):
+        if isinstance(event, RoleStarted) and event.role == "verifier":
+            raise Stop
+
+    with pytest.raises(Stop):
+        go(tmp_path, make_sketcher(1.0), round=2, prompt="a red circle", name="f1", on_event=stop)
+    with pytest.raises(GemsError, match="the steps of round 2 of the run f1 are not there: it was pruned, or did not come so far"):
+        fork("f1", round=2, verdicts={parent.checks[0].id: True}, runs=tmp_path, image=make_sketcher(1.0))
 
 
 def test_a_fork_that_was_killed_goes_on_from_its_own_steps(tmp_path, parent, make_sketcher):
