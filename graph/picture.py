@@ -17,6 +17,9 @@ LOOP = 16
 LEGEND = 230
 """Pixels that the words below the graph need."""
 
+WIDTHS = {**dict.fromkeys("MW@%…", 12.5), **dict.fromkeys("mw", 11.0), **dict.fromkeys("fijlrtI .,:;'|!()[]-", 4.5)}
+"""Pixels of letters that are wider or narrower than most."""
+
 STYLE = """
 .gems-graph { --ink: var(--gems-ink, #24292f); --paper: var(--gems-paper, #f6f8fa); --mark: var(--gems-mark, #8250df);
   font: 12.5px ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif; max-width: 100%; height: auto; }
@@ -58,9 +61,9 @@ def draw(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
         graph: what `build_graph` returns, or any compiled graph of LangGraph.
     """
     names = list(graph.get_graph().nodes)
-    loops, ways = [], []
-    for way in _ways(graph):
-        (loops if way.source == way.target else ways).append(way)
+    found = list(_ways(graph))
+    loops = [way for way in found if way.source == way.target]
+    ways = [way for way in found if way.source != way.target]
     rows = _rows(names, ways)
     places = _places(rows, ways)
     lanes = _lanes([w for w in ways if not _near(w, rows)], rows)
@@ -193,7 +196,8 @@ def _loop(circle: _Lane, places: dict[str, tuple[float, float]]) -> str:
     way, side = circle.way, circle.side
     x, y = places[way.source]
     x += side * BOX / 2
-    line = f"M{x:g} {y - 9:g} C{x + 4 / 3 * LOOP * side:g} {y - 13:g} {x + 4 / 3 * LOOP * side:g} {y + 13:g} {x + 2 * side:g} {y + 9:g}"
+    out = x + 4 / 3 * LOOP * side  # a curve reaches three quarters of the way to its handles
+    line = f"M{x:g} {y - 9:g} C{out:g} {y - 13:g} {out:g} {y + 13:g} {x + 2 * side:g} {y + 9:g}"
     return _path(line, way) + _label(way, x + (LOOP + 5) * side, y + 4, side < 0)
 
 
@@ -234,7 +238,7 @@ def _label(way: _Way, x: float, y: float, before: bool) -> str:
 def _box(name: str, place: tuple[float, float], swapped: bool) -> str:
     x, y = place
     end = name in (START, END)
-    wide, shown = (62, name.strip("_").upper()) if end else (BOX, _cut(name, BOX - 10))
+    wide, shown = (62, name.strip("_").upper()) if end else (BOX, _cut(name, BOX - 8))
     mark = f'<text class="note" x="{x - BOX / 4 - 4:g}" y="{y - HIGH / 2 - 4:g}">yours</text>' if swapped else ""
     style = ' class="yours"' if swapped else ""
     size = f'width="{wide}" height="{HIGH}" rx="{HIGH / 2 if end else 7:g}"'
@@ -244,20 +248,17 @@ def _box(name: str, place: tuple[float, float], swapped: bool) -> str:
 
 
 def _cut(name: str, room: float) -> str:
-    """Return a name, cut with dots at its end where it is wider than so many pixels."""
-    if _width(name) <= room:
-        return name
-    while name and _width(f"{name}…") > room:
-        name = name[:-1]
-    return f"{name.rstrip()}…"
+    """Return a name, with dots in its middle where it is wider than so many pixels: long names often differ at their ends."""
+    shown, kept = name, len(name)
+    while _width(shown) > room:
+        kept -= 1
+        shown = f"{name[: (kept + 1) // 2].rstrip()}…{name[len(name) - kept // 2 :].lstrip()}"
+    return shown
 
 
 def _width(text: str) -> float:
     """Estimate how wide a text is in the picture's letters: which font draws it is not known here."""
-    return sum(
-        12.5 if c in "MW…@%" or unicodedata.east_asian_width(c) in "WF" else 11 if c in "mw" else 4.5 if c in "fijlrtI .,:;'|!()[]-" else
-        9.5 if c.isupper() else 7.6 for c in text
-    )  # fmt: skip
+    return sum(12.5 if unicodedata.east_asian_width(c) in "WF" else WIDTHS.get(c, 9.2 if c.isupper() else 7.4) for c in text)
 
 
 def _is_swapped(graph: CompiledStateGraph[Any, Any, Any, Any], name: str) -> bool:

@@ -29,8 +29,8 @@ class Step(NamedTuple):
     seconds: float
     """From the checkpoint before it to its own."""
     idle: float
-    """Of these seconds, those in which a person was waited for, or the run was stopped: what the models do not account for in a step
-    that was not taken at one go. The first step of a fork is."""
+    """Of these seconds, those in which a person was waited for, or the run was stopped: what the models do not account for
+    in a step that asked, or before which the run was gone on with."""
     usage: Usage
     """What its roles used."""
 
@@ -101,7 +101,7 @@ def _step(before: CheckpointTuple, after: CheckpointTuple) -> Step:
 
 
 def _came_back(before: CheckpointTuple, after: CheckpointTuple) -> bool:
-    """Tell whether a step asked a person, or the run was gone on with before it. A state that was written is gone on with at once."""
+    """Tell whether a step asked a person, or the run was gone on with before it: a state that was written is, at once."""
     if any(channel == DRIVEN for _, channel, _ in before.pending_writes or ()):
         return True
     was, now = (one.checkpoint["versions_seen"].get(DRIVEN) for one in (before, after))

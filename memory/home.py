@@ -54,7 +54,9 @@ class Home:
             RunNameError: the name could leave the folder of runs, or is taken.
         """
         if thread.lower() in RESERVED:
-            raise RunNameError(f"{thread!r} cannot name a run: something else of this name is in the folder of runs; choose another one")
+            raise RunNameError(
+                f"{thread!r} cannot name a run: something else of this name is in the folder of runs; choose another one"
+            )
         if not NAME.fullmatch(thread) or thread.lower().startswith(FILE):
             rule = "use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
             raise RunNameError(f"{thread[:80]!r} cannot name a run: {rule}")

@@ -32,7 +32,9 @@ def contact_sheet(pictures: Iterable[tuple[str, Image.Image | None]], *, edge: i
         SheetError: there is no picture, or `edge` or `columns` is less than 1.
     """
     if edge < 1 or columns < 1:
-        raise SheetError(f"a contact sheet of {columns} columns with pictures of {edge} pixels has no room: take at least 1 of each")
+        raise SheetError(
+            f"a contact sheet of {columns} columns with pictures of {edge} pixels has no room: take at least 1 of each"
+        )
     shown = list(pictures)
     if not shown:
         raise SheetError("a contact sheet needs at least one picture")
