@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
 
-from ..context import SettingError
 from .finish import summary
 from .options import RUNS, AsJson, Images, Runs, Store, home_of, reach
 
@@ -32,7 +31,7 @@ def runs_command(
     from ..graph.past import past_runs
     from ..progress import show_runs
 
-    found = past_runs(home_of(runs, store, image_store), state=_standing(state), find=find or "")
+    found = past_runs(home_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
     if as_json:
         print(json.dumps([{**p._asdict(), "last": p.last.isoformat(timespec="seconds")} for p in found], indent=1))  # noqa: T201
     elif found:
@@ -80,18 +79,7 @@ def gallery_command(
     """Write one page with many runs: their best images, how each ended and what it took, with filters."""
     from ..report.gallery import write_gallery
 
-    path = write_gallery(out, runs=home_of(runs, store, image_store), state=_standing(state), find=find or "")
+    path = write_gallery(out, runs=home_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
     Console().print(f"written: {path}", soft_wrap=True, highlight=False, markup=False)
     if open_page:
         typer.launch(str(path.resolve()))
-
-
-def _standing(state: str | None) -> Standing | None:
-    from ..graph.past import STANDINGS
-
-    if state is None:
-        return None
-    for standing in STANDINGS:
-        if state == standing:
-            return standing
-    raise SettingError(f"--state {state}: choose one of {', '.join(STANDINGS)}")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 
+from ..errors import GemsError
 from ..memory.database import Opened, Tip
 from ..memory.files import sweep
 from ..memory.home import Home, claims_of
@@ -20,6 +22,8 @@ from ..memory.images import ImageStore, StoredImage
 from ..memory.locks import RunInUseError
 from ..memory.serializer import CheckpointError
 from ..memory.state import Attempt, best_of
+from .family import eldest, line_of, records_of
+from .page import refresh_page
 from .past import Standing, past
 from .record import RunError, forget_record, read_record, save_record, studio_id, threads
 
@@ -166,6 +170,7 @@ class _Cleaning:
         # Another run may draw the same picture meanwhile: then it is noted, or written anew.
         surplus = {d for d in self._surplus(first) & self._surplus(look) if look.stored[d] == first.stored[d]}
         self._say_unreadable(look)
+        relatives = self._relatives()
         removed: dict[str, int] = {}
         done: list[str] = []
         rows = 0
@@ -180,6 +185,10 @@ class _Cleaning:
                     done.append(name)
             except RunInUseError:
                 self.notes.append(f"the run {name} is in progress in another process: left as it is")
+        for name in relatives.difference(done):
+            with suppress(GemsError, OSError):  # what was to go is gone, whatever becomes of the pages that led to it
+                if (self.home.folder_of(name) / "report.html").exists():
+                    refresh_page(name, self.home)
         torn = 0
         if self.orphans:
             removed |= self._remove(surplus - set[str]().union(*look.own.values()), look)
@@ -221,6 +230,12 @@ class _Cleaning:
                 if thread in self.trimmed:
                     needed |= {best.image.sha256 for best in [best_of(attempts)] if best}
         return _Look(when, stored, own, needed, tips, unreadable)
+
+    def _relatives(self) -> set[str]:
+        """Return the runs whose pages lead to a run that is to go."""
+        records = records_of(self.opened)
+        lines = [line_of(records, eldest(records, name)) for name in self.gone]
+        return {name for line in lines for name, _, _ in line if name in records}
 
     def _tips(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}

@@ -32,11 +32,15 @@ def write_page(result: RunResult, opened: Opened, home: Home, record: Record) ->
 def page_of(thread: str, opened: Opened, home: Home) -> str:
     """Return the page of a run as it stands now, without writing it; links to other runs are to ../THREAD/report.html.
 
+    That of a pruned run is the one that it had: of its steps and images too little is left for another.
+
     Raises:
         GemsError: there is no such run, it has not come to a first step yet, or what is stored of it is damaged.
     """
-    result = past_run(thread, home)
-    return render_report(result.state, result.context, **_shown(result, opened, home, read_record(opened, home, thread)))
+    result, record = past_run(thread, home), read_record(opened, home, thread)
+    if record.pruned and result.report_path.exists():
+        return result.report_path.read_text(encoding="utf-8")
+    return render_report(result.state, result.context, **_shown(result, opened, home, record))
 
 
 def _shown(result: RunResult, opened: Opened, home: Home, record: Record) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+from ..context import SettingError
 from ..errors import GemsError
 from ..memory.database import Opened
 from ..memory.home import Home
@@ -70,9 +71,11 @@ def past_runs(runs: Home | Path | str = "runs", *, state: Standing | None = None
         find: only those with this in their name or request.
 
     Raises:
+        SettingError: no run stands so.
         RunError: there is no such folder.
         CheckpointError: the database cannot be opened.
     """
+    _require_standing(state)
     home = Home.of(runs)
     if not home.database.exists():
         if not home.folder.is_dir():
@@ -84,6 +87,7 @@ def past_runs(runs: Home | Path | str = "runs", *, state: Standing | None = None
 
 def found_runs(opened: Opened, home: Home, *, state: Standing | None = None, find: str = "") -> list[Found]:
     """Return the runs of an open database as `past_runs` does, with their records and states."""
+    _require_standing(state)
     wanted = find.casefold()
     everything = [found(opened, home, thread) for thread in threads(opened, home)]
     those = [
@@ -92,6 +96,11 @@ def found_runs(opened: Opened, home: Home, *, state: Standing | None = None, fin
         if state in (None, one.past.standing) and wanted in f"{one.past.thread} {one.past.prompt}".casefold()
     ]
     return sorted(those, key=lambda one: (one.past.last, one.past.thread))
+
+
+def _require_standing(state: str | None) -> None:
+    if state is not None and state not in STANDINGS:
+        raise SettingError(f"no run stands as {state!r}: choose one of {', '.join(STANDINGS)}")
 
 
 def past_run(thread: str, runs: Home | Path | str = "runs") -> RunResult:

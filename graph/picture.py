@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from html import escape
 from typing import Any, NamedTuple
@@ -11,8 +12,13 @@ from langgraph.graph.state import CompiledStateGraph
 
 BOX, HIGH, BESIDE, BELOW, LANE, PORT = 98, 30, 22, 36, 15, 9
 """Pixels: width and height of a box, room beside and below it, between two lanes, between two ends at a box."""
+LOOP = 16
+"""Pixels that a way from a box to itself reaches out: less than there is between two boxes."""
 LEGEND = 230
 """Pixels that the words below the graph need."""
+
+WIDTHS = {**dict.fromkeys("MW@%…", 12.5), **dict.fromkeys("mw", 11.0), **dict.fromkeys("fijlrtI .,:;'|!()[]-", 4.5)}
+"""Pixels of letters that are wider or narrower than most."""
 
 STYLE = """
 .gems-graph { --ink: var(--gems-ink, #24292f); --paper: var(--gems-paper, #f6f8fa); --mark: var(--gems-mark, #8250df);
@@ -55,7 +61,9 @@ def draw(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
         graph: what `build_graph` returns, or any compiled graph of LangGraph.
     """
     names = list(graph.get_graph().nodes)
-    ways = list(_ways(graph))
+    found = list(_ways(graph))
+    loops = [way for way in found if way.source == way.target]
+    ways = [way for way in found if way.source != way.target]
     rows = _rows(names, ways)
     places = _places(rows, ways)
     lanes = _lanes([w for w in ways if not _near(w, rows)], rows)
@@ -64,8 +72,10 @@ def draw(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
         _beside(w, places) if _row(w.source, rows) == _row(w.target, rows) else _down(w, places) for w in ways if _near(w, rows)
     ]
     edges += [_around(lane, lanes, places, ends) for lane in lanes]
+    circles = [_circle(way, rows, lanes) for way in loops]
+    edges += [_loop(circle, places) for circle in circles]
     boxes = [_box(name, places[name], _is_swapped(graph, name)) for name in names]
-    return _page(graph.get_name(), edges + boxes, _frame(places, lanes), ways)
+    return _page(graph.get_name(), edges + boxes, _frame(places, lanes, circles), ways + loops)
 
 
 def _ways(graph: CompiledStateGraph[Any, Any, Any, Any]) -> Iterator[_Way]:
@@ -92,8 +102,10 @@ def _rows(names: list[str], ways: list[_Way]) -> list[list[str]]:
                 visit(target, (*path, name))
         order.insert(0, name)
 
-    visit(START, ())
-    level = dict.fromkeys(order, 0)
+    for name in (START, *names):  # a node that nothing leads to may lead on
+        if name not in order:
+            visit(name, ())
+    level = {name: int(name != START) for name in order}
     for name in order:
         for target in after[name]:
             if (name, target) not in back:
@@ -171,6 +183,24 @@ def _down(way: _Way, places: dict[str, tuple[float, float]]) -> str:
     return _path(line, way) + _label(way, to_x + (-8 if to_x < x else 8), to_y - 9, to_x < x)
 
 
+def _circle(way: _Way, rows: list[list[str]], lanes: list[_Lane]) -> _Lane:
+    """Lead a way from a box to itself around its end: on the right, if no line ends there and one does not on the left."""
+    row = rows[_row(way.source, rows)]
+    taken = {side: any(lane.side == side and way.source in lane.way[:2] for lane in lanes) for side in (-1, 1)}
+    free = {-1: row[0] == way.source, 1: row[-1] == way.source}
+    side = min((1, -1), key=lambda side: (not free[side], taken[side]))
+    return _Lane(way, side, 0)
+
+
+def _loop(circle: _Lane, places: dict[str, tuple[float, float]]) -> str:
+    way, side = circle.way, circle.side
+    x, y = places[way.source]
+    x += side * BOX / 2
+    out = x + 4 / 3 * LOOP * side  # a curve reaches three quarters of the way to its handles
+    line = f"M{x:g} {y - 9:g} C{out:g} {y - 13:g} {out:g} {y + 13:g} {x + 2 * side:g} {y + 9:g}"
+    return _path(line, way) + _label(way, x + (LOOP + 5) * side, y + 4, side < 0)
+
+
 def _beside(way: _Way, places: dict[str, tuple[float, float]]) -> str:
     (x, y), (to_x, _) = places[way.source], places[way.target]
     side = 1 if to_x > x else -1
@@ -208,12 +238,27 @@ def _label(way: _Way, x: float, y: float, before: bool) -> str:
 def _box(name: str, place: tuple[float, float], swapped: bool) -> str:
     x, y = place
     end = name in (START, END)
-    wide, shown = (62, name.strip("_").upper()) if end else (BOX, name if len(name) < 15 else f"{name[:13]}…")
+    wide, shown = (62, name.strip("_").upper()) if end else (BOX, _cut(name, BOX - 8))
     mark = f'<text class="note" x="{x - BOX / 4 - 4:g}" y="{y - HIGH / 2 - 4:g}">yours</text>' if swapped else ""
     style = ' class="yours"' if swapped else ""
     size = f'width="{wide}" height="{HIGH}" rx="{HIGH / 2 if end else 7:g}"'
     rect = f'<rect x="{x - wide / 2:g}" y="{y - HIGH / 2:g}" {size}/>'
-    return f'<g{style}>{rect}<text x="{x:g}" y="{y + 4.5:g}">{escape(shown)}</text>{mark}</g>'
+    whole = f"<title>{escape(name)}</title>" if shown != name and not end else ""
+    return f'<g{style}>{whole}{rect}<text x="{x:g}" y="{y + 4.5:g}">{escape(shown)}</text>{mark}</g>'
+
+
+def _cut(name: str, room: float) -> str:
+    """Return a name, with dots in its middle where it is wider than so many pixels: long names often differ at their ends."""
+    shown, kept = name, len(name)
+    while _width(shown) > room:
+        kept -= 1
+        shown = f"{name[: (kept + 1) // 2].rstrip()}…{name[len(name) - kept // 2 :].lstrip()}"
+    return shown
+
+
+def _width(text: str) -> float:
+    """Estimate how wide a text is in the picture's letters: which font draws it is not known here."""
+    return sum(12.5 if unicodedata.east_asian_width(c) in "WF" else WIDTHS.get(c, 9.2 if c.isupper() else 7.4) for c in text)
 
 
 def _is_swapped(graph: CompiledStateGraph[Any, Any, Any, Any], name: str) -> bool:
@@ -226,8 +271,9 @@ def _is_swapped(graph: CompiledStateGraph[Any, Any, Any, Any], name: str) -> boo
     return not module.startswith(f"{__package__.rpartition('.')[0]}.nodes.")
 
 
-def _frame(places: dict[str, tuple[float, float]], lanes: list[_Lane]) -> tuple[float, float, float, float]:
+def _frame(places: dict[str, tuple[float, float]], lanes: list[_Lane], circles: list[_Lane]) -> tuple[float, float, float, float]:
     across = [x + side * BOX / 2 for x, _ in places.values() for side in (-1, 1)] + [_lane_x(lane, places) for lane in lanes]
+    across += [places[c.way.source][0] + c.side * (BOX / 2 + LOOP + 8 + _width(c.way.label)) for c in circles]
     left, bottom = min(across) - 8, max(y for _, y in places.values()) + HIGH / 2
     return left, -HIGH / 2 - 8, max(max(across) + 8 - left, LEGEND), bottom + HIGH / 2 + 44
 

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from ..context import RunContext
+from ..errors import GemsError
 from ..memory.images import ImageStore
 from ..memory.state import Attempt, Check, Decision, GemsState, Usage
 from ..models.options import ModelOptions
@@ -45,9 +46,12 @@ class RunResult:
     def best(self) -> Attempt:
         """The best attempt."""
         if self.state.best is None:
-            how = "it waits for an answer, see `waiting`" if self.waiting is not None else "resume it"
-            raise RunError(f"run {self.thread} has no image yet: {how}")
+            raise RunError(f"run {self.thread} has no image yet: {self._how_to_go_on}")
         return self.state.best
+
+    @property
+    def _how_to_go_on(self) -> str:
+        return "it waits for an answer, see `waiting`" if self.waiting is not None else "resume it"
 
     @property
     def image(self) -> Image.Image:
@@ -90,12 +94,35 @@ class RunResult:
         """What the run has cost by the prices of the models' options; None where no price is known."""
         return money(self.usage, self.models)
 
-    def contact_sheet(self, edge: int = 160) -> Image.Image:
-        """Return all its images side by side, each with its round and the checks it passed; `edge` is an image's size in pixels."""
+    def contact_sheet(self, edge: int = 160, columns: int = 5) -> Image.Image:
+        """Return all its images side by side, each with its round and the checks it passed; one that is lost shows as a blank.
+
+        Args:
+            edge: pixels of the square that each image is fitted into.
+            columns: most images in a row.
+
+        Raises:
+            RunError: it has no image yet.
+            SheetError: `edge` or `columns` is less than 1.
+        """
         from ..report import contact_sheet
 
-        best = self.state.best
-        return contact_sheet(((_caption(a, best), self.store.open(a.image)) for a in self.attempts), edge=edge)
+        if not self.attempts:
+            raise RunError(f"run {self.thread} has no image yet: {self._how_to_go_on}")
+        return contact_sheet([(self._caption(a), self._picture(a)) for a in self.attempts], edge=edge, columns=columns)
+
+    def _picture(self, attempt: Attempt) -> Image.Image | None:
+        try:
+            return self.store.open(attempt.image)
+        except GemsError:
+            return None
+
+    def _caption(self, attempt: Attempt) -> str:
+        """Say which image it is, shortly, with what must not be cut first."""
+        best = "best, " if self.state.best and attempt.key == self.state.best.key else ""
+        image = f"·{attempt.candidate + 1}" if sum(a.round == attempt.round for a in self.attempts) > 1 else ""
+        passed = f": {attempt.score.passed}/{attempt.score.total}" if attempt.score else ""
+        return f"{best}round {attempt.round}{image}{passed}"
 
     def __repr__(self) -> str:
         score = self.state.best.score if self.state.best else None
@@ -108,9 +135,3 @@ class RunResult:
 
         waiting, cost = self.waiting is not None, str(self.cost or "")
         return render_card(self.state, self.context, thread=self.thread, read_image=self.store.read, cost=cost, waiting=waiting)
-
-
-def _caption(attempt: Attempt, best: Attempt | None) -> str:
-    image = f"round {attempt.round}" + (f", image {attempt.candidate + 1}" if attempt.candidate else "")
-    passed = f": {attempt.score.passed} of {attempt.score.total}" if attempt.score else ""
-    return f"{image}{passed}{', best' if best and attempt.key == best.key else ''}"

@@ -14,8 +14,8 @@ from ..memory.state import GemsState, ImageRef, Usage
 from ..nodes.refiner import memory_of
 from .build import ROLES
 
-IDLE = 30.0
-"""Seconds that no model accounts for, from which on a step was not at work all the time: the run was stopped meanwhile."""
+DRIVEN = "__interrupt__"
+"""Where LangGraph notes what a run had seen when it was last gone on with, and what a step asks a person."""
 
 
 class Step(NamedTuple):
@@ -29,7 +29,8 @@ class Step(NamedTuple):
     seconds: float
     """From the checkpoint before it to its own."""
     idle: float
-    """Of these seconds, those in which a person was waited for, or the run was stopped."""
+    """Of these seconds, those in which a person was waited for, or the run was stopped: what the models do not account for
+    in a step that asked, or before which the run was gone on with."""
     usage: Usage
     """What its roles used."""
 
@@ -95,10 +96,16 @@ def _step(before: CheckpointTuple, after: CheckpointTuple) -> Step:
     seconds = max(0.0, (ended - began).total_seconds())
     used = new.usage.since(old.usage)
     spent = Usage(roles={role: usage for role, usage in used.roles.items() if usage.calls or usage.images or usage.seconds})
-    rest = seconds - spent.total.seconds
-    asked = "review" in roles and len(new.reviews) > len(old.reviews)
-    idle = rest if asked or rest > max(IDLE, 3 * spent.total.seconds) else 0.0
-    return Step(new.round if "generator" in roles else old.round, roles, began, seconds, max(0.0, idle), spent)
+    idle = max(0.0, seconds - spent.total.seconds) if _came_back(before, after) else 0.0
+    return Step(new.round if "generator" in roles else old.round, roles, began, seconds, idle, spent)
+
+
+def _came_back(before: CheckpointTuple, after: CheckpointTuple) -> bool:
+    """Tell whether a step asked a person, or the run was gone on with before it: a state that was written is, at once."""
+    if any(channel == DRIVEN for _, channel, _ in before.pending_writes or ()):
+        return True
+    was, now = (one.checkpoint["versions_seen"].get(DRIVEN) for one in (before, after))
+    return was != now and before.metadata.get("source") == "loop"
 
 
 def _worked(before: CheckpointTuple, after: CheckpointTuple) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from .images import ImageStore
 from .sqlite import FILE
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-RESERVED = {"images", "eval"}
+RESERVED = {"images", "eval", "gallery.html"}
 """What else lies in the folder of runs."""
 
 
@@ -53,7 +53,11 @@ class Home:
         Raises:
             RunNameError: the name could leave the folder of runs, or is taken.
         """
-        if not NAME.fullmatch(thread) or thread.lower() in RESERVED or thread.lower().startswith(FILE):
+        if thread.lower() in RESERVED:
+            raise RunNameError(
+                f"{thread!r} cannot name a run: something else of this name is in the folder of runs; choose another one"
+            )
+        if not NAME.fullmatch(thread) or thread.lower().startswith(FILE):
             rule = "use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
             raise RunNameError(f"{thread[:80]!r} cannot name a run: {rule}")
         folder = self.folder / thread

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..context import RunContext
 from ..memory.state import GemsState
 from .page import environment
-from .pictures import Picture, ReadImage, picture
+from .pictures import Picture, ReadImage, once, picture
 from .view import Card, View, view
 
 HERO, THUMB = 256, 64
@@ -29,13 +29,14 @@ def render_card(
         cost: what it has cost in money, if that is known.
         waiting: it waits for a person's answer, whatever was decided before.
     """
-    page = view(state, context, thread, {}, read_image, cost, waiting)
+    page = view(state, context, thread, {}, None, cost, waiting)
+    read = once(read_image)
 
     def small(card: Card, alt: str, edge: int) -> Picture:
-        return picture(card.attempt.image, read_image, alt=alt, edge=edge, light=0)
+        return picture(card.attempt.image, read, alt=alt, edge=edge, light=0)
 
     hero = page.hero_card and small(page.hero_card, page.hero_card.picture.alt, HERO)
-    thumbs = [small(card, f"Image of {card.title.lower()}", THUMB) for card in page.cards]
+    thumbs = [small(card, f"Image of {card.title.lower()}", THUMB) for card in page.cards if page.rows]
     return environment().get_template("card.html").render(page=page, hero=hero, thumbs=thumbs, used=_used(page))
 
 

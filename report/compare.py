@@ -28,7 +28,7 @@ class Pair:
     """How many both pass."""
 
 
-def pair(state: GemsState, best: Attempt | None, read_image: ReadImage) -> Pair | None:
+def pair(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> Pair | None:
     """Compare the first image with the best; None where they are one, or where either is not checked."""
     if best is None or not state.attempts:
         return None

@@ -26,8 +26,16 @@
     }
     if (sort !== order) list.append(...cards.toSorted(orders[sort]).map((card) => card.item));
     order = sort;
-    said.textContent = left === cards.length ? `${left} runs` : `${left} of ${cards.length} runs`;
+    const all = `${cards.length} ${cards.length === 1 ? "run" : "runs"}`;
+    said.textContent = left === cards.length ? all : `${left} of ${all}`;
   };
+  // A link to a card that a filter hides takes the filters back first.
+  list.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    if (!link || !document.getElementById(link.hash.slice(1))?.hidden) return;
+    for (const field of form.elements) if (field.name !== "sort") field.value = "";
+    show();
+  });
   form.hidden = false;
   form.addEventListener("input", show);
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -14,7 +14,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from ..context import nearest_preset
-from ..graph.family import Records, eldest, parent_of, records_of
+from ..errors import GemsError
+from ..graph.family import Records, eldest, line_of, parent_of, records_of
 from ..graph.past import Found, Standing, found_runs, past_runs
 from ..memory.files import replace_file
 from ..memory.home import Home
@@ -31,6 +32,10 @@ TONES: Mapping[Standing, str] = {
     **{"waiting": "unknown", "unfinished": "unknown", "running": "unknown"},
 }
 """Name of the colour of each outcome."""
+
+
+class GalleryError(GemsError):
+    """The gallery cannot be written where it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class GalleryCard:
     forks: int
     family: str
     """The eldest of its family: itself, where it is no fork."""
+    place: int
+    """In its family's line, where each fork stands after its parent; from 0."""
 
     @property
     def tone(self) -> str:
@@ -89,29 +96,32 @@ def write_gallery(
         find: only those with this in their name or request.
 
     Raises:
+        SettingError: no run stands so.
         RunError: there is no such folder of runs.
         CheckpointError: the database cannot be opened.
-        OSError: the file cannot be written.
+        GalleryError: the file cannot be written.
     """
     home = Home.of(runs)
     path = home.folder / "gallery.html" if out is None else Path(out)
     if not home.database.exists():
-        past_runs(home)  # which says so if there is no such folder
+        past_runs(home, state=state)  # which says so if there is no such folder
         return _write(path, [])
     with home.database.open() as opened:
         found = found_runs(opened, home, state=state, find=find)
         records = records_of(opened)
     forks = Counter(parent[0] for thread in records if (parent := parent_of(records, thread)))
-    cards = [_card(one, home, path, records, forks) for one in found]
+    lines = {first: line_of(records, first) for first in {eldest(records, one.past.thread) for one in found}}
+    places = {name: place for line in lines.values() for place, (name, _, _) in enumerate(line)}
+    cards = [_card(one, home, path, records, forks, places) for one in found]
     return _write(path, families_together(cards))
 
 
 def families_together(cards: Sequence[GalleryCard]) -> list[GalleryCard]:
-    """Return the cards with the latest first, and each fork right after the runs of its family that are older."""
+    """Return the cards with the family of the latest first, and each fork after its parent, whichever ended later."""
     latest: dict[str, float] = {}
     for card in cards:
         latest[card.family] = max(card.when, latest.get(card.family, 0.0))
-    return sorted(cards, key=lambda card: (-latest[card.family], card.family, card.when))
+    return sorted(cards, key=lambda card: (-latest[card.family], card.family, card.place))
 
 
 def render_gallery(cards: Sequence[GalleryCard]) -> str:
@@ -143,11 +153,16 @@ def render_gallery(cards: Sequence[GalleryCard]) -> str:
 
 
 def _write(path: Path, cards: Sequence[GalleryCard]) -> Path:
-    replace_file(path, render_gallery(cards).encode("utf-8", "replace"))
+    if path.is_dir():
+        raise GalleryError(f"{path} is a folder: name the file to write, such as {path / 'gallery.html'}")
+    try:
+        replace_file(path, render_gallery(cards).encode("utf-8", "replace"))
+    except OSError as error:
+        raise GalleryError(f"{path} cannot be written ({error.strerror or error}): name another file to write") from error
     return path
 
 
-def _card(one: Found, home: Home, path: Path, records: Records, forks: Mapping[str, int]) -> GalleryCard:
+def _card(one: Found, home: Home, path: Path, records: Records, forks: Mapping[str, int], places: Mapping[str, int]) -> GalleryCard:
     past, record, state = one
     best = (state.best or best_of(state.attempts) or next(reversed(state.attempts), None)) if state else None
     page = home.folder / past.thread / "report.html"
@@ -175,6 +190,7 @@ def _card(one: Found, home: Home, path: Path, records: Records, forks: Mapping[s
         left=parent[1],
         forks=forks.get(past.thread, 0),
         family=eldest(records, past.thread),
+        place=places[past.thread],
     )
 
 

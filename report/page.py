@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..context import RunContext
 from ..memory.files import replace_file
 from ..memory.state import GemsState
-from .pictures import ReadImage
+from .pictures import ReadImage, once
 from .story import Story
 from .view import duration, view
 
@@ -34,7 +34,7 @@ def render_report(
     `waiting`: it waits for a person's answer, whatever was decided before. `story`: its times, what the refiner was shown, and its
     forks; what is not known of it is left out.
     """
-    page = view(state, context, thread, models, read_image, cost, waiting, story)
+    page = view(state, context, thread, models, once(read_image), cost, waiting, story)
     return environment().get_template("page.html").render(page=page)
 
 

@@ -14,6 +14,7 @@ from ..errors import GemsError
 from ..memory.state import ImageRef
 
 ReadImage = Callable[[ImageRef], bytes]
+"""Returns the bytes of an image; none, or an error (GemsError, OSError, LookupError, ValueError), where it is lost."""
 
 LIGHT, HEAVY = 48 * 1024, 384 * 1024
 """Bytes up to which a file is embedded as it is, of an attempt's image and of the best one; heavier ones get a preview."""
@@ -34,12 +35,24 @@ class Picture(NamedTuple):
     crisp: bool
 
 
-def picture(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, light: int = LIGHT, density: int = 2) -> Picture:
+def once(read_image: ReadImage) -> ReadImage:
+    """Return what reads each image once, however often it is asked for, and warns once of one that is lost."""
+    known: dict[str, bytes] = {}
+
+    def read(ref: ImageRef) -> bytes:
+        if ref.sha256 not in known:
+            known[ref.sha256] = _read(ref, read_image)
+        return known[ref.sha256]
+
+    return read
+
+
+def picture(ref: ImageRef, read_image: ReadImage | None, *, alt: str, edge: int, light: int = LIGHT, density: int = 2) -> Picture:
     """Return the image fitted into a square.
 
     Args:
         ref: the image.
-        read_image: returns its bytes.
+        read_image: returns its bytes; None where only its size and words are wanted.
         alt: what it shows, for those who do not see it.
         edge: of the square, in CSS pixels.
         light: bytes up to which the file is embedded as it is; 0 for never.
@@ -47,13 +60,19 @@ def picture(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, light:
     """
     width, height = fit(ref.width, ref.height, edge)
     crisp = max(ref.width, ref.height) <= SMALL
-    try:
-        data = read_image(ref)
-    except (GemsError, OSError, LookupError, ValueError):
-        _logger.warning("image %s could not be read: the report shows a blank in its place", ref.sha256[:12])
+    data = _read(ref, read_image) if read_image else b""
+    if not data:
         return Picture("", alt, width, height, crisp)
     source = _uri(data, ref.media_type) if len(data) <= light else _preview(data, ref.media_type, density * edge)
     return Picture(source, alt, width, height, crisp)
+
+
+def _read(ref: ImageRef, read_image: ReadImage) -> bytes:
+    try:
+        return read_image(ref)
+    except (GemsError, OSError, LookupError, ValueError):
+        _logger.warning("image %s could not be read: the report shows a blank in its place", ref.sha256[:12])
+        return b""
 
 
 def fit(width: int, height: int, edge: int) -> tuple[int, int]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ..errors import GemsError
+
 GAP = 12
 """Pixels between pictures."""
 
@@ -13,20 +15,29 @@ INK = (112, 118, 128, 255)
 """Grey that can be read on white and on black: the sheet itself has no background."""
 
 
-def contact_sheet(pictures: Iterable[tuple[str, Image.Image]], *, edge: int = 160, columns: int = 5) -> Image.Image:
+class SheetError(GemsError, ValueError):
+    """There is nothing to lay out, or no room for it."""
+
+
+def contact_sheet(pictures: Iterable[tuple[str, Image.Image | None]], *, edge: int = 160, columns: int = 5) -> Image.Image:
     """Lay pictures out side by side on one, each with its caption.
 
     Args:
-        pictures: captions and pictures, in order. A caption that is wider than its picture is cut.
+        pictures: captions and pictures, in order; None for one that is lost, which shows as a blank. A caption that is wider than
+            its picture is cut.
         edge: pixels of the square that each picture is fitted into.
         columns: most pictures in a row.
 
     Raises:
-        ValueError: there is no picture.
+        SheetError: there is no picture, or `edge` or `columns` is less than 1.
     """
+    if edge < 1 or columns < 1:
+        raise SheetError(
+            f"a contact sheet of {columns} columns with pictures of {edge} pixels has no room: take at least 1 of each"
+        )
     shown = list(pictures)
     if not shown:
-        raise ValueError("a contact sheet needs at least one picture")
+        raise SheetError("a contact sheet needs at least one picture")
     font = ImageFont.load_default(size=max(11, edge // 12))
     line = edge // 12 + 14
     columns = min(columns, len(shown))
@@ -35,8 +46,12 @@ def contact_sheet(pictures: Iterable[tuple[str, Image.Image]], *, edge: int = 16
     pen = ImageDraw.Draw(sheet)
     for number, (caption, picture) in enumerate(shown):
         x, y = number % columns * (edge + GAP), number // columns * (edge + line + GAP)
-        fitted = ImageOps.contain(picture.convert("RGBA"), (edge, edge), Image.Resampling.LANCZOS)
-        sheet.paste(fitted, (x + (edge - fitted.width) // 2, y + (edge - fitted.height) // 2))
+        if picture is None:
+            pen.rectangle((x, y, x + edge - 1, y + edge - 1), outline=INK)
+            pen.text((x + edge / 2, y + edge / 2), _cut("lost", font, edge), INK, font, anchor="mm")
+        else:
+            fitted = ImageOps.contain(picture.convert("RGBA"), (edge, edge), Image.Resampling.LANCZOS)
+            sheet.paste(fitted, (x + (edge - fitted.width) // 2, y + (edge - fitted.height) // 2))
         pen.text((x + edge / 2, y + edge + 4), _cut(caption, font, edge), INK, font, anchor="ma")
     return sheet
 

@@ -27,6 +27,10 @@ ABOUT: dict[Work, str] = {
 }
 
 
+LEAST = 0.5
+"""Per cent of the longest round from which on a stretch can be seen on a bar."""
+
+
 class Story(NamedTuple):
     """What is known of a run beside its state; all of it may be missing."""
 
@@ -64,6 +68,12 @@ class Lap:
     tally: str
     """What its best image passed, such as "6/7"."""
     best: bool
+
+    @property
+    def bar(self) -> list[Stretch]:
+        """The stretches that are drawn: those that can be seen, at least the longest one."""
+        seen = [stretch for stretch in self.stretches if stretch.share >= LEAST]
+        return seen or [max(self.stretches, key=lambda stretch: stretch.share)]
 
     @property
     def title(self) -> str:

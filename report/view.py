@@ -102,6 +102,10 @@ class Card:
     prompt: list[Segment]
     change: str
     twin: bool
+    edited: bool
+    """Whether it was made by editing an earlier image instead of drawing a new one."""
+    source: Card | None
+    """The attempt whose image was edited; None where it is not known."""
     open: list[Finding]
     passed: list[Finding]
 
@@ -196,12 +200,12 @@ def view(
     context: RunContext,
     thread: str,
     models: Mapping[str, str],
-    read_image: ReadImage,
+    read_image: ReadImage | None,
     money: str = "",
     waiting: bool = False,
     story: Story | None = None,
 ) -> View:
-    """Turn a run into what the page shows."""
+    """Turn a run into what the page shows; without `read_image` there are no pictures in it, only their sizes and words."""
     story = story or Story()
     best = state.best or best_of(state.attempts)
     cards = list(_cards(state, best, read_image))
@@ -240,7 +244,7 @@ def view(
     )
 
 
-def _thumbs(state: GemsState, story: Story, read_image: ReadImage) -> dict[str, Picture]:
+def _thumbs(state: GemsState, story: Story, read_image: ReadImage | None) -> dict[str, Picture]:
     remembered = [part for shown in story.shown for part in shown.parts if isinstance(part, ImageRef)]
     heads = [a.image for a in state.attempts if state.checks]  # of the matrix, which there is with checks only
     refs = {ref.sha256: ref for ref in (*heads, *remembered)}
@@ -253,16 +257,17 @@ def _preset(context: RunContext) -> str:
     return name + (f", with other {', '.join(others)}" if others else "")
 
 
-def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage) -> Iterator[Card]:
+def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> Iterator[Card]:
     checks = {check.id: check for check in state.checks}
     before: Attempt | None = None
+    drawn: dict[str, Card] = {}
     density = 2 if len(state.attempts) <= MANY else 1
     for attempt in state.attempts:
         siblings = sum(a.round == attempt.round for a in state.attempts)
         image = f", image {attempt.candidate + 1} of {siblings}" if siblings > 1 else ""
         segments, change = _changes(before.prompt if before else state.prompt, attempt.prompt)
         findings = [Finding(checks.get(verdict.check), verdict, verdict in attempt.said) for verdict in attempt.verdicts]
-        yield Card(
+        card = Card(
             attempt=attempt,
             title=f"Round {attempt.round}{image}",
             best=attempt is best,
@@ -271,10 +276,13 @@ def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage) -> Ite
             prompt=segments,
             change=change.format("the attempt before" if before else "the request"),
             twin=before is not None and _words(before) == _words(attempt),
+            edited=attempt.source is not None,
+            source=drawn.get(attempt.source.sha256) if attempt.source else None,
             open=sorted((f for f in findings if f.tone != "pass"), key=lambda f: ("fail", "unknown", "skipped").index(f.tone)),
             passed=[f for f in findings if f.tone == "pass"],
         )
-        before = attempt
+        yield card
+        before, drawn[attempt.image.sha256] = attempt, card
 
 
 def _words(attempt: Attempt) -> tuple[int, str, str]:
@@ -401,9 +409,16 @@ def duration(seconds: float, digits: int = 1) -> str:
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
+_TOP = "root|home|Users|Volumes|tmp|var|mnt|opt|srv|usr|etc"
+"""Folders at the top of a disk: what begins with them is a path, also where it stands right after a letter of another script."""
+
 _PATH = re.compile(
-    r"""(?<![\w/.~\\-])(?:file:///?)?                       # not inside a word, a web address or a relative path
-        (?: /(?!v\d+/)(?:[^\s/"'<>|]+/)+                    # /home/me/..., but not /v1/images/...
+    rf"""(?<![A-Za-z0-9_/.~\\-])(?:file:///?)?                # not inside a word, a web address or a relative path
+        (?: /(?:home|Users)/(?:[^\s/"'<>|]+(?:[ ][A-Z][^\s/"'<>|]*){{0,2}}/)+               # /home/First Last/...
+          | [A-Za-z]:[\\/]Users[\\/](?:[^\s\\/"'<>|]+(?:[ ][A-Z][^\s\\/"'<>|]*){{0,2}}[\\/])+   # C:\Users\First Last\...
+          | /(?:{_TOP})/(?:[^\s/"'<>|]+/)*                  # /home/me/...
+          | /(?=(?:{_TOP})(?![^\s"'<>|,;:.!?)]))            # /root
+          | (?<!\w)/(?!v\d+/(?!\S*\.\./))(?:[^\s/"'<>|]+/)+   # /any/folder/..., but not /v1/images/...
           | [A-Za-z]:[\\/](?:[^\s\\/"'<>|]+[\\/])*          # C:\Users\me\...
           | \\\\(?:[^\s\\/"'<>|]+[\\/])+ )                  # \\server\share\...""",
     re.VERBOSE,

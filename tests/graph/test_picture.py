@@ -69,8 +69,46 @@ def test_any_graph_can_be_drawn():
     graph.add_edge("a node with <a> very long name", "last")
     graph.add_conditional_edges("last", lambda state: END, {"again": "first", "done": END, "enough": END})
     svg = draw(graph.compile())
-    assert {"first", "last", "a node with <…"} <= set(boxes(svg))
+    assert {"first", "last", "a node…name"} <= set(boxes(svg))
     assert "done, enough" in [e.text for e in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_a_node_that_nothing_leads_to_and_one_that_leads_to_itself_are_drawn():
+    graph = StateGraph(GemsState)
+    for name in ("first", "alone", "lost"):
+        graph.add_node(name, lambda state: {})
+    graph.add_edge(START, "first")
+    graph.add_conditional_edges("first", lambda state: END, {"again": "first", "done": END})
+    graph.add_conditional_edges("lost", lambda state: END, {"back": "lost", "on": "first"})
+    svg = draw(graph.compile())
+    placed = boxes(svg)
+    assert {"first", "alone", "lost", "START", "END"} <= set(placed)
+    left, top, right, bottom = placed["first"]
+    loops = [
+        xs for path in ET.fromstring(svg).iter(f"{SVG}path") if path.get("marker-end")
+        for (x, y), *_, (end, to) in [[tuple(map(float, p)) for p in re.findall(r"(-?[\d.]+) (-?[\d.]+)", path.get("d"))]]
+        if x in (left, right) and top <= y < to <= bottom for xs in [re.findall(r"-?[\d.]+", path.get("d"))[::2]]
+    ]  # fmt: skip
+    assert len(loops) == 1, "out of its side, and back into the same"
+    reach = max(abs(float(x) - (left + right) / 2) for x in loops[0])
+    assert reach > (right - left) / 2 + 12, "not a stub"
+    assert "again" in [e.text for e in ET.fromstring(svg).iter(f"{SVG}text")]
+    assert "first to first (again)" in ET.fromstring(svg).find(f"{SVG}desc").text
+
+
+@pytest.mark.parametrize("name", ["W" * 14, "日本語のとても長い名前の役", "a_very_long_name_in_lowercase", "i" * 60])
+def test_long_names_are_cut_to_their_box_and_told_whole(name):
+    graph = StateGraph(GemsState)
+    graph.add_node(name, lambda state: {})
+    graph.add_edge(START, name)
+    group = next(g for g in ET.fromstring(draw(graph.compile())).iter(f"{SVG}g") if g.find(f"{SVG}title") is not None)
+    assert group.find(f"{SVG}title").text == name
+    shown = group.find(f"{SVG}text").text
+    head, tail = shown.split("…")
+    assert name.startswith(head)
+    assert name.endswith(tail)
+    wide = {"W": 12.4, "i": 3.5}.get(name[0], 12.5 if ord(name[0]) > 255 else 6.6)  # of such letters at 12.5 pixels
+    assert wide * len(head + tail) + 12 <= 98
 
 
 def test_the_command_writes_it_and_the_picture_of_the_readme_is_that(command, tmp_path):

@@ -1,5 +1,6 @@
 """The steps of a run, as its checkpoints tell them."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -8,11 +9,12 @@ from langgraph.checkpoint.base import CheckpointTuple, empty_checkpoint
 
 from gems import Usage, resume, run
 from gems.context import RunContext
+from gems.events import RoleStarted
 from gems.graph.drive import config_of
 from gems.graph.fork import fork
 from gems.graph.timeline import shown_to_refiner, steps_of
 from gems.memory.home import Home
-from gems.memory.state import Review, RoleUsage
+from gems.memory.state import Review, RoleUsage, Verdict
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -69,14 +71,44 @@ def test_a_slow_role_takes_its_time(tmp_path, make_sketcher):
 
 def test_the_time_a_person_takes_is_no_work():
     said = [Review(stage="plan", round=0, action="accept")]
-    steps = steps_of([saved(1, 9.0, ["review"], reviews=said), saved(0, 0.0)])
+    asked = saved(0, 0.0)._replace(pending_writes=[("task", "__interrupt__", "the question"), ("task", "__resume__", "accept")])
+    steps = steps_of([saved(1, 9.0, ["review"], reviews=said), asked])
     assert [(s.seconds, s.idle, s.working) for s in steps] == [(9.0, 9.0, 0.0)]
 
 
-@pytest.mark.parametrize(("took", "idle"), [(4.0, 0.0), (9.0, 0.0), (3602.0, 3600.0)])
-def test_a_step_during_which_the_run_was_stopped_is_not_taken_for_a_long_one(took, idle):
-    (step,) = steps_of([saved(1, took, ["verifier"], usage=used("verifier", 2.0)), saved(0, 0.0)])
-    assert (step.idle, step.working) == (idle, took - idle)
+def test_a_step_of_roles_that_use_no_model_of_ours_was_at_work_however_long_it_took():
+    (step,) = steps_of([saved(1, 3600.0, ["verifier"]), saved(0, 0.0)])
+    assert (step.idle, step.working) == (0.0, 3600.0)
+
+
+def test_of_a_step_that_was_gone_on_with_only_what_the_models_took_was_work():
+    (step,) = steps_of([saved(1, 3602.0, ["verifier", "__interrupt__"], usage=used("verifier", 2.0)), saved(0, 0.0)])
+    assert (step.idle, step.working) == (3600.0, 2.0)
+    (step,) = steps_of([saved(1, 3602.0, ["generator", "__interrupt__"]), saved(0, 0.0, source="update")])
+    assert step.idle == 0, "a fork goes on as soon as its first state is written"
+
+
+def test_a_real_run_was_stopped_only_while_a_person_was_waited_for_or_nobody_drove_it(tmp_path, make_sketcher):
+    def slow(state):
+        time.sleep(0.3)
+        return {"attempts": [a.judged(Verdict(check=c.id, passed=True) for c in state.checks) for a in state.pending]}
+
+    def stop(event):
+        if isinstance(event, RoleStarted) and event.role == "selector":
+            raise KeyboardInterrupt
+
+    more = {"runs": tmp_path, "image": make_sketcher(0.0), "nodes": {"verifier": slow}}
+    with pytest.raises(KeyboardInterrupt):
+        run("a red circle", thread="t", preset="original", review="plan", ask=lambda *_: time.sleep(0.2) or {"action": "accept"},
+            on_event=stop, **more)  # fmt: skip
+    time.sleep(0.2)
+    resume("t", **more)
+    idle = {step.roles: step.idle for step in steps_of(history(tmp_path, "t"))}
+    assert idle["verifier",] == idle["generator",] == idle["learner",] == 0
+    assert idle["selector",] >= 0.2
+    plan, image = [step.idle for step in steps_of(history(tmp_path, "t")) if step.roles == ("review",)]
+    assert plan >= 0.2
+    assert image == 0, "nobody was asked"
 
 
 def test_calls_that_are_made_beside_one_another_add_up_to_more_than_the_step():

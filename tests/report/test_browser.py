@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -178,7 +179,7 @@ def hostile_card(number):
         picture=Picture("", words(number), 288, 288, False) if number % 2 else None, passed=10**6, total=10**6, rounds=10**9,
         images=10**9, calls=10**9, cost=1e12, preset="default", changed=words(number + 2),
         models={"chat": words(number), "image": words(number + 3)}, last="2026-01-02 03:04", when=float(number),
-        parent="p".ljust(100, "z"), left=10**6, forks=10**6, family="f",
+        parent="p".ljust(100, "z"), left=10**6, forks=10**6, family="f", place=number,
     )  # fmt: skip
 
 
@@ -300,6 +301,28 @@ def test_in_print_everything_is_open_and_nothing_is_cut(look, name):
     assert seen.wrong == []
 
 
+@pytest.mark.parametrize("name", ["candidates", "hostile"])
+def test_on_paper_the_matrix_has_one_head_and_room_for_its_questions(look, name, tmp_path):
+    seen = look(name, 688)
+    seen.page.emulate_media(media="print")
+    widths = seen.page.evaluate("[...document.querySelectorAll('.matrix thead th')].map((n) => n.getBoundingClientRect().width)")
+    assert widths[0] > 0.3 * 688
+    if not shutil.which("pdftotext"):
+        pytest.skip("no pdftotext to read the pages with: install poppler-utils")
+    seen.page.pdf(path=tmp_path / "page.pdf", format="A4")
+    told = subprocess.run(["pdftotext", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True).stdout
+    pages = [page for page in told.split("\f") if "What the image must show" in " ".join(page.split())]
+    assert len(pages) == 1, "a head that Chromium repeats on each page has lost its images"
+
+
+def test_colours_that_tell_something_stay_where_colours_are_forced(look):
+    page = look("run", forced_colors="active").page
+    colours = page.evaluate(
+        "[...document.querySelectorAll('.track i, .swatch, .bar i')].map((n) => getComputedStyle(n).backgroundColor)"
+    )
+    assert len(set(colours)) >= 4
+
+
 def test_by_keyboard_every_section_is_reached_in_order_and_seen(look):
     seen = look("fork")
     page = seen.page
@@ -381,17 +404,19 @@ def test_a_long_run_of_real_size_stays_light(tmp_path):
 
 def test_the_gallery_finds_filters_and_sorts(look):
     seen = look("gallery")
+    from playwright.sync_api import expect
+
     page = seen.page
     shown = page.locator("#runs > li:visible")
     said = page.locator("#said")
-    assert said.inner_text() == "4 runs"
+    expect(said).to_have_text("4 runs")
     page.get_by_label("Find").fill("RED fork")
-    assert said.inner_text() == "2 of 4 runs"
+    expect(said).to_have_text("2 of 4 runs")
     page.get_by_label("Find").fill("")
     page.get_by_label("outcome").select_option("waiting")
     assert [item.get_attribute("id") for item in shown.all()] == ["run-waiting"]
     page.get_by_role("button", name="Reset").click()
-    assert shown.count() == 4
+    expect(shown).to_have_count(4)
     page.get_by_label("preset").select_option("default")
     assert [item.get_attribute("id") for item in shown.all()] == ["run-waiting"]
     page.get_by_label("preset").select_option("")
@@ -417,6 +442,36 @@ def test_a_fork_stands_by_its_parent_and_leads_to_it(look):
     assert order.index("run-fork") == order.index("run-run") + 1
     page.locator("#run-fork .kin a").click()
     assert page.url.endswith("#run-run")
+
+
+def test_a_filter_does_not_hide_the_parent_that_a_fork_leads_to(look):
+    page = look("gallery").page
+    page.get_by_label("sort").select_option("oldest")
+    page.get_by_label("outcome").select_option("accepted")
+    page.get_by_label("Find").fill("fork")
+    assert not page.locator("#run-run").is_visible()
+    page.locator("#run-fork .kin a").click()
+    assert page.locator("#run-run").is_visible()
+    assert page.locator("#said").inner_text() == "4 runs"
+    assert page.get_by_label("sort").input_value() == "oldest"
+
+
+def test_one_run_is_one_run(look, pages, tmp_path):
+    pages["one"] = tmp_path / "one.html"
+    pages["one"].write_text(render_gallery([hostile_card(1)]), "utf-8", "replace")
+    assert look("one").page.locator("#said").inner_text() == "1 run"
+
+
+def test_the_shortest_round_has_something_on_its_bar(look, pages, tmp_path):
+    began = datetime(2026, 1, 2, tzinfo=UTC)
+    steps = [Step(n, (role,), began, seconds, 0.0, Usage()) for n, role, seconds in ((0, "planner", 0.1), (1, "generator", 600.0))]
+    pages["short"] = write_report(
+        tmp_path / "short.html", GemsState(prompt="a cat"), RunContext(), thread="t", models={}, read_image=lost,
+        story=Story(steps=steps),
+    )  # fmt: skip
+    widths = look("short").page.evaluate("[...document.querySelectorAll('.track i')].map((n) => n.getBoundingClientRect().width)")
+    assert len(widths) == 2
+    assert min(widths) >= 3
 
 
 def test_only_the_gallerys_own_script_may_run(look, pages, tmp_path):

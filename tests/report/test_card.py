@@ -2,11 +2,12 @@
 
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 
 import pytest
 from PIL import Image
 
-from gems import RunResult, contact_sheet, run
+from gems import GemsError, RunResult, contact_sheet, run
 from gems.context import RunContext
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Result, Score, Usage, Verdict
 from gems.report import render_card
@@ -120,6 +121,39 @@ def test_a_run_that_waits_says_so(sketcher):
     assert "waiting" in repr(waits)
 
 
+def test_a_plan_that_is_to_be_reviewed_is_on_the_card(sketcher):
+    waits = run("two red circles", image=sketcher, review="plan", thread="asked")
+    tags = Tags(waits._repr_html_())
+    assert not tags.open
+    assert waits.checks
+    for check in waits.checks:
+        assert check.question in tags.text
+        assert check.expected == "yes" or f"({check.expected})" in tags.text
+    assert f"Next prompt written, not drawn yet {waits.state.draft}" in tags.text
+
+
+def test_the_card_reads_each_image_once_and_carries_only_small_copies(caplog):
+    photo = BytesIO()
+    Image.effect_noise((700, 700), 120).save(photo, "PNG")
+    state = a_state(rounds=6)
+    drawn = [
+        a.model_copy(update={"image": ImageRef(sha256=f"{n:064x}", width=700, height=700)}) for n, a in enumerate(state.attempts)
+    ]
+    read = []
+
+    def counted(ref):
+        read.append(ref.sha256)
+        if ref.sha256.endswith("3"):
+            raise LookupError(ref.sha256)
+        return photo.getvalue()
+
+    html = render_card(state.model_copy(update={"attempts": drawn}), RunContext(), thread="t", read_image=counted)
+    assert sorted(read) == [a.image.sha256 for a in drawn]
+    assert len(html) < len(photo.getvalue())
+    assert "data:image/png" not in html
+    assert len(caplog.records) == 1, "of the one that is lost"
+
+
 def test_all_images_of_a_run_lie_side_by_side(sketcher):
     result = run("a red circle", preset="best-of-n", candidates=3, image=sketcher, thread="sheet")
     sheet = result.contact_sheet(edge=128)
@@ -127,6 +161,36 @@ def test_all_images_of_a_run_lie_side_by_side(sketcher):
     first = sheet.crop((0, 0, 128, 128)).convert("RGB")
     assert first.tobytes() == result.store.open(result.attempts[0].image).tobytes()
     assert sheet.crop((0, 129, 128, sheet.height)).getbbox() is not None  # its caption
+    assert result.contact_sheet(edge=64, columns=2).width == 2 * 64 + 12
+
+
+def test_a_lost_image_leaves_a_blank_on_the_sheet(sketcher):
+    result = run("a red circle", preset="best-of-n", candidates=3, image=sketcher, thread="sheet")
+    whole = result.contact_sheet(edge=64)
+    lost = result.attempts[1].image.sha256
+    next(path for path in result.folder.parent.rglob(f"{lost}*") if path.is_file()).unlink()
+    sheet = result.contact_sheet(edge=64)
+    assert sheet.size == whole.size
+    assert sheet.crop((0, 0, 64, 64)).tobytes() == whole.crop((0, 0, 64, 64)).tobytes()
+    assert sheet.getpixel((64 + 12 + 10, 10))[3] == 0, "nothing but a frame"
+    assert sheet.getpixel((64 + 12, 10))[3] == 255
+
+
+def test_the_best_image_is_told_from_the_others_in_any_size(sketcher, monkeypatch):
+    from gems import report
+
+    captions = []
+    monkeypatch.setattr(report, "contact_sheet", lambda pictures, **_: captions.extend(words for words, _ in pictures))
+    result = run("a red circle", preset="best-of-n", candidates=3, image=sketcher, thread="sheet")
+    result.contact_sheet()
+    assert sorted(c.startswith("best, round 1·") for c in captions) == [False, False, True]
+    assert [re.sub("best, ", "", c)[:9] for c in captions] == ["round 1·1", "round 1·2", "round 1·3"]
+
+
+def test_a_run_without_an_image_has_no_sheet_yet(sketcher):
+    waits = run("two red circles", image=sketcher, review="plan", thread="asked")
+    with pytest.raises(GemsError, match="run asked has no image yet: it waits for an answer"):
+        waits.contact_sheet()
 
 
 def test_a_contact_sheet_wraps_and_fits_pictures_of_any_size():
@@ -142,5 +206,8 @@ def test_a_contact_sheet_wraps_and_fits_pictures_of_any_size():
 
 
 def test_a_contact_sheet_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(GemsError, match="at least one picture"):
         contact_sheet([])
+    for none in ({"edge": 0}, {"columns": 0}, {"columns": -1}):
+        with pytest.raises(GemsError, match="take at least 1 of each"):
+            contact_sheet([("", Image.new("L", (8, 8)))], **none)

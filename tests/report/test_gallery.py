@@ -5,7 +5,7 @@ from html import unescape
 
 import pytest
 
-from gems import GemsError, fork, preset, run, write_gallery
+from gems import GemsError, fork, past_runs, preset, resume, run, write_gallery
 from gems.context import nearest_preset
 from gems.graph.family import eldest, line_of
 from gems.memory.home import Home
@@ -64,6 +64,42 @@ def test_the_filters_of_the_list_of_runs(runs, filters, found):
     path = write_gallery(runs=runs, **filters)
     assert names(path) == found
     assert ("There is no such run" in path.read_text()) == (not found)
+
+
+def test_a_fork_stands_after_its_parent_also_where_that_ended_later(tmp_path, make_sketcher):
+    models = {"runs": tmp_path, "image": make_sketcher(0.0)}
+    run("a red circle", thread="p", review="image", **models)
+    fork("p", round=1, name="a-fork", review="none", **models)
+    fork("a-fork", round=1, name="of-the-fork", **models)
+    fork("p", round=1, name="b-fork", review="none", **models)
+    resume("a-fork", **models)
+    resume("p", answer={"action": "accept"}, **models)
+    assert names(write_gallery(runs=tmp_path)) == ["p", "a-fork", "of-the-fork", "b-fork"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_state_that_no_run_has_is_told(tmp_path, make_sketcher, there):
+    if there:
+        run("a red circle", runs=tmp_path, image=make_sketcher(0.0))
+    for look in (write_gallery, past_runs):
+        with pytest.raises(GemsError, match="no run stands as 'nonsense': choose one of running, accepted, gave up, waiting"):
+            look(runs=tmp_path, state="nonsense")
+
+
+def test_no_run_can_be_where_the_gallery_is(tmp_path, make_sketcher):
+    for name in ("gallery.html", "Gallery.HTML"):
+        with pytest.raises(GemsError, match="something else of this name is in the folder of runs"):
+            run("a red circle", thread=name, runs=tmp_path, image=make_sketcher(0.0))
+
+
+def test_a_place_where_it_cannot_be_written_is_told_by_its_name(runs, command, tmp_path):
+    with pytest.raises(GemsError, match=r"runs is a folder: name the file to write, such as .*runs/gallery\.html"):
+        write_gallery(runs, runs=runs)
+    (tmp_path / "file").touch()
+    with pytest.raises(GemsError, match=r"file/page\.html cannot be written \(.+\): name another file to write"):
+        write_gallery(tmp_path / "file" / "page.html", runs=runs)
+    code, _, err = command("gallery", "--out", runs)
+    assert (code, "is a folder" in " ".join(err.split())) == (2, True)
 
 
 def test_links_lead_to_the_pages_from_wherever_it_is_written(runs, tmp_path):

@@ -427,6 +427,14 @@ def test_no_absolute_paths(pictures):
         ("path=/opt/me/x", "path=…/x"),
         ("./here/too", "./here/too"),
         ("black/white cat", "black/white cat"),
+        ("saved to /root.", "saved to …/root."),
+        ("日本/home/me/x", "日本…/x"),
+        ("/v1/../home/me/x", "…/x"),
+        ("/home/John Smith/My Pictures/x", "…/x"),
+        (r"C:\Users\John Smith\x", "…/x"),
+        ("/home/me and /srv/x", "…/me and …/x"),
+        ("赤/青/緑, 1/2, and/or/etc, /roots", "赤/青/緑, 1/2, and/or/etc, /roots"),
+        ("https://example.org/home/me/x, /v1/images/edits", "https://example.org/home/me/x, /v1/images/edits"),
     ],
 )
 def test_paths_are_cut(text, kept):
@@ -523,6 +531,41 @@ def test_a_lost_check_is_told_too(pictures):
     better = state.attempts[0].model_copy(update={"verdicts": (verdict("c1", False), verdict("c2", True))})
     text = Tags(render(state.model_copy(update={"attempts": [better, worse]}), pictures)).text
     assert "Passed only by the first 1 ✗ Are they red?" in text
+
+
+def test_checks_that_neither_image_passes_are_told(pictures):
+    state = finished(pictures)
+    both = [a.model_copy(update={"verdicts": (verdict("c1", a.round == 2), verdict("c2", False))}) for a in state.attempts]
+    text = Tags(render(state.model_copy(update={"attempts": both}), pictures)).text
+    assert "Passed only by the best 1 ✓ How many circles? Passed by neither 1 – Are they red?" in text
+
+
+def test_each_image_is_read_once_and_a_lost_one_is_told_once(pictures, caplog):
+    state, read = finished(pictures), []
+
+    def counted(ref):
+        read.append(ref.sha256)
+        if ref == state.attempts[0].image:
+            raise LookupError(ref.sha256)
+        return pictures.read(ref)
+
+    page = render(state, pictures, read_image=counted)
+    assert sorted(read) == sorted(a.image.sha256 for a in state.attempts)
+    assert page.count("image could not be read") == 2, "in the pair and with the attempt"
+    assert len(caplog.records) == 1
+
+
+def test_an_edit_says_which_image_it_was_made_from(pictures):
+    state = finished(pictures)
+    first, second = state.attempts
+    edited = second.model_copy(update={"source": first.image})
+    page = render(state.model_copy(update={"attempts": [first, edited]}), pictures)
+    assert "edited from the image of round 1" in Tags(page).text
+    assert 'edited from the image of <a href="#attempt-1-0">' in page
+    assert "edited from the image" not in Tags(render(state, pictures)).text
+    lost = second.model_copy(update={"source": pictures.draw("green")})
+    alone = render(state.model_copy(update={"attempts": [first, lost]}), pictures)
+    assert "edited from an image that is not on this page" in Tags(alone).text
 
 
 def test_small_images_are_in_the_page_once(pictures):

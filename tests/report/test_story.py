@@ -4,12 +4,13 @@ import base64
 import hashlib
 import json
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
 
-from gems import GemsError, Home, fork, remove, resume, run
-from gems.graph.page import refresh_page
+from gems import GemsError, Home, fork, prune, remove, resume, run
+from gems.graph.page import page_of, refresh_page
 from gems.memory.lessons import Lesson, Lessons
 
 from ..moody import Moody
@@ -135,7 +136,22 @@ def test_forks_are_on_the_pages_of_both(tmp_path, make_sketcher):
     assert 'href="../c/report.html"' in parent.report_path.read_text(), "the parent's page is written anew"
     assert "cc" in text(refresh_page("p", tmp_path))
     remove(["p"], tmp_path)
-    assert re.search(r"Forks p removed c this run", text(refresh_page("c", tmp_path)))
+    for name in ("c", "cc"):
+        assert 'href="../p/' not in (tmp_path / name / "report.html").read_text(), "a page leads nowhere else than to pages"
+    assert re.search(r"Forks p removed c this run", text(child.report_path))
+    remove(["cc"], tmp_path)
+    assert 'href="../cc/' not in child.report_path.read_text()
+
+
+def test_the_page_of_a_pruned_run_is_not_made_worse_by_asking_for_it(tmp_path, make_sketcher):
+    run(PROMPT, thread="t", runs=tmp_path, image=make_sketcher(1.0), preset="loop", max_rounds=2, seed=3)
+    home = Home(tmp_path)
+    kept = (tmp_path / "t/report.html").read_text(encoding="utf-8")
+    prune(timedelta(0), keep_best=True, runs=tmp_path)
+    with home.database.open() as opened:
+        assert page_of("t", opened, home) == kept
+        (tmp_path / "t/report.html").unlink()
+        assert "image could not be read" in page_of("t", opened, home), "what is left of it, where there is nothing better"
 
 
 def test_show_opens_the_page_of_a_run_that_has_none_yet(tmp_path, command, monkeypatch, make_sketcher):
