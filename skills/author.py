@@ -11,7 +11,8 @@ from .skill import SKILL_FILE, SkillError, SkillProblem, read_skill
 TEMPLATE = """\
 ---
 name: {name}
-description: What this skill adds to a prompt, in one sentence. Use it when the request ...; do not use it when ...
+description: What this skill adds to a prompt, in one sentence. Use it when the request ... Do not use it when ...
+license: Say whose text it is, or its licence.
 metadata:
   version: "1"
 ---
@@ -23,16 +24,18 @@ metadata:
 Use it when the request ...
 Leave it when ... A rewrite that is not needed changes the style of a short prompt: then keep the user's words.
 
-## How
+## Method
 
 1. Keep every object, number, name and quoted string of the request.
 2. Say what is seen, in concrete nouns: ...
 
-## Example
+## Examples
 
 Request: ...
 
 Prompt: ...
+
+Request: ... (leave it) -> Prompt: the same words
 
 ## When a check fails
 
