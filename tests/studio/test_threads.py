@@ -117,9 +117,7 @@ def test_a_run_that_python_has_in_hand_is_left_alone(studio, made, client):
     rows = rows_of(studio, name)
     with Home(studio.runs).database.open() as opened, opened.hold(name):
         with pytest.raises(ConflictError, match=IN_USE):
-            client.threads.update_state(
-                thread, {"draft": "x"}, as_node="refiner", checkpoint_id=past["checkpoint"]["checkpoint_id"]
-            )
+            client.threads.update_state(thread, {"draft": "x"}, as_node="refiner", checkpoint_id=past)
         with pytest.raises(ConflictError, match=IN_USE):
             client.threads.delete(thread)
     assert rows_of(studio, name) == rows
@@ -145,10 +143,12 @@ def test_the_server_gives_no_answer_while_python_waits_for_a_person(studio, clie
 def test_the_server_takes_no_step_while_a_stream_of_python_pauses(studio, client):
     events = stream("two red circles", thread="paused", runs=studio.runs, **QUICK)
     next(event for event in events if isinstance(event, RoleEnded) and event.role == "review")  # the generator is next
-    rows = rows_of(studio, "paused")
     told = client.runs.wait(studio_id("paused"), "gems", input=None, context=QUICK, raise_error=False)
     assert re.search(IN_USE, told["__error__"]["message"])
-    assert rows_of(studio, "paused") == rows
+    with Home(studio.runs).database.open() as opened:
+        found = opened.saver.get_tuple({"configurable": {"thread_id": "paused"}})
+    assert "attempts" not in [channel for _, channel, _ in found.pending_writes]
+    assert not Home(studio.runs).images.noted(studio_id("paused"))  # refused before it drew anything
     assert len(list(events)[-1].result.attempts) == 1
 
 
