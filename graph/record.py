@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,10 +32,10 @@ def studio_id(thread: str) -> str:
 
     A run that was begun on the server has its UUID for a name.
     """
-    try:
-        return str(uuid.UUID(thread)) if len(thread) == 36 else str(uuid.uuid5(NAMESPACE, thread))
-    except ValueError:
-        return str(uuid.uuid5(NAMESPACE, thread))
+    with suppress(ValueError):
+        if str(uuid.UUID(thread)) == thread:  # in upper case it is another run's name
+            return thread
+    return str(uuid.uuid5(NAMESPACE, thread))
 
 
 class Parent(BaseModel):
@@ -109,7 +110,12 @@ def forget_record(opened: Opened, home: Home, thread: str) -> None:
 
 def threads(opened: Opened, home: Home) -> list[str]:
     """Return the names of all runs, the one that was begun last at the end; first those whose record cannot be read."""
+    return list(begun(opened, home))
+
+
+def begun(opened: Opened, home: Home) -> dict[str, str]:
+    """Return when each run was begun, in ISO 8601, in the order of `threads`; it is empty where the record cannot be read."""
     began = {thread: str(value.get("began") or "") for thread, value in opened.store.whatever_is_in(SPACE).items()}
     for path in home.folder.glob("*/run.json"):
         began.setdefault(path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat())
-    return sorted(began, key=lambda thread: (began[thread], thread))
+    return dict(sorted(began.items(), key=lambda run: (run[1], run[0])))

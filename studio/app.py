@@ -93,7 +93,7 @@ class OwnPages:
 
 
 class NewRuns:
-    """Looks for runs that Python has made meanwhile before the server lists threads, or opens one that it does not know."""
+    """Looks for runs that Python has made meanwhile before the server lists threads, or opens a new one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -103,7 +103,7 @@ class NewRuns:
         if scope["type"] == "http" and scope.get("root_path") != "/noauth":  # that is the server's own client
             asked = THREAD.fullmatch(scope["path"])
             listed: Listed = scope["app"].state.listed
-            if scope["path"] in LISTS or (asked and not listed.has(asked[1])):
+            if scope["path"] in LISTS or (asked and not await listed.has(asked[1])):
                 await listed.refresh()
         await self.app(scope, receive, send)
 

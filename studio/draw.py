@@ -37,8 +37,9 @@ class Drawn(BaseModel):
 
 
 class Wanted(BaseModel):
-    """What is to be drawn; it is looked at by `run`, so that a wrong one comes back with words of what to do."""
+    """What is to be drawn. The answer has the URL of the picture; it takes as long as a run, from seconds to minutes."""
 
+    # Without the bounds of `Request`: `run` looks at it, so that a wrong one comes back with words of what to do.
     prompt: str = Field(description=Request.model_fields["prompt"].description)
 
 

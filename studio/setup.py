@@ -59,7 +59,7 @@ def form(defaults: RunContext) -> type[RunContext]:
 def plain(context: RunContext) -> RunContext:
     """Return settings without the prompts that are those built in, as a run's record keeps them."""
     told = {name: "" for name in PROMPTS if getattr(context, name).strip() == BUILT_IN[name].strip()}
-    return RunContext(**{**context.model_dump(), **told})
+    return RunContext(**{**context.model_dump(include=set(RunContext.model_fields)), **told})
 
 
 Settings = form(preset(config.preset, **config.run))

@@ -25,15 +25,25 @@ QUIET = {
     "LANGGRAPH_NO_VERSION_CHECK": "true",
 }
 MINE = """
-from gems import GemsState, Verdict, build_graph
+from langgraph.config import get_config
+from gems import GemsState, Verdict, build_graph, remove
 
 def trusting(state: GemsState):
     return {"attempts": [a.judged(Verdict(check=c.id, passed=True) for c in state.checks) for a in state.pending]}
 
 graph = build_graph(verifier=trusting)
 graph.name = "mine"
+
+def removing(state: GemsState):
+    thread = get_config()["configurable"]["thread_id"]
+    while not remove([thread]).removed:  # it has gone on meanwhile
+        pass
+    return trusting(state)
+
+removed = build_graph(verifier=removing)
+removed.name = "removed"
 """
-"""A graph with a node of one's own, as docs/studio.md has it."""
+"""A graph with a node of one's own, as docs/studio.md has it; and one whose run is removed by Python while the server draws."""
 QUICK = {"plan": "none", "verify": "batch", "max_rounds": 1}
 """Settings of a run that takes about a second."""
 
@@ -51,14 +61,18 @@ class Studio(NamedTuple):
 def studio(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     config = json.loads((Path(gems.__file__).parent / "langgraph.json").read_text())
-    config["graphs"]["mine"] = {"path": "my_graphs:graph"}
-    (folder / "langgraph.json").write_text(json.dumps(config))
+    config["graphs"] |= {"mine": {"path": "my_graphs:graph"}, "removed": {"path": "my_graphs:removed"}}
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "langgraph.json").write_text(json.dumps(config))
     (folder / "my_graphs.py").write_text(MINE)
+    (folder / "gems.toml").write_text("[run]\nmax_seconds = 3000\n")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     work = [sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload", "--port", str(port)]
+    work += ["--config", "elsewhere/langgraph.json"]
     ours = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    ours["GEMS_CONFIG"] = "gems.toml"
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             work, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env={**ours, **QUIET}, start_new_session=True

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 import gems
+from gems import past_run
 from gems.context import ABOUT, PRESETS, PROMPTS, RunContext
 from gems.events import Custom, ImageMade, RoleEnded, read_event
 from gems.nodes import refiner
@@ -42,7 +43,7 @@ def test_the_prompt_of_every_role_is_edited_on_its_node_beginning_with_the_text_
     assert settings["refiner_prompt"]["default"] == refiner.SYSTEM
 
 
-def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(client):
+def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(studio, client):
     found = {a["name"]: a for a in client.assistants.search(graph_id="gems", limit=50)}
     for name in PRESETS:
         assert found[f"gems {name}"]["description"] == ABOUT[name]
@@ -51,6 +52,7 @@ def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(client):
     done = client.runs.wait(thread, best_of_five, input={"prompt": "a red circle"})
     assert len(done["attempts"]) == 5
     assert done["result"]["round"] == 1
+    assert past_run(thread, studio.runs).context.max_seconds == 3000  # from the file of GEMS_CONFIG, over any preset
 
 
 def test_a_run_streams_its_values_its_updates_its_tasks_and_its_events(studio, client):
@@ -144,6 +146,8 @@ def test_mcp_offers_the_graphs_and_the_presets_as_tools(studio):
     assert {"draw", "gems", "gems-pixels", *(f"gems_{name}" for name in PRESETS)} <= tools.keys()
     assert "URL of the picture" in tools["draw"]["description"]
     assert tools["draw"]["inputSchema"]["required"] == ["prompt"]
+    assert "URL of the picture" in tools["draw"]["inputSchema"]["description"]
+    assert "`run`" not in json.dumps(tools["draw"])  # nothing that is for whoever reads the code
     assert tools["draw"]["inputSchema"]["properties"].keys() == {"prompt"}
 
 

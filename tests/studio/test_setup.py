@@ -34,6 +34,13 @@ def test_an_id_is_always_the_same_for_a_name_and_a_server_run_is_its_own(name):
     assert studio_id(studio_id(name)) == studio_id(name)
 
 
+def test_a_uuid_in_upper_case_is_another_runs_name_and_so_is_its_id():
+    name = "6f0e0f0c-6a35-5c0f-9b5e-3d1f5a3c7b12"
+    assert studio_id(name) == name
+    assert studio_id(name.upper()) not in (name, name.upper())
+    assert studio_id(name.replace("-", "")) != name
+
+
 def test_gems_show_tells_the_id_that_a_run_has_on_the_server(command):
     assert command("run", "a red circle", "--preset", "original", "--thread", "mine")[0] == 0
     code, out, _ = command("show", "mine")

@@ -1,18 +1,23 @@
 """One memory for both doors: what Python made is open on the server, and what the server made is open in Python."""
 
 import asyncio
+import re
 import sqlite3
 from datetime import timedelta
 
 import httpx
 import pytest
+from langgraph_sdk.errors import ConflictError
 
-from gems import Home, build_graph, fork, past_run, past_runs, prune, remove, resume, run, studio_id
+from gems import Home, build_graph, fork, past_run, past_runs, prune, remove, resume, run, stream, studio_id
+from gems.events import RoleEnded
 from gems.graph.clean import owners_of
 from gems.graph.record import RunError, read_record
 from gems.studio.graphs import graph_of, roles_of
 
 from .conftest import QUICK
+
+IN_USE = "is in progress in another process: wait for it, or end it"
 
 
 @pytest.fixture
@@ -20,6 +25,11 @@ def made(studio):
     """A run that Python made while the server runs, with its thread there."""
     result = run("a red circle", preset="original", runs=studio.runs)
     return result.thread, studio_id(result.thread)
+
+
+def rows_of(studio, name):
+    with Home(studio.runs).database.open() as opened:
+        return opened.rows(name)
 
 
 def before_drawing(client, thread):
@@ -103,10 +113,91 @@ def test_a_waiting_run_of_python_is_answered_on_the_server(studio, client):
 
 def test_a_run_that_python_has_in_hand_is_left_alone(studio, made, client):
     name, thread = made
-    past = before_drawing(client, thread)
-    with Home(studio.runs).database.open() as opened, opened.hold(name), pytest.raises(httpx.HTTPError):
-        client.threads.update_state(thread, {"draft": "x"}, as_node="refiner", checkpoint_id=past["checkpoint"]["checkpoint_id"])
+    past = before_drawing(client, thread)["checkpoint"]["checkpoint_id"]
+    rows = rows_of(studio, name)
+    with Home(studio.runs).database.open() as opened, opened.hold(name):
+        with pytest.raises(ConflictError, match=IN_USE):
+            client.threads.update_state(thread, {"draft": "x"}, as_node="refiner", checkpoint_id=past)
+        with pytest.raises(ConflictError, match=IN_USE):
+            client.threads.delete(thread)
+    assert rows_of(studio, name) == rows
     assert past_run(name, studio.runs).best.prompt == "a red circle"
+
+
+def test_the_server_gives_no_answer_while_python_waits_for_a_person(studio, client):
+    told = []
+
+    def ask(question, wrong):
+        rows = rows_of(studio, "asked")
+        given = {"command": {"resume": {"action": "accept"}}, "context": {**QUICK, "review": "plan"}, "raise_error": False}
+        told.append(client.runs.wait(studio_id("asked"), "gems", **given)["__error__"]["message"])
+        assert rows_of(studio, "asked") == rows
+        return None
+
+    left = run("a red circle", thread="asked", runs=studio.runs, review="plan", ask=ask, **QUICK)
+    assert re.fullmatch(f"409: the run asked {IN_USE}.*", told[0])
+    assert left.waiting
+    assert resume("asked", runs=studio.runs, answer={"action": "accept"}).decision == "accept"
+
+
+def test_the_server_takes_no_step_while_a_stream_of_python_pauses(studio, client):
+    events = stream("two red circles", thread="paused", runs=studio.runs, **QUICK)
+    next(event for event in events if isinstance(event, RoleEnded) and event.role == "review")  # the generator is next
+    told = client.runs.wait(studio_id("paused"), "gems", input=None, context=QUICK, raise_error=False)
+    assert re.search(IN_USE, told["__error__"]["message"])
+    with Home(studio.runs).database.open() as opened:
+        found = opened.saver.get_tuple({"configurable": {"thread_id": "paused"}})
+    assert "attempts" not in [channel for _, channel, _ in found.pending_writes]
+    assert not Home(studio.runs).images.noted(studio_id("paused"))  # refused before it drew anything
+    assert len(list(events)[-1].result.attempts) == 1
+
+
+def test_a_run_that_is_removed_while_the_server_draws_leaves_nothing(studio, client):
+    thread = client.threads.create()["thread_id"]
+    done = client.runs.wait(thread, "removed", input={"prompt": "a red circle"}, context=QUICK, raise_error=False)
+    assert done["__error__"]["message"].startswith(f"410: the run {thread} was removed")
+    assert rows_of(studio, thread) == 0
+    assert not (studio.runs / thread).exists()
+    assert thread not in [past.thread for past in past_runs(studio.runs)]
+    home = Home(studio.runs)
+    assert all(not home.images.noted(owner) for owner in owners_of(thread))
+
+
+def test_a_run_that_was_removed_is_run_again_on_its_thread(studio, client):
+    thread = client.threads.create()["thread_id"]
+    for prompt in ("a red circle", "a blue square"):
+        client.runs.wait(thread, "gems", input={"prompt": prompt}, context=QUICK)
+        client.threads.get(thread)
+        assert [past.prompt for past in past_runs(studio.runs) if past.thread == thread] == [prompt]
+        assert past_run(thread, studio.runs).best.prompt == prompt
+        assert remove([thread], studio.runs).removed == (thread,)
+
+
+def test_a_run_made_again_under_its_name_is_listed_as_it_is_now(studio, client):
+    thread = studio_id("again")
+    for prompt, rounds in (("a red circle", 1), ("a blue square", 2)):
+        run(prompt, thread="again", runs=studio.runs, **{**QUICK, "max_rounds": rounds})
+        metadata = client.threads.get(thread)["metadata"]
+        assert (metadata["prompt"], metadata["settings"]["max_rounds"]) == (prompt, rounds)
+        assert client.threads.get_state(thread)["values"]["prompt"] == prompt
+        remove(["again"], studio.runs)
+
+
+def test_a_run_named_by_a_uuid_in_upper_case_is_not_the_thread_of_that_uuid(studio, client):
+    thread = client.threads.create()["thread_id"]
+    client.runs.wait(thread, "gems", input={"prompt": "a red circle"}, context=QUICK)
+    run("a blue square", thread=thread.upper(), runs=studio.runs, **QUICK)
+    assert client.threads.get_state(thread)["values"]["prompt"] == "a red circle"
+    assert client.threads.get_state(thread.upper())["values"]["prompt"] == "a red circle"
+    assert client.threads.get_state(studio_id(thread.upper()))["values"]["prompt"] == "a blue square"
+
+
+def test_metadata_of_a_client_is_no_setting_of_its_run(studio, client):
+    thread = client.threads.create(metadata={"seed": 77})["thread_id"]
+    said = {"max_rounds": 50, "refiner_prompt": "from metadata"}
+    client.runs.wait(thread, "gems", input={"prompt": "a red circle"}, context=QUICK, metadata=said)
+    had = past_run(thread, studio.runs).context
+    assert (had.max_rounds, had.refiner_prompt, had.seed, had.plan) == (1, "", 0, "none")
 
 
 def test_what_is_removed_at_one_door_is_gone_at_the_other(studio, made, client):
