@@ -24,7 +24,7 @@ from ..context import RunContext
 from ..graph.clean import forget_run
 from ..graph.past import NEXT
 from ..graph.record import Record, find_record, save_record, studio_id, threads
-from ..memory.database import Opened
+from ..memory.database import Opened, OwnAllowlist
 from ..memory.home import Home
 from ..memory.locks import RunInUseError
 from . import setup
@@ -41,7 +41,7 @@ ENDING = threading.Event()
 """Set when the server ends: what is deleted from then on is only its list of threads."""
 
 
-class ServerSaver(BaseCheckpointSaver[str]):
+class ServerSaver(OwnAllowlist):
     """The saver of an open database for a server that calls it asynchronously, and names threads by UUIDs.
 
     Args:
