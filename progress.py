@@ -212,7 +212,8 @@ def show_runs(console: Console, found: Sequence[Past]) -> None:
             console.print(f"  {stands}: {took}", soft_wrap=True, highlight=False)
             console.print(Padding(escape(past.told or past.prompt) + _from(past), (0, 0, 0, 2)), highlight=False)
         return
-    console.print(_runs_table(found), width=None if console.is_terminal else 10_000, highlight=False)
+    wide = console if console.is_terminal else Console(file=console.file, width=100_000)
+    wide.print(_runs_table(found), highlight=False)
 
 
 def _many(count: int, noun: str) -> str:

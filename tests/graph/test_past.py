@@ -1,5 +1,6 @@
 """Runs made before, as they stand."""
 
+import io
 import threading
 import time
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from gems import GemsError, resume, run
 from gems.events import RoleEnded, RoleStarted
-from gems.graph.past import past_run, past_runs
+from gems.graph.past import Past, past_run, past_runs
 from gems.memory.home import Home
 from gems.memory.locks import exclusive
 from gems.progress import show_runs
@@ -114,13 +115,13 @@ def test_the_hour_that_comes_twice_keeps_the_order_of_runs(stopped, monkeypatch)
         listed = past_runs(stopped)[:2]
         assert {past.thread: past.last for past in listed} == began
         assert [past.thread for past in listed] == ["first", "second"]
-        with (console := Console(width=120)).capture() as shown:
-            show_runs(console, listed)
+        shown = io.StringIO()
+        show_runs(Console(file=shown), listed)
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert "2025-10-26 02:30" in shown.get()
-    assert "2025-10-26 02:15" in shown.get()
+    assert "2025-10-26 02:30" in shown.getvalue()
+    assert "2025-10-26 02:15" in shown.getvalue()
 
 
 def test_looking_disturbs_neither_others_who_look_nor_who_goes_on(stopped, sketcher):
@@ -146,3 +147,19 @@ def test_looking_disturbs_neither_others_who_look_nor_who_goes_on(stopped, sketc
         ended.set()
         for looker in lookers:
             looker.join()
+
+
+@pytest.mark.parametrize(("terminal", "width"), [(False, 80), (True, 60), (True, 80), (True, 200)])
+def test_names_stay_whole_however_narrow_the_terminal_is(terminal, width):
+    names = ["20261121-233505-three-red-circles-above-a-bab0", "short"]
+    when = datetime(2026, 11, 21, tzinfo=UTC)
+    request = "three red circles above a blue square, with a yellow star to the left of all of them"
+    listed = [Past(name, "accepted", when, request, 1, 2, 3) for name in names]
+    out = io.StringIO()
+    show_runs(Console(file=out, width=width, force_terminal=terminal, color_system=None), listed)
+    told = out.getvalue()
+    assert all(name in told for name in names)
+    assert "accepted" in told
+    assert "…" not in told
+    if not terminal:  # a line each, for grep
+        assert all(any(name in line and request in line for line in told.splitlines()) for name in names)
