@@ -338,16 +338,15 @@ def _written(state: GemsState, round: int, prompt: str, thought: str = "", edit:
     yield PromptWritten(role=role, prompt=prompt, thought=thought, edit=edit)
 
 
-_TOLD: ContextVar[list[Event] | None] = ContextVar("told", default=None)
+_TOLD: ContextVar[set[Event] | None] = ContextVar("told", default=None)
 
 
 @contextmanager
-def telling() -> Iterator[list[Event]]:
-    """Let what runs within tell events; give the list of those that it has told."""
-    told: list[Event] = []
-    token = _TOLD.set(told)
+def telling() -> Iterator[None]:
+    """Let what runs within tell events, each of them once."""
+    token = _TOLD.set(set())
     try:
-        yield told
+        yield
     finally:
         _TOLD.reset(token)
 
@@ -361,5 +360,5 @@ def tell(event: Event) -> None:
 
     told = _TOLD.get()
     if told is not None and event not in told:
-        told.append(event)
+        told.add(event)
         get_stream_writer()(event.model_dump(mode="json"))

@@ -31,6 +31,7 @@ from .events import (
 from .graph.past import Past
 from .graph.result import RunResult
 from .memory.state import Check
+from .report.view import count_of
 
 DOING = {
     "planner": "planning",
@@ -99,7 +100,7 @@ class Progress:
         self._line(f"  image   {escape(str(result.image_path))}")
         self._line(f"  report  {escape(str(result.report_path))}")
         tokens = f"{used.input_tokens:,} tokens in, {used.output_tokens:,} out"
-        made = f"{_many(used.images, 'image')}, {_many(used.calls, 'chat call')}"
+        made = f"{count_of(used.images, 'image')}, {count_of(used.calls, 'chat call')}"
         self._line(f"  cost    {made}, {tokens}, {used.seconds:.1f} s in the models")
         if result.cost is not None:
             self._line(f"  money   {escape(str(result.cost))}, by the prices that were given")
@@ -208,16 +209,12 @@ def show_runs(console: Console, found: Sequence[Past]) -> None:
             stands = f"[{_color(past)}]{past.standing}[/], {past.last.astimezone():%Y-%m-%d %H:%M}"
             cost = "" if past.cost is None else f", cost {past.cost:.4f}"
             console.print(f"[bold]{escape(past.thread)}[/]", soft_wrap=True, highlight=False)
-            took = f"{_many(past.rounds, 'round')}, {_many(past.images, 'image')}, {_many(past.calls, 'chat call')}{cost}"
+            took = f"{count_of(past.rounds, 'round')}, {count_of(past.images, 'image')}, {count_of(past.calls, 'chat call')}{cost}"
             console.print(f"  {stands}: {took}", soft_wrap=True, highlight=False)
             console.print(Padding(escape(past.told or past.prompt) + _from(past), (0, 0, 0, 2)), highlight=False)
         return
     wide = console if console.is_terminal else Console(file=console.file, width=100_000)
     wide.print(_runs_table(found), highlight=False)
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _color(past: Past) -> str:

@@ -25,7 +25,7 @@ from ..nodes.checkers import Checker
 from ..nodes.review_answer import Answer, AnswerError, in_words
 from ..skills import SkillLibrary
 from .build import Graph, build_graph
-from .record import Record, RunError, read_record, save_record
+from .record import Record, RunError, read_record, require_runs, save_record
 from .result import RunResult
 
 
@@ -58,8 +58,8 @@ def held(home: Home, thread: str, *, new: bool = False) -> Iterator[Opened]:
         CheckpointError: the database cannot be opened, or what it has of this run is damaged.
     """
     home.folder_of(thread)
-    if not new and not home.database.exists():
-        raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
+    if not new:
+        require_runs(home, thread)
     try:
         with home.database.open() as opened:
             if not new:

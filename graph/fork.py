@@ -33,7 +33,7 @@ from ..skills import SkillLibrary
 from .build import Graph, build_graph
 from .drive import Ask, config_of, drive, held, to_end
 from .page import refresh_page
-from .record import Parent, Record, RunError, find_record, read_record, save_record
+from .record import Parent, Record, RunError, find_record, read_record, require_runs, save_record
 from .result import RunResult
 from .run import models_of, require_free, to_request
 
@@ -108,8 +108,7 @@ def fork(
         GemsError: there is no such run, round, candidate or check, or what is asked for contradicts itself.
     """
     home = Home.of(runs)
-    if not home.database.exists():
-        raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
+    require_runs(home, thread)
     with ExitStack() as held_parent:
         opened = held_parent.enter_context(home.database.open())
         parent = read_record(opened, home, thread)

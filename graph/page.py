@@ -11,7 +11,7 @@ from ..memory.serializer import CheckpointError
 from ..report import Story, render_report, write_report
 from .drive import config_of
 from .family import family_of
-from .past import past_run
+from .past import opened_for, result_of
 from .record import Record, RunError, read_record
 from .result import RunResult
 from .timeline import shown_to_refiner, steps_of
@@ -37,7 +37,8 @@ def page_of(thread: str, opened: Opened, home: Home) -> str:
     Raises:
         GemsError: there is no such run, it has not come to a first step yet, or what is stored of it is damaged.
     """
-    result, record = past_run(thread, home), read_record(opened, home, thread)
+    record = read_record(opened, home, thread)
+    result = result_of(opened, home, record)
     if record.pruned and result.report_path.exists():
         return result.report_path.read_text(encoding="utf-8")
     return render_report(result.state, result.context, **_shown(result, opened, home, record))
@@ -61,9 +62,9 @@ def refresh_page(thread: str, runs: Home | Path | str = "runs") -> Path:
         GemsError: there is no such run, it has not come to a first step yet, or what is stored of it is damaged.
     """
     home = Home.of(runs)
-    result = past_run(thread, home)
-    with home.database.open() as opened:
+    with opened_for(thread, home) as opened:
         record = read_record(opened, home, thread)
+        result = result_of(opened, home, record)
         if not record.pruned:
             write_page(result, opened, home, record)
         elif not result.report_path.exists():

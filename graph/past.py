@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -14,7 +15,7 @@ from ..memory.home import Home
 from ..memory.serializer import CheckpointError
 from ..memory.state import GemsState, RoleUsage
 from .drive import config_of
-from .record import Record, RunError, read_record, threads
+from .record import Record, RunError, read_record, require_runs, threads
 from .result import RunResult
 
 Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "damaged"]
@@ -111,15 +112,35 @@ def past_run(thread: str, runs: Home | Path | str = "runs") -> RunResult:
         CheckpointError: the database cannot be opened.
     """
     home = Home.of(runs)
-    folder = home.folder_of(thread)
-    if not home.database.exists():
-        raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
+    with opened_for(thread, home) as opened:
+        return result_of(opened, home, read_record(opened, home, thread))
+
+
+@contextmanager
+def opened_for(thread: str, home: Home) -> Iterator[Opened]:
+    """Open the database of a home to look at a run.
+
+    Raises:
+        RunNameError: the name cannot be one.
+        RunError: there is no database.
+        CheckpointError: it cannot be opened.
+    """
+    home.folder_of(thread)
+    require_runs(home, thread)
     with home.database.open() as opened:
-        record = read_record(opened, home, thread)
-        stored = state_of(opened, thread)
+        yield opened
+
+
+def result_of(opened: Opened, home: Home, record: Record) -> RunResult:
+    """Return a run of an open database as it stands.
+
+    Raises:
+        RunError: it has not come to a first step yet.
+    """
+    thread, stored = record.thread, state_of(opened, record.thread)
     if stored is None:
         raise RunError(f"the run {thread} has not come to a first step: go on with `gems resume {thread}`")
-    return RunResult(thread, stored.state, record.context, folder, home.images, record.models, stored.waiting)
+    return RunResult(thread, stored.state, record.context, home.folder_of(thread), home.images, record.models, stored.waiting)
 
 
 def past(opened: Opened, home: Home, thread: str) -> Past:

@@ -38,6 +38,16 @@ def studio_id(thread: str) -> str:
     return str(uuid.uuid5(NAMESPACE, thread))
 
 
+def require_runs(home: Home, thread: str) -> None:
+    """Refuse to look for a run where there are none, before a database is made there.
+
+    Raises:
+        RunError: there is no database.
+    """
+    if not home.database.exists():
+        raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
+
+
 class Parent(BaseModel):
     """Where a run has branched off."""
 

@@ -6,7 +6,7 @@ from ..context import RunContext
 from ..memory.state import GemsState
 from .page import environment
 from .pictures import Picture, ReadImage, once, picture
-from .view import Card, View, view
+from .view import Card, View, count_of, view
 
 HERO, THUMB = 256, 64
 """Largest width and height of the best image and of those above the checks, in CSS pixels."""
@@ -43,5 +43,5 @@ def render_card(
 def _used(page: View) -> list[str]:
     """Return what the run took, in words."""
     counts = ((page.total.images, "image"), (page.total.calls, "chat call"))
-    told = [f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in counts]
+    told = [count_of(number, noun) for number, noun in counts]
     return [*told, f"{page.total.input_tokens:,} tokens in, {page.total.output_tokens:,} out", *filter(None, [page.money])]

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from ..context import nearest_preset
 from ..errors import GemsError
 from ..graph.family import Records, eldest, line_of, parent_of, records_of
 from ..graph.past import Found, Standing, found_runs, past_runs
@@ -22,7 +21,7 @@ from ..memory.home import Home
 from ..memory.state import Attempt, best_of
 from .page import environment
 from .pictures import Picture, ReadImage, picture
-from .view import without_paths
+from .view import preset_told, without_paths
 
 EDGE = 288
 """Largest width and height of a card's image, in pixels."""
@@ -166,7 +165,7 @@ def _card(one: Found, home: Home, path: Path, records: Records, forks: Mapping[s
     past, record, state = one
     best = (state.best or best_of(state.attempts) or next(reversed(state.attempts), None)) if state else None
     page = home.folder / past.thread / "report.html"
-    name, changed = nearest_preset(record.context) if record else ("", [])
+    name, changed = preset_told(record.context) if record else ("", "")
     parent = parent_of(records, past.thread) or ("", 0)
     return GalleryCard(
         thread=past.thread,
@@ -182,7 +181,7 @@ def _card(one: Found, home: Home, path: Path, records: Records, forks: Mapping[s
         calls=past.calls,
         cost=past.cost,
         preset=name,
-        changed=", ".join(setting.replace("_", " ") for setting in changed if setting != "seed"),
+        changed=changed,
         models=record.models.names if record else {},
         last=f"{past.last:%Y-%m-%d %H:%M}",
         when=past.last.timestamp(),

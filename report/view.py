@@ -252,9 +252,14 @@ def _thumbs(state: GemsState, story: Story, read_image: ReadImage | None) -> dic
 
 
 def _preset(context: RunContext) -> str:
+    name, others = preset_told(context)
+    return name + (f", with other {others}" if others else "")
+
+
+def preset_told(context: RunContext) -> tuple[str, str]:
+    """Return the preset that a context is most like, and in words the settings in which it differs, but for the seed."""
     name, changed = nearest_preset(context)
-    others = [setting.replace("_", " ") for setting in changed if setting != "seed"]
-    return name + (f", with other {', '.join(others)}" if others else "")
+    return name, ", ".join(setting.replace("_", " ") for setting in changed if setting != "seed")
 
 
 def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> Iterator[Card]:
@@ -320,7 +325,7 @@ def _awaits_drawing(state: GemsState) -> bool:
 
 
 def _outcome(state: GemsState, context: RunContext, best: Attempt | None) -> Outcome:
-    rounds = _count(state.round, "round")
+    rounds = count_of(state.round, "round")
     if state.result is None:
         line = f"{rounds} so far, and no decision yet" if state.attempts else "no image has been drawn yet"
         return Outcome("unknown", "Unfinished", line, "")
@@ -353,8 +358,8 @@ def _tiles(state: GemsState, context: RunContext, best: Attempt | None) -> list[
     return [
         Tile("Checks passed", passed, "by the best attempt" if best else "not scored yet"),
         Tile("Rounds", str(state.round), f"of at most {context.max_rounds}"),
-        Tile("Images", f"{total.images:,}", f"{_count(len(state.attempts), 'attempt')}"),
-        Tile("Chat calls", f"{total.calls:,}", f"{_count(len(state.usage.roles), 'role')}"),
+        Tile("Images", f"{total.images:,}", f"{count_of(len(state.attempts), 'attempt')}"),
+        Tile("Chat calls", f"{total.calls:,}", f"{count_of(len(state.usage.roles), 'role')}"),
         Tile("Tokens", _short(tokens), f"{total.input_tokens:,} in, {total.output_tokens:,} out"),
         Tile("Model time", duration(total.seconds), "all roles added up"),
     ]
@@ -377,7 +382,7 @@ def _brief(name: str, value: Any) -> str:
     """Return a setting as the list shows it: of a role's own text only that there is one."""
     if name not in PROMPTS:
         return _plain(value)
-    return f"changed, {_count(len(value.split()), 'word')}" if value else "built in"
+    return f"changed, {count_of(len(value.split()), 'word')}" if value else "built in"
 
 
 def _plain(value: Any) -> str:
@@ -391,7 +396,8 @@ def _alt(attempt: Attempt) -> str:
     return f"Image of round {attempt.round}, drawn from the prompt: {prompt}"
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
+    """Say a number of things."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

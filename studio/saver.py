@@ -191,7 +191,7 @@ class ServerSaver(OwnAllowlist):
 
     def _require_free(self, name: str) -> None:
         if self.opened.in_hand(name):
-            raise HTTPException(409, f"the run {name} is in progress in another process: wait for it, or end it")
+            raise HTTPException(409, str(RunInUseError.of(name)))
 
     def _require_kept(self, name: str) -> None:
         """Refuse to go on with a run that was removed, and leave nothing of it."""
