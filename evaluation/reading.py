@@ -1,0 +1,100 @@
+"""Reading benchmark files: JSON lines and tables, checked line by line, with errors that name the line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .benchmark import BenchmarkError, Sample
+
+
+def json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Give the objects of a file of JSON lines with their line numbers, blank lines left out.
+
+    Args:
+        path: the file, UTF-8.
+        keys: what every object must have, and of which type; more is kept.
+
+    Raises:
+        BenchmarkError: it cannot be read, or a line is not of this form.
+    """
+    for number, line in enumerate(text_of(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            raise BenchmarkError(f"{path}, line {number}: this is no JSON ({error}): fetch the file again") from error
+        yield number, checked(found, keys, f"{path}, line {number}")
+
+
+def json_file(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        BenchmarkError: it cannot be read.
+    """
+    try:
+        return json.loads(text_of(path))
+    except ValueError as error:
+        raise BenchmarkError(f"{path}: this is no JSON ({error}): fetch the file again") from error
+
+
+def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Give the rows of a CSV file with their line numbers.
+
+    Raises:
+        BenchmarkError: it cannot be read, or a column is missing.
+    """
+    reader = csv.DictReader(text_of(path).splitlines(keepends=True))
+    if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
+        raise BenchmarkError(f"{path}: there is no column {missing[0]!r}: is it the benchmark's own file?")
+    for row in reader:
+        yield reader.line_num, {key: value or "" for key, value in row.items() if key is not None}
+
+
+def checked(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
+    """Return an object that has the keys it must have.
+
+    Raises:
+        BenchmarkError: it has not; the message begins with `where`.
+    """
+    if not isinstance(found, dict):
+        raise BenchmarkError(f"{where}: an object with {', '.join(keys)} is wanted, this is {type(found).__name__}")
+    for key, kind in keys.items():
+        if key not in found:
+            raise BenchmarkError(f"{where}: the key {key!r} is missing: is it the benchmark's own file?")
+        if not isinstance(found[key], kind) or isinstance(found[key], bool):
+            raise BenchmarkError(f"{where}: {key!r} is {type(found[key]).__name__}: is it the benchmark's own file?")
+    return found
+
+
+def unique(samples: list[Sample], path: Path) -> list[Sample]:
+    """Return samples, all of different ids.
+
+    Raises:
+        BenchmarkError: there are none, or two share an id.
+    """
+    if not samples:
+        raise BenchmarkError(f"{path}: there are no prompts in it")
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.id in seen:
+            raise BenchmarkError(f"{path}: two prompts have the id {sample.id}: delete one, or fetch the file again")
+        seen.add(sample.id)
+    return samples
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        BenchmarkError: it cannot be read as UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"{path}: cannot be read as UTF-8 text: {error}") from error
