@@ -40,6 +40,8 @@ class Source(BaseModel):
     """SPDX, or `none stated`."""
     origin: str
     """Whose it is, for people: `facebookresearch/GenEval2 @ a6e82d2`."""
+    optional: bool = False
+    """Whether prompts can be read without it: then only scoring needs it, or nothing does."""
     archive: bool = False
     """Whether it is a .zip or .tar.gz to be unpacked; `read` is then given the folder."""
 

@@ -1,23 +1,28 @@
-"""The records of a study: a line for each finished run, so that a study that was killed goes on where it stopped."""
+"""The records of a study: a line for each image, so that a study that was killed goes on where it stopped."""
 
 from __future__ import annotations
 
 import json
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import GemsError
 from ..memory.files import replace_file
-from ..memory.locks import exclusive
+from ..memory.locks import RunInUseError, exclusive, is_held
+from ..memory.state import ImageRef
+from .shards import WHOLE, Shard
 from .studies import Study
 
 DEFINITION = "study.json"
 SAMPLES = "samples.jsonl"
+
+Key = tuple[str, str, int]
+"""Variant, prompt and which of the prompt's images: what no two records of a study share."""
 
 
 class StudyError(GemsError):
@@ -25,63 +30,69 @@ class StudyError(GemsError):
 
 
 class Checked(BaseModel):
-    """How many checks the run had, and how many its best image passed."""
+    """The checks of a run's own verifier, and what its best image reached of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     total: int
     passed: int
-
-
-class Marks(BaseModel):
-    """What the judge gave the best image: for each question of the benchmark, and their means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    questions: tuple[float, ...]
     gm: float
+    """Geometric mean of their probabilities, from 0 to 1."""
     am: float
+    """Arithmetic mean of their probabilities."""
 
 
 class Record(BaseModel):
-    """One finished run: what it reached and what it took."""
+    """One finished run of the graph, or one that failed: what it reached and what it took."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     prompt: str
     variant: str
+    index: int
+    """Which of the prompt's images: 0, 1, ..."""
     seed: int
-    path: str
-    """The best image, relative to the folder of runs."""
-    decision: str
-    rounds: int
-    checks: Checked
-    scores: Marks
-    calls: int
-    images: int
-    input_tokens: int
-    output_tokens: int
-    seconds: float
+    image: ImageRef | None = None
+    """The best image; None where the run failed."""
+    path: str | None = None
+    """Its file, relative to the folder of the study; None where images are kept elsewhere."""
+    error: str = ""
+    """Why there is no image."""
+    decision: str = ""
+    rounds: int = 0
+    checks: Checked | None = None
+    calls: int = 0
+    images: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
     """From the run's begin to its end; a picture that was found in the store took none."""
-    refiner_input_tokens: tuple[int, ...]
+    cost: float | None = None
+    """In the currency of the models' prices; None where they have none."""
+    refiner_input_tokens: tuple[int, ...] = ()
     """By refinement: the first is the one after round 1."""
-    refiner_pictures: tuple[int, ...]
+    refiner_pictures: tuple[int, ...] = ()
     """Pictures among what the refiner was shown, by refinement."""
 
     @property
-    def cell(self) -> tuple[str, str, int]:
-        """What no two runs of a study share."""
-        return (self.variant, self.id, self.seed)
+    def key(self) -> Key:
+        """What no two records of a study share."""
+        return (self.variant, self.id, self.index)
 
 
 class Journal:
     """The records in a folder. Open it with `journal`."""
 
-    def __init__(self, path: Path, records: list[Record]) -> None:
-        self.records = {r.cell: r for r in records}
+    def __init__(self, path: Path, records: Mapping[Key, Record]) -> None:
+        self.records = dict(records)
         self._path = path
         self._lock = threading.Lock()
+
+    def lacks(self, key: Key) -> bool:
+        """Tell whether there is no image for this yet: it was not begun, or it failed."""
+        found = self.records.get(key)
+        return found is None or found.image is None
 
     def add(self, record: Record) -> None:
         """Write a record's line, at once and to the disk."""
@@ -89,53 +100,94 @@ class Journal:
             file.write(record.model_dump_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
-            self.records[record.cell] = record
+            self.records[record.key] = record
 
 
 @contextmanager
-def journal(folder: Path, study: Study) -> Iterator[Journal]:
-    """Open the records of a study in a folder, which is made where there is none; one process at a time.
+def journal(folder: Path, study: Study, shard: Shard = WHOLE) -> Iterator[Journal]:
+    """Open the records of a study in a folder, which is made where there is none.
+
+    Each shard has a file of its own, so that several processes, or machines that share the folder, can be at it at the same
+    time; two processes at one shard cannot, nor one at the whole study beside one at a shard.
 
     Raises:
         StudyError: the folder holds another study, something else, or a damaged one.
-        RunInUseError: another process is at this study.
+        RunInUseError: another process is at this study, or at this shard of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):
+    with ExitStack() as held:
+        for place in _places(folder, shard):
+            place.mkdir(parents=True, exist_ok=True)
+            held.enter_context(exclusive(place))
+        if not shard.whole and is_held(folder):
+            raise RunInUseError(f"another process is at all of the study {folder}: wait for it, or end it")
         _claim(folder, study)
-        yield Journal(folder / SAMPLES, _read(folder / SAMPLES))
+        path = folder / shard.file(SAMPLES)
+        _mend(path)
+        yield Journal(path, read_records(folder))
+
+
+def read_records(folder: Path) -> dict[Key, Record]:
+    """Return the records in a folder, those of all shards; of several of one key the first that has an image, or else the last.
+
+    Raises:
+        StudyError: a line is damaged. One that was not finished is left out.
+    """
+    found: dict[Key, Record] = {}
+    for path in sorted(folder.glob("samples*.jsonl")):
+        data = path.read_bytes()
+        for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
+            try:
+                record = Record.model_validate(json.loads(line))
+            except ValueError as error:
+                what = f"{path}, line {number} is damaged, or of another version of gems"
+                raise StudyError(f"{what}: delete it and repeat the command, or take another --out") from error
+            there = found.get(record.key)
+            if there is None or there.image is None:
+                found[record.key] = record
+    return found
+
+
+def read_study(folder: Path) -> Study:
+    """Return the definition of the study in a folder.
+
+    Raises:
+        StudyError: there is none, or it is damaged.
+    """
+    path = folder / DEFINITION
+    try:
+        return Study.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StudyError(f"{folder} holds no study: name the folder that `gems eval` told, or its --out") from error
+    except ValidationError as error:
+        raise StudyError(f"{path} is damaged or not of this version of gems: take another --out") from error
+
+
+def _places(folder: Path, shard: Shard) -> list[Path]:
+    """Return what has to be held: a shard's own folder of its lock, or for the whole study everything."""
+    locks = folder / ".shards"
+    if not shard.whole:
+        return [locks / shard.slug]
+    return [folder, *sorted(p for p in locks.glob("*") if p.is_dir())]
 
 
 def _claim(folder: Path, study: Study) -> None:
     path = folder / DEFINITION
     if not path.exists():
-        if (folder / SAMPLES).exists():
+        if any(folder.glob("samples*.jsonl")):
             raise StudyError(f"{folder} holds {SAMPLES} without {DEFINITION}: take another --out")
         replace_file(path, (study.model_dump_json(indent=1) + "\n").encode())
         return
-    try:
-        there = Study.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise StudyError(f"{path} is damaged or not of this version of gems: take another --out") from error
-    if (what := there.difference(study)) is not None:
+    if (what := read_study(folder).difference(study)) is not None:
         raise StudyError(f"{folder} holds another study, which differs in {what}: take another --out")
 
 
-def _read(path: Path) -> list[Record]:
-    """Read the records; a last line that was not finished is cut off, and its run will be made again."""
+def _mend(path: Path) -> None:
+    """Cut off a last line that was not finished: its run will be made again."""
     if not path.exists():
-        return []
+        return
     data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
         with path.open("rb+") as file:
-            file.truncate(len(whole))
-    records = []
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            records.append(Record.model_validate(json.loads(line)))
-        except ValueError as error:
-            raise StudyError(
-                f"{path}, line {number} is damaged: delete it and repeat the command, or take another --out"
-            ) from error
-    return records
+            file.truncate(whole)

@@ -1,302 +1,297 @@
-"""Run a study: every variant on every prompt and seed, a run of the graph each, judged and written down as it ends."""
+"""Run a study: every variant on every prompt and seed, a run of the graph each, written down as it ends."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
+import platform
 import threading
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, TypeVar
 
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import BaseMessage
-from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore
-from langgraph.store.memory import InMemoryStore
 
-from ..context import PRESETS, RunContext, SettingError
-from ..graph.build import Graph, build_graph
+from ..context import PRESETS, SettingError
+from ..graph.build import build_graph
+from ..memory.files import replace_file
 from ..memory.images import ImageStore
-from ..memory.state import GemsState, Usage
-from ..models.image import ImageModel
-from ..models.registry import chat_model, image_model
-from .records import Checked, Journal, Marks, Record, journal
-from .results import VariantResult, results_of
-from .scores import arithmetic_mean, geometric_mean
-from .shapes import Sample, benchmark, judge, samples_from_file
+from ..models.options import CHAT_ROLES, ChatOptions
+from ..models.registry import ChatChoices, ImageChoice, Models
+from .benchmark import Benchmark, Sample
+from .draw import Cell, kept
+from .engine import Engine, Job, LocalEngine
+from .records import Key, Record, StudyError, journal
+from .shards import WHOLE, Shard
 from .studies import Study, Variant, code_digest
 
 SEED_STEP = 1_000
 """Distance of the seeds of two prompts' runs: more than the images of one run, so that no two share their noise."""
 
 REPEAT_STEP = 1_000_000
-"""Distance of the seeds of two runs of one prompt: more than the prompts of a benchmark take."""
+"""Distance of the seeds of two runs of one prompt, or more, so that the seeds of all prompts are between."""
+
+PROMPTS = "prompts.jsonl"
+
+IMAGES = "images"
+
+MAX_FAILURES = 20
+"""Runs in a row that may fail before a study is stopped: then it is not the prompts that are to blame."""
+
+PACKAGES = ("langgraph", "langchain-core", "langchain-openai", "diffusers", "transformers", "torch", "numpy", "pillow")
+
+T = TypeVar("T")
 
 
-class Cell(NamedTuple):
-    """A prompt and the seed of its runs."""
+class Progress(NamedTuple):
+    """What is told while a study runs."""
 
-    sample: Sample
-    seed: int
+    start: Callable[[str, int, int], None] = lambda variant, total, found: None
+    """Called for each variant with its name, the number of its runs, and of those found."""
+    done: Callable[[Record], None] = lambda record: None
+    """Called with each new record, from one of several threads."""
 
 
-class Outcome(NamedTuple):
-    """A finished study."""
+SILENT = Progress()
 
+
+class Plan(NamedTuple):
+    """What is to be run: decided before anything is."""
+
+    benchmark: Benchmark
+    samples: list[Sample]
+    cells: list[Cell]
+    variants: tuple[Variant, ...]
+    models: Models
     study: Study
-    results: list[VariantResult]
-    folder: Path
-    found: int
-    """How many of its runs were in the records already."""
 
 
-def compare(
+def plan(
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
     variants: Sequence[Variant],
     *,
-    name: str = "shapes",
-    out: Path | None = None,
+    data: Mapping[str, str] | None = None,
     limit: int | None = None,
-    prompts: Path | None = None,
+    per_prompt: int | None = None,
     seed: int = 0,
     seeds: int = 1,
-    concurrency: int = 1,
-    against: str | None = None,
-    runs: Path = Path("runs"),
-    image: ImageModel | None = None,
-    on_start: Callable[[str, int, int], None] = lambda variant, total, found: None,
-    on_done: Callable[[str], None] = lambda variant: None,
-) -> Outcome:
-    """Run variants on the benchmark's prompts and judge their best images.
-
-    All variants draw from the same seeds, and share an image store: a picture that two of them ask for is drawn once,
-    and counted for both. Each finished run is written down at once: the same call goes on where a killed one stopped.
+    chat: ChatChoices = "shapes",
+    image: ImageChoice = "shapes",
+) -> Plan:
+    """Decide what a study is.
 
     Args:
+        benchmark: what is measured.
+        samples: all its prompts.
         variants: settings by name.
-        name: of the study, for its folder.
-        out: folder of the records; by default one in `runs/eval`, named after the study and its definition.
+        data: digests of the files that the prompts are from.
         limit: only so many prompts, spread evenly over the benchmark.
-        prompts: a file of requests to use instead of the benchmark's.
+        per_prompt: images of each prompt, those of the official protocol by default.
         seed: seed of the first prompt's first image.
-        seeds: runs of each prompt and variant, each with seeds of its own.
-        concurrency: prompts at the same time; their pictures are drawn together where the image model can.
-        against: the variant that the others are compared with; the first by default.
-        runs: images are kept in its folder `eval`.
-        image: the image model; the embedded one by default. Its pictures are found again by its name and settings.
-        on_start: called for each variant with the number of its runs, and of those found.
-        on_done: called with the variant's name when a run ends, from one of several threads.
+        seeds: how many times all of it is done, each with seeds of its own.
+        chat: the chat models, as for `build_graph`.
+        image: the image model.
 
     Raises:
-        GemsError: there is nothing to compare, the file cannot be used, or the folder holds another study.
+        GemsError: there is nothing to compare, or a model cannot be made.
     """
     if not variants:
         raise SettingError(f"no preset to measure: name some of {', '.join(PRESETS)}")
     if asking := [v.name for v in variants if v.context.review != "none"]:
         raise SettingError(f"{asking[0]}: setting review: nobody is there to answer in a study; leave it none")
-    if against is not None and against not in [v.name for v in variants]:
-        raise SettingError(f"--against {against}: there is no such variant; choose one of {', '.join(v.name for v in variants)}")
-    samples = samples_of(prompts, limit)
-    drawer = image or image_model("shapes")
-    study = define(variants, samples, seed, seeds, drawer)
-    folder = out or runs / "eval" / f"{name}-{study.digest}"
-    cells = cells_of(samples, seed, seeds)
-    records, found = measure(
-        variants, cells, study, folder, drawer, concurrency=concurrency, runs=runs, on_start=on_start, on_done=on_done
-    )
-    return Outcome(study, results_of(variants, samples, records, against or variants[0].name), folder, found)
+    models = Models.choose(chat, image)
+    count = per_prompt or benchmark.images_per_prompt
+    chosen = spread(samples, limit)
+    study = define(benchmark, variants, chosen, len(samples), models, data=data or {}, per_prompt=count, seed=seed, seeds=seeds)
+    return Plan(benchmark, chosen, cells_of(chosen, seed, seeds * count), tuple(variants), models, study)
 
 
-def samples_of(prompts: Path | None, limit: int | None) -> list[Sample]:
-    """Return the prompts of a study: the benchmark's or a file's, or so many of them, spread evenly.
-
-    Raises:
-        SamplesError: the file cannot be used.
-    """
-    return _spread(benchmark() if prompts is None else samples_from_file(prompts), limit)
-
-
-def cells_of(samples: Sequence[Sample], seed: int, seeds: int) -> list[Cell]:
-    """Return the cells of a study: each prompt with the seed of each of its runs."""
+def cells_of(samples: Sequence[Sample], seed: int, images: int) -> list[Cell]:
+    """Return the cells of a study: each prompt with the seed of each of its images."""
+    repeat = max(REPEAT_STEP, len(samples) * SEED_STEP)
     return [
-        Cell(sample, (seed + repeat * REPEAT_STEP + number * SEED_STEP) % 2**31)
-        for repeat in range(seeds)
+        Cell.of(sample, index, (seed + index * repeat + number * SEED_STEP) % 2**31)
         for number, sample in enumerate(samples)
+        for index in range(images)
     ]
 
 
-def measure(
-    variants: Sequence[Variant],
-    cells: Sequence[Cell],
-    study: Study,
+def folder_of(study: Study, runs: Path, name: str | None = None) -> Path:
+    """Return where a study is kept if nobody says: named by its benchmark, or as it is told, and by its definition."""
+    return runs / "eval" / f"{name or study.benchmark}-{study.digest}"
+
+
+def generate(
+    plan: Plan,
     folder: Path,
-    image: ImageModel,
     *,
+    engine: Callable[[ImageStore], Engine] | None = None,
     concurrency: int = 1,
-    runs: Path = Path("runs"),
+    shard: Shard = WHOLE,
+    store: ImageStore | None = None,
     lessons: BaseStore | None = None,
-    on_start: Callable[[str, int, int], None] = lambda variant, total, found: None,
-    on_done: Callable[[str], None] = lambda variant: None,
+    cells: Sequence[Cell] | None = None,
+    variants: Sequence[Variant] | None = None,
+    max_failures: int = MAX_FAILURES,
+    progress: Progress = SILENT,
     stop: threading.Event | None = None,
-) -> tuple[dict[tuple[str, str, int], Record], int]:
-    """Run variants on cells, but for those that the folder has records of.
+) -> tuple[dict[Key, Record], int]:
+    """Run what a study's folder has no image of yet. What failed before is tried again.
 
     Args:
-        variants: settings by name.
-        cells: prompts and seeds.
-        study: what decides the records.
-        folder: of the records.
-        image: the image model.
-        concurrency: cells at the same time.
-        runs: images are kept in its folder `eval`.
-        lessons: LangGraph's store for the runs that use lessons; without it each run has an empty one of its own, so that
-            no run of a study knows of another.
-        on_start: called for each variant with the number of its runs, and of those found.
-        on_done: called with the variant's name when a run ends, from one of several threads.
+        plan: the study.
+        folder: of its records.
+        engine: who runs it, made for an image store; threads of this process by default.
+        concurrency: of those threads: prompts at the same time.
+        shard: the part of the prompts that is run.
+        store: where images are kept; in the folder by default.
+        lessons: LangGraph's store for runs that use lessons; without it each has an empty one of its own.
+        cells: only these of the plan, in this order.
+        variants: only these of the plan.
+        max_failures: runs in a row that may fail before it is stopped.
+        progress: who is told.
         stop: when it is set, the runs under way end and nothing new begins.
 
     Returns:
-        The records, and how many of them were found.
+        The records, those of other shards too, and how many images of these cells and variants were there before.
 
     Raises:
-        GemsError: the folder holds another study.
+        StudyError: the folder holds another study, or too many runs in a row have failed.
+        GemsError: a model cannot be used.
     """
-    store = ImageStore(runs / "eval" / "images")
-    graph = build_graph(chat_model("shapes"), image, image_store=store, store=lessons)
-    with journal(folder, study) as book:
-        found = len(book.records)
-        for variant in variants:
-            on_start(variant.name, len(cells), sum(r.variant == variant.name for r in book.records.values()))
-        _run_all(graph, store, runs, variants, cells, book, concurrency, on_done, stop)
+    images = store or ImageStore(folder / IMAGES)
+    wanted = plan.cells if cells is None else cells
+    mine = {sample.id for sample in shard.part(plan.samples)}
+    wanted = [cell for cell in wanted if cell.id in mine]
+    compared = plan.variants if variants is None else tuple(variants)
+    with journal(folder, plan.study, shard) as book:
+        keep_prompts(folder, plan.samples)
+        found = 0
+        for variant in compared:
+            there = sum(not book.lacks((variant.name, cell.id, cell.index)) for cell in wanted)
+            progress.start(variant.name, len(wanted), there)
+            found += there
+        jobs = [Job(cell, tuple(v for v in compared if book.lacks((v.name, cell.id, cell.index)))) for cell in wanted]
+        jobs = [job for job in jobs if job.variants]
+        luck = Luck(max_failures)
+
+        def on_record(record: Record) -> None:
+            book.add(kept(record, images, folder))
+            progress.done(record)
+            luck.note(record)
+
+        if jobs:
+            if engine is None:
+                graph = build_graph(plan.models.chats, plan.models.image, image_store=images, store=lessons)
+                run = LocalEngine(graph, plan.models.options, concurrency).run
+            else:
+                run = engine(images).run
+            run(jobs, on_record, stop or threading.Event())
         return dict(book.records), found
 
 
-def define(variants: Sequence[Variant], samples: Sequence[Sample], seed: int, seeds: int, image: ImageModel) -> Study:
+class Luck:
+    """Ends a study in which everything fails.
+
+    Args:
+        most: failures in a row that are borne.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._row, self._lock = most, 0, threading.Lock()
+
+    def note(self, record: Record) -> None:
+        """Take note of how a run ended.
+
+        Raises:
+            StudyError: too many in a row have failed.
+        """
+        with self._lock:
+            self._row = self._row + 1 if record.error else 0
+            if self._row >= self._most:
+                raise StudyError(
+                    f"stopped, as {self._row} runs in a row have failed, the last one so: {record.error}. "
+                    "What was made is kept: mend it and repeat the command"
+                )
+
+
+def keep_prompts(folder: Path, samples: Sequence[Sample]) -> None:
+    """Keep the prompts of a study with it, so that it can be scored without the benchmark's files."""
+    path = folder / PROMPTS
+    if not path.exists():
+        replace_file(path, "".join(sample.model_dump_json() + "\n" for sample in samples).encode())
+
+
+def read_prompts(folder: Path) -> list[Sample]:
+    """Return the prompts of a study.
+
+    Raises:
+        StudyError: there are none, or they are damaged.
+    """
+    path = folder / PROMPTS
+    try:
+        return [Sample.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError as error:
+        raise StudyError(f"{folder} holds no study: name the folder that `gems eval` told, or its --out") from error
+    except ValueError as error:
+        raise StudyError(f"{path} is damaged: repeat the command that made the study with another --out") from error
+
+
+def define(
+    benchmark: Benchmark,
+    variants: Sequence[Variant],
+    samples: Sequence[Sample],
+    available: int,
+    models: Models,
+    *,
+    data: Mapping[str, str],
+    per_prompt: int,
+    seed: int,
+    seeds: int,
+) -> Study:
     """Return what decides the records of a study."""
     from .. import __version__
 
-    def digest(told: object) -> str:
-        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
+    options = models.options
+    chats = {"default": options.chat, **{role: options.roles[role] for role in CHAT_ROLES if role in options.roles}}
     return Study(
+        benchmark=benchmark.name,
         version=__version__,
         code=code_digest(),
-        image=f"{image.name} {digest(image.settings)}",
-        prompts=f"{len(samples)} {digest([s.model_dump() for s in samples])}",
+        versions={"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
+        data=dict(data),
+        chat={role: _told(chat) for role, chat in chats.items()},
+        image=f"{models.image.name} {_digest(models.image.settings)}",
+        prompts=f"{len(samples)} {_digest([s.model_dump() for s in samples])}",
+        available=available,
+        per_prompt=per_prompt,
         seed=seed,
         seeds=seeds,
         variants={v.name: v.context.model_dump(exclude={"seed"}) for v in variants},
     )
 
 
-def _run_all(
-    graph: Graph,
-    store: ImageStore,
-    runs: Path,
-    variants: Sequence[Variant],
-    cells: Sequence[Cell],
-    book: Journal,
-    concurrency: int,
-    on_done: Callable[[str], None],
-    stop: threading.Event | None,
-) -> None:
-    """Run what is not in the records. One thread runs all variants of a cell, so that no two draw the same picture at once."""
-    ended = threading.Event()
-
-    def work(cell: Cell) -> None:
-        for variant in variants:
-            if ended.is_set() or (stop is not None and stop.is_set()):
-                return
-            if (variant.name, cell.sample.id, cell.seed) not in book.records:
-                book.add(_run(graph, store, runs, variant, cell))
-                on_done(variant.name)
-
-    with ThreadPoolExecutor(concurrency) as pool:
-        jobs = [pool.submit(work, cell) for cell in cells]
-        try:
-            done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
-        finally:  # after an error or Ctrl-C what is under way ends and is written down, and nothing new begins
-            ended.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-    for job in done:
-        job.result()
+def _told(chat: ChatOptions) -> str:
+    """Name a chat model with what decides its answers: not where it is served, nor how patiently it is asked."""
+    name = chat.model.rpartition("#")[2] if "#" in chat.model else chat.model
+    return f"{name} {_digest(chat.model_dump(include={'thinking', 'temperature', 'top_p', 'max_tokens', 'extra_body'}))}"
 
 
-def _run(graph: Graph, store: ImageStore, runs: Path, variant: Variant, cell: Cell) -> Record:
-    if variant.context.lessons != "none" and graph.store is None:
-        graph = graph.copy({"store": InMemoryStore()})
-    began = time.perf_counter()
-    state, tokens, pictures = _follow(graph, cell.sample.prompt, variant.context.model_copy(update={"seed": cell.seed}))
-    seconds = time.perf_counter() - began
-    best, total = state.best, state.usage.total
-    assert best is not None
-    assert best.score is not None
-    assert state.result is not None
-    scores = judge(cell.sample, store.open(best.image))
-    return Record(
-        id=cell.sample.id,
-        prompt=cell.sample.prompt,
-        variant=variant.name,
-        seed=cell.seed,
-        path=store.path(best.image.sha256).relative_to(runs).as_posix(),
-        decision=state.result.decision,
-        rounds=state.round,
-        checks=Checked(total=best.score.total, passed=best.score.passed),
-        scores=Marks(questions=tuple(scores), gm=geometric_mean(scores), am=arithmetic_mean(scores)),
-        calls=total.calls,
-        images=total.images,
-        input_tokens=total.input_tokens,
-        output_tokens=total.output_tokens,
-        seconds=round(seconds, 3),
-        refiner_input_tokens=tuple(tokens),
-        refiner_pictures=tuple(pictures),
-    )
+def _digest(told: object) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _follow(graph: Graph, prompt: str, context: RunContext) -> tuple[GemsState, list[int], list[int]]:
-    """Run the graph; return its last state, and what each of the refiner's turns was sent: its input tokens and pictures.
-
-    The state adds up the tokens by role, so they are read from the updates as they pass; pictures nobody counts.
-    """
-    last: Any = None
-    tokens: list[int] = []
-    pictures: list[int] = []
-    eyes = _Eyes()
-    config: RunnableConfig = {"recursion_limit": 100_000, "callbacks": [eyes]}  # the round budget is ours
-    for part in graph.stream({"prompt": prompt}, config, context=context, stream_mode=["updates", "values"], version="v2"):
-        if part["type"] == "values":
-            last = part["data"]
-        elif "refiner" in (update := cast("dict[str, Any]", part["data"])):
-            usage = (update["refiner"] or {}).get("usage") or Usage()
-            tokens.append(usage.total.input_tokens)
-            pictures.append(eyes.pictures - sum(pictures))
-    return GemsState.model_validate(last), tokens, pictures
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
-class _Eyes(BaseCallbackHandler):
-    """Counts the pictures that the refiner is shown."""
-
-    def __init__(self) -> None:
-        self.pictures = 0
-
-    def on_chat_model_start(
-        self,
-        serialized: dict[str, Any],
-        messages: list[list[BaseMessage]],
-        *,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Look at what is sent."""
-        if (metadata or {}).get("langgraph_node") == "refiner":
-            blocks = [block for batch in messages for message in batch for block in message.content if isinstance(block, dict)]
-            self.pictures += sum(block.get("type") in ("image", "image_url") for block in blocks)
-
-
-def _spread(samples: list[Sample], limit: int | None) -> list[Sample]:
-    """Take `limit` samples at even distances, so that a short run still sees every atomicity."""
-    if limit is None or limit >= len(samples):
-        return samples
-    return [samples[i * len(samples) // limit] for i in range(limit)]
+def spread(items: Sequence[T], limit: int | None) -> list[T]:
+    """Take `limit` items at even distances, so that a short study still sees every part of a benchmark."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[i * len(items) // limit] for i in range(limit)]

@@ -28,8 +28,8 @@ OWN = {
 MAX_VALUES = 100
 """Most values of one axis: a longer range is a slip."""
 
-LOOP = ("context.py", "graph", "memory", "models", "nodes", "skills", "evaluation/scores.py", "evaluation/shapes.py")
-"""What of the package decides what a run gives and how it scores."""
+LOOP = ("context.py", "graph", "memory", "models", "nodes", "skills", "evaluation/benchmarks/shapes.py")
+"""What of the package decides what a run is asked and what it gives."""
 
 
 class Variant(BaseModel):
@@ -208,16 +208,32 @@ def spell(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+UNTOLD = {"versions"}
+"""What a study is not told apart by."""
+
+
 class Study(BaseModel):
     """What decides the records of a study. Two of the same definition may share a folder, others may not."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = 1
+    format: int = 2
+    benchmark: str
     version: str
     code: str
+    versions: dict[str, str] = {}
+    """Of Python and of the packages that runs go through, when the study began. They do not tell two studies apart."""
+    data: dict[str, str] = {}
+    """SHA-256 of the benchmark's files."""
+    chat: dict[str, str]
+    """The chat model of each role, `default` for those not named: name and digest of its options."""
     image: str
     prompts: str
+    """How many, and a digest of them and of what only the scorer may know."""
+    available: int
+    """How many the benchmark has: more, where it was limited."""
+    per_prompt: int = 1
+    """Images of each prompt, each of a run of its own, within one of `seeds`."""
     seed: int
     seeds: int
     variants: dict[str, dict[str, Any]]
@@ -225,13 +241,15 @@ class Study(BaseModel):
     @property
     def digest(self) -> str:
         """A short name of the definition."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        return hashlib.sha256(self.model_dump_json(exclude=UNTOLD).encode()).hexdigest()[:8]
 
     def difference(self, other: Study) -> str | None:
         """Say in what another study differs from this one, None where it does not."""
         names = {
-            **{"format": "its format", "version": "the version of gems", "code": "the code of gems", "image": "the image model"},
-            **{"prompts": "the prompts", "seed": "--seed", "seeds": "--seeds", "variants": "the variants or their settings"},
+            **{"format": "its format", "benchmark": "the benchmark", "version": "the version of gems", "code": "the code of gems"},
+            **{"data": "the benchmark's files", "chat": "the chat models", "image": "the image model", "prompts": "the prompts"},
+            **{"available": "the prompts", "per_prompt": "--images-per-prompt", "seed": "--seed", "seeds": "--seeds"},
+            **{"variants": "the variants or their settings"},
         }
         return next((said for name, said in names.items() if getattr(self, name) != getattr(other, name)), None)
 

@@ -60,27 +60,13 @@ class GenEval2(Benchmark):
             top = answers[str(n)][0].top if answers.get(str(n)) else ()
             soft.append(probability(question, expected, top))
             hard.append(float(bool(top) and max(top, key=lambda t: t[1])[0] in spellings(question, expected)))
-        found = {"am": arithmetic_mean(soft), "gm": geometric_mean(soft), "tifa": arithmetic_mean(hard)}
-        for skill in set(sample.truth["skills"]):
-            mine = [s for s, of in zip(soft, sample.truth["skills"], strict=True) if of == skill]
-            found |= {f"skill {skill}": sum(mine), f"questions {skill}": float(len(mine))}
-        return found
+        return {**soft_tifa(soft, sample.truth["skills"]), "tifa": 100 * arithmetic_mean(hard)}
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """GM, AM and TIFA; AM by skill over all questions of it, GM by atomicity."""
-        main = {"gm": "Soft-TIFA GM", "am": "Soft-TIFA AM", "tifa": "TIFA"}
         skills = sorted({skill for s in samples for skill in s.truth["skills"]})
-        return [
-            *(Metric(key, title, lambda d, key=key: 100 * d.mean(key)) for key, title in main.items()),  # type: ignore[misc]
-            *(
-                Metric(skill, skill, lambda d, s=skill: 100 * d.ratio(f"skill {s}", f"questions {s}"), part="AM by skill")  # type: ignore[misc]
-                for skill in skills
-            ),
-            *(
-                Metric(f"atomicity {int(g)}", str(int(g)), lambda d, g=g: 100 * d.mean("gm", g), part="GM by atomicity")  # type: ignore[misc]
-                for g in sorted({s.group for s in samples})
-            ),
-        ]
+        soft = soft_tifa_metrics(skills, sorted({s.group for s in samples}))
+        return [*soft[:2], Metric("tifa", "TIFA", lambda d: d.mean("tifa")), *soft[2:]]
 
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
         """Write the images, and `image_paths.json`: {prompt: path}."""
@@ -108,8 +94,36 @@ class GenEval2(Benchmark):
             if not isinstance(scores, list) or len(scores) != len(sample.truth["vqa_list"]):
                 raise BenchmarkError(f"{path}: prompt {sample.id} has other questions than these scores")
             values = [float(score) for score in scores]
-            rows.append(Imported(sample.id, 0, {"am": arithmetic_mean(values), "gm": geometric_mean(values)}))
+            rows.append(Imported(sample.id, 0, soft_tifa(values, sample.truth["skills"])))
         return rows
+
+
+def soft_tifa(scores: Sequence[float], skills: Sequence[str]) -> dict[str, float]:
+    """Return Soft-TIFA of one image: AM and GM of its questions' scores, times 100, and sums by skill.
+
+    Args:
+        scores: of each question, from 0 to 1.
+        skills: what each question tests.
+    """
+    found = {"gm": 100 * geometric_mean(scores), "am": 100 * arithmetic_mean(scores)}
+    for skill in set(skills):
+        mine = [score for score, of in zip(scores, skills, strict=True) if of == skill]
+        found |= {f"skill {skill}": 100 * sum(mine), f"questions {skill}": float(len(mine))}
+    return found
+
+
+def soft_tifa_metrics(skills: Sequence[str], atomicities: Sequence[str]) -> list[Metric]:
+    """Return GM and AM, averaged over the prompts; AM by skill, each question the same; GM by atomicity, named by groups."""
+
+    def by_skill(skill: str) -> Metric:
+        return Metric(f"skill {skill}", skill, lambda d: d.ratio(f"skill {skill}", f"questions {skill}"), part="AM by skill")
+
+    def by_atomicity(group: str) -> Metric:
+        number = str(int(group))
+        return Metric(f"atomicity {number}", number, lambda d: d.mean("gm", group), part="GM by atomicity")
+
+    main = [Metric(key, f"Soft-TIFA {key.upper()}", lambda d, key=key: d.mean(key)) for key in ("gm", "am")]  # type: ignore[misc]
+    return [*main, *map(by_skill, skills), *map(by_atomicity, atomicities)]
 
 
 def spellings(question: str, expected: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The benchmark of the shapes world, made after GenEval2: prompts of atomicity 3 to 10, judged question by question.
+"""Shapes: the benchmark of the shapes world, made after GenEval2: prompts of atomicity 3 to 10, judged question by question.
 
 The questions are made from the scene a prompt was written from, and a run never sees them: its decomposer writes its own
 from the prompt. What judge and verifier do share is the eyes: both look through `models.shapes.perception`. A mistake of
@@ -8,28 +8,29 @@ the perception is therefore made by both, and the scores say how well a method g
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from ..errors import GemsError
-from ..models.shapes.answers import agrees, answer
-from ..models.shapes.grammar import OutsideWorldError, Parsed, layouts, parse_request
-from ..models.shapes.language import NUMBERS, name_cell, name_group, plural, say_side, say_spec
-from ..models.shapes.perception import perceive
-from ..models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Group, Relation, Spec
+from ...models.shapes.answers import Answer as Found
+from ...models.shapes.answers import agrees, answer
+from ...models.shapes.grammar import OutsideWorldError, Parsed, layouts, parse_request
+from ...models.shapes.language import NUMBERS, name_cell, name_group, plural, say_side, say_spec
+from ...models.shapes.perception import perceive
+from ...models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Group, Relation, Spec
+from ..benchmark import Answers, Benchmark, BenchmarkError, Metric, Question, Source
+from ..benchmark import Sample as AnySample
+from ..reading import text_of
+from .geneval2 import soft_tifa, soft_tifa_metrics
 
 ATOMICITIES = tuple(range(3, 11))
 _TRIES = 200_000
 """Draws at most for one prompt, so that asking for more prompts than there are ends in an error."""
 
 Skill = Literal["object", "count", "attribute", "position"]
-
-
-class SamplesError(GemsError, ValueError):
-    """A file of requests cannot be read; the message names the file and the line."""
 
 
 class Probe(BaseModel):
@@ -42,15 +43,54 @@ class Probe(BaseModel):
     skill: Skill
 
 
-class Sample(BaseModel):
+class Sample(AnySample):
     """One prompt and its questions. The questions are for judging only."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    @property
+    def atomicity(self) -> int:
+        """Objects, named colours, counts above one, relations and places of the prompt."""
+        return int(self.truth["atomicity"])
 
-    id: str
-    prompt: str
-    atomicity: int = Field(ge=1, description="Objects, named colours, counts above one, relations and places of the prompt.")
-    questions: tuple[Probe, ...]
+    @property
+    def questions(self) -> tuple[Probe, ...]:
+        """What is asked about the image, with the answers that score."""
+        return tuple(Probe.model_validate(probe) for probe in self.truth["questions"])
+
+
+class Shapes(Benchmark):
+    """The probes of each prompt, answered by perception, and scored as GenEval2 is."""
+
+    name = "shapes"
+    title = "Shapes"
+    about = "200 prompts of the embedded models' small world, or a file of your own; made after GenEval2."
+    official_judge = "shapes-perception"
+    judges = ("perception",)
+    sources = (Source(file="prompts.txt", url="", licence="Apache-2.0", origin="GEMS", optional=True),)
+    remarks = ("The judge sees through the same perception as the embedded verifier. This is a toy world.",)
+
+    def read(self, files: Mapping[str, Path]) -> list[AnySample]:
+        """Return the fixed benchmark, or the requests of a file of one's own."""
+        path = files.get("prompts.txt")
+        return list(benchmark() if path is None else samples_from_file(path))
+
+    def questions(self, sample: AnySample) -> list[Question]:
+        """Ask every probe."""
+        return [Question(key=str(n), text=probe["question"]) for n, probe in enumerate(sample.truth["questions"])]
+
+    def score(self, sample: AnySample, answers: Answers) -> dict[str, float]:
+        """Score 1 for each probe that is answered as expected, else 0; their means as Soft-TIFA has them."""
+        probes = sample.truth["questions"]
+        return soft_tifa([_right(answers, n, p["expected"]) for n, p in enumerate(probes)], [p["skill"] for p in probes])
+
+    def metrics(self, samples: Sequence[AnySample]) -> list[Metric]:
+        """GM and AM; AM by skill over all questions of it, GM by atomicity."""
+        skills = sorted({probe["skill"] for sample in samples for probe in sample.truth["questions"]})
+        return soft_tifa_metrics(skills, sorted({sample.group for sample in samples}))
+
+
+def _right(answers: Answers, number: int, expected: str) -> float:
+    said = answers[str(number)][0].text if answers.get(str(number)) else ""
+    return float(agrees(Found(said, said not in ("", "unknown"), ""), expected) or False)
 
 
 def benchmark(n: int = 200, seed: int = 0) -> list[Sample]:
@@ -80,23 +120,19 @@ def samples_from_file(path: str | Path) -> list[Sample]:
     """Read requests in the words of the shapes world, one a line; blank lines and lines starting with # are skipped.
 
     Raises:
-        SamplesError: the file cannot be read, holds no request, or has a line outside the shapes world.
+        BenchmarkError: the file cannot be read, holds no request, or has a line outside the shapes world.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SamplesError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     samples = []
-    for number, line in enumerate((line.strip() for line in lines), start=1):
+    for number, line in enumerate((line.strip() for line in text_of(path).splitlines()), start=1):
         if not line or line.startswith("#"):
             continue
         try:
             samples.append(_sample(f"line-{number:04d}", line, parse_request(line)))
         except OutsideWorldError as error:
-            raise SamplesError(f"{path}, line {number}: {error}") from error
+            raise BenchmarkError(f"{path}, line {number}: {error}") from error
     if not samples:
-        raise SamplesError(f"{path}: holds no request; write one a line, such as: two red circles above a blue square")
+        raise BenchmarkError(f"{path}: holds no request; write one a line, such as: two red circles above a blue square")
     return samples
 
 
@@ -162,7 +198,9 @@ def _name(parsed: Parsed, group: Group) -> str:
 
 
 def _sample(name: str, prompt: str, parsed: Parsed) -> Sample:
-    return Sample(id=name, prompt=prompt, atomicity=atomicity_of(parsed), questions=tuple(probes(parsed)))
+    atomicity = atomicity_of(parsed)
+    truth = {"atomicity": atomicity, "questions": [probe.model_dump() for probe in probes(parsed)]}
+    return Sample(id=name, prompt=prompt, group=f"{atomicity:02d}", truth=truth)
 
 
 def _unplaced(spec: Spec) -> Parsed:
@@ -193,3 +231,6 @@ def _draw_spec(rng: random.Random) -> Spec:
     )
     relations = tuple(Relation(0, rng.choice(RELATIONS), b + 1) for b in range(rng.randint(0, n - 1)))
     return Spec(groups, relations)
+
+
+BENCHMARKS = (Shapes(),)

@@ -1,0 +1,67 @@
+"""Who runs the prompts of a study: threads of this process, or the workers of a cluster."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import NamedTuple
+
+from ..graph.build import Graph
+from ..models.options import ModelOptions
+from .draw import Cell, draw
+from .records import Record
+from .studies import Variant
+
+
+class Job(NamedTuple):
+    """A cell, and the variants that are to be run on it, one after the other: they may ask for the same pictures."""
+
+    cell: Cell
+    variants: tuple[Variant, ...]
+
+
+class Engine(ABC):
+    """Runs jobs."""
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job], on_record: Callable[[Record], None], stop: threading.Event) -> None:
+        """Run all jobs, and give each record once, as soon as its run has ended, from one of several threads.
+
+        When `stop` is set, or at an exception such as Ctrl-C, nothing new begins, and records of what was under way may still
+        come before this returns. What `on_record` raises ends everything, and passes through.
+        """
+
+
+class LocalEngine(Engine):
+    """Threads of this process. The pictures of prompts that run at the same time are drawn together, where the model can.
+
+    Args:
+        graph: the graph, whose image store is that of the study.
+        prices: what its models cost.
+        concurrency: prompts at the same time.
+    """
+
+    def __init__(self, graph: Graph, prices: ModelOptions, concurrency: int = 1) -> None:
+        self._graph, self._prices, self._concurrency = graph, prices, concurrency
+
+    def run(self, jobs: Sequence[Job], on_record: Callable[[Record], None], stop: threading.Event) -> None:
+        """Run all jobs. One thread runs all variants of a cell, so that no two draw the same picture at once."""
+        ended = threading.Event()
+
+        def work(job: Job) -> None:
+            for variant in job.variants:
+                if ended.is_set() or stop.is_set():
+                    return
+                on_record(draw(self._graph, variant, job.cell, self._prices))
+
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            tasks = [pool.submit(work, job) for job in jobs]
+            try:
+                done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
+            finally:  # after an error or Ctrl-C what is under way ends and is written down, and nothing new begins
+                ended.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+        for task in done:
+            task.result()
