@@ -1,13 +1,15 @@
-"""Confidence intervals of means by the bootstrap: resample the prompts, as those of the benchmark are a sample too."""
+"""Confidence intervals by the bootstrap: resample the prompts, as those of the benchmark are a sample too."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+from .benchmark import Draws, Metric
 
 RESAMPLES = 2000
 LEVEL = 95
@@ -37,11 +39,50 @@ def estimate(values: Sequence[float], seed: int = 0) -> Estimate:
     array = np.asarray(values, dtype=np.float64)
     if len(array) == 1:
         return Estimate(mean=float(array[0]))
-    means = array[_resamples(len(array), seed)].mean(axis=1)
-    low, high = np.percentile(means, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-    return Estimate(mean=float(array.mean()), low=float(low), high=float(high))
+    means = array[resamples(len(array), seed)].mean(axis=1)
+    return _with_interval(float(array.mean()), means)
+
+
+def estimate_metric(
+    metric: Metric,
+    rows: Sequence[Mapping[str, float]],
+    groups: Sequence[str],
+    minus: Sequence[Mapping[str, float]] | None = None,
+    seed: int = 0,
+) -> Estimate | None:
+    """Return a metric of prompts with its 95 % percentile interval; None where the prompts do not have its numbers.
+
+    Args:
+        metric: what is computed.
+        rows: the numbers of each prompt.
+        groups: the group of each.
+        minus: numbers of the same prompts by another method: the difference is returned, its resamples paired.
+        seed: of the resamples.
+    """
+
+    def of(picks: NDArray[np.int64]) -> NDArray[np.float64]:
+        values = metric.of(Draws(rows, groups, picks))
+        return values if minus is None else values - metric.of(Draws(minus, groups, picks))
+
+    if not rows:
+        return None
+    value = float(of(np.arange(len(rows), dtype=np.int64)[None])[0])
+    if np.isnan(value):
+        return None
+    if len(rows) == 1:
+        return Estimate(mean=value)
+    drawn = of(resamples(len(rows), seed))
+    return _with_interval(value, drawn[~np.isnan(drawn)])  # a resample may lack a small group altogether
+
+
+def _with_interval(value: float, drawn: NDArray[np.float64]) -> Estimate:
+    if not len(drawn):
+        return Estimate(mean=value)
+    low, high = np.percentile(drawn, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+    return Estimate(mean=value, low=float(low), high=float(high))
 
 
 @lru_cache(maxsize=8)
-def _resamples(n: int, seed: int) -> NDArray[np.int64]:
+def resamples(n: int, seed: int) -> NDArray[np.int64]:
+    """Return indices of prompts for every resample, int64 of shape (resamples, n)."""
     return np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n))

@@ -7,34 +7,54 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from .bootstrap import Estimate, estimate
-from .records import Record
-from .scores import Judged, Scores, arithmetic_mean, summarize
-from .shapes import Sample
+from .benchmark import Benchmark, Sample
+from .bootstrap import Estimate, estimate, estimate_metric
+from .records import Key, Record
+from .scores import arithmetic_mean
+from .scoring import Scored
 from .studies import Variant
+
+COSTS = ("images", "calls", "rounds", "tokens", "seconds", "accepted")
+"""What a run took, and how it ended."""
 
 
 class VariantResult(BaseModel):
-    """What a variant reached and what it took; all estimates are means over the prompts, a prompt's seeds averaged first."""
+    """What a variant reached and what it took.
+
+    Scores are over the prompts, a prompt's images averaged first; costs are means of a run, of which each image has one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
+    judge: str
     line: str
     at: float | None
-    scores: Scores
-    gm: Estimate
-    am: Estimate
+    prompts: int
+    """How many have been judged, those that failed included."""
+    pictures: int
+    """Images judged."""
+    failed: int
+    """Runs that failed: each counts as an image that shows nothing of what was asked for."""
+    missing: int
+    """Images of the study that were not made yet, or not judged: they do not count."""
+    unanswered: int
+    """Questions that the judge gave no answer to: they count as wrong."""
+    metrics: dict[str, Estimate]
+    """By the metric's name; one that the numbers do not give is not there."""
     against: str | None
     """The variant that `gain` is the difference to, None for that one itself."""
     gain: Estimate | None
-    """Difference in GM, prompt by prompt."""
+    """Difference in the first metric, prompt by prompt."""
     images: Estimate
     calls: Estimate
     rounds: Estimate
     tokens: Estimate
     seconds: Estimate
     accepted: Estimate
+    """In %."""
+    cost: Estimate | None
+    """In the currency of the models' prices; None where they have none."""
     refiner_input_tokens: tuple[float, ...]
     """Mean over the runs that came so far, by refinement: the first is the one after round 1."""
     refiner_pictures: tuple[float, ...]
@@ -42,72 +62,107 @@ class VariantResult(BaseModel):
 
 
 def results_of(
-    variants: Sequence[Variant], samples: Sequence[Sample], records: Mapping[tuple[str, str, int], Record], against: str
+    benchmark: Benchmark,
+    variants: Sequence[Variant],
+    samples: Sequence[Sample],
+    records: Mapping[Key, Record],
+    scored: Mapping[Key, Scored],
+    against: str,
+    *,
+    judge: str = "",
+    images: int = 1,
 ) -> list[VariantResult]:
-    """Sum up the records of a study."""
-    grouped: dict[str, dict[str, list[Record]]] = {v.name: {s.id: [] for s in samples} for v in variants}
-    for (variant, prompt, _), record in sorted(records.items()):
-        grouped[variant][prompt].append(record)
-    base = _means(grouped[against], "gm")
-    return [_result(v, samples, grouped[v.name], None if v.name == against else against, base) for v in variants]
+    """Sum up a study, as far as it has come; a variant without any judged image is left out.
+
+    Args:
+        benchmark: says what is computed.
+        variants: in the order of the table.
+        samples: the prompts of the study.
+        records: what was made.
+        scored: what it scored.
+        against: the variant that the others are compared with.
+        judge: whose scores these are.
+        images: how many of each prompt the study wants.
+    """
+    rows = {v.name: rows_of(v.name, samples, scored) for v in variants}
+    made = [v for v in variants if rows[v.name]]
+    return [
+        _result(benchmark, v, samples, records, scored, rows[v.name], against, rows.get(against, {}), judge, images) for v in made
+    ]
+
+
+def rows_of(variant: str, samples: Sequence[Sample], scored: Mapping[Key, Scored]) -> dict[str, dict[str, float]]:
+    """Return the numbers of each prompt by its id, means over its images; prompts without any are left out."""
+    found: dict[str, list[Mapping[str, float]]] = {sample.id: [] for sample in samples}
+    for (name, prompt, _), score in sorted(scored.items()):
+        if name == variant and prompt in found:
+            found[prompt].append(score.values)
+    return {prompt: _mean(values) for prompt, values in found.items() if values}
+
+
+def per_prompt(variant: str, samples: Sequence[Sample], records: Mapping[Key, Record], what: str) -> list[float]:
+    """Return a variant's mean cost for each prompt: one of `COSTS`, or any number of a record; prompts without any are left out."""
+    grouped: dict[str, list[float]] = {s.id: [] for s in samples}
+    for (name, prompt, _), record in sorted(records.items()):
+        if name == variant and prompt in grouped:
+            grouped[prompt].append(_value(record, what))
+    return [arithmetic_mean(values) for values in grouped.values() if values]
 
 
 def _value(record: Record, what: str) -> float:
-    if what in ("gm", "am"):
-        return 100 * float(getattr(record.scores, what))
     if what == "tokens":
         return record.input_tokens + record.output_tokens
-    return 100.0 * (record.decision == "accept") if what == "accepted" else float(getattr(record, what))
+    return 100.0 * (record.decision == "accept") if what == "accepted" else float(getattr(record, what) or 0)
 
 
-def per_prompt(
-    variant: Variant, samples: Sequence[Sample], records: Mapping[tuple[str, str, int], Record], what: str
-) -> list[float]:
-    """Return a variant's mean for each prompt: its `gm` or `am`, `accepted` in %, `tokens`, or any number of a record."""
-    grouped: dict[str, list[Record]] = {s.id: [] for s in samples}
-    for (name, prompt, _), record in sorted(records.items()):
-        if name == variant.name:
-            grouped[prompt].append(record)
-    return _means(grouped, what)
-
-
-def _means(runs: Mapping[str, Sequence[Record]], what: str) -> list[float]:
-    return [arithmetic_mean([_value(r, what) for r in group]) for group in runs.values()]
+def _mean(images: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    keys = dict.fromkeys(key for values in images for key in values)
+    return {key: arithmetic_mean([values[key] for values in images if key in values]) for key in keys}
 
 
 def _result(
-    variant: Variant, samples: Sequence[Sample], runs: Mapping[str, Sequence[Record]], against: str | None, base: Sequence[float]
+    benchmark: Benchmark,
+    variant: Variant,
+    samples: Sequence[Sample],
+    records: Mapping[Key, Record],
+    scored: Mapping[Key, Scored],
+    rows: Mapping[str, Mapping[str, float]],
+    against: str,
+    base: Mapping[str, Mapping[str, float]],
+    judge: str,
+    images: int,
 ) -> VariantResult:
-    estimates = {
-        what: estimate(_means(runs, what)) for what in ("gm", "am", "images", "calls", "rounds", "tokens", "seconds", "accepted")
-    }
-    gains = [mine - theirs for mine, theirs in zip(_means(runs, "gm"), base, strict=True)]
+    groups = {sample.id: sample.group for sample in samples}
+    mine = [record for (name, _, _), record in sorted(records.items()) if name == variant.name]
+    judged = [score for (name, _, _), score in scored.items() if name == variant.name]
+    metrics = benchmark.metrics(samples)
+    estimates = {m.name: estimate_metric(m, list(rows.values()), [groups[id] for id in rows]) for m in metrics}
+    shared = [id for id in rows if id in base]
+    gain = estimate_metric(metrics[0], [rows[i] for i in shared], [groups[i] for i in shared], [base[i] for i in shared])
+    costs = {what: estimate(per_prompt(variant.name, samples, records, what)) for what in COSTS}
+    priced = bool(mine) and all(record.cost is not None for record in mine)
     return VariantResult(
         name=variant.name,
+        judge=judge,
         line=variant.line,
         at=variant.at,
-        scores=_scores(samples, runs),
-        against=against,
-        gain=estimate(gains) if against else None,
-        refiner_input_tokens=_by_round([r.refiner_input_tokens for group in runs.values() for r in group]),
-        refiner_pictures=_by_round([r.refiner_pictures for group in runs.values() for r in group]),
-        **estimates,
+        prompts=len(rows),
+        pictures=sum(record.image is not None and key in scored for key, record in _of(variant, records)),
+        failed=sum(bool(record.error) for record in mine),
+        missing=len(samples) * images - len(judged),
+        unanswered=sum(score.unanswered for score in judged),
+        metrics={name: value for name, value in estimates.items() if value is not None},
+        against=None if variant.name == against else against,
+        gain=None if variant.name == against else gain,
+        cost=estimate(per_prompt(variant.name, samples, records, "cost")) if priced else None,
+        refiner_input_tokens=_by_round([r.refiner_input_tokens for r in mine]),
+        refiner_pictures=_by_round([r.refiner_pictures for r in mine]),
+        **costs,
     )
 
 
-def _scores(samples: Sequence[Sample], runs: Mapping[str, Sequence[Record]]) -> Scores:
-    """Score all runs as the benchmark does: every prompt has as many, so their mean is that of the prompts."""
-    judged = [
-        Judged(
-            id=record.id,
-            atomicity=sample.atomicity,
-            skills=tuple(probe.skill for probe in sample.questions),
-            scores=record.scores.questions,
-        )
-        for sample in samples
-        for record in runs[sample.id]
-    ]
-    return summarize(judged).model_copy(update={"prompts": len(samples)})
+def _of(variant: Variant, records: Mapping[Key, Record]) -> list[tuple[Key, Record]]:
+    return [(key, record) for key, record in records.items() if key[0] == variant.name]
 
 
 def _by_round(lists: Sequence[Sequence[int]]) -> tuple[float, ...]:
@@ -117,22 +172,29 @@ def _by_round(lists: Sequence[Sequence[int]]) -> tuple[float, ...]:
 
 
 def to_json(results: Sequence[VariantResult]) -> dict[str, Any]:
-    """Return the results for programs: {"presets": {name: {"gm": ..., "am": ..., "intervals": {"gm": [low, high]}, ...}}}."""
-    return {"presets": {r.name: told(r) for r in results}}
+    """Return the results for programs: {"judges": {judge: {variant: {"gm": ..., "intervals": {"gm": [low, high]}, ...}}}}."""
+    judges: dict[str, dict[str, Any]] = {}
+    for result in results:
+        judges.setdefault(result.judge, {})[result.name] = told(result)
+    return {"judges": judges}
 
 
 def told(result: VariantResult) -> dict[str, Any]:
     """Return a variant's results for programs."""
-    per_prompt = ("images", "calls", "rounds", "tokens", "seconds")
-    names = {"gm": "gm", "am": "am", **{what: f"{what.replace('calls', 'chat_calls')}_per_prompt" for what in per_prompt}}
-    made: dict[str, Any] = {said: getattr(result, what).mean for what, said in names.items()}
+    names = {what: f"{what.replace('calls', 'chat_calls')}_per_run" for what in (*COSTS[:-1], "cost")}
+    values: dict[str, Estimate | None] = {
+        **result.metrics,
+        **{said: getattr(result, what) for what, said in names.items()},
+    }
+    known = {name: value for name, value in values.items() if value is not None}
+    made: dict[str, Any] = {name: value.mean for name, value in known.items()}
     made["accepted"] = result.accepted.mean / 100
-    made["intervals"] = {said: interval(getattr(result, what)) for what, said in names.items()}
+    made["intervals"] = {name: interval(value) for name, value in known.items()}
     if result.gain is not None:
-        made["gm_difference"] = {"against": result.against, "mean": result.gain.mean, "interval": interval(result.gain)}
-    scores = result.scores
-    made |= {"prompts": scores.prompts, "by_skill": scores.by_skill, "by_atomicity": scores.by_atomicity}
+        made["difference"] = {"against": result.against, "mean": result.gain.mean, "interval": interval(result.gain)}
+    counts = ("prompts", "pictures", "failed", "missing", "unanswered")
     by_round = {"tokens": result.refiner_input_tokens, "pictures": result.refiner_pictures}
+    made |= {count: getattr(result, count) for count in counts}
     return {**made, "refiner_input_by_round": {what: list(values) for what, values in by_round.items()}}
 
 

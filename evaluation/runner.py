@@ -51,6 +51,10 @@ class Progress(NamedTuple):
     """Called for each variant with its name, the number of its runs, and of those found."""
     done: Callable[[Record], None] = lambda record: None
     """Called with each new record, from one of several threads."""
+    asking: Callable[[int], None] = lambda total: None
+    """Called with the number of answers of the judge that are wanted."""
+    answered: Callable[[bool], None] = lambda known: None
+    """Called for each of them, with whether it was known before."""
 
 
 SILENT = Progress()
@@ -270,6 +274,7 @@ def define(
         seed=seed,
         seeds=seeds,
         variants={v.name: v.context.model_dump(exclude={"seed"}) for v in variants},
+        lines={v.name: (v.line, v.at) for v in variants if v.line},
     )
 
 

@@ -208,7 +208,7 @@ def spell(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-UNTOLD = {"versions"}
+UNTOLD = {"versions", "lines"}
 """What a study is not told apart by."""
 
 
@@ -237,6 +237,16 @@ class Study(BaseModel):
     seed: int
     seeds: int
     variants: dict[str, dict[str, Any]]
+    lines: dict[str, tuple[str, float | None]] = {}
+    """Of variants that a plot joins: the line, and the place on it."""
+
+    def as_variants(self) -> list[Variant]:
+        """Return what was compared, in its order."""
+        made = []
+        for name, settings in self.variants.items():
+            line, at = self.lines.get(name, ("", None))
+            made.append(Variant(name=name, context=RunContext.model_validate(settings), line=line, at=at))
+        return made
 
     @property
     def digest(self) -> str:

@@ -1,51 +1,78 @@
-"""The tables of a study: for the terminal, and as Markdown."""
+"""The tables of a study: for the terminal, as Markdown, and as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from .benchmark import Metric
 from .bootstrap import LEVEL, Estimate
+from .published import Published
 from .results import VariantResult
 
-COLUMNS = (("GM", "gm", 1), ("AM", "am", 1), ("images", "images", 2), ("chat calls", "calls", 2), ("rounds", "rounds", 2),
-           ("tokens", "tokens", 0), ("seconds", "seconds", 2), ("accepted, %", "accepted", 0))  # fmt: skip
+COSTS = (("images", "images", 2), ("chat calls", "calls", 2), ("rounds", "rounds", 2), ("tokens", "tokens", 0),
+         ("seconds", "seconds", 2), ("cost", "cost", 4), ("accepted, %", "accepted", 0))  # fmt: skip
 """Heading, field and digits."""
 
+COUNTS = (("n", "prompts"), ("failed", "failed"))
 
 SECONDS = " Seconds are of a run from begin to end; a picture that was drawn before, by another variant too, took it none."
 
 
-def title(results: Sequence[VariantResult]) -> str:
-    """Return what the tables show, in a line."""
-    return f"Shapes benchmark, {results[0].scores.prompts} prompts: Soft-TIFA, judged with the perception the verifier uses"
+class Report(NamedTuple):
+    """All that the tables of a study tell."""
+
+    title: str
+    metrics: Sequence[Metric]
+    results: Sequence[VariantResult]
+    """By judge, and then by variant."""
+    per_prompt: int = 1
+    """Images of each prompt."""
+    warnings: Sequence[str] = ()
+    """What keeps the figures from being compared with others."""
+    facts: Sequence[str] = ()
+    published: Sequence[Published] = ()
 
 
-def table(results: Sequence[VariantResult]) -> Table:
+class Cell(NamedTuple):
+    """What a cell says: the value, and its interval below."""
+
+    value: str
+    interval: str = ""
+
+
+def table(report: Report) -> Table:
     """Return scores and costs, a row a variant, with the intervals below the means."""
-    made = new_table(title(results), _caption(results))
+    made = new_table(report.title, _caption(report))
+    headings, rows = _main(report)
     made.add_column("", overflow="fold")
-    for heading in _headings(results):
-        made.add_column(heading, justify="right", no_wrap=True)
-    for result in results:
-        cells = ["\n".join(filter(None, (mean, interval and f"[dim]{interval}[/]"))) for mean, interval in _cells(result, results)]
-        made.add_row(escape(result.name), *cells)
+    for heading in headings[1:]:
+        made.add_column(heading, justify="right", no_wrap=heading != "judge")
+    for name, *cells in rows:
+        made.add_row(
+            escape(name.value), *("\n".join(filter(None, (escape(c.value), c.interval and f"[dim]{c.interval}[/]"))) for c in cells)
+        )
     return made
 
 
-def breakdown(results: Sequence[VariantResult]) -> Table:
-    """Return AM by skill and GM by atomicity, a row a variant."""
-    made = new_table("AM by skill, GM by atomicity")
-    made.add_column("", overflow="fold")
-    headings, rows = _breakdown(results)
-    for heading in headings:
-        made.add_column(heading, justify="right", no_wrap=True)
-    for result, row in zip(results, rows, strict=True):
-        made.add_row(escape(result.name), *row)
+def parts(report: Report) -> list[Table]:
+    """Return the tables of parts, such as AM by skill, a row a variant."""
+    made = []
+    for heading, headings, rows in _parts(report):
+        one = new_table(heading)
+        one.add_column("", overflow="fold")
+        for name in headings:
+            one.add_column(name, justify="right", no_wrap=True)
+        for row in rows:
+            one.add_row(*map(escape, row))
+        made.append(one)
     return made
 
 
@@ -61,59 +88,111 @@ def new_table(title: str, caption: str | None = None) -> Table:
     return Table(title=title, caption=caption, **style)
 
 
-def markdown(results: Sequence[VariantResult], facts: Sequence[str] = ()) -> str:
-    """Return both tables as Markdown, with what else is to be said of the study."""
-    rows = [
-        [result.name, *(f"{mean} ({interval})" if interval else mean for mean, interval in _cells(result, results))]
-        for result in results
-    ]
-    headings, parts = _breakdown(results)
-    more = [[result.name, *row] for result, row in zip(results, parts, strict=True)]
-    lines = [title(results) + ".", _caption(results), *facts]
-    return "\n\n".join([*lines, _pipes(["", *_headings(results)], rows), _pipes(["", *headings], more)]) + "\n"
+def markdown(report: Report) -> str:
+    """Return all tables as Markdown, with what else is to be said of the study."""
+    headings, rows = _main(report)
+    said = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
+    blocks = [f"{report.title}.", *(f"**Warning:** {warning}" for warning in report.warnings), _caption(report), *report.facts]
+    blocks.append(_pipes(headings, said))
+    blocks += [f"{heading}:\n\n{_pipes(['', *names], more)}" for heading, names, more in _parts(report)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def to_csv(report: Report) -> str:
+    """Return everything as CSV, a row a number: variant, judge, metric, value, low, high, n, source."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["variant", "judge", "metric", "value", "low", "high", "n", "source"])
+
+    def row(result: VariantResult, metric: str, value: Estimate | None) -> None:
+        if value is not None:
+            bounds = ["" if bound is None else bound for bound in (value.low, value.high)]
+            writer.writerow([result.name, result.judge, metric, value.mean, *bounds, result.prompts, "measured"])
+
+    for result in report.results:
+        for metric in report.metrics:
+            row(result, metric.name, result.metrics.get(metric.name))
+        for _, field, _ in COSTS:
+            row(result, f"{field} per run", getattr(result, field))
+        for name in ("failed", "missing", "unanswered"):
+            writer.writerow([result.name, result.judge, name, getattr(result, name), "", "", result.prompts, "measured"])
+    for published in report.published:
+        writer.writerow([f"{published.model}, {published.method}", "", published.metric, published.value, "", "", "", published.source])
+    return out.getvalue()
+
+
+def _main(report: Report) -> tuple[list[str], list[list[Cell]]]:
+    """Return the headings and rows of the main table; columns that say nothing anywhere are left out."""
+    results = report.results
+    metrics = [m for m in report.metrics if not m.part and any(m.name in r.metrics for r in results)]
+    judges = len({r.judge for r in results}) > 1
+    gains = any(r.gain is not None for r in results)
+    costs = [cost for cost in COSTS if any(getattr(r, cost[1]) is not None for r in results)]
+    headings = ["", *(["judge"] if judges else []), *(m.title for m in metrics)]
+    first = len(headings) - len(metrics) + 1
+    if gains:
+        headings.insert(first, f"Δ {metrics[0].title}")
+    headings += [*(heading for heading, _ in COUNTS), *(heading for heading, _, _ in costs)]
+    rows = []
+    for result in results:
+        row = [Cell(result.name), *([Cell(result.judge)] if judges else [])]
+        row += [say(result.metrics.get(m.name), m.digits) for m in metrics]
+        if gains:
+            row.insert(first, say(result.gain, metrics[0].digits, sign="+"))
+        row += [Cell(str(getattr(result, field))) for _, field in COUNTS]
+        rows.append(row + [say(getattr(result, field), digits) for _, field, digits in costs])
+    return headings, rows + _published(report, metrics, headings)
+
+
+def _published(report: Report, metrics: Sequence[Metric], headings: Sequence[str]) -> list[list[Cell]]:
+    rows = []
+    for (model, method, source), group in groupby(report.published, key=lambda p: (p.model, p.method, p.source)):
+        values = {p.metric: p.value for p in group}
+        said = {m.title: f"{values[m.name]:.{m.digits}f}" for m in metrics if m.name in values}
+        if said:
+            rows.append([Cell(f"{model}, {method} (published, {source})"), *(Cell(said.get(h, "")) for h in headings[1:])])
+    return rows
+
+
+def _parts(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
+    found = []
+    judges = len({r.judge for r in report.results}) > 1
+    for part in dict.fromkeys(m.part for m in report.metrics if m.part):
+        metrics = [m for m in report.metrics if m.part == part and any(m.name in r.metrics for r in report.results)]
+        rows = [
+            [f"{r.name}, {r.judge}" if judges else r.name, *(say(r.metrics.get(m.name), m.digits).value for m in metrics)]
+            for r in report.results
+        ]
+        if metrics:
+            found.append((part, [m.title for m in metrics], rows))
+    return found
 
 
 def _pipes(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, ["---", *("---:" for _ in headings[1:])], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _caption(results: Sequence[VariantResult]) -> str:
-    compared = next((r.against for r in results if r.against), None)
-    gain = f" ΔGM is the paired difference to {compared}." if compared else ""
-    if results[0].gm.low is None:
-        return "Means, without intervals: there is one prompt only." + gain + SECONDS
-    return f"Means per prompt with {LEVEL} % bootstrap intervals over the prompts." + gain + SECONDS
+def _caption(report: Report) -> str:
+    results = report.results
+    compared = next((r.against for r in results if r.gain is not None), None)
+    gain = f" Δ is the paired difference to {compared}." if compared else ""
+    runs = f" Costs are of one run; each prompt has {report.per_prompt}, for an image each." if report.per_prompt > 1 else ""
+    judges = sorted({r.judge for r in results})
+    judged = f" Judge: {judges[0]}." if len(judges) == 1 and judges[0] else ""
+    if any(r.prompts > 1 for r in results):
+        return f"Means with {LEVEL} % bootstrap intervals over the prompts.{judged}{gain}{runs}{SECONDS}"
+    return f"Means, without intervals: there is one prompt only.{judged}{gain}{runs}{SECONDS}"
 
 
-def _headings(results: Sequence[VariantResult]) -> list[str]:
-    headings = [heading for heading, _, _ in COLUMNS]
-    return [headings[0], "ΔGM", *headings[1:]] if len(results) > 1 else headings
+def say(value: Estimate | None, digits: int, sign: str = "") -> Cell:
+    """Write an estimate as it stands in a table."""
+    if value is None:
+        return Cell("-")
 
-
-def _cells(result: VariantResult, results: Sequence[VariantResult]) -> list[tuple[str, str]]:
-    cells = [_cell(getattr(result, field), digits) for _, field, digits in COLUMNS]
-    gain = ("-", "") if result.gain is None else _cell(result.gain, 1, sign="+")
-    return [cells[0], gain, *cells[1:]] if len(results) > 1 else cells
-
-
-def _cell(value: Estimate, digits: int, sign: str = "") -> tuple[str, str]:
-    def say(number: float) -> str:
-        return f"{number + 0.0:{sign}.{digits}f}"
+    def number(of: float) -> str:
+        return f"{of + 0.0:{sign}.{digits}f}"
 
     if value.low is None or value.high is None:
-        return say(value.mean), ""
-    return say(value.mean), f"{say(value.low)}{' to ' if sign else '–'}{say(value.high)}"
-
-
-def _breakdown(results: Sequence[VariantResult]) -> tuple[list[str], list[list[str]]]:
-    skills = sorted({skill for r in results for skill in r.scores.by_skill})
-    atoms = sorted({n for r in results for n in r.scores.by_atomicity})
-
-    def say(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1f}"
-
-    rows = [
-        [*(say(r.scores.by_skill.get(s)) for s in skills), *(say(r.scores.by_atomicity.get(n)) for n in atoms)] for r in results
-    ]
-    return [*skills, *map(str, atoms)], rows
+        return Cell(number(value.mean))
+    return Cell(number(value.mean), f"{number(value.low)}{' to ' if sign else '–'}{number(value.high)}")

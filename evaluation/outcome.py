@@ -1,0 +1,274 @@
+"""A study from beginning to end, and what its folder tells: results by judge, what is to be said of them, published rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..context import SettingError
+from ..memory.images import ImageStore
+from ..models.registry import ChatChoices, ImageChoice
+from .answers import answer_book
+from .benchmark import Benchmark, Sample
+from .benchmarks import find
+from .data import Fetched
+from .engine import Engine
+from .judging import Judge, judge_of
+from .published import published
+from .records import Key, Record, read_records, read_study
+from .results import VariantResult, results_of
+from .runner import IMAGES, SILENT, Plan, Progress, folder_of, generate, plan, read_prompts
+from .scoring import (
+    OFFICIAL,
+    JudgeScores,
+    Scored,
+    answers_of,
+    imported,
+    judge_all,
+    keep_scores,
+    kept_scores,
+    require_able,
+    with_imported,
+)
+from .shards import WHOLE, Shard
+from .studies import Study, Variant
+from .tables import Report
+
+
+class Outcome(NamedTuple):
+    """What the folder of a study holds."""
+
+    study: Study
+    benchmark: Benchmark
+    samples: list[Sample]
+    variants: list[Variant]
+    records: Mapping[Key, Record]
+    scored: Mapping[str, Mapping[Key, Scored]]
+    """By judge; what official scorers gave is laid over each, or stands alone."""
+    remarks: Mapping[str, tuple[str, ...]]
+    """What is to be said of how each judge was asked."""
+    base: str
+    """The variant that the others are compared with."""
+    folder: Path
+    found: int = 0
+    """How many of its images were there already when it was gone on with."""
+
+    @property
+    def results(self) -> list[VariantResult]:
+        """What each variant came to, by judge."""
+        images = self.study.per_prompt * self.study.seeds
+        return [
+            result
+            for judge, scored in self.scored.items()
+            for result in results_of(
+                self.benchmark, self.variants, self.samples, self.records, scored, self.base, judge=judge, images=images
+            )
+        ]
+
+
+def compare(
+    variants: Sequence[Variant],
+    *,
+    benchmark: Benchmark | str = "shapes",
+    name: str | None = None,
+    data: Fetched | None = None,
+    out: Path | None = None,
+    limit: int | None = None,
+    per_prompt: int | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    concurrency: int = 1,
+    base: str | None = None,
+    runs: Path = Path("runs"),
+    chat: ChatChoices = "shapes",
+    image: ImageChoice = "shapes",
+    judge: Judge | None = None,
+    engine: Callable[[Plan, ImageStore], Engine] | None = None,
+    shard: Shard = WHOLE,
+    store: ImageStore | None = None,
+    progress: Progress = SILENT,
+    stop: threading.Event | None = None,
+) -> Outcome:
+    """Run variants on a benchmark's prompts and judge their best images.
+
+    All variants draw from the same seeds, and share an image store: a picture that two of them ask for is drawn once,
+    and counted for both. Each finished run is written down at once: the same call goes on where a killed one stopped.
+
+    Args:
+        variants: settings by name.
+        benchmark: what is measured, or its name.
+        name: of the study, for its folder; the benchmark's by default.
+        data: the benchmark's files; not needed where its prompts come with the package.
+        out: folder of the study; by default one in `runs/eval`, named after its definition.
+        limit: only so many prompts, spread evenly over the benchmark.
+        per_prompt: images of each prompt; those of the official protocol by default.
+        seed: seed of the first prompt's first image.
+        seeds: how many times all of it is done, each with seeds of its own.
+        concurrency: prompts, and then questions to the judge, at the same time.
+        base: the variant that the others are compared with; the first by default.
+        runs: folder of runs.
+        chat: the chat models.
+        image: the image model. Its pictures are found again by its name and settings.
+        judge: who judges; the shapes world's perception where the benchmark is its own. Without one, images are made and
+            nothing is judged.
+        engine: makes who runs it, from the plan and the image store; threads of this process by default.
+        shard: the part of the prompts that is run.
+        store: where images are kept; in the folder by default.
+        progress: who is told.
+        stop: when it is set, the runs under way end and nothing new begins.
+
+    Raises:
+        GemsError: there is nothing to compare, a file or a model cannot be used, or the folder holds another study.
+    """
+    bench = find(benchmark) if isinstance(benchmark, str) else benchmark
+    judge = judge_of("perception") if judge is None and "perception" in bench.judges else judge
+    if base is not None and base not in [v.name for v in variants]:
+        raise SettingError(f"--base {base}: there is no such variant; choose one of {', '.join(v.name for v in variants)}")
+    files = data.files if data else {}
+    planned = plan(
+        bench,
+        bench.read(files),
+        variants,
+        data=data.digests if data else {},
+        limit=limit,
+        per_prompt=per_prompt,
+        seed=seed,
+        seeds=seeds,
+        chat=chat,
+        image=image,
+    )
+    if judge is not None:
+        require_able(bench, judge, planned.samples)  # before a picture is made that it could not judge
+    folder = out or folder_of(planned.study, runs, name)
+    images = store or ImageStore(folder / IMAGES)
+    _, found = generate(
+        planned,
+        folder,
+        engine=None if engine is None else lambda of: engine(planned, of),
+        concurrency=concurrency,
+        shard=shard,
+        store=images,
+        progress=progress,
+        stop=stop,
+    )
+    if judge is not None:
+        score(folder, judge, store=images, concurrency=concurrency, progress=progress)
+    return look(folder, base)._replace(found=found)
+
+
+def score(
+    folder: Path, judge: Judge, *, store: ImageStore | None = None, concurrency: int = 8, progress: Progress = SILENT
+) -> None:
+    """Judge the images in the folder of a study; what the judge has answered before is not asked again.
+
+    Args:
+        folder: of the study.
+        judge: who judges.
+        store: where the images are; in the folder by default.
+        concurrency: questions at the same time.
+        progress: who is told.
+
+    Raises:
+        GemsError: there is no study, or the judge cannot be used; what it has answered is kept.
+    """
+    bench, samples, records = find(read_study(folder).benchmark), read_prompts(folder), read_records(folder)
+    images = store or ImageStore(folder / IMAGES)
+    with answer_book(answers_of(folder, judge.name)) as book:
+        scored = judge_all(
+            bench,
+            samples,
+            records,
+            judge,
+            book,
+            images,
+            concurrency=concurrency,
+            on_start=progress.asking,
+            on_done=progress.answered,
+        )
+    keep_scores(folder, JudgeScores.of(judge, records, scored))
+
+
+def look(folder: Path, base: str | None = None) -> Outcome:
+    """Return what the folder of a study holds, by all its judges.
+
+    Args:
+        folder: of the study.
+        base: the variant that the others are compared with; the first by default.
+
+    Raises:
+        GemsError: there is no study, something in it is damaged, or there is no such variant.
+    """
+    study = read_study(folder)
+    bench, samples, records = find(study.benchmark), read_prompts(folder), read_records(folder)
+    variants = study.as_variants()
+    if base is not None and base not in study.variants:
+        raise SettingError(f"--base {base}: there is no such variant; choose one of {', '.join(study.variants)}")
+    kept, rows = kept_scores(folder), imported(folder)
+    scored = {one.judge: with_imported(bench, samples, records, one.scored(records), rows) for one in kept}
+    if rows and not kept:
+        scored = {OFFICIAL: with_imported(bench, samples, records, {}, rows)}
+    remarks = {one.judge: one.remarks for one in kept}
+    return Outcome(study, bench, samples, variants, records, scored, remarks, base or variants[0].name, folder)
+
+
+def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
+    """Return what is to be told of a study.
+
+    Args:
+        outcome: what it holds.
+        paper: add the paper's published rows.
+    """
+    study, bench = outcome.study, outcome.benchmark
+    runs = f"seed {study.seed}, {study.seeds} time{'s' if study.seeds > 1 else ''} {study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
+    models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
+    return Report(
+        title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
+        metrics=bench.metrics(outcome.samples),
+        results=outcome.results,
+        per_prompt=study.per_prompt * study.seeds,
+        warnings=warnings_of(outcome),
+        facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *bench.remarks],
+        published=published(bench.name) if paper else (),
+    )
+
+
+def warnings_of(outcome: Outcome) -> list[str]:
+    """Return what keeps the figures of a study from being compared with others, a sentence each."""
+    study, bench = outcome.study, outcome.benchmark
+    said = []
+    embedded = {"shapes", "shapes-image"} & {_name(study.image), *map(_name, study.chat.values())}
+    if embedded and bench.name != "shapes":
+        said.append("the embedded models of the shapes world were used: these figures say nothing about real models.")
+    verifier = _name(study.chat.get("verifier", study.chat["default"]))
+    for judge in outcome.scored:
+        if _same(judge, verifier) and judge != OFFICIAL:
+            said.append(f"the judge {judge} is also the loop's verifier: the loop was led by the eyes that score it.")
+        if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
+            said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
+        said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
+    if len(outcome.samples) < study.available:
+        said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
+    if study.per_prompt != bench.images_per_prompt:
+        said.append(f"each prompt has {study.per_prompt} images, where the official protocol has {bench.images_per_prompt}.")
+    results = outcome.results
+    if missing := [f"{r.name} {r.missing}" for r in results if r.missing]:
+        said.append(f"images that are not made or not judged yet do not count: {', '.join(dict.fromkeys(missing))}.")
+    if failed := [f"{r.name} {r.failed}" for r in results if r.failed]:
+        said.append(f"runs failed, and count as images that show nothing: {', '.join(dict.fromkeys(failed))}.")
+    if empty := [f"{r.name} {r.unanswered}" for r in results if r.unanswered]:
+        said.append(f"questions that the judge did not answer count as wrong: {', '.join(dict.fromkeys(empty))}.")
+    return said
+
+
+def _name(told: str) -> str:
+    """Return the name in what a study tells of a model, without the digest of its settings."""
+    return told.rpartition(" ")[0] or told
+
+
+def _same(one: str, other: str) -> bool:
+    def last(name: str) -> str:
+        return name.lower().rpartition("/")[2].removesuffix("-chat")
+
+    return last(one) == last(other)

@@ -1,0 +1,232 @@
+"""From a study's images to numbers: ask the judge what it was not asked before, and score its recorded answers."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..memory.files import replace_file
+from ..memory.images import ImageStore
+from .answers import AnswerBook
+from .benchmark import Benchmark, BenchmarkError, Imported, Sample
+from .judging import Judge, Work, collect, probe, recorded
+from .records import Key, Record
+
+T = TypeVar("T", bound=BaseModel)
+
+OFFICIAL = "official scorer"
+"""The judge of numbers that were imported."""
+
+KIND = {"chat": "a chat model that sees images", "rapidocr": "rapidocr", "perception": "the shapes world's perception"}
+
+
+class Scored(NamedTuple):
+    """The numbers of one image, or of what should have been one."""
+
+    values: Mapping[str, float]
+    unanswered: int = 0
+    """Questions that the judge gave no answer to."""
+
+
+class ImportedRows(BaseModel):
+    """What an official scorer gave to the images of a variant, as it is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str
+    file: str
+    """Name of the file that it was in."""
+    rows: tuple[tuple[str, int | None, dict[str, float]], ...]
+    """Prompt, which of its images or None for all of them, and the numbers."""
+
+
+class JudgeScores(BaseModel):
+    """What a judge's answers came to, as it is kept in the folder of a study."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judge: str
+    remarks: tuple[str, ...] = ()
+    """What is to be said of how it was asked."""
+    rows: tuple[tuple[str, str, int, str | None, dict[str, float], int], ...]
+    """Variant, prompt, which of its images, the image's hash, its numbers, and questions without an answer."""
+
+    @classmethod
+    def of(cls, judge: Judge, records: Mapping[Key, Record], scored: Mapping[Key, Scored]) -> JudgeScores:
+        """Gather what is to be kept."""
+        rows = tuple((*key, _hash(records[key]), dict(score.values), score.unanswered) for key, score in sorted(scored.items()))
+        return cls(judge=judge.name, remarks=tuple(judge.remarks), rows=rows)
+
+    def scored(self, records: Mapping[Key, Record]) -> dict[Key, Scored]:
+        """Return the scores of records, those left out whose image is another one by now."""
+        keys = {(variant, id, index): (image, Scored(values, empty)) for variant, id, index, image, values, empty in self.rows}
+        return {key: score for key, (image, score) in keys.items() if key in records and _hash(records[key]) == image}
+
+
+def require_judge(benchmark: Benchmark, judge: Judge) -> None:
+    """Refuse a judge that is not for a benchmark.
+
+    Raises:
+        BenchmarkError: it is not.
+    """
+    if not benchmark.judges:
+        raise BenchmarkError(
+            f"{benchmark.title} is judged by its official scorer only: `gems eval export`, run it, `gems eval import`; see docs/benchmarks.md"
+        )
+    if judge.kind not in benchmark.judges:
+        raise BenchmarkError(f"{benchmark.title} is not judged by {judge.name}, but by {' or '.join(KIND[k] for k in benchmark.judges)}")
+
+
+def require_able(benchmark: Benchmark, judge: Judge, samples: Sequence[Sample]) -> None:
+    """Find out whether a judge can answer a benchmark's questions, before images are made for it.
+
+    Raises:
+        GemsError: it is not for this benchmark, cannot be reached, or cannot answer in the way that is needed.
+    """
+    require_judge(benchmark, judge)
+    probe(judge, (question for sample in samples for question in benchmark.questions(sample)))
+
+
+def judge_all(
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    records: Mapping[Key, Record],
+    judge: Judge,
+    book: AnswerBook,
+    store: ImageStore,
+    *,
+    concurrency: int = 8,
+    on_start: Callable[[int], None] = lambda total: None,
+    on_done: Callable[[bool], None] = lambda known: None,
+) -> dict[Key, Scored]:
+    """Score all images by one judge. What it has answered before is not asked again.
+
+    Args:
+        benchmark: asks and scores.
+        samples: its prompts.
+        records: the images.
+        judge: who answers.
+        book: the recorded answers.
+        store: where the images are.
+        concurrency: questions at the same time.
+        on_start: called with the number of answers that are wanted.
+        on_done: called for each, with whether it was known before.
+
+    Raises:
+        GemsError: the judge is not for this benchmark, cannot be reached or used; what it has answered is kept.
+    """
+    require_judge(benchmark, judge)
+    known = {sample.id: sample for sample in samples}
+    work = list(_work(benchmark, known, records, store))
+    on_start(sum(item.question.rollouts for item in work))
+    fresh = [w for w in work if len(recorded(judge, [w.question], w.image, book).get(w.question.key, ())) < w.question.rollouts]
+    if fresh:
+        probe(judge, [item.question for item in fresh])
+    collect(judge, work, book, concurrency=concurrency, on_done=on_done)
+    return {key: _scored(benchmark, known[record.id], record, judge, book) for key, record in records.items() if record.id in known}
+
+
+def _work(
+    benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[Key, Record], store: ImageStore
+) -> Iterator[Work]:
+    """Give what is to be asked; a picture that two variants have in common is asked about once."""
+    seen: set[tuple[str, str]] = set()
+    for record in records.values():
+        if record.image is None or record.id not in samples or (record.id, record.image.sha256) in seen:
+            continue
+        seen.add((record.id, record.image.sha256))
+        for question in benchmark.questions(samples[record.id]):
+            yield Work(question, partial(store.read, record.image), record.image.sha256, record.id)
+
+
+def _scored(benchmark: Benchmark, sample: Sample, record: Record, judge: Judge, book: AnswerBook) -> Scored:
+    if record.image is None:  # nothing of what was asked for is there to be seen
+        return Scored(benchmark.score(sample, {}))
+    questions = benchmark.questions(sample)
+    answers = recorded(judge, questions, record.image.sha256, book)
+    empty = sum(not any(a.text.strip() or a.top for a in answers.get(q.key, ())) for q in questions if q.kind != "read")
+    return Scored(benchmark.score(sample, answers), empty)
+
+
+def answers_of(folder: Path, judge: str) -> Path:
+    """Return the file of a judge's answers in the folder of a study."""
+    return folder / f"answers-{_slug(judge)}.jsonl"
+
+
+def keep_scores(folder: Path, scores: JudgeScores) -> None:
+    """Keep what a judge's answers came to."""
+    replace_file(folder / f"scores-{_slug(scores.judge)}.json", (scores.model_dump_json() + "\n").encode())
+
+
+def kept_scores(folder: Path) -> list[JudgeScores]:
+    """Return the scores by all judges of the study in a folder.
+
+    Raises:
+        BenchmarkError: a file is damaged.
+    """
+    return [_read(path, JudgeScores, "score again") for path in sorted(folder.glob("scores-*.json"))]
+
+
+def keep_imported(folder: Path, variant: str, file: str, found: Sequence[Imported]) -> Path:
+    """Keep what was imported for a variant; the same file imported again takes the place of what it gave before."""
+    path = folder / f"imported-{_slug(f'{variant}-{file}')}.json"
+    rows = ImportedRows(variant=variant, file=file, rows=tuple((f.id, f.index, dict(f.values)) for f in found))
+    replace_file(path, (rows.model_dump_json(indent=1) + "\n").encode())
+    return path
+
+
+def imported(folder: Path) -> list[ImportedRows]:
+    """Return all that was imported into the folder of a study.
+
+    Raises:
+        BenchmarkError: a file is damaged.
+    """
+    return [_read(path, ImportedRows, "import its file again") for path in sorted(folder.glob("imported-*.json"))]
+
+
+def with_imported(
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    records: Mapping[Key, Record],
+    scored: Mapping[Key, Scored],
+    rows: Sequence[ImportedRows],
+) -> dict[Key, Scored]:
+    """Return scores with what was imported laid over them; without any of a judge's own, failed runs get what nothing scores."""
+    found = {key: dict(score.values) for key, score in scored.items()}
+    unanswered = {key: score.unanswered for key, score in scored.items()}
+    known = {sample.id: sample for sample in samples}
+    variants = {one.variant for one in rows}
+    for key, record in records.items():
+        if record.image is None and key[0] in variants and record.id in known:
+            found.setdefault(key, dict(benchmark.score(known[record.id], {})))
+    images: defaultdict[tuple[str, str], list[Key]] = defaultdict(list)
+    for key, record in records.items():
+        if record.image is not None:
+            images[key[:2]].append(key)
+    for one in rows:
+        for id, index, values in one.rows:
+            for key in images[one.variant, id]:
+                if index in (None, key[2]):
+                    found.setdefault(key, {}).update(values)
+    return {key: Scored(values, unanswered.get(key, 0)) for key, values in found.items()}
+
+
+def _read(path: Path, kind: type[T], cure: str) -> T:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise BenchmarkError(f"{path} is damaged: delete it and {cure}") from error
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+
+
+def _hash(record: Record) -> str | None:
+    return record.image.sha256 if record.image else None
