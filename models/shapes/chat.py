@@ -2,7 +2,7 @@
 
 It is an ordinary `BaseChatModel` with tools and structured answers, and reads nothing but the messages it is sent: the
 tags that the roles' prompts use, and pictures. It has no language of its own; a request outside its world is an error
-that says so.
+that says so. Shown a picture without a role to play, it answers what benchmarks ask a judge: see `judge`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -26,7 +26,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
 
 from ...errors import GemsError
-from . import roles
+from . import judge, roles
 
 REFINEMENTS = {"Refinement", "EditRefinement", "FusedRefinement", "FusedEditRefinement"}
 """Names of the refiner's schemas."""
@@ -43,6 +43,9 @@ class ShapesChat(BaseChatModel):
     """Plays planner, decomposer, verifier, summarizer, refiner and learner for the shapes world, by rules."""
 
     model_name: str = "shapes-chat"
+
+    gives_logprobs: ClassVar[bool] = True
+    """For one word of a judge only; what the roles say is JSON, and comes without."""
 
     @property
     def _llm_type(self) -> str:
@@ -61,7 +64,7 @@ class ShapesChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        message = _answer(messages, kwargs.get("tools") or [], _schema_name(kwargs))
+        message = _answer(messages, kwargs.get("tools") or [], _schema_name(kwargs)) or _judged(messages, kwargs)
         words = len(message.content.split()) if isinstance(message.content, str) else 0
         said = words + sum(len(json.dumps(c["args"]).split()) + 1 for c in message.tool_calls)
         read = sum(len(_text(m).split()) + IMAGE_TOKENS * len(_image_blocks(m)) for m in messages)
@@ -69,7 +72,8 @@ class ShapesChat(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], schema: str) -> AIMessage:
+def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], schema: str) -> AIMessage | None:
+    """Play a role; None where none is asked for."""
     text = "\n".join(_text(m) for m in messages if m.type == "human")
     request = _tag(text, "request")
     if tools or schema == "Plan":
@@ -86,6 +90,18 @@ def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], sc
     if schema in REFINEMENTS:  # it never edits
         said = {**roles.refinement(request, _memory(messages), _lessons(text)), "action": "regenerate"}
         return _json({**_latest_lesson(request, messages), **said} if schema.startswith("Fused") else said)
+    return None
+
+
+def _judged(messages: Sequence[BaseMessage], options: dict[str, Any]) -> AIMessage:
+    """Answer a benchmark's question about a picture."""
+    text = "\n".join(_text(m) for m in messages if m.type == "human")
+    shown = any(_image_blocks(m) for m in messages) and not _schema_name(options)
+    said = judge.judged(text, _last_image(messages)) if shown else None
+    if said is not None:
+        alternatives = (options.get("top_logprobs") or 0) if options.get("logprobs") else None
+        said, beside = judge.spoken(said, options.get("max_tokens"), alternatives)
+        return AIMessage(said, response_metadata=beside)
     raise NotForShapesError(
         "shapes-chat plays the roles of GEMS for its small world and cannot converse: use a real model with --chat"
     )

@@ -1,0 +1,501 @@
+"""Judges: who is asked about the images of a benchmark, and how the asking goes on until every answer is in the book.
+
+A judge is any OpenAI-compatible endpoint, RapidOCR for questions that ask for the text in an image, or the eyes of the shapes
+world. Nothing here knows of a benchmark's formula: `collect` fills the book of answers, and `Benchmark.score` reads them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import io
+import json
+import math
+import re
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import PurePosixPath
+from typing import Any, Literal, NamedTuple
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
+from PIL import Image
+
+from ..errors import GemsError
+from ..memory.state import ImageRef
+from ..models.ask import THINKING, text_of, thought_of
+from ..models.call import ModelCallError, Spent, call, model_name
+from ..models.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, ALTERNATIVES, REFUSALS
+from ..models.options import ChatOptions, ModelSpecError
+from ..models.registry import chat_model
+from ..models.shapes.answers import answer
+from ..models.shapes.judge import question_in
+from ..models.shapes.perception import perceive
+from ..models.shapes.world import Thing, center_of, draw
+from ..models.soft import tokens_of
+from ..nodes.ocr import OcrChecker
+from ..nodes.parts import human
+from .answers import AnswerBook, Key
+from .benchmark import Answer, Answers, BenchmarkError, Question
+
+SYSTEMS = {
+    "say": (
+        "You are a careful judge of images. Look at the whole image before you answer, answer from its pixels alone and not "
+        "from what is usual or likely, and answer in exactly the form that is asked for, with nothing around it."
+    ),
+    "read": (
+        "You read the text in images. Give exactly the characters that are there, line by line from top to bottom, mistakes "
+        "included. Translate nothing, explain nothing and add nothing."
+    ),
+    "word": "",
+}
+"""What a chat model is told first where a question does not say it. For a word nothing, as GenEval2's own scorer does: every
+word more would move the probabilities."""
+
+_FILTERED = re.compile(
+    r"content[ _-]?(?:filter|management|moderation|polic)|data_?inspection|inappropriate content|safety (?:system|filter|polic)",
+    re.IGNORECASE,
+)
+_NO_LOGPROBS = (
+    "gives no log-probabilities, and a question here needs the probabilities of the answer's first token: serve the judge with "
+    "vLLM or SGLang, which give them; OpenAI's reasoning models and some other APIs do not"
+)
+
+
+class JudgeError(BenchmarkError):
+    """A judge cannot be used for what it is to be asked, or failed on the way; the message says what to do."""
+
+
+class Judge(ABC):
+    """Who answers questions about images. One object may be used from many threads."""
+
+    name: str
+    """As tables show it: `Qwen3-VL-8B-Instruct`."""
+    kind: Literal["chat", "rapidocr", "perception"]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said below a table of its answers, in sentences; known after it has been asked."""
+        return []
+
+    @property
+    def spent(self) -> Spent:
+        """What it was asked and what that took, in this process."""
+        return Spent()
+
+    @abstractmethod
+    def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
+        """Answer a question about an image. What a model refuses to answer is an empty text.
+
+        Args:
+            question: what is asked.
+            png: the image.
+            rollout: which of the question's rollouts; what is sent is the same for all of them.
+
+        Raises:
+            JudgeError: the judge does not answer such questions.
+            ModelCallError: its endpoint could not be reached or refused the call.
+        """
+
+    def try_out(self, question: Question, png: bytes) -> None:
+        """Ask once, and raise `JudgeError` or `ModelCallError` if the answer is of no use."""
+        self.ask(question, png)
+
+    def sent(self, question: Question) -> dict[str, Any]:
+        """Return what an answer depends on, the image left out, as plain JSON."""
+        return question.model_dump(include={"kind", "text"})
+
+    def key(self, question: Question, image: str, rollout: int = 0) -> Key:
+        """Return under what an answer is kept."""
+        sent = json.dumps(self.sent(question), sort_keys=True, ensure_ascii=False)
+        return Key(self.name, hashlib.sha256(sent.encode("utf-8", "surrogatepass")).hexdigest(), image, rollout)
+
+
+def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -> Judge:
+    """Return a judge.
+
+    Args:
+        spec: `rapidocr`; `perception`, which sees shapes; or a chat model that sees images: `shapes`, `openai:MODEL`,
+            `http(s)://HOST/v1#MODEL`, its options, or the model itself. Reasoning is off unless the options say otherwise.
+        concurrency: most calls to its endpoint at the same time; options have a number of their own.
+
+    Raises:
+        JudgeError: the spec is not understood, the key is missing, or RapidOCR is not installed.
+    """
+    if isinstance(spec, BaseChatModel):
+        return ChatJudge(spec, _shown(model_name(spec)))
+    if spec == "perception":
+        return PerceptionJudge()
+    try:
+        if spec == "rapidocr":
+            return OcrJudge()
+        options = spec if isinstance(spec, ChatOptions) else ChatOptions(model=spec, in_flight=concurrency)
+        if options.thinking is None:
+            options = options.model_copy(update={"thinking": False})
+        # The temperature is given to find out whether the model takes one; each question has its own.
+        chat = chat_model(options.model_copy(update={"temperature": 0.0}))
+    except ModelSpecError as error:
+        told = str(error).replace("--chat", "--judge").replace("the chat model", "the judge")
+        raise JudgeError(told.replace("write shapes,", "write rapidocr, perception, shapes,")) from error
+    except GemsError as error:
+        raise JudgeError(str(error)) from error
+    return ChatJudge(
+        chat,
+        _shown(model_name(chat)),
+        settings=options.model_dump(include={"thinking", "top_p", "extra_body"}, exclude_defaults=True),
+        least_tokens=options.max_tokens or 0,
+        warm=getattr(chat, "temperature", 0.0) is not None,
+    )
+
+
+class ChatJudge(Judge):
+    """A chat model that sees images.
+
+    What the endpoint turns out not to take is left out from then on and said in `remarks`: a temperature, or 20 alternatives.
+
+    Args:
+        chat: the model.
+        name: as tables show it.
+        settings: what else its answers depend on.
+        least_tokens: most tokens of an answer in words, where a question allows fewer: reasoning counts.
+        warm: whether it takes a temperature.
+    """
+
+    kind = "chat"
+
+    def __init__(
+        self,
+        chat: BaseChatModel,
+        name: str,
+        *,
+        settings: dict[str, Any] | None = None,
+        least_tokens: int = 0,
+        warm: bool = True,
+    ) -> None:
+        self.name = name
+        self._chat, self._settings, self._least_tokens, self._warm = chat, settings or {}, least_tokens, warm
+        self._alternatives = ALTERNATIVES[0]
+        self._most_seen: int | None = None
+        self._spent = Spent()
+        self._lock = threading.Lock()
+
+    @property
+    def spent(self) -> Spent:
+        """What it was asked and what that took, in this process."""
+        return self._spent
+
+    @property
+    def remarks(self) -> list[str]:
+        """What it does not do as it was asked for."""
+        told = [note for note in getattr(self._chat, "remarks", []) if "temperature" not in note]
+        if not self._warm:
+            told.append(f"{self.name} takes no temperature: it answers at its own.")
+        if self._most_seen is not None and self._most_seen < ALTERNATIVES[0]:
+            seen, wanted = self._most_seen, ALTERNATIVES[0]
+            told.append(f"{self.name} gives {seen} alternatives for a token, not {wanted}: the probability of the others is lost.")
+        return told
+
+    def sent(self, question: Question) -> dict[str, Any]:
+        """Return everything that is sent but the image."""
+        asked = question.model_dump(include={"kind", "text", "temperature"})
+        return {**asked, "system": _system(question), "max_tokens": self._most_tokens(question), **self._settings}
+
+    def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
+        """Ask the model; see `Judge.ask`."""
+        return self._ask(question, png)[0]
+
+    def try_out(self, question: Question, png: bytes) -> None:
+        """Ask once; an answer that is empty, for whatever reason, is of no use."""
+        told, message = self._ask(question, png)
+        if question.kind == "word" and not told.top:
+            raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")
+        if question.kind == "word" and not told.text:
+            why = f"begins with {told.top[0][0]!r}, which is no part of an answer: it reasons first"
+            raise JudgeError(f"the judge {self.name} {why}; switch that off, or serve it without a reasoning parser")
+        if question.kind == "say" and not told.text:
+            why = "gave an empty answer: ask it something yourself, or take another judge"
+            if message is not None and _cut_off(message):
+                most = self._most_tokens(question)
+                why = f"used up {most} tokens before its answer began: switch its reasoning off, or raise max_tokens"
+            raise JudgeError(f"the judge {self.name} {why}")
+
+    def _ask(self, question: Question, png: bytes) -> tuple[Answer, AIMessage | None]:
+        message = self._call(question, _messages(question, png))
+        if message is None:
+            return Answer(text=""), None
+        text = said_by_judge(message)
+        if question.kind != "word":
+            return Answer(text=text), message
+        top = first_token(message)
+        if text and not top:
+            raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")
+        if top:
+            self._most_seen = max(self._most_seen or 0, len(top))
+        return Answer(text=text, top=top), message
+
+    def _call(self, question: Question, messages: Sequence[BaseMessage]) -> AIMessage | None:
+        """Call with what the endpoint is known to take, and with less where it refuses some; None: it refuses to look."""
+        while True:
+            count = self._alternatives if question.kind == "word" else 0
+            warm = self._warm
+            options: dict[str, Any] = {"max_tokens": self._most_tokens(question)}
+            options |= {"temperature": question.temperature} if warm else {}
+            options |= {"logprobs": True, "top_logprobs": count} if count else {}
+            try:
+                message, spent = call(self._chat.bind(**options), messages, role="judge")
+            except ModelCallError as error:
+                if error.status in REFUSALS and self._learn(error, count, warm):
+                    continue
+                if error.status in REFUSALS and _FILTERED.search(error.said):
+                    return None
+                raise
+            with self._lock:
+                self._spent = self._spent.plus(spent)
+            return message
+
+    def _learn(self, error: ModelCallError, count: int, warm: bool) -> bool:
+        """Learn from a refusal; tell whether less can be asked for. Only what was sent can have been refused.
+
+        Raises:
+            JudgeError: it gives no log-probabilities.
+        """
+        if count and ABOUT_LOGPROBS.search(error.said):
+            fewer = [n for n in ALTERNATIVES if n < count]
+            if not (fewer and ABOUT_TOP.search(error.said)):
+                raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS} ({error.said})") from error
+            self._alternatives = min(self._alternatives, fewer[0])
+            return True
+        if warm and "temperature" in error.said.lower():
+            self._warm = False
+            return True
+        return False
+
+    def _most_tokens(self, question: Question) -> int:
+        return question.max_tokens if question.kind == "word" else max(question.max_tokens, self._least_tokens)
+
+
+class OcrJudge(Judge):
+    """RapidOCR, for questions that ask for all the text in an image; it is not told what they ask.
+
+    Raises:
+        GemsError: it is not installed.
+    """
+
+    name = "RapidOCR"
+    kind = "rapidocr"
+
+    def __init__(self) -> None:
+        self._ocr = OcrChecker()
+
+    def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
+        """Read the lines of an image; see `Judge.ask`."""
+        if question.kind != "read":
+            raise JudgeError("rapidocr only reads the text in images: give --judge a chat model that sees images")
+        return Answer(text="\n".join(line.text for line in self._ocr.read(_opened(png))))
+
+    def sent(self, question: Question) -> dict[str, Any]:
+        """Return its version: another one may read otherwise."""
+        return {"kind": question.kind, "rapidocr": importlib.metadata.version("rapidocr")}
+
+
+class PerceptionJudge(Judge):
+    """The eyes of the shapes world, without a model: for its own benchmark, and for trying others out. It cannot read."""
+
+    name = "shapes-perception"
+    kind = "perception"
+
+    def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
+        """Answer from what is seen, empty where that is no answer; see `Judge.ask`."""
+        if question.kind == "read":
+            raise JudgeError("perception sees shapes and reads no text: give --judge rapidocr, or a chat model that sees images")
+        found = answer(question_in(question.text), perceive(_opened(png)))
+        text = found.text if found.known else ""
+        return Answer(text=text, top=((text, 1.0),) if text and question.kind == "word" else ())
+
+
+def probe(judge: Judge, questions: Iterable[Question]) -> None:
+    """Ask one question of each kind about a small picture, before a whole run is spent on a judge that cannot answer.
+
+    Args:
+        judge: who is to be asked.
+        questions: of the benchmark; the first of each kind is taken.
+
+    Raises:
+        JudgeError: it cannot answer such questions: no log-probabilities, no images, empty answers.
+        ModelCallError: its endpoint could not be reached or refused the call.
+    """
+    firsts: dict[str, Question] = {}
+    for question in questions:
+        firsts.setdefault(question.kind, question)
+    for question in firsts.values():
+        judge.try_out(question, _small_picture())
+
+
+class Work(NamedTuple):
+    """A question about an image of a run."""
+
+    question: Question
+    read: Callable[[], bytes]
+    """Gives the image's bytes; called only if something is to be asked."""
+    image: str
+    """SHA-256 of these bytes."""
+    sample: str
+    """Id of the prompt."""
+
+
+class Collected(NamedTuple):
+    """How asking went: answers that were in the book already, answers asked for, and empty ones among these."""
+
+    known: int
+    asked: int
+    empty: int
+
+
+def collect(
+    judge: Judge,
+    work: Iterable[Work],
+    book: AnswerBook,
+    *,
+    concurrency: int = 8,
+    on_done: Callable[[bool], None] | None = None,
+) -> Collected:
+    """Ask what is not in the book yet, several at a time, and write each answer down as it comes.
+
+    The first error ends it, and so does Ctrl-C: nothing more is asked, and what is under way is waited for and written down.
+
+    Args:
+        judge: who is asked.
+        work: the questions, in the order in which they are asked; it may be made on the way.
+        book: where the answers go.
+        concurrency: most questions under way.
+        on_done: told of every rollout of a question that has its answer, and whether it was known already.
+
+    Raises:
+        JudgeError: the judge failed; the message says how, and how many answers are kept.
+    """
+    tell = on_done or (lambda known: None)
+    known = asked = empty = 0
+    running: set[Future[bool]] = set()
+
+    def reap(until: int) -> None:
+        """Take in what has ended, until no more than so many are under way; the first error is raised after the others ended."""
+        nonlocal asked, empty
+        while len(running) > until:
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for one in ended:
+                running.discard(one)
+                empty += one.result()
+                asked += 1
+                tell(False)
+
+    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
+    try:
+        for item, rollout, fresh in _each(judge, work, book):
+            if not fresh:
+                known += 1
+                tell(True)
+                continue
+            reap(concurrency - 1)
+            running.add(pool.submit(_one, judge, item, rollout, book))
+        reap(0)
+    except BaseException as error:
+        wait(running)
+        if not isinstance(error, GemsError):
+            raise
+        kept = f"{len(book)} answers are kept in the book: repeat the command to ask for the others"
+        raise JudgeError(f"{error}; {kept}") from error
+    finally:
+        pool.shutdown(wait=False)
+    return Collected(known, asked, empty)
+
+
+def recorded(judge: Judge, questions: Iterable[Question], image: str, book: AnswerBook) -> Answers:
+    """Return the answers about an image as `Benchmark.score` wants them; a question without one is left out.
+
+    Args:
+        judge: whose answers.
+        questions: of the image's prompt.
+        image: SHA-256 of its bytes.
+        book: where the answers are.
+    """
+    found: dict[str, list[Answer]] = {}
+    for question in questions:
+        each = (book.get(judge.key(question, image, rollout)) for rollout in range(question.rollouts))
+        if told := [one for one in each if one is not None]:
+            found[question.key] = told
+    return found
+
+
+def first_token(message: AIMessage) -> tuple[tuple[str, float], ...]:
+    """Return the likeliest first tokens of an answer with their probabilities, likeliest first; empty where they are not given."""
+    first = next((token for token in tokens_of(message) if token.text), None)
+    if first is None or not first.top:
+        return ()
+    top = {first.text: first.logprob, **first.top}
+    spelt = ((text.encode("utf-8", "replace").decode(), math.exp(logprob)) for text, logprob in top.items())
+    return tuple(sorted(spelt, key=lambda token: -token[1]))
+
+
+def said_by_judge(message: AIMessage) -> str:
+    """Return the text of an answer without the reasoning before it.
+
+    Where all of an answer stands in the reasoning field, that is taken: some servers' parsers put it there with reasoning off.
+    """
+    text = THINKING.sub("", text_of(message)).rpartition("</think>")[2].strip()
+    return text if text or message.text.strip() or _cut_off(message) else thought_of(message)
+
+
+def _each(judge: Judge, work: Iterable[Work], book: AnswerBook) -> Iterator[tuple[Work, int, bool]]:
+    """Give every rollout of every question, and whether it is to be asked: variants may share an image, asked about once."""
+    begun: set[Key] = set()
+    for item in work:
+        for rollout in range(item.question.rollouts):
+            key = judge.key(item.question, item.image, rollout)
+            fresh = key not in begun and book.get(key) is None
+            begun.add(key)
+            yield item, rollout, fresh
+
+
+def _one(judge: Judge, item: Work, rollout: int, book: AnswerBook) -> bool:
+    """Ask and write down; tell whether the answer is empty."""
+    told = judge.ask(item.question, item.read(), rollout)
+    book.put(judge.key(item.question, item.image, rollout), told, sample=item.sample, name=item.question.key)
+    return not told.text and item.question.kind != "read"
+
+
+def _messages(question: Question, png: bytes) -> list[BaseMessage]:
+    """Return what a chat model is shown: the image first, so that servers keep it between the questions about it."""
+    size = _opened(png).size
+    ref = ImageRef(sha256=hashlib.sha256(png).hexdigest(), width=size[0], height=size[1])
+    system = [SystemMessage(text)] if (text := _system(question)) else []
+    return [*system, human([ref, question.text], lambda _: png)]
+
+
+def _system(question: Question) -> str:
+    return question.system or SYSTEMS[question.kind]
+
+
+def _opened(png: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(png))
+    except OSError as error:
+        raise JudgeError("an image of the run cannot be opened: is its file damaged?") from error
+
+
+def _cut_off(message: AIMessage) -> bool:
+    return message.response_metadata.get("finish_reason") == "length"
+
+
+def _shown(name: str) -> str:
+    """Return a model's name for tables: of a folder on the server its last part."""
+    return PurePosixPath(name).name if name.startswith("/") else name
+
+
+@functools.cache
+def _small_picture() -> bytes:
+    buffer = io.BytesIO()
+    draw([Thing("circle", "red", 4, *center_of(4), 14.0)]).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,172 @@
+"""The embedded chat model as a judge of pictures: the questions that benchmarks ask, answered from the pixels by rules.
+
+It is shown a text and a picture, and tells apart by the text alone what is asked:
+
+- marks: `Answer with one JSON object: {"consistency": 0-2, "realism": 0-2}`. A mark for how well the picture fits the request
+  (`Prompt: ...`, or in quotes) is the highest if every question of that request has its answer, else the lowest. All other marks
+  are the lowest: it has no taste, and no notion of what is real.
+- multiple choice: a question with `A: ...`, `B: ...`, or several of them, numbered. A letter for each; what it cannot answer gets
+  the option that says "none", or else E.
+- all the text in the picture: none, for it cannot read.
+- one question, with the demand to answer in one word or with yes or no: that word, or "unknown".
+
+Everything else is not answered.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+
+from .answers import agrees, answer
+from .grammar import parse_request
+from .language import NUMBERS
+from .perception import Seen, perceive
+from .questions import questions
+from .world import COLORS, SHAPES
+
+_MARK = re.compile(r'"(\w+)"\s*:\s*"?<?\s*(\d+)\s*(?:-|–|to|or)\s*(\d+)')
+_FIT = re.compile(r"consist|align|faith|adher|correct|match", re.IGNORECASE)
+"""Names of marks for how well a picture fits its request; a mark that stands alone is one too."""
+_REQUEST = (
+    re.compile(r"^\W*prompt\W*:\s*[\"“]?(.+?)[\"”]?\s*$", re.IGNORECASE | re.MULTILINE),
+    re.compile(r"<prompt>\s*(.+?)\s*</prompt>", re.IGNORECASE | re.DOTALL),
+    re.compile(r"[\"“](.+?)[\"”]", re.DOTALL),
+)
+_NUMBERED = re.compile(r"^[ \t]*(?:question\s*|q)?(\d+)\s*[.):][ \t]*", re.IGNORECASE | re.MULTILINE)
+_OPTION = re.compile(r"(?<!\w)([A-E])\s*[:.)]\s*(.*?)(?=[\s,;(]*(?<!\w)[A-E]\s*[:.)]|\n|\Z)")
+_NONE = re.compile(r"none|neither|cannot|can't|not |unknown|unclear", re.IGNORECASE)
+_READ = re.compile(
+    r"\b(?:transcribe|recogni[sz]e|extract|read|write\s+(?:out|down))\b[^.?!]{0,80}\b(?:text|texts|words|characters|letters|writing)\b"
+    r"|文字|文本",
+    re.IGNORECASE,
+)
+_ONE_WORD = re.compile(r"\banswer\b[^.?]*\b(?:(?:one|single)\s+word\b|yes\b.{0,12}\bno\b)", re.IGNORECASE | re.DOTALL)
+_QUESTION = re.compile(r"[^.?!:\n]*\?")
+_KIND = re.compile(rf"\b(?:(?:{'|'.join(COLORS)})\s+)?(?:{'|'.join(SHAPES)})s?\b", re.IGNORECASE)
+_SIDE = re.compile(r"\b(above|over|below|under|beneath|left|right)\b", re.IGNORECASE)
+_STATED = re.compile(r"((?:the|there)\b.*?)\s*\b(is|are)\s+(.+)", re.IGNORECASE | re.DOTALL)
+_IDLE = frozenset({"a", "an", "the", "at", "in", "on", "to", "of", "corner", "side", "image", "picture"})
+_DIGITS = {**{word: str(n) for n, word in enumerate(NUMBERS) if n}, "zero": "0"}
+
+
+def judged(text: str, image: Image.Image) -> str | None:
+    """Return the answer to what a benchmark asks about a picture; None if it is nothing of what is told above.
+
+    Raises:
+        OutsideWorldError: a mark is asked for a request that this world cannot read.
+    """
+    if marks := _marks_in(text):
+        request = _request_in(text)
+        fits = any(_is_fit(name, marks) for name in marks)
+        if fits and not request:
+            return None
+        good = fits and _all_there(request, image)
+        return json.dumps({name: high if good and _is_fit(name, marks) else low for name, (low, high) in marks.items()})
+    if choices := _choices_in(text):
+        seen = perceive(image)
+        letters = [_letter(question, options, seen) for _, question, options in choices]
+        if len(choices) == 1:
+            return letters[0]
+        return "\n".join(f"{number}. {letter}" for (number, _, _), letter in zip(choices, letters, strict=True))
+    if _READ.search(text):
+        return ""
+    if _ONE_WORD.search(text) and "?" in text:
+        found = answer(question_in(text), perceive(image))
+        return found.text if found.known else "unknown"
+    return None
+
+
+def question_in(text: str) -> str:
+    """Return the question in a text, without the demand how to answer it; the whole text where there is none."""
+    found = _QUESTION.findall(text)
+    return found[-1].strip() if found else text
+
+
+def spoken(text: str, most_tokens: int | None = None, alternatives: int | None = None) -> tuple[str, dict[str, Any]]:
+    """Return an answer no longer than it may be, and what an endpoint tells along with it.
+
+    Args:
+        text: the answer; each of its words is a token.
+        most_tokens: how many may be given.
+        alternatives: how many are wanted with each token; None: no log-probabilities. A rule is certain: an answer of one word
+            has the log-probability 0, and no alternative but itself. Longer answers are given none.
+    """
+    words, beside = text.split(), dict[str, Any]()
+    if most_tokens is not None and len(words) > most_tokens:
+        text, words = " ".join(words[:most_tokens]), words[:most_tokens]
+        beside["finish_reason"] = "length"
+    if alternatives is not None and len(words) == 1:
+        token = {"token": text, "logprob": 0.0, "bytes": list(text.encode())}
+        beside["logprobs"] = {"content": [{**token, "top_logprobs": [token] if alternatives else []}]}
+    return text, beside
+
+
+def _marks_in(text: str) -> dict[str, tuple[int, int]]:
+    """Return the marks that the last JSON object in a text names, with their lowest and highest."""
+    found = [_MARK.findall(body) for body in re.findall(r"\{[^{}]*\}", text)]
+    return {name: (int(low), int(high)) for name, low, high in next((marks for marks in reversed(found) if marks), [])}
+
+
+def _is_fit(name: str, marks: Mapping[str, Any]) -> bool:
+    return len(marks) == 1 or bool(_FIT.search(name))
+
+
+def _request_in(text: str) -> str:
+    found = (pattern.search(text) for pattern in _REQUEST)
+    return next((match[1] for match in found if match), "")
+
+
+def _all_there(request: str, image: Image.Image) -> bool:
+    seen = perceive(image)
+    return all(agrees(answer(q.text, seen), q.expected) for q in questions(parse_request(request)))
+
+
+def _choices_in(text: str) -> list[tuple[str, str, dict[str, str]]]:
+    """Return the multiple-choice questions in a text: number, question and options by their letters."""
+    pieces = _NUMBERED.split(text)
+    numbered = list(zip(pieces[1::2], pieces[2::2], strict=True)) or [("1", text)]
+    found = []
+    for number, body in numbered:
+        matches = list(_OPTION.finditer(body))
+        begin = next((match.start() for match in matches if match[1] == "A"), len(body))
+        options: dict[str, str] = {}
+        for match in matches:  # "(A, B, C, D or E)" may follow, in a demand how to answer
+            if match.start() >= begin:
+                options.setdefault(match[1], match[2].strip(" .,;"))
+        if {"A", "B"} <= options.keys():
+            found.append((number, question_in(body[:begin]), options))
+    return found
+
+
+def _letter(question: str, options: Mapping[str, str], seen: Sequence[Seen]) -> str:
+    real = {letter: told for letter, told in options.items() if not _NONE.match(told)}
+    none = next((letter for letter in options if letter not in real), "E")
+    return next((letter for letter, told in real.items() if _holds(question, told, seen)), none)
+
+
+def _holds(question: str, option: str, seen: Sequence[Seen]) -> bool:
+    """Tell whether an option is the answer: as it stands, as a side of two things, or as a statement of its own."""
+    found = answer(question, seen)
+    if found.known:
+        said, offered = _words(found.text), _words(option)
+        brief = len(said) == 1 and (said[0] in ("yes", "no") or said[0].isdigit())
+        return said == offered or (brief and said == offered[:1])
+    kinds, sides = _KIND.findall(question), _SIDE.findall(option)
+    if len(kinds) == 2 and sides:
+        each = [f"to the {side} of" if side.lower() in ("left", "right") else side for side in sides]
+        asked = [f"{'Are' if kinds[0].endswith('s') else 'Is'} the {kinds[0]} {side} the {kinds[1]}?" for side in each]
+    elif stated := _STATED.fullmatch(option):
+        asked = [f"{stated[2]} {stated[1]} {stated[3]}?"]
+    else:
+        return False
+    return all(answer(one, seen).text == "yes" for one in asked)
+
+
+def _words(text: str) -> list[str]:
+    words = re.findall(r"\w+", text.lower().replace("centre", "center").replace("middle", "center"))
+    return [_DIGITS.get(word, word) for word in words if word not in _IDLE]
