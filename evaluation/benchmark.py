@@ -42,6 +42,8 @@ class Source(BaseModel):
     """Whose it is, for people: `facebookresearch/GenEval2 @ a6e82d2`."""
     archive: bool = False
     """Whether it is a .zip or .tar.gz to be unpacked; `read` is then given the folder."""
+    optional: bool = False
+    """Whether prompts can be read without it: it is needed for scoring alone, or for a part of it."""
 
     @property
     def free(self) -> bool:
