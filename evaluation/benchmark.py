@@ -44,6 +44,8 @@ class Source(BaseModel):
     """Whether prompts can be read without it: then only scoring needs it, or nothing does."""
     archive: bool = False
     """Whether it is a .zip or .tar.gz to be unpacked; `read` is then given the folder."""
+    optional: bool = False
+    """Whether prompts can be read without it: it is needed for scoring alone, or for a part of it."""
 
     @property
     def free(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -47,13 +48,20 @@ def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[s
     """Give the rows of a CSV file with their line numbers.
 
     Raises:
-        BenchmarkError: it cannot be read, or a column is missing.
+        BenchmarkError: it cannot be read, a column is missing, or a line has more or fewer columns than the first.
     """
-    reader = csv.DictReader(text_of(path).splitlines(keepends=True))
-    if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
-        raise BenchmarkError(f"{path}: there is no column {missing[0]!r}: is it the benchmark's own file?")
-    for row in reader:
-        yield reader.line_num, {key: value or "" for key, value in row.items() if key is not None}
+    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), restkey="", strict=True)
+    try:
+        if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
+            raise BenchmarkError(f"{path}: there is no column {missing[0]!r}: is it the benchmark's own file?")
+        for row in reader:
+            if None in row.values() or "" in row:
+                raise BenchmarkError(
+                    f"{path}, line {reader.line_num}: it has more or fewer columns than the first line: fetch the file again"
+                )
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise BenchmarkError(f"{path}, line {reader.line_num}: this is no CSV ({error}): fetch the file again") from error
 
 
 def checked(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
@@ -67,7 +75,8 @@ def checked(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str)
     for key, kind in keys.items():
         if key not in found:
             raise BenchmarkError(f"{where}: the key {key!r} is missing: is it the benchmark's own file?")
-        if not isinstance(found[key], kind) or isinstance(found[key], bool):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(found[key], kinds) or (isinstance(found[key], bool) and bool not in kinds):
             raise BenchmarkError(f"{where}: {key!r} is {type(found[key]).__name__}: is it the benchmark's own file?")
     return found
 

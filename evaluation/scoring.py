@@ -80,7 +80,9 @@ def require_judge(benchmark: Benchmark, judge: Judge) -> None:
             f"{benchmark.title} is judged by its official scorer only: `gems eval export`, run it, `gems eval import`; see docs/benchmarks.md"
         )
     if judge.kind not in benchmark.judges:
-        raise BenchmarkError(f"{benchmark.title} is not judged by {judge.name}, but by {' or '.join(KIND[k] for k in benchmark.judges)}")
+        raise BenchmarkError(
+            f"{benchmark.title} is not judged by {judge.name}, but by {' or '.join(KIND[k] for k in benchmark.judges)}"
+        )
 
 
 def require_able(benchmark: Benchmark, judge: Judge, samples: Sequence[Sample]) -> None:
@@ -132,9 +134,7 @@ def judge_all(
     return {key: _scored(benchmark, known[record.id], record, judge, book) for key, record in records.items() if record.id in known}
 
 
-def _work(
-    benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[Key, Record], store: ImageStore
-) -> Iterator[Work]:
+def _work(benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[Key, Record], store: ImageStore) -> Iterator[Work]:
     """Give what is to be asked; a picture that two variants have in common is asked about once."""
     seen: set[tuple[str, str]] = set()
     for record in records.values():

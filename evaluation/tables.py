@@ -117,7 +117,9 @@ def to_csv(report: Report) -> str:
         for name in ("failed", "missing", "unanswered"):
             writer.writerow([result.name, result.judge, name, getattr(result, name), "", "", result.prompts, "measured"])
     for published in report.published:
-        writer.writerow([f"{published.model}, {published.method}", "", published.metric, published.value, "", "", "", published.source])
+        writer.writerow(
+            [f"{published.model}, {published.method}", "", published.metric, published.value, "", "", "", published.source]
+        )
     return out.getvalue()
 
 

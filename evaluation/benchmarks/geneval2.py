@@ -13,6 +13,9 @@ from ..reading import json_file, json_lines, unique
 from ..scores import arithmetic_mean, geometric_mean
 
 NUMBERS = {"one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7"}
+PATHS = "image_paths.json"
+ABOVE_ONE = 2.0
+"""Above what official scores stay: they pass 1 by rounding, or where two spellings share their first token."""
 KEYS = {"prompt": str, "atom_count": int, "vqa_list": list, "skills": list}
 
 
@@ -26,17 +29,22 @@ class GenEval2(Benchmark):
     sources = (
         Source(
             file="geneval2_data.jsonl",
-            url="https://raw.githubusercontent.com/facebookresearch/GenEval2/a6e82d2/geneval2_data.jsonl",
+            url="https://raw.githubusercontent.com/facebookresearch/GenEval2/a6e82d2289e8d418f27f0adee77908b07060eea3/geneval2_data.jsonl",
+            sha256="09233adbc9f877fba205f1a20efa4a8640e7e62a91dfd55893562bed8a928e43",
             licence="CC-BY-NC-4.0",
             origin="facebookresearch/GenEval2 @ a6e82d2",
         ),
     )
-    remarks = ("Probabilities are summed over the 20 likeliest first tokens, where the official script has all: near, not equal.",)
+    remarks = (
+        "Probabilities are summed over the 20 likeliest first tokens, where the official script has all: near, not equal.",
+        "A spelling counts as a whole token; the official script takes the first token of one that the judge's tokenizer splits. "
+        "Qwen's tokenizer splits only ' 1' to ' 7', whose first token is a mere space: it does not count here.",
+    )
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Read `geneval2_data.jsonl`; ids are the line numbers, from 0."""
         path = files["geneval2_data.jsonl"]
-        samples = []
+        samples: list[Sample] = []
         for number, line in json_lines(path, KEYS):
             pairs, skills = line["vqa_list"], line["skills"]
             if not pairs or len(pairs) != len(skills) or not all(_is_pair(p) for p in pairs):
@@ -59,70 +67,99 @@ class GenEval2(Benchmark):
         for n, (question, expected) in enumerate(sample.truth["vqa_list"]):
             top = answers[str(n)][0].top if answers.get(str(n)) else ()
             soft.append(probability(question, expected, top))
-            hard.append(float(bool(top) and max(top, key=lambda t: t[1])[0] in spellings(question, expected)))
-        return {**soft_tifa(soft, sample.truth["skills"]), "tifa": 100 * arithmetic_mean(hard)}
+            hard.append(float(bool(top) and max(top, key=lambda t: t[1])[0].lower() in spellings(question, expected)))
+        return {**soft_tifa(soft, sample.truth["skills"]), "tifa": arithmetic_mean(hard)}
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """GM, AM and TIFA; AM by skill over all questions of it, GM by atomicity."""
         skills = sorted({skill for s in samples for skill in s.truth["skills"]})
         soft = soft_tifa_metrics(skills, sorted({s.group for s in samples}))
-        return [*soft[:2], Metric("tifa", "TIFA", lambda d: d.mean("tifa")), *soft[2:]]
+        return [*soft[:2], Metric("tifa", "TIFA", lambda d: 100 * d.mean("tifa")), *soft[2:]]
 
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
-        """Write the images, and `image_paths.json`: {prompt: path}."""
+        """Write the images, `image_paths.json`, {prompt: path}, and `geneval2_data.jsonl` with the lines of these prompts alone."""
         paths: dict[str, str] = {}
-        missing = []
+        lines = []
+        missing = 0
         for sample, images in by_sample(pictures):
             if images[0] is None:
-                missing.append(sample.id)
+                missing += 1
                 continue
             write(folder / "images" / f"{sample.id}.png", images[0])
             paths[sample.prompt] = f"images/{sample.id}.png"
-        write(folder / "image_paths.json", json.dumps(paths, ensure_ascii=False, indent=1).encode())
-        told = ["run evaluation.py in this folder: the paths in image_paths.json are relative to it"]
+            lines.append(json.dumps({"prompt": sample.prompt, **sample.truth}, ensure_ascii=False) + "\n")
+        write(folder / PATHS, json.dumps(paths, ensure_ascii=False, indent=1).encode())
+        write(folder / "geneval2_data.jsonl", "".join(lines).encode())
+        told = [
+            f"in this folder, run evaluation.py --benchmark_data geneval2_data.jsonl --image_filepath_data {PATHS} --method "
+            "soft_tifa_gm --output_file score_lists.json, then import score_lists.json from here"
+        ]
         if missing:
-            told.append(f"{len(missing)} prompts have no image, and evaluation.py stops at the first: leave their lines out")
+            told.append(f"{missing} prompts have no image: their lines are left out for evaluation.py, the table counts them as 0")
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
-        """Read the official output: a list with a list of scores for each prompt, in the order of the data."""
+        """Read the official output: a list with a list of scores for each prompt, in the order of the data.
+
+        The prompts are those of `image_paths.json` beside it, if there is one. Scores that are all 0 or 1 are those of TIFA.
+        """
+        asked = _exported(path.parent / PATHS, samples)
         found = json_file(path)
-        if not isinstance(found, list) or len(found) != len(samples):
-            raise BenchmarkError(f"{path}: a list with the scores of each of {len(samples)} prompts is wanted")
-        rows = []
-        for sample, scores in zip(samples, found, strict=True):
-            if not isinstance(scores, list) or len(scores) != len(sample.truth["vqa_list"]):
-                raise BenchmarkError(f"{path}: prompt {sample.id} has other questions than these scores")
-            values = [float(score) for score in scores]
-            rows.append(Imported(sample.id, 0, soft_tifa(values, sample.truth["skills"])))
-        return rows
+        if not isinstance(found, list) or len(found) != len(asked):
+            raise BenchmarkError(
+                f"{path}: a list with the scores of each of {len(asked)} prompts is wanted: import it from the exported folder"
+            )
+        scored = [_checked_scores(sample, scores, path) for sample, scores in zip(asked, found, strict=True)]
+        if all(score in (0.0, 1.0) for scores in scored for score in scores):
+            return [Imported(s.id, 0, {"tifa": arithmetic_mean(scores)}) for s, scores in zip(asked, scored, strict=True)]
+        return [Imported(s.id, 0, soft_tifa(scores, s.truth["skills"])) for s, scores in zip(asked, scored, strict=True)]
+
+
+def _exported(paths: Path, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples that the official script was given: those of the export, else all."""
+    if not paths.is_file():
+        return list(samples)
+    prompts = json_file(paths)
+    if not isinstance(prompts, dict) or not set(prompts) <= {sample.prompt for sample in samples}:
+        raise BenchmarkError(f"{paths}: its prompts are not of these samples: import the result of this run")
+    return [sample for sample in samples if sample.prompt in prompts]
+
+
+def _checked_scores(sample: Sample, scores: Any, path: Path) -> list[float]:
+    if not isinstance(scores, list) or len(scores) != len(sample.truth["vqa_list"]):
+        raise BenchmarkError(
+            f"{path}: prompt {sample.id} has other questions than these scores: use --method soft_tifa_gm, soft_tifa_am or tifa"
+        )
+    if not all(isinstance(score, (int, float)) and 0 <= score < ABOVE_ONE for score in scores):
+        raise BenchmarkError(f"{path}: prompt {sample.id} has a score that is not from 0 to 1")
+    return [float(score) for score in scores]
 
 
 def soft_tifa(scores: Sequence[float], skills: Sequence[str]) -> dict[str, float]:
-    """Return Soft-TIFA of one image: AM and GM of its questions' scores, times 100, and sums by skill.
+    """Return Soft-TIFA of one image, from 0 to 1: AM and GM of its questions' scores, and sums by skill.
 
     Args:
         scores: of each question, from 0 to 1.
         skills: what each question tests.
     """
-    found = {"gm": 100 * geometric_mean(scores), "am": 100 * arithmetic_mean(scores)}
+    found = {"gm": geometric_mean(scores), "am": arithmetic_mean(scores)}
     for skill in set(skills):
         mine = [score for score, of in zip(scores, skills, strict=True) if of == skill]
-        found |= {f"skill {skill}": 100 * sum(mine), f"questions {skill}": float(len(mine))}
+        found |= {f"skill {skill}": sum(mine), f"questions {skill}": float(len(mine))}
     return found
 
 
 def soft_tifa_metrics(skills: Sequence[str], atomicities: Sequence[str]) -> list[Metric]:
-    """Return GM and AM, averaged over the prompts; AM by skill, each question the same; GM by atomicity, named by groups."""
+    """Return, times 100, GM and AM over the prompts; AM by skill, each question the same; GM by atomicity, named by groups."""
 
     def by_skill(skill: str) -> Metric:
-        return Metric(f"skill {skill}", skill, lambda d: d.ratio(f"skill {skill}", f"questions {skill}"), part="AM by skill")
+        return Metric(f"skill {skill}", skill, lambda d: 100 * d.ratio(f"skill {skill}", f"questions {skill}"), part="AM by skill")
 
     def by_atomicity(group: str) -> Metric:
         number = str(int(group))
-        return Metric(f"atomicity {number}", number, lambda d: d.mean("gm", group), part="GM by atomicity")
+        return Metric(f"atomicity {number}", number, lambda d: 100 * d.mean("gm", group), part="GM by atomicity")
 
-    main = [Metric(key, f"Soft-TIFA {key.upper()}", lambda d, key=key: d.mean(key)) for key in ("gm", "am")]  # type: ignore[misc]
+    main = [Metric(key, f"Soft-TIFA {key.upper()}", lambda d, key=key: 100 * d.mean(key)) for key in ("gm", "am")]  # type: ignore[misc]
     return [*main, *map(by_skill, skills), *map(by_atomicity, atomicities)]
 
 

@@ -1,0 +1,103 @@
+"""The ArtiMuse task of GEMS: GenEval's 553 prompts as "Aesthetic Drawing", rated by ArtiMuse (arXiv 2507.14533).
+
+The rater is a model of its own (InternVL-3 8B, thunderbolt215/ArtiMuse): images are exported, its scores are imported.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Sample
+from ..layouts import by_sample, write
+from ..reading import json_file, table_rows
+from .geneval import SOURCE, samples_of
+
+PREFIX = "Aesthetic Drawing: "
+
+
+class ArtiMuse(Benchmark):
+    """The mean of the aesthetic scores from 0 to 100 that the model ArtiMuse gives."""
+
+    name = "artimuse"
+    title = "ArtiMuse"
+    about = 'The 553 prompts of GenEval after "Aesthetic Drawing: "; rated by the model ArtiMuse: export and import.'
+    official_judge = "ArtiMuse"
+    sources = (SOURCE,)
+    judges = ()
+    remarks = ("The terms of ArtiMuse and its data bar commercial use.",)
+
+    def read(self, files: Mapping[str, Path]) -> list[Sample]:
+        """Read GenEval's `evaluation_metadata.jsonl`; ids are the line numbers, from 0."""
+        return [Sample(id=s.id, prompt=PREFIX + s.prompt) for s in samples_of(files[SOURCE.file])]
+
+    def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
+        """Return 0 for an image that is missing: no judge of ours is asked about the others."""
+        return {"score": 0.0}
+
+    def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
+        """The mean score."""
+        return [Metric("score", "ArtiMuse", lambda draws: draws.mean("score"), digits=2)]
+
+    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+        """Write `images/<id>.png` and `test.json`, the list of them: a data set of the official `src/eval/eval_dataset.py`."""
+        listed, missing = [], 0
+        for sample, images in by_sample(pictures):
+            if images[0] is None:
+                missing += 1
+                continue
+            write(folder / "images" / f"{sample.id}.png", images[0])
+            listed.append({"image": f"{sample.id}.png"})
+        write(folder / "test.json", json.dumps(listed, indent=1).encode())
+        told = [
+            "copy this folder to test_datasets/NAME of ArtiMuse, run src/eval/eval_dataset.py --dataset NAME, import its JSON file"
+        ]
+        if missing:
+            told.append(f"{missing} prompts have no image: ArtiMuse does not see them, the table here counts them as 0")
+        return told
+
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+        """Read scores by file name: the official list of {image, score}, an object {file: score}, or a CSV with file,score."""
+        known = {sample.id for sample in samples}
+        rows: dict[str, Imported] = {}
+        for where, file, score in _scores(path):
+            name = PurePosixPath(file.replace("\\", "/")).stem
+            if name not in known:
+                raise BenchmarkError(f"{path}, {where}: {file} is no image of these samples: import the result of this run")
+            if name in rows:
+                raise BenchmarkError(f"{path}, {where}: {file} is there twice: delete one")
+            rows[name] = Imported(name, 0, {"score": _from_0_to_100(score, f"{path}, {where}")})
+        if not rows:
+            raise BenchmarkError(f"{path}: there are no scores in it")
+        return list(rows.values())
+
+
+def _scores(path: Path) -> Iterator[tuple[str, str, Any]]:
+    """Give where each score stands, the file it is for, and the score."""
+    if path.suffix.lower() == ".csv":
+        for number, row in table_rows(path, ("file", "score")):
+            yield f"line {number}", row["file"], row["score"]
+        return
+    found = json_file(path)
+    if isinstance(found, dict):
+        yield from ((f"key {file!r}", file, score) for file, score in found.items())
+    elif isinstance(found, list) and all(isinstance(row, dict) and {"image", "score"} <= set(row) for row in found):
+        yield from ((f"entry {number}", str(row["image"]), row["score"]) for number, row in enumerate(found, start=1))
+    else:
+        raise BenchmarkError(f"{path}: a list of {{image, score}} or an object {{file: score}} is wanted")
+
+
+def _from_0_to_100(score: Any, where: str) -> float:
+    try:
+        value = math.nan if isinstance(score, bool) else float(score)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 <= value <= 100:
+        raise BenchmarkError(f"{where}: {score!r} is no score from 0 to 100")
+    return value
+
+
+BENCHMARKS = (ArtiMuse(),)

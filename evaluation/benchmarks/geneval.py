@@ -1,0 +1,124 @@
+"""GenEval: 553 prompts of six tasks, checked by an object detector (arXiv 2310.11513, djghosh13/geneval).
+
+Its scorer, `evaluation/evaluate_images.py`, runs Mask2Former of mmdet 2.x and CLIP ViT-L/14. That is not repeated here: images
+are exported in its layout, and its `results.jsonl` is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Sample, Source
+from ..layouts import by_sample, write
+from ..reading import json_lines, unique
+
+SOURCE = Source(
+    file="evaluation_metadata.jsonl",
+    url="https://raw.githubusercontent.com/djghosh13/geneval/af4902f24d3ca90ebbb446dd9891a59e0f82725f/prompts/evaluation_metadata.jsonl",
+    sha256="5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67c13",
+    licence="MIT",
+    origin="djghosh13/geneval @ af4902f",
+)
+KEYS = {"tag": str, "include": list, "prompt": str}
+RESULT_KEYS: dict[str, type | tuple[type, ...]] = {"filename": str, "prompt": str, "correct": (bool, int)}
+
+
+class GenEval(Benchmark):
+    """Whether the objects asked for are there, as many, of that colour and in that place: right or wrong for each image."""
+
+    name = "geneval"
+    title = "GenEval"
+    about = "553 short prompts of six tasks; scored by its own detector: export and import."
+    official_judge = "Mask2Former + CLIP ViT-L/14"
+    sources = (SOURCE,)
+    judges = ()
+    images_per_prompt = 4
+    remarks = ("Its detector has drifted from people's judgement by up to 17.7 points on new models (arXiv 2512.16853).",)
+
+    def read(self, files: Mapping[str, Path]) -> list[Sample]:
+        """Read `evaluation_metadata.jsonl`; ids are the line numbers, from 0, as the official generation scripts count them."""
+        return samples_of(files[SOURCE.file])
+
+    def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
+        """Return 0 for an image that is missing: no judge of ours is asked about the others."""
+        return {"correct": 0.0}
+
+    def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
+        """The mean over the tasks of the share of right images, as `summary_scores.py` has it; and that share by task."""
+        tags = list(dict.fromkeys(sample.group for sample in samples))
+        return [
+            Metric("overall", "Overall", lambda draws: mean_of_tasks(draws, tags), digits=3),
+            *(
+                Metric(tag, tag.replace("_", " "), lambda d, tag=tag: d.mean("correct", tag), digits=3, part="by task")  # type: ignore[misc]
+                for tag in tags
+            ),
+        ]
+
+    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+        """Write `00000/metadata.jsonl` and `00000/samples/0000.png` and on, a folder for each prompt."""
+        missing = 0
+        for sample, images in by_sample(pictures):
+            line = json.dumps({**sample.truth, "prompt": sample.prompt}, ensure_ascii=False)
+            write(folder / sample.id / "metadata.jsonl", line.encode())
+            (folder / sample.id / "samples").mkdir()  # the official script stops at a prompt without this folder
+            for index, image in enumerate(images):
+                if image is None:
+                    missing += 1
+                else:
+                    write(folder / sample.id / "samples" / f"{index:04d}.png", image)
+        told = ["run evaluation/evaluate_images.py on this folder, then import its results.jsonl"]
+        if missing:
+            told.append(f"{missing} images are missing: the official summary leaves them out, the table here counts them as wrong")
+        return told
+
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+        """Read `results.jsonl` of the official script: a line for each image, found by its folder and file name."""
+        known = {sample.id: sample for sample in samples}
+        rows: dict[tuple[str, int], Imported] = {}
+        for number, line in json_lines(path, RESULT_KEYS):
+            where = f"{path}, line {number}"
+            found = re.search(r"(?:^|[/\\])(\d+)[/\\]samples[/\\](\d+)\.png$", line["filename"])
+            if found is None:
+                raise BenchmarkError(f"{where}: {line['filename']} is not of the form 00000/samples/0000.png")
+            sample = known.get(f"{int(found[1]):05d}")
+            if sample is None or sample.prompt != line["prompt"]:
+                raise BenchmarkError(
+                    f"{where}: folder {found[1]} with this prompt is not of these samples: import the result of this run"
+                )
+            if (sample.id, int(found[2])) in rows:
+                raise BenchmarkError(f"{where}: {line['filename']} is there twice: delete one of the lines")
+            rows[sample.id, int(found[2])] = Imported(sample.id, int(found[2]), {"correct": float(line["correct"])})
+        if not rows:
+            raise BenchmarkError(f"{path}: there are no results in it")
+        return list(rows.values())
+
+
+def samples_of(path: Path) -> list[Sample]:
+    """Read the prompts of `evaluation_metadata.jsonl`.
+
+    Raises:
+        BenchmarkError: it is not of the official format.
+    """
+    samples: list[Sample] = []
+    for _, line in json_lines(path, KEYS):
+        truth = {key: value for key, value in line.items() if key != "prompt"}
+        samples.append(Sample(id=f"{len(samples):05d}", prompt=line["prompt"], group=line["tag"], truth=truth))
+    return unique(samples, path)
+
+
+def mean_of_tasks(draws: Draws, tags: Sequence[str]) -> NDArray[np.float64]:
+    """Return the mean over the tasks of each task's share of right images; a task of which a draw has no prompt is left out."""
+    shares = np.array([draws.mean("correct", tag) for tag in tags])
+    known = ~np.isnan(shares)
+    with np.errstate(invalid="ignore"):
+        total: NDArray[np.float64] = np.where(known, shares, 0.0).sum(axis=0) / known.sum(axis=0)
+    return total
+
+
+BENCHMARKS = (GenEval(),)

@@ -1,0 +1,183 @@
+"""LongText-Bench: 160 prompts with long texts to be drawn, English and Chinese (arXiv 2507.22058, X-Omni-Team/X-Omni `textbench`).
+
+The text is read out of each image; the score is the share of the words (English) or characters (Chinese) wanted that are in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..layouts import by_sample, write
+from ..reading import json_lines, unique
+
+COMMIT = "2b8237bb3789638c290eeda3e83ed81bd3652c3b"
+KEYS = {"category": str, "length": str, "prompt": str, "text": list, "prompt_id": int}
+RESULT_KEYS = {"image": str, "prompt": str, "ocr_results": str}
+LETTERS = "\u4e00-\u9fa5a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
+"""What counts as text in the official formula: the common Chinese characters, ASCII letters and digits, French letters."""
+NOTHING = "No text recognized"
+READ = (
+    "Copy out the text that is written in this image, in the order of reading, and write nothing else. Write a text that is there "
+    f"once only once. If there is no text in the image, answer: {NOTHING}"
+)
+
+
+class LongText(Benchmark):
+    """The share of the words or characters wanted that can be read in the images, over all images together."""
+
+    official_judge = "Qwen2.5-VL-7B-Instruct"
+    judges = ("chat", "rapidocr")
+    images_per_prompt = 4
+    remarks = (
+        "The judge is asked to read in words of our own, not those of the official script; RapidOCR reads without being asked. The "
+        "formula is the official one.",
+    )
+
+    def __init__(self, *, name: str, language: Literal["en", "zh"], file: str, sha256: str) -> None:
+        self.name = name
+        self.language = language
+        self.title = f"LongText-{language.upper()}"
+        unit, tongue = ("words", "English") if language == "en" else ("characters", "Chinese")
+        self.about = f"160 prompts with long {tongue} texts: the share of the {unit} that can be read in the images."
+        self.sources = (
+            Source(
+                file=file,
+                url=f"https://raw.githubusercontent.com/X-Omni-Team/X-Omni/{COMMIT}/textbench/{file}",
+                sha256=sha256,
+                licence="Apache-2.0",
+                origin="X-Omni-Team/X-Omni @ 2b8237b",
+            ),
+        )
+
+    def read(self, files: Mapping[str, Path]) -> list[Sample]:
+        """Read `text_prompts.jsonl` or `text_prompts_zh.jsonl`; ids are their `prompt_id`, which have gaps: 0000 to 0199."""
+        path = files[self.sources[0].file]
+        samples = []
+        for number, line in json_lines(path, KEYS):
+            if not line["text"] or not all(isinstance(text, str) for text in line["text"]):
+                raise BenchmarkError(f"{path}, line {number}: 'text' is not a list of texts: is it the benchmark's own file?")
+            truth = {"text": line["text"], "length": line["length"]}
+            samples.append(Sample(id=f"{line['prompt_id']:04d}", prompt=line["prompt"], group=line["category"], truth=truth))
+        return unique(samples, path)
+
+    def questions(self, sample: Sample) -> list[Question]:
+        """Ask for all text in the image."""
+        return [Question(key="text", text=READ, kind="read")]
+
+    def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
+        """Return how many words or characters are wanted, and how many of them were read: in all, and for the prompt's length."""
+        said = answers["text"][0].text if answers.get("text") else ""
+        return self._numbers(sample, said)
+
+    def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
+        """What was read of what was wanted, over all images; the same by category and by length."""
+        categories = sorted({sample.group for sample in samples})
+        lengths = sorted({sample.truth["length"] for sample in samples})
+        return [
+            Metric("score", "Text score", lambda d: d.ratio("matched", "wanted"), digits=3),
+            *(
+                Metric(c, c, lambda d, c=c: d.ratio("matched", "wanted", c), digits=3, part="by category")  # type: ignore[misc]
+                for c in categories
+            ),
+            *(
+                Metric(
+                    f"length {name}",
+                    name,
+                    lambda d, n=name: d.ratio(f"matched {n}", f"wanted {n}"),  # type: ignore[misc]
+                    digits=3,
+                    part="by length",
+                )
+                for name in lengths
+            ),
+        ]
+
+    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+        """Write `0000_1.png` to `0199_4.png`: the prompt's id, and which of its images."""
+        missing = 0
+        for sample, images in by_sample(pictures):
+            for number, image in enumerate(images, start=1):
+                if image is None:
+                    missing += 1
+                else:
+                    write(folder / f"{sample.id}_{number}.png", image)
+        told = [
+            f"run textbench/evaluate_text_reward.py --mode {self.language} with --sample_dir this folder, join its "
+            "results_chunk*.jsonl to results.jsonl, import that; eval.sh gives summary_scores.py results.json instead, which is not there"
+        ]
+        if missing:
+            told.append(
+                f"{missing} images are missing: the official summary leaves them out, the table here counts their texts as not read"
+            )
+        return told
+
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+        """Read `results.jsonl`, or a `results_chunk0.jsonl`, of the official script: the text read in each image, scored here."""
+        known = {sample.id: sample for sample in samples}
+        rows: dict[tuple[str, int], Imported] = {}
+        for number, line in json_lines(path, RESULT_KEYS):
+            where = f"{path}, line {number}"
+            found = re.search(r"(?:^|[/\\])(\d+)(?:_(\d+))?\.png$", line["image"])
+            if found is None or found[2] == "0":
+                raise BenchmarkError(f"{where}: {line['image']} is not of the form 0000_1.png")
+            sample = known.get(f"{int(found[1]):04d}")
+            if sample is None or sample.prompt != line["prompt"]:
+                raise BenchmarkError(
+                    f"{where}: prompt {found[1]} is not of these samples: import the result of this run and language"
+                )
+            index = int(found[2] or 1) - 1
+            if (sample.id, index) in rows:
+                raise BenchmarkError(f"{where}: {line['image']} is there twice: delete one of the lines")
+            rows[sample.id, index] = Imported(sample.id, index, self._numbers(sample, line["ocr_results"]))
+        if not rows:
+            raise BenchmarkError(f"{path}: there are no results in it")
+        return list(rows.values())
+
+    def _numbers(self, sample: Sample, said: str) -> dict[str, float]:
+        matched, wanted = matches(sample.truth["text"], said, self.language)
+        length = sample.truth["length"]
+        found = {"matched": matched, "wanted": wanted, f"matched {length}": matched, f"wanted {length}": wanted}
+        return {key: float(value) for key, value in found.items()}
+
+
+def matches(texts: Sequence[str], said: str, language: Literal["en", "zh"]) -> tuple[int, int]:
+    """Return how many of the words (en) or characters (zh) of `texts` were read, and how many there are.
+
+    The multiset intersection of the official `summary_scores.py`: each counts as often as it is in both. The order does not
+    count, and words too many cost nothing.
+    """
+    if said.strip().strip(".").casefold() == NOTHING.casefold():
+        said = ""
+    wanted, read = Counter(units(" ".join(texts), language)), Counter(units(said, language))
+    return (wanted & read).total(), wanted.total()
+
+
+def units(text: str, language: Literal["en", "zh"]) -> list[str]:
+    """Split a text into what is compared, as the official script does.
+
+    English: what is not in `LETTERS` is taken out ("don't" is "dont", "9-5" is "95"), the rest lower-cased and split at spaces.
+    Chinese: the characters of `LETTERS` one by one, in their case; white space, punctuation and full-width digits do not count.
+    """
+    if language == "en":
+        return re.sub(rf"[^{LETTERS}\s]", "", text).lower().split()
+    return re.findall(f"[{LETTERS}]", text)
+
+
+BENCHMARKS = (
+    LongText(
+        name="longtext-en",
+        language="en",
+        file="text_prompts.jsonl",
+        sha256="a2130769e72bd8560470a066114cdac87f80f1eb071ba6bc0f7033225a9be0d8",
+    ),
+    LongText(
+        name="longtext-zh",
+        language="zh",
+        file="text_prompts_zh.jsonl",
+        sha256="6512cd121ac093e8113e114d76eb2c0ce967c220b18e2049e1063554ce496758",
+    ),
+)
