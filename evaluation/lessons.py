@@ -13,18 +13,24 @@ from typing import Any, NamedTuple
 from langgraph.store.base import BaseStore
 from rich.table import Table
 
-from ..context import PRESETS, SettingError
+from ..context import SettingError
+from ..memory.images import ImageStore
 from ..memory.lessons import Lesson, Lessons
 from ..memory.sqlite import SqliteDatabase
-from ..models.image import ImageModel
-from ..models.registry import image_model
+from ..models.registry import ImageChoice
+from .answers import answer_book
+from .benchmark import Sample
+from .benchmarks.shapes import Shapes
 from .bootstrap import LEVEL, Estimate, estimate
-from .records import Record
-from .results import VariantResult, interval, per_prompt, results_of, told
-from .runner import Cell, cells_of, define, measure, samples_of
-from .shapes import Sample
+from .data import Fetched
+from .draw import Cell
+from .judging import judge_of
+from .records import Key, Record
+from .results import VariantResult, interval, per_prompt, results_of, rows_of, told
+from .runner import IMAGES, SILENT, Plan, Progress, folder_of, generate, plan
+from .scoring import Scored, answers_of, judge_all
 from .studies import Study, Variant
-from .tables import new_table
+from .tables import new_table, say
 
 WITHOUT, WITH, LEARNING = "without lessons", "with lessons", "learning"
 FOLDS = ("a", "b")
@@ -35,7 +41,7 @@ CAPTION = (
     "those of the measured runs, without the learning."
 )
 
-Records = Mapping[tuple[str, str, int], Record]
+Records = Mapping[Key, Record]
 
 
 class Compared(NamedTuple):
@@ -62,13 +68,13 @@ class LessonsOutcome(NamedTuple):
     @property
     def prompts(self) -> int:
         """How many prompts there were, both halves together."""
-        return self.compared[0].without.scores.prompts
+        return self.compared[0].without.prompts
 
 
 def halves(samples: Sequence[Sample], seed: int) -> dict[str, list[Sample]]:
     """Split prompts in two by a seed, as many of each atomicity in both; each half is in random order."""
     rng = random.Random(f"lessons/{seed}")
-    ordered = sorted(samples, key=lambda sample: (sample.atomicity, rng.random()))
+    ordered = sorted(samples, key=lambda sample: (sample.group, rng.random()))
     made = {fold: ordered[i::2] for i, fold in enumerate(FOLDS)}
     for half in made.values():
         rng.shuffle(half)
@@ -80,14 +86,13 @@ def compare_lessons(
     *,
     out: Path | None = None,
     limit: int | None = None,
-    prompts: Path | None = None,
+    data: Fetched | None = None,
     seed: int = 0,
     seeds: int = 1,
     concurrency: int = 1,
     runs: Path = Path("runs"),
-    image: ImageModel | None = None,
-    on_start: Callable[[str, int, int], None] = lambda name, total, found: None,
-    on_done: Callable[[str], None] = lambda name: None,
+    image: ImageChoice = "shapes",
+    progress: Progress = SILENT,
 ) -> LessonsOutcome:
     """Let every variant learn on one half of the prompts, and compare it on the other with itself without lessons.
 
@@ -98,37 +103,34 @@ def compare_lessons(
         variants: settings by name; their knob `lessons` is set here.
         out: folder of the study; by default one in `runs/eval`, named after its definition.
         limit: only so many prompts, spread evenly over the benchmark.
-        prompts: a file of requests to use instead of the benchmark's.
+        data: a file of requests to use instead of the benchmark's.
         seed: seed of the first prompt's first image, and of the split.
         seeds: runs of each prompt, in learning too.
         concurrency: variants that learn at the same time, and then prompts that are measured at the same time.
-        runs: images are kept in its folder `eval`.
+        runs: folder of runs.
         image: the image model; the embedded one by default.
-        on_start: called for each part with its name, the number of its runs, and of those found.
-        on_done: called with the part's name when a run ends, from one of several threads.
+        progress: who is told.
 
     Raises:
         GemsError: there is nothing to compare, the file cannot be used, or the folder holds another study.
     """
-    if not variants:
-        raise SettingError(f"no preset to measure: name some of {', '.join(PRESETS)}")
-    samples = samples_of(prompts, limit)
-    if len(samples) < 2:
-        raise SettingError("lessons are learned on one half of the prompts and measured on the other: give at least two")
-    drawer = image or image_model("shapes")
     modes = [v for variant in variants for v in _modes(variant)]
-    study = define(modes, samples, seed, seeds, drawer)
-    folder = out or runs / "eval" / f"lessons-{study.digest}"
-    parts = halves(samples, seed)
-    cells = {fold: _cells_of_half(cells_of(samples, seed, seeds), half) for fold, half in parts.items()}
+    shapes = Shapes()
+    samples = shapes.read(data.files if data else {})
+    planned = plan(shapes, samples, modes, data=data.digests if data else {}, limit=limit, seed=seed, seeds=seeds, image=image)
+    if len(planned.samples) < 2:
+        raise SettingError("lessons are learned on one half of the prompts and measured on the other: give at least two")
+    folder = out or folder_of(planned.study, runs, "lessons")
+    cells = {fold: _cells_of_half(planned.cells, half) for fold, half in halves(planned.samples, seed).items()}
     stop = threading.Event()
-    common: dict[str, Any] = {"runs": runs, "on_start": on_start, "on_done": on_done, "stop": stop}
+    images = ImageStore(folder / IMAGES)
+    common: dict[str, Any] = {"store": images, "progress": progress, "stop": stop}
 
     def learn(job: tuple[Variant, str]) -> Records:
         variant, fold = job
-        place = _place(folder, variant, fold) / "learning"
         with _lessons(folder, variant, fold) as store:
-            records, _ = measure(_modes(variant)[2:], cells[fold], study, place, drawer, lessons=store, **common)
+            place = _place(folder, variant, fold) / "learning"
+            records, _ = generate(planned, place, lessons=store, cells=cells[fold], variants=_modes(variant)[2:], **common)
         return records
 
     jobs = [(variant, fold) for variant in variants for fold in FOLDS]
@@ -141,19 +143,25 @@ def compare_lessons(
 
     compared = []
     for variant in variants:
-        records: dict[tuple[str, str, int], Record] = {}
+        records: dict[Key, Record] = {}
         learned = []
         for fold, other in zip(FOLDS, reversed(FOLDS), strict=True):
             with _lessons(folder, variant, fold) as store:
                 learned.append(Lessons(store).ranked())
                 place = _place(folder, variant, fold) / "measuring"
-                measured, _ = measure(
-                    _modes(variant)[:2], cells[other], study, place, drawer, concurrency=concurrency, lessons=store, **common
+                measured, _ = generate(
+                    planned,
+                    place,
+                    concurrency=concurrency,
+                    lessons=store,
+                    cells=cells[other],
+                    variants=_modes(variant)[:2],
+                    **common,
                 )
             records.update(measured)
         calls = [r for fold in FOLDS for r in learning[variant.name, fold].values()]
-        compared.append(_compared(variant, samples, records, tuple(learned), calls))
-    return LessonsOutcome(study, compared, folder)
+        compared.append(_compared(planned, variant, records, _judged(planned, folder, records, images), tuple(learned), calls))
+    return LessonsOutcome(planned.study, compared, folder)
 
 
 def to_json(outcome: LessonsOutcome) -> dict[str, Any]:
@@ -179,7 +187,7 @@ DIGITS = {"gm": 1, "images": 2, "rounds": 2, "calls": 2, "tokens": 0}
 
 def rows(compared: Compared) -> list[list[str]]:
     """Return a preset's three rows of the table: without, with, and the difference."""
-    without, with_ = ([f"{getattr(r, m).mean:.{DIGITS[m]}f}" for m in MEASURES] for r in (compared.without, compared.with_))
+    without, with_ = ([f"{_measured(r, m).mean:.{DIGITS[m]}f}" for m in MEASURES] for r in (compared.without, compared.with_))
     differences = [_signed(compared.differences[m], DIGITS[m]) for m in MEASURES]
     numbers = " and ".join(str(len(found)) for found in compared.learned)
     return [
@@ -243,20 +251,41 @@ def _lessons(folder: Path, variant: Variant, fold: str) -> Iterator[BaseStore]:
         yield opened.store
 
 
+def _judged(planned: Plan, folder: Path, records: Records, images: ImageStore) -> dict[Key, Scored]:
+    judge = judge_of("perception")
+    with answer_book(answers_of(folder, judge.name)) as book:
+        return judge_all(planned.benchmark, planned.samples, records, judge, book, images)
+
+
 def _compared(
-    variant: Variant, samples: Sequence[Sample], records: Records, learned: tuple[list[Lesson], ...], calls: Sequence[Record]
+    planned: Plan,
+    variant: Variant,
+    records: Records,
+    scored: Mapping[Key, Scored],
+    learned: tuple[list[Lesson], ...],
+    calls: Sequence[Record],
 ) -> Compared:
-    without, with_, _ = _modes(variant)
-    results = results_of([without, with_], samples, records, without.name)
+    modes, samples, shapes = _modes(variant)[:2], planned.samples, planned.benchmark
+    images = planned.study.seeds * planned.study.per_prompt
+    without, with_ = results_of(shapes, modes, samples, records, scored, modes[0].name, images=images)
     differences = {}
     for what in MEASURES:
-        pairs = zip(*(per_prompt(mode, samples, records, what) for mode in (with_, without)), strict=True)
-        differences[what] = estimate([mine - theirs for mine, theirs in pairs])
-    return Compared(variant.name, results[0], results[1], differences, learned, estimate([float(r.calls) for r in calls]))
+        before, after = (_by_prompt(mode, samples, records, scored, what) for mode in modes)
+        differences[what] = estimate([mine - theirs for mine, theirs in zip(after, before, strict=True)])
+    return Compared(variant.name, without, with_, differences, learned, estimate([float(r.calls) for r in calls]))
+
+
+def _by_prompt(variant: Variant, samples: Sequence[Sample], records: Records, scored: Mapping[Key, Scored], what: str) -> list[float]:
+    if what == "gm":
+        return [100 * row["gm"] for row in rows_of(variant.name, samples, scored).values()]
+    return per_prompt(variant.name, samples, records, what)
+
+
+def _measured(result: VariantResult, what: str) -> Estimate:
+    found: Estimate = result.metrics["gm"] if what == "gm" else getattr(result, what)
+    return found
 
 
 def _signed(value: Estimate, digits: int) -> str:
-    said = f"{value.mean + 0.0:+.{digits}f}"
-    if value.low is None or value.high is None:
-        return said
-    return f"{said} ({value.low + 0.0:+.{digits}f} to {value.high + 0.0:+.{digits}f})"
+    said, interval = say(value, digits, sign="+")
+    return f"{said} ({interval})" if interval else said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GemsError
 from ..models.shapes.chat import IMAGE_TOKENS
+from .benchmark import Metric
 from .bootstrap import Estimate
 from .results import VariantResult
 
@@ -60,22 +62,38 @@ def require_matplotlib() -> None:
         raise PlotError('no plots without matplotlib: pip install -c constraints.txt -e ".[plots]"') from error
 
 
-def plot_scores(results: Sequence[VariantResult], path: Path, title: str) -> None:
-    """Draw GM against images and against chat calls per prompt, a point a variant; those of one line are joined.
+def plot_scores(results: Sequence[VariantResult], metric: Metric, path: Path, title: str) -> bool:
+    """Draw a metric against images and against chat calls of a run, a point a variant; those of one line are joined.
+
+    Returns whether there was anything to be drawn.
 
     Raises:
         PlotError: matplotlib is not installed.
     """
+    results = [result for result in results if metric.name in result.metrics]
+    if not results:
+        return False
+    scores = {result.name: result.metrics[metric.name] for result in results}
     figure = _figure(11, 4.8)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     left, right = figure.subplots(1, 2, sharey=True)
-    floor = min(result.gm.mean if result.gm.low is None else result.gm.low for result in results)
-    left.set_ylim(min(90.0, floor) - 4, 106)  # above 100 there is room for labels, no value
-    left.set_yticks([tick for tick in left.get_yticks() if 0 <= tick <= 100])
-    _scatter(left, results, "images", "images per prompt")
-    _scatter(right, results, "calls", "chat calls per prompt")
-    left.set_ylabel("Soft-TIFA GM")
+    _limits(left, list(scores.values()))
+    _scatter(left, results, scores, "images", "images per run")
+    _scatter(right, results, scores, "calls", "chat calls per run")
+    left.set_ylabel(metric.title)
     _save(figure, path)
+    return True
+
+
+def _limits(axes: Axes, scores: Sequence[Estimate]) -> None:
+    """Leave room around the scores, and for labels above them; no tick stands where no score can be."""
+    low = min(score.mean if score.low is None else score.low for score in scores)
+    high = max(score.mean if score.high is None else score.high for score in scores)
+    whole = next(scale for scale in (1.0, 30.0, 100.0, math.inf) if high <= scale)  # of the benchmarks' scales
+    whole = high if math.isinf(whole) else whole
+    room = max(high - low, 0.1 * whole)
+    axes.set_ylim(low - 0.3 * room, high + 0.45 * room)
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= whole])
 
 
 def plot_memory(results: Sequence[VariantResult], path: Path, title: str) -> bool:
@@ -169,26 +187,28 @@ def _tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _scatter(axes: Axes, results: Sequence[VariantResult], field: str, label: str) -> None:
+def _scatter(
+    axes: Axes, results: Sequence[VariantResult], scores: Mapping[str, Estimate], field: str, label: str
+) -> None:
     lines = list(dict.fromkeys(r.line or r.name for r in results))
     for result in results:
         style = _style(lines.index(result.line or result.name))
-        x, y = getattr(result, field), result.gm
+        x, y = getattr(result, field), scores[result.name]
         axes.errorbar(x.mean, y.mean, xerr=_reach(x), yerr=_reach(y), elinewidth=0.9, alpha=0.9, linestyle="none", **style)
     joined = [line for line in lines if any(r.line == line for r in results)]
     for line in joined:
         mine = sorted((r for r in results if r.line == line), key=_at)
         style = _style(lines.index(line))
-        axes.plot([getattr(r, field).mean for r in mine], [r.gm.mean for r in mine], linewidth=1.2, label=line, **style)
+        axes.plot([getattr(r, field).mean for r in mine], [scores[r.name].mean for r in mine], linewidth=1.2, label=line, **style)
     axes.set_xlabel(label)
     axes.margins(x=0.12)
     _tidy(axes)
     if len(joined) > 1:
         axes.legend(frameon=False, fontsize=8, loc="lower right")
-    paths = [[(getattr(r, field).mean, r.gm.mean) for r in sorted(results, key=_at) if r.line == line] for line in joined]
+    paths = [[(getattr(r, field).mean, scores[r.name].mean) for r in sorted(results, key=_at) if r.line == line] for line in joined]
     names = _short([r.name for r in results])
     labels = [f"{r.at:g}" if len(joined) > 1 and r.at is not None else name for r, name in zip(results, names, strict=True)]
-    _label(axes, [(getattr(r, field), r.gm, label) for r, label in zip(results, labels, strict=True)], paths)
+    _label(axes, [(getattr(r, field), scores[r.name], label) for r, label in zip(results, labels, strict=True)], paths)
 
 
 def _at(result: VariantResult) -> float:
