@@ -15,6 +15,9 @@ thinking = false
 model = "diffusers:Tongyi-MAI/Z-Image-Turbo"
 set = { num_inference_steps = 9 }
 
+[judge]                                       # of `gems eval`; better another model than the verifier
+model = "http://localhost:30002/v1#Qwen3-VL-8B-Instruct"
+
 [run]
 max_rounds = 4
 ```
@@ -49,6 +52,7 @@ class Config(BaseModel):
     chat: ChatOptions = ChatOptions()
     roles: dict[str, ChatOptions] = {}
     image: ImageOptions = ImageOptions()
+    judge: ChatOptions | None = Field(default=None, description="Who scores images in `gems eval`.")
     run: dict[str, Any] = Field(default={}, description="Fields of `RunContext` that differ from the preset.")
 
     @property
@@ -62,7 +66,7 @@ class Config(BaseModel):
         return ModelOptions(chat=self.chat, roles=self.roles, image=self.image)
 
 
-_TABLES: dict[str, type[BaseModel]] = {"chat": ChatOptions, "roles": ChatOptions, "image": ImageOptions}
+_TABLES: dict[str, type[BaseModel]] = {"chat": ChatOptions, "roles": ChatOptions, "image": ImageOptions, "judge": ChatOptions}
 
 
 def load_config(path: Path | str | None) -> Config:

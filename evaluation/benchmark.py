@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +33,14 @@ class Source(BaseModel):
 
     file: str
     """Its name, in the cache and in a folder that a user names."""
-    url: str
-    """Pinned to a commit where the place allows that."""
+    url: str = ""
+    """Pinned to a commit where the place allows that; empty for a file that only a user can name."""
     sha256: str | None = None
     """Of the file at `url`; None where nobody has told it: then what came is written down with the results."""
     licence: str
     """SPDX, or `none stated`."""
     origin: str
     """Whose it is, for people: `facebookresearch/GenEval2 @ a6e82d2`."""
-    optional: bool = False
-    """Whether prompts can be read without it: then only scoring needs it, or nothing does."""
     archive: bool = False
     """Whether it is a .zip or .tar.gz to be unpacked; `read` is then given the folder."""
     optional: bool = False
@@ -98,7 +97,8 @@ Answers = Mapping[str, Sequence[Answer]]
 """The answers about one image, by the key of the question, one a rollout; a question without an answer is missing."""
 
 
-class Picture(NamedTuple):
+@dataclass(frozen=True)
+class Picture:
     """An image to be exported."""
 
     sample: Sample
@@ -108,7 +108,8 @@ class Picture(NamedTuple):
     """PNG; None where the prompt failed, and there is no image."""
 
 
-class Imported(NamedTuple):
+@dataclass(frozen=True)
+class Imported:
     """Numbers that an official scorer gave: to one image, or to all images of a prompt together."""
 
     id: str
@@ -141,7 +142,8 @@ class Draws:
             known &= self._groups == group
         values, weights = np.where(known, values, 0.0), np.where(known, weights, 0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return values[self._picks].sum(axis=1) / weights[self._picks].sum(axis=1)
+            found: NDArray[np.float64] = values[self._picks].sum(axis=1) / weights[self._picks].sum(axis=1)
+        return found
 
 
 class Metric(NamedTuple):
@@ -161,12 +163,10 @@ class Metric(NamedTuple):
 class Benchmark(ABC):
     """What every benchmark offers."""
 
-    name: ClassVar[str] | str
+    name: str
     """As the command line has it: `geneval2`."""
     title: str
     """As papers have it: `GenEval2`."""
-    about: str
-    """A line for `gems eval --help`."""
     official_judge: str
     """What the official scorer asks, such as `Qwen3-VL-8B-Instruct`; a judge whose name ends like this is official."""
     sources: tuple[Source, ...] = ()

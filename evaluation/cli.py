@@ -1,252 +1,251 @@
-"""The commands `gems eval`: studies from the command line."""
+"""The commands `gems eval`: benchmarks, and what is done with the folder of a study."""
 
 from __future__ import annotations
 
-import json
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..commands.options import Batch, Chat, ConfigFile, Device, Dtype, Images, ImageSpec, Offload, set_debug
 from ..context import SettingError
-from ..errors import GemsError
-from ..memory.files import replace_file
-
-if TYPE_CHECKING:
-    from .runner import Outcome
-    from .studies import Variant
+from .catalogue import CATALOGUE
+from .cli_studies import eval_lessons, eval_memory
+from .options import (
+    RUNS,
+    Base,
+    Concurrency,
+    Data,
+    Debug,
+    JsonFile,
+    JudgeSpec,
+    Limit,
+    Out,
+    Paper,
+    Runs,
+    Seed,
+    Seeds,
+    Settings,
+    names,
+    note,
+    together,
+    wants_paper,
+)
 
 eval_app = typer.Typer(help="Measure presets and settings on benchmarks.", no_args_is_help=True)
 
-WIDTH = 140
-"""Columns of a table where there is no terminal to ask."""
 
-Limit = Annotated[int | None, typer.Option(min=1, help="Only so many prompts, spread evenly over the benchmark.")]
-Prompts = Annotated[Path | None, typer.Option(help="Requests of your own instead, one a line, in the shapes grammar.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="knob=value, for all variants; may be given again.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the first run's first image.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Runs of each prompt, each with seeds of its own.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Prompts at the same time; their pictures are drawn together.")]
-Against = Annotated[str | None, typer.Option(help="Variant that the others are compared with; the first by default.")]
-Out = Annotated[Path | None, typer.Option(help="Folder of the study; by default one in RUNS/eval, named after its definition.")]
-Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder of runs; images are kept in its folder eval.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON to this file too.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-
-@eval_app.command("shapes")
-def eval_shapes(
-    presets: Annotated[
-        str | None, typer.Option(help="Presets to compare, with commas; original,best-of-n,paper,default by default.")
-    ] = None,
+def eval_benchmark(
+    ctx: typer.Context,
+    presets: Annotated[str | None, typer.Option(help="Presets to compare, with commas; original,default by default.")] = None,
     sweep: Annotated[
-        list[str] | None, typer.Option(help="knob=values: rounds=1..8, candidates=1,2,4; given again: all combinations.")
+        list[str] | None, typer.Option(help="setting=values: rounds=1..8, candidates=1,2,4; given again: all combinations.")
     ] = None,
     ablate: Annotated[
-        list[str] | None, typer.Option(help="Knob to compare with all its values: recall, skills, verify, fuse, ...")
+        list[str] | None, typer.Option(help="Setting to compare with all its values: recall, skills, verify, fuse, ...")
     ] = None,
     noise: Annotated[
         str | None, typer.Option(help="Share of the verifier's verdicts that are turned: 0.1, or fp=0.1,fn=0.05.")
     ] = None,
-    set_: Set = None,
+    set_: Settings = None,
     limit: Limit = None,
-    prompts: Prompts = None,
+    shard: Annotated[str | None, typer.Option(help="Only a part of the prompts, such as 3/8: others do the rest.")] = None,
+    data: Data = None,
+    accept_licence: Annotated[
+        list[str] | None, typer.Option("--accept-licence", help="Licence of the data that you agree to, such as CC-BY-NC-4.0.")
+    ] = None,
+    images_per_prompt: Annotated[
+        int | None, typer.Option(min=1, help="Images of each prompt; those of the official protocol by default.")
+    ] = None,
     seed: Seed = 0,
     seeds: Seeds = 1,
     concurrency: Concurrency = 1,
-    against: Against = None,
+    chat: Chat = None,
+    image: ImageSpec = None,
+    config: ConfigFile = None,
+    call: Annotated[
+        list[str] | None, typer.Option("--call", help="Option of the image model's call, such as num_inference_steps=9.")
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    offload: Offload = None,
+    batch: Batch = None,
+    judge: JudgeSpec = None,
+    base: Base = None,
+    against: Paper = None,
+    engine: Annotated[str, typer.Option(help="local: threads of this process. ray: the workers of a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="ray: the cluster's address, or auto; one on this machine by default.")
+    ] = None,
+    painters: Annotated[int, typer.Option(min=1, help="ray: image models at the same time, each in an actor of its own.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="ray: GPUs of each of them, such as 1 or 0.5; 0 where they need none.")] = 0,
     out: Out = None,
+    runs: Runs = RUNS,
+    image_store: Images = None,
     json_file: JsonFile = None,
-    runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Compare presets, or values of any setting, on the shapes benchmark: 200 prompts, scored by questions the loop never sees.
-
-    The same command goes on with a study that was stopped.
-    """
+    """Compare presets, or values of any setting, on a benchmark. The same command goes on with a study that was stopped."""
+    set_debug(debug)
+    from ..config import changed, load_config
+    from ..memory.images import ImageStore
     from . import studies
+    from .bars import bars
+    from .catalogue import find
+    from .data import fetch
+    from .judging import judge_of
+    from .outcome import compare
+    from .shards import Shard
+    from .show import show
 
+    bench = find(str(ctx.info_name))
+    paper = wants_paper(against)
     axes = [studies.axis(text) for text in (*(sweep or ()), *(ablate or ()))]
-    fixed = _together(studies.changes(set_ or ()), studies.noise(noise) if noise is not None else {}, "--noise")
-    names = _names(presets if presets is not None else "default" if axes else "original,best-of-n,paper,default")
-    made = studies.variants(names, axes, fixed)
+    fixed = together(studies.changes(set_ or ()), studies.noise(noise) if noise is not None else {}, "--noise")
+    usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
+    made = studies.variants(names(presets if presets is not None else "default" if axes else usual), axes, fixed)
+    file = changed(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
+    wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
-    name = "-".join(["shapes", *swept])
-    options = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency, "against": against}
-    _study(name, made, out=out, json_file=json_file, runs=runs, debug=debug, **options)
+    with bars() as progress:
+        outcome = compare(
+            made,
+            benchmark=bench,
+            name="-".join([bench.name, *swept]),
+            data=fetch(bench, data, accept=accept_licence or (), say=note),
+            out=out,
+            limit=limit,
+            per_prompt=images_per_prompt,
+            seed=seed,
+            seeds=seeds,
+            concurrency=concurrency,
+            base=base,
+            runs=runs,
+            chat=file.chats,
+            image=file.image,
+            judge=None if wanted is None else judge_of(wanted, concurrency=max(8, concurrency)),
+            engine=_engine(engine, address, painters, gpus, concurrency),
+            shard=Shard.read(shard),
+            store=None if image_store is None else ImageStore(image_store),
+            progress=progress,
+        )
+    show(outcome, paper=paper, json_file=json_file)
 
 
-@eval_app.command("memory")
-def eval_memory(
-    presets: Annotated[str, typer.Option(help="Presets to compare, with commas.")] = "paper,default",
-    rounds: Annotated[int, typer.Option(min=2, max=100, help="Rounds of every run.")] = 8,
-    set_: Set = None,
-    limit: Limit = 8,
-    prompts: Prompts = None,
-    seed: Seed = 0,
-    seeds: Seeds = 1,
-    concurrency: Concurrency = 1,
-    out: Out = None,
+def _engine(engine: str, address: str | None, painters: int, gpus: float, concurrency: int) -> Any:
+    if engine == "local":
+        if address is not None:
+            raise SettingError("--address is of a Ray cluster: add --engine ray")
+        return None
+    if engine != "ray":
+        raise SettingError(f"--engine {engine}: choose local or ray")
+    from .ray_engine import ray_engine
+
+    return ray_engine(address=address, painters=painters, gpus=gpus, concurrency=concurrency)
+
+
+def eval_score(
+    folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    judge: JudgeSpec = None,
+    config: ConfigFile = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Questions to the judge at the same time.")] = 8,
+    base: Base = None,
+    against: Paper = None,
+    image_store: Images = None,
     json_file: JsonFile = None,
-    runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Measure how the refiner's input grows with the memory: no check ever passes, so every run takes all its rounds."""
-    from . import studies
+    """Judge the images of a study, by the judge it had or by another one; what was answered before is not asked again."""
+    set_debug(debug)
+    from ..config import load_config
+    from ..memory.images import ImageStore
+    from .bars import bars
+    from .catalogue import find
+    from .judging import judge_of
+    from .outcome import look, score
+    from .records import read_study
+    from .show import show
 
-    forced = {"max_rounds": rounds, "noise_fn": 1.0, "noise_fp": 0.0}
-    made = studies.variants(_names(presets), (), _together(studies.changes(set_ or ()), forced, "this study (--rounds)"))
-    options = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency}
-    _study("memory", made, out=out, json_file=json_file, runs=runs, debug=debug, **options)
-    Console(stderr=True).print("What this study measures is memory.png; its scores mean nothing, as the verifier passes nothing.")
+    paper = wants_paper(against)
+    local = "perception" if "perception" in find(read_study(folder).benchmark).judges else None
+    wanted = judge or load_config(config).judge or local
+    if wanted is None:
+        raise SettingError(
+            "name a judge: --judge http://HOST/v1#MODEL, openai:MODEL or rapidocr, or [judge] in the file of --config"
+        )
+    with bars() as progress:
+        store = None if image_store is None else ImageStore(image_store)
+        score(folder, judge_of(wanted, concurrency=concurrency), store=store, concurrency=concurrency, progress=progress)
+    show(look(folder, base), paper=paper, json_file=json_file)
 
 
-@eval_app.command("lessons")
-def eval_lessons(
-    presets: Annotated[str, typer.Option(help="Presets to compare, with commas.")] = "loop-memory,paper,default",
-    sweep: Annotated[list[str] | None, typer.Option(help="knob=values, as for `gems eval shapes`: plan=none,rewrite.")] = None,
-    set_: Set = None,
-    limit: Limit = None,
-    prompts: Prompts = None,
-    seed: Seed = 0,
-    seeds: Seeds = 1,
-    concurrency: Concurrency = 1,
-    out: Out = None,
+def eval_table(
+    folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    base: Base = None,
+    against: Paper = None,
     json_file: JsonFile = None,
-    runs: Runs = Path("runs"),
     debug: Debug = False,
 ) -> None:
-    """Measure cross-run experience: lessons are learned on one half of the prompts and tried on the other, and the reverse.
+    """Show the tables of a study again, and write its files anew; nothing is asked or made."""
+    set_debug(debug)
+    from .outcome import look
+    from .show import show
 
-    Your own lessons are neither read nor written.
-    """
-    _set_debug(debug)
-    from . import lessons, studies
-    from .plots import PlotError, plot_differences
-
-    axes = [studies.axis(text) for text in sweep or ()]
-    if any(a.knob == "lessons" for a in axes):
-        raise SettingError("--sweep lessons: this study sets it by itself; compare its values with `gems eval shapes`")
-    fixed = _together(studies.changes(set_ or ()), {"lessons": "none"}, "this study")
-    made = studies.variants(_names(presets), axes, fixed)
-    options: dict[str, Any] = {"limit": limit, "prompts": prompts, "seed": seed, "seeds": seeds, "concurrency": concurrency}
-    with _bars() as (start, done):
-        outcome = lessons.compare_lessons(made, out=out, runs=runs, on_start=start, on_done=done, **options)
-    console = _console()
-    console.print(lessons.table(outcome))
-    told = lessons.to_json(outcome)
-    replace_file(outcome.folder / "result.json", _json(told))
-    repeats = f"{seeds} run{'s' if seeds > 1 else ''} of each prompt"
-    facts = [
-        f"gems {outcome.study.version} (code {outcome.study.code}), image model {outcome.study.image}, seed {seed}, {repeats}."
-    ]
-    replace_file(outcome.folder / "table.md", lessons.markdown(outcome, facts).encode())
-    title = f"with lessons minus without: {outcome.prompts} prompts, {repeats}, 95 % bootstrap intervals"
-    try:
-        plot_differences([(c.name, c.differences) for c in outcome.compared], outcome.folder / "plot.png", title)
-    except PlotError as error:
-        _note(error)
-    console.print(f"records, lessons and tables: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
-    if json_file is not None:
-        replace_file(json_file, _json(told))
+    show(look(folder, base), paper=wants_paper(against), json_file=json_file)
 
 
-def _set_debug(debug: bool) -> None:
-    if debug:
-        os.environ["GEMS_DEBUG"] = "1"
-
-
-def _together(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
-    if twice := sorted(set(changes) & set(forced)):
-        raise SettingError(f"--set {twice[0]}: {by} sets it too; leave one out")
-    return {**changes, **forced}
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _study(
-    name: str, variants: Sequence[Variant], *, out: Path | None, json_file: Path | None, runs: Path, debug: bool, **options: Any
+def eval_export(
+    folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    to: Annotated[Path, typer.Option(help="Where to: a folder for each variant is made in it.")] = Path("export"),
+    layout: Annotated[
+        str | None, typer.Option(help="Benchmark whose official scorer is to read it; the study's own by default.")
+    ] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Only this variant; may be given again.")] = None,
+    image_store: Images = None,
+    debug: Debug = False,
 ) -> None:
-    """Run a study, write its files and show its tables."""
-    _set_debug(debug)
-    from .results import to_json
-    from .runner import compare
-    from .tables import breakdown, table
+    """Write the images of a study as the benchmark's official scorer wants them."""
+    set_debug(debug)
+    from ..memory.images import ImageStore
+    from .exchange import export
 
-    console = _console()
-    with _bars() as (start, done):
-        outcome = compare(variants, name=name, out=out, runs=runs, on_start=start, on_done=done, **options)
-    console.print(table(outcome.results))
-    console.print(breakdown(outcome.results))
-    if outcome.found:
-        console.print(f"{outcome.found} runs were found in the records and not made again.", highlight=False)
-    _write(outcome, name)
-    console.print(f"records, tables and plots: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
-    if json_file is not None:
-        replace_file(json_file, _json(to_json(outcome.results)))
+    store = None if image_store is None else ImageStore(image_store)
+    for name, (place, told) in export(folder, to, layout=layout, variants=variant, store=store).items():
+        Console().print(f"{escape(name)}: {escape(str(place))}", highlight=False, soft_wrap=True)
+        for line in told:
+            Console().print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=max(console.width, WIDTH))
+def eval_import(
+    folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    file: Annotated[Path, typer.Argument(help="The result file of the official scorer.")],
+    variant: Annotated[
+        str | None, typer.Option(help="The variant whose images it scored; not needed where there is one only.")
+    ] = None,
+    base: Base = None,
+    against: Paper = None,
+    json_file: JsonFile = None,
+    debug: Debug = False,
+) -> None:
+    """Take the result file of an official scorer into the table of a study."""
+    set_debug(debug)
+    from .exchange import take_in
+    from .outcome import look
+    from .show import show
+
+    paper = wants_paper(against)
+    taken = take_in(folder, file, variant)
+    Console().print(f"{taken} images or prompts have official numbers now.", highlight=False)
+    show(look(folder, base), paper=paper, json_file=json_file)
 
 
-@contextmanager
-def _bars() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
-    """Show a bar for each part of a study: what is to be called when one begins, and when a run of it ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    lock = threading.Lock()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-
-        def start(variant: str, total: int, found: int) -> None:
-            with lock:  # a part may begin more than once, from several threads
-                if variant not in tasks:
-                    tasks[variant] = bar.add_task(variant, total=0)
-                before = next(task for task in bar.tasks if task.id == tasks[variant])
-                bar.update(tasks[variant], total=(before.total or 0) + total, completed=before.completed + found)
-
-        def done(variant: str) -> None:
-            bar.advance(tasks[variant])
-
-        try:
-            yield start, done
-        except KeyboardInterrupt:
-            bar.console.print("interrupted: the same command goes on with what is left")
-            raise typer.Exit(130) from None
-
-
-def _json(told: object) -> bytes:
-    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _write(outcome: Outcome, name: str) -> None:
-    """Write a study's tables, results and plots into its folder."""
-    from .plots import PlotError, plot_memory, plot_scores
-    from .results import to_json
-    from .tables import markdown
-
-    study, folder, results = outcome.study, outcome.folder, outcome.results
-    runs = f"seed {study.seed}, {study.seeds} run{'s' if study.seeds > 1 else ''} of each prompt and variant"
-    facts = [f"gems {study.version} (code {study.code}), image model {study.image}, {runs}."]
-    replace_file(folder / "table.md", markdown(results, facts).encode())
-    replace_file(folder / "result.json", _json({"study": study.model_dump(), **to_json(results)}))
-    prompts = f"{results[0].scores.prompts} prompts, {study.seeds} seed{'s' if study.seeds > 1 else ''}"
-    try:
-        plot_scores(results, folder / "plot.png", f"{name}: {prompts}, 95 % bootstrap intervals over prompts")
-        plot_memory(results, folder / "memory.png", f"{name}: the refiner's input by round, {prompts}")
-    except PlotError as error:
-        _note(error)
-
-
-def _note(error: GemsError) -> None:
-    Console(stderr=True).print(f"[yellow]note:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+for name, entry in CATALOGUE.items():
+    eval_app.command(name, help=f"{entry.about} {eval_benchmark.__doc__}", short_help=entry.about)(eval_benchmark)
+eval_app.command("score")(eval_score)
+eval_app.command("table")(eval_table)
+eval_app.command("export")(eval_export)
+eval_app.command("import")(eval_import)
+eval_app.command("memory")(eval_memory)
+eval_app.command("lessons")(eval_lessons)

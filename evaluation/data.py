@@ -145,12 +145,13 @@ def _meaning(licence: str) -> str:
 
 
 def _downloaded(benchmark: Benchmark, kept: Path, agreed: Collection[str], say: Callable[[str], None]) -> dict[str, Path]:
-    found = {source.file: _cached(source, kept) for source in benchmark.sources}
-    barred = [s for s in benchmark.sources if found[s.file] is None and not s.free and s.licence.casefold() not in agreed]
+    sources = [source for source in benchmark.sources if source.url]
+    found = {source.file: _cached(source, kept) for source in sources}
+    barred = [s for s in sources if found[s.file] is None and not s.free and s.licence.casefold() not in agreed]
     if needed := [source for source in barred if not source.optional]:
         raise _no_consent(benchmark, needed[0])  # before anything is fetched
     files = {}
-    for source in benchmark.sources:
+    for source in sources:
         path = found[source.file]
         try:
             if path is None and source in barred:

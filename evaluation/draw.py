@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
@@ -22,7 +24,8 @@ from .records import Checked, Record
 from .studies import Variant
 
 
-class Cell(NamedTuple):
+@dataclass(frozen=True)
+class Cell:
     """A prompt, which of its images, and the seed of its runs: the same for all variants."""
 
     id: str
@@ -82,7 +85,7 @@ def draw(graph: Graph, variant: Variant, cell: Cell, prices: ModelOptions) -> Re
     return record.model_copy(update={"image": state.best.image, "decision": state.result.decision, "checks": checks})
 
 
-def kept(record: Record, store: ImageStore, folder: Any) -> Record:
+def kept(record: Record, store: ImageStore, folder: Path) -> Record:
     """Return a record with the path of its image, if it is a file below the folder of the study."""
     if record.image is None or not store.is_in(folder):
         return record

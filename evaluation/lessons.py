@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -238,7 +238,7 @@ def _modes(variant: Variant) -> list[Variant]:
 
 def _cells_of_half(cells: Sequence[Cell], half: Sequence[Sample]) -> list[Cell]:
     place = {sample.id: k for k, sample in enumerate(half)}
-    return sorted((c for c in cells if c.sample.id in place), key=lambda c: place[c.sample.id])
+    return sorted((c for c in cells if c.id in place), key=lambda c: place[c.id])
 
 
 def _place(folder: Path, variant: Variant, fold: str) -> Path:
@@ -275,7 +275,9 @@ def _compared(
     return Compared(variant.name, without, with_, differences, learned, estimate([float(r.calls) for r in calls]))
 
 
-def _by_prompt(variant: Variant, samples: Sequence[Sample], records: Records, scored: Mapping[Key, Scored], what: str) -> list[float]:
+def _by_prompt(
+    variant: Variant, samples: Sequence[Sample], records: Records, scored: Mapping[Key, Scored], what: str
+) -> list[float]:
     if what == "gm":
         return [100 * row["gm"] for row in rows_of(variant.name, samples, scored).values()]
     return per_prompt(variant.name, samples, records, what)

@@ -12,7 +12,7 @@ from ..memory.images import ImageStore
 from ..models.registry import ChatChoices, ImageChoice
 from .answers import answer_book
 from .benchmark import Benchmark, Sample
-from .benchmarks import find
+from .catalogue import find
 from .data import Fetched
 from .engine import Engine
 from .judging import Judge, judge_of
@@ -221,7 +221,8 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
         paper: add the paper's published rows.
     """
     study, bench = outcome.study, outcome.benchmark
-    runs = f"seed {study.seed}, {study.seeds} time{'s' if study.seeds > 1 else ''} {study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
+    times = f"{study.seeds} times " if study.seeds > 1 else ""
+    runs = f"seed {study.seed}, {times}{study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
     models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
     return Report(
         title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",

@@ -187,9 +187,7 @@ def _tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _scatter(
-    axes: Axes, results: Sequence[VariantResult], scores: Mapping[str, Estimate], field: str, label: str
-) -> None:
+def _scatter(axes: Axes, results: Sequence[VariantResult], scores: Mapping[str, Estimate], field: str, label: str) -> None:
     lines = list(dict.fromkeys(r.line or r.name for r in results))
     for result in results:
         style = _style(lines.index(result.line or result.name))

@@ -77,7 +77,8 @@ def require_judge(benchmark: Benchmark, judge: Judge) -> None:
     """
     if not benchmark.judges:
         raise BenchmarkError(
-            f"{benchmark.title} is judged by its official scorer only: `gems eval export`, run it, `gems eval import`; see docs/benchmarks.md"
+            f"{benchmark.title} is judged by its official scorer only: leave --judge out, then `gems eval export`, run it, and "
+            "`gems eval import`; see docs/benchmarks.md"
         )
     if judge.kind not in benchmark.judges:
         raise BenchmarkError(

@@ -24,7 +24,6 @@ class ArtiMuse(Benchmark):
 
     name = "artimuse"
     title = "ArtiMuse"
-    about = 'The 553 prompts of GenEval after "Aesthetic Drawing: "; rated by the model ArtiMuse: export and import.'
     official_judge = "ArtiMuse"
     sources = (SOURCE,)
     judges = ()

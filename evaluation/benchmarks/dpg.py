@@ -127,7 +127,6 @@ class Dpg(QuestionGraph):
 
     name = "dpg"
     title = "DPG-Bench"
-    about = "1,065 long prompts, yes/no questions in a graph; the share of yes where all parents are yes."
     sources = (
         Source(
             file="dpg_bench.csv",
@@ -213,7 +212,6 @@ class Dsg(QuestionGraph):
 
     name = "dsg"
     title = "DSG-1k"
-    about = "1,060 prompts of ten sources, yes/no questions in a graph; the share of yes where all parents are yes."
     sources = (
         Source(
             file="dsg-1k-anns.csv",

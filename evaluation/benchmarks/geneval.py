@@ -34,7 +34,6 @@ class GenEval(Benchmark):
 
     name = "geneval"
     title = "GenEval"
-    about = "553 short prompts of six tasks; scored by its own detector: export and import."
     official_judge = "Mask2Former + CLIP ViT-L/14"
     sources = (SOURCE,)
     judges = ()

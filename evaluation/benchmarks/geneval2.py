@@ -24,7 +24,6 @@ class GenEval2(Benchmark):
 
     name = "geneval2"
     title = "GenEval2"
-    about = "800 prompts of atomicity 3 to 10, Soft-TIFA: the judge's probability of each right answer."
     official_judge = "Qwen3-VL-8B-Instruct"
     sources = (
         Source(

@@ -43,7 +43,6 @@ class LongText(Benchmark):
         self.language = language
         self.title = f"LongText-{language.upper()}"
         unit, tongue = ("words", "English") if language == "en" else ("characters", "Chinese")
-        self.about = f"160 prompts with long {tongue} texts: the share of the {unit} that can be read in the images."
         self.sources = (
             Source(
                 file=file,

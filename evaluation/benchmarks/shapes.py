@@ -62,10 +62,9 @@ class Shapes(Benchmark):
 
     name = "shapes"
     title = "Shapes"
-    about = "200 prompts of the embedded models' small world, or a file of your own; made after GenEval2."
     official_judge = "shapes-perception"
     judges = ("perception",)
-    sources = (Source(file="prompts.txt", url="", licence="Apache-2.0", origin="GEMS", optional=True),)
+    sources = (Source(file="prompts.txt", licence="Apache-2.0", origin="GEMS", optional=True),)
     remarks = ("The judge sees through the same perception as the embedded verifier. This is a toy world.",)
 
     def read(self, files: Mapping[str, Path]) -> list[AnySample]:

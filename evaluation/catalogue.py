@@ -1,0 +1,56 @@
+"""The benchmarks by name, with a line about each, for the command line: none is imported before it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..context import SettingError
+
+if TYPE_CHECKING:
+    from .benchmark import Benchmark
+
+
+class Entry(NamedTuple):
+    """A benchmark's line."""
+
+    file: str
+    """Module of `evaluation.benchmarks`, whose `BENCHMARKS` has it."""
+    about: str
+
+
+CATALOGUE = {
+    "shapes": Entry("shapes", "Shapes: 200 prompts of the embedded models' small world, made after GenEval2."),
+    "geneval": Entry("geneval", "GenEval: 553 short prompts in six tags, judged by its official detector."),
+    "geneval2": Entry("geneval2", "GenEval2: 800 prompts of atomicity 3 to 10, scored by Soft-TIFA."),
+    "dpg": Entry("dpg", "DPG-Bench: 1,065 dense prompts, questions with dependencies."),
+    "dsg": Entry("dpg", "DSG-1k: 1,060 prompts, questions with dependencies."),
+    "longtext-en": Entry("longtext", "LongText-Bench, English: 160 prompts with text to be drawn, read by OCR."),
+    "longtext-zh": Entry("longtext", "LongText-Bench, Chinese: 160 prompts with text to be drawn, read by OCR."),
+    "artimuse": Entry("artimuse", "ArtiMuse: the 553 GenEval prompts as aesthetic drawings, judged by its official model."),
+}
+
+
+@cache
+def benchmarks() -> dict[str, Benchmark]:
+    """Return all benchmarks by name."""
+    files = dict.fromkeys(entry.file for entry in CATALOGUE.values())
+    modules = [import_module(f"{__package__}.benchmarks.{file}") for file in files]
+    return {benchmark.name: benchmark for module in modules for benchmark in module.BENCHMARKS}
+
+
+def find(name: str) -> Benchmark:
+    """Return a benchmark.
+
+    Raises:
+        SettingError: there is none of this name.
+    """
+    known = benchmarks()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=2)
+        raise SettingError(
+            f"unknown benchmark {name!r}: {'did you mean ' + ' or '.join(near) if near else 'choose ' + ', '.join(known)}"
+        )
+    return known[name]

@@ -1,0 +1,112 @@
+"""The commands of studies that are of the shapes world alone: memory, and lessons."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..commands.options import set_debug
+from ..context import SettingError
+from ..memory.files import replace_file
+from .options import (
+    RUNS,
+    Concurrency,
+    Data,
+    Debug,
+    JsonFile,
+    Limit,
+    Out,
+    Runs,
+    Seed,
+    Seeds,
+    Settings,
+    console,
+    names,
+    note,
+    shapes_data,
+    together,
+)
+
+
+def eval_memory(
+    presets: Annotated[str, typer.Option(help="Presets to compare, with commas.")] = "paper,default",
+    rounds: Annotated[int, typer.Option(min=2, max=100, help="Rounds of every run.")] = 8,
+    set_: Settings = None,
+    limit: Limit = 8,
+    data: Data = None,
+    seed: Seed = 0,
+    seeds: Seeds = 1,
+    concurrency: Concurrency = 1,
+    out: Out = None,
+    json_file: JsonFile = None,
+    runs: Runs = RUNS,
+    debug: Debug = False,
+) -> None:
+    """Measure how the refiner's input grows with the memory: no check ever passes, so every run takes all its rounds."""
+    set_debug(debug)
+    from . import studies
+    from .bars import bars
+    from .outcome import compare
+    from .show import show
+
+    forced = {"max_rounds": rounds, "noise_fn": 1.0, "noise_fp": 0.0}
+    made = studies.variants(names(presets), (), together(studies.changes(set_ or ()), forced, "this study (--rounds)"))
+    options: dict[str, Any] = {"limit": limit, "data": shapes_data(data), "seed": seed, "seeds": seeds, "concurrency": concurrency}
+    with bars() as progress:
+        outcome = compare(made, name="memory", out=out, runs=runs, progress=progress, **options)
+    show(outcome, json_file=json_file)
+    Console(stderr=True).print("What this study measures is memory.png; its scores mean nothing, as the verifier passes nothing.")
+
+
+def eval_lessons(
+    presets: Annotated[str, typer.Option(help="Presets to compare, with commas.")] = "loop-memory,paper,default",
+    sweep: Annotated[list[str] | None, typer.Option(help="setting=values, as for benchmarks: plan=none,rewrite.")] = None,
+    set_: Settings = None,
+    limit: Limit = None,
+    data: Data = None,
+    seed: Seed = 0,
+    seeds: Seeds = 1,
+    concurrency: Concurrency = 1,
+    out: Out = None,
+    json_file: JsonFile = None,
+    runs: Runs = RUNS,
+    debug: Debug = False,
+) -> None:
+    """Measure cross-run experience: lessons are learned on one half of the prompts and tried on the other, and the reverse.
+
+    Your own lessons are neither read nor written.
+    """
+    set_debug(debug)
+    from . import lessons, studies
+    from .bars import bars
+    from .plots import PlotError, plot_differences
+    from .show import as_json
+
+    axes = [studies.axis(text) for text in sweep or ()]
+    if any(a.knob == "lessons" for a in axes):
+        raise SettingError("--sweep lessons: this study sets it by itself; compare its values with `gems eval shapes`")
+    fixed = together(studies.changes(set_ or ()), {"lessons": "none"}, "this study")
+    made = studies.variants(names(presets), axes, fixed)
+    options: dict[str, Any] = {"limit": limit, "data": shapes_data(data), "seed": seed, "seeds": seeds, "concurrency": concurrency}
+    with bars() as progress:
+        outcome = lessons.compare_lessons(made, out=out, runs=runs, progress=progress, **options)
+    screen = console()
+    screen.print(lessons.table(outcome))
+    told = lessons.to_json(outcome)
+    replace_file(outcome.folder / "result.json", as_json(told))
+    repeats = f"{seeds} run{'s' if seeds > 1 else ''} of each prompt"
+    facts = [
+        f"gems {outcome.study.version} (code {outcome.study.code}), image model {outcome.study.image}, seed {seed}, {repeats}."
+    ]
+    replace_file(outcome.folder / "table.md", lessons.markdown(outcome, facts).encode())
+    title = f"with lessons minus without: {outcome.prompts} prompts, {repeats}, 95 % bootstrap intervals"
+    try:
+        plot_differences([(c.name, c.differences) for c in outcome.compared], outcome.folder / "plot.png", title)
+    except PlotError as error:
+        note(error)
+    screen.print(f"records, lessons and tables: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
+    if json_file is not None:
+        replace_file(json_file, as_json(told))

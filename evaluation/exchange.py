@@ -1,0 +1,92 @@
+"""To official scorers and back: images laid out as they want them, and their result files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..context import SettingError
+from ..memory.images import ImageStore
+from .benchmark import BenchmarkError, Picture
+from .catalogue import find
+from .outcome import Outcome, look
+from .runner import IMAGES
+from .scoring import keep_imported
+
+
+def export(
+    folder: Path,
+    to: Path,
+    *,
+    layout: str | None = None,
+    variants: Sequence[str] | None = None,
+    store: ImageStore | None = None,
+) -> dict[str, tuple[Path, list[str]]]:
+    """Write the images of a study for an official scorer, a folder for each variant.
+
+    Args:
+        folder: of the study.
+        to: in which the folders are made; they must not be there yet, or be empty.
+        layout: the benchmark whose layout it is; the study's own by default.
+        variants: only these.
+        store: where the images are; in the study's folder by default.
+
+    Returns:
+        By variant its folder, and what is to be known before the scorer is run.
+
+    Raises:
+        GemsError: there is no study or no such layout or variant, an image is lost, or a folder is in use.
+    """
+    outcome = look(folder)
+    bench = outcome.benchmark if layout is None else find(layout)
+    chosen = [_variant(outcome, name) for name in variants] if variants else list(outcome.study.variants)
+    images = store or ImageStore(folder / IMAGES)
+    made = {}
+    for name in chosen:
+        place = to / name.replace(" ", "_").replace("/", "_")
+        if place.exists() and any(place.iterdir()):
+            raise BenchmarkError(f"{place} is not empty: take another --to, or remove it")
+        place.mkdir(parents=True, exist_ok=True)
+        made[name] = (place, bench.export(place, _pictures(outcome, name, images)))
+    return made
+
+
+def take_in(folder: Path, file: Path, variant: str | None = None) -> int:
+    """Take the result file of an official scorer into a study; return how many images or prompts it has numbers of.
+
+    Args:
+        folder: of the study.
+        file: the result file; the same file, or another of its name, taken in again replaces what it gave before.
+        variant: whose images were scored; may be left out where the study has one variant.
+
+    Raises:
+        GemsError: there is no study or no such variant, or the file is of no use.
+    """
+    outcome = look(folder)
+    if variant is None and len(outcome.study.variants) > 1:
+        raise SettingError(f"say whose images were scored: --variant {' or '.join(outcome.study.variants)}")
+    name = _variant(outcome, variant) if variant else next(iter(outcome.study.variants))
+    if not file.exists():
+        raise BenchmarkError(f"{file}: there is no such file: name the result file of the official scorer")
+    found = outcome.benchmark.imported(file, outcome.samples)
+    known = {sample.id for sample in outcome.samples}
+    if strange := [one.id for one in found if one.id not in known]:
+        raise BenchmarkError(f"{file}: prompt {strange[0]} is none of this study's: was another one exported?")
+    if not found:
+        raise BenchmarkError(f"{file}: there are no results in it")
+    keep_imported(folder, name, file.name, found)
+    return len(found)
+
+
+def _pictures(outcome: Outcome, variant: str, store: ImageStore) -> Iterator[Picture]:
+    for sample in outcome.samples:
+        for index in range(outcome.study.per_prompt * outcome.study.seeds):
+            record = outcome.records.get((variant, sample.id, index))
+            image = record.image if record else None
+            yield Picture(sample, index, None if image is None else store.read(image))
+
+
+def _variant(outcome: Outcome, name: str) -> str:
+    if name not in outcome.study.variants:
+        raise SettingError(f"--variant {name}: there is no such variant; choose one of {', '.join(outcome.study.variants)}")
+    return name

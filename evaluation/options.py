@@ -1,0 +1,92 @@
+"""The options that the commands `gems eval` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..context import SettingError
+from ..errors import GemsError
+
+if TYPE_CHECKING:
+    from .data import Fetched
+
+WIDTH = 140
+"""Columns of a table where there is no terminal to ask."""
+
+RUNS = Path("runs")
+
+Limit = Annotated[int | None, typer.Option(min=1, help="Only so many prompts, spread evenly over the benchmark.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="A copy of the benchmark's files; for shapes: a file of requests, one a line.")
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="setting=value, for all variants; may be given again.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the first run's first image.")]
+Seeds = Annotated[int, typer.Option(min=1, help="How many times all is done, each with seeds of its own.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Prompts at the same time; their pictures are drawn together.")]
+Base = Annotated[str | None, typer.Option(help="Variant that the others are compared with; the first by default.")]
+Paper = Annotated[str | None, typer.Option("--against", help="paper: add the rows that the paper has published.")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the study; by default one in RUNS/eval, named after its definition.")]
+Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder of runs; studies are in its folder eval.")]
+JudgeSpec = Annotated[
+    str | None,
+    typer.Option(
+        "--judge", envvar="GEMS_JUDGE", help="Who scores: openai:MODEL, http://HOST/v1#MODEL, rapidocr, or shapes for the toy."
+    ),
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON to this file too.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def wants_paper(against: str | None) -> bool:
+    """Tell whether the paper's rows are wanted.
+
+    Raises:
+        SettingError: something else is.
+    """
+    if against not in (None, "paper"):
+        raise SettingError(f"--against {against}: only paper has published rows here; variants are compared with --base {against}")
+    return against is not None
+
+
+def together(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
+    """Return both.
+
+    Raises:
+        SettingError: a setting is in both.
+    """
+    if twice := sorted(set(changes) & set(forced)):
+        raise SettingError(f"--set {twice[0]}: {by} sets it too; leave one out")
+    return {**changes, **forced}
+
+
+def names(text: str) -> list[str]:
+    """Return names that stand with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def shapes_data(path: Path | None) -> Fetched:
+    """Return requests of one's own for the shapes benchmark.
+
+    Raises:
+        GemsError: they cannot be read.
+    """
+    from .benchmarks.shapes import Shapes
+    from .data import fetch
+
+    return fetch(Shapes(), path, say=note)
+
+
+def console() -> Console:
+    """Return what tables are printed on."""
+    found = Console()
+    return found if found.is_terminal else Console(width=max(found.width, WIDTH))
+
+
+def note(said: GemsError | str) -> None:
+    """Say something beside the result."""
+    Console(stderr=True).print(f"[yellow]note:[/] {escape(str(said))}", soft_wrap=True, highlight=False)

@@ -1,0 +1,66 @@
+"""What is shown of a study, and the files with its tables and plots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.markup import escape
+
+from ..memory.files import replace_file
+from .options import console, note
+from .outcome import Outcome, report_of
+from .plots import PlotError, plot_memory, plot_scores
+from .results import to_json
+from .tables import Report, markdown, parts, table, to_csv
+
+
+def show(outcome: Outcome, *, paper: bool = False, json_file: Path | None = None) -> None:
+    """Print the tables of a study and write its files.
+
+    Args:
+        outcome: the study.
+        paper: add the paper's published rows.
+        json_file: where the results are written as JSON too.
+    """
+    report = report_of(outcome, paper=paper)
+    screen = console()
+    if report.results:
+        screen.print(table(report))
+        for one in parts(report):
+            screen.print(one)
+    else:
+        screen.print(f"{report.title}: nothing is judged yet. Score it: gems eval score {escape(str(outcome.folder))} --judge ...")
+    for warning in report.warnings:
+        screen.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
+    if outcome.found:
+        screen.print(f"{outcome.found} images were found in the records and not made again.", highlight=False)
+    write(outcome, report)
+    screen.print(f"records, tables and plots: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
+    if json_file is not None:
+        replace_file(json_file, as_json(to_json(report.results)))
+
+
+def write(outcome: Outcome, report: Report) -> None:
+    """Write a study's tables, results and plots into its folder."""
+    folder, results = outcome.folder, report.results
+    if not results:
+        return
+    replace_file(folder / "table.md", markdown(report).encode())
+    replace_file(folder / "table.csv", to_csv(report).encode())
+    told = {"study": outcome.study.model_dump(), "warnings": list(report.warnings), **to_json(results)}
+    told["published"] = [one._asdict() for one in report.published]
+    replace_file(folder / "result.json", as_json(told))
+    shown = [r for r in results if r.judge == results[0].judge]
+    judge = f", judged by {shown[0].judge}" if shown[0].judge else ""
+    title = f"{report.title}{judge}, 95 % bootstrap intervals over prompts"
+    try:
+        plot_scores(shown, report.metrics[0], folder / "plot.png", title)
+        plot_memory(shown, folder / "memory.png", f"{report.title}: the refiner's input by round")
+    except PlotError as error:
+        note(error)
+
+
+def as_json(told: object) -> bytes:
+    """Write JSON as people and programs read it."""
+    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
