@@ -82,6 +82,7 @@ def digest(path: Path) -> str:
     try:
         if path.is_file():
             return _sha256(path)
+        path.stat()  # a folder that is not there would seem empty
         names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
         lines = "".join(f"{_sha256(path / name)}  {name}\n" for name in names)
     except OSError as error:

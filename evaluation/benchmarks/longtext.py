@@ -106,7 +106,7 @@ class LongText(Benchmark):
                     write(folder / f"{sample.id}_{number}.png", image)
         told = [
             f"run textbench/evaluate_text_reward.py --mode {self.language} with --sample_dir this folder, join its "
-            "results_chunk*.jsonl to results.jsonl, import that; eval.sh gives summary_scores.py results.json instead, which is not there"
+            "results_chunk*.jsonl to results.jsonl, import that (eval.sh looks for a results.json, which is not there)"
         ]
         if missing:
             told.append(
