@@ -42,7 +42,7 @@ class LongText(Benchmark):
         self.name = name
         self.language = language
         self.title = f"LongText-{language.upper()}"
-        unit, tongue = ("words", "English") if language == "en" else ("characters", "Chinese")
+
         self.sources = (
             Source(
                 file=file,
