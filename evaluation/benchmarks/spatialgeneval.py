@@ -112,7 +112,9 @@ class SpatialGenEval(Benchmark):
         The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
         """
         lines, missing = [], []
+        most = 1
         for sample, images in by_sample(pictures):
+            most = max(most, len(images))
             data = images[0]
             if data is None:
                 missing.append(sample.id)
@@ -125,6 +127,8 @@ class SpatialGenEval(Benchmark):
             told.append(
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
             )
+        if most > 1:
+            told.append(f"only the first of {most} images a prompt are here: the official script takes one")
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:

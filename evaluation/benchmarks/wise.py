@@ -95,7 +95,9 @@ class Wise(Benchmark):
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
         """Write `<id>.png`, in one folder."""
         missing = []
+        most = 1
         for sample, images in by_sample(pictures):
+            most = max(most, len(images))
             if images[0] is None:
                 missing.append(sample.id)
             else:
@@ -105,6 +107,8 @@ class Wise(Benchmark):
             told.append(
                 f"{len(missing)} prompts have no image; the official script leaves them out of its means, here they count 0"
             )
+        if most > 1:
+            told.append(f"only the first of {most} images a prompt are here: the official script takes one")
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
