@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 COLUMNS = {
     MAINSTREAM: (
-        ("geneval", "score"),
+        ("geneval", "overall"),
         ("geneval2", "gm"),
         ("dpg", "score"),
         ("oneig-en", "overall"),
@@ -47,8 +47,8 @@ COLUMNS = {
         ("wise", "wiscore"),
     ),
     DOWNSTREAM: (
-        ("longtext-en", "accuracy"),
-        ("longtext-zh", "accuracy"),
+        ("longtext-en", "score"),
+        ("longtext-zh", "score"),
         ("spatialgeneval", "accuracy"),
         ("crea", "total"),
         ("artimuse", "score"),

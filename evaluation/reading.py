@@ -11,6 +11,9 @@ from typing import Any
 
 from .benchmark import BenchmarkError, Sample
 
+_REST = "\0"
+"""Where columns go that the first line has no name for; a column whose name is empty, as pandas writes its index, is one."""
+
 
 def json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Give the objects of a file of JSON lines with their line numbers, blank lines left out.
@@ -50,12 +53,12 @@ def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[s
     Raises:
         BenchmarkError: it cannot be read, a column is missing, or a line has more or fewer columns than the first.
     """
-    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), restkey="", strict=True)
+    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), restkey=_REST, strict=True)
     try:
         if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
             raise BenchmarkError(f"{path}: there is no column {missing[0]!r}: is it the benchmark's own file?")
         for row in reader:
-            if None in row.values() or "" in row:
+            if None in row.values() or _REST in row:
                 raise BenchmarkError(
                     f"{path}, line {reader.line_num}: it has more or fewer columns than the first line: fetch the file again"
                 )

@@ -75,7 +75,7 @@ def judged(text: str, image: Image.Image) -> str | None:
         return "\n".join(f"{number}. {letter}" for (number, _, _), letter in zip(choices, letters, strict=True))
     if _READ.search(text):
         return ""
-    if _ONE_WORD.search(text) and "?" in text:
+    if _ONE_WORD.search(text) and ("?" in text or "？" in text):  # a question in Chinese is one, though it is not understood
         found = answer(question_in(text), perceive(image))
         return found.text if found.known else "unknown"
     return None

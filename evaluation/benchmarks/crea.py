@@ -1,0 +1,131 @@
+"""The CREA task of the GEMS paper: twelve things to be drawn creatively, 25 images each, six marks (after arXiv 2504.05306)."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..layouts import by_sample, write
+from ..marks import ask_marks, first_text, marks
+from ..reading import checked, json_file, text_of, unique
+
+OBJECTS = ("couch", "chair", "car", "monster", "mug", "table", "bowl", "bike", "guitar", "helmet", "teapot", "umbrella")
+FILE = "crea_objects.txt"
+CRITERIA = {
+    "originality": "how new the idea is; 1: the thing as everybody draws it, 5: an idea hardly ever seen",
+    "expressiveness": "how strongly it conveys a mood, a story or a character; 1: nothing, 5: unmistakable and moving",
+    "aesthetic": "aesthetic appeal: composition, colour and harmony; 1: unpleasant, 5: beautiful",
+    "technical": "technical quality: sharpness, detail, light, no broken parts; 1: full of faults, 5: flawless",
+    "unexpected": "unexpected associations: how surprising and yet fitting its parts are; 1: nothing surprises, 5: bold",
+    "interpretability": "whether the thing that was asked for is still told at once; 1: it is not to be recognised, 5: no doubt",
+}
+RANGES = dict.fromkeys(CRITERIA, (1, 5))
+SYSTEM = (
+    "You are one of the jury of an exhibition. You mark each criterion for itself, use the whole scale, and are hard to impress."
+)
+
+
+class Crea(Benchmark):
+    """The sum of the means of six marks, at most 30."""
+
+    name = "crea"
+    title = "CREA"
+    about = "12 things to be drawn creatively, 25 images each, six marks of creativity by the judge."
+    official_judge = "Kimi-K2.5"
+    sources = (Source(file=FILE, url="", licence="Apache-2.0", origin="things or prompts of your own, one a line", optional=True),)
+    images_per_prompt = 25
+    remarks = (
+        "The judge's instructions are our own, written from the six criteria; figures of other instructions are another scale.",
+        "An answer that cannot be read counts 0, where the official script leaves the image out.",
+    )
+
+    def read(self, files: Mapping[str, Path]) -> list[Sample]:
+        """Return the twelve prompts, or those of a file: a thing a line, or a whole prompt where a line begins with `a` or `an`."""
+        path = files.get(FILE)
+        lines = OBJECTS if path is None else tuple(line.strip() for line in text_of(path).splitlines() if line.strip())
+        prompts = [line if re.match(r"an? ", line) else f"a creative {line}" for line in lines]
+        if repeated := next((prompt for n, prompt in enumerate(prompts) if prompt in prompts[:n]), None):
+            raise BenchmarkError(f"{path}: {repeated!r} is there twice: delete one line")
+        samples = [
+            Sample(id=f"{n:05d}", prompt=prompt, group=line) for n, (prompt, line) in enumerate(zip(prompts, lines, strict=True))
+        ]
+        return unique(samples, path or Path(FILE))
+
+    def questions(self, sample: Sample) -> list[Question]:
+        """Ask for all six marks at once."""
+        criteria = "\n".join(f"{name}: {meaning}." for name, meaning in CRITERIA.items())
+        text = (
+            f"Prompt: {sample.prompt}\n\n"
+            f"How creative is this image of it? Give six marks, whole numbers from 1 to 5.\n{criteria}\n\n{ask_marks(RANGES)}"
+        )
+        return [Question(key="marks", text=text, system=SYSTEM, max_tokens=500)]
+
+    def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
+        """Return the six marks of an image and their sum; without an answer that can be read all are 0."""
+        text = first_text(answers, "marks")
+        given = None if text is None else marks(text, RANGES)
+        return numbers(given or dict.fromkeys(RANGES, 0))
+
+    def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
+        """The total of 30, the mean of each criterion, and the total by thing."""
+        return [
+            Metric("total", "total of 30", lambda d: d.mean("total"), digits=2),
+            *(Metric(name, name, lambda d, name=name: d.mean(name), digits=2, part="Criteria from 1 to 5") for name in CRITERIA),  # type: ignore[misc]
+            *(
+                Metric(f"total {group}", group, lambda d, group=group: d.mean("total", group), digits=2, part="Total by thing")  # type: ignore[misc]
+                for group in dict.fromkeys(sample.group for sample in samples)
+            ),
+        ]
+
+    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+        """Write `img_idx_00000_sub_00.png` and so on, and `image_paths.json`: {prompt: [paths]}."""
+        paths: dict[str, list[str]] = {}
+        missing = 0
+        for sample, images in by_sample(pictures):
+            for index, data in enumerate(images):
+                if data is None:
+                    missing += 1
+                    continue
+                name = f"img_idx_{sample.id}_sub_{index:02d}.png"
+                write(folder / name, data)
+                paths.setdefault(sample.prompt, []).append(name)
+        write(folder / "image_paths.json", json.dumps(paths, ensure_ascii=False, indent=1).encode())
+        told = ["the paths in image_paths.json are relative to this folder: run eval.py with --mapping_file here"]
+        if missing:
+            told.append(f"{missing} images are missing; the official script leaves them out of its means, here they count 0")
+        return told
+
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+        """Read `evaluation_results.json`: a list with prompt, image_path and six scores for each image."""
+        found = json_file(path)
+        if not isinstance(found, list):
+            raise BenchmarkError(f"{path}: a list with the scores of each image is wanted")
+        known = {sample.prompt: sample for sample in samples}
+        rows: dict[tuple[str, int], Imported] = {}
+        for number, item in enumerate(found, start=1):
+            where = f"{path}, item {number}"
+            item = checked(item, {"prompt": str, "image_path": str, "scores": list}, where)
+            sample, place = known.get(item["prompt"]), re.search(r"_sub_(\d+)\.\w+$", item["image_path"])
+            if sample is None or place is None:
+                raise BenchmarkError(f"{where}: this is no image of this run: {item['prompt']!r}, {item['image_path']}")
+            scores = item["scores"]
+            if len(scores) != len(CRITERIA) or not all(isinstance(s, int | float) and 1 <= s <= 5 for s in scores):
+                raise BenchmarkError(f"{where}: six scores from 1 to 5 are wanted")
+            key = (sample.id, int(place[1]))
+            if key in rows:
+                raise BenchmarkError(f"{where}: {item['image_path']} is there twice: delete one")
+            rows[key] = Imported(*key, numbers(dict(zip(CRITERIA, scores, strict=True))))
+        return list(rows.values())
+
+
+def numbers(given: Mapping[str, float]) -> dict[str, float]:
+    """Return the marks of an image and their sum. The mean of the sums is the sum of the means, as the official script has it."""
+    return {"total": math.fsum(given.values())} | {name: float(mark) for name, mark in given.items()}
+
+
+BENCHMARKS = (Crea(),)
+__all__ = ["BENCHMARKS", "CRITERIA", "OBJECTS", "Crea", "numbers"]

@@ -1,0 +1,341 @@
+"""OneIG-Bench: alignment, text, reasoning, style and diversity, in English and Chinese (arXiv 2506.07977)."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+
+from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ..layouts import by_sample, grid
+from ..marks import first_text, is_yes, spoken
+from ..reading import checked, json_file, table_rows, unique
+
+FOLDERS = {
+    "Anime_Stylization": "anime",
+    "Portrait": "human",
+    "General_Object": "object",
+    "Text_Rendering": "text",
+    "Knowledge_Reasoning": "reasoning",
+    "Multilingualism": "multilingualism",
+}
+"""The folder of the images of each category, as the official layout names it."""
+MODEL = "gems"
+"""The folder that official scripts take for a model's name."""
+READ = (
+    "Write down all the text that can be read in this image, as it is spelt, and nothing else. "
+    "Write no line twice that stands there once. If there is no text, write NONE."
+)
+NOISE = ("addCriterion", "No text recognized.")
+"""What Qwen2.5-VL is known to write without reading it; the official script takes it out."""
+_LETTERS = "a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
+_CHINESE = "\u4e00-\u9fa5"
+_REPOSITORY = "https://raw.githubusercontent.com/OneIG-Bench/OneIG-Benchmark/41b49831e79e6dde5323618c164da1c4cf0f699d"
+_DIMENSIONS = ("alignment", "text", "reasoning", "style", "diversity")
+
+
+class OneIG(Benchmark):
+    """Alignment and text are asked of a judge; reasoning, style and diversity come from the official scripts.
+
+    Args:
+        language: `en` or `zh`.
+    """
+
+    official_judge = "Qwen2.5-VL-7B-Instruct"
+    images_per_prompt = 4
+    remarks = (
+        "Overall is the mean of alignment, text, reasoning, style and diversity; it is empty until the official scores of the last "
+        "three are imported.",
+        "A yes in other letters, or with a full stop, is a yes here; the official script takes `Yes` alone.",
+        "A missing image counts 0 in alignment, and in text as the farthest edit distance that counts; the official scripts "
+        "leave it out. In reasoning, style and diversity a prompt without an official score is left out.",
+    )
+
+    def __init__(self, language: Literal["en", "zh"]) -> None:
+        english = language == "en"
+        self.name = f"oneig-{language}"
+        self.title = f"OneIG-{language.upper()}"
+        prompts = "1,120 prompts in English" if english else "1,320 prompts in Chinese"
+        self.about = f"{prompts}: alignment, text, reasoning, style, diversity."
+        self.table = "OneIG-Bench.csv" if english else "OneIG-Bench-ZH.csv"
+        self.column = "prompt_en" if english else "prompt_cn"
+        self.aligned = ("anime", "human", "object") if english else ("anime", "human", "object", "multilingualism")
+        """The folders with question graphs."""
+        end = "" if english else "_zh"
+        self.graphs = {folder: f"scripts/alignment/Q_D/{folder}{end}.json" for folder in self.aligned}
+        self.texts = f"scripts/text/text_content{end}.csv"
+        self.farthest = 100 if english else 50
+        """The edit distance from which on farther is no worse."""
+        self.sources = (self._source(self.table, False), *(self._source(f, True) for f in (*self.graphs.values(), self.texts)))
+
+    def read(self, files: Mapping[str, Path]) -> list[Sample]:
+        """Read the prompts, and where they are there the question graphs and the texts. Ids are folder and number: `anime_000`."""
+        path = files[self.table]
+        graphs = {folder: read_graphs(files[file]) for folder, file in self.graphs.items() if file in files}
+        texts = read_texts(files[self.texts]) if self.texts in files else {}
+        samples = []
+        for number, row in table_rows(path, ("category", "id", self.column, "class")):
+            where, folder, id = f"{path}, line {number}", FOLDERS.get(row["category"]), row["id"]
+            if folder is None:
+                raise BenchmarkError(f"{where}: the category {row['category']!r} is unknown: is it the official file?")
+            if not row[self.column].strip():
+                raise BenchmarkError(f"{where}: the prompt is empty: is it the official file?")
+            truth: dict[str, Any] = {"id": id, "class": row["class"]}
+            if folder in graphs:
+                if id not in graphs[folder]:
+                    raise BenchmarkError(
+                        f"{files[self.graphs[folder]]}: there are no questions for {id} of {path}: take both of one version"
+                    )
+                truth |= graphs[folder][id]
+            if folder == "text" and texts:
+                if id not in texts:
+                    raise BenchmarkError(f"{files[self.texts]}: there is no text for {id} of {path}: take both of one version")
+                truth["text"] = texts[id]
+            samples.append(Sample(id=f"{folder}_{id}", prompt=row[self.column], group=folder, truth=truth))
+        return unique(samples, path)
+
+    def questions(self, sample: Sample) -> list[Question]:
+        """Ask the questions of the graph one by one, or for all text in the image."""
+        if "text" in sample.truth:
+            tokens = 256 if len(sample.truth["text"].split()) > 60 else 128
+            return [Question(key="read", text=READ, kind="read", max_tokens=tokens)]
+        return [
+            Question(key=key, text=f"{question} Answer yes or no.", max_tokens=16)
+            for key, question in sample.truth.get("questions", {}).items()
+        ]
+
+    def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
+        """Return the alignment of an image, or the edit distance, completion and words of its text."""
+        if "questions" in sample.truth:
+            said = {key: is_yes(first_text(answers, key) or "") for key in sample.truth["questions"]}
+            return {"alignment": alignment(said, sample.truth["parents"])}
+        if "text" not in sample.truth:
+            return {}
+        wanted, read = clean(sample.truth["text"]), first_text(answers, "read")
+        if read is None:
+            return {"ed": float(self.farthest), "cr": 0.0, "matched": 0.0, "words": float(len(words(wanted, wanted)))}
+        return compare(wanted, clean(without_noise(read)))
+
+    def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
+        """The overall score and its five dimensions from 0 to 1; alignment and diversity by set; what the text score is made of."""
+        five: dict[str, Callable[[Draws], NDArray[np.float64]]] = {
+            "alignment": _mean("alignment"),
+            "text": self.text_score,
+            "reasoning": _mean("reasoning"),
+            "style": _mean("style"),
+            "diversity": _mean("diversity"),
+        }
+        folders = dict.fromkeys(sample.group for sample in samples)
+        return [
+            Metric("overall", "overall", lambda d: np.mean([of(d) for of in five.values()], axis=0), digits=3),
+            *(Metric(name, name, of, digits=3) for name, of in five.items()),
+            *(
+                Metric(f"{what} {folder}", folder, _mean(what, folder), digits=3, part=f"{what} by set")
+                for what in ("alignment", "diversity")
+                for folder in folders
+                if what == "diversity" or folder in self.aligned
+            ),
+            Metric("ed", "edit distance (less is better)", _mean("ed"), digits=1, part="text"),
+            Metric("cr", "completion rate", _mean("cr"), digits=3, part="text"),
+            Metric("wac", "word accuracy", lambda d: d.ratio("matched", "words"), digits=3, part="text"),
+        ]
+
+    def text_score(self, draws: Draws) -> NDArray[np.float64]:
+        """Return 1 - min(MAX, ED) (1 - CR) (1 - WAC) / MAX of the means ED and CR and of WAC, for each draw."""
+        distance = np.minimum(self.farthest, draws.mean("ed"))
+        wrong = (1 - draws.mean("cr")) * (1 - draws.ratio("matched", "words"))
+        return np.asarray(1 - distance * wrong / self.farthest, dtype=np.float64)
+
+    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+        """Write `images/<set>/gems/<id>.webp`: a 2x2 grid of four images, or the image where there is one a prompt.
+
+        Lossless, as the official scripts tell a missing cell by its being black to the last pixel.
+        """
+        missing, most = [], 1
+        for sample, images in by_sample(pictures):
+            single = len(images) == 1
+            most = max(most, len(images))
+            whole = grid(images, columns=1, cells=1) if single else grid(images)
+            if whole is None:
+                missing.append(sample.id)
+                continue
+            path = folder / "images" / sample.group / MODEL / f"{sample.truth['id']}.webp"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            buffer = io.BytesIO()
+            whole.save(buffer, format="WEBP", lossless=True)
+            path.write_bytes(buffer.getvalue())
+        told = [
+            f"in the official run_*.sh: MODE={self.mode}, IMAGE_DIR=this folder's images, MODEL_NAMES=({MODEL}), "
+            f"IMAGE_GRID=({1 if most == 1 else 2})"
+        ]
+        if most == 1:
+            told.append("diversity needs more than one image a prompt: --images-per-prompt 4")
+        if most > 4:
+            told.append(f"only the first four of {most} images a prompt are in the grids")
+        if missing:
+            told.append(f"{len(missing)} prompts have no image, and the official scripts leave them out of their means")
+        return told
+
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+        """Read an official `<dimension>_prompt_score_<mode>_<time>.csv`; the file's name says which dimension it is."""
+        dimension = next((d for d in _DIMENSIONS if path.name.startswith(f"{d}_prompt_score")), None)
+        if dimension is None:
+            raise BenchmarkError(
+                f"{path}: a file of the official scores of single prompts is wanted, by its own name: "
+                f"{', '.join(_DIMENSIONS)}, then _prompt_score_{self.mode}_..."
+            )
+        other = "ZH" if self.mode == "EN" else "EN"
+        if path.name.startswith(f"{dimension}_prompt_score_{other}"):
+            raise BenchmarkError(f"{path}: these are scores of the {other} prompts, and this is {self.title}")
+        known = {sample.id: sample for sample in samples}
+        set_of = {"text": "text", "reasoning": "reasoning", "style": "anime"}
+        rows: dict[str, Imported] = {}
+        for where, row, value in _column(path):
+            id = f"{set_of[dimension]}_{row}" if dimension in set_of else row
+            if id not in known:
+                raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
+            if id in rows:
+                raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
+            if value:
+                rows[id] = Imported(id, None, self._values(dimension, value, known[id], where))
+        return list(rows.values())
+
+    @property
+    def mode(self) -> str:
+        """`EN` or `ZH`, as the official scripts have it."""
+        return "EN" if self.column == "prompt_en" else "ZH"
+
+    def _values(self, dimension: str, text: str, sample: Sample, where: str) -> dict[str, float]:
+        try:
+            value = ast.literal_eval(text)
+            if dimension != "text":
+                return {dimension: float(value)}
+            distance, completion, share = (float(number) for number in value)
+        except (ValueError, TypeError, SyntaxError) as error:
+            raise BenchmarkError(f"{where}: {text!r} is no score of {dimension}") from error
+        if "text" not in sample.truth:
+            raise BenchmarkError(f"{where}: scores of text need {self.texts}: name a folder with it by --data")
+        wanted = clean(sample.truth["text"])
+        count = len(words(wanted, wanted))
+        return {"ed": distance, "cr": completion, "matched": share * count, "words": float(count)}
+
+    def _source(self, file: str, optional: bool) -> Source:
+        return Source(
+            file=file,
+            url=f"{_REPOSITORY}/{file}",
+            licence="CC-BY-NC-4.0",
+            origin="OneIG-Bench/OneIG-Benchmark @ 41b4983",
+            optional=optional,
+        )
+
+
+def read_graphs(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Read a file of question graphs: by the id of the prompt, `questions` by their number and the `parents` of each.
+
+    Raises:
+        BenchmarkError: it is none, or a question has no place in the graph.
+    """
+    found = json_file(path)
+    if not isinstance(found, dict):
+        raise BenchmarkError(f"{path}: an object with the questions of each prompt is wanted")
+    graphs = {}
+    for id, item in found.items():
+        where = f"{path}, {id}"
+        graph = checked(item, {"question": (str, dict), "dependency": (str, dict)}, where)
+        try:
+            questions, parents = (json.loads(g) if isinstance(g, str) else g for g in (graph["question"], graph["dependency"]))
+        except ValueError as error:
+            raise BenchmarkError(
+                f"{where}: questions and dependencies are JSON in a string: fetch the file again ({error})"
+            ) from error
+        if not isinstance(questions, dict) or not isinstance(parents, dict) or not questions or set(questions) != set(parents):
+            raise BenchmarkError(f"{where}: questions and dependencies do not belong together: fetch the file again")
+        named = {key: [str(p) for p in each if p != 0] for key, each in parents.items() if isinstance(each, list)}
+        if len(named) != len(parents) or not all(isinstance(text, str) and text for text in questions.values()):
+            raise BenchmarkError(f"{where}: a dependency is a list of numbers, a question a text: fetch the file again")
+        graphs[id] = {"questions": questions, "parents": named}
+    return graphs
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """Read the file of texts: what is to be read in the image, as the file has it, by the id of the prompt.
+
+    Raises:
+        BenchmarkError: it is none.
+    """
+    return {row["id"]: row["text_content"] for _, row in table_rows(path, ("id", "text_content"))}
+
+
+def alignment(said: Mapping[str, bool], parents: Mapping[str, Sequence[str]]) -> float:
+    """Return the share of questions answered yes, where a question counts only if its parents were answered yes as well.
+
+    As in the official script it is the parents' own answers that count, whether or not their parents failed, and a parent
+    that is no question is passed over.
+    """
+    return sum(yes and all(said.get(parent, True) for parent in parents[key]) for key, yes in said.items()) / len(said)
+
+
+def clean(text: str) -> str:
+    """Return a text as it is compared: letters, figures and single spaces; with Chinese in it without any space."""
+    kept = re.sub(rf"[^{_CHINESE}{_LETTERS}\s]", "", text)
+    return re.sub(r"\s+", "" if is_chinese(kept) else " ", kept).strip()
+
+
+def is_chinese(text: str) -> bool:
+    """Tell whether there is Chinese in a text."""
+    return re.search(r"[\u4e00-\u9fff]", text) is not None
+
+
+def words(text: str, wanted: str) -> list[str]:
+    """Return the words of a cleaned text, or its characters where what is wanted is Chinese."""
+    return list(text) if is_chinese(wanted) else text.split()
+
+
+def without_noise(text: str) -> str:
+    """Return what a judge read, without what it writes where there is nothing."""
+    read = spoken(text)
+    for noise in NOISE:
+        read = read.replace(noise, "")
+    return "" if read.strip().strip(".'\"") == "NONE" else read
+
+
+def compare(wanted: str, read: str) -> dict[str, float]:
+    """Compare two cleaned texts: edit distance, whether they are equal, how many words are in both, and how many are wanted.
+
+    Words are counted as often as they stand in both (a multiset intersection).
+    """
+    both = Counter(words(wanted, wanted)) & Counter(words(read, wanted))
+    return {
+        "ed": float(Levenshtein.distance(read, wanted)),
+        "cr": float(read == wanted),
+        "matched": float(both.total()),
+        "words": float(len(words(wanted, wanted))),
+    }
+
+
+def _mean(key: str, group: str | None = None) -> Callable[[Draws], NDArray[np.float64]]:
+    return lambda draws: draws.mean(key, group)
+
+
+def _column(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Give the place, the prompt and the score of each line; the first column has no name, the second is the model."""
+    for number, row in table_rows(path, ("",)):
+        models = [key for key in row if key]
+        if len(models) != 1:
+            raise BenchmarkError(
+                f"{path}: the scores of one model are wanted, these are of {len(models)}: delete the other columns"
+            )
+        yield f"{path}, line {number}", row[""], row[models[0]]
+
+
+BENCHMARKS = (OneIG("en"), OneIG("zh"))
+__all__ = ["BENCHMARKS", "FOLDERS", "OneIG", "alignment", "clean", "compare", "is_chinese", "without_noise", "words"]

@@ -1,0 +1,197 @@
+"""SpatialGenEval: 1,230 long prompts with ten multiple-choice questions each (arXiv 2601.20354, AMAP-ML/SpatialGenEval)."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..layouts import by_sample, write
+from ..marks import spoken
+from ..reading import json_lines, unique
+
+QUESTIONS = 10
+BASIC = 2
+"""The first two dimensions, object and attribute, are basic; the other eight are spatial."""
+ROLLOUTS = 5
+VOTES = 4
+"""Votes that make an answer right."""
+KEYS = {"id": str, "prompt": str, "question_type": list, "questions": list, "answers": list}
+FILE = "SpatialGenEval_T2I_Prompts.jsonl"
+SYSTEM = "You look at an image and answer questions about it, from what can be seen and from nothing else."
+ASK = (
+    "Answer the ten multiple-choice questions about the image. Where the image shows no answer, choose the option None.\n\n"
+    "{questions}\n\n"
+    "Answer with ten lines, a line for each question in order: its number, a full stop and the letter of one option, "
+    "such as `3. B`. Write nothing else."
+)
+_LINE = re.compile(
+    r"[\s*#>-]*(?:(?:question|answer|q)?\s*(\d{1,2})\s*[.):\-]*)?[\s*(]*([A-Z])[\s*)]*(?:$|[.:,\-–].*$)", re.IGNORECASE
+)
+
+
+class SpatialGenEval(Benchmark):
+    """A question is right if four of five answers to it are."""
+
+    name = "spatialgeneval"
+    title = "SpatialGenEval"
+    about = "1,230 long prompts of spatial relations, ten multiple-choice questions in one call, four of five votes."
+    official_judge = "Qwen2.5-VL-72B-Instruct"
+    sources = (
+        Source(
+            file=FILE,
+            url=f"https://raw.githubusercontent.com/AMAP-ML/SpatialGenEval/8b294b5fd0bca204fcfbf2cd74b75d9c359e40f6/eval/{FILE}",
+            licence="none stated",
+            origin="AMAP-ML/SpatialGenEval @ 8b294b5",
+        ),
+    )
+    remarks = (
+        "The judge's instructions are our own; it is asked for letters alone, the official script asks for a reason after each.",
+        "An answer that is not ten letters is no vote, and four votes are still needed; the official script asks again instead.",
+    )
+
+    def read(self, files: Mapping[str, Path]) -> list[Sample]:
+        """Read the prompts; each has ten questions with options, and the letter of the right one."""
+        path = files[FILE]
+        samples = []
+        for number, line in json_lines(path, KEYS):
+            lists = [line["question_type"], line["questions"], line["answers"]]
+            if not all(len(each) == QUESTIONS and all(isinstance(text, str) and text.strip() for text in each) for each in lists):
+                raise BenchmarkError(
+                    f"{path}, line {number}: ten dimensions, questions and answers are wanted: is it the official file?"
+                )
+            if not all(re.match(r"[A-Z]\b", answer.strip()) for answer in line["answers"]):
+                raise BenchmarkError(f"{path}, line {number}: answers are letters of options: is it the official file?")
+            truth = {key: line[key] for key in ("question_type", "questions", "answers")}
+            samples.append(
+                Sample(
+                    id=line["id"],
+                    prompt=line["prompt"],
+                    group=str(line.get("scene", "")),
+                    truth={**truth, "scene": line.get("scene", "")},
+                )
+            )
+        return unique(samples, path)
+
+    def questions(self, sample: Sample) -> list[Question]:
+        """Ask all ten questions in one call, five times."""
+        listed = "\n".join(f"{n}. {_unnumbered(text)}" for n, text in enumerate(sample.truth["questions"], start=1))
+        return [
+            Question(
+                key="letters", text=ASK.format(questions=listed), system=SYSTEM, rollouts=ROLLOUTS, temperature=1.0, max_tokens=512
+            )
+        ]
+
+    def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
+        """Return the shares of right answers: of all ten, of the basic and of the spatial ones, and each dimension's."""
+        rollouts = [letters(answer.text) for answer in answers.get("letters", ())]
+        return numbers(sample.truth["question_type"], right(sample.truth["answers"], rollouts))
+
+    def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
+        """The mean over all ten dimensions times 100; the basic and the spatial ones, and each dimension."""
+        dimensions = dict.fromkeys(name for sample in samples for name in sample.truth["question_type"])
+        groups = {"basic": "basic (object, attribute)", "spatial": "spatial (the other eight)"}
+        return [
+            Metric("accuracy", "accuracy", lambda d: 100 * d.mean("accuracy")),
+            *(Metric(key, title, lambda d, key=key: 100 * d.mean(key), part="Basic and spatial") for key, title in groups.items()),  # type: ignore[misc]
+            *(
+                Metric(f"dimension {name}", name, lambda d, name=name: 100 * d.mean(f"dimension {name}"), part="By dimension")  # type: ignore[misc]
+                for name in dimensions
+            ),
+        ]
+
+    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+        """Write `images/<id>.png`, and the prompts that they are of.
+
+        The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
+        """
+        lines, missing = [], []
+        most = 1
+        for sample, images in by_sample(pictures):
+            most = max(most, len(images))
+            data = images[0]
+            if data is None:
+                missing.append(sample.id)
+                data = _black()
+            write(folder / "images" / f"{sample.id}.png", data)
+            lines.append(json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False))
+        write(folder / FILE, ("\n".join(lines) + "\n").encode())
+        told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
+        if missing:
+            told.append(
+                f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
+            )
+        if most > 1:
+            told.append(f"only the first of {most} images a prompt are here: the official script takes one")
+        return told
+
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+        """Read the official results: JSON lines with `id` and `true-or-false`, ten answers each."""
+        known = {sample.id: sample for sample in samples}
+        rows: dict[str, Imported] = {}
+        for number, line in json_lines(path, {"id": str, "true-or-false": list}):
+            where, id, verdicts = f"{path}, line {number}", line["id"], line["true-or-false"]
+            if id not in known:
+                raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
+            if id in rows:
+                raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
+            if len(verdicts) != QUESTIONS or not all(isinstance(verdict, bool) for verdict in verdicts):
+                raise BenchmarkError(f"{where}: ten of true and false are wanted in 'true-or-false'")
+            rows[id] = Imported(id, 0, numbers(known[id].truth["question_type"], verdicts))
+        return list(rows.values())
+
+
+def letters(text: str) -> tuple[str, ...] | None:
+    """Return the ten letters of an answer: a JSON list, or a line each, numbered or not. None where they cannot be told."""
+    told = spoken(text)
+    try:
+        found = json.loads(told[told.find("[") : told.rfind("]") + 1])
+    except ValueError:
+        found = None
+    if (
+        isinstance(found, list)
+        and len(found) == QUESTIONS
+        and all(isinstance(each, str) and re.match(r"\s*[A-Za-z]\b", each) for each in found)
+    ):
+        return tuple(each.strip()[0].upper() for each in found)
+    lines = [match for line in told.splitlines() if (match := _LINE.match(line.strip()))]
+    numbered = [match for match in lines if match[1]]
+    if [int(match[1]) for match in numbered] == list(range(1, QUESTIONS + 1)):
+        return tuple(match[2].upper() for match in numbered)
+    return tuple(match[2].upper() for match in lines) if len(lines) == QUESTIONS and not numbered else None
+
+
+def right(answers: Sequence[str], rollouts: Iterable[Sequence[str] | None]) -> list[bool]:
+    """Tell for each question whether its answer got at least four votes; an answer that could not be read is no vote."""
+    counted = [rollout for rollout in rollouts if rollout is not None][:ROLLOUTS]
+    return [sum(rollout[n] == answer.strip()[0] for rollout in counted) >= VOTES for n, answer in enumerate(answers)]
+
+
+def numbers(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, float]:
+    """Return the shares of questions that are right: all, the basic two, the spatial eight, and each by its dimension."""
+    found: dict[str, Any] = {
+        "accuracy": sum(verdicts) / len(verdicts),
+        "basic": sum(verdicts[:BASIC]) / BASIC,
+        "spatial": sum(verdicts[BASIC:]) / (len(verdicts) - BASIC),
+    }
+    return found | {f"dimension {name}": float(verdict) for name, verdict in zip(dimensions, verdicts, strict=True)}
+
+
+def _unnumbered(text: str) -> str:
+    return re.sub(r"^\s*(?:Q(?:uestion)?\s*)?\d{1,2}\s*[.):]\s*", "", text.strip())
+
+
+def _black() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1024, 1024)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+BENCHMARKS = (SpatialGenEval(),)
+__all__ = ["BENCHMARKS", "SpatialGenEval", "letters", "numbers", "right"]

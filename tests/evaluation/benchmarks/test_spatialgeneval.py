@@ -1,0 +1,155 @@
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture
+from gems.evaluation.benchmarks.spatialgeneval import FILE, SpatialGenEval, letters, right
+from gems.models.shapes.grammar import parse_request
+
+BENCHMARK = SpatialGenEval()
+PROMPTS = Path(__file__).parent / "data" / "spatialgeneval" / FILE
+GOOD = "ABCDEABCDE"
+
+
+def read():
+    return BENCHMARK.read({FILE: PROMPTS})
+
+
+def said(sample, *rollouts):
+    """What the judge said: a string of ten letters for each rollout."""
+    return {"letters": [Answer(text="\n".join(f"{n}. {c}" for n, c in enumerate(r, start=1))) for r in rollouts]}
+
+
+def png(color):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), color).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def test_prompts_and_their_ten_questions_are_read():
+    samples = read()
+    assert [s.id for s in samples] == [f"{n:06d}" for n in range(1, 9)]
+    for sample in samples:
+        parse_request(sample.prompt)
+        (question,) = BENCHMARK.questions(sample)
+        assert (question.rollouts, question.temperature) == (5, 1.0)
+        for n, text in enumerate(sample.truth["questions"], start=1):
+            assert f"\n{n}. {text}\n" in question.text
+        assert not any(sample.prompt in line for line in question.text.splitlines())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(f"{n}. {c}" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}) {c}: because" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"**Question {n}:** {c}" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{c}: the option - the reason" for c in GOOD),
+        "Here are my answers.\n\n" + "\n".join(f"{n}. **{c}**" for n, c in enumerate(GOOD, start=1)),
+        json.dumps(list(GOOD)),
+        "```json\n" + json.dumps([f"{c}: text" for c in GOOD]) + "\n```",
+        "<think>1. B\n2. B</think>\n" + "\n".join(f"{n}. {c}" for n, c in enumerate(GOOD, start=1)),
+    ],
+)
+def test_letters_are_told_however_they_are_written(text):
+    assert letters(text) == tuple(GOOD)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "I cannot see an image.",
+        "\n".join(f"{n}. {c}" for n, c in enumerate(GOOD[:9], start=1)),
+        "\n".join(f"{n}. {c}" for n, c in enumerate(GOOD + "A", start=1)),
+        "\n".join(f"{n}. {c}" for n, c in zip([1, 2, 3, 4, 5, 6, 7, 8, 9, 9], GOOD, strict=True)),
+        json.dumps(list(GOOD[:9])),
+    ],
+)
+def test_anything_else_is_no_answer(text):
+    assert letters(text) is None
+
+
+def test_four_of_five_votes_make_an_answer_right():
+    votes = ["A" * 10, "A" * 10, "A" * 10, "A" * 9 + "B", "A" * 8 + "BB"]
+    assert right("A" * 10, votes) == [True] * 9 + [False]  # the tenth has three votes, the ninth four
+    assert right("B" * 10, votes) == [False] * 10
+    assert right("A" * 10, votes[:4]) == [True] * 9 + [False]
+
+
+def test_a_tie_is_not_right():
+    tie = ["A" * 10, "A" * 10, "B" * 10, "B" * 10, "C" * 10]
+    assert not any(right("A" * 10, tie) + right("B" * 10, tie) + right("C" * 10, tie))
+
+
+def test_a_missing_or_unreadable_rollout_is_no_vote_and_four_are_still_needed():
+    assert all(right("A" * 10, ["A" * 10] * 4 + [None]))
+    assert not any(right("A" * 10, ["A" * 10] * 3))
+    assert not any(right("A" * 10, ["A" * 10] * 3 + [None, None]))
+
+
+def test_the_numbers_of_an_image():
+    sample = read()[0]
+    answers = "".join(sample.truth["answers"])
+    other = {"A": "B", "B": "C", "C": "D", "D": "E", "E": "A"}
+    wrong = answers[0] + other[answers[1]] + answers[2:9] + other[answers[9]]
+    # attribute and causal are wrong in two of five rollouts: 8 of 10, 1 of the basic 2, 7 of the spatial 8
+    found = BENCHMARK.score(sample, said(sample, answers, answers, answers, wrong, wrong))
+    assert (found["accuracy"], found["basic"], found["spatial"]) == (0.8, 0.5, 0.875)
+    assert (found["dimension Object"], found["dimension Attribute"], found["dimension Causal"]) == (1, 0, 0)
+    assert BENCHMARK.score(sample, said(sample, *[answers] * 5))["accuracy"] == 1
+    nothing = BENCHMARK.score(sample, {})
+    assert set(nothing.values()) == {0.0}
+    assert set(nothing) == set(found)
+
+
+def test_the_table_is_of_all_prompts_times_100():
+    samples = read()[:2]
+    rows = [{"accuracy": 0.8, "basic": 0.5, "spatial": 0.875}, {"accuracy": 0.5, "basic": 1.0, "spatial": 0.375}]
+    draws = Draws(rows, [s.group for s in samples], np.array([[0, 1]]))
+    values = {m.name: m.of(draws)[0] for m in BENCHMARK.metrics(samples)}
+    assert values["accuracy"] == pytest.approx(65)
+    assert values["basic"] == pytest.approx(75)
+    assert values["spatial"] == pytest.approx(62.5)
+    assert [m.title for m in BENCHMARK.metrics(samples) if m.part == "By dimension"] == samples[0].truth["question_type"]
+
+
+def test_official_images_are_by_id_and_a_missing_one_keeps_the_order(tmp_path):
+    samples = read()
+    told = BENCHMARK.export(tmp_path, [Picture(s, 0, None if n == 3 else png("red")) for n, s in enumerate(samples)])
+    assert sorted(p.name for p in (tmp_path / "images").iterdir()) == [f"{s.id}.png" for s in samples]
+    assert Image.open(tmp_path / "images" / "000004.png").getextrema() == ((0, 0),) * 3
+    assert "1 prompts have no image" in told[1]
+    assert BENCHMARK.read({FILE: tmp_path / FILE}) == samples
+
+
+def test_official_results_are_read_back(tmp_path):
+    samples = read()
+    path = tmp_path / "results.jsonl"
+    line = {"id": "000002", "true-or-false": [True] * 5 + [False] * 5, "model_preds": []}
+    path.write_text(json.dumps(line) + "\n")
+    (row,) = BENCHMARK.imported(path, samples)
+    assert (row.id, row.index, row.values["accuracy"], row.values["spatial"]) == ("000002", 0, 0.5, 0.375)
+    for change, message in (({"id": "999999"}, "no prompt 999999"), ({"true-or-false": [True]}, "ten of true and false")):
+        path.write_text(json.dumps(line | change) + "\n")
+        with pytest.raises(BenchmarkError, match=message):
+            BENCHMARK.imported(path, samples)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answers": ["A"] * 9}, "line 1: ten dimensions, questions and answers"),
+        ({"answers": ["the left"] * 10}, "answers are letters"),
+        ({"id": 1}, "'id' is int"),
+    ],
+)
+def test_a_line_that_is_not_official_is_refused(tmp_path, change, message):
+    path = tmp_path / FILE
+    path.write_text(json.dumps(json.loads(PROMPTS.read_text().splitlines()[0]) | change))
+    with pytest.raises(BenchmarkError, match=message):
+        BENCHMARK.read({FILE: path})
