@@ -27,7 +27,7 @@ from PIL import Image
 from ..errors import GemsError
 from ..memory.state import ImageRef
 from ..models.ask import THINKING, text_of, thought_of
-from ..models.call import ModelCallError, Spent, call, model_name
+from ..models.call import ModelCallError, Spent, call, model_name, speaks_openai
 from ..models.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, ALTERNATIVES, REFUSALS
 from ..models.options import ChatOptions, ModelSpecError
 from ..models.registry import chat_model
@@ -59,6 +59,8 @@ _FILTERED = re.compile(
     r"content[ _-]?(?:filter|management|moderation|polic)|data_?inspection|inappropriate content|safety (?:system|filter|polic)",
     re.IGNORECASE,
 )
+_WHOLE = 0.999
+"""Alternatives whose probabilities add up to so much leave none out."""
 _NO_LOGPROBS = (
     "gives no log-probabilities, and a question here needs the probabilities of the answer's first token: serve the judge with "
     "vLLM or SGLang, which give them; OpenAI's reasoning models and some other APIs do not"
@@ -135,8 +137,11 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         options = spec if isinstance(spec, ChatOptions) else ChatOptions(model=spec, in_flight=concurrency)
         if options.thinking is None:
             options = options.model_copy(update={"thinking": False})
-        # The temperature is given to find out whether the model takes one; each question has its own.
+        # A temperature is given to find out whether the model takes one, and taken back: each question has its own.
         chat = chat_model(options.model_copy(update={"temperature": 0.0}))
+        warm = getattr(chat, "temperature", 0.0) is not None
+        if speaks_openai(chat):
+            chat = chat.model_copy(update={"temperature": None})
     except ModelSpecError as error:
         told = str(error).replace("--chat", "--judge").replace("the chat model", "the judge")
         raise JudgeError(told.replace("write shapes,", "write rapidocr, perception, shapes,")) from error
@@ -147,7 +152,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         _shown(model_name(chat)),
         settings=options.model_dump(include={"thinking", "top_p", "extra_body"}, exclude_defaults=True),
         least_tokens=options.max_tokens or 0,
-        warm=getattr(chat, "temperature", 0.0) is not None,
+        warm=warm,
     )
 
 
@@ -178,7 +183,7 @@ class ChatJudge(Judge):
         self.name = name
         self._chat, self._settings, self._least_tokens, self._warm = chat, settings or {}, least_tokens, warm
         self._alternatives = ALTERNATIVES[0]
-        self._most_seen: int | None = None
+        self._most_seen, self._lost = 0, False
         self._spent = Spent()
         self._lock = threading.Lock()
 
@@ -193,7 +198,7 @@ class ChatJudge(Judge):
         told = [note for note in getattr(self._chat, "remarks", []) if "temperature" not in note]
         if not self._warm:
             told.append(f"{self.name} takes no temperature: it answers at its own.")
-        if self._most_seen is not None and self._most_seen < ALTERNATIVES[0]:
+        if self._lost and self._most_seen < ALTERNATIVES[0]:
             seen, wanted = self._most_seen, ALTERNATIVES[0]
             told.append(f"{self.name} gives {seen} alternatives for a token, not {wanted}: the probability of the others is lost.")
         return told
@@ -232,8 +237,8 @@ class ChatJudge(Judge):
         top = first_token(message)
         if text and not top:
             raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")
-        if top:
-            self._most_seen = max(self._most_seen or 0, len(top))
+        self._most_seen = max(self._most_seen, len(top))
+        self._lost |= 0 < sum(p for _, p in top) < _WHOLE
         return Answer(text=text, top=top), message
 
     def _call(self, question: Question, messages: Sequence[BaseMessage]) -> AIMessage | None:
@@ -402,13 +407,13 @@ def collect(
             running.add(pool.submit(_one, judge, item, rollout, book))
         reap(0)
     except BaseException as error:
-        wait(running)
+        pool.shutdown()
         if not isinstance(error, GemsError):
             raise
         kept = f"{len(book)} answers are kept in the book: repeat the command to ask for the others"
         raise JudgeError(f"{error}; {kept}") from error
     finally:
-        pool.shutdown(wait=False)
+        pool.shutdown()
     return Collected(known, asked, empty)
 
 

@@ -41,7 +41,7 @@ _NUMBERED = re.compile(r"^[ \t]*(?:question\s*|q)?(\d+)\s*[.):][ \t]*", re.IGNOR
 _OPTION = re.compile(r"(?<!\w)([A-E])\s*[:.)]\s*(.*?)(?=[\s,;(]*(?<!\w)[A-E]\s*[:.)]|\n|\Z)")
 _NONE = re.compile(r"none|neither|cannot|can't|not |unknown|unclear", re.IGNORECASE)
 _READ = re.compile(
-    r"\b(?:transcribe|recogni[sz]e|extract|read|write\s+(?:out|down))\b[^.?!]{0,80}\b(?:text|texts|words|characters|letters|writing)\b"
+    r"\b(?:transcribe|recogni[sz]e|extract|read|(?:write|copy)\s+(?:out|down))\b[^.?!]{0,80}\b(?:text|texts|words|characters|letters|writing)\b"
     r"|文字|文本",
     re.IGNORECASE,
 )
