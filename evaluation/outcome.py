@@ -37,6 +37,10 @@ from .studies import Study, Variant
 from .tables import Report
 
 
+EMBEDDED = {"shapes", "shapes-chat", "shapes-image"}
+"""Names of the embedded models, here and behind an endpoint."""
+
+
 class Outcome(NamedTuple):
     """What the folder of a study holds."""
 
@@ -239,7 +243,7 @@ def warnings_of(outcome: Outcome) -> list[str]:
     """Return what keeps the figures of a study from being compared with others, a sentence each."""
     study, bench = outcome.study, outcome.benchmark
     said = []
-    embedded = {"shapes", "shapes-image"} & {_name(study.image), *map(_name, study.chat.values())}
+    embedded = EMBEDDED & {_name(study.image), *map(_name, study.chat.values())}
     if embedded and bench.name != "shapes":
         said.append("the embedded models of the shapes world were used: these figures say nothing about real models.")
     verifier = _name(study.chat.get("verifier", study.chat["default"]))

@@ -34,7 +34,6 @@ class Crea(Benchmark):
 
     name = "crea"
     title = "CREA"
-    about = "12 things to be drawn creatively, 25 images each, six marks of creativity by the judge."
     official_judge = "Kimi-K2.5"
     sources = (Source(file=FILE, url="", licence="Apache-2.0", origin="things or prompts of your own, one a line", optional=True),)
     images_per_prompt = 25

@@ -64,8 +64,6 @@ class OneIG(Benchmark):
         english = language == "en"
         self.name = f"oneig-{language}"
         self.title = f"OneIG-{language.upper()}"
-        prompts = "1,120 prompts in English" if english else "1,320 prompts in Chinese"
-        self.about = f"{prompts}: alignment, text, reasoning, style, diversity."
         self.table = "OneIG-Bench.csv" if english else "OneIG-Bench-ZH.csv"
         self.column = "prompt_en" if english else "prompt_cn"
         self.aligned = ("anime", "human", "object") if english else ("anime", "human", "object", "multilingualism")

@@ -41,7 +41,6 @@ class SpatialGenEval(Benchmark):
 
     name = "spatialgeneval"
     title = "SpatialGenEval"
-    about = "1,230 long prompts of spatial relations, ten multiple-choice questions in one call, four of five votes."
     official_judge = "Qwen2.5-VL-72B-Instruct"
     sources = (
         Source(

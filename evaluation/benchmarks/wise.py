@@ -164,7 +164,6 @@ class WiseLegacy(Wise):
 
     name = "wise"
     title = "WISE"
-    about = "1,000 prompts of world knowledge, WiScore of the first release: three marks by the judge."
     official_judge = "gpt-4o-2024-05-13"
     sources = tuple(
         Source(
@@ -211,7 +210,6 @@ class WiseVerified(Wise):
 
     name = "wise-verified"
     title = "WISE_Verified"
-    about = "1,000 prompts of world knowledge, verified: right or wrong, by an open judge."
     official_judge = "Qwen3.5-35B-A3B"
     sources = tuple(
         Source(

@@ -107,7 +107,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             "filler",
             r"(?:(?:on|against|with|over)\s+)?(?:(?:an?|the)\s+)?(?:(?:plain|simple|clean|empty|blank|white|off-white|light)\s+)+background\b",
         ),
-        ("filler", rf"(?:(?:in|on|of)\s+)?{_THE}?(?:simple\s+)?{_PICTURE}\b(?:\s+of\b)?"),
+        ("filler", rf"(?:(?:in|on|of)\s+)?{_THE}?(?:(?:simple|aesthetic)\s+)?{_PICTURE}\b(?:\s+of\b)?"),
         ("filler", r":"),
         ("pair", r"(?:an?\s+)?(?:pair|couple)\s+of\b"),
         ("digits", r"\d+"),
