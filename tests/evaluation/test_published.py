@@ -1,6 +1,6 @@
 import pytest
 
-from gems.evaluation.benchmarks import find
+from gems.evaluation.catalogue import find
 from gems.evaluation.published import COLUMNS, DOWNSTREAM, MAINSTREAM, ROWS, published
 
 
