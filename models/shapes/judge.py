@@ -49,7 +49,10 @@ _ONE_WORD = re.compile(r"\banswer\b[^.?]*\b(?:(?:one|single)\s+word\b|yes\b.{0,1
 _QUESTION = re.compile(r"[^.?!:\n]*\?")
 _KIND = re.compile(rf"\b(?:(?:{'|'.join(COLORS)})\s+)?(?:{'|'.join(SHAPES)})s?\b", re.IGNORECASE)
 _SIDE = re.compile(r"\b(above|over|below|under|beneath|left|right)\b", re.IGNORECASE)
-_STATED = re.compile(r"((?:the|there)\b.*?)\s*\b(is|are)\s+(.+)", re.IGNORECASE | re.DOTALL)
+_STATEMENT = re.compile(r"((?:the|there)\b.*?)\s*\b(is|are)\s+(.+)", re.IGNORECASE | re.DOTALL)
+_WHICH_IS_THERE = re.compile(
+    r"\b(?:which|what)\s+(?:shape|thing|object)s?\s+(?:is|are|can|do)\s+(?:there|in|on|you|shown|visible)\b", re.IGNORECASE
+)
 _IDLE = frozenset({"a", "an", "the", "at", "in", "on", "to", "of", "corner", "side", "image", "picture"})
 _DIGITS = {**{word: str(n) for n, word in enumerate(NUMBERS) if n}, "zero": "0"}
 
@@ -150,21 +153,30 @@ def _letter(question: str, options: Mapping[str, str], seen: Sequence[Seen]) -> 
 
 
 def _holds(question: str, option: str, seen: Sequence[Seen]) -> bool:
-    """Tell whether an option is the answer: as it stands, as a side of two things, or as a statement of its own."""
+    """Tell whether an option is the answer: as it stands, or by what it states with the question or of its own."""
+    if asked := _stated(question, option):
+        return all(answer(one, seen).text == "yes" for one in asked)
     found = answer(question, seen)
-    if found.known:
-        said, offered = _words(found.text), _words(option)
-        brief = len(said) == 1 and (said[0] in ("yes", "no") or said[0].isdigit())
-        return said == offered or (brief and said == offered[:1])
-    kinds, sides = _KIND.findall(question), _SIDE.findall(option)
+    said, offered = _words(found.text), _words(option)
+    brief = len(said) == 1 and (said[0] in ("yes", "no") or said[0].isdigit())
+    return found.known and (said == offered or (brief and said == offered[:1]))
+
+
+def _stated(question: str, option: str) -> list[str]:
+    """Return an option as questions for yes: a side of two things, a thing that is there, or a statement."""
+    kinds, sides = [*_KIND.findall(question), *_KIND.findall(option)], _SIDE.findall(option)
+    if stated := _STATEMENT.fullmatch(option):
+        return [f"{stated[2]} {stated[1]} {stated[3]}?"]
     if len(kinds) == 2 and sides:
         each = [f"to the {side} of" if side.lower() in ("left", "right") else side for side in sides]
-        asked = [f"{'Are' if kinds[0].endswith('s') else 'Is'} the {kinds[0]} {side} the {kinds[1]}?" for side in each]
-    elif stated := _STATED.fullmatch(option):
-        asked = [f"{stated[2]} {stated[1]} {stated[3]}?"]
-    else:
-        return False
-    return all(answer(one, seen).text == "yes" for one in asked)
+        return [f"{_be(kinds[0])} the {kinds[0]} {side} the {kinds[1]}?" for side in each]
+    if len(kinds) == 1 and _WHICH_IS_THERE.search(question):
+        return [f"{_be(option)} there {option if ' ' in option else f'a {option}'}?"]
+    return []
+
+
+def _be(things: str) -> str:
+    return "Are" if things.endswith("s") else "Is"
 
 
 def _words(text: str) -> list[str]:

@@ -38,6 +38,7 @@ def says(text, things=SCENE, **options):
         ("Is there a star?\nPlease answer 'Yes' or 'No' only.", "no"),
         ("What color is the square? Answer in a single word.", "blue"),
         ("Is it pretty? Answer yes or no.", "unknown"),
+        ("图中有圆吗？Answer yes or no.", "unknown"),
     ],
 )
 def test_one_question(question, said):
@@ -65,13 +66,15 @@ E. None of these
 6. Is there a triangle? Options: A: Yes, B: No, E: None
 7. What are the circles doing? Options: A: Rolling, B: Resting, C: Flying, D: Falling, E: None
 8. Where is the star? Options: A: Left, B: None, C: Right, D: Top, E: Bottom
+9. Which shape is there? Options: A: star, B: triangle, C: square, D: diamond, E: None
+10. Where are the circles? Options: A: below the square, B: to the left of the square, C: above the square, D: inside it, E: None
 
 Answer with lines, the letter (A, B, C, D or E) of one option each, such as `3. B`. Write nothing else."""
 
 
 def test_several_questions_with_options_get_a_letter_each():
     said = says(CHOICES).text.splitlines()
-    assert said == ["1. B", "2. C", "3. C", "4. C", "5. C", "6. B", "7. E", "8. B"]
+    assert said == ["1. B", "2. C", "3. C", "4. C", "5. C", "6. B", "7. E", "8. B", "9. C", "10. C"]
 
 
 def test_one_question_with_options_gets_its_letter():
