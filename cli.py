@@ -9,11 +9,11 @@ from rich.console import Console
 
 from . import __version__
 from .commands import clean, draw, fork, past, picture, presets, serving
+from .commands.evaluate import eval_app
 from .commands.fail import fail
 from .commands.lessons import lessons_app
 from .commands.skills import skills_app
 from .errors import GemsError
-from .evaluation.cli import eval_app
 
 app = typer.Typer(
     no_args_is_help=True,

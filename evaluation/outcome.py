@@ -36,7 +36,6 @@ from .shards import WHOLE, Shard
 from .studies import Study, Variant
 from .tables import Report
 
-
 EMBEDDED = {"shapes", "shapes-chat", "shapes-image"}
 """Names of the embedded models, here and behind an endpoint."""
 

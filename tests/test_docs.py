@@ -63,7 +63,7 @@ def test_the_commands_that_it_shows_exist(page, reference):
         for said in re.findall(r"(?:^|&& |\$ )gems ((?:[^#|&\"']|\"[^\"]*\"|'[^']*'|(?<=\S)#)+)", line):
             words = shlex.split(said)
             path = []
-            while words and words[0].isalpha() and words[0].islower():
+            while words and re.fullmatch(r"[a-z][a-z0-9-]*", words[0]):
                 try:
                     reference.options_of(app, *path, words[0])
                 except KeyError:
@@ -102,6 +102,8 @@ def test_its_python_compiles_and_imports_what_there_is(page):
         tree = ast.parse(textwrap.dedent(block), f"{page.name}, block {number}")
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module.split(".")[0] == "gems":
+                if f"{node.module.removeprefix('gems.').replace('.', '/')}.py" in TOLD_LATER:
+                    continue
                 module = importlib.import_module(node.module)
                 for name in node.names:
                     assert hasattr(module, name.name), f"{page.name}, block {number}: {node.module} has no {name.name}"
@@ -176,7 +178,9 @@ def test_commands_are_told_with_their_arguments_bounds_and_variables(reference):
 def test_every_command_of_gems_is_told(reference):
     told = reference.commands(app, "gems")
     for path in paths(app):
-        assert not path or f"# gems {' '.join(path)}\n" in told
+        alike = re.findall(r"^The same options have (.*)\.$", told, re.MULTILINE)
+        own = f"# gems {' '.join(path)}\n" in told
+        assert not path or own or any(f"`{path[-1]}`" in line for line in alike), path
 
 
 def test_every_type_of_a_union_of_events_is_told(reference):

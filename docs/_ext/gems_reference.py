@@ -114,20 +114,35 @@ def _all(command: Any) -> Iterable[Any]:
         yield from _all(below)
 
 
-def _commands(command: Any, name: str) -> Iterable[str]:
+def _alike(commands: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the commands that are to be told, each with the names of those that are the same function."""
+    first: dict[Any, str] = {}
+    told: dict[str, list[str]] = {}
+    for name, command in commands.items():
+        function = command.callback and inspect.unwrap(command.callback)
+        one = first.setdefault(function or name, name)
+        told.setdefault(one, [])
+        if one != name:
+            told[one].append(name)
+    return told
+
+
+def _commands(command: Any, name: str, alike: Iterable[str] = ()) -> Iterable[str]:
     below: Mapping[str, Any] = getattr(command, "commands", {})
     if below:
         if " " in name:
             yield f"## {name}\n\n{_prose(command.help)}\n"
-        for sub in below:
-            yield from _commands(below[sub], f"{name} {sub}")
+        for sub, alike in _alike(below).items():
+            yield from _commands(below[sub], f"{name} {sub}", alike)
         return
     hints = get_type_hints(inspect.unwrap(command.callback))
     arguments = [p for p in command.params if not p.opts[0].startswith("-")]
     usage = " ".join([name, *(_argument(p) for p in arguments), "[OPTIONS]" if len(arguments) < len(command.params) else ""])
     rows = [[_names(p), _value(hints[p.name], p), _default(p), _help(p)] for p in command.params]
     told = _table(["", "value", "default", "what it does"], rows) if rows else ""
-    yield f"{'###' if name.count(' ') > 1 else '##'} {name}\n\n{_prose(command.help)}\n\n```sh\n{usage.strip()}\n```\n\n{told}"
+    others = f"\n\nThe same options have {', '.join(f'`{other}`' for other in alike)}." if alike else ""
+    heading = f"{'###' if name.count(' ') > 1 else '##'} {name}"
+    yield f"{heading}\n\n{_prose(command.help)}{others}\n\n```sh\n{usage.strip()}\n```\n\n{told}"
 
 
 def _argument(parameter: Any) -> str:

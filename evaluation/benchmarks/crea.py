@@ -127,4 +127,3 @@ def numbers(given: Mapping[str, float]) -> dict[str, float]:
 
 
 BENCHMARKS = (Crea(),)
-__all__ = ["BENCHMARKS", "CRITERIA", "OBJECTS", "Crea", "numbers"]

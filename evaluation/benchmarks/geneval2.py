@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, write
 from ..reading import json_file, json_lines, unique
 from ..scores import arithmetic_mean, geometric_mean
@@ -184,4 +184,3 @@ def _is_pair(pair: Any) -> bool:
 
 
 BENCHMARKS = (GenEval2(),)
-__all__ = ["BENCHMARKS", "Answer", "GenEval2", "probability", "spellings"]

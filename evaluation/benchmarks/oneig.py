@@ -336,4 +336,3 @@ def _column(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 BENCHMARKS = (OneIG("en"), OneIG("zh"))
-__all__ = ["BENCHMARKS", "FOLDERS", "OneIG", "alignment", "clean", "compare", "is_chinese", "without_noise", "words"]

@@ -193,4 +193,3 @@ def _black() -> bytes:
 
 
 BENCHMARKS = (SpatialGenEval(),)
-__all__ = ["BENCHMARKS", "SpatialGenEval", "letters", "numbers", "right"]

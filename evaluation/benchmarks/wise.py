@@ -257,4 +257,3 @@ def weighted(key: str, categories: Sequence[Category]) -> Callable[[Draws], NDAr
 
 
 BENCHMARKS = (WiseLegacy(), WiseVerified())
-__all__ = ["BENCHMARKS", "LEGACY", "VERIFIED", "Category", "Wise", "WiseLegacy", "WiseVerified", "weighted"]

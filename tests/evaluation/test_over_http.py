@@ -58,7 +58,10 @@ def test_eight_prompts_are_drawn_judged_and_exported(name, endpoint, command, tm
     assert code == 0, err
     pictures = [p for p in Path("given/original").rglob("*") if p.suffix in (".png", ".webp")]
     assert len(pictures) == 8
-    assert {Image.open(io.BytesIO(picture.read_bytes())).size for picture in pictures} <= {(128, 128), (256, 256)}  # a grid has four
+    assert {Image.open(io.BytesIO(picture.read_bytes())).size for picture in pictures} <= {
+        (128, 128),
+        (256, 256),
+    }  # a grid has four
     if not judged:
         file = official(name, tmp_path, Path("given/original"))
         code, out, err = command("eval", "import", "study", file)

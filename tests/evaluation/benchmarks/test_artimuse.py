@@ -45,7 +45,7 @@ def test_the_export_is_a_data_set_of_the_official_script(samples: list[Sample], 
 def test_scores_are_read_by_file_name(samples: list[Sample], tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     rows = ARTIMUSE.imported(tmp_path / name, samples)
-    assert rows == [("00000", 0, {"score": 43.5}), ("00001", 0, {"score": 50.0})]
+    assert [(r.id, r.index, r.values) for r in rows] == [("00000", 0, {"score": 43.5}), ("00001", 0, {"score": 50.0})]
     failed = ARTIMUSE.score(samples[2], {})
     draws = Draws([rows[0].values, rows[1].values, failed], ["", "", ""], np.array([[0, 1, 2]]))
     assert float(ARTIMUSE.metrics(samples)[0].of(draws)[0]) == pytest.approx((43.5 + 50 + 0) / 3), "a failed prompt counts as 0"

@@ -101,7 +101,7 @@ def test_the_table_weighs_prompts_for_means_and_questions_for_skills() -> None:
         "gm": (50.0, ""),
         "am": (75.0, ""),
         "tifa": (50.0, ""),
-        "count": (75.0, "AM by skill"),  # (0.5 + 2.5) / (1 + 3)
+        "skill count": (75.0, "AM by skill"),  # (0.5 + 2.5) / (1 + 3)
         "atomicity 3": (25.0, "GM by atomicity"),
         "atomicity 10": (75.0, "GM by atomicity"),
     }

@@ -9,11 +9,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ..commands.options import Batch, Chat, ConfigFile, Device, Dtype, Images, ImageSpec, Offload, set_debug
 from ..context import SettingError
-from .catalogue import CATALOGUE
-from .cli_studies import eval_lessons, eval_memory
-from .options import (
+from ..evaluation.catalogue import CATALOGUE
+from .evaluate_options import (
     RUNS,
     Base,
     Concurrency,
@@ -33,6 +31,8 @@ from .options import (
     together,
     wants_paper,
 )
+from .evaluate_studies import eval_lessons, eval_memory
+from .options import Batch, Chat, ConfigFile, Device, Dtype, Images, ImageSpec, Offload, set_debug
 
 eval_app = typer.Typer(help="Measure presets and settings on benchmarks.", no_args_is_help=True)
 
@@ -90,15 +90,15 @@ def eval_benchmark(
     """Compare presets, or values of any setting, on a benchmark. The same command goes on with a study that was stopped."""
     set_debug(debug)
     from ..config import changed, load_config
+    from ..evaluation import studies
+    from ..evaluation.catalogue import find
+    from ..evaluation.data import fetch
+    from ..evaluation.judging import judge_of
+    from ..evaluation.outcome import compare
+    from ..evaluation.shards import Shard
     from ..memory.images import ImageStore
-    from . import studies
-    from .bars import bars
-    from .catalogue import find
-    from .data import fetch
-    from .judging import judge_of
-    from .outcome import compare
-    from .shards import Shard
-    from .show import show
+    from .evaluate_bars import bars
+    from .evaluate_show import show
 
     bench = find(str(ctx.info_name))
     paper = wants_paper(against)
@@ -141,7 +141,7 @@ def _engine(engine: str, address: str | None, painters: int, gpus: float, concur
         return None
     if engine != "ray":
         raise SettingError(f"--engine {engine}: choose local or ray")
-    from .ray_engine import ray_engine
+    from ..evaluation.ray_engine import ray_engine
 
     return ray_engine(address=address, painters=painters, gpus=gpus, concurrency=concurrency)
 
@@ -160,13 +160,13 @@ def eval_score(
     """Judge the images of a study, by the judge it had or by another one; what was answered before is not asked again."""
     set_debug(debug)
     from ..config import load_config
+    from ..evaluation.catalogue import find
+    from ..evaluation.judging import judge_of
+    from ..evaluation.outcome import look, score
+    from ..evaluation.records import read_study
     from ..memory.images import ImageStore
-    from .bars import bars
-    from .catalogue import find
-    from .judging import judge_of
-    from .outcome import look, score
-    from .records import read_study
-    from .show import show
+    from .evaluate_bars import bars
+    from .evaluate_show import show
 
     paper = wants_paper(against)
     local = "perception" if "perception" in find(read_study(folder).benchmark).judges else None
@@ -190,8 +190,8 @@ def eval_table(
 ) -> None:
     """Show the tables of a study again, and write its files anew; nothing is asked or made."""
     set_debug(debug)
-    from .outcome import look
-    from .show import show
+    from ..evaluation.outcome import look
+    from .evaluate_show import show
 
     show(look(folder, base), paper=wants_paper(against), json_file=json_file)
 
@@ -208,8 +208,8 @@ def eval_export(
 ) -> None:
     """Write the images of a study as the benchmark's official scorer wants them."""
     set_debug(debug)
+    from ..evaluation.exchange import export
     from ..memory.images import ImageStore
-    from .exchange import export
 
     store = None if image_store is None else ImageStore(image_store)
     for name, (place, told) in export(folder, to, layout=layout, variants=variant, store=store).items():
@@ -231,9 +231,9 @@ def eval_import(
 ) -> None:
     """Take the result file of an official scorer into the table of a study."""
     set_debug(debug)
-    from .exchange import take_in
-    from .outcome import look
-    from .show import show
+    from ..evaluation.exchange import take_in
+    from ..evaluation.outcome import look
+    from .evaluate_show import show
 
     paper = wants_paper(against)
     taken = take_in(folder, file, variant)

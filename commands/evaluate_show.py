@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from ..evaluation.outcome import Outcome, report_of
+from ..evaluation.plots import PlotError, plot_memory, plot_scores
+from ..evaluation.results import to_json
+from ..evaluation.tables import Report, markdown, parts, table, to_csv
 from ..memory.files import replace_file
-from .options import console, note
-from .outcome import Outcome, report_of
-from .plots import PlotError, plot_memory, plot_scores
-from .results import to_json
-from .tables import Report, markdown, parts, table, to_csv
+from .evaluate_options import console, note
 
 
 def show(outcome: Outcome, *, paper: bool = False, json_file: Path | None = None) -> None:

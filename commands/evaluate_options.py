@@ -13,7 +13,7 @@ from ..context import SettingError
 from ..errors import GemsError
 
 if TYPE_CHECKING:
-    from .data import Fetched
+    from ..evaluation.data import Fetched
 
 WIDTH = 140
 """Columns of a table where there is no terminal to ask."""
@@ -75,8 +75,8 @@ def shapes_data(path: Path | None) -> Fetched:
     Raises:
         GemsError: they cannot be read.
     """
-    from .benchmarks.shapes import Shapes
-    from .data import fetch
+    from ..evaluation.benchmarks.shapes import Shapes
+    from ..evaluation.data import fetch
 
     return fetch(Shapes(), path, say=note)
 

@@ -8,10 +8,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ..commands.options import set_debug
 from ..context import SettingError
 from ..memory.files import replace_file
-from .options import (
+from .evaluate_options import (
     RUNS,
     Concurrency,
     Data,
@@ -29,6 +28,7 @@ from .options import (
     shapes_data,
     together,
 )
+from .options import set_debug
 
 
 def eval_memory(
@@ -47,10 +47,10 @@ def eval_memory(
 ) -> None:
     """Measure how the refiner's input grows with the memory: no check ever passes, so every run takes all its rounds."""
     set_debug(debug)
-    from . import studies
-    from .bars import bars
-    from .outcome import compare
-    from .show import show
+    from ..evaluation import studies
+    from ..evaluation.outcome import compare
+    from .evaluate_bars import bars
+    from .evaluate_show import show
 
     forced = {"max_rounds": rounds, "noise_fn": 1.0, "noise_fp": 0.0}
     made = studies.variants(names(presets), (), together(studies.changes(set_ or ()), forced, "this study (--rounds)"))
@@ -80,10 +80,10 @@ def eval_lessons(
     Your own lessons are neither read nor written.
     """
     set_debug(debug)
-    from . import lessons, studies
-    from .bars import bars
-    from .plots import PlotError, plot_differences
-    from .show import as_json
+    from ..evaluation import lessons, studies
+    from ..evaluation.plots import PlotError, plot_differences
+    from .evaluate_bars import bars
+    from .evaluate_show import as_json
 
     axes = [studies.axis(text) for text in sweep or ()]
     if any(a.knob == "lessons" for a in axes):

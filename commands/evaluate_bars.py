@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from .records import Record
-from .runner import Progress
+from ..evaluation.records import Record
+from ..evaluation.runner import Progress
 
 EVERY = 30.0
 """Seconds between two lines where there is no terminal."""
