@@ -26,7 +26,12 @@ from gems.graph.build import ROLES
 ROOT = Path(gems.__file__).parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 PAGES = [page for page in PAGES if "_build" not in page.parts]
-TOLD_LATER = {"nodes/watcher.py", "models/plain.py", "evaluation/benchmarks/colours.py", "tests/evaluation/benchmarks/test_colours.py"}
+TOLD_LATER = {
+    "nodes/watcher.py",
+    "models/plain.py",
+    "evaluation/benchmarks/colours.py",
+    "tests/evaluation/benchmarks/test_colours.py",
+}
 """Files that a recipe has its reader make."""
 OTHERS = {"serving.md", "compatibility.md"}
 """Pages that name options of other programs."""
