@@ -216,9 +216,7 @@ def score(
     keep_scores(folder, JudgeScores.of(judge, records, scored))
 
 
-def look(
-    folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None
-) -> Outcome:
+def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None) -> Outcome:
     """Return what the folder of a study holds, by all its judges.
 
     Args:

@@ -40,7 +40,7 @@ class Colours(Benchmark):
                       truth={"asks": asks})  # fmt: skip
 
     def questions(self, sample):
-        return [Question(key=str(n), text=text) for n, (text, _) in enumerate(sample.truth["asks"])]
+        return [Question(key=str(n), text=f"{text} Answer in one word.") for n, (text, _) in enumerate(sample.truth["asks"])]
 
     def score(self, sample, answers):
         right = [float(bool(answers.get(str(n))) and answers[str(n)][0].text.lower().startswith(expected))
