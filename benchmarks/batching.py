@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gems.context import preset
-from gems.evaluation.shapes import benchmark
+from gems.evaluation.benchmarks.shapes import benchmark
 from gems.graph.build import build_graph
 from gems.memory.images import ImageStore
 from gems.models.image import ImageModel, ImageRequest

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from gems.context import preset
 from gems.errors import GemsError
-from gems.evaluation.shapes import Sample, benchmark, judge
+from gems.evaluation.benchmarks.shapes import Sample, benchmark, judge
 from gems.memory.evidence import refinements
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
 from gems.models.ask import ModelAnswerError, ask, with_schema

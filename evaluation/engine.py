@@ -54,7 +54,11 @@ class LocalEngine(Engine):
             for variant in job.variants:
                 if ended.is_set() or stop.is_set():
                     return
-                on_record(draw(self._graph, variant, job.cell, self._prices))
+                try:
+                    on_record(draw(self._graph, variant, job.cell, self._prices))
+                except BaseException:
+                    ended.set()  # here, as this thread would begin its next job before anybody else knows
+                    raise
 
         with ThreadPoolExecutor(self._concurrency) as pool:
             tasks = [pool.submit(work, job) for job in jobs]

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ..context import SettingError
 from ..memory.images import ImageStore
-from .benchmark import BenchmarkError, Picture
+from .benchmark import Benchmark, BenchmarkError, Picture
 from .catalogue import find
 from .outcome import Outcome, look
-from .runner import IMAGES
 from .scoring import keep_imported
 
 
@@ -20,6 +19,7 @@ def export(
     *,
     layout: str | None = None,
     variants: Sequence[str] | None = None,
+    benchmark: Benchmark | None = None,
     store: ImageStore | None = None,
 ) -> dict[str, tuple[Path, list[str]]]:
     """Write the images of a study for an official scorer, a folder for each variant.
@@ -29,6 +29,7 @@ def export(
         to: in which the folders are made; they must not be there yet, or be empty.
         layout: the benchmark whose layout it is; the study's own by default.
         variants: only these.
+        benchmark: of the study; needed where it is one of your own, which no name leads to.
         store: where the images are; in the study's folder by default.
 
     Returns:
@@ -37,32 +38,32 @@ def export(
     Raises:
         GemsError: there is no study or no such layout or variant, an image is lost, or a folder is in use.
     """
-    outcome = look(folder)
+    outcome = look(folder, benchmark=benchmark, store=store)
     bench = outcome.benchmark if layout is None else find(layout)
     chosen = [_variant(outcome, name) for name in variants] if variants else list(outcome.study.variants)
-    images = store or ImageStore(folder / IMAGES)
     made = {}
     for name in chosen:
         place = to / name.replace(" ", "_").replace("/", "_")
         if place.exists() and any(place.iterdir()):
             raise BenchmarkError(f"{place} is not empty: take another --to, or remove it")
         place.mkdir(parents=True, exist_ok=True)
-        made[name] = (place, bench.export(place, _pictures(outcome, name, images)))
+        made[name] = (place, bench.export(place, _pictures(outcome, name)))
     return made
 
 
-def take_in(folder: Path, file: Path, variant: str | None = None) -> int:
+def take_in(folder: Path, file: Path, variant: str | None = None, *, benchmark: Benchmark | None = None) -> int:
     """Take the result file of an official scorer into a study; return how many images or prompts it has numbers of.
 
     Args:
         folder: of the study.
         file: the result file; the same file, or another of its name, taken in again replaces what it gave before.
         variant: whose images were scored; may be left out where the study has one variant.
+        benchmark: of the study; needed where it is one of your own, which no name leads to.
 
     Raises:
         GemsError: there is no study or no such variant, or the file is of no use.
     """
-    outcome = look(folder)
+    outcome = look(folder, benchmark=benchmark)
     if variant is None and len(outcome.study.variants) > 1:
         raise SettingError(f"say whose images were scored: --variant {' or '.join(outcome.study.variants)}")
     name = _variant(outcome, variant) if variant else next(iter(outcome.study.variants))
@@ -78,12 +79,12 @@ def take_in(folder: Path, file: Path, variant: str | None = None) -> int:
     return len(found)
 
 
-def _pictures(outcome: Outcome, variant: str, store: ImageStore) -> Iterator[Picture]:
+def _pictures(outcome: Outcome, variant: str) -> Iterator[Picture]:
     for sample in outcome.samples:
         for index in range(outcome.study.per_prompt * outcome.study.seeds):
             record = outcome.records.get((variant, sample.id, index))
             image = record.image if record else None
-            yield Picture(sample, index, None if image is None else store.read(image))
+            yield Picture(sample, index, None if image is None else outcome.store.read(image))
 
 
 def _variant(outcome: Outcome, name: str) -> str:

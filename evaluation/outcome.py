@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from ..context import SettingError
 from ..memory.images import ImageStore
+from ..memory.locks import exclusive
 from ..models.registry import ChatChoices, ImageChoice
 from .answers import answer_book
-from .benchmark import Benchmark, Sample
+from .benchmark import Benchmark, BenchmarkError, Sample
 from .catalogue import find
 from .data import Fetched
 from .engine import Engine
@@ -55,6 +58,8 @@ class Outcome(NamedTuple):
     base: str
     """The variant that the others are compared with."""
     folder: Path
+    store: ImageStore
+    """Where its images are."""
     found: int = 0
     """How many of its images were there already when it was gone on with."""
 
@@ -157,18 +162,38 @@ def compare(
         stop=stop,
     )
     if judge is not None:
-        score(folder, judge, store=images, concurrency=concurrency, progress=progress)
-    return look(folder, base)._replace(found=found)
+        with _turn(folder, shard):
+            score(folder, judge, benchmark=bench, store=images, concurrency=concurrency, progress=progress)
+    return look(folder, base, benchmark=bench, store=images)._replace(found=found)
+
+
+@contextmanager
+def _turn(folder: Path, shard: Shard) -> Iterator[None]:
+    """Wait for other shards that are judging: who judges last sees all images, so nothing is left out."""
+    if shard.whole:
+        yield
+        return
+    place = folder / ".shards"
+    place.mkdir(parents=True, exist_ok=True)
+    with exclusive(place, patience=math.inf):
+        yield
 
 
 def score(
-    folder: Path, judge: Judge, *, store: ImageStore | None = None, concurrency: int = 8, progress: Progress = SILENT
+    folder: Path,
+    judge: Judge,
+    *,
+    benchmark: Benchmark | None = None,
+    store: ImageStore | None = None,
+    concurrency: int = 8,
+    progress: Progress = SILENT,
 ) -> None:
     """Judge the images in the folder of a study; what the judge has answered before is not asked again.
 
     Args:
         folder: of the study.
         judge: who judges.
+        benchmark: of the study; needed where it is one of your own, which no name leads to.
         store: where the images are; in the folder by default.
         concurrency: questions at the same time.
         progress: who is told.
@@ -176,7 +201,8 @@ def score(
     Raises:
         GemsError: there is no study, or the judge cannot be used; what it has answered is kept.
     """
-    bench, samples, records = find(read_study(folder).benchmark), read_prompts(folder), read_records(folder)
+    study = read_study(folder)
+    bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
     images = store or ImageStore(folder / IMAGES)
     with answer_book(answers_of(folder, judge.name)) as book:
         scored = judge_all(
@@ -193,18 +219,20 @@ def score(
     keep_scores(folder, JudgeScores.of(judge, records, scored))
 
 
-def look(folder: Path, base: str | None = None) -> Outcome:
+def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None) -> Outcome:
     """Return what the folder of a study holds, by all its judges.
 
     Args:
         folder: of the study.
         base: the variant that the others are compared with; the first by default.
+        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        store: where the images are; in the folder by default.
 
     Raises:
         GemsError: there is no study, something in it is damaged, or there is no such variant.
     """
     study = read_study(folder)
-    bench, samples, records = find(study.benchmark), read_prompts(folder), read_records(folder)
+    bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
     variants = study.as_variants()
     if base is not None and base not in study.variants:
         raise SettingError(f"--base {base}: there is no such variant; choose one of {', '.join(study.variants)}")
@@ -213,7 +241,14 @@ def look(folder: Path, base: str | None = None) -> Outcome:
     if rows and not kept:
         scored = {OFFICIAL: with_imported(bench, samples, records, {}, rows)}
     remarks = {one.judge: one.remarks for one in kept}
-    return Outcome(study, bench, samples, variants, records, scored, remarks, base or variants[0].name, folder)
+    images = store or ImageStore(folder / IMAGES)
+    return Outcome(study, bench, samples, variants, records, scored, remarks, base or variants[0].name, folder, images)
+
+
+def _benchmark(study: Study, given: Benchmark | None) -> Benchmark:
+    if given is not None and given.name != study.benchmark:
+        raise BenchmarkError(f"the folder holds a study of {study.benchmark}, not of {given.name}: name another folder")
+    return given or find(study.benchmark)
 
 
 def report_of(outcome: Outcome, *, paper: bool = False) -> Report:

@@ -118,7 +118,11 @@ def journal(folder: Path, study: Study, shard: Shard = WHOLE) -> Iterator[Journa
     with ExitStack() as held:
         for place in _places(folder, shard):
             place.mkdir(parents=True, exist_ok=True)
-            held.enter_context(exclusive(place))
+            try:
+                held.enter_context(exclusive(place))
+            except RunInUseError as error:
+                part = "" if place == folder else f"shard {place.name.replace('-of-', '/')} of "
+                raise RunInUseError(f"another process is at {part}the study {folder}: wait for it, or end it") from error
         if not shard.whole and is_held(folder):
             raise RunInUseError(f"another process is at all of the study {folder}: wait for it, or end it")
         _claim(folder, study)

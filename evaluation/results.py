@@ -181,14 +181,8 @@ def to_json(results: Sequence[VariantResult]) -> dict[str, Any]:
 
 def told(result: VariantResult) -> dict[str, Any]:
     """Return a variant's results for programs."""
-    names = {what: f"{what.replace('calls', 'chat_calls')}_per_run" for what in (*COSTS[:-1], "cost")}
-    values: dict[str, Estimate | None] = {
-        **result.metrics,
-        **{said: getattr(result, what) for what, said in names.items()},
-    }
-    known = {name: value for name, value in values.items() if value is not None}
+    known = {**result.metrics, **costs_of(result)}
     made: dict[str, Any] = {name: value.mean for name, value in known.items()}
-    made["accepted"] = result.accepted.mean / 100
     made["intervals"] = {name: interval(value) for name, value in known.items()}
     if result.gain is not None:
         made["difference"] = {"against": result.against, "mean": result.gain.mean, "interval": interval(result.gain)}
@@ -196,6 +190,14 @@ def told(result: VariantResult) -> dict[str, Any]:
     by_round = {"tokens": result.refiner_input_tokens, "pictures": result.refiner_pictures}
     made |= {count: getattr(result, count) for count in counts}
     return {**made, "refiner_input_by_round": {what: list(values) for what, values in by_round.items()}}
+
+
+def costs_of(result: VariantResult) -> dict[str, Estimate]:
+    """Return what a run took, by the names that programs are told; `accepted` is a share from 0 to 1."""
+    names = {what: f"{what.replace('calls', 'chat_calls')}_per_run" for what in (*COSTS[:-1], "cost")}
+    known = {said: value for what, said in names.items() if (value := getattr(result, what)) is not None}
+    share = {k: None if v is None else v / 100 for k, v in result.accepted.model_dump().items()}
+    return {**known, "accepted": Estimate(**share)}
 
 
 def interval(value: Estimate) -> list[float] | None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from .benchmark import Metric
 from .bootstrap import LEVEL, Estimate
 from .published import Published
-from .results import VariantResult
+from .results import VariantResult, costs_of
 
 COSTS = (("images", "images", 2), ("chat calls", "calls", 2), ("rounds", "rounds", 2), ("tokens", "tokens", 0),
          ("seconds", "seconds", 2), ("cost", "cost", 4), ("accepted, %", "accepted", 0))  # fmt: skip
@@ -99,7 +99,10 @@ def markdown(report: Report) -> str:
 
 
 def to_csv(report: Report) -> str:
-    """Return everything as CSV, a row a number: variant, judge, metric, value, low, high, n, source."""
+    """Return everything as CSV, a row a number: variant, judge, metric, value, low, high, n, source.
+
+    Numbers have the names that they have in the JSON.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["variant", "judge", "metric", "value", "low", "high", "n", "source"])
@@ -112,13 +115,15 @@ def to_csv(report: Report) -> str:
     for result in report.results:
         for metric in report.metrics:
             row(result, metric.name, result.metrics.get(metric.name))
-        for _, field, _ in COSTS:
-            row(result, f"{field} per run", getattr(result, field))
-        for name in ("failed", "missing", "unanswered"):
+        if result.gain is not None:
+            row(result, f"{report.metrics[0].name} minus {result.against}", result.gain)
+        for name, value in costs_of(result).items():
+            row(result, name, value)
+        for name in ("pictures", "failed", "missing", "unanswered"):
             writer.writerow([result.name, result.judge, name, getattr(result, name), "", "", result.prompts, "measured"])
     for published in report.published:
         writer.writerow(
-            [f"{published.model}, {published.method}", "", published.metric, published.value, "", "", "", published.source]
+            [_said(published.model, published.method), "", published.metric, published.value, "", "", "", published.source]
         )
     return out.getvalue()
 
@@ -152,8 +157,12 @@ def _published(report: Report, metrics: Sequence[Metric], headings: Sequence[str
         values = {p.metric: p.value for p in group}
         said = {m.title: f"{values[m.name]:.{m.digits}f}" for m in metrics if m.name in values}
         if said:
-            rows.append([Cell(f"{model}, {method} (published, {source})"), *(Cell(said.get(h, "")) for h in headings[1:])])
+            rows.append([Cell(f"{_said(model, method)} (published, {source})"), *(Cell(said.get(h, "")) for h in headings[1:])])
     return rows
+
+
+def _said(model: str, method: str) -> str:
+    return ", ".join(filter(None, (model, method)))
 
 
 def _parts(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:

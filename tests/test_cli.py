@@ -139,7 +139,7 @@ def test_a_finished_run_can_be_looked_at_again(command):
         (["serve", "--host", "0.0.0.0"], ["set a key"]),
         (["doctor", "--chat", "gpt"], ["chat model 'gpt' is not understood"]),
         (["eval", "shapes", "--presets", "original,worst"], ["unknown preset 'worst'"]),
-        (["eval", "shapes", "--prompts", "nowhere.txt"], ["nowhere.txt"]),
+        (["eval", "shapes", "--data", "nowhere.txt"], ["nowhere.txt"]),
         (["eval", "shapes", "--presets", ","], ["no preset to measure"]),
         (["run", "a red circle", "--thread", "gems.sqlite"], ["cannot name a run"]),
         (["run", "a red circle", "--patience", "-1"], ["patience", "greater than or equal to 0"]),
@@ -212,16 +212,16 @@ def test_a_broken_skill_is_named_and_the_others_still_load(command):
 def test_the_benchmark_prints_its_table_and_writes_json(command):
     code, out, _ = command("eval", "shapes", "--limit", "2", "--presets", "original,default", "--json", "out/table.json")
     assert code == 0
-    assert "Shapes benchmark, 2 prompts" in out
-    told = json.loads(Path("out/table.json").read_text())["presets"]
-    assert told["original"]["images_per_prompt"] == 1
+    assert "Shapes, 2 of 200 prompts" in out
+    told = json.loads(Path("out/table.json").read_text())["judges"]["shapes-perception"]
+    assert told["original"]["images_per_run"] == 1
     assert told["original"]["prompts"] == 2
     assert 0 <= told["default"]["gm"] <= told["default"]["am"] <= 100
 
 
 def test_the_benchmark_takes_prompts_of_ones_own(command):
     Path("mine.txt").write_text("# mine\na red circle\n\ntwo blue stars\n")
-    code, out, _ = command("eval", "shapes", "--prompts", "mine.txt", "--presets", "original")
+    code, out, _ = command("eval", "shapes", "--data", "mine.txt", "--presets", "original")
     assert code == 0
     assert "2 prompts" in out
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gems.errors import GemsError
-from gems.evaluation.shapes import benchmark
+from gems.evaluation.benchmarks.shapes import benchmark
 from gems.graph.record import RunError
 from gems.graph.run import resume, run
 from gems.memory.home import Home

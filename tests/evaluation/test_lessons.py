@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from gems import GemsError, run
+from gems.evaluation.benchmarks.shapes import benchmark
 from gems.evaluation.lessons import compare_lessons, halves, markdown, table, to_json
-from gems.evaluation.runner import compare
-from gems.evaluation.shapes import benchmark
+from gems.evaluation.outcome import compare
+from gems.evaluation.runner import Progress
 from gems.evaluation.studies import axis, changes, variants
 from gems.memory.home import Home
 from gems.memory.lessons import Lesson, Lessons
@@ -37,7 +38,7 @@ def test_lessons_of_one_half_are_measured_on_the_other(mine, make_sketcher):
     before = lessons_in(mine)
     outcome = study(mine, make_sketcher(0.2))
     (compared,) = outcome.compared
-    assert compared.without.scores.prompts == compared.with_.scores.prompts == 8
+    assert compared.without.prompts == compared.with_.prompts == 8
     assert [bool(found) for found in compared.learned] == [True, True]
     assert compared.differences["images"].mean == pytest.approx(compared.with_.images.mean - compared.without.images.mean)
     assert lessons_in(mine) == before
@@ -54,7 +55,7 @@ def test_the_same_study_gives_the_same_and_makes_nothing_again(mine, make_sketch
     model, found = make_sketcher(0.2), []
     once = study(mine, model, out=mine / "study")
     made = len(model.made)
-    again = study(mine, model, out=mine / "study", on_start=lambda name, total, done: found.append(total - done))
+    again = study(mine, model, out=mine / "study", progress=Progress(start=lambda name, total, done: found.append(total - done)))
     assert (len(model.made), set(found)) == (made, {0})
     assert to_json(again) == to_json(once)
     elsewhere = study(mine.parent / "elsewhere", make_sketcher(0.2))

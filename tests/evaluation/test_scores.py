@@ -1,9 +1,12 @@
+"""The means of Soft-TIFA, and the numbers of a benchmark that is scored by them, by hand."""
+
 import math
 
 import pytest
-from pydantic import ValidationError
 
-from gems.evaluation.scores import Judged, Scores, arithmetic_mean, geometric_mean, summarize
+from gems.evaluation.benchmarks.geneval2 import soft_tifa, soft_tifa_metrics
+from gems.evaluation.bootstrap import estimate_metric
+from gems.evaluation.scores import arithmetic_mean, geometric_mean
 
 
 def test_means_of_one_prompt():
@@ -23,37 +26,35 @@ def test_nothing_has_no_mean(mean):
         mean([])
 
 
+def by_metric(*judged):
+    """Compute all metrics over prompts, each given as (group, skills, scores)."""
+    rows = [soft_tifa(scores, skills) for _, skills, scores in judged]
+    groups = [group for group, _, _ in judged]
+    metrics = soft_tifa_metrics(sorted({s for _, skills, _ in judged for s in skills}), sorted(set(groups)))
+    return {m.name: estimate_metric(m, rows, groups).mean for m in metrics}
+
+
 def test_a_benchmark_by_hand():
-    scores = summarize(
-        [
-            Judged(id="a", atomicity=3, skills=("object", "count", "attribute"), scores=(1, 0, 1)),
-            Judged(id="b", atomicity=3, skills=("object", "count"), scores=(1, 0.25)),
-            Judged(id="c", atomicity=4, skills=("object", "position"), scores=(1, 1)),
-        ]
+    found = by_metric(
+        ("03", ("object", "count", "attribute"), (1, 0, 1)),
+        ("03", ("object", "count"), (1, 0.25)),
+        ("04", ("object", "position"), (1, 1)),
     )
-    assert (scores.prompts, scores.questions) == (3, 7)
-    assert scores.soft_tifa_am == pytest.approx(100 * (2 / 3 + 0.625 + 1) / 3)
-    assert scores.soft_tifa_gm == pytest.approx(100 * (0 + math.sqrt(0.25) + 1) / 3)
-    assert scores.by_skill == pytest.approx({"attribute": 100, "count": 12.5, "object": 100, "position": 100})
-    assert scores.by_atomicity == pytest.approx({3: 25, 4: 100})
-
-
-def test_scores_survive_json():
-    scores = summarize(
-        [Judged(id="a", atomicity=3, skills=("object",), scores=(0.5,)), Judged(id="b", skills=("object",), scores=(1,))]
+    assert found == pytest.approx(
+        {
+            "gm": 100 * (0 + math.sqrt(0.25) + 1) / 3,
+            "am": 100 * (2 / 3 + 0.625 + 1) / 3,
+            "skill attribute": 100,
+            "skill count": 12.5,
+            "skill object": 100,
+            "skill position": 100,
+            "atomicity 3": 25,
+            "atomicity 4": 100,
+        }
     )
-    assert Scores.model_validate_json(scores.model_dump_json()) == scores
-    assert scores.by_atomicity == {3: pytest.approx(50)}
 
 
-def test_nothing_judged_is_an_error():
-    with pytest.raises(ValueError, match="no scores"):
-        summarize([])
-
-
-@pytest.mark.parametrize(
-    ("skills", "scores"), [(("object",), (0.5, 0.5)), (("object",), (1.5,)), (("object",), (math.nan,)), ((), ())]
-)
-def test_judgements_that_make_no_sense_are_refused(skills, scores):
-    with pytest.raises(ValidationError):
-        Judged(id="a", skills=skills, scores=scores)
+def test_a_part_without_numbers_is_none():
+    (_, _, count, *_) = soft_tifa_metrics(["count"], ["03"])
+    assert estimate_metric(count, [soft_tifa([1.0], ["object"])], ["03"]) is None
+    assert estimate_metric(count, [], []) is None

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from gems import Answer, AnswerError, GemsError, GemsState, ImageStore, build_graph, preset, resume, run
 from gems.context import SettingError
-from gems.evaluation.runner import compare
+from gems.evaluation.outcome import compare
 from gems.evaluation.studies import variants
 from gems.events import RoleStarted
 from gems.graph.fork import fork

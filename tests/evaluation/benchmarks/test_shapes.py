@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from gems.evaluation.shapes import Probe, SamplesError, atomicity_of, benchmark, judge, samples_from_file
+from gems.evaluation.benchmark import Answer, BenchmarkError
+from gems.evaluation.benchmarks.shapes import Probe, Shapes, atomicity_of, benchmark, judge, samples_from_file
 from gems.models.shapes.grammar import choose_colors, layouts, parse_request
 from gems.models.shapes.questions import questions
 from gems.models.shapes.world import Thing, center_of, draw
@@ -36,7 +37,7 @@ def test_the_benchmark_is_fixed():
 
 
 def test_the_benchmark_does_not_hang_on_the_order_of_hashes():
-    code = "import hashlib; from gems.evaluation.shapes import benchmark\n"
+    code = "import hashlib; from gems.evaluation.benchmarks.shapes import benchmark\n"
     code += "print(hashlib.sha256('\\n'.join(s.prompt for s in benchmark()).encode()).hexdigest())"
     told = subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == FIRST
@@ -143,15 +144,38 @@ def test_requests_are_read_from_a_file(tmp_path):
 
 
 def test_a_line_outside_the_world_is_named(tmp_path):
-    with pytest.raises(SamplesError, match=r'requests\.txt, line 3: .*it cannot draw "dog"'):
+    with pytest.raises(BenchmarkError, match=r'requests\.txt, line 3: .*it cannot draw "dog"'):
         read(tmp_path, "a circle\n\na dog\n")
 
 
 def test_files_without_requests_are_refused(tmp_path):
-    with pytest.raises(SamplesError, match="holds no request"):
+    with pytest.raises(BenchmarkError, match="holds no request"):
         read(tmp_path, "# nothing\n")
-    with pytest.raises(SamplesError, match=r"nowhere\.txt"):
+    with pytest.raises(BenchmarkError, match=r"nowhere\.txt"):
         samples_from_file(tmp_path / "nowhere.txt")
     (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(SamplesError, match=r"bad\.txt: cannot be read as UTF-8"):
+    with pytest.raises(BenchmarkError, match=r"bad\.txt: cannot be read as UTF-8"):
         samples_from_file(tmp_path / "bad.txt")
+
+
+def test_its_scores_are_soft_tifa_of_the_probes(tmp_path):
+    (sample,) = read(tmp_path, "two red circles above a blue square")
+    asked = Shapes().questions(sample)
+    assert [q.text for q in asked] == [p.question for p in sample.questions]
+    right = {q.key: [Answer(text=p.expected)] for q, p in zip(asked, sample.questions, strict=True)}
+    assert Shapes().score(sample, right) == {
+        "gm": 1.0, "am": 1.0,
+        "skill object": 2.0, "questions object": 2.0, "skill count": 2.0, "questions count": 2.0,
+        "skill attribute": 2.0, "questions attribute": 2.0, "skill position": 1.0, "questions position": 1.0,
+    }  # fmt: skip
+    wrong = Shapes().score(sample, {**right, "1": [Answer(text="three")]})
+    assert (wrong["gm"], wrong["am"], wrong["skill count"]) == (0, pytest.approx(6 / 7), 1)
+    nothing = Shapes().score(sample, {})
+    assert (nothing["gm"], nothing["am"], nothing["skill count"], nothing["questions count"]) == (0, 0, 0, 2)
+
+
+def test_an_answer_that_is_none_is_wrong(tmp_path):
+    (sample,) = read(tmp_path, "a red circle")
+    for text in ("", "unknown"):
+        found = Shapes().score(sample, {q.key: [Answer(text=text)] for q in Shapes().questions(sample)})
+        assert found["am"] == 0

@@ -1,0 +1,26 @@
+"""The plots: a sweep is a line, and nothing is drawn where there is nothing to be seen."""
+
+from gems.evaluation.outcome import compare, report_of
+from gems.evaluation.plots import _short, plot_memory, plot_scores
+from gems.evaluation.studies import axis, variants
+
+
+def test_a_sweep_and_its_plot(tmp_path, make_sketcher):
+    study = variants(["loop", "paper"], [axis("rounds=1..3")])
+    report = report_of(compare(study, limit=4, runs=tmp_path, image=make_sketcher(0.4)))
+    by_name = {r.name: r for r in report.results}
+    assert by_name["loop rounds=1"].rounds.mean == 1
+    assert by_name["loop rounds=3"].metrics["gm"].mean >= by_name["loop rounds=1"].metrics["gm"].mean
+    assert {(r.line, r.at) for r in report.results} == {(line, at) for line in ("loop", "paper") for at in (1.0, 2.0, 3.0)}
+    assert plot_scores(report.results, report.metrics[0], tmp_path / "plot.png", "a sweep")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert plot_memory(report.results, tmp_path / "memory.png", "a sweep")
+    assert not plot_memory([by_name["loop rounds=1"]], tmp_path / "none.png", "nobody refined")
+    unmeasured = report.metrics[0]._replace(name="other")
+    assert not plot_scores(report.results, unmeasured, tmp_path / "none.png", "nothing measured")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_points_of_two_knobs_keep_both_names():
+    assert _short(["verify=batch", "verify=each"]) == ["batch", "each"]
+    assert _short(["fuse=true verify=batch", "fuse=false verify=each"]) == ["fuse=true verify=batch", "fuse=false verify=each"]

@@ -1,0 +1,88 @@
+"""From images to numbers: kept scores, and what official scorers gave, laid over them."""
+
+import pytest
+
+from gems.evaluation.benchmark import BenchmarkError, Imported
+from gems.evaluation.benchmarks.artimuse import ArtiMuse
+from gems.evaluation.judging import judge_of
+from gems.evaluation.scoring import (
+    ImportedRows,
+    JudgeScores,
+    Scored,
+    imported,
+    keep_imported,
+    keep_scores,
+    kept_scores,
+    require_judge,
+    with_imported,
+)
+
+from .colours import Colours, record
+
+SAMPLES = Colours(3).read({})
+KEYS = [("original", f"c{n:02d}", k) for n in range(3) for k in range(2)]
+
+
+class Named:
+    name, remarks = "Some One/Eyes: 8B", ["It squints."]
+
+
+def test_kept_scores_are_those_of_the_same_image(tmp_path):
+    records = {key: record(key[1], index=key[2], image="ab"[key[2]]) for key in KEYS}
+    keep_scores(tmp_path, JudgeScores.of(Named(), records, {key: Scored({"share": 0.5}, 1) for key in KEYS}))
+    (kept,) = kept_scores(tmp_path)
+    assert (kept.judge, kept.remarks) == ("Some One/Eyes: 8B", ("It squints.",))
+    assert kept.scored(records) == {key: Scored({"share": 0.5}, 1) for key in KEYS}
+    another = {**records, KEYS[0]: record("c00", image="c"), KEYS[1]: record("c00", index=1, image=None)}
+    assert set(kept.scored(another)) == set(KEYS[2:])
+    assert kept.scored({}) == {}
+
+
+def test_two_judges_have_a_file_each(tmp_path):
+    for name in ("One", "Two"):
+        keep_scores(tmp_path, JudgeScores(judge=name, rows=()))
+    assert [kept.judge for kept in kept_scores(tmp_path)] == ["One", "Two"]
+    keep_scores(tmp_path, JudgeScores(judge="Two", remarks=("again",), rows=()))
+    assert [kept.remarks for kept in kept_scores(tmp_path)] == [(), ("again",)]
+
+
+def test_the_same_file_imported_again_takes_its_own_place(tmp_path):
+    keep_imported(tmp_path, "original", "r.json", [Imported("c00", 0, {"share": 0.1})])
+    keep_imported(tmp_path, "original", "r.json", [Imported("c00", None, {"share": 0.2})])
+    keep_imported(tmp_path, "original", "style.json", [Imported("c00", None, {"style": 0.3})])
+    assert {one.file: one.rows for one in imported(tmp_path)} == {
+        "r.json": (("c00", None, {"share": 0.2}),),
+        "style.json": (("c00", None, {"style": 0.3}),),
+    }
+    (tmp_path / "imported-original-r.json.json").write_text("{}")
+    with pytest.raises(BenchmarkError, match="is damaged: delete it and import its file again"):
+        imported(tmp_path)
+
+
+def rows(*told):
+    return [ImportedRows(variant="original", file="r", rows=tuple(told))]
+
+
+def test_what_was_imported_is_laid_over_the_judges_numbers():
+    records = {key: record(key[1], index=key[2]) for key in KEYS[:4]}
+    scores = {key: Scored({"share": 0.5, "other": 1.0}, 2) for key in KEYS[:4]}
+    found = with_imported(Colours(3), SAMPLES, records, scores, rows(("c00", 1, {"share": 0.9}), ("c01", None, {"style": 0.1})))
+    assert found == {
+        KEYS[0]: Scored({"share": 0.5, "other": 1.0}, 2),
+        KEYS[1]: Scored({"share": 0.9, "other": 1.0}, 2),
+        KEYS[2]: Scored({"share": 0.5, "other": 1.0, "style": 0.1}, 2),
+        KEYS[3]: Scored({"share": 0.5, "other": 1.0, "style": 0.1}, 2),
+    }
+    assert scores[KEYS[1]].values["share"] == 0.5
+
+
+def test_alone_it_counts_failed_runs_of_its_variant_as_nothing():
+    records = {key: record(key[1], index=key[2], image=None if key[2] else "a") for key in KEYS[:2]}
+    records["loop", "c00", 0] = record("c00", "loop", image=None)
+    found = with_imported(Colours(3), SAMPLES, records, {}, rows(("c00", None, {"share": 0.8}), ("c01", None, {"share": 0.1})))
+    assert found == {KEYS[0]: Scored({"share": 0.8}), KEYS[1]: Scored({"share": 0.0})}
+
+
+def test_a_benchmark_without_a_judge_of_ours_says_what_to_do():
+    with pytest.raises(BenchmarkError, match="by its official scorer only: leave --judge out, then `gems eval export`"):
+        require_judge(ArtiMuse(), judge_of("perception"))

@@ -1,0 +1,136 @@
+"""The tables: for the terminal, as Markdown, as CSV and as JSON, all of the same numbers."""
+
+import csv
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from gems.evaluation.benchmark import Sample
+from gems.evaluation.benchmarks.geneval2 import GenEval2
+from gems.evaluation.judging import ChatJudge
+from gems.evaluation.outcome import compare, look, report_of, score
+from gems.evaluation.published import Published, published
+from gems.evaluation.results import results_of, to_json
+from gems.evaluation.scoring import Scored
+from gems.evaluation.studies import variants
+from gems.evaluation.tables import Report, markdown, parts, table, to_csv
+
+from .colours import Breaking, Colours, Says, record
+
+
+def shown(report, width=160):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(table(report))
+    for one in parts(report):
+        console.print(one)
+    return console.export_text()
+
+
+def rows_of_csv(report):
+    return list(csv.DictReader(io.StringIO(to_csv(report))))
+
+
+def test_all_say_the_same(tmp_path, make_sketcher):
+    report = report_of(compare(variants(["original", "default"]), limit=8, runs=tmp_path, image=make_sketcher(0.6)))
+    seen, text = shown(report), markdown(report)
+    told = json.loads(json.dumps(to_json(report.results)))["judges"]["shapes-perception"]
+    numbers = {(r["variant"], r["metric"]): r for r in rows_of_csv(report)}
+    assert list(told) == ["original", "default"]
+    assert told["original"]["prompts"] == 8
+    for name, values in told.items():
+        low, high = values["intervals"]["gm"]
+        assert low <= values["gm"] <= high
+        assert f"{values['gm']:.1f} ({low:.1f}–{high:.1f})" in text
+        for said in (f"{values['gm']:.1f}", f"{low:.1f}–{high:.1f}", f"{values['images_per_run']:.2f}"):
+            assert said in seen
+            assert said in text
+        for metric, (lowest, highest) in ((m, i) for m, i in values["intervals"].items() if i):
+            row = numbers.pop((name, metric))
+            assert [float(row[k]) for k in ("value", "low", "high")] == pytest.approx([values[metric], lowest, highest])
+            assert (row["judge"], row["n"], row["source"]) == ("shapes-perception", "8", "measured")
+        for count in ("pictures", "failed", "missing", "unanswered"):
+            assert float(numbers.pop((name, count))["value"]) == values[count]
+    difference = told["default"]["difference"]
+    assert difference["against"] == "original"
+    assert f"{difference['mean']:+.1f}" in seen
+    assert f"{difference['mean']:+.1f}" in text
+    row = numbers.pop(("default", "gm minus original"))
+    assert [float(row[k]) for k in ("value", "low", "high")] == pytest.approx([difference["mean"], *difference["interval"]])
+    assert numbers == {}
+
+
+def test_parts_stand_in_tables_of_their_own(tmp_path, make_sketcher):
+    report = report_of(compare(variants(["original"]), limit=8, runs=tmp_path, image=make_sketcher(0.6)))
+    text, seen = markdown(report), shown(report)
+    for heading in ("AM by skill", "GM by atomicity"):
+        assert heading in seen
+        assert f"{heading}:\n\n" in text
+    (result,) = report.results
+    line = next(line for line in text.split("GM by atomicity")[1].splitlines() if line.startswith("| original"))
+    assert line.count("|") - 2 == 8
+    assert f" {result.metrics['atomicity 3'].mean:.1f} |" in line
+
+
+def test_one_prompt_has_no_interval(tmp_path, sketcher):
+    report = report_of(compare(variants(["original"]), limit=1, runs=tmp_path, image=sketcher))
+    assert report.results[0].metrics["gm"].low is None
+    assert "without intervals" in markdown(report)
+    assert {(r["low"], r["high"]) for r in rows_of_csv(report)} == {("", "")}
+
+
+def test_failures_have_a_column_and_costs_without_prices_have_none(tmp_path):
+    report = report_of(compare(variants(["original"]), benchmark=Colours(4), runs=tmp_path, image=Breaking("blue")))
+    heads, line = (
+        [cell.strip() for cell in next(li for li in markdown(report).splitlines() if li.startswith(start)).split("|")][1:-1]
+        for start in ("|  |", "| original")
+    )
+    said = dict(zip(heads, line, strict=True))
+    assert (said["n"], said["failed"]) == ("4", "1")
+    assert said["Share right"].startswith("75.0 (")
+    assert "cost" not in said
+    assert "Δ Share right" not in said
+
+
+def test_two_judges_stand_below_each_other(tmp_path, sketcher):
+    bench = Colours(3)
+    outcome = compare(variants(["original"]), benchmark=bench, runs=tmp_path, image=sketcher)
+    score(outcome.folder, ChatJudge(Says(says="no"), "Eyes-8B"), benchmark=bench)
+    report = report_of(look(outcome.folder, benchmark=bench))
+    text = markdown(report)
+    assert "| original | Eyes-8B | 0.0 " in text
+    assert "| original | shapes-perception | " in text
+    assert "| original, Eyes-8B |" in text  # in the tables of parts
+    assert "Judge:" not in text
+
+
+def test_published_rows_are_marked_with_their_source():
+    bench = GenEval2()
+    samples = [Sample(id="c00", prompt="a cat", group="03", truth={"skills": ["object"]})]
+    scores = {("original", "c00", 0): Scored({"gm": 0.5, "am": 0.5})}
+    results = results_of(bench, variants(["original"]), samples, {("original", "c00", 0): record()}, scores, "original")
+    metrics = bench.metrics(samples)
+    report = Report("GenEval2", metrics, results, published=published("geneval2"))
+    text = markdown(report)
+    assert "| original | 50.0 |" in text
+    assert "| Z-Image-Turbo, GEMS (published, arXiv 2603.28088v1, Table 1) | 63.5 |  |" in text
+    assert "| Nano Banana (published, arXiv 2603.28088v1, Table 1) | 44.6 |" in text
+    assert "GPT-Image 1" not in text  # the paper has no figure of it
+    rows = [r for r in rows_of_csv(report) if r["source"] != "measured"]
+    (gems,) = (r for r in rows if r["variant"] == "Z-Image-Turbo, GEMS")
+    assert [gems[k] for k in ("metric", "value", "low", "high", "n")] == ["gm", "63.5", "", "", ""]
+    assert gems["source"] == "arXiv 2603.28088v1, Table 1"
+    assert len(rows) == len(published("geneval2"))
+    assert "63.5" in shown(report)
+
+
+def test_hostile_names_stay_in_their_cells(tmp_path, sketcher):
+    made = [v.model_copy(update={"name": "a|b [red]c[/red]"}) for v in variants(["original"])]
+    report = report_of(compare(made, benchmark=Colours(2), runs=tmp_path, image=sketcher))
+    report = report._replace(published=[Published("colours", "share", "M|1", "x", 50.0, "a book")])
+    text = markdown(report)
+    assert "| a\\|b [red]c[/red] |" in text
+    assert "| M\\|1, x (published, a book) |" in text
+    assert "a|b [red]c[/red]" in shown(report)
+    assert rows_of_csv(report)[0]["variant"] == "a|b [red]c[/red]"
