@@ -69,6 +69,9 @@ class Plan(NamedTuple):
     variants: tuple[Variant, ...]
     models: Models
     study: Study
+    chat: ChatChoices
+    """As they were given: a worker on another machine makes its own."""
+    image: ImageChoice
 
 
 def plan(
@@ -109,7 +112,7 @@ def plan(
     count = per_prompt or benchmark.images_per_prompt
     chosen = spread(samples, limit)
     study = define(benchmark, variants, chosen, len(samples), models, data=data or {}, per_prompt=count, seed=seed, seeds=seeds)
-    return Plan(benchmark, chosen, cells_of(chosen, seed, seeds * count), tuple(variants), models, study)
+    return Plan(benchmark, chosen, cells_of(chosen, seed, seeds * count), tuple(variants), models, study, chat, image)
 
 
 def cells_of(samples: Sequence[Sample], seed: int, images: int) -> list[Cell]:

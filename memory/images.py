@@ -25,7 +25,7 @@ from PIL import Image, PngImagePlugin
 from pydantic import ValidationError
 
 from .files import replace_file
-from .places import Entry, Folder, place_of
+from .places import Entry, Folder, Remote, place_of
 from .places import ImageStoreError as ImageStoreError
 from .state import ImageRef
 
@@ -83,6 +83,11 @@ class ImageStore:
         """Where the store is, as it was given, without a user's name."""
         return self._place.url
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines reach it at its URL: it is neither a folder nor the memory of this process."""
+        return isinstance(self._place, Remote) and not self.url.startswith("memory:")
+
     def check(self) -> None:
         """Make sure that pictures can be kept here, before one is paid for. Only the first call writes.
 
@@ -127,6 +132,23 @@ class ImageStore:
         self._write(self._note(_claim(digest) if request is None else request, owner), ref.model_dump_json().encode())
         self._write(_name(digest), data)  # also where it is already: a damaged file is healed, an old one is new again
         return ref
+
+    def keep(self, ref: ImageRef, data: bytes, owner: str | None = None) -> None:
+        """Store a picture of another store as it is, byte by byte.
+
+        Args:
+            ref: its reference.
+            data: its PNG.
+            owner: as for `put`.
+
+        Raises:
+            LostImageError: the bytes are not those of the reference.
+            ImageStoreError: the store cannot be written.
+        """
+        if hashlib.sha256(data).hexdigest() != ref.sha256:
+            raise LostImageError(f"image {ref.sha256} came damaged: its bytes have another hash; make it again")
+        self.claim([ref], owner)  # first, as in `put`
+        self._write(_name(ref.sha256), data)
 
     def claim(self, refs: Iterable[ImageRef], owner: str | None = None) -> None:
         """Note down that pictures which are in the store are a run's too, though it has not made them.

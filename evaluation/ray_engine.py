@@ -1,0 +1,338 @@
+"""The engine for many machines: image models in Ray actors, prompts as Ray tasks. Only this process writes into the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..context import SettingError
+from ..errors import GemsError
+from ..memory.images import ImageStore
+from ..models.image import ImageModel
+from ..models.options import ImageOptions
+from ..models.registry import ImageChoice
+from .engine import Engine, Job
+from .records import Record
+from .runner import Plan
+
+if TYPE_CHECKING:
+    from .painter import About, Setup
+
+PATIENCE = 120.0
+"""Seconds until all painters must have begun; loading weights is not among it."""
+
+CPUS = 0.25
+"""What a prompt takes of a core in Ray's books: mostly it waits for models."""
+
+RETRIES = 5
+"""How often Ray runs a prompt again whose worker or machine was lost. After that it counts as failed."""
+
+MISSING = 'Ray is not installed: pip install -c constraints.txt -e ".[ray]"'
+
+
+class ClusterError(GemsError):
+    """A Ray cluster cannot be used, or one of its machines cannot; the message says what to do."""
+
+
+def ray_engine(
+    *, address: str | None = None, painters: int = 1, gpus: float = 0, concurrency: int = 1, patience: float = PATIENCE
+) -> Callable[[Plan, ImageStore], Engine]:
+    """Return what makes a `RayEngine` for a study.
+
+    Args:
+        address: of a cluster, `HOST:PORT` or `auto` for the one that this machine is part of; None: one on this machine for
+            as long as the study runs. Where Ray was started in this process already, that one is used.
+        painters: image models at the same time, each in an actor of its own.
+        gpus: of each of them: a whole number, or a part of one.
+        concurrency: prompts at the same time.
+        patience: seconds until all painters must have begun.
+
+    Raises:
+        ClusterError: Ray is not installed.
+        SettingError: a value is of no use.
+    """
+    if painters < 1 or concurrency < 1:
+        raise SettingError("--painters and --concurrency are at least 1")
+    if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+        raise SettingError(f"--gpus {gpus:g}: a painter has a whole number of GPUs, or a part of one such as 0.5")
+    if address is not None and "://" in address:
+        raise SettingError(f"--address {address}: write HOST:PORT, or auto, and start gems on a machine of the cluster")
+    try:
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise ClusterError(MISSING) from error
+    return lambda plan, store: RayEngine(plan, store, address, painters, gpus, concurrency, patience)
+
+
+class _UnderWay(NamedTuple):
+    """A job that a worker is at."""
+
+    job: Job
+    painter: int
+    done: list[str]
+    """Names of the variants whose records are there."""
+
+
+class RayEngine(Engine):
+    """Workers of a Ray cluster. Make it with `ray_engine`.
+
+    A worker runs all variants of a cell and hands each record over as soon as it is there, with the PNG of its image. What is
+    lost with a worker or a machine is run again from the cell's first variant: with the same seeds it comes to the same, and
+    what was handed over before is not taken twice.
+    """
+
+    def __init__(
+        self, plan: Plan, store: ImageStore, address: str | None, painters: int, gpus: float, concurrency: int, patience: float
+    ) -> None:
+        self._plan, self._store, self._address = plan, store, address
+        self._painters, self._gpus, self._concurrency, self._patience = painters, gpus, concurrency, patience
+
+    def run(self, jobs: Sequence[Job], on_record: Callable[[Record], None], stop: threading.Event) -> None:
+        """Run all jobs. Records are given from one thread.
+
+        Raises:
+            ClusterError: the cluster cannot be reached, has too little, or has other code of gems.
+            GemsError: a worker cannot make a model.
+        """
+        with _connected(self._address), self._actors() as (actors, about):
+            ended = threading.Event()
+            with ThreadPoolExecutor(1) as pool:  # a thread that Ctrl-C does not reach, so that no record is torn
+                task = pool.submit(self._loop, jobs, on_record, actors, about, lambda: ended.is_set() or stop.is_set())
+                try:
+                    task.result()
+                finally:
+                    ended.set()
+
+    def _loop(
+        self,
+        jobs: Sequence[Job],
+        on_record: Callable[[Record], None],
+        actors: Sequence[Any],
+        about: About,
+        ending: Callable[[], bool],
+    ) -> None:
+        import ray
+
+        from .painter import paint
+
+        task = ray.remote(paint).options(num_cpus=CPUS, max_retries=RETRIES, num_returns="streaming", scheduling_strategy="SPREAD")
+        setup = ray.put(self._setup(actors, about))
+        waiting = deque(jobs)
+        under_way: dict[Any, _UnderWay] = {}
+        try:
+            while under_way or (waiting and not ending()):
+                while waiting and len(under_way) < self._concurrency and not ending():
+                    busy = [one.painter for one in under_way.values()]
+                    idlest = min(range(len(actors)), key=busy.count)
+                    job = waiting.popleft()
+                    under_way[task.remote(setup, job, idlest)] = _UnderWay(job, idlest, [])
+                ready, _ = ray.wait(list(under_way), num_returns=1, timeout=0.5)
+                for stream in ready:
+                    records, more = self._take(stream, under_way[stream])
+                    for record in records:
+                        on_record(record)
+                    if not more or ending():  # the run that was under way is written down, the job's others are not begun
+                        del under_way[stream]
+                        if more:
+                            ray.cancel(stream, force=True)
+        finally:
+            for stream in under_way:
+                ray.cancel(stream, force=True)
+
+    def _take(self, stream: Any, one: _UnderWay) -> tuple[list[Record], bool]:
+        """Return the records that a worker has ready, with their images in the store, and whether there may be more."""
+        from ray.exceptions import RayError, RayTaskError
+
+        from .painter import answer
+
+        try:
+            record, data = answer(next(stream))
+        except StopIteration:
+            return [], False
+        except RayTaskError:
+            raise
+        except RayError as error:  # lost too often
+            left = [variant.name for variant in one.job.variants if variant.name not in one.done]
+            return [_lost(one.job, name, error) for name in left], False
+        if record.variant in one.done:
+            return [], True
+        if data is not None:
+            self._store.keep(record.image, data)
+        one.done.append(record.variant)
+        return [record], True
+
+    def _setup(self, actors: Sequence[Any], about: About) -> Setup:
+        from .painter import Setup
+
+        plan = self._plan
+        return Setup(
+            id=uuid.uuid4().hex,
+            code=plan.study.code,
+            chat=_packed(plan.chat, "chat"),
+            prices=plan.models.options,
+            about=about,
+            painters=tuple(actors),
+            store=self._store if self._store.is_shared else None,
+        )
+
+    @contextlib.contextmanager
+    def _actors(self) -> Iterator[tuple[list[Any], About]]:
+        """Start the painters, and end them."""
+        import ray
+
+        from .painter import Painter
+
+        self._require(ray.cluster_resources())
+        image = _packed(_absolute(self._plan.image), "image")
+        actor = ray.remote(Painter).options(
+            num_cpus=0,
+            num_gpus=self._gpus,
+            max_restarts=-1,
+            max_task_retries=0,  # see AtPainters
+            max_concurrency=min(256, self._concurrency * max(1, self._plan.models.image.parallel) + 2),
+            scheduling_strategy="SPREAD",
+        )
+        actors: list[Any] = []
+        try:
+            actors += [actor.remote(image, self._plan.study.code) for _ in range(self._painters)]
+            yield actors, self._ready(actors)
+        finally:
+            if ray.is_initialized():
+                for one in actors:
+                    ray.kill(one)
+
+    def _require(self, has: dict[str, float]) -> None:
+        """Refuse at once what can never be on a cluster of this machine alone, which nothing is added to."""
+        if self._address is None and has.get("GPU", 0) < self._painters * self._gpus:
+            raise ClusterError(f"{self._wanted()}: {_told(has)}. Lower --painters or --gpus, or name a cluster with --address")
+        if has.get("CPU", 0) < CPUS:
+            raise ClusterError(f"a prompt wants {CPUS} of a core: {_told(has)}. Start its machines with --num-cpus")
+
+    def _ready(self, actors: Sequence[Any]) -> About:
+        import ray
+        from ray.exceptions import RayError
+
+        from .painter import answer
+
+        asked = [one.about.remote() for one in actors]
+        done, late = ray.wait(asked, num_returns=len(asked), timeout=self._patience)
+        try:
+            told = [answer(ref) for ref in done]
+        except RayError as error:
+            raise ClusterError(f"a painter could not begin: {_said(error)}") from error
+        if late:
+            raise ClusterError(
+                f"only {len(done)} of them began within {self._patience:.0f} seconds. {self._wanted()}: "
+                f"{_told(ray.cluster_resources())}. Lower --painters or --gpus, or add machines"
+            )
+        if not isinstance(self._plan.image, ImageModel):
+            own = self._plan.models.image
+            if other := [one for one in told if (one.name, one.settings) != (own.name, own.settings)]:
+                raise ClusterError(
+                    f"a painter has another model {other[0].name!r} than this machine: its files differ; copy the same to all"
+                )
+        about: About = told[0]
+        return about
+
+    def _wanted(self) -> str:
+        return f"{self._painters} painters want {self._gpus:g} GPUs each, {self._painters * self._gpus:g} together"
+
+
+@contextlib.contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    """Connect to a cluster, or start one on this machine, unless Ray is up in this process already."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if address not in (None, "auto"):
+        _require_reachable(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody has asked for it to call home
+    logging.getLogger("ray").setLevel(logging.ERROR)  # what it says at its start would stand among the progress bars
+    own: dict[str, Any] = {"include_dashboard": False} if address is None else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what will be in later versions of Ray
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        if address is None:
+            raise ClusterError(f"Ray does not start on this machine: {_said(error)}") from error
+        raise _unreachable(address, error) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _require_reachable(address: str) -> None:
+    """Refuse an address where nobody listens: Ray would try it for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise SettingError(f"--address {address}: write HOST:PORT, such as 10.0.0.1:6379, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> ClusterError:
+    return ClusterError(
+        f"no Ray cluster answers at {address} ({_said(error)}): start one with `ray start --head`, or leave --address out"
+    )
+
+
+def _packed(choice: object, kind: str) -> bytes:
+    """Return models as they are sent to the workers."""
+    from ray import cloudpickle
+
+    try:
+        packed: bytes = cloudpickle.dumps(choice)
+    except Exception as error:  # whatever a model of one's own is made of
+        raise ClusterError(
+            f"the {kind} model cannot be sent to the workers ({type(error).__name__}: {_said(error)}): name it by its spec, or "
+            "make in it what cannot be sent when it is first used"
+        ) from error
+    return packed
+
+
+def _absolute(choice: ImageChoice) -> ImageChoice:
+    """Return an image model with the whole path of its folder: workers may be in another one."""
+    options = ImageOptions(model=choice) if isinstance(choice, str) else choice
+    if isinstance(options, ImageModel):
+        return options
+    scheme, _, name = options.model.partition(":")
+    if scheme != "diffusers" or not name.startswith("."):
+        return options
+    return options.model_copy(update={"model": f"diffusers:{Path(name).resolve()}"})
+
+
+def _lost(job: Job, variant: str, error: Exception) -> Record:
+    cell = job.cell
+    why = f"the worker was lost {RETRIES + 1} times ({_said(error)})"
+    return Record(id=cell.id, prompt=cell.prompt, variant=variant, index=cell.index, seed=cell.seed, error=why)
+
+
+def _told(has: dict[str, float]) -> str:
+    import ray
+
+    machines = len([node for node in ray.nodes() if node["Alive"]])
+    free = ray.available_resources()
+    told = " and ".join(f"{has.get(what, 0):g} {what}s ({free.get(what, 0):g} free)" for what in ("GPU", "CPU"))
+    return f"the cluster has {told} on {machines} machine{'s' if machines > 1 else ''}"
+
+
+def _said(error: Exception) -> str:
+    """Return the begin of what Ray says, without its colours and advice."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")

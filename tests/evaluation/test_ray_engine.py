@@ -1,0 +1,278 @@
+"""The Ray engine, on a real cluster of two nodes on this machine. What is wanted of it: the local engine's records, once each."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from gems.context import SettingError
+from gems.evaluation import ray_engine as under_test
+from gems.evaluation.catalogue import find
+from gems.evaluation.outcome import compare
+from gems.evaluation.ray_engine import ClusterError, ray_engine
+from gems.evaluation.records import StudyError, read_records
+from gems.evaluation.runner import Progress, generate, plan
+from gems.evaluation.studies import variants
+from gems.memory.images import ImageStore, LostImageError
+from gems.models.image import ImageModel
+from gems.models.options import ImageOptions
+from gems.models.shapes import shapes_image
+
+pytest.importorskip("ray", reason="the extra ray is not installed")
+
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+"""Ray leaves sockets and processes to be collected; its workers take ten seconds each to begin on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of two nodes. The first has the driver; a test may kill the second."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        made.second = made.add_node(num_cpus=1)
+        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+def noted(folder, seconds=0.0, broken="", lost=""):
+    """Return the embedded image model that takes so long, and notes each picture with the node where it is drawn.
+
+    It refuses prompts with the word `broken`, and takes its process down at the first one with the word `lost`.
+    """
+
+    class Noted(ImageModel):  # inside, so that it is sent to the workers whole: they cannot import the tests
+        name = "noted"
+
+        def __init__(self):
+            self._drawn = None
+
+        def generate(self, requests):
+            import os
+            import time
+            import uuid
+            from pathlib import Path
+
+            import ray
+
+            from gems.models.shapes import shapes_image
+
+            self._drawn = self._drawn or shapes_image()
+            where = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "here"
+            for request in requests:
+                (Path(folder) / uuid.uuid4().hex).write_text(f"{where} {request.seed}")
+                if broken and broken in request.prompt:
+                    raise ValueError("the paint is dry")
+                mark = Path(folder) / "lost"
+                if lost and lost in request.prompt and not mark.exists():
+                    mark.touch()
+                    os._exit(1)
+            time.sleep(seconds)
+            return self._drawn.generate(requests)
+
+    Path(folder).mkdir(exist_ok=True)
+    return Noted()
+
+
+def drawn(folder):
+    """Return how many pictures were drawn on each node."""
+    return Counter(path.read_text().split()[0] for path in Path(folder).iterdir() if path.name != "lost")
+
+
+def planned(image, presets=("original", "loop"), limit=6, chat="shapes"):
+    bench = find("shapes")
+    return plan(bench, bench.read({}), variants(presets), limit=limit, chat=chat, image=image)
+
+
+def with_ray(decided, folder, store=None, **options):
+    made = ray_engine(**{"painters": 2, "concurrency": 3, **options})
+    return generate(decided, folder, engine=lambda images: made(decided, images), store=store)
+
+
+def alike(folder):
+    """Return the records of a study, but for the time they took, and see that each was written once."""
+    lines = (folder / "samples.jsonl").read_text().splitlines()
+    records = read_records(folder)
+    assert len(lines) == len(records)
+    return {key: record.model_copy(update={"seconds": 0.0}) for key, record in records.items()}
+
+
+def test_its_records_and_images_are_the_local_engine_s(cluster, tmp_path):
+    decided = planned("shapes")
+    generate(decided, tmp_path / "local", concurrency=3)
+    with_ray(decided, tmp_path / "ray")
+    local, ray = alike(tmp_path / "local"), alike(tmp_path / "ray")
+    assert len(local) == 12
+    assert ray == local
+    for record in ray.values():  # byte for byte
+        assert (tmp_path / "ray" / record.path).read_bytes() == (tmp_path / "local" / record.path).read_bytes()
+
+
+def test_what_fails_is_a_record_and_a_lost_painter_is_replaced(cluster, tmp_path):
+    samples = find("shapes").read({})
+    prompts = [sample.prompt for sample in (samples[0], samples[100])]
+    decided = planned(noted(tmp_path / "drawn", broken=prompts[0], lost=prompts[1]), presets=["original"], limit=2)
+    store = ImageStore(f"local://{tmp_path}/shared")  # what all machines reach is written by the workers
+    with_ray(decided, tmp_path / "ray", store=store, painters=1, concurrency=1)
+    first, second = alike(tmp_path / "ray").values()
+    assert (first.image, first.error) == (None, "ValueError: the paint is dry")
+    assert not second.error
+    assert (tmp_path / "drawn" / "lost").exists()
+    assert store.read(second.image)
+    assert not (tmp_path / "ray" / "images").exists()
+
+
+def test_what_on_record_raises_ends_it(cluster, tmp_path):
+    decided = planned(noted(tmp_path / "drawn", broken=" "), presets=["original"], limit=4)
+    made = ray_engine(concurrency=2)
+    with pytest.raises(StudyError, match="2 runs in a row have failed, the last one so: ValueError: the paint is dry"):
+        generate(decided, tmp_path / "ray", engine=lambda images: made(decided, images), max_failures=2)
+    assert len(read_records(tmp_path / "ray")) == 2
+
+
+def test_ctrl_c_leaves_a_folder_that_both_engines_go_on_with(cluster, tmp_path):
+    study = tmp_path / "study"
+    command = ["eval", "shapes", "--presets", "original,loop", "--limit", "8", "--out", str(study), "--concurrency", "2"]
+    gems = subprocess.Popen(
+        [sys.executable, "-m", "gems.cli", *command, "--engine", "ray", "--address", cluster.address],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        until = time.monotonic() + 120
+        while not ((study / "samples.jsonl").exists() and (study / "samples.jsonl").read_text()):
+            assert gems.poll() is None, gems.stderr.read()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        os.killpg(gems.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+        _, said = gems.communicate(timeout=60)
+    finally:
+        if gems.poll() is None:
+            gems.kill()
+    assert gems.returncode == 130, said
+    stopped = alike(study)
+    assert 0 < len(stopped) < 16
+    kept = (study / "samples.jsonl").read_bytes()
+
+    named = {"limit": 8, "out": study, "concurrency": 2}
+    stop = threading.Event()
+    compare(variants(["original", "loop"]), **named, progress=Progress(done=lambda record: stop.set()), stop=stop)
+    between = alike(study)
+    assert len(stopped) < len(between) < 16
+    done = compare(variants(["original", "loop"]), **named, engine=ray_engine(concurrency=2))
+    assert done.found == len(between)
+    assert (study / "samples.jsonl").read_bytes().startswith(kept)
+    compare(variants(["original", "loop"]), limit=8, out=tmp_path / "local")
+    assert alike(study) == alike(tmp_path / "local")
+
+
+def test_a_killed_node_loses_and_doubles_nothing(cluster, tmp_path):
+    decided = planned(noted(tmp_path / "drawn", seconds=0.3), limit=8)
+    second = cluster.second.node_id
+    records, killed = [], []
+
+    def kill(record):
+        records.append(record)
+        if len(records) >= 4 and not killed and drawn(tmp_path / "drawn")[second]:
+            killed.append(len(records))
+            cluster.remove_node(cluster.second, allow_graceful=False)
+
+    made = ray_engine(painters=2, concurrency=4)
+    generate(decided, tmp_path / "ray", engine=lambda images: made(decided, images), progress=Progress(done=kill))
+    assert killed
+    assert killed[0] < 16
+    assert len(drawn(tmp_path / "drawn")) == 2  # both had painted
+    assert Counter(record.key for record in records).most_common(1)[0][1] == 1
+    local = planned(noted(tmp_path / "alone"), limit=8)
+    generate(local, tmp_path / "local", concurrency=4)
+    assert alike(tmp_path / "ray") == alike(tmp_path / "local")
+
+
+def test_more_than_the_cluster_has(cluster, tmp_path):
+    decided = planned("shapes", presets=["original"], limit=1)
+    wanted = r"only 0 of them began within 2 seconds. 2 painters want 0.5 GPUs each, 1 together: the cluster has 0 GPUs"
+    with pytest.raises(ClusterError, match=wanted):
+        with_ray(decided, tmp_path, gpus=0.5, patience=2)
+
+
+def test_models_that_cannot_be_made_there(cluster, tmp_path):
+    class Held(ImageModel):
+        name = "held"
+        lock = threading.Lock()
+
+        def generate(self, requests):
+            return shapes_image().generate(requests)
+
+    with pytest.raises(ClusterError, match="the image model cannot be sent to the workers .* name it by its spec"):
+        with_ray(planned(Held(), limit=1), tmp_path / "a")
+    changed = planned("shapes", limit=1)
+    changed = changed._replace(study=changed.study.model_copy(update={"code": "another"}))
+    with pytest.raises(ClusterError, match="has other code of gems than this one: install the same on all"):
+        with_ray(changed, tmp_path / "b")
+
+
+def test_without_ray(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ClusterError, match=r'Ray is not installed: pip install -c constraints.txt -e "\.\[ray\]"'):
+        ray_engine()
+    importlib.import_module("gems.evaluation.ray_engine")  # asks for no Ray itself
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"gpus": 1.5}, "a whole number of GPUs, or a part of one"),
+        ({"gpus": -1}, "a whole number of GPUs"),
+        ({"painters": 0}, "at least 1"),
+        ({"address": "ray://head:10001"}, "write HOST:PORT, or auto"),
+    ],
+)
+def test_values_of_no_use(options, said):
+    with pytest.raises(SettingError, match=said):
+        ray_engine(**options)
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "said"),
+    [("127.0.0.1:1", ClusterError, "no Ray cluster answers at 127.0.0.1:1"), ("head", SettingError, "write HOST:PORT")],
+)
+def test_a_cluster_that_is_not_there(address, error, said):
+    with pytest.raises(error, match=said):
+        under_test._require_reachable(address)
+
+
+def test_a_folder_is_named_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert under_test._absolute("diffusers:./model").model == f"diffusers:{tmp_path}/model"
+    assert under_test._absolute("diffusers:owner/name") == ImageOptions(model="diffusers:owner/name")
+
+
+def test_a_picture_is_kept_byte_by_byte(tmp_path):
+    from PIL import Image
+
+    one, other = ImageStore(tmp_path / "one"), ImageStore(tmp_path / "other")
+    ref = one.put(Image.new("RGB", (8, 8)), {"prompt": "nothing"})
+    other.keep(ref, one.read(ref))
+    assert other.read(ref) == one.read(ref)
+    assert other.noted() == {ref.sha256}
+    with pytest.raises(LostImageError, match="came damaged"):
+        other.keep(ref, b"nothing")
+    assert not other.is_shared
+    assert not ImageStore("memory://images").is_shared
