@@ -75,6 +75,8 @@ def eval_benchmark(
     judge: JudgeSpec = None,
     base: Base = None,
     against: Paper = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it may take: runs, images, chat calls.")] = False,
+    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: how many checks of a prompt to reckon with.")] = 8,
     engine: Annotated[str, typer.Option(help="local: threads of this process. ray: the workers of a Ray cluster.")] = "local",
     address: Annotated[
         str | None, typer.Option(help="ray: the cluster's address, or auto; one on this machine by default.")
@@ -95,10 +97,11 @@ def eval_benchmark(
     from ..evaluation.data import fetch
     from ..evaluation.judging import judge_of
     from ..evaluation.outcome import compare
+    from ..evaluation.runner import plan
     from ..evaluation.shards import Shard
     from ..memory.images import ImageStore
     from .evaluate_bars import bars
-    from .evaluate_show import show
+    from .evaluate_show import show, show_costs
 
     bench = find(str(ctx.info_name))
     paper = wants_paper(against)
@@ -109,27 +112,29 @@ def eval_benchmark(
     file = changed(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
     wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
+    common: dict[str, Any] = {
+        **{"limit": limit, "per_prompt": images_per_prompt, "seed": seed, "seeds": seeds, "chat": file.chats, "image": file.image}
+    }
+    files = fetch(bench, data, accept=accept_licence or (), say=note)
+    if dry_run:
+        show_costs(plan(bench, bench.read(files.files), made, data=files.digests, **common), checks)
+        return
     with bars() as progress:
         outcome = compare(
             made,
             benchmark=bench,
             name="-".join([bench.name, *swept]),
-            data=fetch(bench, data, accept=accept_licence or (), say=note),
+            data=files,
             out=out,
-            limit=limit,
-            per_prompt=images_per_prompt,
-            seed=seed,
-            seeds=seeds,
             concurrency=concurrency,
             base=base,
             runs=runs,
-            chat=file.chats,
-            image=file.image,
             judge=None if wanted is None else judge_of(wanted, concurrency=max(8, concurrency)),
             engine=_engine(engine, address, painters, gpus, concurrency),
             shard=Shard.read(shard),
             store=None if image_store is None else ImageStore(image_store),
             progress=progress,
+            **common,
         )
     show(outcome, paper=paper, json_file=json_file)
 

@@ -10,7 +10,8 @@ from rich.markup import escape
 from ..evaluation.outcome import Outcome, report_of
 from ..evaluation.plots import PlotError, plot_memory, plot_scores
 from ..evaluation.results import to_json
-from ..evaluation.tables import Report, markdown, parts, table, to_csv
+from ..evaluation.runner import Plan
+from ..evaluation.tables import Report, markdown, new_table, parts, table, to_csv
 from ..memory.files import replace_file
 from .evaluate_options import console, note
 
@@ -39,6 +40,34 @@ def show(outcome: Outcome, *, paper: bool = False, json_file: Path | None = None
     screen.print(f"records, tables and plots: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
         replace_file(json_file, as_json(to_json(report.results)))
+
+
+def show_costs(planned: Plan, checks: int) -> None:
+    """Print what a study may take, if every first image is accepted and at worst; nothing is asked, drawn or written.
+
+    Args:
+        planned: the study.
+        checks: how many each prompt is split into.
+    """
+    from ..graph.costs import estimate, image_money
+
+    cells = len(planned.cells)
+    asked = sum(question.rollouts for sample in planned.samples for question in planned.benchmark.questions(sample))
+    made = new_table(
+        f"{planned.benchmark.title}: {len(planned.samples)} prompts, {cells} images of each variant, {checks} checks each"
+    )
+    made.add_column("", overflow="fold")
+    for heading in ("runs", "images", "chat calls", "money for images"):
+        made.add_column(heading, justify="right")
+    for variant in planned.variants:
+        cost = estimate(variant.context, checks)
+        money = image_money(cost, planned.models.options)
+        ranges = [f"{cells * low:,} to {cells * high:,}" for low, high in (cost.images, cost.total)]
+        price = "" if money is None else f"{cells * money[0]:.4g} to {cells * money[1]:.4g}"
+        made.add_row(escape(variant.name), f"{cells:,}", *ranges, price)
+    console().print(made)
+    each = asked * (cells // max(len(planned.samples), 1)) * len(planned.variants)
+    console().print(f"The judge answers {each:,} questions. Nothing was asked, drawn or written.", highlight=False)
 
 
 def write(outcome: Outcome, report: Report) -> None:

@@ -24,7 +24,17 @@ from .faulty import FaultyServer
 
 SETTINGS = (
     *("GEMS_STORE", "GEMS_IMAGE_STORE", "LANGGRAPH_AES_KEY"),
-    *("GEMS_RUNS", "GEMS_CHAT", "GEMS_IMAGE", "GEMS_CONFIG", "GEMS_SKILLS", "GEMS_DEBUG", "GEMS_API_KEY"),
+    *(
+        "GEMS_RUNS",
+        "GEMS_CHAT",
+        "GEMS_IMAGE",
+        "GEMS_CONFIG",
+        "GEMS_SKILLS",
+        "GEMS_DEBUG",
+        "GEMS_API_KEY",
+        "GEMS_JUDGE",
+        "GEMS_CACHE",
+    ),
     *("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"),
 )
 """Environment variables that would change what the tests see."""
