@@ -43,8 +43,9 @@ throughout, and its workers are up before the clock starts, which it does when a
 """
 
 CPU = """Everything is computed on the {cores} cores here, for which the processes of Ray compete as threads do: painter, workers
-and driver have no less to compute, and more workers bring little once the cores are busy. What the engine is for is the other
-case, below: where prompts wait for models elsewhere, they wait side by side.
+and driver have no less to compute, so the cores are the limit, however many workers there are. What the engine is for is the
+other case, below: where prompts wait for models elsewhere, they wait side by side, until what the embedded chat model computes
+fills the cores. On one machine threads of one process do as well; Ray is for more GPUs or machines than one process has.
 """
 
 

@@ -11,7 +11,7 @@ import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -105,13 +105,18 @@ class RayEngine(Engine):
             GemsError: a worker cannot make a model.
         """
         with _connected(self._address) as own, self._actors(own) as (actors, about):
-            ended = threading.Event()
-            with ThreadPoolExecutor(1) as pool:  # a thread that Ctrl-C does not reach, so that no record is torn
-                task = pool.submit(self._loop, jobs, on_record, actors, about, lambda: ended.is_set() or stop.is_set())
+            ended, left = threading.Event(), threading.Event()
+            pool = ThreadPoolExecutor(1)  # a thread that Ctrl-C does not reach, so that no record is torn
+            task = pool.submit(self._loop, jobs, on_record, actors, about, lambda: ended.is_set() or stop.is_set(), left)
+            try:
+                task.result()
+            finally:
+                ended.set()
                 try:
-                    task.result()
-                finally:
-                    ended.set()
+                    wait([task])
+                finally:  # Ctrl-C again: the thread is gone before Ray is, which it would start anew
+                    left.set()
+                    pool.shutdown(wait=True)
 
     def _loop(
         self,
@@ -120,6 +125,7 @@ class RayEngine(Engine):
         actors: Sequence[Any],
         about: About,
         ending: Callable[[], bool],
+        left: threading.Event,
     ) -> None:
         import ray
 
@@ -130,7 +136,7 @@ class RayEngine(Engine):
         waiting = deque(jobs)
         under_way: dict[Any, _UnderWay] = {}
         try:
-            while under_way or (waiting and not ending()):
+            while not left.is_set() and (under_way or (waiting and not ending())):
                 while waiting and len(under_way) < self._concurrency and not ending():
                     busy = [one.painter for one in under_way.values()]
                     idlest = min(range(len(actors)), key=busy.count)
@@ -146,7 +152,7 @@ class RayEngine(Engine):
                         if more:
                             ray.cancel(stream, force=True)
         finally:
-            for stream in under_way:
+            for stream in under_way if ray.is_initialized() else ():
                 ray.cancel(stream, force=True)
 
     def _take(self, stream: Any, one: _UnderWay) -> tuple[list[Record], bool]:
