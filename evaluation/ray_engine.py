@@ -11,7 +11,7 @@ import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,14 +104,19 @@ class RayEngine(Engine):
             ClusterError: the cluster cannot be reached, has too little, or has other code of gems.
             GemsError: a worker cannot make a model.
         """
-        with _connected(self._address), self._actors() as (actors, about):
-            ended = threading.Event()
-            with ThreadPoolExecutor(1) as pool:  # a thread that Ctrl-C does not reach, so that no record is torn
-                task = pool.submit(self._loop, jobs, on_record, actors, about, lambda: ended.is_set() or stop.is_set())
+        with _connected(self._address) as own, self._actors(own) as (actors, about):
+            ended, left = threading.Event(), threading.Event()
+            pool = ThreadPoolExecutor(1)  # a thread that Ctrl-C does not reach, so that no record is torn
+            task = pool.submit(self._loop, jobs, on_record, actors, about, lambda: ended.is_set() or stop.is_set(), left)
+            try:
+                task.result()
+            finally:
+                ended.set()
                 try:
-                    task.result()
-                finally:
-                    ended.set()
+                    wait([task])
+                finally:  # Ctrl-C again: the thread is gone before Ray is, which it would start anew
+                    left.set()
+                    pool.shutdown(wait=True)
 
     def _loop(
         self,
@@ -120,6 +125,7 @@ class RayEngine(Engine):
         actors: Sequence[Any],
         about: About,
         ending: Callable[[], bool],
+        left: threading.Event,
     ) -> None:
         import ray
 
@@ -130,7 +136,7 @@ class RayEngine(Engine):
         waiting = deque(jobs)
         under_way: dict[Any, _UnderWay] = {}
         try:
-            while under_way or (waiting and not ending()):
+            while not left.is_set() and (under_way or (waiting and not ending())):
                 while waiting and len(under_way) < self._concurrency and not ending():
                     busy = [one.painter for one in under_way.values()]
                     idlest = min(range(len(actors)), key=busy.count)
@@ -146,7 +152,7 @@ class RayEngine(Engine):
                         if more:
                             ray.cancel(stream, force=True)
         finally:
-            for stream in under_way:
+            for stream in under_way if ray.is_initialized() else ():
                 ray.cancel(stream, force=True)
 
     def _take(self, stream: Any, one: _UnderWay) -> tuple[list[Record], bool]:
@@ -186,13 +192,13 @@ class RayEngine(Engine):
         )
 
     @contextlib.contextmanager
-    def _actors(self) -> Iterator[tuple[list[Any], About]]:
-        """Start the painters, and end them."""
+    def _actors(self, own: bool) -> Iterator[tuple[list[Any], About]]:
+        """Start the painters, and end them; `own`: the cluster was started for this study."""
         import ray
 
         from .painter import Painter
 
-        self._require(ray.cluster_resources())
+        self._require(ray.cluster_resources(), own)
         image = _packed(_absolute(self._plan.image), "image")
         actor = ray.remote(Painter).options(
             num_cpus=0,
@@ -211,9 +217,9 @@ class RayEngine(Engine):
                 for one in actors:
                     ray.kill(one)
 
-    def _require(self, has: dict[str, float]) -> None:
+    def _require(self, has: dict[str, float], own: bool) -> None:
         """Refuse at once what can never be on a cluster of this machine alone, which nothing is added to."""
-        if self._address is None and has.get("GPU", 0) < self._painters * self._gpus:
+        if own and has.get("GPU", 0) < self._painters * self._gpus:
             raise ClusterError(f"{self._wanted()}: {_told(has)}. Lower --painters or --gpus, or name a cluster with --address")
         if has.get("CPU", 0) < CPUS:
             raise ClusterError(f"a prompt wants {CPUS} of a core: {_told(has)}. Start its machines with --num-cpus")
@@ -249,28 +255,28 @@ class RayEngine(Engine):
 
 
 @contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[None]:
-    """Connect to a cluster, or start one on this machine, unless Ray is up in this process already."""
+def _connected(address: str | None) -> Iterator[bool]:
+    """Connect to a cluster, or start one on this machine, unless Ray is up in this process; tell whether it was started here."""
     import ray
 
     if ray.is_initialized():
-        yield
+        yield False
         return
     if address not in (None, "auto"):
         _require_reachable(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody has asked for it to call home
     logging.getLogger("ray").setLevel(logging.ERROR)  # what it says at its start would stand among the progress bars
-    own: dict[str, Any] = {"include_dashboard": False} if address is None else {}
+    only_own: dict[str, Any] = {"include_dashboard": False} if address is None else {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what will be in later versions of Ray
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **only_own)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         if address is None:
             raise ClusterError(f"Ray does not start on this machine: {_said(error)}") from error
         raise _unreachable(address, error) from error
     try:
-        yield
+        yield address is None
     finally:
         ray.shutdown()
 

@@ -2,11 +2,13 @@
 
 import importlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from gems.memory.images import ImageStore, LostImageError
 from gems.models.image import ImageModel
 from gems.models.options import ImageOptions
 from gems.models.shapes import shapes_image
+from gems.tests.conftest import Sketcher
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 
@@ -41,10 +44,14 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    sooner = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 3}
+    head = {"num_cpus": 2, "include_dashboard": False, "_system_config": sooner}  # Ray keeps so many idle workers as cores
+    made = Cluster(initialize_head=True, head_node_args=head)
     try:
-        made.second = made.add_node(num_cpus=1)
+        made.second = made.add_node(num_cpus=2)
         ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        for kind in (Noted, Sketcher):  # sent whole: workers cannot import tests
+            ray.cloudpickle.register_pickle_by_value(sys.modules[kind.__module__])
         yield made
     finally:
         ray.shutdown()
@@ -52,42 +59,33 @@ def cluster():
 
 
 def noted(folder, seconds=0.0, broken="", lost=""):
-    """Return the embedded image model that takes so long, and notes each picture with the node where it is drawn.
+    """Return the sketcher that takes so long, and notes each picture with the node where it is drawn.
 
-    It refuses prompts with the word `broken`, and takes its process down at the first one with the word `lost`.
+    It refuses prompts with the text `broken`, and takes its process down at the first one with the text `lost`.
     """
-
-    class Noted(ImageModel):  # inside, so that it is sent to the workers whole: they cannot import the tests
-        name = "noted"
-
-        def __init__(self):
-            self._drawn = None
-
-        def generate(self, requests):
-            import os
-            import time
-            import uuid
-            from pathlib import Path
-
-            import ray
-
-            from gems.models.shapes import shapes_image
-
-            self._drawn = self._drawn or shapes_image()
-            where = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "here"
-            for request in requests:
-                (Path(folder) / uuid.uuid4().hex).write_text(f"{where} {request.seed}")
-                if broken and broken in request.prompt:
-                    raise ValueError("the paint is dry")
-                mark = Path(folder) / "lost"
-                if lost and lost in request.prompt and not mark.exists():
-                    mark.touch()
-                    os._exit(1)
-            time.sleep(seconds)
-            return self._drawn.generate(requests)
-
     Path(folder).mkdir(exist_ok=True)
-    return Noted()
+    return Noted(Path(folder), seconds, broken, lost)
+
+
+class Noted(Sketcher):
+    name = "noted"
+
+    def __init__(self, folder, seconds, broken, lost):
+        super().__init__(seconds=seconds)
+        self.folder, self.broken, self.lost = folder, broken, lost
+
+    def _draw(self, request):
+        import ray
+
+        where = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "here"
+        (self.folder / uuid.uuid4().hex).write_text(where)
+        if self.broken and self.broken in request.prompt:
+            raise ValueError("the paint is dry")
+        mark = self.folder / "lost"
+        if self.lost and self.lost in request.prompt and not mark.exists():
+            mark.touch()
+            os._exit(1)
+        return super()._draw(request)
 
 
 def drawn(folder):
@@ -101,7 +99,7 @@ def planned(image, presets=("original", "loop"), limit=6, chat="shapes"):
 
 
 def with_ray(decided, folder, store=None, **options):
-    made = ray_engine(**{"painters": 2, "concurrency": 3, **options})
+    made = ray_engine(**{"painters": 2, "concurrency": 2, **options})
     return generate(decided, folder, engine=lambda images: made(decided, images), store=store)
 
 
@@ -116,7 +114,7 @@ def alike(folder):
 def test_its_records_and_images_are_the_local_engine_s(cluster, tmp_path):
     decided = planned("shapes")
     generate(decided, tmp_path / "local", concurrency=3)
-    with_ray(decided, tmp_path / "ray")
+    with_ray(decided, tmp_path / "ray", painters=1)
     local, ray = alike(tmp_path / "local"), alike(tmp_path / "ray")
     assert len(local) == 12
     assert ray == local
@@ -128,7 +126,14 @@ def test_what_fails_is_a_record_and_a_lost_painter_is_replaced(cluster, tmp_path
     samples = find("shapes").read({})
     prompts = [sample.prompt for sample in (samples[0], samples[100])]
     decided = planned(noted(tmp_path / "drawn", broken=prompts[0], lost=prompts[1]), presets=["original"], limit=2)
-    store = ImageStore(f"local://{tmp_path}/shared")  # what all machines reach is written by the workers
+
+    class Shared(ImageStore):  # as an object store is: the workers write into it, and hand over nothing
+        is_shared = True
+
+        def keep(self, *args):
+            raise AssertionError("the driver has nothing to keep")
+
+    store = Shared(tmp_path / "shared")
     with_ray(decided, tmp_path / "ray", store=store, painters=1, concurrency=1)
     first, second = alike(tmp_path / "ray").values()
     assert (first.image, first.error) == (None, "ValueError: the paint is dry")
@@ -148,7 +153,7 @@ def test_what_on_record_raises_ends_it(cluster, tmp_path):
 
 def test_ctrl_c_leaves_a_folder_that_both_engines_go_on_with(cluster, tmp_path):
     study = tmp_path / "study"
-    command = ["eval", "shapes", "--presets", "original,loop", "--limit", "8", "--out", str(study), "--concurrency", "2"]
+    command = ["eval", "shapes", "--presets", "original,loop", "--limit", "8", "--out", str(study)]
     gems = subprocess.Popen(
         [sys.executable, "-m", "gems.cli", *command, "--engine", "ray", "--address", cluster.address],
         stderr=subprocess.PIPE,
@@ -171,12 +176,12 @@ def test_ctrl_c_leaves_a_folder_that_both_engines_go_on_with(cluster, tmp_path):
     assert 0 < len(stopped) < 16
     kept = (study / "samples.jsonl").read_bytes()
 
-    named = {"limit": 8, "out": study, "concurrency": 2}
+    named = {"limit": 8, "out": study}
     stop = threading.Event()
     compare(variants(["original", "loop"]), **named, progress=Progress(done=lambda record: stop.set()), stop=stop)
     between = alike(study)
     assert len(stopped) < len(between) < 16
-    done = compare(variants(["original", "loop"]), **named, engine=ray_engine(concurrency=2))
+    done = compare(variants(["original", "loop"]), **named, engine=ray_engine())
     assert done.found == len(between)
     assert (study / "samples.jsonl").read_bytes().startswith(kept)
     compare(variants(["original", "loop"]), limit=8, out=tmp_path / "local")
@@ -220,7 +225,7 @@ def test_models_that_cannot_be_made_there(cluster, tmp_path):
         def generate(self, requests):
             return shapes_image().generate(requests)
 
-    with pytest.raises(ClusterError, match="the image model cannot be sent to the workers .* name it by its spec"):
+    with pytest.raises(ClusterError, match=r"the image model cannot be sent to the workers .* name it by its spec"):
         with_ray(planned(Held(), limit=1), tmp_path / "a")
     changed = planned("shapes", limit=1)
     changed = changed._replace(study=changed.study.model_copy(update={"code": "another"}))
@@ -276,3 +281,10 @@ def test_a_picture_is_kept_byte_by_byte(tmp_path):
         other.keep(ref, b"nothing")
     assert not other.is_shared
     assert not ImageStore("memory://images").is_shared
+
+
+def test_an_object_store_is_sent_to_the_workers():
+    pytest.importorskip("s3fs", reason="the extra s3 is not installed")
+    store = ImageStore("s3://bucket/images")
+    assert store.is_shared
+    assert pickle.loads(pickle.dumps(store)).url == "s3://bucket/images"
