@@ -180,25 +180,28 @@ def eval_score(
         raise SettingError(
             "name a judge: --judge http://HOST/v1#MODEL, openai:MODEL or rapidocr, or [judge] in the file of --config"
         )
+    store = None if image_store is None else ImageStore(image_store)
     with bars() as progress:
-        store = None if image_store is None else ImageStore(image_store)
         score(folder, judge_of(wanted, concurrency=concurrency), store=store, concurrency=concurrency, progress=progress)
-    show(look(folder, base), paper=paper, json_file=json_file)
+    show(look(folder, base, store=store), paper=paper, json_file=json_file)
 
 
 def eval_table(
     folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
     base: Base = None,
     against: Paper = None,
+    image_store: Images = None,
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
     """Show the tables of a study again, and write its files anew; nothing is asked or made."""
     set_debug(debug)
     from ..evaluation.outcome import look
+    from ..memory.images import ImageStore
     from .evaluate_show import show
 
-    show(look(folder, base), paper=wants_paper(against), json_file=json_file)
+    store = None if image_store is None else ImageStore(image_store)
+    show(look(folder, base, store=store), paper=wants_paper(against), json_file=json_file)
 
 
 def eval_export(
@@ -231,6 +234,7 @@ def eval_import(
     ] = None,
     base: Base = None,
     against: Paper = None,
+    image_store: Images = None,
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
@@ -238,12 +242,14 @@ def eval_import(
     set_debug(debug)
     from ..evaluation.exchange import take_in
     from ..evaluation.outcome import look
+    from ..memory.images import ImageStore
     from .evaluate_show import show
 
     paper = wants_paper(against)
     taken = take_in(folder, file, variant)
     Console().print(f"{taken} images or prompts have official numbers now.", highlight=False)
-    show(look(folder, base), paper=paper, json_file=json_file)
+    store = None if image_store is None else ImageStore(image_store)
+    show(look(folder, base, store=store), paper=paper, json_file=json_file)
 
 
 for name, entry in CATALOGUE.items():

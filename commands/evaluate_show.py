@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from ..evaluation.outcome import Outcome, report_of
+from ..evaluation.page import write_page
 from ..evaluation.plots import PlotError, plot_memory, plot_scores
 from ..evaluation.results import to_json
 from ..evaluation.runner import Plan
@@ -37,7 +38,7 @@ def show(outcome: Outcome, *, paper: bool = False, json_file: Path | None = None
     if outcome.found:
         screen.print(f"{outcome.found} images were found in the records and not made again.", highlight=False)
     write(outcome, report)
-    screen.print(f"records, tables and plots: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
+    screen.print(f"records, tables, plots and gallery.html: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
         replace_file(json_file, as_json(to_json(report.results)))
 
@@ -71,7 +72,7 @@ def show_costs(planned: Plan, checks: int) -> None:
 
 
 def write(outcome: Outcome, report: Report) -> None:
-    """Write a study's tables, results and plots into its folder."""
+    """Write a study's tables, results, plots and page into its folder."""
     folder, results = outcome.folder, report.results
     if not results:
         return
@@ -88,6 +89,7 @@ def write(outcome: Outcome, report: Report) -> None:
         plot_memory(shown, folder / "memory.png", f"{report.title}: the refiner's input by round")
     except PlotError as error:
         note(error)
+    write_page(outcome, report)
 
 
 def as_json(told: object) -> bytes:

@@ -50,8 +50,8 @@ class Cell(NamedTuple):
 
 def table(report: Report) -> Table:
     """Return scores and costs, a row a variant, with the intervals below the means."""
-    made = new_table(report.title, _caption(report))
-    headings, rows = _main(report)
+    made = new_table(report.title, caption(report))
+    headings, rows = main_table(report)
     made.add_column("", overflow="fold")
     for heading in headings[1:]:
         made.add_column(heading, justify="right", no_wrap=heading != "judge")
@@ -76,7 +76,7 @@ def parts(report: Report) -> list[Table]:
     return made
 
 
-def new_table(title: str, caption: str | None = None) -> Table:
+def new_table(title: str, below: str | None = None) -> Table:
     """Return an empty table in the studies' style."""
     style: dict[str, Any] = {
         "box": SIMPLE_HEAD,
@@ -85,14 +85,14 @@ def new_table(title: str, caption: str | None = None) -> Table:
         "title_justify": "left",
         "caption_justify": "left",
     }
-    return Table(title=title, caption=caption, **style)
+    return Table(title=title, caption=below, **style)
 
 
 def markdown(report: Report) -> str:
     """Return all tables as Markdown, with what else is to be said of the study."""
-    headings, rows = _main(report)
+    headings, rows = main_table(report)
     said = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
-    blocks = [f"{report.title}.", *(f"**Warning:** {warning}" for warning in report.warnings), _caption(report), *report.facts]
+    blocks = [f"{report.title}.", *(f"**Warning:** {warning}" for warning in report.warnings), caption(report), *report.facts]
     blocks.append(_pipes(headings, said))
     blocks += [f"{heading}:\n\n{_pipes(['', *names], more)}" for heading, names, more in _parts(report)]
     return "\n\n".join(blocks) + "\n"
@@ -128,7 +128,7 @@ def to_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def _main(report: Report) -> tuple[list[str], list[list[Cell]]]:
+def main_table(report: Report) -> tuple[list[str], list[list[Cell]]]:
     """Return the headings and rows of the main table; columns that say nothing anywhere are left out."""
     results = report.results
     metrics = [m for m in report.metrics if not m.part and any(m.name in r.metrics for r in results)]
@@ -184,7 +184,8 @@ def _pipes(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _caption(report: Report) -> str:
+def caption(report: Report) -> str:
+    """Return what is to be said of the main table: of what its means and intervals are, and who judged."""
     results = report.results
     compared = next((r.against for r in results if r.gain is not None), None)
     gain = f" Δ is the paired difference to {compared}." if compared else ""

@@ -35,6 +35,7 @@ def test_a_study_leaves_tables_results_records_and_a_plot(command):
     assert "| rounds=2 |" in Path("mine/table.md").read_text()
     assert Path("mine/table.csv").read_text().startswith("variant,judge,metric,value,low,high,n,source\nrounds=1,")
     assert Path("mine/plot.png").exists()
+    assert '<h2 id="worst-title">Worst</h2>' in Path("mine/gallery.html").read_text()
     _, out, _ = command(*args)
     assert "4 images were found in the records and not made again" in out
 
@@ -100,7 +101,7 @@ def test_without_matplotlib_all_but_the_plots_is_there(command, monkeypatch):
     assert 'pip install -c constraints.txt -e ".[plots]"' in err
     assert {p.name for p in Path("mine").glob("[a-z]*")} == {
         "table.md", "table.csv", "result.json", "samples.jsonl", "prompts.jsonl", "study.json", "images",
-        "answers-shapes-perception.jsonl", "scores-shapes-perception.json",
+        "answers-shapes-perception.jsonl", "scores-shapes-perception.json", "gallery.html",
     }  # fmt: skip
 
 

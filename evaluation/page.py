@@ -1,0 +1,265 @@
+"""The page of a study: its table, and the prompts that tell most, with their images and what the judge said of them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader
+
+from ..memory.files import replace_file
+from ..memory.state import ImageRef
+from ..report.page import environment
+from ..report.pictures import Picture, picture
+from ..report.view import without_paths
+from .answers import Line
+from .benchmark import Answer, Answers, Benchmark, Metric, Sample
+from .bootstrap import estimate_metric
+from .outcome import Outcome
+from .records import Key, Record
+from .results import rows_of
+from .scoring import answers_of
+from .tables import Report, caption, main_table
+
+MOST = 12
+"""Prompts of each kind, and failed runs: the page stays small, however many prompts there are."""
+
+EDGE = 160
+"""Largest width and height of an image, in pixels."""
+
+LONG = 280
+"""Characters of a question or an answer that are shown."""
+
+MANY = 24
+"""Questions about an image that are shown."""
+
+PAGE = "gallery.html"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A question about an image, and what the judge answered."""
+
+    question: str
+    answer: str
+    chances: tuple[tuple[str, float], ...]
+    """The likeliest first tokens of a word, with their probabilities."""
+    wrong: bool
+    """Whether the answer scored nothing: the numbers are the same without it."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a variant made of a prompt."""
+
+    variant: str
+    value: str
+    """Of the prompt, over all its images."""
+    record: Record | None
+    """Its first image, or the run that failed where there is none; None where it was not made yet."""
+    images: int
+    """Of the prompt, those that failed included."""
+    said: Sequence[Said]
+    more: int
+    """Questions that are not shown."""
+
+    @property
+    def error(self) -> str:
+        """Why there is no image, without the folders of this disk."""
+        return without_paths(self.record.error) if self.record else ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A prompt."""
+
+    sample: Sample
+    difference: str
+    """Of the variant to the base; empty where one of them has no value."""
+    others: Sequence[tuple[str, str]]
+    """The other variants' values."""
+    sides: Sequence[Side]
+    """The base, and the variant that is looked at; one where there is no other."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Prompts of a kind."""
+
+    id: str
+    title: str
+    about: str
+    entries: Sequence[Entry]
+
+
+def write_page(outcome: Outcome, report: Report) -> Path:
+    """Write the page into the folder of the study, and return where it is."""
+    path = outcome.folder / PAGE
+    replace_file(path, render_page(outcome, report).encode("utf-8", "replace"))
+    return path
+
+
+def render_page(outcome: Outcome, report: Report) -> str:
+    """Return the page: one file with its images and its styles, without any script."""
+    shown = _Shown(outcome, report)
+    found = shown.parts()
+    refs = {r.image.sha256: r.image for p in found for e in p.entries for s in e.sides if (r := s.record) and r.image}
+    failed = [record for _, record in sorted(outcome.records.items()) if record.error]
+    plot = outcome.folder / "plot.png"
+    headings, rows = main_table(report)
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            title=report.title,
+            warnings=report.warnings,
+            headings=headings,
+            rows=rows,
+            caption=caption(report),
+            facts=report.facts,
+            plot=_plot(plot) if plot.exists() else None,
+            parts=found,
+            base=outcome.base,
+            failed=[(record, without_paths(record.error)) for record in failed[:MOST]],
+            failures=len(failed),
+            metric=shown.metric,
+            thumbs={name: picture(ref, outcome.store.read, alt="", edge=EDGE, light=0, density=1) for name, ref in refs.items()},
+        )
+    )
+
+
+class _Shown:
+    """Chooses prompts by one judge's first metric, for the variant that has most of it."""
+
+    def __init__(self, outcome: Outcome, report: Report) -> None:
+        self._outcome, self.metric = outcome, report.metrics[0]
+        self._judge = report.results[0].judge if report.results else ""
+        self._scored = outcome.scored.get(self._judge, {})
+        self._values = {v.name: values_of(self.metric, v.name, outcome.samples, self._scored) for v in outcome.variants}
+        self._made: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
+        for (variant, id, _), record in sorted(outcome.records.items()):
+            self._made[variant, id].append(record)
+        means = {r.name: r.metrics[self.metric.name].mean for r in report.results
+                 if r.judge == self._judge and r.name != outcome.base and self.metric.name in r.metrics}  # fmt: skip
+        self._leader = max(means, key=lambda name: means[name]) if means else outcome.base
+
+    def parts(self) -> list[Part]:
+        """Return the prompts that are shown, the most improved first; kinds without any are left out."""
+        mine, base = self._values[self._leader], self._values[self._outcome.base]
+        of, title = f"of {self._leader}", self.metric.title
+        gained = {id: value - base[id] for id, value in mine.items() if value > base.get(id, value)}
+        worst = sorted(mine, key=lambda id: mine[id])[:MOST]
+        best = sorted((id for id in mine if id not in worst), key=lambda id: -mine[id])[:MOST]
+        chosen = {
+            ("improved", "Most improved", f"{title} {of} is most above that of {self._outcome.base}."): sorted(
+                gained, key=lambda id: -gained[id]
+            )[:MOST],
+            ("worst", "Worst", f"{title} {of} is lowest."): worst,
+            ("best", "Best", f"{title} {of} is highest."): best,
+        }
+        answers = self._answers({id for ids in chosen.values() for id in ids})
+        samples = {sample.id: sample for sample in self._outcome.samples}
+        return [Part(*told, [self._entry(samples[id], answers) for id in ids]) for told, ids in chosen.items() if ids]
+
+    def _entry(self, sample: Sample, answers: Mapping[tuple[str, str], Answers]) -> Entry:
+        names = list(dict.fromkeys((self._outcome.base, self._leader)))
+        base, mine = (self._values[name].get(sample.id) for name in (names[0], names[-1]))
+        others = [v.name for v in self._outcome.variants if v.name not in names and sample.id in self._values[v.name]]
+        return Entry(
+            sample=sample,
+            difference=f"{mine - base + 0.0:+.{self.metric.digits}f}"
+            if len(names) > 1 and mine is not None and base is not None
+            else "",
+            others=[(name, self._said(self._values[name][sample.id])) for name in others],
+            sides=[self._side(name, sample, answers) for name in names],
+        )
+
+    def _side(self, variant: str, sample: Sample, answers: Mapping[tuple[str, str], Answers]) -> Side:
+        made = self._made[variant, sample.id]
+        record = next((r for r in made if r.image), next(iter(made), None))
+        told = answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
+        said = list(said_of(self._outcome.benchmark, sample, told))
+        return Side(
+            variant=variant,
+            value=self._said(self._values[variant].get(sample.id)),
+            record=record,
+            images=len(made),
+            said=said[:MANY],
+            more=max(0, len(said) - MANY),
+        )
+
+    def _said(self, value: float | None) -> str:
+        return "not judged" if value is None else f"{value:.{self.metric.digits}f}"
+
+    def _answers(self, samples: set[str]) -> dict[tuple[str, str], Answers]:
+        path = answers_of(self._outcome.folder, self._judge)
+        return recorded_answers(path, samples) if path.exists() else {}
+
+
+def values_of(metric: Metric, variant: str, samples: Sequence[Sample], scored: Mapping[Key, object]) -> dict[str, float]:
+    """Return a metric of each prompt by itself; prompts that do not give it alone are left out."""
+    groups = {sample.id: sample.group for sample in samples}
+    found = {id: estimate_metric(metric, [row], [groups[id]]) for id, row in rows_of(variant, samples, scored).items()}  # type: ignore[arg-type]
+    return {id: value.mean for id, value in found.items() if value is not None}
+
+
+def said_of(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[Said]:
+    """Give the questions about an image that have an answer, and whether it scored.
+
+    An answer is wrong if the numbers of the image are the same without it. Of a word the likeliest token alone is tried.
+    """
+    for question in benchmark.questions(sample):
+        told = answers.get(question.key)
+        if not told:
+            continue
+        rest = {key: given for key, given in answers.items() if key != question.key}
+        sure = {**answers, question.key: [_sure(one) for one in told]}
+        wrong = benchmark.score(sample, sure) == benchmark.score(sample, rest)
+        text = " · ".join(dict.fromkeys(one.text or "no answer" for one in told))
+        yield Said(_short(question.text), _short(text), tuple(told[0].top[:3]), wrong)
+
+
+def recorded_answers(path: Path, samples: set[str]) -> dict[tuple[str, str], Answers]:
+    """Return the answers in a judge's file by prompt and image; where a question was asked anew in other words, the latest."""
+    found: defaultdict[tuple[str, str], dict[str, dict[int, Answer]]] = defaultdict(dict)
+    asked: dict[tuple[str, str, str], str] = {}
+    data = path.read_bytes()
+    for text in data[: data.rfind(b"\n") + 1].splitlines():
+        if json.loads(text)["sample"] not in samples:
+            continue
+        line = Line.model_validate_json(text)
+        place = (line.sample, line.image, line.key)
+        if asked.get(place) != line.question:
+            asked[place] = line.question
+            found[line.sample, line.image][line.key] = {}
+        found[line.sample, line.image][line.key][line.rollout] = Answer(text=line.text, top=line.top)
+    return {place: {key: [told[n] for n in sorted(told)] for key, told in keys.items()} for place, keys in found.items()}
+
+
+def _sure(answer: Answer) -> Answer:
+    if not answer.top:
+        return answer
+    likeliest, _ = max(answer.top, key=lambda token: token[1])
+    return Answer(text=answer.text, top=((likeliest, 1.0),))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
+
+
+def _plot(path: Path) -> Picture:
+    width, height = 1100, 480
+    ref = ImageRef(sha256="0" * 64, width=width, height=height)
+    return picture(ref, lambda _: path.read_bytes(), alt="The first metric against images and against chat calls", edge=width)
+
+
+@cache
+def _templates() -> Environment:
+    """Return what renders the page: its own template, and the parts and styles of the pages of runs."""
+    shared = environment()
+    own = FileSystemLoader(Path(__file__).parent)
+    return shared.overlay(loader=ChoiceLoader([own, *([shared.loader] if shared.loader else [])]))
