@@ -34,7 +34,9 @@ from gems.models.image import ImageModel, ImageRequest
 
 WORKERS = (1, 2, 4)
 
-NOTES = """Written by `python -m benchmarks.ray_nodes`, on {cores} CPU cores that other work shared: only ratios within this
+NOTES = """    python -m benchmarks.ray_nodes --repeats {repeats}
+
+On {cores} CPU cores that other work shared: only ratios within this
 run mean something. No GPU and no second machine was used; see [Scale](../scale.md#what-was-measured).
 
 Prompts per second of `original` (an image, and the chat calls that check it) on {prompts} shapes prompts: the median of

@@ -23,7 +23,7 @@ from .outcome import Outcome
 from .records import Key, Record
 from .results import rows_of
 from .scoring import answers_of
-from .tables import Report, caption, main_table
+from .tables import Cell, Report, caption, main_table, published_table
 
 MOST = 12
 """Prompts of each kind, and failed runs: the page stays small, however many prompts there are."""
@@ -111,6 +111,7 @@ def render_page(outcome: Outcome, report: Report) -> str:
     failed = [record for _, record in sorted(outcome.records.items()) if record.error]
     plot = outcome.folder / "plot.png"
     headings, rows = main_table(report)
+    published = published_table(report)
     return (
         _templates()
         .get_template("page.html")
@@ -120,6 +121,7 @@ def render_page(outcome: Outcome, report: Report) -> str:
             headings=headings,
             rows=rows,
             caption=caption(report),
+            published=published and (published[0], ["", *published[1]], [[Cell(text) for text in row] for row in published[2]]),
             facts=report.facts,
             plot=_plot(plot) if plot.exists() else None,
             parts=found,
@@ -152,7 +154,7 @@ class _Shown:
         mine, base = self._values[self._leader], self._values[self._outcome.base]
         of, title = f"of {self._leader}", self.metric.title
         gained = {id: value - base[id] for id, value in mine.items() if value > base.get(id, value)}
-        worst = sorted(mine, key=lambda id: mine[id])[:MOST]
+        worst = sorted(mine, key=lambda id: mine[id])[: min(MOST, -(-len(mine) // 2))]
         best = sorted((id for id in mine if id not in worst), key=lambda id: -mine[id])[:MOST]
         chosen = {
             ("improved", "Most improved", f"{title} {of} is most above that of {self._outcome.base}."): sorted(

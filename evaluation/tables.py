@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
@@ -63,7 +62,7 @@ def table(report: Report) -> Table:
 
 
 def parts(report: Report) -> list[Table]:
-    """Return the tables of parts, such as AM by skill, a row a variant."""
+    """Return the tables of parts, such as AM by skill, a row a variant; and what was published, if that is wanted."""
     made = []
     for heading, headings, rows in _parts(report):
         one = new_table(heading)
@@ -148,17 +147,23 @@ def main_table(report: Report) -> tuple[list[str], list[list[Cell]]]:
             row.insert(first, say(result.gain, metrics[0].digits, sign="+"))
         row += [Cell(str(getattr(result, field))) for _, field in COUNTS]
         rows.append(row + [say(getattr(result, field), digits) for _, field, digits in costs])
-    return headings, rows + _published(report, metrics, headings)
+    return headings, rows
 
 
-def _published(report: Report, metrics: Sequence[Metric], headings: Sequence[str]) -> list[list[Cell]]:
-    rows = []
-    for (model, method, source), group in groupby(report.published, key=lambda p: (p.model, p.method, p.source)):
-        values = {p.metric: p.value for p in group}
-        said = {m.title: f"{values[m.name]:.{m.digits}f}" for m in metrics if m.name in values}
-        if said:
-            rows.append([Cell(f"{_said(model, method)} (published, {source})"), *(Cell(said.get(h, "")) for h in headings[1:])])
-    return rows
+def published_table(report: Report) -> tuple[str, list[str], list[list[str]]] | None:
+    """Return the heading, the columns and the rows of what was published; None where nothing is wanted or known."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for one in report.published:
+        found.setdefault((one.model, one.method), {})[one.metric] = one.value
+    metrics = [m for m in report.metrics if any(m.name in values for values in found.values())]
+    if not metrics:
+        return None
+    sources = ", ".join(dict.fromkeys(one.source for one in report.published))
+    rows = [
+        [_said(*who), *(f"{values[m.name]:.{m.digits}f}" if m.name in values else "-" for m in metrics)]
+        for who, values in found.items()
+    ]
+    return f"Published, {sources}, with the models, judges and settings of its authors", [m.title for m in metrics], rows
 
 
 def _said(model: str, method: str) -> str:
@@ -176,7 +181,7 @@ def _parts(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
         ]
         if metrics:
             found.append((part, [m.title for m in metrics], rows))
-    return found
+    return [*found, *filter(None, [published_table(report)])]
 
 
 def _pipes(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
