@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from .bootstrap import estimate_metric
 from .outcome import Outcome
 from .records import Key, Record
 from .results import rows_of
-from .scoring import answers_of
+from .scoring import Scored, answers_of
 from .tables import Cell, Report, caption, main_table, published_table
 
 MOST = 12
@@ -60,7 +61,7 @@ class Side:
     value: str
     """Of the prompt, over all its images."""
     record: Record | None
-    """Its first image, or the run that failed where there is none; None where it was not made yet."""
+    """The image of lowest value, or the run that failed where there is none; None where it was not made yet."""
     images: int
     """Of the prompt, those that failed included."""
     said: Sequence[Said]
@@ -182,7 +183,7 @@ class _Shown:
 
     def _side(self, variant: str, sample: Sample, answers: Mapping[tuple[str, str], Answers]) -> Side:
         made = self._made[variant, sample.id]
-        record = next((r for r in made if r.image), next(iter(made), None))
+        record = min((r for r in made if r.image), key=lambda r: self._own(r, sample), default=next(iter(made), None))
         told = answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
         said = list(said_of(self._outcome.benchmark, sample, told))
         return Side(
@@ -194,6 +195,12 @@ class _Shown:
             more=max(0, len(said) - MANY),
         )
 
+    def _own(self, record: Record, sample: Sample) -> float:
+        """Return the value of one image; of several of a prompt the lowest shows what is wrong."""
+        score = self._scored.get(record.key)
+        found = estimate_metric(self.metric, [score.values], [sample.group]) if score else None
+        return math.inf if found is None else found.mean
+
     def _said(self, value: float | None) -> str:
         return "not judged" if value is None else f"{value:.{self.metric.digits}f}"
 
@@ -202,10 +209,10 @@ class _Shown:
         return recorded_answers(path, samples) if path.exists() else {}
 
 
-def values_of(metric: Metric, variant: str, samples: Sequence[Sample], scored: Mapping[Key, object]) -> dict[str, float]:
+def values_of(metric: Metric, variant: str, samples: Sequence[Sample], scored: Mapping[Key, Scored]) -> dict[str, float]:
     """Return a metric of each prompt by itself; prompts that do not give it alone are left out."""
     groups = {sample.id: sample.group for sample in samples}
-    found = {id: estimate_metric(metric, [row], [groups[id]]) for id, row in rows_of(variant, samples, scored).items()}  # type: ignore[arg-type]
+    found = {id: estimate_metric(metric, [row], [groups[id]]) for id, row in rows_of(variant, samples, scored).items()}
     return {id: value.mean for id, value in found.items() if value is not None}
 
 

@@ -95,6 +95,17 @@ def test_the_base_and_the_best_variant_stand_side_by_side_and_the_others_are_tol
     assert "checks" in article
 
 
+def test_of_several_images_the_lowest_is_shown(tmp_path):
+    bench = Colours(1, per_prompt=3)
+    outcome = study(tmp_path, bench, ["original"], image=Sketcher(1.0))
+    scored = {("original", "c00", k): Scored({"share": value}) for k, value in enumerate((0.5, 0.1, 0.9))}
+    page = page_of(outcome._replace(scored={"shapes-perception": scored}))
+    shown = outcome.records["original", "c00", 1].image
+    assert re.findall(r'<symbol id="small-(\w+)"', page) == [shown.sha256[:16]]
+    assert "the lowest of 3 images" in page
+    assert 'class="value">50.0</b>' in page
+
+
 def test_answers_stand_by_their_image_and_wrong_ones_are_marked(tmp_path):
     bench = Colours(1, secret="Is there a zebra in the image?")
     outcome = study(tmp_path, bench, ["original"], judge=ChatJudge(Says(says="Yes."), "Eyes-8B"))
