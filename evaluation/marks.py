@@ -40,7 +40,10 @@ def marks(text: str, ranges: Mapping[str, Range]) -> dict[str, int] | None:
 
 
 def says_yes(text: str) -> bool | None:
-    """Return what an answer says: its first word decides, "the answer is" before it left aside. None if it is neither yes nor no."""
+    """Return what an answer says, None if it is neither yes nor no.
+
+    Its first word decides; "the answer is" before it is left aside.
+    """
     words = re.findall(r"[^\W\d_]+", spoken(text).casefold())
     words = re.sub(r"^(?:the )?(?:final )?answer (?:is )?", "", " ".join(words)).split()
     if words in (["yes", "no"], ["yes", "or", "no"]):  # the question said again

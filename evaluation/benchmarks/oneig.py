@@ -55,7 +55,8 @@ class OneIG(Benchmark):
     remarks = (
         "Overall is the mean of alignment, text, reasoning, style and diversity; it is empty until the official scores of the last "
         "three are imported.",
-        "A yes in other letters or in Chinese, with a full stop or more words after it, is a yes here; the official script takes `Yes` alone.",
+        "A yes in other letters or in Chinese, with a full stop or more words after it, is a yes here; the official script takes "
+        "`Yes` alone.",
         "A missing image counts 0 in alignment, and in text as the farthest edit distance that counts; the official scripts "
         "leave it out. In reasoning, style and diversity a prompt without an official score is left out.",
     )

@@ -52,6 +52,16 @@ def test_prompts_and_their_ten_questions_are_read():
         "Here are my answers.\n\n" + "\n".join(f"{n}. **{c}**" for n, c in enumerate(GOOD, start=1)),
         json.dumps(list(GOOD)),
         "```json\n" + json.dumps([f"{c}: text" for c in GOOD]) + "\n```",
+        ", ".join(f"{n}. {c}" for n, c in enumerate(GOOD, start=1)),
+        " ".join(f"{n}: {c}" for n, c in enumerate(GOOD, start=1)),
+        "```json\n" + json.dumps({str(n): c for n, c in enumerate(GOOD, start=1)}, indent=1) + "\n```",
+        "\n".join(f"{n}. ({c}) left of it" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}. {c}) left of it" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}. {c} - a ball" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}. Answer: `{c}`" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}. Option {c.lower()}" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}、{c}。" for n, c in enumerate(GOOD, start=1)),
+        "| question | answer |\n|---|---|\n" + "\n".join(f"| {n} | {c} |" for n, c in enumerate(GOOD, start=1)),
         "<think>1. B\n2. B</think>\n" + "\n".join(f"{n}. {c}" for n, c in enumerate(GOOD, start=1)),
     ],
 )
@@ -68,6 +78,11 @@ def test_letters_are_told_however_they_are_written(text):
         "\n".join(f"{n}. {c}" for n, c in enumerate(GOOD + "A", start=1)),
         "\n".join(f"{n}. {c}" for n, c in zip([1, 2, 3, 4, 5, 6, 7, 8, 9, 9], GOOD, strict=True)),
         json.dumps(list(GOOD[:9])),
+        json.dumps([f"A ball, {n}" for n in range(10)]),
+        json.dumps([1] * 10),
+        "\n".join(f"{n}. A red ball" for n in range(1, 11)),
+        "\n".join(f"{n}. A-frame house" for n in range(1, 11)),
+        "[" * 100_000 + "]" * 100_000,
     ],
 )
 def test_anything_else_is_no_answer(text):
