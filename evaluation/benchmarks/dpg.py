@@ -186,7 +186,7 @@ class Dpg(QuestionGraph):
         known = {sample.id for sample in samples}
         rows: dict[str, list[Imported]] = {}
         for number, line in enumerate(text_of(path).splitlines(), start=1):
-            found = re.fullmatch(r"(.+?)((?:, \d[\d.eE+-]*){2,})", line)
+            found = re.fullmatch(r"(.+?)((?:, (?:-?\d[\d.eE+-]*|nan|-?inf)){2,})", line)
             if found is None:
                 continue
             item = re.split(r"[/\\]", found[1])[-1].split(".")[0]

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, write
+from ..layouts import by_sample, only_first, write
 from ..marks import spoken
 from ..reading import json_lines, unique
 
@@ -135,7 +135,7 @@ class SpatialGenEval(Benchmark):
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
             )
         if most > 1:
-            told.append(f"only the first of {most} images a prompt are here: the official script takes one")
+            told.append(only_first(most))
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:

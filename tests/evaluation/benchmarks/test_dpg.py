@@ -252,3 +252,10 @@ def test_the_full_dsg_file() -> None:
     everything = said({str(n): "yes" for n in range(1, 100)})
     assert [s.id for s in samples if DSG.score(s, everything)["score"] < 1] == ["tifa160_134"]
     assert DSG.score(next(s for s in samples if s.id == "tifa160_134"), everything)["score"] == 0
+
+
+def test_a_score_that_is_no_number_is_not_passed_over(tmp_path: Path) -> None:
+    samples = read(DPG)
+    (tmp_path / "r.txt").write_text(f"out/{samples[0].id}.png, 0.5, nan, nan\n")
+    with pytest.raises(BenchmarkError, match="line 1: these are not scores from 0 to 1"):
+        DPG.imported(tmp_path / "r.txt", samples)

@@ -161,6 +161,8 @@ def test_official_results_are_read_back(tmp_path):
         ({"answers": ["A"] * 9}, "line 1: ten dimensions, questions and answers"),
         ({"answers": ["the left"] * 10}, "answers are letters"),
         ({"id": 1}, "'id' is int"),
+        ({"id": "../../000001"}, "is no name of a file"),
+        ({"prompt": " "}, "line 1: the prompt is empty"),
     ],
 )
 def test_a_line_that_is_not_official_is_refused(tmp_path, change, message):
@@ -168,3 +170,9 @@ def test_a_line_that_is_not_official_is_refused(tmp_path, change, message):
     path.write_text(json.dumps(json.loads(PROMPTS.read_text().splitlines()[0]) | change))
     with pytest.raises(BenchmarkError, match=message):
         BENCHMARK.read({FILE: path})
+
+
+def test_exported_prompts_stand_in_the_order_of_their_files(tmp_path):
+    two = read()[:2]
+    BENCHMARK.export(tmp_path, [Picture(sample, 0, png("red")) for sample in reversed(two)])
+    assert [json.loads(line)["id"] for line in (tmp_path / FILE).read_text().splitlines()] == [s.id for s in two]
