@@ -107,6 +107,8 @@ def _given(benchmark: Benchmark, data: Path, kept: Path, say: Callable[[str], No
         raise BenchmarkError(f"{data}: {_names(missing)} is missing: copy it there from {missing[0].url}")
     for source in benchmark.sources:
         path = found.get(source.file)
+        if path is None and source.url:
+            say(f"{data}: {source.file} is not there: prompts are read without it, what needs it cannot be scored. {source.url}")
         if path is None or not path.is_file():
             continue
         if source.sha256 is not None and digest(path) != source.sha256:

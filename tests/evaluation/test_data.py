@@ -210,7 +210,7 @@ def test_a_cache_that_cannot_be_written_is_told(web: Web, tmp_path: Path, said: 
 
 
 def test_a_copy_of_the_user_is_taken_as_it_is(web: Web, tmp_path: Path, said: list[str]) -> None:
-    small = Small(web.source(sha256=SHA, licence="none stated"), web.source("more.json", optional=True))
+    small = Small(web.source(sha256=SHA, licence="none stated"))
     (tmp_path / "prompts.jsonl").write_bytes(PROMPTS)
     (tmp_path / "copy.txt").write_bytes(PROMPTS)
     folder = fetch(small, tmp_path, cache=tmp_path / "cache", say=said.append)
@@ -223,6 +223,13 @@ def test_a_copy_of_the_user_is_taken_as_it_is(web: Web, tmp_path: Path, said: li
     (tmp_path / "copy.txt").write_bytes(b"mine")
     fetch(small, tmp_path / "copy.txt", say=said.append)
     assert "differs from the file of us/small @ 1234567" in said[0]
+
+
+def test_a_copy_that_lacks_an_optional_file_is_taken_and_that_is_told(web: Web, tmp_path: Path, said: list[str]) -> None:
+    (tmp_path / "prompts.jsonl").write_bytes(PROMPTS)
+    small = Small(web.source(), web.source("texts.csv", optional=True))
+    assert set(fetch(small, tmp_path, cache=tmp_path, say=said.append).files) == {"prompts.jsonl"}
+    assert any("texts.csv is not there" in text and web.url in text for text in said)
 
 
 def test_a_copy_that_lacks_something_is_refused(web: Web, tmp_path: Path, said: list[str]) -> None:

@@ -249,7 +249,7 @@ def test_the_official_files():
 def test_a_score_out_of_its_range_is_refused(tmp_path, value):
     path = tmp_path / "reasoning_prompt_score_EN_2026.csv"
     path.write_text(f",gems\n000,{value}\n")
-    with pytest.raises(BenchmarkError, match="line 2: .*reasoning"):
+    with pytest.raises(BenchmarkError, match=r"line 2: .*reasoning"):
         EN.imported(path, list(samples_of(EN).values()))
 
 
