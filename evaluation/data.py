@@ -107,6 +107,8 @@ def _given(benchmark: Benchmark, data: Path, kept: Path, say: Callable[[str], No
         raise BenchmarkError(f"{data}: {_names(missing)} is missing: copy it there from {missing[0].url}")
     for source in benchmark.sources:
         path = found.get(source.file)
+        if path is None and source.url:
+            say(f"{data}: {source.file} is not there: prompts are read without it, what needs it cannot be scored. {source.url}")
         if path is None or not path.is_file():
             continue
         if source.sha256 is not None and digest(path) != source.sha256:
@@ -181,6 +183,10 @@ def _download(source: Source, kept: Path) -> Path:
         size = 0
         with os.fdopen(handle, "wb") as file, httpx2.stream("GET", source.url, timeout=TIMEOUT, follow_redirects=True) as reply:
             reply.raise_for_status()
+            if reply.headers.get("Content-Type", "").startswith("text/html"):
+                raise _DoneWithoutError(
+                    f"{out}: a web page came instead of the file: is there a login before the network? Or {other}"
+                )
             for block in reply.iter_bytes(BLOCK):
                 size += len(block)
                 if size > LIMIT:
@@ -193,6 +199,7 @@ def _download(source: Source, kept: Path) -> Path:
                 "was kept. Try again, or name a copy with --data"
             )
         Path(name).chmod(0o644)  # mkstemp makes files for their owner alone; a cache may be shared
+        (kept / source.file).parent.mkdir(parents=True, exist_ok=True)  # a source may be in a folder: scripts/text/...
         return Path(name).replace(kept / source.file)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise _DoneWithoutError(f"{out}: {str(error) or type(error).__name__}: is there a network? Or {other}") from error

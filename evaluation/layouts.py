@@ -19,6 +19,11 @@ def by_sample(pictures: Iterable[Picture]) -> Iterator[tuple[Sample, list[bytes 
         yield mine[0].sample, [picture.data for picture in sorted(mine, key=lambda picture: picture.index)]
 
 
+def only_first(most: int) -> str:
+    """Return what is to be said where a layout has room for one image a prompt, and there are more."""
+    return f"only the first of {most} images a prompt are here: the official script takes one"
+
+
 def write(path: Path, data: bytes) -> None:
     """Write a file, and the folders it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)

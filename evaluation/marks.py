@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from .benchmark import Answers
 
 Range = tuple[int, int]
 """The lowest and the highest mark."""
+_DECODER = json.JSONDecoder()
+_YES_OR_NO = {"yes": True, "no": False, "是": True, "是的": True, "不是": False, "否": False}
+"""Chinese too: judges asked in Chinese answer in it at times."""
 
 
 def ask_marks(ranges: Mapping[str, Range]) -> str:
@@ -19,19 +22,33 @@ def ask_marks(ranges: Mapping[str, Range]) -> str:
 
 
 def marks(text: str, ranges: Mapping[str, Range]) -> dict[str, int] | None:
-    """Return the marks of an answer; None if one is missing, is no whole number or is out of its range."""
-    found, read = _object(text), {}
+    """Return the marks of an answer; None if one is missing, is no whole number or is out of its range.
+
+    They are in the last JSON object that names them all, whatever stands around it, else each on a line of its own.
+    """
+    said, read = spoken(text), {}
+    named = [found for found in _objects(said) if ranges.keys() <= found.keys()]
+    found = named[-1] if named else {name: _on_a_line(name, said) for name in ranges}
     for name, (low, high) in ranges.items():
-        mark = found.get(name)
+        mark = found[name]
+        if isinstance(mark, str) and re.fullmatch(r"\s*[0-9]{1,3}\s*", mark):
+            mark = int(mark)
         if isinstance(mark, bool) or not isinstance(mark, int | float) or mark not in range(low, high + 1):
             return None
         read[name] = int(mark)
     return read
 
 
-def is_yes(text: str) -> bool:
-    """Tell whether an answer begins with the word yes."""
-    return re.match(r"\W*yes\b", spoken(text), re.IGNORECASE) is not None
+def says_yes(text: str) -> bool | None:
+    """Return what an answer says, None if it is neither yes nor no.
+
+    Its first word decides; "the answer is" before it is left aside.
+    """
+    words = re.findall(r"[^\W\d_]+", spoken(text).casefold())
+    words = re.sub(r"^(?:the )?(?:final )?answer (?:is )?", "", " ".join(words)).split()
+    if words in (["yes", "no"], ["yes", "or", "no"]):  # the question said again
+        return None
+    return _YES_OR_NO.get(words[0]) if words else None
 
 
 def first_text(answers: Answers, key: str) -> str | None:
@@ -45,11 +62,17 @@ def spoken(text: str) -> str:
     return text.rpartition("</think>")[2].strip()
 
 
-def _object(text: str) -> dict[str, object]:
-    whole = spoken(text)
-    start, end = whole.find("{"), whole.rfind("}")
-    try:
-        found = json.loads(whole[start : end + 1])
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _objects(said: str) -> Iterator[dict[str, object]]:
+    """Give every JSON object in a text by its start, their names in small letters."""
+    for brace in re.finditer(r"\{", said):
+        try:
+            found, _ = _DECODER.raw_decode(said, brace.start())
+        except (ValueError, RecursionError):
+            continue
+        yield {name.strip().casefold(): mark for name, mark in found.items()}
+
+
+def _on_a_line(name: str, said: str) -> str | None:
+    """Return the number of the one line `Name: number`; None where there is none, or more than one."""
+    found = re.findall(rf"^[\W_]*{re.escape(name)}[*_\"'` ]*[:=][*_\"'` ]*(\d+)[\W_]*$", said, re.IGNORECASE | re.MULTILINE)
+    return found[0] if len(found) == 1 else None

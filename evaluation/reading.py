@@ -68,7 +68,7 @@ def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[s
 
 
 def checked(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
-    """Return an object that has the keys it must have.
+    """Return an object that has the keys it must have, and a prompt that is not empty.
 
     Raises:
         BenchmarkError: it has not; the message begins with `where`.
@@ -81,6 +81,8 @@ def checked(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str)
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if not isinstance(found[key], kinds) or (isinstance(found[key], bool) and bool not in kinds):
             raise BenchmarkError(f"{where}: {key!r} is {type(found[key]).__name__}: is it the benchmark's own file?")
+        if key.casefold() == "prompt" and not found[key].strip():
+            raise BenchmarkError(f"{where}: the prompt is empty: is it the benchmark's own file?")
     return found
 
 

@@ -46,7 +46,7 @@ class Crea(Benchmark):
         """Return the twelve prompts, or those of a file: a thing a line, or a whole prompt where a line begins with `a` or `an`."""
         path = files.get(FILE)
         lines = OBJECTS if path is None else tuple(line.strip() for line in text_of(path).splitlines() if line.strip())
-        prompts = [line if re.match(r"an? ", line) else f"a creative {line}" for line in lines]
+        prompts = [line if re.match(r"an? ", line, re.IGNORECASE) else f"a creative {line}" for line in lines]
         if repeated := next((prompt for n, prompt in enumerate(prompts) if prompt in prompts[:n]), None):
             raise BenchmarkError(f"{path}: {repeated!r} is there twice: delete one line")
         samples = [
@@ -112,7 +112,7 @@ class Crea(Benchmark):
             if sample is None or place is None:
                 raise BenchmarkError(f"{where}: this is no image of this run: {item['prompt']!r}, {item['image_path']}")
             scores = item["scores"]
-            if len(scores) != len(CRITERIA) or not all(isinstance(s, int | float) and 1 <= s <= 5 for s in scores):
+            if len(scores) != len(CRITERIA) or not all(type(s) in (int, float) and 1 <= s <= 5 for s in scores):
                 raise BenchmarkError(f"{where}: six scores from 1 to 5 are wanted")
             key = (sample.id, int(place[1]))
             if key in rows:

@@ -15,8 +15,9 @@ from typing import Any
 
 from PIL import Image
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, grid, write
+from ..marks import first_text, says_yes
 from ..reading import table_rows, text_of, unique
 
 COLUMNS = (
@@ -97,7 +98,7 @@ class QuestionGraph(Benchmark):
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the share of yes after zeroing; and for each category the number of yes before it, and of questions."""
         asked: list[dict[str, Any]] = sample.truth["questions"]
-        raw = {a["id"]: _is_yes(answers.get(str(a["id"]), ())) for a in asked}
+        raw = {a["id"]: says_yes(first_text(answers, str(a["id"])) or "") is True for a in asked}
         final = zeroed(raw, {a["id"]: a["parents"] for a in asked}, cascade=self.cascade)
         found = {"score": sum(final.values()) / len(final)}
         for category in {a["category"] for a in asked}:
@@ -185,7 +186,7 @@ class Dpg(QuestionGraph):
         known = {sample.id for sample in samples}
         rows: dict[str, list[Imported]] = {}
         for number, line in enumerate(text_of(path).splitlines(), start=1):
-            found = re.fullmatch(r"(.+?)((?:, \d[\d.eE+-]*){2,})", line)
+            found = re.fullmatch(r"(.+?)((?:, (?:-?\d[\d.eE+-]*|nan|-?inf)){2,})", line)
             if found is None:
                 continue
             item = re.split(r"[/\\]", found[1])[-1].split(".")[0]
@@ -259,12 +260,6 @@ def numbers(text: str) -> list[int]:
     return [number for part in text.split(",") if (number := int(part.strip())) != 0]
 
 
-def says_yes(text: str) -> bool | None:
-    """Return what an answer says: its first word decides. None if that is neither yes nor no."""
-    first = re.search(r"[^\W\d_]+", text)
-    return {"yes": True, "no": False}.get(first[0].lower()) if first else None
-
-
 def zeroed(raw: Mapping[int, bool], parents: Mapping[int, Sequence[int]], *, cascade: bool) -> dict[int, bool]:
     """Return the answers, no where a parent is no or missing.
 
@@ -280,10 +275,6 @@ def zeroed(raw: Mapping[int, bool], parents: Mapping[int, Sequence[int]], *, cas
         if not all(seen.get(parent, False) for parent in parents[question]):
             final[question] = False
     return final
-
-
-def _is_yes(answers: Sequence[Answer]) -> bool:
-    return bool(answers) and says_yes(answers[0].text) is True
 
 
 def _png(image: Image.Image) -> bytes:

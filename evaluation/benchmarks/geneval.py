@@ -90,6 +90,10 @@ class GenEval(Benchmark):
                 raise BenchmarkError(
                     f"{where}: folder {found[1]} with this prompt is not of these samples: import the result of this run"
                 )
+            if line["correct"] not in (0, 1):
+                raise BenchmarkError(
+                    f"{where}: 'correct' is {line['correct']}, neither true nor false: run the official script again"
+                )
             if (sample.id, int(found[2])) in rows:
                 raise BenchmarkError(f"{where}: {line['filename']} is there twice: delete one of the lines")
             rows[sample.id, int(found[2])] = Imported(sample.id, int(found[2]), {"correct": float(line["correct"])})

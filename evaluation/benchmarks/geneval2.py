@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, write
+from ..layouts import by_sample, only_first, write
 from ..reading import json_file, json_lines, unique
 from ..scores import arithmetic_mean, geometric_mean
 
@@ -46,7 +46,12 @@ class GenEval2(Benchmark):
         samples: list[Sample] = []
         for number, line in json_lines(path, KEYS):
             pairs, skills = line["vqa_list"], line["skills"]
-            if not pairs or len(pairs) != len(skills) or not all(_is_pair(p) for p in pairs):
+            if (
+                not pairs
+                or len(pairs) != len(skills)
+                or not all(map(_is_pair, pairs))
+                or not all(isinstance(s, str) for s in skills)
+            ):
                 raise BenchmarkError(f"{path}, line {number}: vqa_list and skills do not belong together: is it the official file?")
             truth = {"atom_count": line["atom_count"], "vqa_list": pairs, "skills": skills}
             samples.append(Sample(id=f"{len(samples):04d}", prompt=line["prompt"], group=f"{line['atom_count']:02d}", truth=truth))
@@ -79,8 +84,9 @@ class GenEval2(Benchmark):
         """Write the images, `image_paths.json`, {prompt: path}, and `geneval2_data.jsonl` with the lines of these prompts alone."""
         paths: dict[str, str] = {}
         lines = []
-        missing = 0
+        missing, most = 0, 1
         for sample, images in by_sample(pictures):
+            most = max(most, len(images))
             if images[0] is None:
                 missing += 1
                 continue
@@ -93,6 +99,8 @@ class GenEval2(Benchmark):
             f"in this folder, run evaluation.py --benchmark_data geneval2_data.jsonl --image_filepath_data {PATHS} --method "
             "soft_tifa_gm --output_file score_lists.json, then import score_lists.json from here"
         ]
+        if most > 1:
+            told.append(only_first(most))
         if missing:
             told.append(f"{missing} prompts have no image: their lines are left out for evaluation.py, the table counts them as 0")
         return told

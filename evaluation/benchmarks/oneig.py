@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from rapidfuzz.distance import Levenshtein
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, grid
-from ..marks import first_text, is_yes, spoken
+from ..marks import first_text, says_yes, spoken
 from ..reading import checked, json_file, table_rows, unique
 
 FOLDERS = {
@@ -40,6 +41,8 @@ NOISE = ("addCriterion", "No text recognized.")
 _LETTERS = "a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
 _CHINESE = "\u4e00-\u9fa5"
 _REPOSITORY = "https://raw.githubusercontent.com/OneIG-Bench/OneIG-Benchmark/41b49831e79e6dde5323618c164da1c4cf0f699d"
+_MOST = 2.0
+"""Of a score: shares and cosines end at 1, DreamSim's distances at 2."""
 _DIMENSIONS = ("alignment", "text", "reasoning", "style", "diversity")
 
 
@@ -55,7 +58,8 @@ class OneIG(Benchmark):
     remarks = (
         "Overall is the mean of alignment, text, reasoning, style and diversity; it is empty until the official scores of the last "
         "three are imported.",
-        "A yes in other letters, or with a full stop, is a yes here; the official script takes `Yes` alone.",
+        "A yes in other letters or in Chinese, with a full stop or more words after it, is a yes here; the official script takes "
+        "`Yes` alone.",
         "A missing image counts 0 in alignment, and in text as the farthest edit distance that counts; the official scripts "
         "leave it out. In reasoning, style and diversity a prompt without an official score is left out.",
     )
@@ -85,6 +89,8 @@ class OneIG(Benchmark):
             where, folder, id = f"{path}, line {number}", FOLDERS.get(row["category"]), row["id"]
             if folder is None:
                 raise BenchmarkError(f"{where}: the category {row['category']!r} is unknown: is it the official file?")
+            if not re.fullmatch(r"[\w-]+", id):
+                raise BenchmarkError(f"{where}: the id {id!r} is no name of a file: is it the official file?")
             if not row[self.column].strip():
                 raise BenchmarkError(f"{where}: the prompt is empty: is it the official file?")
             truth: dict[str, Any] = {"id": id, "class": row["class"]}
@@ -114,7 +120,7 @@ class OneIG(Benchmark):
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the alignment of an image, or the edit distance, completion and words of its text."""
         if "questions" in sample.truth:
-            said = {key: is_yes(first_text(answers, key) or "") for key in sample.truth["questions"]}
+            said = {key: says_yes(first_text(answers, key) or "") is True for key in sample.truth["questions"]}
             return {"alignment": alignment(said, sample.truth["parents"])}
         if "text" not in sample.truth:
             return {}
@@ -215,11 +221,13 @@ class OneIG(Benchmark):
     def _values(self, dimension: str, text: str, sample: Sample, where: str) -> dict[str, float]:
         try:
             value = ast.literal_eval(text)
-            if dimension != "text":
-                return {dimension: float(value)}
-            distance, completion, share = (float(number) for number in value)
-        except (ValueError, TypeError, SyntaxError) as error:
+            distance, completion, share = (float(number) for number in (value if dimension == "text" else (0, 0, value)))
+        except (ValueError, TypeError, SyntaxError, OverflowError) as error:
             raise BenchmarkError(f"{where}: {text!r} is no score of {dimension}") from error
+        if not (0 <= distance < math.inf and 0 <= completion <= 1 and -1 <= share <= _MOST):
+            raise BenchmarkError(f"{where}: {text!r} is out of the range of {dimension}: is it the file of single prompts?")
+        if dimension != "text":
+            return {dimension: share}
         if "text" not in sample.truth:
             raise BenchmarkError(f"{where}: scores of text need {self.texts}: name a folder with it by --data")
         wanted = clean(sample.truth["text"])

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, write
+from ..layouts import by_sample, only_first, write
 from ..marks import spoken
 from ..reading import json_lines, unique
 
@@ -31,9 +31,15 @@ ASK = (
     "Answer with ten lines, a line for each question in order: its number, a full stop and the letter of one option, "
     "such as `3. B`. Write nothing else."
 )
-_LINE = re.compile(
-    r"[\s*#>-]*(?:(?:question|answer|q)?\s*(\d{1,2})\s*[.):\-]*)?[\s*(]*([A-Z])[\s*)]*(?:$|[.:,\-–].*$)", re.IGNORECASE
+_NUMBER = r"(?:(?:question|answer|q)?\s*(\d{1,2})\s*[.):、\-]*)?"
+_LETTER = (
+    r"(?:(?:the\s+)?(?:answer|option)\s*(?:is\b)?[\s:]*){0,2}"
+    r"(?:[(\[]\s*([A-Z])\s*[)\]].*|([A-Z])\s*(?:$|[.:,;|)。，：].*|\s[-–—].*))"
 )
+"""A letter alone, in brackets, or with a sign after it: "A red ball" is an option's text and no letter."""
+_LINE = re.compile(rf"[\s>#|-]*{_NUMBER}[\s|]*{_LETTER}", re.IGNORECASE)
+_PAIR = re.compile(r"(?<![\w.])(\d{1,2})\s*[.):、\-]*\s*\(?([A-Z])\)?\s*(?=$|[,;.]|\d)", re.IGNORECASE | re.MULTILINE)
+"""Number and letter where many stand in a line: `1. A, 2. B`."""
 
 
 class SpatialGenEval(Benchmark):
@@ -67,6 +73,8 @@ class SpatialGenEval(Benchmark):
                 )
             if not all(re.match(r"[A-Z]\b", answer.strip()) for answer in line["answers"]):
                 raise BenchmarkError(f"{path}, line {number}: answers are letters of options: is it the official file?")
+            if not re.fullmatch(r"[\w-]+", line["id"]):
+                raise BenchmarkError(f"{path}, line {number}: the id {line['id']!r} is no name of a file: is it the official file?")
             truth = {key: line[key] for key in ("question_type", "questions", "answers")}
             samples.append(
                 Sample(
@@ -110,7 +118,7 @@ class SpatialGenEval(Benchmark):
 
         The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
         """
-        lines, missing = [], []
+        lines, missing = {}, []
         most = 1
         for sample, images in by_sample(pictures):
             most = max(most, len(images))
@@ -119,15 +127,15 @@ class SpatialGenEval(Benchmark):
                 missing.append(sample.id)
                 data = _black()
             write(folder / "images" / f"{sample.id}.png", data)
-            lines.append(json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False))
-        write(folder / FILE, ("\n".join(lines) + "\n").encode())
+            lines[f"{sample.id}.png"] = json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False)
+        write(folder / FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
         told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
         if missing:
             told.append(
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
             )
         if most > 1:
-            told.append(f"only the first of {most} images a prompt are here: the official script takes one")
+            told.append(only_first(most))
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
@@ -147,23 +155,27 @@ class SpatialGenEval(Benchmark):
 
 
 def letters(text: str) -> tuple[str, ...] | None:
-    """Return the ten letters of an answer: a JSON list, or a line each, numbered or not. None where they cannot be told."""
-    told = spoken(text)
-    try:
-        found = json.loads(told[told.find("[") : told.rfind("]") + 1])
-    except ValueError:
-        found = None
-    if (
-        isinstance(found, list)
-        and len(found) == QUESTIONS
-        and all(isinstance(each, str) and re.match(r"\s*[A-Za-z]\b", each) for each in found)
-    ):
-        return tuple(each.strip()[0].upper() for each in found)
-    lines = [match for line in told.splitlines() if (match := _LINE.match(line.strip()))]
-    numbered = [match for match in lines if match[1]]
-    if [int(match[1]) for match in numbered] == list(range(1, QUESTIONS + 1)):
-        return tuple(match[2].upper() for match in numbered)
-    return tuple(match[2].upper() for match in lines) if len(lines) == QUESTIONS and not numbered else None
+    """Return the ten letters of an answer: JSON, a line each, numbered or not, or ten numbered in a row. None otherwise."""
+    told = re.sub(r"[*`_]", "", spoken(text))
+    lines = _json_lines(told) or [line.strip() for line in told.splitlines()]
+    read = [(match[1], (match[2] or match[3]).upper()) for line in lines if (match := _LINE.fullmatch(line))]
+    for numbered in ([pair for pair in read if pair[0]], [(pair[1], pair[2].upper()) for pair in _PAIR.finditer(told)]):
+        if [int(number) for number, _ in numbered] == list(range(1, QUESTIONS + 1)):
+            return tuple(letter for _, letter in numbered)
+    return tuple(letter for _, letter in read) if len(read) == QUESTIONS and not any(number for number, _ in read) else None
+
+
+def _json_lines(told: str) -> list[str] | None:
+    """Return what a JSON list or an object by number holds, as lines; None where there is none."""
+    for start, end in ("[]", "{}"):
+        try:
+            found = json.loads(told[told.find(start) : told.rfind(end) + 1])
+        except (ValueError, RecursionError):
+            continue
+        given = [f"{key}. {each}" for key, each in found.items()] if isinstance(found, dict) else found
+        if len(given) == QUESTIONS and all(isinstance(each, str) for each in given):
+            return [each.strip() for each in given]
+    return None
 
 
 def right(answers: Sequence[str], rollouts: Iterable[Sequence[str] | None]) -> list[bool]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, write
+from ..layouts import by_sample, only_first, write
 from ..marks import Range, ask_marks, first_text, marks
 from ..reading import checked, json_file, json_lines, unique
 
@@ -108,7 +108,7 @@ class Wise(Benchmark):
                 f"{len(missing)} prompts have no image; the official script leaves them out of its means, here they count 0"
             )
         if most > 1:
-            told.append(f"only the first of {most} images a prompt are here: the official script takes one")
+            told.append(only_first(most))
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:

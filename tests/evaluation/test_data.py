@@ -40,6 +40,7 @@ class Web:
         self.files: dict[str, bytes] = {"/prompts.jsonl": PROMPTS}
         self.asked: list[str] = []
         self.short = False
+        self.content_type = "application/octet-stream"
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,6 +54,7 @@ class Web:
                 body = web.files.get(self.path)
                 self.send_response(200 if body is not None else 404)
                 body = body if body is not None else b"no such file"
+                self.send_header("Content-Type", web.content_type)
                 self.send_header("Content-Length", str(len(body) + (10 if web.short else 0)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -187,6 +189,20 @@ def test_optional_files_are_done_without(web: Web, tmp_path: Path, said: list[st
     assert "/nc.json" not in web.asked
 
 
+def test_a_file_in_a_folder_is_fetched_into_one(web: Web, tmp_path: Path, said: list[str]) -> None:
+    web.files["/scripts/text/content.csv"] = b"id,text_content\n"
+    files = fetch(Small(web.source(), web.source("scripts/text/content.csv")), None, cache=tmp_path, say=said.append).files
+    assert files["scripts/text/content.csv"].read_bytes() == b"id,text_content\n"
+
+
+def test_a_web_page_in_place_of_the_file_is_not_kept(web: Web, tmp_path: Path, said: list[str]) -> None:
+    web.files["/prompts.jsonl"] = b"<html>Please log in</html>"
+    web.content_type = "text/html; charset=utf-8"
+    with pytest.raises(BenchmarkError, match="a web page came instead of the file"):
+        fetch(Small(web.source()), None, cache=tmp_path, say=said.append)
+    assert leftovers(tmp_path) == []
+
+
 def test_a_cache_that_cannot_be_written_is_told(web: Web, tmp_path: Path, said: list[str]) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchmarkError, match="GEMS_CACHE"):
@@ -194,7 +210,7 @@ def test_a_cache_that_cannot_be_written_is_told(web: Web, tmp_path: Path, said: 
 
 
 def test_a_copy_of_the_user_is_taken_as_it_is(web: Web, tmp_path: Path, said: list[str]) -> None:
-    small = Small(web.source(sha256=SHA, licence="none stated"), web.source("more.json", optional=True))
+    small = Small(web.source(sha256=SHA, licence="none stated"))
     (tmp_path / "prompts.jsonl").write_bytes(PROMPTS)
     (tmp_path / "copy.txt").write_bytes(PROMPTS)
     folder = fetch(small, tmp_path, cache=tmp_path / "cache", say=said.append)
@@ -207,6 +223,13 @@ def test_a_copy_of_the_user_is_taken_as_it_is(web: Web, tmp_path: Path, said: li
     (tmp_path / "copy.txt").write_bytes(b"mine")
     fetch(small, tmp_path / "copy.txt", say=said.append)
     assert "differs from the file of us/small @ 1234567" in said[0]
+
+
+def test_a_copy_that_lacks_an_optional_file_is_taken_and_that_is_told(web: Web, tmp_path: Path, said: list[str]) -> None:
+    (tmp_path / "prompts.jsonl").write_bytes(PROMPTS)
+    small = Small(web.source(), web.source("texts.csv", optional=True))
+    assert set(fetch(small, tmp_path, cache=tmp_path, say=said.append).files) == {"prompts.jsonl"}
+    assert any("texts.csv is not there" in text and web.url in text for text in said)
 
 
 def test_a_copy_that_lacks_something_is_refused(web: Web, tmp_path: Path, said: list[str]) -> None:

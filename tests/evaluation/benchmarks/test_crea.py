@@ -101,3 +101,16 @@ def test_files_are_laid_out_and_read_back(tmp_path):
     results.write_text(json.dumps([item, item]))
     with pytest.raises(BenchmarkError, match="twice"):
         BENCHMARK.imported(results, samples)
+
+
+@pytest.mark.parametrize("score", ["true", "NaN", "0", "6", '"5"'])
+def test_scores_that_are_no_marks_are_refused(tmp_path, score):
+    path = tmp_path / "evaluation_results.json"
+    path.write_text(f'[{{"prompt": "a creative couch", "image_path": "x_sub_00.png", "scores": [{", ".join([score] * 6)}]}}]')
+    with pytest.raises(BenchmarkError, match="six scores from 1 to 5"):
+        BENCHMARK.imported(path, BENCHMARK.read({}))
+
+
+def test_a_prompt_may_begin_with_a_capital(tmp_path):
+    (tmp_path / FILE).write_text("A blue couch\n")
+    assert [s.prompt for s in BENCHMARK.read({FILE: tmp_path / FILE})] == ["A blue couch"]

@@ -108,6 +108,7 @@ def test_the_official_result_is_read(samples: list[Sample], tmp_path: Path) -> N
         ({"prompt": "a photo of a cow"}, "not of these samples"),
         ({"filename": "out/00000/samples/0001.png", "prompt": "a photo of a red circle"}, "there twice"),
         ({"correct": "yes"}, "'correct' is str"),
+        ({"correct": 5}, "'correct' is 5, neither true nor false"),
     ],
 )
 def test_a_result_of_something_else_is_refused(

@@ -194,3 +194,15 @@ def test_the_full_file() -> None:
     assert {expected for s in samples for question, expected in s.truth["vqa_list"] if not question.startswith("How many")} == {
         "Yes"
     }
+
+
+def test_an_export_tells_that_images_are_left_out(samples: list[Sample], tmp_path: Path) -> None:
+    told = GENEVAL2.export(tmp_path, [Picture(samples[0], index, b"png") for index in range(3)])
+    assert any("only the first of 3 images a prompt" in text for text in told)
+
+
+def test_an_empty_prompt_is_refused(tmp_path: Path) -> None:
+    line = json.loads(DATA.read_text().splitlines()[0]) | {"prompt": ""}
+    (tmp_path / DATA.name).write_text(json.dumps(line))
+    with pytest.raises(BenchmarkError, match="line 1: the prompt is empty"):
+        GENEVAL2.read({DATA.name: tmp_path / DATA.name})

@@ -243,3 +243,25 @@ def test_the_official_files():
     for benchmark, wanted in ((EN, sets), (ZH, sets | {"multilingualism": 200})):
         samples = benchmark.read({benchmark.table: Path(os.environ["GEMS_BENCHMARKS"]) / "oneig" / benchmark.table})
         assert Counter(s.group for s in samples) == wanted
+
+
+@pytest.mark.parametrize("value", ["1e999", "nan", "-3", "7"])
+def test_a_score_out_of_its_range_is_refused(tmp_path, value):
+    path = tmp_path / "reasoning_prompt_score_EN_2026.csv"
+    path.write_text(f",gems\n000,{value}\n")
+    with pytest.raises(BenchmarkError, match=r"line 2: .*reasoning"):
+        EN.imported(path, list(samples_of(EN).values()))
+
+
+@pytest.mark.parametrize("id", ["../../x", "a/b", ""])
+def test_an_id_that_is_no_file_name_is_refused(tmp_path, id):
+    (tmp_path / "p.csv").write_text(f"category,id,prompt_en,class\nPortrait,{id},a red circle,\n")
+    with pytest.raises(BenchmarkError, match="is no name of a file"):
+        EN.read({EN.table: tmp_path / "p.csv"})
+
+
+def test_a_question_in_chinese_may_be_answered_in_chinese():
+    sample = samples_of(ZH)["multilingualism_000"]
+    keys = list(sample.truth["questions"])
+    assert ZH.score(sample, {key: [Answer(text="是的。")] for key in keys}) == {"alignment": 1.0}
+    assert ZH.score(sample, {key: [Answer(text="不是")] for key in keys}) == {"alignment": 0.0}

@@ -52,6 +52,16 @@ def test_prompts_and_their_ten_questions_are_read():
         "Here are my answers.\n\n" + "\n".join(f"{n}. **{c}**" for n, c in enumerate(GOOD, start=1)),
         json.dumps(list(GOOD)),
         "```json\n" + json.dumps([f"{c}: text" for c in GOOD]) + "\n```",
+        ", ".join(f"{n}. {c}" for n, c in enumerate(GOOD, start=1)),
+        " ".join(f"{n}: {c}" for n, c in enumerate(GOOD, start=1)),
+        "```json\n" + json.dumps({str(n): c for n, c in enumerate(GOOD, start=1)}, indent=1) + "\n```",
+        "\n".join(f"{n}. ({c}) left of it" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}. {c}) left of it" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}. {c} - a ball" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}. Answer: `{c}`" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}. Option {c.lower()}" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}、{c}。" for n, c in enumerate(GOOD, start=1)),
+        "| question | answer |\n|---|---|\n" + "\n".join(f"| {n} | {c} |" for n, c in enumerate(GOOD, start=1)),
         "<think>1. B\n2. B</think>\n" + "\n".join(f"{n}. {c}" for n, c in enumerate(GOOD, start=1)),
     ],
 )
@@ -68,6 +78,11 @@ def test_letters_are_told_however_they_are_written(text):
         "\n".join(f"{n}. {c}" for n, c in enumerate(GOOD + "A", start=1)),
         "\n".join(f"{n}. {c}" for n, c in zip([1, 2, 3, 4, 5, 6, 7, 8, 9, 9], GOOD, strict=True)),
         json.dumps(list(GOOD[:9])),
+        json.dumps([f"A ball, {n}" for n in range(10)]),
+        json.dumps([1] * 10),
+        "\n".join(f"{n}. A red ball" for n in range(1, 11)),
+        "\n".join(f"{n}. A-frame house" for n in range(1, 11)),
+        "[" * 100_000 + "]" * 100_000,
     ],
 )
 def test_anything_else_is_no_answer(text):
@@ -146,6 +161,8 @@ def test_official_results_are_read_back(tmp_path):
         ({"answers": ["A"] * 9}, "line 1: ten dimensions, questions and answers"),
         ({"answers": ["the left"] * 10}, "answers are letters"),
         ({"id": 1}, "'id' is int"),
+        ({"id": "../../000001"}, "is no name of a file"),
+        ({"prompt": " "}, "line 1: the prompt is empty"),
     ],
 )
 def test_a_line_that_is_not_official_is_refused(tmp_path, change, message):
@@ -153,3 +170,9 @@ def test_a_line_that_is_not_official_is_refused(tmp_path, change, message):
     path.write_text(json.dumps(json.loads(PROMPTS.read_text().splitlines()[0]) | change))
     with pytest.raises(BenchmarkError, match=message):
         BENCHMARK.read({FILE: path})
+
+
+def test_exported_prompts_stand_in_the_order_of_their_files(tmp_path):
+    two = read()[:2]
+    BENCHMARK.export(tmp_path, [Picture(sample, 0, png("red")) for sample in reversed(two)])
+    assert [json.loads(line)["id"] for line in (tmp_path / FILE).read_text().splitlines()] == [s.id for s in two]
