@@ -12,7 +12,7 @@ from ..evaluation.page import write_page
 from ..evaluation.plots import PlotError, plot_memory, plot_scores
 from ..evaluation.results import to_json
 from ..evaluation.runner import Plan
-from ..evaluation.tables import Report, markdown, new_table, parts, table, to_csv
+from ..evaluation.tables import Report, costs, markdown, new_table, parts, table, to_csv
 from ..memory.files import replace_file
 from .evaluate_options import console, note
 
@@ -29,6 +29,7 @@ def show(outcome: Outcome, *, paper: bool = False, json_file: Path | None = None
     screen = console()
     if report.results:
         screen.print(table(report))
+        screen.print(costs(report))
         for one in parts(report):
             screen.print(one)
     else:

@@ -24,7 +24,7 @@ from .outcome import Outcome
 from .records import Key, Record
 from .results import rows_of
 from .scoring import Scored, answers_of
-from .tables import Cell, Report, caption, main_table, published_table
+from .tables import SECONDS, Cell, Report, caption, main_table, published_table
 
 MOST = 12
 """Prompts of each kind, and failed runs: the page stays small, however many prompts there are."""
@@ -121,7 +121,7 @@ def render_page(outcome: Outcome, report: Report) -> str:
             warnings=report.warnings,
             headings=headings,
             rows=rows,
-            caption=caption(report),
+            caption=caption(report) + SECONDS,
             published=published and (published[0], ["", *published[1]], [[Cell(text) for text in row] for row in published[2]]),
             facts=report.facts,
             plot=_plot(plot) if plot.exists() else None,

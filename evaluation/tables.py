@@ -48,10 +48,25 @@ class Cell(NamedTuple):
 
 
 def table(report: Report) -> Table:
-    """Return scores and costs, a row a variant, with the intervals below the means."""
-    made = new_table(report.title, caption(report))
+    """Return the scores, a row a variant, with the intervals below the means."""
     headings, rows = main_table(report)
-    made.add_column("", overflow="fold")
+    keep = len(headings) - len(_costs(report))
+    return _drawn(new_table(report.title, caption(report)), headings[:keep], [row[:keep] for row in rows])
+
+
+def costs(report: Report) -> Table:
+    """Return what the variants took, a row each, with the intervals below the means."""
+    headings, rows = main_table(report)
+    judges = "judge" in headings
+    drop = len(headings) - len(_costs(report))
+    names = [0, 1] if judges else [0]
+    chosen = [*names, *range(drop, len(headings))]
+    picked = [[row[i] for i in chosen] for row in rows]
+    return _drawn(new_table("What a run took", SECONDS.strip()), [headings[i] for i in chosen], picked)
+
+
+def _drawn(made: Table, headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
+    made.add_column("", overflow="fold", min_width=min(24, max((len(row[0].value) for row in rows), default=0)))
     for heading in headings[1:]:
         made.add_column(heading, justify="right", no_wrap=heading != "judge")
     for name, *cells in rows:
@@ -59,6 +74,10 @@ def table(report: Report) -> Table:
             escape(name.value), *("\n".join(filter(None, (escape(c.value), c.interval and f"[dim]{c.interval}[/]"))) for c in cells)
         )
     return made
+
+
+def _costs(report: Report) -> list[tuple[str, str, int]]:
+    return [cost for cost in COSTS if any(getattr(r, cost[1]) is not None for r in report.results)]
 
 
 def parts(report: Report) -> list[Table]:
@@ -91,7 +110,12 @@ def markdown(report: Report) -> str:
     """Return all tables as Markdown, with what else is to be said of the study."""
     headings, rows = main_table(report)
     said = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
-    blocks = [f"{report.title}.", *(f"**Warning:** {warning}" for warning in report.warnings), caption(report), *report.facts]
+    blocks = [
+        f"{report.title}.",
+        *(f"**Warning:** {warning}" for warning in report.warnings),
+        caption(report) + SECONDS,
+        *report.facts,
+    ]
     blocks.append(_pipes(headings, said))
     blocks += [f"{heading}:\n\n{_pipes(['', *names], more)}" for heading, names, more in _parts(report)]
     return "\n\n".join(blocks) + "\n"
@@ -133,7 +157,7 @@ def main_table(report: Report) -> tuple[list[str], list[list[Cell]]]:
     metrics = [m for m in report.metrics if not m.part and any(m.name in r.metrics for r in results)]
     judges = len({r.judge for r in results}) > 1
     gains = any(r.gain is not None for r in results)
-    costs = [cost for cost in COSTS if any(getattr(r, cost[1]) is not None for r in results)]
+    costs = _costs(report)
     headings = ["", *(["judge"] if judges else []), *(m.title for m in metrics)]
     first = len(headings) - len(metrics) + 1
     if gains:
@@ -198,8 +222,8 @@ def caption(report: Report) -> str:
     judges = sorted({r.judge for r in results})
     judged = f" Judge: {judges[0]}." if len(judges) == 1 and judges[0] else ""
     if any(r.prompts > 1 for r in results):
-        return f"Means with {LEVEL} % bootstrap intervals over the prompts.{judged}{gain}{runs}{SECONDS}"
-    return f"Means, without intervals: there is one prompt only.{judged}{gain}{runs}{SECONDS}"
+        return f"Means with {LEVEL} % bootstrap intervals over the prompts.{judged}{gain}{runs}"
+    return f"Means, without intervals: there is one prompt only.{judged}{gain}{runs}"
 
 
 def say(value: Estimate | None, digits: int, sign: str = "") -> Cell:
