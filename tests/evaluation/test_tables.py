@@ -15,7 +15,7 @@ from gems.evaluation.published import Published, published
 from gems.evaluation.results import results_of, to_json
 from gems.evaluation.scoring import Scored
 from gems.evaluation.studies import variants
-from gems.evaluation.tables import Report, markdown, parts, table, to_csv
+from gems.evaluation.tables import Report, costs, markdown, parts, table, to_csv
 
 from .colours import Breaking, Colours, Says, record
 
@@ -23,6 +23,7 @@ from .colours import Breaking, Colours, Says, record
 def shown(report, width=160):
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(table(report))
+    console.print(costs(report))
     for one in parts(report):
         console.print(one)
     return console.export_text()
