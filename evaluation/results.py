@@ -217,7 +217,12 @@ def told(result: VariantResult) -> dict[str, Any]:
     made: dict[str, Any] = {name: value.mean for name, value in known.items()}
     made["intervals"] = {name: interval(value) for name, value in known.items()}
     if result.gain is not None:
-        made["difference"] = {"metric": result.leading, "against": result.against, "mean": result.gain.mean, "interval": interval(result.gain)}
+        made["difference"] = {
+            "metric": result.leading,
+            "against": result.against,
+            "mean": result.gain.mean,
+            "interval": interval(result.gain),
+        }
     counts = ("prompts", "pictures", "failed", "missing", "unanswered")
     by_round = {"tokens": result.refiner_input_tokens, "pictures": result.refiner_pictures}
     made |= {count: getattr(result, count) for count in counts}
