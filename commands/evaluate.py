@@ -137,6 +137,8 @@ def eval_benchmark(
             **common,
         )
     show(outcome, paper=paper, json_file=json_file)
+    if not any(record.image for record in outcome.records.values()):
+        raise typer.Exit(1)  # a table of zeros: a script should know, as the table's reader does
 
 
 def _engine(engine: str, address: str | None, painters: int, gpus: float, concurrency: int) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
@@ -21,6 +23,34 @@ EVERY = 30.0
 JUDGE = "judge"
 
 
+@dataclass
+class _Sums:
+    """What runs of this process took."""
+
+    images: int = 0
+    calls: int = 0
+    failed: int = 0
+    cost: float | None = None
+
+    @classmethod
+    def of(cls, parts: Iterable[_Sums]) -> _Sums:
+        parts = list(parts)
+        costs = [p.cost for p in parts if p.cost is not None]
+        images, calls, failed = (sum(getattr(p, name) for p in parts) for name in ("images", "calls", "failed"))
+        return cls(images, calls, failed, sum(costs) if costs else None)
+
+    def add(self, record: Record) -> None:
+        self.images, self.calls = self.images + record.images, self.calls + record.calls
+        self.failed += bool(record.error)
+        if record.cost is not None:
+            self.cost = (self.cost or 0.0) + record.cost
+
+    def told(self) -> str:
+        cost = "" if self.cost is None else f", cost {self.cost:.2f}"
+        failed = f", [red]{self.failed} failed[/]" if self.failed else ""
+        return f"{self.images} images, {self.calls} calls{cost}{failed}"
+
+
 class _Watch:
     """Counts what is made, and shows it."""
 
@@ -28,24 +58,22 @@ class _Watch:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
         self._lock = threading.Lock()
-        self._images = self._calls = self._failed = 0
-        self._cost: float | None = None
+        self._sums: dict[str, _Sums] = {}
         self._said = time.monotonic()
 
     def start(self, name: str, total: int, found: int) -> None:
         with self._lock:  # a part may begin more than once, from several threads
             if name not in self._tasks:
-                self._tasks[name] = self._bars.add_task(name, total=0, told="")
+                self._tasks[name] = self._bars.add_task(escape(name), total=0, told="")
+                self._sums[name] = _Sums()
             task = self._bars.tasks[self._bars.task_ids.index(self._tasks[name])]
             self._bars.update(self._tasks[name], total=(task.total or 0) + total, completed=task.completed + found)
 
     def done(self, record: Record) -> None:
         with self._lock:
-            self._images, self._calls = self._images + record.images, self._calls + record.calls
-            self._failed += bool(record.error)
-            if record.cost is not None:
-                self._cost = (self._cost or 0.0) + record.cost
-            self._bars.update(self._tasks[record.variant], advance=1, told=self._told())
+            mine = self._sums[record.variant]
+            mine.add(record)
+            self._bars.update(self._tasks[record.variant], advance=1, told=mine.told())
             self._say()
 
     def asking(self, total: int) -> None:
@@ -56,11 +84,6 @@ class _Watch:
             self._bars.advance(self._tasks[JUDGE])
             self._say()
 
-    def _told(self) -> str:
-        cost = "" if self._cost is None else f", cost {self._cost:.2f}"
-        failed = f", [red]{self._failed} failed[/]" if self._failed else ""
-        return f"{self._images} images, {self._calls} calls{cost}{failed}"
-
     def _say(self) -> None:
         """Say a line from time to time where bars cannot be drawn."""
         if self._bars.console.is_terminal or time.monotonic() - self._said < EVERY:
@@ -69,7 +92,9 @@ class _Watch:
         parts = [f"{task.description} {task.completed:.0f}/{task.total:.0f}" for task in self._bars.tasks]
         left = [task.time_remaining for task in self._bars.tasks if not task.finished and task.time_remaining is not None]
         ends = f"; about {max(left) / 60:.0f} min left" if left else ""
-        self._bars.console.print(f"{', '.join(parts)}; {self._told()}{ends}", soft_wrap=True, highlight=False)
+        self._bars.console.print(
+            f"{', '.join(parts)}; {_Sums.of(self._sums.values()).told()}{ends}", soft_wrap=True, highlight=False
+        )
 
 
 @contextmanager

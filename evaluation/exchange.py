@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from ..memory.images import ImageStore
 from .benchmark import Benchmark, BenchmarkError, Picture
 from .catalogue import find
 from .outcome import Outcome, look
-from .scoring import keep_imported
+from .records import picture_of
+from .scoring import file_name, keep_imported
 
 
 def export(
@@ -43,12 +46,24 @@ def export(
     chosen = [_variant(outcome, name) for name in variants] if variants else list(outcome.study.variants)
     made = {}
     for name in chosen:
-        place = to / name.replace(" ", "_").replace("/", "_")
+        place = to / file_name(name)
         if place.exists() and any(place.iterdir()):
             raise BenchmarkError(f"{place} is not empty: take another --to, or remove it")
         place.mkdir(parents=True, exist_ok=True)
-        made[name] = (place, bench.export(place, _pictures(outcome, name)))
+        made[name] = (place, _exported(bench, place, outcome, name))
     return made
+
+
+def _exported(bench: Benchmark, place: Path, outcome: Outcome, variant: str) -> list[str]:
+    """Lay out a variant's images; nothing is left behind where that fails."""
+    try:
+        return bench.export(place, _pictures(outcome, variant))
+    except BaseException as error:
+        shutil.rmtree(place, ignore_errors=True)
+        if isinstance(error, KeyError) and bench.name != outcome.benchmark.name:
+            wanted = f"the layout of {bench.title} needs {error} of each prompt"
+            raise BenchmarkError(f"{wanted}, which {outcome.benchmark.title} does not have: take another --layout") from error
+        raise
 
 
 def take_in(folder: Path, file: Path, variant: str | None = None, *, benchmark: Benchmark | None = None) -> int:
@@ -75,6 +90,9 @@ def take_in(folder: Path, file: Path, variant: str | None = None, *, benchmark: 
         raise BenchmarkError(f"{file}: prompt {strange[0]} is none of this study's: was another one exported?")
     if not found:
         raise BenchmarkError(f"{file}: there are no results in it")
+    for one in found:
+        if strange := [name for name, value in one.values.items() if not math.isfinite(value)]:
+            raise BenchmarkError(f"{file}: prompt {one.id}: {strange[0]} is not a number: run the official scorer again")
     keep_imported(folder, name, file.name, found)
     return len(found)
 
@@ -84,7 +102,7 @@ def _pictures(outcome: Outcome, variant: str) -> Iterator[Picture]:
         for index in range(outcome.study.per_prompt * outcome.study.seeds):
             record = outcome.records.get((variant, sample.id, index))
             image = record.image if record else None
-            yield Picture(sample, index, None if image is None else outcome.store.read(image))
+            yield Picture(sample, index, None if record is None or image is None else picture_of(record, image, outcome.store))
 
 
 def _variant(outcome: Outcome, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,9 @@ from .scoring import (
 from .shards import WHOLE, Shard
 from .studies import Study, Variant
 from .tables import Report
+
+MOST_REASONS = 3
+"""Of failed runs, the most frequent ones."""
 
 EMBEDDED = {"shapes", "shapes-chat", "shapes-image"}
 """Names of the embedded models, here and behind an endpoint."""
@@ -292,10 +296,16 @@ def warnings_of(outcome: Outcome) -> list[str]:
     if study.per_prompt != bench.images_per_prompt:
         said.append(f"each prompt has {study.per_prompt} images, where the official protocol has {bench.images_per_prompt}.")
     results = outcome.results
+    for judge in outcome.scored:
+        shown = {r.name for r in results if r.judge == judge}
+        if absent := [v.name for v in outcome.variants if v.name not in shown]:
+            said.append(f"{judge} has judged nothing of {', '.join(absent)} yet: not in the table.")
     if missing := [f"{r.name} {r.missing}" for r in results if r.missing]:
         said.append(f"images that are not made or not judged yet do not count: {', '.join(dict.fromkeys(missing))}.")
     if failed := [f"{r.name} {r.failed}" for r in results if r.failed]:
         said.append(f"runs failed, and count as images that show nothing: {', '.join(dict.fromkeys(failed))}.")
+        reasons = Counter(record.error for record in outcome.records.values() if record.error).most_common(MOST_REASONS)
+        said.append(f"why runs failed: {'; '.join(f'{reason} ({count} times)' for reason, count in reasons)}.")
     if empty := [f"{r.name} {r.unanswered}" for r in results if r.unanswered]:
         said.append(f"questions that the judge did not answer count as wrong: {', '.join(dict.fromkeys(empty))}.")
     return said

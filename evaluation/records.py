@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import GemsError
 from ..memory.files import replace_file
+from ..memory.images import ImageStore, LostImageError
 from ..memory.locks import RunInUseError, exclusive, is_held
 from ..memory.state import ImageRef
 from .shards import WHOLE, Shard
@@ -95,11 +96,21 @@ class Journal:
         return found is None or found.image is None
 
     def add(self, record: Record) -> None:
-        """Write a record's line, at once and to the disk."""
-        with self._lock, self._path.open("a", encoding="utf-8") as file:
-            file.write(record.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Write a record's line, at once and to the disk.
+
+        Raises:
+            StudyError: it cannot be written; nothing of it is kept.
+        """
+        left = (record.model_dump_json() + "\n").encode()
+        with self._lock, self._path.open("ab", buffering=0) as file:
+            begin = file.seek(0, os.SEEK_END)
+            try:
+                while left:  # a full disk may take a part
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError as error:
+                file.truncate(begin)  # half a line would spoil the file, as records of other threads may follow
+                raise StudyError(f"{self._path} cannot be written ({error.strerror}): mend it and repeat the command") from error
             self.records[record.key] = record
 
 
@@ -150,6 +161,23 @@ def read_records(folder: Path) -> dict[Key, Record]:
             if there is None or there.image is None:
                 found[record.key] = record
     return found
+
+
+def picture_of(record: Record, image: ImageRef, store: ImageStore) -> bytes:
+    """Return the image of a record, as PNG.
+
+    Raises:
+        StudyError: it is lost or damaged.
+        GemsError: the store cannot be read.
+    """
+    try:
+        return store.read(image)
+    except LostImageError as error:
+        raise StudyError(
+            f"the image of {record.variant}, prompt {record.id}, {image.sha256}, is not in {store}, or is damaged: restore it; if "
+            f"the images are elsewhere, name --image-store; or delete the lines with it from {SAMPLES}, and repeat the command "
+            "that made the study: it makes it anew"
+        ) from error
 
 
 def read_study(folder: Path) -> Study:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from .benchmark import Benchmark, Sample
+from .benchmark import Benchmark, Draws, Metric, Sample
 from .bootstrap import Estimate, estimate, estimate_metric
 from .records import Key, Record
 from .scores import arithmetic_mean
@@ -42,10 +43,12 @@ class VariantResult(BaseModel):
     """Questions that the judge gave no answer to: they count as wrong."""
     metrics: dict[str, Estimate]
     """By the metric's name; one that the numbers do not give is not there."""
+    leading: str
+    """Name of the metric that `gain` is of, the same for all variants of a judge; see `leading_of`."""
     against: str | None
     """The variant that `gain` is the difference to, None for that one itself."""
     gain: Estimate | None
-    """Difference in the first metric, prompt by prompt."""
+    """Difference in the leading metric, prompt by prompt."""
     images: Estimate
     calls: Estimate
     rounds: Estimate
@@ -86,9 +89,33 @@ def results_of(
     """
     rows = {v.name: rows_of(v.name, samples, scored) for v in variants}
     made = [v for v in variants if rows[v.name]]
+    metrics = benchmark.metrics(samples)
+    leading = leading_of(metrics, samples, [rows[v.name] for v in made])
     return [
-        _result(benchmark, v, samples, records, scored, rows[v.name], against, rows.get(against, {}), judge, images) for v in made
+        _result(metrics, leading, v, samples, records, scored, rows[v.name], against, rows.get(against, {}), judge, images)
+        for v in made
     ]
+
+
+def leading_of(metrics: Sequence[Metric], samples: Sequence[Sample], tables: Sequence[Mapping[str, Mapping[str, float]]]) -> Metric:
+    """Return the metric by which variants are compared: the first of the main table that each of them has a value for.
+
+    What the benchmark has first may wait for numbers that only an official scorer gives. Without any such metric it is that one.
+
+    Args:
+        metrics: of the benchmark.
+        samples: the prompts of the study.
+        tables: of each variant the numbers of each prompt by its id.
+    """
+    groups = _groups(samples)
+    every = np.arange(len(samples), dtype=np.int64)[None]
+
+    def known(metric: Metric, rows: Mapping[str, Mapping[str, float]]) -> bool:
+        draws = Draws(list(rows.values()), [groups[id] for id in rows], every[:, : len(rows)])
+        return not np.isnan(metric.of(draws)[0])
+
+    main = [metric for metric in metrics if not metric.part]
+    return next((metric for metric in main if all(known(metric, rows) for rows in tables)), metrics[0])
 
 
 def rows_of(variant: str, samples: Sequence[Sample], scored: Mapping[Key, Scored]) -> dict[str, dict[str, float]]:
@@ -120,8 +147,13 @@ def _mean(images: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {key: arithmetic_mean([values[key] for values in images if key in values]) for key in keys}
 
 
+def _groups(samples: Sequence[Sample]) -> dict[str, str]:
+    return {sample.id: sample.group for sample in samples}
+
+
 def _result(
-    benchmark: Benchmark,
+    metrics: Sequence[Metric],
+    leading: Metric,
     variant: Variant,
     samples: Sequence[Sample],
     records: Mapping[Key, Record],
@@ -132,13 +164,12 @@ def _result(
     judge: str,
     images: int,
 ) -> VariantResult:
-    groups = {sample.id: sample.group for sample in samples}
+    groups = _groups(samples)
     mine = [record for (name, _, _), record in sorted(records.items()) if name == variant.name]
     judged = [score for (name, _, _), score in scored.items() if name == variant.name]
-    metrics = benchmark.metrics(samples)
     estimates = {m.name: estimate_metric(m, list(rows.values()), [groups[id] for id in rows]) for m in metrics}
     shared = [id for id in rows if id in base]
-    gain = estimate_metric(metrics[0], [rows[i] for i in shared], [groups[i] for i in shared], [base[i] for i in shared])
+    gain = estimate_metric(leading, [rows[i] for i in shared], [groups[i] for i in shared], [base[i] for i in shared])
     costs = {what: estimate(per_prompt(variant.name, samples, records, what)) for what in COSTS}
     priced = bool(mine) and all(record.cost is not None for record in mine)
     return VariantResult(
@@ -152,6 +183,7 @@ def _result(
         missing=len(samples) * images - len(judged),
         unanswered=sum(score.unanswered for score in judged),
         metrics={name: value for name, value in estimates.items() if value is not None},
+        leading=leading.name,
         against=None if variant.name == against else against,
         gain=None if variant.name == against else gain,
         cost=estimate(per_prompt(variant.name, samples, records, "cost")) if priced else None,
@@ -185,7 +217,12 @@ def told(result: VariantResult) -> dict[str, Any]:
     made: dict[str, Any] = {name: value.mean for name, value in known.items()}
     made["intervals"] = {name: interval(value) for name, value in known.items()}
     if result.gain is not None:
-        made["difference"] = {"against": result.against, "mean": result.gain.mean, "interval": interval(result.gain)}
+        made["difference"] = {
+            "metric": result.leading,
+            "against": result.against,
+            "mean": result.gain.mean,
+            "interval": interval(result.gain),
+        }
     counts = ("prompts", "pictures", "failed", "missing", "unanswered")
     by_round = {"tokens": result.refiner_input_tokens, "pictures": result.refiner_pictures}
     made |= {count: getattr(result, count) for count in counts}

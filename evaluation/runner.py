@@ -22,7 +22,7 @@ from ..models.registry import ChatChoices, ImageChoice, Models
 from .benchmark import Benchmark, Sample
 from .draw import Cell, kept
 from .engine import Engine, Job, LocalEngine
-from .records import Key, Record, StudyError, journal
+from .records import Key, Record, StudyError, journal, read_study
 from .shards import WHOLE, Shard
 from .studies import Study, Variant, code_digest
 
@@ -182,12 +182,15 @@ def generate(
             found += there
         jobs = [Job(cell, tuple(v for v in compared if book.lacks((v.name, cell.id, cell.index)))) for cell in wanted]
         jobs = [job for job in jobs if job.variants]
+        failed = set(book.records)  # of what is wanted, the rest has its image
+        if cells is None:  # what failed before may well fail again: it waits, so that it cannot keep the others from being made
+            jobs.sort(key=lambda job: any((v.name, job.cell.id, job.cell.index) in failed for v in job.variants))
         luck = Luck(max_failures)
 
         def on_record(record: Record) -> None:
             book.add(kept(record, images, folder))
             progress.done(record)
-            luck.note(record)
+            luck.note(record, before=record.key in failed)
 
         if jobs:
             if engine is None:
@@ -209,13 +212,20 @@ class Luck:
     def __init__(self, most: int) -> None:
         self._most, self._row, self._lock = most, 0, threading.Lock()
 
-    def note(self, record: Record) -> None:
+    def note(self, record: Record, *, before: bool = False) -> None:
         """Take note of how a run ended.
+
+        Args:
+            record: of the run.
+            before: whether it had failed before, in an earlier process. That it does again says nothing of the others: some
+                prompts are refused each time.
 
         Raises:
             StudyError: too many in a row have failed.
         """
         with self._lock:
+            if before and record.error:
+                return
             self._row = self._row + 1 if record.error else 0
             if self._row >= self._most:
                 raise StudyError(
@@ -225,25 +235,42 @@ class Luck:
 
 
 def keep_prompts(folder: Path, samples: Sequence[Sample]) -> None:
-    """Keep the prompts of a study with it, so that it can be scored without the benchmark's files."""
+    """Keep the prompts of a study with it, so that it can be scored without the benchmark's files.
+
+    Raises:
+        StudyError: there are others.
+    """
     path = folder / PROMPTS
     if not path.exists():
         replace_file(path, "".join(sample.model_dump_json() + "\n" for sample in samples).encode())
+    read_prompts(folder)
 
 
 def read_prompts(folder: Path) -> list[Sample]:
     """Return the prompts of a study.
 
     Raises:
-        StudyError: there are none, or they are damaged.
+        StudyError: there are none, they are damaged, or they are not those that the study was made with.
     """
     path = folder / PROMPTS
+    wanted = read_study(folder).prompts
     try:
-        return [Sample.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        # By line feeds alone: a prompt may hold other characters that Python takes for the end of a line.
+        found = [Sample.model_validate_json(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     except FileNotFoundError as error:
         raise StudyError(f"{folder} holds no study: name the folder that `gems eval` told, or its --out") from error
     except ValueError as error:
-        raise StudyError(f"{path} is damaged: repeat the command that made the study with another --out") from error
+        raise StudyError(f"{path} is damaged: {_ANEW}") from error
+    if _counted(found) != wanted:
+        raise StudyError(f"{path} was changed, and is not what the images were made from: {_ANEW}")
+    return found
+
+
+_ANEW = "delete it, and repeat the command that made the study: it writes it anew"
+
+
+def _counted(samples: Sequence[Sample]) -> str:
+    return f"{len(samples)} {_digest([s.model_dump() for s in samples])}"
 
 
 def define(
@@ -271,7 +298,7 @@ def define(
         data=dict(data),
         chat={role: _told(chat) for role, chat in chats.items()},
         image=f"{models.image.name} {_digest(models.image.settings)}",
-        prompts=f"{len(samples)} {_digest([s.model_dump() for s in samples])}",
+        prompts=_counted(samples),
         available=available,
         per_prompt=per_prompt,
         seed=seed,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -16,9 +19,12 @@ from ..memory.images import ImageStore
 from .answers import AnswerBook
 from .benchmark import Benchmark, BenchmarkError, Imported, Sample
 from .judging import Judge, Work, collect, probe, recorded
-from .records import Key, Record
+from .records import Key, Record, picture_of
 
 T = TypeVar("T", bound=BaseModel)
+
+LONGEST = 80
+"""Most characters of a name in a file's name."""
 
 OFFICIAL = "official scorer"
 """The judge of numbers that were imported."""
@@ -42,6 +48,8 @@ class ImportedRows(BaseModel):
     variant: str
     file: str
     """Name of the file that it was in."""
+    when: str = ""
+    """UTC, ISO 8601: of two files with numbers for the same image the later one counts."""
     rows: tuple[tuple[str, int | None, dict[str, float]], ...]
     """Prompt, which of its images or None for all of them, and the numbers."""
 
@@ -143,7 +151,7 @@ def _work(benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[
             continue
         seen.add((record.id, record.image.sha256))
         for question in benchmark.questions(samples[record.id]):
-            yield Work(question, partial(store.read, record.image), record.image.sha256, record.id)
+            yield Work(question, partial(picture_of, record, record.image, store), record.image.sha256, record.id)
 
 
 def _scored(benchmark: Benchmark, sample: Sample, record: Record, judge: Judge, book: AnswerBook) -> Scored:
@@ -157,12 +165,12 @@ def _scored(benchmark: Benchmark, sample: Sample, record: Record, judge: Judge, 
 
 def answers_of(folder: Path, judge: str) -> Path:
     """Return the file of a judge's answers in the folder of a study."""
-    return folder / f"answers-{_slug(judge)}.jsonl"
+    return folder / f"answers-{file_name(judge)}.jsonl"
 
 
 def keep_scores(folder: Path, scores: JudgeScores) -> None:
     """Keep what a judge's answers came to."""
-    replace_file(folder / f"scores-{_slug(scores.judge)}.json", (scores.model_dump_json() + "\n").encode())
+    replace_file(folder / f"scores-{file_name(scores.judge)}.json", (scores.model_dump_json() + "\n").encode())
 
 
 def kept_scores(folder: Path) -> list[JudgeScores]:
@@ -176,19 +184,21 @@ def kept_scores(folder: Path) -> list[JudgeScores]:
 
 def keep_imported(folder: Path, variant: str, file: str, found: Sequence[Imported]) -> Path:
     """Keep what was imported for a variant; the same file imported again takes the place of what it gave before."""
-    path = folder / f"imported-{_slug(f'{variant}-{file}')}.json"
-    rows = ImportedRows(variant=variant, file=file, rows=tuple((f.id, f.index, dict(f.values)) for f in found))
+    path = folder / f"imported-{file_name(variant, file)}.json"
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    rows = ImportedRows(variant=variant, file=file, when=now, rows=tuple((f.id, f.index, dict(f.values)) for f in found))
     replace_file(path, (rows.model_dump_json(indent=1) + "\n").encode())
     return path
 
 
 def imported(folder: Path) -> list[ImportedRows]:
-    """Return all that was imported into the folder of a study.
+    """Return all that was imported into the folder of a study, the latest last.
 
     Raises:
         BenchmarkError: a file is damaged.
     """
-    return [_read(path, ImportedRows, "import its file again") for path in sorted(folder.glob("imported-*.json"))]
+    found = [_read(path, ImportedRows, "import its file again") for path in sorted(folder.glob("imported-*.json"))]
+    return sorted(found, key=lambda rows: rows.when)
 
 
 def with_imported(
@@ -225,8 +235,14 @@ def _read(path: Path, kind: type[T], cure: str) -> T:
         raise BenchmarkError(f"{path} is damaged: delete it and {cure}") from error
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+def file_name(*names: str) -> str:
+    """Return names as a part of a file's name, which no other names share: with a digest where they cannot stand as they are."""
+    said = "-".join(names)
+    plain = re.sub(r"[^A-Za-z0-9.=_]+", "-", said).strip("-.")[:LONGEST]
+    if plain == said and not any("-" in name for name in names[:-1]):
+        return plain
+    digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
+    return f"{plain}-{digest}" if plain else digest
 
 
 def _hash(record: Record) -> str | None:

@@ -110,8 +110,9 @@ def test_a_failed_run_is_told_and_the_same_command_tries_it_again(command, monke
     with monkeypatch.context() as patch:
         patch.setattr(DiffusersImage, "generate", _broken)
         code, out, _ = command(*args)
-    assert code == 0
+    assert code == 1  # no image at all
     assert "runs failed, and count as images that show nothing: original 2." in " ".join(out.split())
+    assert "why runs failed: out of memory (2 times)." in " ".join(out.split())
     assert told_in("mine")["judges"]["shapes-perception"]["original"]["failed"] == 2
     code, out, _ = command(*args)
     assert code == 0

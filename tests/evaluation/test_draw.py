@@ -2,10 +2,11 @@
 
 import pytest
 
-from gems.evaluation.draw import Cell
+from gems.evaluation.draw import Cell, private
 from gems.evaluation.outcome import compare
 from gems.evaluation.studies import noise, variants
 from gems.models.image import ImageModelError
+from gems.models.options import ChatOptions, ModelOptions
 from gems.models.shapes.chat import ShapesChat
 
 from ..conftest import Sketcher
@@ -106,6 +107,24 @@ def test_a_picture_that_another_variant_drew_is_counted_and_not_drawn_again(tmp_
     original, best = outcome.results
     assert (original.images.mean, best.images.mean) == (1, 5)
     assert len(sketcher.made) == 2 * 5
+
+
+def test_a_reason_tells_neither_hosts_nor_folders():
+    models = ModelOptions(
+        chat=ChatOptions(model="http://gpu7.lab.example:30000/v1#big"),
+        roles={"verifier": ChatOptions(model="http://10.0.0.7/v1#eye")},
+    )
+    told = {
+        "decomposer (big at gpu7.lab.example:30000): is the server running at gpu7.lab.example:30000?":
+            "decomposer (big at HOST): is the server running at HOST?",
+        "gpu7.lab.example is not known": "HOST is not known",
+        "verifier (eye at 10.0.0.7): no": "verifier (eye at HOST): no",
+        "10.0.0.70 is another": "10.0.0.70 is another",
+        "the image store /home/me/runs/x/images (No space left)": "the image store images (No space left)",
+        "no file '/opt/models/a.safetensors', nor file:///data/b/c.png": "no file 'a.safetensors', nor c.png",
+        "and/or 1/2, see http://a.example/b/c": "and/or 1/2, see http://a.example/b/c",
+    }  # fmt: skip
+    assert {text: private(text, models) for text in told} == told
 
 
 @pytest.mark.parametrize("error", [ImageModelError("no\n  words\tlost"), ValueError()])

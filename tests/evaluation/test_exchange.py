@@ -53,13 +53,17 @@ def test_a_layout_of_another_benchmark(study, tmp_path):
         export(study, tmp_path / "out", layout="genevil", benchmark=BENCH)
     with pytest.raises(BenchmarkError, match="Shapes has no layout of its own"):
         export(study, tmp_path / "out", layout="shapes", benchmark=BENCH)
+    with pytest.raises(BenchmarkError, match=r"layout of OneIG.* needs 'id' of each prompt, which Colours does not have"):
+        export(study, tmp_path / "out", layout="oneig-en", benchmark=BENCH)
 
 
 def test_an_image_that_is_lost_is_told(study, tmp_path):
     record = next(r for r in records_in(study) if r.path)
     (study / record.path).unlink()
-    with pytest.raises(GemsError, match=record.image.sha256[:8]):
-        export(study, tmp_path / "out", benchmark=BENCH)
+    for _ in range(2):  # nothing half made is in the way
+        with pytest.raises(GemsError, match=record.image.sha256[:8]):
+            export(study, tmp_path / "out", benchmark=BENCH)
+        assert not list((tmp_path / "out").rglob("*.png"))
 
 
 def test_official_numbers_take_the_place_of_ours(study, tmp_path):
@@ -94,6 +98,7 @@ def test_where_nobody_judged_the_official_scorer_stands_alone(tmp_path):
     [
         ('{"c99": 1}', "prompt c99 is none of this study's: was another one exported"),
         ("{}", "there are no results in it"),
+        ('{"c00": 1, "c02": NaN}', "prompt c02: share is not a number"),
         ("no json", "this is no result file of Colours"),
         (None, "there is no such file: name the result file of the official scorer"),
     ],

@@ -139,6 +139,29 @@ def test_a_damaged_file_of_scores_is_named(tmp_path):
         look(tmp_path, benchmark=Colours(4))
 
 
+def test_a_variant_that_is_not_in_the_table_is_told(tmp_path):
+    bench = Colours(2)
+    planned = plan(bench, bench.read({}), variants(["original", "loop"]), image=Sketcher(0.0))
+    generate(planned, tmp_path, variants=planned.variants[:1])
+    score(tmp_path, judge_of("perception"), benchmark=bench)
+    said = warnings_of(look(tmp_path, benchmark=bench))
+    assert "shapes-perception has judged nothing of loop yet: not in the table." in said
+
+
+def test_an_image_that_is_lost_can_be_made_anew(tmp_path):
+    bench = Colours(2)
+    whole = study(tmp_path, bench)
+    record = records_in(tmp_path)[0]
+    (tmp_path / record.path).unlink()
+    (tmp_path / "answers-shapes-perception.jsonl").unlink()
+    with pytest.raises(GemsError, match=r"prompt c00.*restore it.*--image-store; or delete the lines with it from samples\.jsonl"):
+        study(tmp_path, bench)
+    lines = (tmp_path / "samples.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "samples.jsonl").write_text("".join(line for line in lines if record.image.sha256 not in line))
+    assert timeless(study(tmp_path, bench)) == timeless(whole)
+    assert (tmp_path / record.path).is_file()
+
+
 # What stands above the tables
 
 
@@ -176,6 +199,7 @@ def test_what_is_missing_failed_or_unanswered(tmp_path):
     assert "images that are not made or not judged yet do not count: original 2." in warnings_of(half)
     failed = study(tmp_path / "failed", bench, image=Breaking("blue"))
     said = warnings_of(failed)
+    assert "why runs failed: the image model is gone: start it again (1 times)." in said
     assert "runs failed, and count as images that show nothing: original 1." in said
     assert "questions that the judge did not answer count as wrong: original 3." in said  # perception knows no zebra
     assert [r.unanswered for r in failed.results] == [3]

@@ -1,6 +1,9 @@
 """The records of a study: nothing is lost, nothing counts twice, and a folder holds one study."""
 
+import errno
+import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +44,33 @@ def test_a_torn_last_line_is_dropped_and_its_run_wanted_again(tmp_path):
         assert book.lacks(("original", "c01", 0))
         book.add(record("c01"))
     assert file.read_bytes() == whole
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
+    file = tmp_path / "samples.jsonl"
+    with journal(tmp_path, study()) as book:
+        book.add(record("c00"))
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", lambda path, *a, **k: Full(path, "ab"))
+            with pytest.raises(StudyError, match=r"samples\.jsonl cannot be written \(No space left on device\)"):
+                book.add(record("c01"))
+        assert book.lacks(("original", "c01", 0))
+        book.add(record("c02"))  # of another thread
+    assert [r.id for r in records_in(tmp_path)] == ["c00", "c02"]
+    assert file.read_bytes().endswith(b"\n")
+
+
+class Full(io.FileIO):
+    """A file on a disk that is full after ten bytes more."""
+
+    room = 10
+
+    def write(self, data):
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = super().write(bytes(data)[: self.room])
+        self.room -= written
+        return written
 
 
 def test_a_failed_run_is_a_record_and_is_wanted_again(tmp_path):

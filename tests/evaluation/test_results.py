@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from gems.evaluation.benchmark import Metric
 from gems.evaluation.bootstrap import Estimate
 from gems.evaluation.records import Checked
 from gems.evaluation.results import per_prompt, results_of, rows_of, to_json
@@ -47,6 +48,43 @@ def test_the_gain_is_over_the_prompts_that_both_have():
     assert loop.gain.mean == pytest.approx(100 * (1.0 + 0.0) / 2)
     assert (loop.prompts, loop.missing) == (2, 1)
     assert loop.against == "original"
+
+
+class Waiting(Colours):
+    """Its first metric waits for numbers of an official scorer; there is a part between the two of the main table."""
+
+    def metrics(self, samples):
+        share, *parts = super().metrics(samples)
+        return [Metric("overall", "Overall", lambda d: d.mean("official")), *parts, share]
+
+
+def test_variants_are_compared_by_the_first_metric_that_all_have():
+    bench = Waiting(3)
+    scores = scored(original=[[0.0], [0.5], [1.0]], loop=[[1.0], [0.5], [1.0]])
+    records = made_for(scores)
+
+    def results():
+        return results_of(bench, variants(["original", "loop", "paper"]), SAMPLES, records, scores, "original")
+
+    original, loop = results()  # nothing of the third was judged: it has no say
+    assert (original.leading, loop.leading) == ("share", "share")
+    assert loop.gain.mean == pytest.approx(100 * (1.0 + 0.0 + 0.0) / 3)
+    for key in scores:
+        if key[0] == "loop":
+            scores[key] = Scored({**scores[key].values, "official": 7.0})
+    original, loop = results()
+    assert (original.leading, loop.leading) == ("share", "share")  # one has it, the other has not
+    assert loop.metrics["overall"].mean == 7
+    for key in scores:
+        scores[key] = Scored({**scores[key].values, "official": 7.0 if key[0] == "loop" else 4.0})
+    original, loop = results()
+    assert (original.leading, loop.leading, loop.gain.mean) == ("overall", "overall", 3)
+
+
+def test_where_no_metric_has_a_value_the_first_leads():
+    scores = {("original", "c00", 0): Scored({"other": 1.0})}
+    (result,) = results_of(Waiting(3), variants(["original"]), SAMPLES, made_for(scores), scores, "original")
+    assert (result.leading, result.metrics, result.gain) == ("overall", {}, None)
 
 
 def test_failures_count_and_what_is_missing_does_not():
@@ -110,6 +148,7 @@ def test_programs_are_told_by_judge_and_variant():
     assert told["original"]["intervals"]["share"] == pytest.approx([0, 50])
     assert told["loop"]["difference"]["against"] == "original"
     assert told["loop"]["difference"]["mean"] == 50
+    assert told["loop"]["difference"]["metric"] == "share"
     assert "difference" not in told["original"]
     assert {k: told["loop"][k] for k in ("prompts", "pictures", "failed", "missing", "unanswered")} == {
         "prompts": 2, "pictures": 2, "failed": 0, "missing": 1, "unanswered": 0,

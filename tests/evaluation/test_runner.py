@@ -9,6 +9,7 @@ import time
 import pytest
 
 from gems.context import SettingError
+from gems.evaluation.benchmark import Sample
 from gems.evaluation.outcome import compare, warnings_of
 from gems.evaluation.records import StudyError, read_records
 from gems.evaluation.runner import MAX_FAILURES, Luck, Progress, cells_of, generate, plan, read_prompts, spread
@@ -145,6 +146,21 @@ def test_only_failures_in_a_row_stop_a_study():
         luck.note(record(image=None))
 
 
+def test_runs_that_fail_each_time_do_not_keep_the_others_from_being_made(tmp_path):
+    bench = Colours(30)
+    planned = plan(bench, bench.read({}), variants(["original"]), image=Breaking("red", "blue", "green", "yellow"))
+    ended = []
+    for times in (1, 2):  # 20 of 30 are refused, and so all that is left the second time
+        records, found = generate(planned, tmp_path, max_failures=6, progress=Progress(done=lambda r: ended.append(bool(r.image))))
+        assert (len(records), sum(r.image is not None for r in records.values())) == (30, 10)
+        assert found == (0, 10)[times - 1]
+    file = tmp_path / "samples.jsonl"
+    file.write_text("".join(r.model_dump_json() + "\n" for r in records_in(tmp_path)[:30] if not r.image))
+    ended.clear()
+    generate(planned, tmp_path, max_failures=6, progress=Progress(done=lambda r: ended.append(bool(r.image))))
+    assert ended == [True] * 10 + [False] * 20  # what has not been tried yet comes first
+
+
 def test_a_killed_study_goes_on_where_it_stopped(tmp_path):
     environment = {**os.environ, "COLUMNS": "100"}
     args = ["eval", "shapes", "--presets", "original,loop", "--limit", "6", "--out", "study", "--concurrency", "2"]
@@ -190,12 +206,28 @@ def test_what_is_told_while_a_study_runs(tmp_path):
 def test_the_prompts_are_kept_with_the_study(tmp_path, sketcher):
     outcome = compare(variants(["original"]), benchmark=Colours(3), out=tmp_path, image=sketcher)
     assert read_prompts(tmp_path) == outcome.samples == Colours(3).read({})
+    lines = (tmp_path / "prompts.jsonl").read_text().splitlines(keepends=True)
+    for changed in (lines[1:], [lines[0].replace("red", "blue"), *lines[1:]], []):
+        (tmp_path / "prompts.jsonl").write_text("".join(changed))
+        with pytest.raises(StudyError, match=r"prompts\.jsonl was changed.*delete it, and repeat the command"):
+            read_prompts(tmp_path)
+        with pytest.raises(StudyError, match="was changed"):
+            compare(variants(["original"]), benchmark=Colours(3), out=tmp_path, image=sketcher)
     (tmp_path / "prompts.jsonl").write_text("{}\n")
     with pytest.raises(StudyError, match="is damaged"):
         read_prompts(tmp_path)
     (tmp_path / "prompts.jsonl").unlink()
     with pytest.raises(StudyError, match="holds no study"):
         read_prompts(tmp_path)
+
+
+@pytest.mark.parametrize("end", "\u2028\u2029\x85\x0b\x0c\x1c\r\n")
+def test_a_prompt_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path, sketcher, end):
+    data = [Sample(id="1", prompt=f"a red circle{end}and a [b]|star", truth={"asks": []})]
+    planned = plan(Colours(), data, variants(["original"]), image=sketcher)
+    generate(planned, tmp_path)
+    assert read_prompts(tmp_path) == data
+    assert [r.prompt for r in read_records(tmp_path).values()] == [data[0].prompt]
 
 
 def test_with_nothing_to_compare_nothing_is_begun(tmp_path):

@@ -9,6 +9,7 @@ from gems.evaluation.scoring import (
     ImportedRows,
     JudgeScores,
     Scored,
+    file_name,
     imported,
     keep_imported,
     keep_scores,
@@ -74,6 +75,25 @@ def test_what_was_imported_is_laid_over_the_judges_numbers():
         KEYS[3]: Scored({"share": 0.5, "other": 1.0, "style": 0.1}, 2),
     }
     assert scores[KEYS[1]].values["share"] == 0.5
+
+
+def test_no_two_names_share_a_file(tmp_path):
+    pairs = [("negative_prompt=中文", "r.json"), ("negative_prompt=日本", "r.json"), ("a", "b-c"), ("a-b", "c"), ("a b", "c"),
+             ("a/b", "c"), ("x" * 300, "c"), ("x" * 301, "c"), ("..", "c"), ("original", "r.json")]  # fmt: skip
+    made = {keep_imported(tmp_path, *pair, [Imported("c00", None, {"share": 0.5})]) for pair in pairs}
+    assert len(made) == len(pairs)
+    assert {path.parent for path in made} == {tmp_path}
+    assert {(one.variant, one.file) for one in imported(tmp_path)} == set(pairs)
+    assert [file_name(name) for name in ("original", "best-of-n", "Qwen3-VL-8B-Instruct", "rounds=1")] == [
+        "original", "best-of-n", "Qwen3-VL-8B-Instruct", "rounds=1",
+    ]  # fmt: skip
+
+
+def test_of_two_files_the_one_that_was_imported_last_counts(tmp_path):
+    records = {KEYS[0]: record("c00", image="a")}
+    for file, share in (("z.json", 0.1), ("a.json", 0.9)):
+        keep_imported(tmp_path, "original", file, [Imported("c00", None, {"share": share})])
+    assert with_imported(Colours(3), SAMPLES, records, {}, imported(tmp_path))[KEYS[0]].values["share"] == 0.9
 
 
 def test_alone_it_counts_failed_runs_of_its_variant_as_nothing():
