@@ -12,7 +12,7 @@ from ..evaluation.page import write_page
 from ..evaluation.plots import PlotError, plot_memory, plot_scores
 from ..evaluation.results import to_json
 from ..evaluation.runner import Plan
-from ..evaluation.tables import Report, costs, markdown, new_table, parts, table, to_csv
+from ..evaluation.tables import Report, costs, leading_metric, markdown, new_table, parts, table, to_csv
 from ..memory.files import replace_file
 from .evaluate_options import console, note
 
@@ -86,7 +86,7 @@ def write(outcome: Outcome, report: Report) -> None:
     judge = f", judged by {shown[0].judge}" if shown[0].judge else ""
     title = f"{report.title}{judge}, 95 % bootstrap intervals over prompts"
     try:
-        plot_scores(shown, report.metrics[0], folder / "plot.png", title)
+        plot_scores(shown, leading_metric(report), folder / "plot.png", title)
         plot_memory(shown, folder / "memory.png", f"{report.title}: the refiner's input by round")
     except PlotError as error:
         note(error)

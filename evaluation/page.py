@@ -24,7 +24,7 @@ from .outcome import Outcome
 from .records import Key, Record
 from .results import rows_of
 from .scoring import Scored, answers_of
-from .tables import SECONDS, Cell, Report, caption, main_table, published_table
+from .tables import SECONDS, Cell, Report, caption, leading_metric, main_table, published_table
 
 MOST = 12
 """Prompts of each kind, and failed runs: the page stays small, however many prompts there are."""
@@ -122,7 +122,7 @@ def render_page(outcome: Outcome, report: Report) -> str:
             headings=headings,
             rows=rows,
             caption=caption(report) + SECONDS,
-            published=published and (published[0], ["", *published[1]], [[Cell(text) for text in row] for row in published[2]]),
+            published=None if published is None else _as_table(*published),
             facts=report.facts,
             plot=_plot(plot) if plot.exists() else None,
             parts=found,
@@ -136,10 +136,10 @@ def render_page(outcome: Outcome, report: Report) -> str:
 
 
 class _Shown:
-    """Chooses prompts by one judge's first metric, for the variant that has most of it."""
+    """Chooses prompts by one judge's leading metric, for the variant that has most of it."""
 
     def __init__(self, outcome: Outcome, report: Report) -> None:
-        self._outcome, self.metric = outcome, report.metrics[0]
+        self._outcome, self.metric = outcome, leading_metric(report)
         self._judge = report.results[0].judge if report.results else ""
         self._scored = outcome.scored.get(self._judge, {})
         self._values = {v.name: values_of(self.metric, v.name, outcome.samples, self._scored) for v in outcome.variants}
@@ -260,10 +260,14 @@ def _short(text: str) -> str:
     return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
 
 
+def _as_table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, list[str], list[list[Cell]]]:
+    return heading, ["", *columns], [[Cell(text) for text in row] for row in rows]
+
+
 def _plot(path: Path) -> Picture:
     width, height = 1100, 480
     ref = ImageRef(sha256="0" * 64, width=width, height=height)
-    return picture(ref, lambda _: path.read_bytes(), alt="The first metric against images and against chat calls", edge=width)
+    return picture(ref, lambda _: path.read_bytes(), alt="The leading metric against images and against chat calls", edge=width)
 
 
 @cache

@@ -208,13 +208,17 @@ def with_imported(
     scored: Mapping[Key, Scored],
     rows: Sequence[ImportedRows],
 ) -> dict[Key, Scored]:
-    """Return scores with what was imported laid over them; without any of a judge's own, failed runs get what nothing scores."""
+    """Return scores with what was imported laid over them; without any of a judge's own, failed runs get what nothing scores.
+
+    That goes for the images that the official scorer takes: of several times of a benchmark many take the first alone.
+    """
     found = {key: dict(score.values) for key, score in scored.items()}
     unanswered = {key: score.unanswered for key, score in scored.items()}
     known = {sample.id: sample for sample in samples}
-    variants = {one.variant for one in rows}
+    covered = {(one.variant, index) for one in rows for _, index, _ in one.rows}
     for key, record in records.items():
-        if record.image is None and key[0] in variants and record.id in known:
+        judged = {(key[0], None), (key[0], key[2])} & covered  # images that the scorer never takes do not fail it either
+        if record.image is None and judged and record.id in known:
             found.setdefault(key, dict(benchmark.score(known[record.id], {})))
     images: defaultdict[tuple[str, str], list[Key]] = defaultdict(list)
     for key, record in records.items():

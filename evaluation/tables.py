@@ -139,7 +139,7 @@ def to_csv(report: Report) -> str:
         for metric in report.metrics:
             row(result, metric.name, result.metrics.get(metric.name))
         if result.gain is not None:
-            row(result, f"{report.metrics[0].name} minus {result.against}", result.gain)
+            row(result, f"{result.leading} minus {result.against}", result.gain)
         for name, value in costs_of(result).items():
             row(result, name, value)
         for name in ("pictures", "failed", "missing", "unanswered"):
@@ -157,21 +157,28 @@ def main_table(report: Report) -> tuple[list[str], list[list[Cell]]]:
     metrics = [m for m in report.metrics if not m.part and any(m.name in r.metrics for r in results)]
     judges = len({r.judge for r in results}) > 1
     gains = any(r.gain is not None for r in results)
+    leading = leading_metric(report)
     costs = _costs(report)
     headings = ["", *(["judge"] if judges else []), *(m.title for m in metrics)]
-    first = len(headings) - len(metrics) + 1
+    first = headings.index(leading.title) + 1 if leading in metrics else len(headings)
     if gains:
-        headings.insert(first, f"Δ {metrics[0].title}")
+        headings.insert(first, f"Δ {leading.title}")
     headings += [*(heading for heading, _ in COUNTS), *(heading for heading, _, _ in costs)]
     rows = []
     for result in results:
         row = [Cell(result.name), *([Cell(result.judge)] if judges else [])]
         row += [say(result.metrics.get(m.name), m.digits) for m in metrics]
         if gains:
-            row.insert(first, say(result.gain, metrics[0].digits, sign="+"))
+            row.insert(first, say(result.gain, leading.digits, sign="+"))
         row += [Cell(str(getattr(result, field))) for _, field in COUNTS]
         rows.append(row + [say(getattr(result, field), digits) for _, field, digits in costs])
     return headings, rows
+
+
+def leading_metric(report: Report) -> Metric:
+    """Return the metric by which variants are compared: that of the first judge."""
+    names = [result.leading for result in report.results]
+    return next((m for m in report.metrics if m.name in names[:1]), report.metrics[0])
 
 
 def published_table(report: Report) -> tuple[str, list[str], list[list[str]]] | None:

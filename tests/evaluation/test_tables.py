@@ -139,3 +139,23 @@ def test_hostile_names_stay_in_their_cells(tmp_path, sketcher):
     assert "| M\\|1, x | 50" in text
     assert "a|b [red]c[/red]" in shown(report)
     assert rows_of_csv(report)[0]["variant"] == "a|b [red]c[/red]"
+
+
+def test_the_difference_is_of_the_metric_that_has_values(tmp_path):
+    from gems.evaluation.benchmark import Metric
+
+    bench = GenEval2()
+    samples = [Sample(id=f"c{n}", prompt="a cat", group="03", truth={"skills": ["object"]}) for n in range(2)]
+    made = {(v, s.id, 0): record(variant=v, id=s.id) for v in ("original", "default") for s in samples}
+    scores = {key: Scored({"am": 0.5 if key[0] == "original" else 0.75}) for key in made}  # no GM, as before an import
+
+    class OnlyAm(GenEval2):
+        def metrics(self, samples):
+            return [Metric("overall", "Overall", lambda d: d.mean("overall")), *bench.metrics(samples)[1:2]]
+
+    results = results_of(OnlyAm(), variants(["original", "default"]), samples, made, scores, "original")
+    report = Report("x", OnlyAm().metrics(samples), results)
+    text = markdown(report)
+    assert "|  | Soft-TIFA AM | Δ Soft-TIFA AM |" in text
+    assert "+25.0" in text
+    assert [row["value"] for row in rows_of_csv(report) if row["metric"] == "am minus original"] == ["25.0"]
