@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import ray
 from PIL import Image
-from ray import cloudpickle
 from ray.exceptions import RayActorError, RayTaskError
 
 from ..graph.build import Graph, build_graph
@@ -47,11 +46,11 @@ class Painter:
     """An image model in an actor. It is made when it is first needed, so that what is wrong with it is told to who asks.
 
     Args:
-        image: the model, its options or its spec, as cloudpickle has it.
+        image: a list with the reference to the model, its options or its spec: what Ray would fetch at once stands alone.
         code: digest of the code that the study is made with.
     """
 
-    def __init__(self, image: bytes, code: str) -> None:
+    def __init__(self, image: Sequence[Any], code: str) -> None:
         self._image, self._code = image, code
         self._lock = threading.Lock()
         self._made: ImageModel | None = None
@@ -60,7 +59,7 @@ class Painter:
         with self._lock:
             if self._made is None:
                 require_code(self._code)
-                choice = cloudpickle.loads(self._image)
+                choice = ray.get(self._image[0])  # not before the code is known to be the same
                 self._made = choice if isinstance(choice, ImageModel) else image_model(choice)
             return self._made
 
@@ -172,8 +171,8 @@ class Setup(NamedTuple):
     id: str
     code: str
     """Digest of the code that the study is made with."""
-    chat: bytes
-    """The chat models as they were given, as cloudpickle has them."""
+    chat: Sequence[Any]
+    """A list with the reference to the chat models as they were given."""
     prices: ModelOptions
     about: About
     painters: tuple[Any, ...]
@@ -212,7 +211,7 @@ def _graph(setup: Setup, image: ImageModel, store: ImageStore) -> Graph:
 def _chats(setup: Setup) -> dict[str, Any]:
     """Make the chat models of a study. Keys come from this machine's environment."""
     require_code(setup.code)
-    choice: ChatChoices = cloudpickle.loads(setup.chat)
+    choice: ChatChoices = ray.get(setup.chat[0])
     made = Models.choose(choice, "shapes").chats
     return {role: made[role] for role in CHAT_ROLES}
 

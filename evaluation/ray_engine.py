@@ -184,7 +184,7 @@ class RayEngine(Engine):
         return Setup(
             id=uuid.uuid4().hex,
             code=plan.study.code,
-            chat=_packed(plan.chat, "chat"),
+            chat=_sent(plan.chat, "chat"),
             prices=plan.models.options,
             about=about,
             painters=tuple(actors),
@@ -199,7 +199,7 @@ class RayEngine(Engine):
         from .painter import Painter
 
         self._require(ray.cluster_resources(), own)
-        image = _packed(_absolute(self._plan.image), "image")
+        image = _sent(_absolute(self._plan.image), "image")
         actor = ray.remote(Painter).options(
             num_cpus=0,
             num_gpus=self._gpus,
@@ -298,18 +298,17 @@ def _unreachable(address: str, error: Exception) -> ClusterError:
     )
 
 
-def _packed(choice: object, kind: str) -> bytes:
-    """Return models as they are sent to the workers."""
-    from ray import cloudpickle
+def _sent(choice: object, kind: str) -> list[Any]:
+    """Hand models over to Ray, and return a list with the reference to them."""
+    import ray
 
     try:
-        packed: bytes = cloudpickle.dumps(choice)
+        return [ray.put(choice)]
     except Exception as error:  # whatever a model of one's own is made of
         raise ClusterError(
             f"the {kind} model cannot be sent to the workers ({type(error).__name__}: {_said(error)}): name it by its spec, or "
             "make in it what cannot be sent when it is first used"
         ) from error
-    return packed
 
 
 def _absolute(choice: ImageChoice) -> ImageChoice:

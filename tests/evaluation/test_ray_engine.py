@@ -1,5 +1,6 @@
 """The Ray engine, on a real cluster of two nodes on this machine. What is wanted of it: the local engine's records, once each."""
 
+import functools
 import importlib
 import os
 import pickle
@@ -159,6 +160,8 @@ def test_ctrl_c_leaves_a_folder_that_both_engines_go_on_with(cluster, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Where the tests run in the background SIGINT is ignored, and so it would be here.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         until = time.monotonic() + 120
@@ -199,7 +202,7 @@ def test_a_killed_node_loses_and_doubles_nothing(cluster, tmp_path):
             killed.append(len(records))
             cluster.remove_node(cluster.second, allow_graceful=False)
 
-    made = ray_engine(painters=2, concurrency=4)
+    made = ray_engine(painters=4, concurrency=4)  # so that both nodes have some
     generate(decided, tmp_path / "ray", engine=lambda images: made(decided, images), progress=Progress(done=kill))
     assert killed
     assert killed[0] < 16
