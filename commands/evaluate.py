@@ -28,6 +28,7 @@ from .evaluate_options import (
     Settings,
     names,
     note,
+    store_of,
     together,
     wants_paper,
 )
@@ -99,7 +100,6 @@ def eval_benchmark(
     from ..evaluation.outcome import compare
     from ..evaluation.runner import plan
     from ..evaluation.shards import Shard
-    from ..memory.images import ImageStore
     from .evaluate_bars import bars
     from .evaluate_show import show, show_costs
 
@@ -132,7 +132,7 @@ def eval_benchmark(
             judge=None if wanted is None else judge_of(wanted, concurrency=max(8, concurrency)),
             engine=_engine(engine, address, painters, gpus, concurrency),
             shard=Shard.read(shard),
-            store=None if image_store is None else ImageStore(image_store),
+            store=store_of(image_store),
             progress=progress,
             **common,
         )
@@ -171,7 +171,6 @@ def eval_score(
     from ..evaluation.judging import judge_of
     from ..evaluation.outcome import look, score
     from ..evaluation.records import read_study
-    from ..memory.images import ImageStore
     from .evaluate_bars import bars
     from .evaluate_show import show
 
@@ -182,7 +181,7 @@ def eval_score(
         raise SettingError(
             "name a judge: --judge http://HOST/v1#MODEL, openai:MODEL or rapidocr, or [judge] in the file of --config"
         )
-    store = None if image_store is None else ImageStore(image_store)
+    store = store_of(image_store)
     with bars() as progress:
         score(folder, judge_of(wanted, concurrency=concurrency), store=store, concurrency=concurrency, progress=progress)
     show(look(folder, base, store=store), paper=paper, json_file=json_file)
@@ -199,10 +198,9 @@ def eval_table(
     """Show the tables of a study again, and write its files anew; nothing is asked or made."""
     set_debug(debug)
     from ..evaluation.outcome import look
-    from ..memory.images import ImageStore
     from .evaluate_show import show
 
-    store = None if image_store is None else ImageStore(image_store)
+    store = store_of(image_store)
     show(look(folder, base, store=store), paper=wants_paper(against), json_file=json_file)
 
 
@@ -219,9 +217,8 @@ def eval_export(
     """Write the images of a study as the benchmark's official scorer wants them."""
     set_debug(debug)
     from ..evaluation.exchange import export
-    from ..memory.images import ImageStore
 
-    store = None if image_store is None else ImageStore(image_store)
+    store = store_of(image_store)
     for name, (place, told) in export(folder, to, layout=layout, variants=variant, store=store).items():
         Console().print(f"{escape(name)}: {escape(str(place))}", highlight=False, soft_wrap=True)
         for line in told:
@@ -244,13 +241,12 @@ def eval_import(
     set_debug(debug)
     from ..evaluation.exchange import take_in
     from ..evaluation.outcome import look
-    from ..memory.images import ImageStore
     from .evaluate_show import show
 
     paper = wants_paper(against)
     taken = take_in(folder, file, variant)
     Console().print(f"{taken} images or prompts have official numbers now.", highlight=False)
-    store = None if image_store is None else ImageStore(image_store)
+    store = store_of(image_store)
     show(look(folder, base, store=store), paper=paper, json_file=json_file)
 
 

@@ -14,6 +14,7 @@ from ..errors import GemsError
 
 if TYPE_CHECKING:
     from ..evaluation.data import Fetched
+    from ..memory.images import ImageStore
 
 WIDTH = 140
 """Columns of a table where there is no terminal to ask."""
@@ -79,6 +80,17 @@ def shapes_data(path: Path | None) -> Fetched:
     from ..evaluation.data import fetch
 
     return fetch(Shapes(), path, say=note)
+
+
+def store_of(place: str | None) -> ImageStore | None:
+    """Return where images are kept, None for the folder of the study.
+
+    Raises:
+        GemsError: the place is not understood.
+    """
+    from ..memory.images import ImageStore
+
+    return None if place is None else ImageStore(place)
 
 
 def console() -> Console:

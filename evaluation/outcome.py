@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -136,8 +136,7 @@ def compare(
     """
     bench = find(benchmark) if isinstance(benchmark, str) else benchmark
     judge = judge_of("perception") if judge is None and "perception" in bench.judges else judge
-    if base is not None and base not in [v.name for v in variants]:
-        raise SettingError(f"--base {base}: there is no such variant; choose one of {', '.join(v.name for v in variants)}")
+    _require_variant(base, [v.name for v in variants])
     files = data.files if data else {}
     planned = plan(
         bench,
@@ -238,8 +237,7 @@ def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None =
     study = read_study(folder)
     bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
     variants = study.as_variants()
-    if base is not None and base not in study.variants:
-        raise SettingError(f"--base {base}: there is no such variant; choose one of {', '.join(study.variants)}")
+    _require_variant(base, study.variants)
     kept, rows = kept_scores(folder), imported(folder)
     scored = {one.judge: with_imported(bench, samples, records, one.scored(records), rows) for one in kept}
     if rows and not kept:
@@ -247,6 +245,11 @@ def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None =
     remarks = {one.judge: one.remarks for one in kept}
     images = store or ImageStore(folder / IMAGES)
     return Outcome(study, bench, samples, variants, records, scored, remarks, base or variants[0].name, folder, images)
+
+
+def _require_variant(base: str | None, names: Collection[str]) -> None:
+    if base is not None and base not in names:
+        raise SettingError(f"--base {base}: there is no such variant; choose one of {', '.join(names)}")
 
 
 def _benchmark(study: Study, given: Benchmark | None) -> Benchmark:
@@ -263,22 +266,28 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
         paper: add the paper's published rows.
     """
     study, bench = outcome.study, outcome.benchmark
+    results = outcome.results
     times = f"{study.seeds} times " if study.seeds > 1 else ""
     runs = f"seed {study.seed}, {times}{study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
     models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
     return Report(
         title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
         metrics=bench.metrics(outcome.samples),
-        results=outcome.results,
+        results=results,
         per_prompt=study.per_prompt * study.seeds,
-        warnings=warnings_of(outcome),
+        warnings=warnings_of(outcome, results),
         facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *bench.remarks],
         published=published(bench.name) if paper else (),
     )
 
 
-def warnings_of(outcome: Outcome) -> list[str]:
-    """Return what keeps the figures of a study from being compared with others, a sentence each."""
+def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None) -> list[str]:
+    """Return what keeps the figures of a study from being compared with others, a sentence each.
+
+    Args:
+        outcome: what the study holds.
+        results: its results, where they are known already: every interval in them takes thousands of resamples.
+    """
     study, bench = outcome.study, outcome.benchmark
     said = []
     embedded = EMBEDDED & {_name(study.image), *map(_name, study.chat.values())}
@@ -295,7 +304,7 @@ def warnings_of(outcome: Outcome) -> list[str]:
         said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
     if study.per_prompt != bench.images_per_prompt:
         said.append(f"each prompt has {study.per_prompt} images, where the official protocol has {bench.images_per_prompt}.")
-    results = outcome.results
+    results = outcome.results if results is None else results
     for judge in outcome.scored:
         shown = {r.name for r in results if r.judge == judge}
         if absent := [v.name for v in outcome.variants if v.name not in shown]:

@@ -178,7 +178,7 @@ def _result(
         line=variant.line,
         at=variant.at,
         prompts=len(rows),
-        pictures=sum(record.image is not None and key in scored for key, record in _of(variant, records)),
+        pictures=sum(record.image is not None and record.key in scored for record in mine),
         failed=sum(bool(record.error) for record in mine),
         missing=len(samples) * images - len(judged),
         unanswered=sum(score.unanswered for score in judged),
@@ -191,10 +191,6 @@ def _result(
         refiner_pictures=_by_round([r.refiner_pictures for r in mine]),
         **costs,
     )
-
-
-def _of(variant: Variant, records: Mapping[Key, Record]) -> list[tuple[Key, Record]]:
-    return [(key, record) for key, record in records.items() if key[0] == variant.name]
 
 
 def _by_round(lists: Sequence[Sequence[int]]) -> tuple[float, ...]:

@@ -18,7 +18,8 @@ from ..memory.files import replace_file
 from ..memory.images import ImageStore
 from .answers import AnswerBook
 from .benchmark import Benchmark, BenchmarkError, Imported, Sample
-from .judging import Judge, Work, collect, probe, recorded
+from .collecting import Work, collect, recorded
+from .judging import Judge, probe
 from .records import Key, Record, picture_of
 
 T = TypeVar("T", bound=BaseModel)

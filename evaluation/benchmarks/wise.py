@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -146,9 +147,9 @@ class Wise(Benchmark):
         given = None if text is None else marks(text, self.ranges)
         return self.numbers(given or dict.fromkeys(self.ranges, 0))
 
+    @abstractmethod
     def numbers(self, given: Mapping[str, int]) -> dict[str, float]:
         """Return the WiScore of an image from its marks, and the marks."""
-        raise NotImplementedError
 
     def _sample(self, item: Mapping[str, Any], where: str) -> Sample:
         id = item["prompt_id"]

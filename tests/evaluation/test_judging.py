@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gems.evaluation.answers import answer_book
 from gems.evaluation.benchmark import Answer, BenchmarkError, Question
-from gems.evaluation.judging import JudgeError, Work, collect, judge_of, probe, recorded
+from gems.evaluation.collecting import Work, collect, recorded
+from gems.evaluation.judging import JudgeError, judge_of, probe
 from gems.models.call import ModelCallError
 from gems.models.options import ChatOptions
 from gems.models.shapes.world import Thing, center_of, draw
@@ -400,7 +401,7 @@ def test_a_damaged_image_is_an_error():
 
 
 def test_rapidocr_reads_and_does_nothing_else(tmp_path):
-    pytest.importorskip("rapidocr", reason="gems[ocr] is not installed")
+    pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
     image = Image.new("RGB", (480, 200), "white")
     pen = ImageDraw.Draw(image)
     for line, y in (("FRESH BREWS", 30), ("EVERY MORNING", 110)):

@@ -9,7 +9,8 @@ import pytest
 from gems.evaluation.answers import answer_book
 from gems.evaluation.benchmark import Question
 from gems.evaluation.benchmarks.geneval2 import probability
-from gems.evaluation.judging import JudgeError, Work, collect, judge_of, probe, recorded
+from gems.evaluation.collecting import Work, collect, recorded
+from gems.evaluation.judging import JudgeError, judge_of, probe
 from gems.models.call import ModelCallError
 from gems.models.shapes.world import Thing, center_of, draw
 
