@@ -135,7 +135,7 @@ def database(url: str | None, folder: Path) -> Database:
     try:
         from .postgres import PostgresDatabase
     except ImportError as error:
-        raise CheckpointError("PostgreSQL needs its driver: pip install 'gems[postgres]'") from error
+        raise CheckpointError('PostgreSQL needs its driver: pip install -c constraints.txt -e ".[postgres]"') from error
     return PostgresDatabase(url)
 
 

@@ -118,7 +118,7 @@ class Remote:
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
         except ImportError as error:
-            missing = "s3fs is not installed: pip install 'gems[s3]'" if scheme in S3 else _reason(error)
+            missing = 's3fs is not installed: pip install -c constraints.txt -e ".[s3]"' if scheme in S3 else _reason(error)
             raise ImageStoreError(f"the image store {self.url}: {missing}") from error
         except Exception as error:  # every driver has its own
             known = "write a folder, or a URL such as s3://BUCKET/FOLDER or memory://images"

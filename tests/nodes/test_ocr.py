@@ -18,7 +18,7 @@ from gems.nodes.ocr import OcrChecker
 
 from ..moody import Moody
 
-pytest.importorskip("rapidocr", reason="gems[ocr] is not installed")
+pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
 
 DEJAVU = Path("/usr/share/fonts/truetype/dejavu")
 FONTS = [None, *(f"DejaVu{style}.ttf" for style in ("Sans", "Serif", "SansMono"))]
