@@ -1,4 +1,4 @@
-"""How a chat endpoint answers the questions of the roles: `python -m benchmarks.compatibility --chat http://HOST/v1#MODEL`.
+"""How a chat endpoint answers the questions of the roles: `python -m studies.compatibility --chat http://HOST/v1#MODEL`.
 
 Each request of the shapes benchmark is put to every role through the product's own prompts, schemas and parser, one call
 after the other; the picture shown is the request drawn without its first thing. What counts is the form of the answers,
@@ -166,7 +166,7 @@ def table(told: dict[str, Any]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command: a table on the screen, and the counts as JSON where asked for. An error is one line, and exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.compatibility", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m studies.compatibility", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--chat", required=True, help="openai:MODEL or http(s)://HOST/v1#MODEL")
     parser.add_argument("--requests", type=int, default=8, help="requests of the shapes benchmark (8)")
     parser.add_argument("--max-tokens", type=int, help="longest answer; by default as the endpoint has it")

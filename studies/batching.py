@@ -1,4 +1,4 @@
-"""What batching brings on this machine: `python -m benchmarks.batching [--runs 16] [--repeats 3] [--json FILE]`.
+"""What batching brings on this machine: `python -m studies.batching [--runs 16] [--repeats 3] [--json FILE]`.
 
 So many runs of the shapes pair at the same time share one image model, with batches and without, in turn. Of interest is
 the ratio: both are measured in one process, one after the other. Run from the root of the repository.

@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks.kill_soak`."""
+"""The command: `python -m studies.kill_soak`."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def tables(figures: Mapping[str, dict[str, Any]], hits: Mapping[str, Counter[str
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. Exit code 1, and a list, if anything was lost, made twice or differs."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kill_soak", description=(ABOUT or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m studies.kill_soak", description=(ABOUT or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200, help="processes killed while they have a run in hand, per store (200)")
     parser.add_argument("--runs", type=int, default=24, help="fewest runs per store; there are more where the kills take more (24)")
     parser.add_argument("--workers", type=int, default=4, help="processes at the same time (4)")

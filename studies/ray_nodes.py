@@ -1,6 +1,6 @@
-"""What workers of a Ray cluster bring on this machine, and what a lost node costs: `python -m benchmarks.ray_nodes`.
+"""What workers of a Ray cluster bring on this machine, and what a lost node costs: `python -m studies.ray_nodes`.
 
-    python -m benchmarks.ray_nodes [--prompts 16] [--repeats 3] [--seconds 0.5] [--seed 0] [--out docs/measured/ray.md]
+    python -m studies.ray_nodes [--prompts 16] [--repeats 3] [--seconds 0.5] [--seed 0] [--out docs/measured/ray.md]
 
 The preset `original` on shapes prompts, in one run: the local engine and the Ray engine in turn, with 1, 2 and 4 prompts at the
 same time. Once with the embedded image model, which needs the cores, and once with one that waits before it draws, as for a
@@ -34,7 +34,7 @@ from gems.models.image import ImageModel, ImageRequest
 
 WORKERS = (1, 2, 4)
 
-NOTES = """    python -m benchmarks.ray_nodes --repeats {repeats}
+NOTES = """    python -m studies.ray_nodes --repeats {repeats}
 
 On {cores} CPU cores that other work shared: only ratios within this
 run mean something. No GPU and no second machine was used; see [Scale](../scale.md#what-was-measured).

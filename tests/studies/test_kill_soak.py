@@ -26,7 +26,7 @@ BESIDES = "kills besides, of a process that had no run in hand"
 
 def command(*arguments):
     """Run the soak as a user does: in an interpreter of its own, from which it forks."""
-    whole = [sys.executable, "-m", "benchmarks.kill_soak", *map(str, arguments)]
+    whole = [sys.executable, "-m", "studies.kill_soak", *map(str, arguments)]
     return subprocess.run(whole, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
 
 
@@ -66,7 +66,7 @@ def test_what_it_cannot_do_is_one_clear_error(soak, wrong, said, capsys):
 
 @pytest.fixture(scope="module")
 def soak():
-    file = ROOT / "benchmarks" / "kill_soak" / "__init__.py"
+    file = ROOT / "studies" / "kill_soak" / "__init__.py"
     spec = importlib.util.spec_from_file_location("kill_soak", file, submodule_search_locations=[str(file.parent)])
     sys.modules["kill_soak"] = importlib.util.module_from_spec(spec)
     yield import_module("kill_soak.verify")

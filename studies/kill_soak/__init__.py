@@ -1,4 +1,4 @@
-"""Whether anything is lost when processes are killed: `python -m benchmarks.kill_soak [--kills 200] [--stores sqlite,postgresql]`.
+"""Whether anything is lost when processes are killed: `python -m studies.kill_soak [--kills 200] [--stores sqlite,postgresql]`.
 
 Several processes work on the runs of one database; again and again one of them is killed (SIGKILL) at a random moment and
 another one takes its place. At the end every run is compared with one of the same settings that nobody killed: its state, all

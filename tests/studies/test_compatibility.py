@@ -12,7 +12,7 @@ from gems.serve import create_app, running
 
 from ..faulty import chat_reply, refusal
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "compatibility.py"
+FILE = Path(__file__).parents[2] / "studies" / "compatibility.py"
 
 
 @pytest.fixture(scope="module")
