@@ -173,6 +173,8 @@ class Benchmark(ABC):
     """Its files. `read` is given a path for each; none where its prompts ship with the package."""
     judges: tuple[str, ...] = ("chat",)
     """What can judge it: `chat`, `rapidocr`, `perception`; empty where only its official scorer can: export and import."""
+    official_only: frozenset[str] = frozenset()
+    """Numbers that no judge of ours can give: where the official scorer's are imported, they stand beside every judge's own."""
     images_per_prompt: int = 1
     """Of the official protocol."""
     remarks: tuple[str, ...] = ()

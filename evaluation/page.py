@@ -24,7 +24,7 @@ from .outcome import Outcome
 from .records import Key, Record
 from .results import rows_of
 from .scoring import Scored, answers_of
-from .tables import SECONDS, Cell, Report, caption, leading_metric, main_table, published_table
+from .tables import SECONDS, Cell, Report, caption, judge_title, leading_metric, main_table, published_table
 
 MOST = 12
 """Prompts of each kind, and failed runs: the page stays small, however many prompts there are."""
@@ -60,6 +60,8 @@ class Side:
     variant: str
     value: str
     """Of the prompt, over all its images."""
+    others: Sequence[tuple[str, str]]
+    """The other judges, each with the value that it gives."""
     record: Record | None
     """The image of lowest value, or the run that failed where there is none; None where it was not made yet."""
     images: int
@@ -136,13 +138,20 @@ def render_page(outcome: Outcome, report: Report) -> str:
 
 
 class _Shown:
-    """Chooses prompts by one judge's leading metric, for the variant that has most of it."""
+    """Chooses prompts by the first judge's leading metric, for the variant that has most of it."""
 
     def __init__(self, outcome: Outcome, report: Report) -> None:
         self._outcome, self.metric = outcome, leading_metric(report)
         self._judge = report.results[0].judge if report.results else ""
         self._scored = outcome.scored.get(self._judge, {})
-        self._values = {v.name: values_of(self.metric, v.name, outcome.samples, self._scored) for v in outcome.variants}
+        self._by_judge = {
+            judge_title(judge, report.official_judge): {
+                v.name: values_of(self.metric, v.name, outcome.samples, scored) for v in outcome.variants
+            }
+            for judge, scored in outcome.scored.items()
+        }
+        self._title = judge_title(self._judge, report.official_judge)
+        self._values = self._by_judge.get(self._title) or {v.name: {} for v in outcome.variants}
         self._made: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
         for (variant, id, _), record in sorted(outcome.records.items()):
             self._made[variant, id].append(record)
@@ -153,7 +162,8 @@ class _Shown:
     def parts(self) -> list[Part]:
         """Return the prompts that are shown, the most improved first; kinds without any are left out."""
         mine, base = self._values[self._leader], self._values[self._outcome.base]
-        of, title = f"of {self._leader}", self.metric.title
+        by = f" by {self._title}" if len(self._by_judge) > 1 else ""
+        of, title = f"of {self._leader}{by}", self.metric.title
         gained = {id: value - base[id] for id, value in mine.items() if value > base.get(id, value)}
         worst = sorted(mine, key=lambda id: mine[id])[: min(MOST, -(-len(mine) // 2))]
         best = sorted((id for id in mine if id not in worst), key=lambda id: -mine[id])[:MOST]
@@ -189,6 +199,11 @@ class _Shown:
         return Side(
             variant=variant,
             value=self._said(self._values[variant].get(sample.id)),
+            others=[
+                (judge, self._said(values[variant][sample.id]))
+                for judge, values in self._by_judge.items()
+                if judge != self._title and sample.id in values[variant]
+            ],
             record=record,
             images=len(made),
             said=said[:MANY],

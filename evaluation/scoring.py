@@ -28,7 +28,7 @@ LONGEST = 80
 """Most characters of a name in a file's name."""
 
 OFFICIAL = "official scorer"
-"""The judge of numbers that were imported."""
+"""The judge of numbers that were imported: a judge of its own, whose scale is no other judge's."""
 
 KIND = {"chat": "a chat model that sees images", "rapidocr": "rapidocr", "perception": "the shapes world's perception"}
 
@@ -203,34 +203,51 @@ def imported(folder: Path) -> list[ImportedRows]:
 
 
 def with_imported(
-    benchmark: Benchmark,
-    samples: Sequence[Sample],
-    records: Mapping[Key, Record],
-    scored: Mapping[Key, Scored],
-    rows: Sequence[ImportedRows],
+    benchmark: Benchmark, records: Mapping[Key, Record], scored: Mapping[Key, Scored], rows: Sequence[ImportedRows]
 ) -> dict[Key, Scored]:
-    """Return scores with what was imported laid over them; without any of a judge's own, failed runs get what nothing scores.
+    """Return a judge's scores with the imported numbers that no judge of ours can give: `Benchmark.official_only`."""
+    found = dict(scored)
+    for key, values in _imported_values(records, rows).items():
+        only = {name: value for name, value in values.items() if name in benchmark.official_only}
+        if key in scored and only:
+            found[key] = scored[key]._replace(values={**scored[key].values, **only})
+    return found
+
+
+def official_scores(
+    benchmark: Benchmark, samples: Sequence[Sample], records: Mapping[Key, Record], rows: Sequence[ImportedRows]
+) -> dict[Key, Scored]:
+    """Return what was imported alone; failed runs get what nothing scores, in the numbers that were imported.
 
     That goes for the images that the official scorer takes: of several times of a benchmark many take the first alone.
     """
-    found = {key: dict(score.values) for key, score in scored.items()}
-    unanswered = {key: score.unanswered for key, score in scored.items()}
+    found = {key: Scored(values) for key, values in _imported_values(records, rows).items()}
     known = {sample.id: sample for sample in samples}
-    covered = {(one.variant, index) for one in rows for _, index, _ in one.rows}
+    covered: defaultdict[tuple[str, int | None], set[str]] = defaultdict(set)
+    for one in rows:
+        for _, index, values in one.rows:
+            covered[one.variant, index] |= values.keys()
     for key, record in records.items():
-        judged = {(key[0], None), (key[0], key[2])} & covered  # images that the scorer never takes do not fail it either
-        if record.image is None and judged and record.id in known:
-            found.setdefault(key, dict(benchmark.score(known[record.id], {})))
+        names = covered.get((key[0], None), set()) | covered.get((key[0], key[2]), set())  # images it never takes do not fail it
+        if record.image is None and names and record.id in known:
+            nothing = benchmark.score(known[record.id], {})
+            found[key] = Scored({name: value for name, value in nothing.items() if name in names})
+    return found
+
+
+def _imported_values(records: Mapping[Key, Record], rows: Sequence[ImportedRows]) -> dict[Key, dict[str, float]]:
+    """Return the imported numbers of each image; of several files the later one counts."""
     images: defaultdict[tuple[str, str], list[Key]] = defaultdict(list)
     for key, record in records.items():
         if record.image is not None:
             images[key[:2]].append(key)
+    found: dict[Key, dict[str, float]] = {}
     for one in rows:
         for id, index, values in one.rows:
             for key in images[one.variant, id]:
                 if index in (None, key[2]):
                     found.setdefault(key, {}).update(values)
-    return {key: Scored(values, unanswered.get(key, 0)) for key, values in found.items()}
+    return found
 
 
 def _read(path: Path, kind: type[T], cure: str) -> T:

@@ -54,6 +54,7 @@ class OneIG(Benchmark):
     """
 
     official_judge = "Qwen2.5-VL-7B-Instruct"
+    official_only = frozenset({"reasoning", "style", "diversity"})
     images_per_prompt = 4
     remarks = (
         "Overall is the mean of alignment, text, reasoning, style and diversity; it is empty until the official scores of the last "
