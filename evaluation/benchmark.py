@@ -93,6 +93,11 @@ class Answer(BaseModel):
     """For a word: the likeliest first tokens, as they are spelt, each with its probability from 0 to 1."""
 
 
+def has_answer(question: Question, answer: Answer) -> bool:
+    """Tell whether anything was answered; of a question for the text in an image, no text is an answer too."""
+    return question.kind == "read" or bool(answer.text.strip() or answer.top)
+
+
 Answers = Mapping[str, Sequence[Answer]]
 """The answers about one image, by the key of the question, one a rollout; a question without an answer is missing."""
 
@@ -194,6 +199,10 @@ class Benchmark(ABC):
     def questions(self, sample: Sample) -> list[Question]:
         """Return what to ask a judge about each image of a sample; nothing where only the official scorer can judge it."""
         return []
+
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether an answer has the form that `score` reads; one that has not is asked for again, and counted."""
+        return has_answer(question, answer)
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the numbers of one image from the recorded answers. Without any answer: what an image that is missing gets."""

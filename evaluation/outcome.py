@@ -325,7 +325,7 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
         reasons = Counter(record.error for record in outcome.records.values() if record.error).most_common(MOST_REASONS)
         said.append(f"why runs failed: {'; '.join(f'{reason} ({count} times)' for reason, count in reasons)}.")
     if empty := _by_judge(results, "unanswered"):
-        said.append(f"questions that the judge did not answer count as wrong: {empty}.")
+        said.append(f"answers that are missing or cannot be read, however often they were asked for, count as wrong: {empty}.")
     return said
 
 

@@ -20,6 +20,7 @@ from ..report.view import without_paths
 from .answers import Line
 from .benchmark import Answer, Answers, Benchmark, Metric, Sample
 from .bootstrap import estimate_metric
+from .collecting import answers_to
 from .outcome import Outcome
 from .records import Key, Record
 from .results import rows_of
@@ -39,6 +40,9 @@ MANY = 24
 """Questions about an image that are shown."""
 
 PAGE = "gallery.html"
+
+Found = Mapping[tuple[str, str], Mapping[str, Mapping[int, Answer]]]
+"""Answers by prompt and image, then by the key of the question and the number of the attempt."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ class _Shown:
         samples = {sample.id: sample for sample in self._outcome.samples}
         return [Part(*told, [self._entry(samples[id], answers) for id in ids]) for told, ids in chosen.items() if ids]
 
-    def _entry(self, sample: Sample, answers: Mapping[tuple[str, str], Answers]) -> Entry:
+    def _entry(self, sample: Sample, answers: Found) -> Entry:
         names = list(dict.fromkeys((self._outcome.base, self._leader)))
         base, mine = (self._values[name].get(sample.id) for name in (names[0], names[-1]))
         others = [v.name for v in self._outcome.variants if v.name not in names and sample.id in self._values[v.name]]
@@ -191,11 +195,12 @@ class _Shown:
             sides=[self._side(name, sample, answers) for name in names],
         )
 
-    def _side(self, variant: str, sample: Sample, answers: Mapping[tuple[str, str], Answers]) -> Side:
+    def _side(self, variant: str, sample: Sample, answers: Found) -> Side:
         made = self._made[variant, sample.id]
         record = min((r for r in made if r.image), key=lambda r: self._own(r, sample), default=next(iter(made), None))
-        told = answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
-        said = list(said_of(self._outcome.benchmark, sample, told))
+        bench, found = self._outcome.benchmark, answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
+        each = ((q.key, answers_to(q, found.get(q.key, {}).get, bench.readable)) for q in bench.questions(sample))
+        said = list(said_of(bench, sample, {key: told for key, told in each if told}))
         return Side(
             variant=variant,
             value=self._said(self._values[variant].get(sample.id)),
@@ -219,7 +224,7 @@ class _Shown:
     def _said(self, value: float | None) -> str:
         return "not judged" if value is None else f"{value:.{self.metric.digits}f}"
 
-    def _answers(self, samples: set[str]) -> dict[tuple[str, str], Answers]:
+    def _answers(self, samples: set[str]) -> Found:
         path = answers_of(self._outcome.folder, self._judge)
         return recorded_answers(path, samples) if path.exists() else {}
 
@@ -247,8 +252,11 @@ def said_of(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[
         yield Said(_short(question.text), _short(text), tuple(told[0].top[:3]), wrong)
 
 
-def recorded_answers(path: Path, samples: set[str]) -> dict[tuple[str, str], Answers]:
-    """Return the answers in a judge's file by prompt and image; where a question was asked anew in other words, the latest."""
+def recorded_answers(path: Path, samples: set[str]) -> Found:
+    """Return the answers in a judge's file by prompt and image, then by question and number.
+
+    Where a question was asked anew in other words, the latest.
+    """
     found: defaultdict[tuple[str, str], dict[str, dict[int, Answer]]] = defaultdict(dict)
     asked: dict[tuple[str, str, str], str] = {}
     data = path.read_bytes()
@@ -261,7 +269,7 @@ def recorded_answers(path: Path, samples: set[str]) -> dict[tuple[str, str], Ans
             asked[place] = line.question
             found[line.sample, line.image][line.key] = {}
         found[line.sample, line.image][line.key][line.rollout] = Answer(text=line.text, top=line.top)
-    return {place: {key: [told[n] for n in sorted(told)] for key, told in keys.items()} for place, keys in found.items()}
+    return found
 
 
 def _sure(answer: Answer) -> Answer:

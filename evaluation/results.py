@@ -43,7 +43,7 @@ class VariantResult(BaseModel):
     missing: int
     """Images of the study that were not made yet, or not judged: they do not count."""
     unanswered: int
-    """Questions that the judge gave no answer to: they count as wrong."""
+    """Answers that the judge did not give in a form that can be read: they count as wrong."""
     metrics: dict[str, Estimate]
     """By the metric's name; one that the numbers do not give is not there."""
     sources: dict[str, str] = {}

@@ -18,7 +18,7 @@ from ..memory.files import replace_file
 from ..memory.images import ImageStore
 from .answers import AnswerBook
 from .benchmark import Benchmark, BenchmarkError, Imported, Sample
-from .collecting import Work, collect, recorded
+from .collecting import Work, collect, recorded, wanted
 from .judging import Judge, probe
 from .records import Key, Record, picture_of
 
@@ -38,7 +38,7 @@ class Scored(NamedTuple):
 
     values: Mapping[str, float]
     unanswered: int = 0
-    """Questions that the judge gave no answer to."""
+    """Answers that the judge did not give in a form that can be read."""
 
 
 class ImportedRows(BaseModel):
@@ -64,7 +64,7 @@ class JudgeScores(BaseModel):
     remarks: tuple[str, ...] = ()
     """What is to be said of how it was asked."""
     rows: tuple[tuple[str, str, int, str | None, dict[str, float], int], ...]
-    """Variant, prompt, which of its images, the image's hash, its numbers, and questions without an answer."""
+    """Variant, prompt, which of its images, the image's hash, its numbers, and answers that cannot be read."""
 
     @classmethod
     def of(cls, judge: Judge, records: Mapping[Key, Record], scored: Mapping[Key, Scored]) -> JudgeScores:
@@ -102,7 +102,7 @@ def require_able(benchmark: Benchmark, judge: Judge, samples: Sequence[Sample]) 
         GemsError: it is not for this benchmark, cannot be reached, or cannot answer in the way that is needed.
     """
     require_judge(benchmark, judge)
-    probe(judge, (question for sample in samples for question in benchmark.questions(sample)))
+    probe(judge, (question for sample in samples for question in benchmark.questions(sample)), benchmark.readable)
 
 
 def judge_all(
@@ -131,16 +131,17 @@ def judge_all(
         on_done: called for each, with whether it was known before.
 
     Raises:
-        GemsError: the judge is not for this benchmark, cannot be reached or used; what it has answered is kept.
+        GemsError: the judge is not for this benchmark, cannot be reached or used, or most of its answers cannot be read; what
+            it has answered is kept.
     """
     require_judge(benchmark, judge)
     known = {sample.id: sample for sample in samples}
     work = list(_work(benchmark, known, records, store))
     on_start(sum(item.question.rollouts for item in work))
-    fresh = [w for w in work if len(recorded(judge, [w.question], w.image, book).get(w.question.key, ())) < w.question.rollouts]
+    fresh = [item for item in work if wanted(judge, item, book, benchmark.readable)]
     if fresh:
-        probe(judge, [item.question for item in fresh])
-    collect(judge, work, book, concurrency=concurrency, on_done=on_done)
+        probe(judge, [item.question for item in fresh], benchmark.readable)
+    collect(judge, work, book, readable=benchmark.readable, concurrency=concurrency, on_done=on_done)
     return {key: _scored(benchmark, known[record.id], record, judge, book) for key, record in records.items() if record.id in known}
 
 
@@ -159,9 +160,9 @@ def _scored(benchmark: Benchmark, sample: Sample, record: Record, judge: Judge, 
     if record.image is None:  # nothing of what was asked for is there to be seen
         return Scored(benchmark.score(sample, {}))
     questions = benchmark.questions(sample)
-    answers = recorded(judge, questions, record.image.sha256, book)
-    empty = sum(not any(a.text.strip() or a.top for a in answers.get(q.key, ())) for q in questions if q.kind != "read")
-    return Scored(benchmark.score(sample, answers), empty)
+    answers = recorded(judge, questions, record.image.sha256, book, benchmark.readable)
+    read = sum(benchmark.readable(question, answer) for question in questions for answer in answers.get(question.key, ()))
+    return Scored(benchmark.score(sample, answers), sum(question.rollouts for question in questions) - read)
 
 
 def answers_of(folder: Path, judge: str) -> Path:

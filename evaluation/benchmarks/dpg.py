@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, grid, write
 from ..marks import first_text, says_yes
 from ..reading import table_rows, text_of, unique
@@ -94,6 +94,10 @@ class QuestionGraph(Benchmark):
             Question(key=str(asked["id"]), text=f"{asked['question']} Answer with yes or no only.")
             for asked in sample.truth["questions"]
         ]
+
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether an answer is yes or no."""
+        return says_yes(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the share of yes after zeroing; and for each category the number of yes before it, and of questions."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, grid
 from ..marks import first_text, says_yes, spoken
 from ..reading import checked, json_file, table_rows, unique
@@ -117,6 +117,10 @@ class OneIG(Benchmark):
             Question(key=key, text=f"{question} Answer yes or no.", max_tokens=16)
             for key, question in sample.truth.get("questions", {}).items()
         ]
+
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether an answer is yes or no; of what is read, no text is an answer too."""
+        return question.kind == "read" or says_yes(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the alignment of an image, or the edit distance, completion and words of its text."""

@@ -201,7 +201,9 @@ def test_what_is_missing_failed_or_unanswered(tmp_path):
     said = warnings_of(failed)
     assert "why runs failed: the image model is gone: start it again (1 times)." in said
     assert "runs failed, and count as images that show nothing: original 1." in said
-    assert "questions that the judge did not answer count as wrong: original 3." in said  # perception knows no zebra
+    assert (
+        "answers that are missing or cannot be read, however often they were asked for, count as wrong: original 3." in said
+    )  # perception knows no zebra
     assert [r.unanswered for r in failed.results] == [3]
 
 

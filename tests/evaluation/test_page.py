@@ -156,10 +156,31 @@ def test_the_answers_of_a_file_are_found_by_prompt_and_image(tmp_path):
         + '{"judge": "J", "sam'
     )
     found = recorded_answers(file, {"a"})
-    assert {place: {k: [a.text for a in told] for k, told in keys.items()} for place, keys in found.items()} == {
-        ("a", "1"): {"0": ["early", "late"]},
-        ("a", "2"): {"0": ["in other words"]},
+    assert {place: {k: {n: a.text for n, a in told.items()} for k, told in keys.items()} for place, keys in found.items()} == {
+        ("a", "1"): {"0": {0: "early", 1: "late"}},
+        ("a", "2"): {"0": {0: "in other words"}},
     }
+
+
+def test_the_answer_that_counted_is_shown_and_not_the_attempts_before_it(tmp_path):
+    class YesOrNo(Colours):
+        def readable(self, question, answer):
+            return answer.text in ("yes", "no")
+
+    chat = Says(says="hm", asked=[])
+    bench = YesOrNo(2)
+
+    class Twice(ChatJudge):
+        def ask(self, question, png, rollout=0):
+            chat.says = "yes" if rollout or "any circles" in question.text else "hm"
+            return super().ask(question, png, rollout)
+
+    outcome = study(tmp_path, bench, ["original"], judge=Twice(chat, "Eyes-8B"), concurrency=1)
+    (result,) = outcome.results
+    assert (result.unanswered, result.metrics["share"].mean) == (0, 100)
+    page = page_of(outcome)
+    assert page.count("2 of 2 answers scored") == 2
+    assert ">hm" not in page
 
 
 def test_failed_runs_are_told_with_their_reason(tmp_path):
