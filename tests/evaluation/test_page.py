@@ -167,15 +167,15 @@ def test_the_answer_that_counted_is_shown_and_not_the_attempts_before_it(tmp_pat
         def readable(self, question, answer):
             return answer.text in ("yes", "no")
 
-    chat = Says(says="hm", asked=[])
-    bench = YesOrNo(2)
+    class Second(Says):
+        """Says nothing of use to a question about a colour until it is asked again."""
 
-    class Twice(ChatJudge):
-        def ask(self, question, png, rollout=0):
-            chat.says = "yes" if rollout or "any circles" in question.text else "hm"
-            return super().ask(question, png, rollout)
+        def _generate(self, messages, *args, **kwargs):
+            text = messages[-1].content[-1]["text"]
+            self.says = "yes" if text in self.asked or "any circles" in text else "hm"
+            return super()._generate(messages, *args, **kwargs)
 
-    outcome = study(tmp_path, bench, ["original"], judge=Twice(chat, "Eyes-8B"), concurrency=1)
+    outcome = study(tmp_path, YesOrNo(2), ["original"], judge=ChatJudge(Second(asked=[]), "Eyes-8B"), concurrency=1)
     (result,) = outcome.results
     assert (result.unanswered, result.metrics["share"].mean) == (0, 100)
     page = page_of(outcome)
