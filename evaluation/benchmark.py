@@ -180,6 +180,8 @@ class Benchmark(ABC):
     """What can judge it: `chat`, `rapidocr`, `perception`; empty where only its official scorer can: export and import."""
     official_only: frozenset[str] = frozenset()
     """Numbers that no judge of ours can give: where the official scorer's are imported, they stand beside every judge's own."""
+    of_judge: frozenset[str] = frozenset()
+    """Numbers of `score` that tell how the judge answers, and nothing of the image."""
     images_per_prompt: int = 1
     """Of the official protocol."""
     remarks: tuple[str, ...] = ()
@@ -207,6 +209,10 @@ class Benchmark(ABC):
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the numbers of one image from the recorded answers. Without any answer: what an image that is missing gets."""
         return {}
+
+    def cautions(self, values: Sequence[Mapping[str, float]]) -> list[str]:
+        """Return what is to be said of a judge's figures, in sentences, from the numbers of all images that it judged."""
+        return []
 
     @abstractmethod
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:

@@ -67,6 +67,10 @@ _FILTERED = re.compile(
 )
 _WHOLE = 0.999
 """Alternatives whose probabilities add up to so much leave none out."""
+_TOO_FEW = (
+    f"alternatives for a token, not {ALTERNATIVES[0]}: an expected answer that is not among them would count 0, and so would "
+    "Soft-TIFA GM: serve the judge with vLLM or SGLang, which give them, or use `gems eval export` and the official scorer"
+)
 _NO_LOGPROBS = (
     "gives no log-probabilities, and a question here needs the probabilities of the answer's first token: serve the judge with "
     "vLLM or SGLang, which give them; OpenAI's reasoning models and some other APIs do not"
@@ -168,7 +172,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
 class ChatJudge(Judge):
     """A chat model that sees images.
 
-    What the endpoint turns out not to take is left out from then on and said in `remarks`: a temperature, or 20 alternatives.
+    A temperature that the endpoint turns out not to take is left out from then on, and said in `remarks`.
 
     Args:
         chat: the model.
@@ -192,7 +196,6 @@ class ChatJudge(Judge):
         self.name = name
         self._chat, self._settings, self._least_tokens, self._warm = chat, settings or {}, least_tokens, warm
         self._alternatives = ALTERNATIVES[0]
-        self._most_seen, self._lost = 0, False
         self._spent = Spent()
         self._lock = threading.Lock()
 
@@ -207,9 +210,6 @@ class ChatJudge(Judge):
         told = [note for note in getattr(self._chat, "remarks", []) if "temperature" not in note]
         if not self._warm:
             told.append(f"{self.name} takes no temperature: it answers at its own.")
-        if self._lost and self._most_seen < ALTERNATIVES[0]:
-            seen, wanted = self._most_seen, ALTERNATIVES[0]
-            told.append(f"{self.name} gives {seen} alternatives for a token, not {wanted}: the probability of the others is lost.")
         return told
 
     def sent(self, question: Question) -> dict[str, Any]:
@@ -231,6 +231,10 @@ class ChatJudge(Judge):
         if question.kind == "word" and not told.text:
             why = f"begins with {told.top[0][0]!r}, which is no part of an answer: it reasons first"
             raise JudgeError(f"the judge {self.name} {why}; switch that off, or serve it without a reasoning parser")
+        if question.kind == "word" and message is not None and sum(p for _, p in told.top) < _WHOLE:
+            count = max(len(token.get("top_logprobs") or ()) for token in message.response_metadata["logprobs"]["content"])
+            if count < ALTERNATIVES[0]:
+                raise JudgeError(f"the judge {self.name} gives {count} {_TOO_FEW}")
         if question.kind == "say" and not told.text:
             why = "gave an empty answer: ask it something yourself, or take another judge"
             if message is not None and _cut_off(message):
@@ -249,8 +253,6 @@ class ChatJudge(Judge):
         top = first_token(message)
         if text and not top:
             raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")
-        self._most_seen = max(self._most_seen, len(top))
-        self._lost |= 0 < sum(p for _, p in top) < _WHOLE
         return Answer(text=text, top=top), message
 
     def _call(self, question: Question, messages: Sequence[BaseMessage]) -> AIMessage | None:

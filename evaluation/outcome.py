@@ -309,6 +309,7 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
         if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
             said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
         said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
+        said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in outcome.scored[judge].values()])]
     if len(outcome.samples) < study.available:
         said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
     if study.per_prompt != bench.images_per_prompt:

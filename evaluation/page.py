@@ -247,7 +247,8 @@ def said_of(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[
             continue
         rest = {key: given for key, given in answers.items() if key != question.key}
         sure = {**answers, question.key: [_sure(one) for one in told]}
-        wrong = benchmark.score(sample, sure) == benchmark.score(sample, rest)
+        with_it, without = benchmark.score(sample, sure), benchmark.score(sample, rest)
+        wrong = all(with_it.get(name) == value for name, value in without.items() if name not in benchmark.of_judge)
         text = " · ".join(dict.fromkeys(one.text or "no answer" for one in told))
         yield Said(_short(question.text), _short(text), tuple(told[0].top[:3]), wrong)
 

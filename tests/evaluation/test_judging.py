@@ -173,13 +173,16 @@ def test_a_judge_without_log_probabilities_is_refused_before_anything_is_spent(s
     assert issubclass(JudgeError, BenchmarkError)
 
 
-def test_fewer_alternatives_are_taken_and_said(server):
+def test_a_judge_with_fewer_alternatives_is_refused(server):
     judge = judge_at(server, picky("top_logprobs: must be less than or equal to 5", most=5))
-    probe(judge, [WORD])
+    with pytest.raises(JudgeError, match=r"gives 2 alternatives for a token, not 20: .* count 0.*vLLM or SGLang.*gems eval export"):
+        probe(judge, [WORD])
     assert [heard.json["top_logprobs"] for heard in server.heard] == [20, 5]
-    judge.ask(WORD, png())
-    assert server.heard[-1].json["top_logprobs"] == 5
-    assert judge.remarks == [f"{NAME} gives 2 alternatives for a token, not 20: the probability of the others is lost."]
+
+
+@pytest.mark.parametrize("listed", [{f"two{n}": 0.02 for n in range(20)}, {"two": 1.0}])
+def test_twenty_alternatives_are_enough_and_so_are_fewer_that_leave_nothing(server, listed):
+    probe(judge_at(server, with_logprobs(chat_reply("two"), likely("two", **listed))), [WORD])
 
 
 def test_an_endpoint_that_refuses_five_as_well_gives_none(server):

@@ -124,6 +124,23 @@ def test_the_judge_is_tried_before_a_picture_is_made(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+def test_a_judge_that_only_chats_is_refused_before_a_picture_is_made(tmp_path):
+    class YesOrNo(Colours):
+        def readable(self, question, answer):
+            return answer.text in ("yes", "no")
+
+        def cautions(self, values):
+            return [f"{len(values)} images were judged."]
+
+    bench, model = YesOrNo(4), Sketcher(0.0)
+    chat = Says(says="The image is nice. I would give it a good mark.", asked=[])
+    with pytest.raises(GemsError, match="3 of the first 3 answers of the judge Eyes-8B cannot be read, such as 'The image is nice"):
+        study(tmp_path / "o", bench, image=model, judge=ChatJudge(chat, "Eyes-8B"))
+    assert (model.made, (tmp_path / "o").exists()) == ([], False)
+    outcome = study(tmp_path / "o", bench, image=model, judge=ChatJudge(Says(), "Eyes-8B"))
+    assert warnings_of(outcome) == [EMBEDDED, "Eyes-8B: 4 images were judged."]
+
+
 def test_a_folder_of_another_benchmark_is_told(tmp_path, sketcher):
     compare(variants(["original"]), limit=1, out=tmp_path, image=sketcher)
     with pytest.raises(BenchmarkError, match="holds a study of shapes, not of colours"):
