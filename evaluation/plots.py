@@ -240,7 +240,7 @@ def _label(axes: Axes, points: Sequence[tuple[Estimate, Estimate, str]], paths: 
         names.setdefault((round(x.mean, 6), round(y.mean, 6)), []).append(name)
     figure = axes.get_figure()
     assert figure is not None
-    figure.canvas.draw()  # so that the axes have their place
+    figure.draw_without_rendering()  # so that the axes have their place
     taken = [box for x, y, _ in points for box in _drawn(axes, x, y)]
     taken += [_box(axes, *step, *step, 1) for path in paths for a, b in pairwise(path) for step in _steps(a, b)]
     for (px, py), shared in names.items():

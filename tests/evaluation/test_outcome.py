@@ -183,7 +183,11 @@ def test_an_image_that_is_lost_can_be_made_anew(tmp_path):
 
 
 def test_there_is_nothing_to_warn_of_in_the_toy_itself(tmp_path, sketcher):
-    outcome = compare(variants(["original"]), out=tmp_path, image=sketcher)
+    class Few(Shapes):
+        def read(self, files):
+            return super().read(files)[:8]
+
+    outcome = compare(variants(["original"]), benchmark=Few(), out=tmp_path, image=sketcher)
     assert warnings_of(outcome) == []
 
 
