@@ -231,6 +231,9 @@ def eval_import(
     variant: Annotated[
         str | None, typer.Option(help="The variant whose images it scored; not needed where there is one only.")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of a study with --seeds: which one, the number in the name of the exported folder.")
+    ] = None,
     base: Base = None,
     against: Paper = None,
     image_store: Images = None,
@@ -244,7 +247,7 @@ def eval_import(
     from .evaluate_show import show
 
     paper = wants_paper(against)
-    taken = take_in(folder, file, variant)
+    taken = take_in(folder, file, variant, seed=seed)
     Console().print(f"{taken} images or prompts have official numbers now.", highlight=False)
     store = store_of(image_store)
     show(look(folder, base, store=store), paper=paper, json_file=json_file)
