@@ -36,7 +36,9 @@ Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder o
 JudgeSpec = Annotated[
     str | None,
     typer.Option(
-        "--judge", envvar="GEMS_JUDGE", help="Who scores: openai:MODEL, http://HOST/v1#MODEL, rapidocr, or shapes for the toy."
+        "--judge",
+        envvar="GEMS_JUDGE",
+        help="Who scores: openai:MODEL, http://HOST/v1#MODEL, rapidocr, shapes for the toy, or random for a rehearsal.",
     ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON to this file too.")]
