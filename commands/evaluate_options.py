@@ -41,6 +41,9 @@ JudgeSpec = Annotated[
         help="Who scores: openai:MODEL, http://HOST/v1#MODEL, rapidocr, shapes for the toy, or random for a rehearsal.",
     ),
 ]
+ExactYes = Annotated[
+    bool, typer.Option("--exact-yes", help="Count as yes only the one word that the official script does: for parity with it.")
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON to this file too.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 

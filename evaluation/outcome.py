@@ -223,7 +223,7 @@ def score(
             on_start=progress.asking,
             on_done=progress.answered,
         )
-    keep_scores(folder, JudgeScores.of(judge, records, scored))
+    keep_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
 
 
 def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None) -> Outcome:

@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, grid
-from ..marks import first_text, says_yes, spoken
+from ..marks import agreed, first_text, spoken
 from ..reading import checked, json_file, table_rows, unique
 
 FOLDERS = {
@@ -53,12 +53,13 @@ class OneIG(Benchmark):
     """
 
     official_judge = "Qwen2.5-VL-7B-Instruct"
+    official_yes = "Yes"
     images_per_prompt = 4
     remarks = (
         "Overall is the mean of alignment, text, reasoning, style and diversity; it is empty until the official scores of the last "
         "three are imported.",
         "A yes in other letters or in Chinese, with a full stop or more words after it, is a yes here; the official script takes "
-        "`Yes` alone.",
+        "`Yes` alone: --exact-yes.",
         "A missing image counts 0 in alignment, and in text as the farthest edit distance that counts; the official scripts "
         "leave it out. In reasoning, style and diversity a prompt without an official score is left out.",
     )
@@ -119,7 +120,7 @@ class OneIG(Benchmark):
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the alignment of an image, or the edit distance, completion and words of its text."""
         if "questions" in sample.truth:
-            said = {key: says_yes(first_text(answers, key) or "") is True for key in sample.truth["questions"]}
+            said = {key: agreed(answers, key, self.exact_yes) for key in sample.truth["questions"]}
             return {"alignment": alignment(said, sample.truth["parents"])}
         if "text" not in sample.truth:
             return {}

@@ -11,9 +11,11 @@ from gems import GemsError
 from gems.evaluation.catalogue import CATALOGUE, find
 from gems.evaluation.data import fetch
 from gems.evaluation.exchange import export, take_in
-from gems.evaluation.judging import judge_of
-from gems.evaluation.outcome import compare, look, warnings_of
+from gems.evaluation.judging import ChatJudge, judge_of
+from gems.evaluation.outcome import compare, look, score, warnings_of
 from gems.evaluation.studies import variants
+
+from .colours import Says
 
 DATA = Path(__file__).parent / "benchmarks" / "data"
 FOLDERS = {"artimuse": "geneval", "longtext-en": "longtext", "longtext-zh": "longtext"}
@@ -88,6 +90,20 @@ def test_every_benchmark_is_rehearsed_from_its_file_to_the_import(name, tmp_path
     official = look(out)
     assert all(math.isfinite(value.mean) for result in official.results for value in result.metrics.values())
     assert official.results != outcome.results
+
+
+def test_only_the_official_yes_counts_where_that_is_wanted_and_the_study_says_so(tmp_path):
+    data, out = fetch(find("dsg"), DATA / "dsg", say=print), tmp_path / "study"
+    compare(variants(["original"]), benchmark="dsg", data=data, out=out, limit=2, chat="random", image="card")
+    judge = ChatJudge(Says(says="Yes."), "mPLUG-large")
+    for bench, share, said in ((find("dsg"), 100, 0), (find("dsg").exact(), 0, 1), (find("dsg"), 100, 0)):
+        score(out, judge, benchmark=bench)
+        outcome = look(out)
+        assert outcome.results[0].metrics["score"].mean == share
+        told = "mPLUG-large: an answer counts as yes only where it is `yes` and nothing else."
+        assert warnings_of(outcome).count(told) == said
+    with pytest.raises(GemsError, match="WISE has no questions for yes or no: leave --exact-yes out"):
+        find("wise").exact()
 
 
 def test_the_command_says_what_it_was_and_the_loop_is_rehearsed_too(command, tmp_path):
