@@ -220,7 +220,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first prompt's image")
     parser.add_argument("--out", type=Path, help="write the page to this file too")
     options = parser.parse_args()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray keeps as many idle workers as it is told of cores.
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": max(WORKERS), "include_dashboard": False})
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
