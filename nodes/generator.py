@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
+from langsmith.utils import tracing_is_enabled
 
 from ..context import RunContext, SettingError
 from ..events import ImageMade, tell
@@ -17,6 +18,8 @@ from ..memory.images import ImageStore
 from ..memory.state import Attempt, ImageRef, Request, best_of
 from ..models.image import ImageModel, ImageModelError, ImageRequest
 from .parts import Node, cost
+
+TRACED = "LangSmith tracing is on (LANGSMITH_TRACING, LANGCHAIN_TRACING_V2): requests, answers and images are posted to it."
 
 
 class GeneratorState(Request):
@@ -157,6 +160,7 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
         cut = model.truncated(prompt)
         notes = [f"The image model does not read the end of the prompt of round {round}: {cut[:200]!r}"] if cut else []
         notes += [note for request in requests for note in model.caveats(request)]
+        notes += [TRACED] if tracing_is_enabled() else []
         # Pictures found again count as made: they were paid for, only not yet booked when the run was killed.
         return {"attempts": attempts, "notes": notes, "usage": cost("generator", [], images=len(refs), seconds=seconds)}
 

@@ -7,7 +7,13 @@ import sys
 import threading
 import time
 
+import langsmith
 import pytest
+
+import gems
+from gems.nodes.generator import TRACED
+
+from .faulty import Reply
 
 CHILD = """
 import os, sys
@@ -23,17 +29,17 @@ def watch(event, args):
 
 sys.addaudithook(watch)
 import gems
-import onnxruntime  # its sender waits some seconds before it begins
-import gems.cli, gems.config, gems.doctor, gems.evaluation.runner, gems.serve, gems.studio.app
-from gems.nodes.ocr import OcrChecker
-from gems.nodes.checkers import installed_checkers
-from PIL import Image, ImageDraw
+import onnxruntime  # its sender waits some nine seconds before it begins
+if "undone" not in sys.argv:
+    import gems.cli, gems.doctor, gems.evaluation.runner, gems.serve
+    from gems.nodes.ocr import OcrChecker
+    from PIL import Image, ImageDraw
 
-image = Image.new("RGB", (256, 96), "white")
-ImageDraw.Draw(image).text((20, 30), "OPEN", fill="black", font_size=40)
-check = gems.Check(id="c1", kind="text", question="What is written?", expected="OPEN")
-assert OcrChecker().check(image, [check])[0].passed
-gems.run("a red circle", preset="original")
+    image = Image.new("RGB", (256, 96), "white")
+    ImageDraw.Draw(image).text((20, 30), "OPEN", fill="black", font_size=40)
+    check = gems.Check(id="c1", kind="text", question="What is written?", expected="OPEN")
+    assert OcrChecker().check(image, [check])[0].passed
+    gems.run("a red circle", preset="original")
 sys.stdin.read()  # until the test has seen enough
 assert not elsewhere, elsewhere
 """
@@ -82,7 +88,6 @@ def test_runs_and_ocr_send_nothing_anywhere_and_would_if_the_package_did_not_pre
         until = time.monotonic() + 60
         while not proxies["undone"].seen and time.monotonic() < until and children["undone"].poll() is None:
             time.sleep(0.1)
-        time.sleep(0.5)
         ended = {name: (process.communicate("", timeout=60)[0], process.returncode) for name, process in children.items()}
     finally:
         for process in children.values():
@@ -95,6 +100,16 @@ def test_runs_and_ocr_send_nothing_anywhere_and_would_if_the_package_did_not_pre
     assert {line.split()[1] for line in proxies["undone"].seen} == {"mobile.events.data.microsoft.com:443"}
     assert proxies["as it is"].seen == []
     assert [(name, (tmp_path / name / ".cache/Microsoft").exists()) for name in proxies] == [("as it is", False), ("undone", True)]
+
+
+def test_a_run_that_langsmith_traces_says_so_once(server, sketcher, tmp_path):
+    server.replies = [Reply({})]
+    client = langsmith.Client(api_url=server.url, api_key="none", auto_batch_tracing=False)
+    for enabled in (False, True):
+        with langsmith.tracing_context(enabled=enabled, client=client):
+            result = gems.run("a red circle", image=sketcher, preset="loop", max_rounds=2, runs=tmp_path)
+        assert any("a red circle" in heard.data.decode() for heard in server.heard) is enabled
+        assert result.state.notes.count(TRACED) == int(enabled)
 
 
 @pytest.mark.parametrize("name", ["ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "RAY_USAGE_STATS_ENABLED"])
