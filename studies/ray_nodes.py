@@ -31,6 +31,7 @@ from gems.evaluation.records import Key, Record, read_records
 from gems.evaluation.runner import Plan, Progress, generate, plan
 from gems.evaluation.studies import variants
 from gems.models.image import ImageModel, ImageRequest
+from gems.terminal import echo
 
 WORKERS = (1, 2, 4)
 
@@ -229,7 +230,7 @@ def main() -> None:
     finally:
         ray.shutdown()
         cluster.shutdown()
-    print(text)  # noqa: T201
+    echo(text)
     if options.out:
         options.out.write_text(text, encoding="utf-8")
 
