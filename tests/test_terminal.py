@@ -1,6 +1,5 @@
 """Signs that steer a terminal or turn the order of a text are planted in all that models and files say; none comes out raw."""
 
-import ast
 import io
 import json
 import os
@@ -8,6 +7,7 @@ import pty
 import re
 import sys
 import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -69,20 +69,19 @@ def test_a_table_is_as_wide_as_what_it_shows_and_no_spinner_passes_a_sign():
 
 
 def test_nothing_prints_but_by_one_module():
-    for path in ROOT.rglob("*.py"):
-        place = path.relative_to(ROOT)
-        if place.parts[0] in ("tests", "docs", "notebooks", "build") or place.name in ("terminal.py", "train.py"):
-            continue
-        tree = ast.parse(path.read_text())
-        names = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert not names & {"print"} | modules & {"rich.console"}, place
+    parts = {"tests", "docs", "notebooks", "build", ".venv"}
+    files = [p for p in ROOT.glob("[!.]*/**/*.py") if p.relative_to(ROOT).parts[0] not in parts] + [*ROOT.glob("*.py")]
+    own = re.compile(r"^[^#\"]*(?<![\w.])print\(|^(from|import) rich\.console|stdout\.write", re.MULTILINE)
+    found = {path.relative_to(ROOT).as_posix() for path in files if own.search(path.read_text())}
+    assert found == {"terminal.py", "models/shapes/train.py"}
 
 
 class Loud(ShapesChat):
-    """The embedded model, with signs at the end of whatever it says."""
+    """The embedded model, with signs at the end of whatever it says; it overlooks those that it is shown."""
 
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        seen = [json.dumps(m.content).replace(json.dumps(PLANTED)[1:-1], "") for m in messages]
+        messages = [m.model_copy(update={"content": json.loads(text)}) for m, text in zip(messages, seen, strict=True)]
         result = super()._generate(messages, stop, run_manager, **kwargs)
         message = result.generations[0].message
         message.content = self.planted(message.content)
@@ -99,83 +98,54 @@ class Loud(ShapesChat):
         return json.dumps(walk(json.loads(content))) if content.startswith("{") else content + PLANTED
 
 
-class Screen:
-    """A terminal, and what it was sent."""
+@contextmanager
+def terminal_of_its_own():
+    """Have what is printed go to a terminal; give a list of what it was sent, as soon as it is closed."""
+    end, inner = pty.openpty()
+    pieces, sent = [], []
 
-    def __init__(self, monkeypatch):
-        self.end, inner = pty.openpty()
-        self.sent = []
-        self.reader = threading.Thread(target=self.read)
-        self.reader.start()
-        self.file = os.fdopen(inner, "w", encoding="utf-8")
-        monkeypatch.setattr(sys, "stdout", self.file)
-        monkeypatch.setattr(sys, "stderr", self.file)
-        monkeypatch.setenv("TERM", "xterm-256color")
+    def read():
+        with suppress(OSError):  # the other end is closed
+            while True:
+                pieces.append(os.read(end, 65536))
 
-    def read(self):
-        while True:
-            try:
-                self.sent.append(os.read(self.end, 65536))
-            except OSError:  # the other end is closed
-                return
-
-    def close(self):
-        self.file.close()
-        self.reader.join()
-        os.close(self.end)
-        return b"".join(self.sent).decode()
+    reader = threading.Thread(target=read)
+    reader.start()
+    with pytest.MonkeyPatch.context() as patch, os.fdopen(inner, "w", encoding="utf-8") as file:
+        patch.setattr(sys, "stdout", file)
+        patch.setattr(sys, "stderr", file)
+        patch.setenv("TERM", "xterm-256color")
+        yield sent
+    reader.join()
+    os.close(end)
+    sent.append(b"".join(pieces).decode())
 
 
-@pytest.fixture
-def screen(monkeypatch):
-    with monkeypatch.context() as patch:
-        yield Screen(patch)
-
-
-@pytest.fixture
-def loud(tmp_path):
-    """Give the options of a run whose model and skill say planted things, and of what looks at it."""
+def test_no_command_sends_a_planted_sign_to_a_terminal_into_a_pipe_or_onto_a_page(server, command, tmp_path):
     skill = tmp_path / "skills" / "loud"
     skill.mkdir(parents=True)
-    description = json.dumps(f"Use it when {PLANTED}")
+    description = visible(json.dumps(f"Use it when {PLANTED}", ensure_ascii=False).replace("\U000e0041", ""))
     (skill / "SKILL.md").write_text(f"---\nname: loud\ndescription: {description}\n---\n\nDo this. {PLANTED}\n")
-    with running(create_app(Loud(**dict(shapes_chat())), Sketcher(1.0))) as url:
-        where = ("--runs", tmp_path / "runs")
-        models = ("--chat", f"{url}#shapes-chat", "--image", f"{url}#sketcher", "--skills", skill.parent)
-        yield where, models, skill
-
-
-def commands(loud, server):
-    where, models, skill = loud
     server.replies = [refusal(f"no such model {PLANTED}")]
-    yield "run", f"a red circle above a blue square{PLANTED}", *where, *models, "--rounds", 2, "--lessons", "keep", "--thread", "t"
-    yield from [("runs", *where), ("show", "t", *where), ("lessons", "list", *where), ("gallery", *where)]
-    yield from [("show", "t", *where, "--json"), ("runs", *where, "--json"), ("lessons", "list", *where, "--json")]
-    yield from [("skills", "list", "--skills", skill.parent), ("skills", "show", "loud", "--skills", skill.parent)]
-    yield "skills", "validate", skill
-    yield "doctor", *models[:4]
-    yield "doctor", "--chat", f"{server.url}#m", "--image", "shapes", "--no-draw"
-    yield "run", "a red circle", *where, "--chat", f"{server.url}#m", "--events"
-
-
-def test_no_command_sends_a_planted_sign_into_a_pipe_or_onto_a_page(loud, server, command, tmp_path):
-    said = {args: "".join(command(*args)[1:]) for args in commands(loud, server)}
-    assert {args: text for args, text in said.items() if RAW.search(text)} == {}
-    plain = {args for args, text in said.items() if "\\u001b]0;title" not in text}
-    assert [args[0] for args in plain] == ["gallery"]  # which says where its page is
-    pages = [*(tmp_path / "runs").rglob("*.html")]
-    assert {page.name for page in pages} == {"report.html", "gallery.html"}
-    for page in pages:
-        assert "\\u001b]0;title" in page.read_text()
-        assert not RAW.search(page.read_text()), page
-
-
-def test_no_command_sends_a_planted_sign_to_a_terminal(loud, server, command, screen):
-    for args in commands(loud, server):
-        command(*args)
-    sent = screen.close()
-    assert sent.count("\\u001b]0;title") > 20
-    assert not RAW.search(sent)
+    runs, skills, broken = ("--runs", tmp_path / "runs"), ("--skills", skill.parent), ("--chat", f"{server.url}#m")
+    look = [("runs", *runs), ("show", "t", *runs)]
+    pipe = [(*args, "--json") for args in look] + [("gallery", *runs), ("skills", "show", "loud", *skills)]
+    with running(create_app(Loud(**dict(shapes_chat())), Sketcher(1.0))) as url:
+        image = ("--image", f"{url}#sketcher")
+        pipe += [("doctor", *broken, *image, "--no-draw"), ("run", "a red circle", *runs, *broken, *image, "--events")]
+        request = f"a red circle above a blue square{PLANTED}"
+        run = ("run", request, *runs, "--chat", f"{url}#shapes-chat", *image, *skills, "--rounds", 2)
+        with terminal_of_its_own() as screen:
+            for args in [(*run, "--thread", "t"), *look, ("skills", "list", *skills)]:
+                command(*args)
+        said = {" ".join(map(str, args)): "".join(command(*args)[1:]) for args in look + pipe}
+    shown = {"terminal": screen[0], **said, **{p.name: p.read_text() for p in (tmp_path / "runs").rglob("*.html")}}
+    assert [where for where, text in shown.items() if RAW.search(text)] == []
+    plain = [where for where, text in shown.items() if "\\u001b]0;title" not in text]
+    assert plain == [f"gallery --runs {tmp_path / 'runs'}"]  # which says where its page is, and no more
+    assert {"report.html", "gallery.html"} < shown.keys()
+    assert screen[0].count("\\u001b]0;title") > 20
+    assert json.loads(said[f"show t --runs {tmp_path / 'runs'} --json"])["checks"][0]["question"].endswith(PLANTED)
 
 
 def test_a_question_of_a_review_and_a_traceback_show_them_too(tmp_path, capsys, monkeypatch):
