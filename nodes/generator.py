@@ -16,7 +16,7 @@ from ..context import RunContext, SettingError
 from ..events import ImageMade, tell
 from ..memory.images import ImageStore
 from ..memory.state import Attempt, ImageRef, Request, best_of
-from ..models.image import ImageModel, ImageModelError, ImageRequest
+from ..models.image import ImageModel, ImageRequest, pictures_of
 from .parts import Node, cost
 
 TRACED = "LangSmith tracing is on (LANGSMITH_TRACING, LANGCHAIN_TRACING_V2): requests, answers and images are posted to it."
@@ -116,15 +116,13 @@ def obtain(
 
 
 def _make(model: ImageModel, store: ImageStore, request: ImageRequest, thread: str | None) -> ImageRef:
-    images = model.generate([request])
-    if len(images) != 1:
-        raise ImageModelError(f"the image model {model.name!r} gave {len(images)} images for one request")
-    size = f"{images[0].width}x{images[0].height}"
+    [image] = pictures_of(model, [request])
+    size = f"{image.width}x{image.height}"
     name = PurePath(model.name).name if model.name.startswith("/") else model.name  # some servers name a model by its folder
     text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": name, "software": "gems"}
     if request.negative_prompt:
         text["negative_prompt"] = request.negative_prompt
-    return store.put(images[0], text, identity(model, request, thread), thread)
+    return store.put(image, text, identity(model, request, thread), thread)
 
 
 def generator(model: ImageModel, store: ImageStore) -> Node:
