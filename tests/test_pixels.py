@@ -83,6 +83,8 @@ CASES = {
     "WebP": (encoded(half_clear("RGBA"), "WEBP", lossless=True), [WHITE, RED]),
     "LA": (encoded(half_clear("LA")), [WHITE, (76, 76, 76)]),
     "grey, its black clear": (encoded(Image.fromarray(np.uint8([[0, 255]])), transparency=0), [WHITE, WHITE]),
+    "RGB, its black clear": (encoded(half_clear("RGB"), transparency=(0, 0, 0)), [WHITE, RED]),
+    "CMYK": (encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100), [RED] * 64),
     "palette, clear in part": (encoded(half_clear("RGBA").quantize(4)), [WHITE, RED]),
     "1 bit": (encoded(Image.new("1", (2, 1), 1)), [WHITE, WHITE]),
     "sRGB": (encoded(RED_PIXEL, icc_profile=profile("sRGB")), [RED]),
