@@ -25,7 +25,7 @@ from .errors import GemsError
 from .memory.state import Check, GemsState, ImageRef
 from .models.ask import ask, with_schema
 from .models.call import ModelCallError, call, model_name
-from .models.image import ImageRequest
+from .models.image import ImageRequest, pictures_of
 from .models.registry import Models
 from .models.shapes.world import BACKGROUND, COLORS
 from .nodes import decomposer, planner, refiner, verifier
@@ -207,9 +207,9 @@ def _image(models: Models) -> Iterator[Found]:
     model = models.image
     request = ImageRequest(prompt=REQUEST, seed=1)
     try:
-        first = model.generate([request])[0]
+        [first] = pictures_of(model, [request])
         began = time.perf_counter()  # the first one may have loaded the model
-        again = model.generate([request])[0]
+        [again] = pictures_of(model, [request])
         seconds = time.perf_counter() - began
     except GemsError as error:
         yield Found(model.name, "image", "fault", str(error), "see the message")
@@ -235,7 +235,7 @@ def _edit(models: Models) -> Iterator[Found]:
     sample_picture().save(buffer, "PNG")
     began = time.perf_counter()
     try:
-        model.generate([ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
+        pictures_of(model, [ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
     except GemsError as error:
         yield Found(model.name, "edit", "fault", str(error), "leave --edit off")
         return

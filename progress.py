@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -32,6 +31,7 @@ from .graph.past import Past
 from .graph.result import RunResult
 from .memory.state import Check
 from .report.view import count_of
+from .terminal import Console, echo
 
 DOING = {
     "planner": "planning",
@@ -190,7 +190,7 @@ class JsonLines(Progress):
         """Print one event."""
         if isinstance(event, RunStarted):
             self.thread = event.thread
-        print(event.model_dump_json(), flush=True)  # noqa: T201
+        echo(event.model_dump_json(), flush=True)
 
 
 def _example(question: Any) -> dict[str, str]:

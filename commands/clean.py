@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 
 from ..context import SettingError
+from ..terminal import Console, echo
 from .options import RUNS, AsJson, Images, Runs, Store, home_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _age(text: str) -> timedelta:
 
 def _tell(freed: Freed, as_json: bool, dry_run: bool = False) -> None:
     if as_json:
-        print(json.dumps(freed._asdict(), indent=1))  # noqa: T201
+        echo(json.dumps(freed._asdict(), indent=1))
         return
     console = Console()
     would = "would be " if dry_run else ""

@@ -7,9 +7,9 @@ import os
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..context import SettingError
+from ..terminal import Console, echo
 from .options import AsJson, Batch, Chat, ConfigFile, Debug, Device, Dtype, ImageSpec, Offload, Set, set_debug
 
 
@@ -45,7 +45,7 @@ def serve_command(
     talker = chat_model(file.chat)
 
     def ready(url: str) -> None:
-        print(f"serving {model_name(talker)} and {drawer.name} at {url} (Ctrl-C ends)", flush=True)  # noqa: T201
+        echo(f"serving {model_name(talker)} and {drawer.name} at {url} (Ctrl-C ends)", flush=True)
 
     serve(talker, drawer, host=host, port=port, key=key, open_to_all=open_to_all, on_ready=ready)
 
@@ -76,7 +76,7 @@ def doctor_command(
             found.append(one)
             status.update(f"{one.subject}: {one.probe} done ...")
     if as_json:
-        print(json.dumps([one._asdict() for one in found], indent=1, ensure_ascii=False))  # noqa: T201
+        echo(json.dumps([one._asdict() for one in found], indent=1, ensure_ascii=False))
     else:
         Console().print(table(found))
     if any(one.state == "fault" for one in found):
