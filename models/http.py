@@ -6,9 +6,9 @@ the server drips: on the connection itself, since headers and the frames of a ch
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 import time
+import weakref
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -42,11 +42,8 @@ class GuardedClient(openai.DefaultHttpxClient):
         self.event_hooks["response"].append(_bound)
         for pool in _pools(self):
             pool._network_backend = _Backend(pool._network_backend)
-
-    def __del__(self) -> None:
-        """Close the connections that are kept open: openai's client leaves that to whoever made this one."""
-        with contextlib.suppress(Exception):
-            self.close()
+            # openai's client leaves it to whoever made this one. A finalizer comes before those of the sockets, `__del__` does not.
+            weakref.finalize(self, pool.close)
 
 
 class GuardedAsyncClient(openai.DefaultAsyncHttpxClient):

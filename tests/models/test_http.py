@@ -1,7 +1,9 @@
 """Hostile and broken endpoints, over real HTTP: chat, whole and streamed, sync and async, and images have the same guards."""
 
 import asyncio
+import gc
 import gzip
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -190,10 +192,16 @@ def test_other_compressions_are_refused(server, way, encoding):
     assert "compressed in another way than gzip: it is not taken" in error_of(way, server.url, timeout=5)
 
 
-def test_no_connection_is_left_open(server):
-    """Warnings are errors: a socket that nobody closed is one."""
-    server.replies = [chat_reply("hello")]
-    assert whole(server.url, timeout=5) == "hello"
+def test_connections_that_are_kept_are_closed_with_their_model(server, monkeypatch):
+    unclosed = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda caught: unclosed.append(caught.exc_value))
+    server.replies = [Reply(chat_reply("hello").body, hang=0.05)]
+    chats = [chat_of(server.url, timeout=5) for _ in range(3)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: call(chats[number % 3], HI), range(16)))
+    del chats
+    gc.collect()
+    assert unclosed == []
 
 
 def test_proxies_of_the_environment_are_used_with_the_same_guards(monkeypatch):
