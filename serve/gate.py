@@ -42,7 +42,7 @@ class Gate:
     def __init__(self, app: ASGIApp, *, key: str | None, limits: Limits, allowed_hosts: Sequence[str] = ()) -> None:
         self.app, self.key, self.limits, self.allowed_hosts = app, key, limits, allowed_hosts
         self._under_way, self._lock = 0, threading.Lock()
-        self._bodies: list[Body] = []
+        self._bodies: set[Body] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -124,8 +124,10 @@ class Gate:
         """
         body = Body()
         if len(self._bodies) >= self.limits.bodies:
-            min(self._bodies, key=lambda other: other.speed).scope.cancel()
-        self._bodies.append(body)
+            slowest = min(self._bodies, key=lambda other: other.speed)
+            self._bodies.remove(slowest)
+            slowest.scope.cancel()
+        self._bodies.add(body)
         body.scope.deadline = anyio.current_time() + self.limits.body_seconds
         more = True
         try:
@@ -139,7 +141,7 @@ class Gate:
                     if len(body.data) > self.limits.max_body:
                         raise self._too_large()
         finally:
-            self._bodies.remove(body)
+            self._bodies.discard(body)
         if more:
             within = f"{self.limits.body_seconds:g} s, or sooner where many send at once"
             problem = f"the request came too slowly: all of it must be here within {within}"

@@ -198,7 +198,7 @@ def test_connections_that_are_kept_are_closed_with_their_model(server, monkeypat
     server.replies = [Reply(chat_reply("hello").body, hang=0.05)]
     chats = [chat_of(server.url, timeout=5) for _ in range(3)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: call(chats[number % 3], HI), range(16)))
+        list(pool.map(call, chats * 5, [HI] * 15))
     del chats
     gc.collect()
     assert unclosed == []
