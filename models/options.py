@@ -28,7 +28,7 @@ class ChatOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field(default="shapes", description="shapes, openai:MODEL, or http(s)://HOST/v1#MODEL.")
+    model: str = Field(default="shapes", description="shapes, openai:MODEL, http(s)://HOST/v1#MODEL, or random.")
     thinking: bool | Effort | None = Field(
         default=None, description="Reasoning on or off, or how much; see `gems.models.thinking`."
     )
@@ -50,7 +50,8 @@ class ImageOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     model: str = Field(
-        default="shapes", description="shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, or http(s)://HOST/v1#MODEL."
+        default="shapes",
+        description="shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http(s)://HOST/v1#MODEL, or card.",
     )
     call: dict[str, Any] = Field(default={}, alias="set", description="Options of the pipeline's call, or fields of the request.")
     device: str | None = Field(default=None, description="diffusers: cpu, cuda, cuda:1, mps; the best there is by default.")
