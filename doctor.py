@@ -25,6 +25,7 @@ from .errors import GemsError
 from .memory.state import Check, GemsState, ImageRef
 from .models.ask import ask, with_schema
 from .models.call import ModelCallError, call, model_name
+from .models.http import GuardedClient, OversizedAnswerError
 from .models.image import ImageRequest, pictures_of
 from .models.registry import Models
 from .models.shapes.world import BACKGROUND, COLORS
@@ -181,7 +182,8 @@ def _listed(chat: BaseChatModel) -> Found:
     where = _where(chat)
     began = time.perf_counter()
     try:
-        reply = httpx2.get(f"{base.rstrip('/')}/models", headers=headers, timeout=10)
+        with GuardedClient() as client:
+            reply = client.get(f"{base.rstrip('/')}/models", headers=headers, timeout=10)
         listed = [str(model["id"]) for model in reply.raise_for_status().json()["data"]]
     except httpx2.HTTPStatusError as error:
         code = error.response.status_code
@@ -189,7 +191,7 @@ def _listed(chat: BaseChatModel) -> Found:
             key_env = getattr(chat, "key_env", "its environment variable")
             return Found(name, "endpoint", "fault", f"{where} refuses the key", f"put the right key into {key_env}")
         return Found(name, "endpoint", "weak", f"{where} does not list its models (status {code})")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError, OversizedAnswerError):
         return Found(name, "endpoint", "weak", f"{where} does not list its models as OpenAI does", "is the URL's end /v1?")
     seconds = time.perf_counter() - began
     if name in listed:

@@ -20,6 +20,14 @@ def serve_command(
         str | None, typer.Option(help="Environment variable with the key that clients must send; none by default.")
     ] = None,
     open_to_all: Annotated[bool, typer.Option("--open-to-all", help="Serve other machines without a key.")] = False,
+    allowed_hosts: Annotated[
+        str,
+        typer.Option(
+            "--allowed-hosts",
+            envvar="GEMS_ALLOWED_HOSTS",
+            help="Names it has besides those of this machine: A,B,...",
+        ),
+    ] = "",
     chat: Chat = None,
     image: ImageSpec = None,
     config: ConfigFile = None,
@@ -33,6 +41,7 @@ def serve_command(
     """Serve the chat model and the image model by an OpenAI-compatible HTTP API."""
     set_debug(debug)
     from ..config import changed, load_config
+    from ..hosts import allowed_by
     from ..models.call import model_name
     from ..models.registry import chat_model, image_model
     from ..serve import serve
@@ -47,7 +56,8 @@ def serve_command(
     def ready(url: str) -> None:
         echo(f"serving {model_name(talker)} and {drawer.name} at {url} (Ctrl-C ends)", flush=True)
 
-    serve(talker, drawer, host=host, port=port, key=key, open_to_all=open_to_all, on_ready=ready)
+    hosts = allowed_by(allowed_hosts)
+    serve(talker, drawer, host=host, port=port, key=key, open_to_all=open_to_all, allowed_hosts=hosts, on_ready=ready)
 
 
 def doctor_command(

@@ -35,7 +35,7 @@ class ChatOptions(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2, description="How much chance there is in an answer; 0: least.")
     top_p: float | None = Field(default=None, gt=0, le=1, description="Share of the likeliest tokens that an answer is drawn from.")
     max_tokens: int | None = Field(default=None, ge=1, description="Longest answer, reasoning included.")
-    timeout: float = Field(default=120, gt=0, description="Seconds that one try of a call may take.")
+    timeout: float = Field(default=120, gt=0, description="Seconds of one try of a call, to the last byte of its answer.")
     retries: int = Field(default=4, ge=0, description="Tries after the first, for 429, 5xx, time-outs and dropped connections.")
     in_flight: int = Field(default=8, ge=1, description="Most calls to this endpoint at the same time.")
     key_env: str | None = Field(default=None, description="Environment variable that holds the key.")
@@ -66,7 +66,7 @@ class ImageOptions(BaseModel):
     provider: Literal["openai", "sglang", "vllm-omni", "gems"] | None = Field(
         default=None, description="HTTP: whose fields the endpoint takes; found out by default."
     )
-    timeout: float = Field(default=300, gt=0, description="HTTP: seconds that one try of a call may take.")
+    timeout: float = Field(default=300, gt=0, description="HTTP: seconds of one try of a call, to the last byte of its answer.")
     retries: int = Field(
         default=4, ge=0, description="HTTP: tries after the first, for 429, 5xx, time-outs and dropped connections."
     )
