@@ -121,8 +121,8 @@ def drive(
         )
 
     yield _started(record, now)
-    if not now.values:
-        opened.saver.delete_thread(record.thread)  # killed at its very begin: writes whose checkpoint was never saved
+    if "prompt" not in now.values:
+        opened.saver.delete_thread(record.thread)  # killed before its first step: what is there is a part of its input
         now = yield from go_on({"prompt": record.prompt})
     elif now.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
         now = yield from go_on(None if answer is None else _to_answer(now, answer))
@@ -156,7 +156,7 @@ def to_end(events: Events, on_event: Callable[[Event], None] | None) -> RunResul
 
 
 def _started(record: Record, now: StateSnapshot) -> RunStarted:
-    state = GemsState.model_validate(now.values) if now.values and now.tasks else None
+    state = GemsState.model_validate(now.values) if "prompt" in now.values and now.tasks else None
     return RunStarted(
         thread=record.thread,
         prompt=record.prompt,
