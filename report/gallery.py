@@ -19,15 +19,16 @@ from ..graph.past import Found, Standing, found_runs, past_runs
 from ..memory.files import replace_file
 from ..memory.home import Home
 from ..memory.state import Attempt, best_of
+from ..redact import without_paths
 from .page import environment
 from .pictures import Picture, ReadImage, picture
-from .view import preset_told, without_paths
+from .view import preset_told
 
 EDGE = 288
 """Largest width and height of a card's image, in pixels."""
 
 TONES: Mapping[Standing, str] = {
-    **{"accepted": "pass", "gave up": "fail", "damaged": "fail"},
+    **{"accepted": "pass", "gave up": "fail", "failed": "fail", "damaged": "fail"},
     **{"waiting": "unknown", "unfinished": "unknown", "running": "unknown"},
 }
 """Name of the colour of each outcome."""
@@ -45,7 +46,7 @@ class GalleryCard:
     request: str
     standing: Standing
     told: str
-    """Why it cannot be read, if it is damaged."""
+    """Why it has failed, or cannot be read, if that is so."""
     page: str
     """Link to its own page; empty where it has none."""
     picture: Picture | None
@@ -172,7 +173,7 @@ def _card(one: Found, home: Home, path: Path, records: Records, forks: Mapping[s
         request=past.prompt,
         standing=past.standing,
         told=without_paths(past.told),
-        page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if page.exists() else "",
+        page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if home.has_page(past.thread) else "",
         picture=_picture(best, past.thread, home.images.read) if best else None,
         passed=best.score.passed if best and best.score else 0,
         total=best.score.total if best and best.score else 0,
