@@ -24,19 +24,6 @@ PLAIN = re.compile(r"[A-Z]?[a-z]+")
 """A word of ordinary text."""
 PARTS = re.compile(r"[A-Za-z]{1,15}([-_][A-Za-z]{1,15})*")
 """What may be no more than words: longer ones are letters by chance."""
-_TOP = "root|home|Users|Volumes|tmp|var|mnt|opt|srv|usr|etc"
-"""Folders at the top of a disk: what begins with them is a path, also where it stands right after a letter of another script."""
-_PATH = re.compile(
-    rf"""(?<![A-Za-z0-9_/.~\\-])(?:file:///?)?                # not inside a word, a web address or a relative path
-        (?: /(?:home|Users)/(?:[^\s/"'<>|]+(?:[ ][A-Z][^\s/"'<>|]*){{0,2}}/)+               # /home/First Last/...
-          | [A-Za-z]:[\\/]Users[\\/](?:[^\s\\/"'<>|]+(?:[ ][A-Z][^\s\\/"'<>|]*){{0,2}}[\\/])+   # C:\Users\First Last\...
-          | /(?:{_TOP})/(?:[^\s/"'<>|]+/)*                  # /home/me/...
-          | /(?=(?:{_TOP})(?![^\s"'<>|,;:.!?)]))            # /root
-          | (?<!\w)/(?!v\d+/(?!\S*\.\./))(?:[^\s/"'<>|]+/)+   # /any/folder/..., but not /v1/images/...
-          | [A-Za-z]:[\\/](?:[^\s\\/"'<>|]+[\\/])*          # C:\Users\me\...
-          | \\\\(?:[^\s\\/"'<>|]+[\\/])+ )                  # \\server\share\...""",
-    re.VERBOSE,
-)
 
 
 def redact(text: str, *secrets: str) -> str:
@@ -61,11 +48,6 @@ def redact_all(value: Any, *secrets: str) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(redact_all(item, *secrets) for item in value)
     return value
-
-
-def without_paths(text: str) -> str:
-    """Return text without the folders of absolute paths: a page that is passed on tells nothing of the disk it was made on."""
-    return _PATH.sub("…/", text)
 
 
 def _without(text: str, secret: str) -> str:

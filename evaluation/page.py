@@ -14,9 +14,9 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 
 from ..memory.files import replace_file
 from ..memory.state import ImageRef
-from ..redact import without_paths
 from ..report.page import environment
 from ..report.pictures import Picture, picture
+from ..report.view import without_paths
 from .answers import Line
 from .benchmark import Answer, Answers, Benchmark, Metric, Sample
 from .bootstrap import estimate_metric

@@ -145,7 +145,7 @@ def fork(
             record = _begin(own, home, record, start, graph.copy({"checkpointer": own.saver}))
             held_parent.close()
             events = drive(own, home, record, models, skills, control, nodes, checkers, ask)
-            result = to_end(recorded(events, own, home, record, new=True), on_event)
+            result = to_end(recorded(events, own, home, record, models.options, new=True), on_event)
     with suppress(GemsError, OSError):  # the fork is done, whatever becomes of its parent's page
         refresh_page(thread, home)
     return result

@@ -22,11 +22,11 @@ from ..memory.serializer import CheckpointError
 from ..memory.state import Request
 from ..models.call import ModelCallError
 from ..models.image import ImageModelError
+from ..models.options import ModelOptions, private
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, given_again
 from ..nodes.budget import require_prices
 from ..nodes.checkers import Checker
 from ..nodes.review_answer import AnswerError
-from ..redact import without_paths
 from ..skills import SkillLibrary
 from .clean import forget_run
 from .drive import Ask, Events, RunStoppedError, config_of, drive, held, to_end
@@ -163,7 +163,7 @@ def stream(
     with held(home, record.thread, new=True) as opened:
         begin(opened, home, record)
         events = drive(opened, home, record, models, skills, control, nodes, own, ask)
-        yield from recorded(events, opened, home, record, new=True)
+        yield from recorded(events, opened, home, record, models.options, new=True)
 
 
 def resume(
@@ -221,10 +221,10 @@ def _go_on(
             raise RunError(f"the fork {thread} was killed before it had begun: fork again with this name, or remove it")
         models = models_of(record, chat, image, nodes)
         events = drive(opened, home, record, models, skills, control, nodes, checkers, ask, answer)
-        yield from recorded(events, opened, home, record)
+        yield from recorded(events, opened, home, record, models.options)
 
 
-def recorded(events: Events, opened: Opened, home: Home, record: Record, *, new: bool = False) -> Events:
+def recorded(events: Events, opened: Opened, home: Home, record: Record, models: ModelOptions, *, new: bool = False) -> Events:
     """Give the events of a run. Where an error ends it, the run's record says why; a new run that was refused is removed.
 
     Args:
@@ -232,6 +232,7 @@ def recorded(events: Events, opened: Opened, home: Home, record: Record, *, new:
         opened: the database.
         home: where it lives.
         record: what it was started with.
+        models: what it is gone on with; their hosts are not kept with the reason.
         new: whether nobody has heard of the run yet.
     """
     begun = False
@@ -247,9 +248,11 @@ def recorded(events: Events, opened: Opened, home: Home, record: Record, *, new:
             if new and (not begun or _refused(opened, record, error)):
                 forget_run(opened, home, record.thread)
             elif begun:
-                why = without_paths(" ".join(str(error).split()) if isinstance(error, GemsError) else type(error).__name__)
+                why = " ".join(str(error).split()) if isinstance(error, GemsError) else type(error).__name__
+                if isinstance(error, ModelCallError) and error.host:  # it may be of the environment
+                    why = why.replace(error.host, "HOST")
                 now = find_record(opened, home, record.thread) or record
-                save_record(opened, now.model_copy(update={"failed": why[:LONGEST_REASON]}))
+                save_record(opened, now.model_copy(update={"failed": private(why, models)[:LONGEST_REASON]}))
         raise
 
 

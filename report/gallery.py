@@ -19,10 +19,9 @@ from ..graph.past import Found, Standing, found_runs, past_runs
 from ..memory.files import replace_file
 from ..memory.home import Home
 from ..memory.state import Attempt, best_of
-from ..redact import without_paths
 from .page import environment
 from .pictures import Picture, ReadImage, picture
-from .view import preset_told
+from .view import preset_told, without_paths
 
 EDGE = 288
 """Largest width and height of a card's image, in pixels."""

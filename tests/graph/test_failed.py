@@ -7,6 +7,7 @@ import pytest
 
 from gems import GemsError, fork, past_run, past_runs, prune, resume, run, write_gallery
 from gems.events import RoleEnded
+from gems.models.call import ModelCallError
 from gems.models.image import ImageModelError
 
 WHY = "the images endpoint is not there: start it"
@@ -63,11 +64,17 @@ def test_a_run_that_failed_says_why_and_is_tried_again(home, failing, make_sketc
     assert [(past.standing, past.told) for past in past_runs(home)] == [("accepted", "")]
 
 
-def test_of_an_error_of_others_only_its_name_is_told_and_no_path(tmp_path, failing):
-    for thread, error in (("own", ValueError("key sk-123 in /home/me/x")), ("gems", ImageModelError("no /home/me/model here"))):
+def test_of_an_error_of_others_only_its_name_is_told_and_no_path_and_no_host(tmp_path, failing):
+    errors = {
+        "own": ValueError("key sk-123 in /home/me/x"),
+        "path": ImageModelError("no /home/me/model here"),
+        "host": ModelCallError("planner", "m", "models.example.org", "is models.example.org there?"),
+    }
+    for thread, error in errors.items():
         with pytest.raises(type(error)):
             run("a red circle", image=failing(1, error), thread=thread, runs=tmp_path, preset="original")
-    assert {past.thread: past.told for past in past_runs(tmp_path)} == {"own": "ValueError", "gems": "no …/model here"}
+    told = {"own": "ValueError", "path": "no model here", "host": "planner (m at HOST): is HOST there?"}
+    assert {past.thread: past.told for past in past_runs(tmp_path)} == told
 
 
 def test_a_run_that_is_gone_on_with_and_interrupted_has_not_failed(tmp_path, failing, make_sketcher):
