@@ -37,7 +37,9 @@ def rm_command(
 def prune_command(
     older_than: Annotated[str | None, typer.Option(help="Remove runs whose last step is older: 12h, 30d, 8w.")] = None,
     keep_best: Annotated[bool, typer.Option("--keep-best", help="Of these, keep the end, the page and the best image.")] = False,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Also runs that were interrupted or wait for a person.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also runs that were interrupted, have failed or wait for a person.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
     runs: Runs = RUNS,
     store: Store = None,

@@ -127,6 +127,7 @@ def summary(result: RunResult) -> dict[str, Any]:
         "thread": result.thread,
         "decision": result.decision,
         "reason": result.state.result.reason if result.state.result else "",
+        "failed": result.failed,
         "image": str(result.image_path) if best else None,
         "report": str(result.report_path),
         "waiting": result.waiting,

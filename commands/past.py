@@ -15,7 +15,7 @@ from .options import RUNS, AsJson, Images, Runs, Store, home_of, reach
 if TYPE_CHECKING:
     from ..graph.past import Standing
 
-State = Annotated[str | None, typer.Option(help="Only running, accepted, 'gave up', waiting, unfinished or damaged.")]
+State = Annotated[str | None, typer.Option(help="Only running, accepted, 'gave up', waiting, unfinished, failed or damaged.")]
 Find = Annotated[str | None, typer.Option(help="Only those with this in their name or request.")]
 
 
