@@ -238,7 +238,7 @@ def _label(axes: Axes, points: Sequence[tuple[Estimate, Estimate, str]], paths: 
     names: dict[tuple[float, float], list[str]] = {}
     for x, y, name in points:
         names.setdefault((round(x.mean, 6), round(y.mean, 6)), []).append(name)
-    figure = axes.get_figure()
+    figure = axes.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # so that the axes have their place
     taken = [box for x, y, _ in points for box in _drawn(axes, x, y)]
