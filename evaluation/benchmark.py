@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,7 +192,7 @@ class Benchmark(ABC):
     exact_yes: str = ""
     """The one answer that counts as yes; empty where every way to say yes does. See `exact`."""
 
-    def exact(self) -> Benchmark:
+    def exact(self) -> Self:
         """Return the benchmark that counts as yes what the official scorer does, and nothing else: for parity with it.
 
         Raises:

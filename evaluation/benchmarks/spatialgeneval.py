@@ -171,7 +171,7 @@ def mean_of(dimensions: Sequence[str]) -> Callable[[Draws], NDArray[np.float64]]
 
     def of(draws: Draws) -> NDArray[np.float64]:
         shares = [[round(share, 3) for share in draws.mean(f"dimension {name}").tolist()] for name in dimensions]
-        return 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
+        return np.asarray(100 * np.asarray(shares, dtype=np.float64).mean(axis=0), dtype=np.float64)
 
     return of
 
