@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from ..context import SettingError
 from ..evaluation.catalogue import CATALOGUE
+from ..terminal import Console
 from .evaluate_options import (
     RUNS,
     Base,

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from ..context import SettingError
 from ..errors import GemsError
+from ..terminal import Console
 
 if TYPE_CHECKING:
     from ..evaluation.data import Fetched

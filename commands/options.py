@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from ..terminal import Console
 
 if TYPE_CHECKING:
     from ..memory.home import Home
