@@ -15,7 +15,7 @@ from ..memory.images import ImageStore
 from ..memory.locks import exclusive
 from ..models.registry import ChatChoices, ImageChoice
 from .answers import answer_book
-from .benchmark import Benchmark, BenchmarkError, Sample
+from .benchmark import Benchmark, BenchmarkError, Metric, Sample
 from .catalogue import find
 from .data import Fetched
 from .engine import Engine
@@ -283,7 +283,7 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
     models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
     return Report(
         title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
-        metrics=bench.metrics(outcome.samples),
+        metrics=_metrics_of(outcome, *outcome.scored),
         results=results,
         per_prompt=study.per_prompt * study.seeds,
         warnings=warnings_of(outcome, results),
@@ -291,6 +291,12 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
         published=published(bench.name) if paper else (),
         official_judge=bench.official_judge,
     )
+
+
+def _metrics_of(outcome: Outcome, *judges: str) -> list[Metric]:
+    """Return the metrics of the prompts that judges have numbers of: a title may name the parts that those are."""
+    known = {id for judge in judges for _, id, _ in outcome.scored[judge]}
+    return outcome.benchmark.metrics([sample for sample in outcome.samples if sample.id in known] or outcome.samples)
 
 
 def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None) -> list[str]:
@@ -316,6 +322,9 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
             said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
         said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
         said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in outcome.scored[judge].values()])]
+        titles = {metric.name: metric.title for metric in _metrics_of(outcome, *outcome.scored)}
+        other = [f"{titles[m.name]} is {m.title}" for m in _metrics_of(outcome, judge) if titles[m.name] != m.title]
+        said += [f"{judge}: {title}." for title in other]
     if len(outcome.samples) < study.available:
         said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
     if study.per_prompt != bench.images_per_prompt:
