@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import inspect
 import io
-import threading
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -17,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from .batching import Batcher
-from .devices import DTYPES, OFFLOADS, Offload, best_device, best_dtype, free_memory, out_of_memory, place
+from .devices import DTYPES, OFFLOADS, TURNS, Offload, best_device, best_dtype, free_memory, out_of_memory, place
 from .families import RESERVED, Family, known, unknown
 from .image import ImageModel, ImageModelError, ImageRequest
 from .reading import Reader
@@ -78,7 +77,6 @@ class DiffusersImage(ImageModel):
         self.wait = 0.01 if wait is None else wait
         self._pipeline: Any = None
         self._only_batcher: Batcher[ImageRequest, Image.Image] | None = None
-        self._lock = threading.RLock()
 
     @cached_property
     def settings(self) -> dict[str, object]:
@@ -91,7 +89,7 @@ class DiffusersImage(ImageModel):
         return {
             "model": self.name,
             "source": source,
-            "files": _fingerprint(Path(self.source)),
+            "files": fingerprint(Path(self.source)),
             **({"dtype": self.dtype} if self.dtype else {}),
             **self.call,
         }
@@ -131,6 +129,10 @@ class DiffusersImage(ImageModel):
 
     @cached_property
     def _family_and_doubt(self) -> tuple[Family, bool]:
+        with TURNS.loading():  # diffusers imports what it is asked for, and so does a load
+            return self._look_up()
+
+    def _look_up(self) -> tuple[Family, bool]:
         import diffusers
 
         loaded = self._pipeline
@@ -178,10 +180,12 @@ class DiffusersImage(ImageModel):
             ImageModelError: the weights are missing or damaged, the name is unknown, an option of the call does not exist, or
                 there is nothing to offload from.
         """
-        with self._lock:
-            if self._pipeline is None:
-                self._pipeline = self._load()
-            return self._pipeline
+        if self._pipeline is None:
+            with TURNS.loading():
+                if self._pipeline is None:
+                    free_memory()  # of a model that nobody uses any more: its parts refer to one another
+                    self._pipeline = self._load()
+        return self._pipeline
 
     def _load(self) -> Any:
         import torch
@@ -315,7 +319,7 @@ class DiffusersImage(ImageModel):
                 options["image"] = [source.convert("RGB")]  # a list, in every family: all pictures of one edit
         from .exact import Exact
 
-        with Exact() if self._exact else nullcontext():
+        with TURNS.drawing(), Exact() if self._exact else nullcontext():
             out = pipeline(
                 prompt=[r.prompt for r in requests],
                 generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
@@ -399,7 +403,7 @@ def _require_safetensors(folder: Path) -> None:
         )
 
 
-def _fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path) -> str:
     """Return a hash of the names, sizes and times of a folder's files: cheap, and another after a new training."""
     files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else []
     state = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
