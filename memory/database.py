@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.store.base import BaseStore
 
 from .sealed import SealedStore
@@ -32,6 +34,35 @@ class OwnAllowlist(BaseCheckpointSaver[str]):
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
         """Return this saver as it is."""
         return self
+
+
+class OwnSaver(OwnAllowlist):
+    """Gives a saver for threads the methods that `ainvoke` and `abatch` call: each does its work in a thread."""
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Do as `get_tuple`."""
+        return await asyncio.to_thread(self.get_tuple, config)
+
+    async def alist(self, config: RunnableConfig | None, **kwargs: Any) -> AsyncIterator[CheckpointTuple]:
+        """Do as `list`."""
+        for found in await asyncio.to_thread(lambda: [*self.list(config, **kwargs)]):
+            yield found
+
+    async def aput(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+    ) -> RunnableConfig:
+        """Do as `put`."""
+        return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Do as `put_writes`."""
+        await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Do as `delete_thread`."""
+        await asyncio.to_thread(self.delete_thread, thread_id)
 
 
 class Tip(NamedTuple):
@@ -139,14 +170,15 @@ def database(url: str | None, folder: Path) -> Database:
     return PostgresDatabase(url)
 
 
-def identify(store: BaseStore) -> str:
+def identify(store: BaseStore, *, make: bool = True) -> str:
     """Return the id of a database, made when it is first asked for; only one process may ask at a time.
 
     Args:
         store: LangGraph's, before anything is encrypted: the id must be readable without a key.
+        make: whether it can be made; where nothing can be written it may be missing, and is empty.
     """
     found = store.get(("gems",), "database")
-    if found is None:
+    if found is None and make:
         store.put(("gems",), "database", {"id": uuid.uuid4().hex}, index=False)
         found = store.get(("gems",), "database")
     return str(found.value["id"]) if found else ""

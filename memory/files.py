@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from datetime import datetime
@@ -27,6 +28,11 @@ def replace_file(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def advice(error: OSError, otherwise: str) -> str:
+    """Return what to do about a file that cannot be written: make room where that is missing, and else something else."""
+    return "make room, then go on with `gems resume`" if error.errno in (errno.ENOSPC, errno.EDQUOT) else otherwise
 
 
 def sweep(folder: Path, pattern: str, before: datetime) -> int:
