@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 from langchain_core.runnables import RunnableConfig
@@ -63,6 +65,59 @@ class OwnSaver(OwnAllowlist):
     async def adelete_thread(self, thread_id: str) -> None:
         """Do as `delete_thread`."""
         await asyncio.to_thread(self.delete_thread, thread_id)
+
+
+class Closable(Protocol):
+    """What can be closed."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+C = TypeVar("C", bound=Closable)
+
+
+class Shared(Generic[C]):
+    """What a process opens once for all who use it at the same time: whoever comes first makes it, who leaves last closes it.
+
+    A forked process has its own: what its parent had open it neither uses nor closes.
+    """
+
+    def __init__(self) -> None:
+        self._inherited: list[C] = []
+        self._users: dict[Hashable, tuple[C, list[int]]] = {}
+        self._mutex = threading.Lock()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._inherited += [each for each, _ in self._users.values()]
+        self._users, self._mutex = {}, threading.Lock()
+
+    @contextmanager
+    def use(self, key: Hashable, make: Callable[[], C], fits: Callable[[C], bool] = lambda each: True) -> Iterator[C]:
+        """Give what is shared under a key.
+
+        Args:
+            key: what it is known by.
+            make: opens it.
+            fits: whether one that is open can still be used; if not, those who have it keep it, and a new one is made.
+        """
+        process = os.getpid()
+        with self._mutex:
+            if key not in self._users or not fits(self._users[key][0]):
+                self._users[key] = make(), []
+            each, users = self._users[key]
+            users.append(process)
+        try:
+            yield each
+        finally:
+            if process == os.getpid():
+                with self._mutex:
+                    users.pop()
+                    if not users:
+                        if self._users.get(key, (None,))[0] is each:
+                            del self._users[key]
+                        each.close()
 
 
 class Tip(NamedTuple):

@@ -17,7 +17,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.sqlite import SqliteStore
 
-from .database import TIPS, Database, Opened, OwnSaver, Tip, identify
+from .database import TIPS, Database, Opened, OwnSaver, Shared, Tip, identify
 from .files import advice
 from .locks import holding, is_holding
 from .sealed import SealedStore, read_value
@@ -58,7 +58,11 @@ class SqliteDatabase(Database):
             raise CheckpointError(f"cannot make the folder {self.folder} ({error.strerror}): choose another with --runs") from error
         serde = serializer()
         try:
-            with _connected(self.folder, self.path) as connection:
+            with _CONNECTIONS.use(
+                os.path.realpath(self.path),
+                lambda: _Connection(self.folder, self.path),
+                lambda connection: connection.file == _identity(self.path),  # another file may have been put in its place
+            ) as connection:
                 saver = OwnSqliteSaver(connection, serde)
                 yield OpenedSqlite(self.folder, self.path, saver, SealedStore(connection.store, serde), connection.id)
         except sqlite3.Error as error:
@@ -92,7 +96,6 @@ class _Connection:
     """
 
     def __init__(self, folder: Path, path: Path) -> None:
-        self.users = 0
         self.raw, writable = _connect(folder, path)
         self.turn = _Turn(self.raw)
         self.store = SqliteStore(self.raw, deserializer=read_value)
@@ -114,45 +117,11 @@ class _Connection:
         self.file = _identity(path)
 
     def close(self) -> None:
-        """Close it, in the process that opened it: another one would end that one's locks."""
-        if self.turn.pid == os.getpid():
-            self.raw.close()
+        """Close it."""
+        self.raw.close()
 
 
-_CONNECTIONS: dict[Path, _Connection] = {}
-_INHERITED: list[_Connection] = []
-"""Of the process that this one was forked from: neither used nor closed."""
-_MUTEX = threading.Lock()
-
-
-def _forget() -> None:
-    global _MUTEX
-    _INHERITED.extend(_CONNECTIONS.values())
-    _CONNECTIONS.clear()
-    _MUTEX = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget)
-
-
-@contextmanager
-def _connected(folder: Path, path: Path) -> Iterator[_Connection]:
-    """Give the connection of this process to a file; who leaves last closes it."""
-    key = Path(os.path.realpath(path))
-    with _MUTEX:
-        connection = _CONNECTIONS.get(key)
-        if connection is None or connection.file != _identity(path):  # another file may have been put in its place
-            connection = _CONNECTIONS[key] = _Connection(folder, path)
-        connection.users += 1
-    try:
-        yield connection
-    finally:
-        with _MUTEX:
-            connection.users -= 1
-            if not connection.users:
-                if _CONNECTIONS.get(key) is connection:
-                    del _CONNECTIONS[key]
-                connection.close()
+_CONNECTIONS: Shared[_Connection] = Shared()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -282,7 +251,7 @@ REASONS = {
     "readonly": "cannot be written ({text}): choose another folder with --runs",
     "disk I/O error": "cannot be read or written, as its disk has failed or is not a local one ({text}): look at the disk, then go "
     "on with `gems resume`; on a network disk, choose a folder on a local one with --runs or PostgreSQL with --store",
-    "locking protocol": "is where locks do not work ({text}): choose a folder on a local disk with --runs or PostgreSQL with --store",
+    "locking protocol": "is where locks do not work ({text}): choose a local disk with --runs, or PostgreSQL with --store",
     "out of memory": "needs more memory than there is: run fewer at once, then go on with `gems resume`",
     "interrupted": "was interrupted: go on with `gems resume`",
     "no such table": "was begun by an earlier version and cannot be written: copy its folder to where it can be written",

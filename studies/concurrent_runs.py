@@ -170,8 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table.add_row(label, str(told[name]))
     console = Console()
     console.print(table)
-    for error, number in told["errors"].items():
-        console.print(f"{number} times: {error}", markup=False)
+    for words, number in told["errors"].items():
+        console.print(f"{number} times: {words}", markup=False)
     if given.json:
         given.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     if told["ok"] < given.runs:
