@@ -64,13 +64,13 @@ def few_files():
 
 @pytest.mark.usefixtures("few_files")
 def test_runs_at_once_in_one_process_take_few_files_and_all_end(tmp_path, make_sketcher):
-    models = [make_sketcher(0.0) for _ in range(60)]
+    models = [make_sketcher(0.0) for _ in range(30)]
 
     def work(n):
         run("a red circle", thread=f"t{n}", runs=tmp_path, image=models[n], preset="original", seed=n)
 
-    assert at_once(60, work) == []
-    assert [past.standing for past in past_runs(tmp_path)] == ["accepted"] * 60
+    assert at_once(30, work) == []
+    assert [past.standing for past in past_runs(tmp_path)] == ["accepted"] * 30
     assert {len(model.made) for model in models} == {1}
 
 
