@@ -235,6 +235,8 @@ class OpenedSqlite(Opened):
                 cursor.execute("VACUUM")
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
+            if "readonly" in str(error):
+                raise
             return f"{self.path} keeps its size for now ({error}): prune again when nobody else uses it"
         return ""
 
