@@ -158,6 +158,10 @@ class Opened(ABC):
         """Return how many rows a run has in the tables of checkpoints."""
 
     @abstractmethod
+    def may_have_forks(self) -> bool:
+        """Tell whether a record of a run says that it was forked, or is encrypted, without reading any."""
+
+    @abstractmethod
     def keep_latest(self, thread: str) -> None:
         """Delete all checkpoints of a run but the latest one."""
 

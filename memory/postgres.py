@@ -231,6 +231,11 @@ class OpenedPostgres(Opened):
         tables = [f"(SELECT count(*) FROM {table} WHERE thread_id = %s)" for table in TABLES[:3]]
         return int(self._ask(f"SELECT {' + '.join(tables)} AS n", (thread,) * 3)[0]["n"])
 
+    def may_have_forks(self) -> bool:
+        """Tell whether a record of a run says that it was forked, or is encrypted, without reading any."""
+        signs = "jsonb_typeof(value -> 'parent') = 'object' OR value ? 'kind'"
+        return bool(self._ask(f"SELECT 1 AS n FROM store WHERE prefix = 'gems.runs' AND ({signs}) LIMIT 1"))
+
     def keep_latest(self, thread: str) -> None:
         """Delete all checkpoints of a run but the latest one."""
         self.postgres.prune([thread], strategy="keep_latest")

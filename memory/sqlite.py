@@ -215,6 +215,12 @@ class OpenedSqlite(Opened):
             tables = [f"SELECT count(*) FROM {table} WHERE thread_id = ?" for table in ("checkpoints", "writes")]
             return sum(cursor.execute(table, (thread,)).fetchone()[0] for table in tables)
 
+    def may_have_forks(self) -> bool:
+        """Tell whether a record of a run says that it was forked, or is encrypted, without reading any."""
+        signs = " OR ".join(f"instr(CAST(value AS TEXT), '{sign}')" for sign in ('"parent":{', '"kind":"'))
+        with self.sqlite.cursor(transaction=False) as cursor:
+            return cursor.execute(f"SELECT 1 FROM store WHERE prefix = 'gems.runs' AND ({signs}) LIMIT 1").fetchone() is not None
+
     def keep_latest(self, thread: str) -> None:
         """Delete all checkpoints of a run but the latest one."""
         latest = "(SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '')"
