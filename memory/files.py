@@ -15,6 +15,9 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; an old file is as it was, and nothing else is left behind.
     """
+    if path.exists() and (not path.is_file() or path.parts[:2] == ("/", "dev")):
+        path.write_bytes(data)  # a device or a pipe, such as /dev/stdout: root would put a file in its place
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, as a rename is atomic only within one file system.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
