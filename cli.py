@@ -9,7 +9,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from . import __version__
 from .commands import clean, draw, fork, past, picture, presets, serving
@@ -18,6 +17,7 @@ from .commands.fail import fail
 from .commands.lessons import lessons_app
 from .commands.skills import skills_app
 from .errors import GemsError
+from .terminal import Console, shield
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,6 +74,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="gems")
+    shield()
     try:
         app()
     except GemsError as error:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..terminal import echo
 from .options import path_option
 
 
@@ -21,6 +22,6 @@ def graph_command(
     graph = build_graph()
     drawn = graph.get_graph().draw_mermaid() if mermaid else draw(graph)
     if out is None:
-        print(drawn, end="")  # noqa: T201
+        echo(drawn, end="")
     else:
         out.write_text(drawn, encoding="utf-8")

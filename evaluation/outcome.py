@@ -47,6 +47,10 @@ EMBEDDED = {"shapes", "shapes-chat", "shapes-image"}
 """Names of the embedded models, here and behind an endpoint."""
 
 
+REHEARSAL = {"card": "card writes the prompt on a card", "random": "random answers at random"}
+"""What stands in for models in a rehearsal."""
+
+
 class Outcome(NamedTuple):
     """What the folder of a study holds."""
 
@@ -219,7 +223,7 @@ def score(
             on_start=progress.asking,
             on_done=progress.answered,
         )
-    keep_scores(folder, JudgeScores.of(judge, records, scored))
+    keep_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
 
 
 def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None) -> Outcome:
@@ -293,6 +297,8 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
     embedded = EMBEDDED & {_name(study.image), *map(_name, study.chat.values())}
     if embedded and bench.name != "shapes":
         said.append("the embedded models of the shapes world were used: these figures say nothing about real models.")
+    if played := REHEARSAL.keys() & {_name(study.image), *map(_name, study.chat.values()), *outcome.scored}:
+        said.append(f"this is a rehearsal: {', '.join(REHEARSAL[name] for name in sorted(played))}. The figures mean nothing.")
     verifier = _name(study.chat.get("verifier", study.chat["default"]))
     for judge in outcome.scored:
         if _same(judge, verifier) and judge != OFFICIAL:

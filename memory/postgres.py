@@ -20,6 +20,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ..redact import MASK, redact
+from .checked import CheckedSaver
 from .database import TIPS, Database, Opened, OwnSaver, Shared, Tip, identify
 from .locks import RunInUseError
 from .sealed import SealedStore, read_value
@@ -40,7 +41,7 @@ HIDDEN = ("password", "sslpassword", "passfile", "oauth_client_secret")
 """Fields of a URL that people are not told."""
 
 
-class SealingSaver(OwnSaver, PostgresSaver):
+class SealingSaver(CheckedSaver, OwnSaver, PostgresSaver):
     """LangGraph's saver, but texts and numbers of the state go through the serializer too.
 
     LangGraph writes them into the JSON of the checkpoint as they are: neither compressed, nor with a hash, nor encrypted.

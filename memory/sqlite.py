@@ -17,6 +17,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.sqlite import SqliteStore
 
+from .checked import CheckedSaver
 from .database import TIPS, Database, Opened, OwnSaver, Shared, Tip, identify
 from .files import advice
 from .locks import holding, is_holding
@@ -148,7 +149,7 @@ def _beside(path: Path, end: str) -> Path:
     return path.with_name(path.name + end)
 
 
-class OwnSqliteSaver(OwnSaver, SqliteSaver):
+class OwnSqliteSaver(CheckedSaver, OwnSaver, SqliteSaver):
     """LangGraph's saver in SQLite, with our serializer, on a connection that it shares.
 
     Args:

@@ -111,7 +111,8 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
 
     Args:
         choice: `shapes`, `openai:MODEL` (key in OPENAI_API_KEY), or `http(s)://HOST/v1#MODEL` for any OpenAI-compatible
-            endpoint (key, if it wants one, in GEMS_API_KEY). Options may name another environment variable.
+            endpoint (key, if it wants one, in GEMS_API_KEY). Options may name another environment variable. `random` answers
+            at random, for a rehearsal.
 
     Raises:
         ModelSpecError: the spec is not one of these, or the key is missing.
@@ -121,12 +122,17 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
         from .shapes import shapes_chat
 
         return shapes_chat()
+    if options.model == "random":
+        from .random_answers import RandomChat
+
+        return RandomChat()
     if _is_endpoint("chat", options.model):
         from .endpoint import endpoint_chat
 
         return endpoint_chat(options)
     raise ModelSpecError(
-        f"the chat model {options.model!r} is not understood: write shapes, openai:MODEL or http://HOST:PORT/v1#MODEL"
+        f"the chat model {options.model!r} is not understood: write shapes, openai:MODEL or http://HOST:PORT/v1#MODEL; "
+        "or random, for a rehearsal"
     )
 
 
@@ -135,12 +141,17 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
 
     Args:
         choice: `shapes`, `diffusers:REPOSITORY` or `diffusers:FOLDER` for a diffusers pipeline, `openai:MODEL` or
-            `http(s)://HOST/v1#MODEL` for an images endpoint. Keys as for `chat_model`.
+            `http(s)://HOST/v1#MODEL` for an images endpoint. Keys as for `chat_model`. `card` writes the prompt on a card,
+            for a rehearsal.
 
     Raises:
         ModelSpecError: the spec is not one of these, the folder does not exist, or the key is missing.
     """
     options = _image_options(choice)
+    if options.model == "card":
+        from .card import CardImage
+
+        return CardImage()
     scheme, _, name = options.model.partition(":")
     if options.model == "shapes" or (scheme == "diffusers" and name):
         if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
@@ -152,7 +163,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
         return endpoint_image(options)
     raise ModelSpecError(
         f"the image model {options.model!r} is not understood: write shapes, diffusers:REPOSITORY, diffusers:FOLDER, "
-        "openai:MODEL or http://HOST:PORT/v1#MODEL"
+        "openai:MODEL or http://HOST:PORT/v1#MODEL; or card, for a rehearsal"
     )
 
 

@@ -95,10 +95,10 @@ def _scores(path: Path) -> Iterator[tuple[str, str, Any]]:
 def _from_0_to_100(score: Any, where: str) -> float:
     try:
         value = math.nan if isinstance(score, bool) else float(score)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not 0 <= value <= 100:
-        raise BenchmarkError(f"{where}: {score!r} is no score from 0 to 100")
+        raise BenchmarkError(f"{where}: {str(score)[:40]} is no score from 0 to 100")
     return value
 
 

@@ -17,9 +17,10 @@ from PIL import Image
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, grid, write
-from ..marks import first_text, says_yes
+from ..marks import agreed
 from ..reading import table_rows, text_of, unique
 
+ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
 COLUMNS = (
     "item_id",
     "text",
@@ -34,6 +35,7 @@ class QuestionGraph(Benchmark):
     """The share of the questions about an image that are answered yes, with the answers to all that they depend on."""
 
     official_judge = "mPLUG-large"
+    official_yes = "yes"
     cascade: bool
     """How children of failed parents are zeroed: see `zeroed`."""
     digits: int
@@ -98,7 +100,7 @@ class QuestionGraph(Benchmark):
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the share of yes after zeroing; and for each category the number of yes before it, and of questions."""
         asked: list[dict[str, Any]] = sample.truth["questions"]
-        raw = {a["id"]: says_yes(first_text(answers, str(a["id"])) or "") is True for a in asked}
+        raw = {a["id"]: agreed(answers, str(a["id"]), self.exact_yes) for a in asked}
         final = zeroed(raw, {a["id"]: a["parents"] for a in asked}, cascade=self.cascade)
         found = {"score": sum(final.values()) / len(final)}
         for category in {a["category"] for a in asked}:
@@ -140,6 +142,7 @@ class Dpg(QuestionGraph):
     cascade = True
     digits = 2
     remarks = (
+        ANY_YES,
         "The official script drops the first line of the csv, a question that others depend on; it is counted here.",
         "An image with a question that depends on a missing one is left out officially; here that question counts as no.",
         "By category: answers before zeroing, of all images; the official script takes those of each prompt's last image alone.",
@@ -225,6 +228,7 @@ class Dsg(QuestionGraph):
     cascade = False
     digits = 1
     remarks = (
+        ANY_YES,
         "As in the official code, an item with a dependency that cannot be read (eight items of the file) has none at all, and "
         "tifa160_134, whose questions all depend on a missing one, is always 0.",
     )

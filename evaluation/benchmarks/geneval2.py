@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...models.soft import NUMBER_WORDS
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, only_first, write
 from ..reading import json_file, json_lines, unique
 from ..scores import arithmetic_mean, geometric_mean
 
-NUMBERS = {"one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7"}
+NUMBERS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], start=1)}
+"""The counts that have a digit too, as in the official code: one to ten."""
 PATHS = "image_paths.json"
 ABOVE_ONE = 2.0
 """Above what official scores stay: they pass 1 by rounding, or where two spellings share their first token."""

@@ -95,18 +95,22 @@ class Wise(Benchmark):
 
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
         """Write `<id>.png`, in one folder."""
-        missing = []
+        made = missing = 0
         most = 1
         for sample, images in by_sample(pictures):
             most = max(most, len(images))
             if images[0] is None:
-                missing.append(sample.id)
+                missing += 1
             else:
                 write(folder / f"{sample.id}.png", images[0])
+                made += 1
         told = ["the official script takes this folder as IMAGE_DIR"]
         if missing:
+            told.append(f"{missing} prompts have no image: here they count 0")
+        if made < (every := self.categories[-1].last):
             told.append(
-                f"{len(missing)} prompts have no image; the official script leaves them out of its means, here they count 0"
+                f"the official calculator gives no overall score unless each of {every:,} prompts has a result: import the results "
+                "of the single prompts"
             )
         if most > 1:
             told.append(only_first(most))
@@ -132,7 +136,7 @@ class Wise(Benchmark):
         """Return the numbers of a line of the official results, checked.
 
         Raises:
-            BenchmarkError: one is out of its range; the official scripts write 999 where the judge failed.
+            BenchmarkError: one is out of its range.
         """
         found = {key: line[official] for key, official in zip(self.ranges, self.official_keys, strict=True)}
         for key, value in found.items():
