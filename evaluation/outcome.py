@@ -15,7 +15,7 @@ from ..memory.images import ImageStore
 from ..memory.locks import exclusive
 from ..models.registry import ChatChoices, ImageChoice
 from .answers import answer_book
-from .benchmark import Benchmark, BenchmarkError, Sample
+from .benchmark import Benchmark, BenchmarkError, Metric, Sample
 from .catalogue import find
 from .data import Fetched
 from .engine import Engine
@@ -276,13 +276,19 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
     models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
     return Report(
         title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
-        metrics=bench.metrics(outcome.samples),
+        metrics=_metrics_of(outcome, *outcome.scored),
         results=results,
         per_prompt=study.per_prompt * study.seeds,
         warnings=warnings_of(outcome, results),
         facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *bench.remarks],
         published=published(bench.name) if paper else (),
     )
+
+
+def _metrics_of(outcome: Outcome, *judges: str) -> list[Metric]:
+    """Return the metrics of the prompts that judges have numbers of: a title may name the parts that those are."""
+    known = {id for judge in judges for _, id, _ in outcome.scored[judge]}
+    return outcome.benchmark.metrics([sample for sample in outcome.samples if sample.id in known] or outcome.samples)
 
 
 def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None) -> list[str]:
@@ -306,6 +312,9 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
         if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
             said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
         said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
+        titles = {metric.name: metric.title for metric in _metrics_of(outcome, *outcome.scored)}
+        other = [f"{titles[m.name]} is {m.title}" for m in _metrics_of(outcome, judge) if titles[m.name] != m.title]
+        said += [f"{judge}: {title}." for title in other]
     if len(outcome.samples) < study.available:
         said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
     if study.per_prompt != bench.images_per_prompt:

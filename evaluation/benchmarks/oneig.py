@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, grid
+from ..layouts import by_sample, encoded, grid, only_four, write
 from ..marks import agreed, first_text, spoken
 from ..reading import checked, json_file, table_rows, unique
 
@@ -173,10 +172,7 @@ class OneIG(Benchmark):
                 missing.append(sample.id)
                 continue
             path = folder / "images" / sample.group / MODEL / f"{sample.truth['id']}.webp"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            buffer = io.BytesIO()
-            whole.save(buffer, format="WEBP", lossless=True)
-            path.write_bytes(buffer.getvalue())
+            write(path, encoded(whole, "WEBP", lossless=True))
         told = [
             f"in the official run_*.sh: MODE={self.mode}, IMAGE_DIR=this folder's images, MODEL_NAMES=({MODEL}), "
             f"IMAGE_GRID=({1 if most == 1 else 2})"
@@ -184,7 +180,7 @@ class OneIG(Benchmark):
         if most == 1:
             told.append("diversity needs more than one image a prompt: --images-per-prompt 4")
         if most > 4:
-            told.append(f"only the first four of {most} images a prompt are in the grids")
+            told.append(only_four(most))
         if missing:
             told.append(f"{len(missing)} prompts have no image, and the official scripts leave them out of their means")
         if "multilingualism" in self.aligned:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, only_first, write
+from ..layouts import encoded, first_of_each, write
 from ..marks import spoken
 from ..reading import json_lines, unique
 
@@ -126,23 +125,18 @@ class SpatialGenEval(Benchmark):
         The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
         """
         lines, missing = {}, []
-        most = 1
-        for sample, images in by_sample(pictures):
-            most = max(most, len(images))
-            data = images[0]
+        told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
+        for sample, data in first_of_each(pictures, told):
             if data is None:
                 missing.append(sample.id)
-                data = _black()
+                data = encoded(Image.new("RGB", (1024, 1024)), "PNG")
             write(folder / "images" / f"{sample.id}.png", data)
             lines[f"{sample.id}.png"] = json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False)
         write(folder / FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
-        told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
         if missing:
             told.append(
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
             )
-        if most > 1:
-            told.append(only_first(most))
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
@@ -166,7 +160,8 @@ def mean_of(dimensions: Sequence[str]) -> Callable[[Draws], NDArray[np.float64]]
 
     def of(draws: Draws) -> NDArray[np.float64]:
         shares = [[round(share, 3) for share in draws.mean(f"dimension {name}").tolist()] for name in dimensions]
-        return 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
+        found: NDArray[np.float64] = 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
+        return found
 
     return of
 
@@ -225,12 +220,6 @@ def numbers(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, fl
 
 def _unnumbered(text: str) -> str:
     return re.sub(r"^\s*(?:Q(?:uestion)?\s*)?\d{1,2}\s*[.):]\s*", "", text.strip())
-
-
-def _black() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (1024, 1024)).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 BENCHMARKS = (SpatialGenEval(),)
