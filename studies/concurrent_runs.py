@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from gems import run
@@ -35,6 +34,7 @@ from gems.models.image import ImageModel, ImageRequest
 from gems.models.registry import Models
 from gems.models.shapes.grammar import OutsideWorldError, parse_request
 from gems.models.shapes.world import Thing, center_of, draw
+from gems.terminal import Console
 
 from .kill_soak.__main__ import database_of
 
