@@ -321,10 +321,10 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
         if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
             said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
         said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
+        said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in outcome.scored[judge].values()])]
         titles = {metric.name: metric.title for metric in _metrics_of(outcome, *outcome.scored)}
         other = [f"{titles[m.name]} is {m.title}" for m in _metrics_of(outcome, judge) if titles[m.name] != m.title]
         said += [f"{judge}: {title}." for title in other]
-        said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in outcome.scored[judge].values()])]
     if len(outcome.samples) < study.available:
         said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
     if study.per_prompt != bench.images_per_prompt:
