@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from gems.evaluation.benchmark import Answer, Sample
+from gems.evaluation.benchmark import Answer, Benchmark, Sample
 from gems.evaluation.benchmarks.dpg import Dsg
 
 IMAGES = "sd2dot1"
@@ -55,7 +55,7 @@ def answers_of(path: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def our_scores(benchmark: Dsg, samples: Sequence[Sample], given: Given) -> list[float]:
+def our_scores(benchmark: Benchmark, samples: Sequence[Sample], given: Given) -> list[float]:
     """Score the answers to each prompt by ours."""
     return [
         benchmark.score(sample, {key: [Answer(text=text)] for key, text in given.get(sample.id, {}).items()})["score"]

@@ -6,18 +6,15 @@ which are kept: see `zeroed`.
 
 from __future__ import annotations
 
-import io
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, grid, write
-from ..marks import agreed
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..layouts import by_sample, encoded, first_of_each, grid, only_four, write
+from ..marks import agreed, says_yes
 from ..reading import table_rows, text_of, unique
 
 ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
@@ -97,6 +94,10 @@ class QuestionGraph(Benchmark):
             for asked in sample.truth["questions"]
         ]
 
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether an answer is yes or no; where one word alone is yes, whatever else is said is no."""
+        return super().readable(question, answer) if self.exact_yes else says_yes(answer.text) is not None
+
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the share of yes after zeroing; and for each category the number of yes before it, and of questions."""
         asked: list[dict[str, Any]] = sample.truth["questions"]
@@ -163,17 +164,20 @@ class Dpg(QuestionGraph):
         for sample, images in by_sample(pictures):
             cells = 4 if len(images) > 1 else 1
             whole = grid(images, columns=min(2, cells), cells=cells)
-            most = max(most, min(4, len(images)))
+            most = max(most, len(images))
             if whole is None:
                 empty += 1
                 continue
             black += sum(image is None for image in images[:cells])
             sizes.add((whole.width // min(2, cells), whole.height // min(2, cells)))
-            write(folder / f"{sample.id}.png", _png(whole))
+            write(folder / f"{sample.id}.png", encoded(whole, "PNG"))
         side = max(sizes, default=(0, 0))[0]
         told = [
-            f"run compute_dpg_bench.py --image-root-path this folder --resolution {side} --pic-num {most}, import its results .txt"
+            f"run compute_dpg_bench.py --image-root-path this folder --resolution {side} --pic-num {min(4, most)}, import its "
+            "results .txt"
         ]
+        if most > 4:
+            told.append(only_four(most))
         if len(sizes) > 1 or any(width != height for width, height in sizes):
             told.append(
                 f"the official script cuts squares of one size: these images have {_sizes(sizes)}, and would be cut wrongly"
@@ -247,12 +251,13 @@ class Dsg(QuestionGraph):
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
         """Write `<item_id>.png`."""
         missing = 0
-        for sample, images in by_sample(pictures):
-            if images[0] is None:
+        told: list[str] = []
+        for sample, image in first_of_each(pictures, told):
+            if image is None:
                 missing += 1
             else:
-                write(folder / f"{sample.id}.png", images[0])
-        return [f"{missing} prompts have no image: they count as 0"] if missing else []
+                write(folder / f"{sample.id}.png", image)
+        return [*told, *([f"{missing} prompts have no image: they count as 0"] if missing else [])]
 
 
 def numbers(text: str) -> list[int]:
@@ -279,12 +284,6 @@ def zeroed(raw: Mapping[int, bool], parents: Mapping[int, Sequence[int]], *, cas
         if not all(seen.get(parent, False) for parent in parents[question]):
             final[question] = False
     return final
-
-
-def _png(image: Image.Image) -> bytes:
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    return data.getvalue()
 
 
 def _sizes(sizes: Iterable[tuple[int, int]]) -> str:

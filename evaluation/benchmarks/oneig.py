@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
@@ -15,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, grid
-from ..marks import agreed, first_text, spoken
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ..layouts import by_sample, encoded, grid, only_four, write
+from ..marks import agreed, first_text, says_yes, spoken
 from ..reading import checked, json_file, table_rows, unique
 
 FOLDERS = {
@@ -53,6 +52,7 @@ class OneIG(Benchmark):
     """
 
     official_judge = "Qwen2.5-VL-7B-Instruct"
+    official_only = frozenset({"reasoning", "style", "diversity"})
     official_yes = "Yes"
     images_per_prompt = 4
     remarks = (
@@ -117,6 +117,11 @@ class OneIG(Benchmark):
             for key, question in sample.truth.get("questions", {}).items()
         ]
 
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether an answer is yes or no; of what is read, and where one word alone is yes, any answer can be read."""
+        either = question.kind == "read" or self.exact_yes
+        return super().readable(question, answer) if either else says_yes(answer.text) is not None
+
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the alignment of an image, or the edit distance, completion and words of its text."""
         if "questions" in sample.truth:
@@ -173,10 +178,7 @@ class OneIG(Benchmark):
                 missing.append(sample.id)
                 continue
             path = folder / "images" / sample.group / MODEL / f"{sample.truth['id']}.webp"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            buffer = io.BytesIO()
-            whole.save(buffer, format="WEBP", lossless=True)
-            path.write_bytes(buffer.getvalue())
+            write(path, encoded(whole, "WEBP", lossless=True))
         told = [
             f"in the official run_*.sh: MODE={self.mode}, IMAGE_DIR=this folder's images, MODEL_NAMES=({MODEL}), "
             f"IMAGE_GRID=({1 if most == 1 else 2})"
@@ -184,7 +186,7 @@ class OneIG(Benchmark):
         if most == 1:
             told.append("diversity needs more than one image a prompt: --images-per-prompt 4")
         if most > 4:
-            told.append(f"only the first four of {most} images a prompt are in the grids")
+            told.append(only_four(most))
         if missing:
             told.append(f"{len(missing)} prompts have no image, and the official scripts leave them out of their means")
         if "multilingualism" in self.aligned:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, only_first, write
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ..layouts import encoded, first_of_each, write
 from ..marks import spoken
 from ..reading import json_lines, unique
 
@@ -62,7 +61,8 @@ class SpatialGenEval(Benchmark):
     )
     remarks = (
         "The judge's instructions are our own; it is asked for letters alone, the official script asks for a reason after each.",
-        "An answer that is not ten letters is no vote, and four votes are still needed; the official script asks again instead.",
+        "An answer that is not ten letters is asked for three times, and is then no vote, where four votes are still needed; the "
+        "official script asks up to 25 times for five answers and then leaves the prompt out.",
     )
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
@@ -99,6 +99,10 @@ class SpatialGenEval(Benchmark):
             )
         ]
 
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether ten letters are in an answer."""
+        return letters(answer.text) is not None
+
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the shares of right answers: of all ten, of the basic and of the spatial ones, and each dimension's."""
         rollouts = [letters(answer.text) for answer in answers.get("letters", ())]
@@ -126,23 +130,18 @@ class SpatialGenEval(Benchmark):
         The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
         """
         lines, missing = {}, []
-        most = 1
-        for sample, images in by_sample(pictures):
-            most = max(most, len(images))
-            data = images[0]
+        told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
+        for sample, data in first_of_each(pictures, told):
             if data is None:
                 missing.append(sample.id)
-                data = _black()
+                data = encoded(Image.new("RGB", (1024, 1024)), "PNG")
             write(folder / "images" / f"{sample.id}.png", data)
             lines[f"{sample.id}.png"] = json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False)
         write(folder / FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
-        told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
         if missing:
             told.append(
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
             )
-        if most > 1:
-            told.append(only_first(most))
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
@@ -166,7 +165,8 @@ def mean_of(dimensions: Sequence[str]) -> Callable[[Draws], NDArray[np.float64]]
 
     def of(draws: Draws) -> NDArray[np.float64]:
         shares = [[round(share, 3) for share in draws.mean(f"dimension {name}").tolist()] for name in dimensions]
-        return 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
+        found: NDArray[np.float64] = 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
+        return found
 
     return of
 
@@ -225,12 +225,6 @@ def numbers(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, fl
 
 def _unnumbered(text: str) -> str:
     return re.sub(r"^\s*(?:Q(?:uestion)?\s*)?\d{1,2}\s*[.):]\s*", "", text.strip())
-
-
-def _black() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (1024, 1024)).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 BENCHMARKS = (SpatialGenEval(),)

@@ -12,7 +12,7 @@ from gems.evaluation.catalogue import CATALOGUE, find
 from gems.evaluation.data import fetch
 from gems.evaluation.exchange import export, take_in
 from gems.evaluation.judging import ChatJudge, judge_of
-from gems.evaluation.outcome import compare, look, score, warnings_of
+from gems.evaluation.outcome import compare, look, report_of, score, warnings_of
 from gems.evaluation.studies import variants
 
 from .colours import Says
@@ -92,6 +92,22 @@ def test_every_benchmark_is_rehearsed_from_its_file_to_the_import(name, tmp_path
     assert official.results != outcome.results
 
 
+def test_a_partial_import_is_titled_by_what_it_holds(tmp_path):
+    data, out = fetch(find("wise"), DATA / "wise", say=print), tmp_path / "study"
+    compare(variants(["original"]), benchmark="wise", data=data, out=out, chat="random", image="card")
+    assert report_of(look(out)).metrics[0].title == "WiScore"
+    marks = {"consistency": 2, "realism": 1, "aesthetic_quality": 1}
+    take_in(out, lines(tmp_path / "culture.jsonl", [{"prompt_id": id, **marks} for id in (1, 2, 400)]))
+    assert report_of(look(out)).metrics[0].title == "WiScore (culture only)"
+    take_in(out, lines(tmp_path / "space-time.jsonl", [{"prompt_id": id, **marks} for id in (401, 568)]))
+    assert report_of(look(out)).metrics[0].title == "WiScore (culture, time, space only)"
+    score(out, judge_of("random"))  # of all prompts, in rows of its own
+    if "official scorer" in look(out).scored:
+        report = report_of(look(out))
+        assert report.metrics[0].title == "WiScore"
+        assert "official scorer: WiScore is WiScore (culture, time, space only)." in report.warnings
+
+
 def test_only_the_official_yes_counts_where_that_is_wanted_and_the_study_says_so(tmp_path):
     data, out = fetch(find("dsg"), DATA / "dsg", say=print), tmp_path / "study"
     compare(variants(["original"]), benchmark="dsg", data=data, out=out, limit=2, chat="random", image="card")
@@ -118,3 +134,15 @@ def test_the_command_says_what_it_was_and_the_loop_is_rehearsed_too(command, tmp
     records = [json.loads(line) for line in (table.parent / "samples.jsonl").read_text().splitlines()]
     assert [r["error"] for r in records] == [""] * 4
     assert {r["variant"] for r in records if r["calls"] > 2} == {"default"}
+    code, _, err = command("eval", "score", table.parent, "--judge", "random", "--exact-yes")
+    assert (code, "WISE_Verified has no questions for yes or no: leave --exact-yes out" in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["geneval", "artimuse"])
+def test_where_only_an_official_scorer_judges_the_advice_is_to_export(command, name):
+    asked = ("--presets", "original", "--images-per-prompt", 1, "--image", "card", "--out", "a study")
+    code, out, _ = command("eval", name, "--data", DATA / "geneval", "--limit", 1, *asked)
+    assert code == 0
+    assert "nothing is judged yet. It is judged by its official scorer" in out
+    assert "gems eval export 'a study', run that, then gems eval import 'a study' RESULTS" in out
+    assert "gems eval score" not in out
