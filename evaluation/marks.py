@@ -6,13 +6,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
+from ..nodes.answers import yes_or_no
 from .benchmark import Answers
 
 Range = tuple[int, int]
 """The lowest and the highest mark."""
 _DECODER = json.JSONDecoder()
-_YES_OR_NO = {"yes": True, "no": False, "是": True, "是的": True, "不是": False, "否": False}
-"""Chinese too: judges asked in Chinese answer in it at times."""
 
 
 def ask_marks(ranges: Mapping[str, Range]) -> str:
@@ -40,15 +39,8 @@ def marks(text: str, ranges: Mapping[str, Range]) -> dict[str, int] | None:
 
 
 def says_yes(text: str) -> bool | None:
-    """Return what an answer says, None if it is neither yes nor no.
-
-    Its first word decides; "the answer is" before it is left aside.
-    """
-    words = re.findall(r"[^\W\d_]+", spoken(text).casefold())
-    words = re.sub(r"^(?:the )?(?:final )?answer (?:is )?", "", " ".join(words)).split()
-    if words in (["yes", "no"], ["yes", "or", "no"]):  # the question said again
-        return None
-    return _YES_OR_NO.get(words[0]) if words else None
+    """Return what an answer says, None if it is neither yes nor no: `yes_or_no` of what follows the thoughts."""
+    return yes_or_no(spoken(text))
 
 
 def first_text(answers: Answers, key: str) -> str | None:

@@ -18,10 +18,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 
-NUMBER_WORDS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
+from .numerals import numeral
 
 LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
 """What the structure of JSON text hangs on, for finding places in it: strings and braces."""
@@ -196,10 +193,8 @@ def _yes_or_no(answer: str) -> str | None:
 
 def _number(answer: str) -> str | None:
     """Return the number an answer consists of, in digits."""
-    word = answer.casefold().strip(" .,")
-    if word in NUMBER_WORDS:
-        return str(NUMBER_WORDS.index(word))
-    return str(int(word)) if re.fullmatch(r"[0-9]{1,4}", word) else {"no": "0", "none": "0"}.get(word)
+    found = 0 if answer.casefold().strip(" .,") in {"no", "none"} else numeral(answer)
+    return None if found is None else str(found)
 
 
 def _text(token: Mapping[str, Any]) -> str:
