@@ -93,9 +93,9 @@ _PART = re.compile("-?[a-zß-ÿа-я]")
 """A number that begins a word: "3rd", "3D", "three-legged" count nothing."""
 _NONE = re.compile(r"\W*(?:there (?:is|are) |i (?:see|count) |the answer is |zero\W+)*(no|none|nothing)\b")
 _NO_ANSWER = re.compile(
-    r"\W*(?:there (?:is|are) )*no (?:idea|clue|answer|opinion|comment|information|data|way|judge?ment|certainty|response|result"
-    r"|verdict|means|telling|doubt|input|one (?:can|could|knows)|sé\b|lo s[eéo]\b|estoy|(?:images?|pictures?|photos?|attachments?|files?)"
-    r"(?: (?:was|is|has been|have been))?(?: (?:given|provided|attached|available|included|supplied|received|uploaded|sent)|\W*$))"
+    r"\W*(?:there (?:is|are) )*no (?:idea|clue|answer|opinion|information|data|way|judge?ment|certainty|response|result"
+    r"|verdict|means|telling|doubt|input|one (?:can|could|knows)|sé\b|lo s[eéo]\b|estoy|(?:images?|pictures?|photos?|files?)"
+    r"(?: (?:was|is|has been|have been))?(?: (?:given|provided|attached|available|included|supplied|received|sent)|\W*$))"
 )
 
 MOST_READ = 2000

@@ -45,7 +45,8 @@ def tokens_of(message: AIMessage) -> tuple[Token, ...]:
     for item in content if isinstance(content, list) else ():
         if (logprob := _logprob(item)) is None:
             return ()
-        top = {_text(other): p for other in item.get("top_logprobs") or () if (p := _logprob(other)) is not None}
+        others = item.get("top_logprobs")
+        top = {_text(other): p for other in (others if isinstance(others, list) else ()) if (p := _logprob(other)) is not None}
         tokens.append(Token(_text(item), logprob, top))
     return tuple(tokens)
 
@@ -202,13 +203,18 @@ def _text(token: Mapping[str, Any]) -> str:
     data = token.get("bytes")
     if isinstance(data, list) and data and all(isinstance(byte, int) and 0 <= byte < 256 for byte in data):
         return bytes(data).decode("utf-8", "surrogateescape")
-    return str(token.get("token", ""))
+    return str(token.get("token", "")).encode("utf-8", "replace").decode()
 
 
 def _logprob(token: Any) -> float | None:
     logprob = token.get("logprob") if isinstance(token, Mapping) else None
-    # Rounding puts certain tokens a little above 0.
-    return min(0.0, float(logprob)) if isinstance(logprob, int | float) and not math.isnan(logprob) else None
+    if not isinstance(logprob, int | float) or isinstance(logprob, bool) or not logprob < 1:  # NaN is not
+        return None
+    return min(0.0, float(max(logprob, LEAST)))  # rounding puts certain tokens a little above 0
+
+
+LEAST = -(10.0**6)
+"""Less is as good as impossible; servers write whatever number they like for it."""
 
 
 def _bytes(text: str) -> bytes:

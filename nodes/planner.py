@@ -21,7 +21,9 @@ from ..skills import SkillLibrary, skill_tools
 from .keep import keep_quoted
 from .lessons import FOR_PLANNER, block, for_planner, shown
 from .parts import Node, clip, cost, human
-from .skills import reveal
+from .skills import calling, reveal
+
+UNREAD_CALL = "The planner called a tool in a way that could not be read."
 
 MAX_SKILL_TURNS = 3
 """Turns in which the planner may call skill tools before it must answer."""
@@ -129,13 +131,14 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         except NotImplementedError:
             return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {type(chat).__name__} has no bind_tools"]}
         if message.tool_calls:
-            return {"planning": [message], "usage": cost("planner", [spent])}
+            notes = [UNREAD_CALL] if message.invalid_tool_calls else []
+            return {"planning": [calling(message)], "notes": notes, "usage": cost("planner", [spent])}
         if not state.skills and (
             not lessons or message.invalid_tool_calls
         ):  # nothing fits: the user's own words are the best prompt there is
             update: dict[str, Any] = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
             if message.invalid_tool_calls:
-                update["notes"] = ["The planner called a tool in a way that could not be read: the request is drawn as it stands."]
+                update["notes"] = [f"{UNREAD_CALL} The request is drawn as it stands."]
             return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
         try:
             update = parse(parse_answer(text_of(message), Plan), state.prompt)
