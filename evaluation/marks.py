@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 
+from ..models.clean import objects_in
 from ..nodes.answers import yes_or_no
 from .benchmark import Answers
 
 Range = tuple[int, int]
 """The lowest and the highest mark."""
-_DECODER = json.JSONDecoder()
 
 
 def ask_marks(ranges: Mapping[str, Range]) -> str:
@@ -55,16 +54,20 @@ def spoken(text: str) -> str:
 
 
 def _objects(said: str) -> Iterator[dict[str, object]]:
-    """Give every JSON object in a text by its start, their names in small letters."""
-    for brace in re.finditer(r"\{", said):
-        try:
-            found, _ = _DECODER.raw_decode(said, brace.start())
-        except (ValueError, RecursionError):
-            continue
-        yield {name.strip().casefold(): mark for name, mark in found.items()}
+    """Give every JSON object in a text by its start, those within others too, their names in small letters."""
+    left = [found for _, _, found in objects_in(said)][::-1]
+    while left:
+        match left.pop():
+            case dict() as found:
+                yield {name.strip().casefold(): mark for name, mark in found.items()}
+                left += [*found.values()][::-1]
+            case list() as found:
+                left += found[::-1]
 
 
 def _on_a_line(name: str, said: str) -> str | None:
     """Return the number of the one line `Name: number`; None where there is none, or more than one."""
-    found = re.findall(rf"^[\W_]*{re.escape(name)}[*_\"'` ]*[:=][*_\"'` ]*(\d+)[\W_]*$", said, re.IGNORECASE | re.MULTILINE)
+    around, between = r"(?:[^\w\n]|_)*", r"[*_\"'` ]*"
+    line = rf"^{around}{re.escape(name)}{between}[:=]{between}(\d{{1,3}}){around}$"
+    found = re.findall(line, said, re.IGNORECASE | re.MULTILINE)
     return found[0] if len(found) == 1 else None

@@ -18,10 +18,16 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 
+from .clean import objects_in
 from .numerals import numeral
+
+MAX_TOKENS = 40
+"""Tokens of a value that are looked at: by then it is known what it says, and whatever comes after them says the same."""
 
 LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
 """What the structure of JSON text hangs on, for finding places in it: strings and braces."""
+
+COLON = re.compile(r"\s*:")
 
 END_OF_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
@@ -99,7 +105,7 @@ def considered(text: str, tokens: Sequence[Token], span: tuple[int, int]) -> lis
     A way to leave it is an alternative to one of the value's tokens, after the tokens before it. The token after the value
     counts too: there "six" could have become "sixteen". Empty where the tokens do not fit the text, or have no alternatives.
     """
-    path = _path(text, tokens, span)
+    path = _path(text, tokens, span)[:MAX_TOKENS]
     if not any(token.top for _, token in path):
         return []
     ways: list[tuple[str, float]] = []
@@ -119,19 +125,8 @@ def answer_spans(text: str) -> dict[str, tuple[int, int]]:
     Finds `{"id": "c1", ..., "answer": "yes"}` in any order of keys, within the first JSON object after the reasoning that
     has any. The first finding with an id counts.
     """
-    start, decoder = max((end.end() for end in END_OF_THOUGHT.finditer(text)), default=0), json.JSONDecoder(strict=False)
-    while (start := text.find("{", start)) >= 0:
-        try:
-            _, end = decoder.raw_decode(text, start)
-        except RecursionError:  # no answer is nested this deep, and to try each level would take long
-            return {}
-        except ValueError:
-            start += 1
-            continue
-        if spans := _spans(text, start, end):
-            return spans
-        start = end
-    return {}
+    start = max((end.end() for end in END_OF_THOUGHT.finditer(text)), default=0)
+    return next((spans for begin, end, _ in objects_in(text, start) if (spans := _spans(text, begin, end))), {})
 
 
 def plain_id(id: str) -> str:
@@ -151,7 +146,7 @@ def _spans(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
             closed = objects.pop()
             if "id" in closed and "answer" in closed:
                 spans.setdefault(closed["id"], closed["answer"])
-        elif re.match(r"\s*:", text[literal.end() : end]):
+        elif COLON.match(text, literal.end(), end):
             key = json.loads(literal.group(), strict=False)
             continue
         elif key == "id":
@@ -167,9 +162,11 @@ def _path(text: str, tokens: Sequence[Token], span: tuple[int, int]) -> list[tup
     pieces = [_bytes(token.text) for token in tokens]
     # From the end, since reasoning comes first; without blanks around it, since servers strip the text of an answer.
     body = text.strip()
-    shift = b"".join(pieces).rfind(_bytes(body))
-    if shift < 0 or not body:
+    whole, part = b"".join(pieces), _bytes(body)
+    last = whole[::-1].find(part[::-1])  # rfind takes the square of the time in the worst case
+    if last < 0 or not body:
         return []
+    shift = len(whole) - last - len(part)
     begin, end = (shift + len(_bytes(text[:at].lstrip())) for at in span)
     path, at = [], 0
     for piece, token in zip(pieces, tokens, strict=True):

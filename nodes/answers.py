@@ -59,6 +59,10 @@ _DOUBTED = re.compile(
 """A line about a text, which stands as "_" in it, that does not say that the text is there."""
 
 
+MAX_SAID = 500
+"""Characters of a line in which words about a text are looked for: who writes more is reading it out."""
+
+
 def yes_or_no(answer: str) -> bool | None:
     """Return what an answer says: True for yes, False for no, None for neither, for both, and for a hedge.
 
@@ -132,26 +136,29 @@ def read_out(check: Check, answer: str) -> TextMatch:
 
 
 def _passes_as_text(check: Check, answer: str) -> bool | None:
+    wanted = normalize(check.expected)
     lines = [line for line in answer.splitlines() if line.strip()]
-    sure = [line for line in lines if not _doubtful(line, check.expected)]
+    sure = [line for line in lines if not _doubtful(normalize(line), wanted)]
     passed = read_out(check, "\n".join(sure)).passed
     return True if passed else False if len(sure) == len(lines) else None
 
 
-def _doubtful(line: str, wanted: str) -> bool:
+def _doubtful(said: str, wanted: str) -> bool:
     """Tell whether a line speaks of a text rather than being it, and says that it cannot be read, or may not be the wanted one."""
-    said, text = normalize(line), normalize(wanted)
-    if said == text or _NO_TEXT.fullmatch(said):
+    if said == wanted or _NO_TEXT.fullmatch(said):
         return False
-    about = contains(said, text)
-    rest = re.sub(r"\b[A-HJ-Z](?=[a-z])", lambda sign: sign.group().lower(), said.replace(text, "_") if about else said)
+    about = contains(said, wanted)
+    rest = (said.replace(wanted, "_") if about else said)[:MAX_SAID]
+    rest = re.sub(r"\b[A-HJ-Z](?=[a-z])", lambda sign: sign.group().lower(), rest)
     return bool(_UNREAD.fullmatch(said) or _NOT_READ.search(rest) or (about and _DOUBTED.search(rest)))
 
 
 def _says_none(line: str, wanted: str) -> bool:
     """Tell whether a line, one of several answers, holds a wanted text only in saying that there is none."""
+    if not _NO_TEXT.fullmatch(line.strip()):
+        return False
     said, text = normalize(line), normalize(wanted)
-    return said != text and contains(said, text) and _NO_TEXT.fullmatch(line.strip()) is not None
+    return said != text and contains(said, text)
 
 
 def plain(text: str) -> str:

@@ -13,14 +13,14 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext
 from ..memory.lessons import Lesson
-from ..memory.state import Request
+from ..memory.state import MAX_PROMPT_CHARACTERS, Request
 from ..models.ask import ask, text_of, thought_of, with_schema
 from ..models.ask import parse as parse_answer
 from ..models.call import ModelCallError, Spent, call
 from ..skills import SkillLibrary, skill_tools
 from .keep import keep_quoted
 from .lessons import FOR_PLANNER, block, for_planner, shown
-from .parts import Node, clip, cost, human
+from .parts import Node, clip, cost, human, shorten
 from .skills import calling, reveal
 
 UNREAD_CALL = "The planner called a tool in a way that could not be read."
@@ -92,8 +92,9 @@ def render(
 
 def parse(plan: Plan, request: str) -> dict[str, Any]:
     """Return the state update: the draft, with every quoted string of the request in it."""
-    prompt, restored = keep_quoted(plan.prompt.strip() or request, request)
-    notes = [f"The planner had dropped the quoted text {text!r}: put back." for text in restored]
+    written, notes = shorten(plan.prompt.strip(), MAX_PROMPT_CHARACTERS, "The planner's prompt")
+    prompt, restored = keep_quoted(written or request, request)
+    notes += [f"The planner had dropped the quoted text {text!r}: put back." for text in restored]
     return {"draft": prompt, "notes": notes, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
 
 
@@ -131,8 +132,9 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         except NotImplementedError:
             return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {type(chat).__name__} has no bind_tools"]}
         if message.tool_calls:
-            notes = [UNREAD_CALL] if message.invalid_tool_calls else []
-            return {"planning": [calling(message)], "notes": notes, "usage": cost("planner", [spent])}
+            turn = calling(message)
+            notes = [UNREAD_CALL] if message.invalid_tool_calls or turn.tool_calls != message.tool_calls else []
+            return {"planning": [turn], "notes": notes, "usage": cost("planner", [spent])}
         if not state.skills and (
             not lessons or message.invalid_tool_calls
         ):  # nothing fits: the user's own words are the best prompt there is

@@ -13,11 +13,20 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolCall
 from langgraph.prebuilt import ToolNode
 from pydantic import BaseModel
 
+from ..models.ask import text_of
 from ..models.clean import clean_message
 from ..skills import SkillLibrary, skill_tools
-from .parts import Node
+from .parts import Node, clip
 
 HIDDEN = "(read again from the skill's folder when shown)"
+
+
+MAX_CALLS = 20
+"""Tool calls of one turn that are answered."""
+MAX_ARGUMENTS = 1000
+"""Characters of a call's arguments: those of a longer one are not passed on, and the tool says what is missing."""
+MAX_TURN = 40_000
+"""Characters of a turn that are kept as they are: of a longer one the end of its text is."""
 
 
 class SkillsState(BaseModel):
@@ -34,9 +43,8 @@ def skill_loader(skills: SkillLibrary) -> Node:
         turn = calling(state.planning[-1])
         answers = tools.invoke({"planning": [*state.planning[:-1], turn]})["planning"]
         good = {m.tool_call_id for m in answers if m.status != "error"}
-        names = [
-            str(call["args"].get("name", "")) for call in turn.tool_calls if call["id"] in good and call["name"] == "load_skill"
-        ]
+        loads = [call for call in turn.tool_calls if call["id"] in good and call["name"] == "load_skill"]
+        names = [str(call["args"].get("name", "")) for call in loads]
         hidden = [hide(m) if m.tool_call_id in good else m for m in answers]
         # A turn that was stored before turns were made clean takes the place of what it was.
         return {"planning": [*([turn] if turn != state.planning[-1] else []), *hidden], "skills": names}
@@ -46,7 +54,10 @@ def skill_loader(skills: SkillLibrary) -> Node:
 
 def calling(turn: BaseMessage) -> AIMessage:
     """Return a turn of the planner's with the tool calls in it that can be answered: no others may be shown to a model again."""
-    return clean_message(turn).model_copy(update={"invalid_tool_calls": []})
+    clean = clean_message(turn)
+    calls = [call if len(str(call["args"])) <= MAX_ARGUMENTS else {**call, "args": {}} for call in clean.tool_calls[:MAX_CALLS]]
+    content = clean.content if len(str(clean.content)) <= MAX_TURN else clip(text_of(clean))
+    return clean.model_copy(update={"content": content, "tool_calls": calls, "invalid_tool_calls": []})
 
 
 def hide(message: ToolMessage) -> ToolMessage:

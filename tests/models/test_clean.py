@@ -193,7 +193,7 @@ def test_the_same_holds_for_a_model_of_ones_own():
 
 def test_a_content_that_langchain_cannot_read_is_a_clear_error():
     chat = Own(message=lambda: AIMessage([{"text": 5, "type": "text"}]))
-    with pytest.raises((ModelCallError, ModelAnswerError), match="read|empty"):
+    with pytest.raises((ModelCallError, ModelAnswerError), match=r"read|empty"):
         ask(chat, HI, Plan, role="planner")
 
 

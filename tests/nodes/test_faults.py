@@ -178,10 +178,11 @@ def test_a_stored_malformed_call_of_an_older_run_is_stepped_over(tmp_path, sketc
         raise TypeError("Tool load_skill returned unexpected type: <class 'str'>")
 
     chat = Moody(mood={"tools": lambda n: AIMessage("", tool_calls=[{**c} for c in calls])})
-    with monkeypatch.context() as older, pytest.raises(TypeError):
+    with monkeypatch.context() as older:
         older.setattr("gems.models.call.clean_message", as_it_came)
         older.setattr("gems.nodes.planner.calling", as_it_came)
         older.setattr("gems.nodes.skills.calling", failed)
-        run("two red circles", chat=chat, image=sketcher, runs=tmp_path, thread="t")
+        with pytest.raises(TypeError):
+            run("two red circles", chat=chat, image=sketcher, runs=tmp_path, thread="t")
     result = resume("t", runs=tmp_path, chat=ShapesChat(), image=sketcher)
     assert result.best is not None
