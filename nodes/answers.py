@@ -49,7 +49,8 @@ _NOT_READ = re.compile(
 )
 """A line that says that a text cannot be read."""
 _DOUBTED = re.compile(
-    r"^\W*(?:unknown|unclear|illegible|unreadable|likely)\b|\b(?:unsure|uncertain|not sure|[iI] (?:think|guess|believe))\b"
+    r"^\W*(?:unknown|unclear|illegible|unreadable|likely)\b|_\W+(?:unknown|unclear|illegible|unreadable)\W*$"
+    r"|\b(?:unsure|uncertain|not sure|[iI] (?:think|guess|believe))\b"
     r"|\b(?:maybe|perhaps|possibly|probably|might|may be|could be|instead of|rather than|supposed to|meant to)\b"
     r"|\b(?:looks?|sounds?|seems?|appears?) (?:a bit |somewhat |something )?(?:like|similar|to)\b|\b(?:similar|close) to\b"
     r"|\bshould (?:say|read|be|spell)\b|(?:\bnot|n't) (?:say|read|show|contain|spell)\b|\b(?:[iI] see|there (?:is|are)) no\b"
