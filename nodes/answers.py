@@ -55,7 +55,7 @@ _DOUBTED = re.compile(
     r"|\b(?:looks?|sounds?|seems?|appears?) (?:a bit |somewhat |something )?(?:like|similar|to)\b|\b(?:similar|close) to\b"
     r"|\bshould (?:say|read|be|spell)\b|(?:\bnot|n't) (?:say|read|show|contain|spell)\b|\b(?:[iI] see|there (?:is|are)) no\b"
     r"|\b(?:no (?:texts?|words?|signs?|letters|writing|inscription)|without)\b.*_|\b(?:almost|nearly) _|\? *\)|没有写|不是"
-    r"|(?:,|;|\b(?:is|are|was|but|and|says?|reads?)) not (?:the \w+ )?_|\b(?:is|are)n't (?:the \w+ )?_"
+    r"|(?:^\W*|(?:,|;|\b(?:is|are|was|but|and|says?|reads?)) )not (?:the \w+ )?_|\b(?:is|are)n't (?:the \w+ )?_"
 )
 """A line about a text, which stands as "_" in it, that does not say that the text is there."""
 

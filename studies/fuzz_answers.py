@@ -158,7 +158,6 @@ def roles() -> dict[str, Role]:
     whole = tuple(v.model_copy(update={"passed": True}) for v in half)
     first = Attempt(round=1, prompt="three red circles", seed=1, image=image, verdicts=half, score=Score.of(half))
     better = Attempt(round=2, prompt="3 red circles", seed=1, image=image, verdicts=whole, score=Score.of(whole))
-    verifying.ContextThreadPoolExecutor = Here  # type: ignore[misc, assignment]
 
     # Tools run in a graph only.
     loading = StateGraph(GemsState).add_node("skills", skill_loader(skills)).add_edge(START, "skills").compile()
@@ -383,6 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="what they are drawn by (default: 0)")
     options = parser.parse_args(arguments)
     everyone, began = roles(), time.perf_counter()
+    verifying.ContextThreadPoolExecutor = Here  # type: ignore[misc, assignment]
     problems: list[str] = []
     rows = []
     for name, role in everyone.items():
