@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import textwrap
 import tomllib
@@ -57,43 +58,54 @@ def code_of(page):
     return lines + re.findall(r"^ {4,}(\S.*)$", prose, re.MULTILINE) + re.findall(r"(?<!`)`([^`\n]+)`(?!`)", prose)
 
 
+@pytest.fixture(scope="module")
+def options(reference):
+    """Give the options of each command by its path; to collect them takes a second."""
+    return reference.options_of(app)
+
+
+MEASURED = [page for page in PAGES if page.parent.name == "measured" and page.name != "index.md"]
+
+
+@pytest.mark.parametrize("page", MEASURED, ids=lambda p: p.stem)
+def test_a_measured_page_names_its_command_and_a_commit_of_this_repository(page):
+    assert any(line.startswith(("gems ", "python -m ")) for line in code_of(page)), "name the command that wrote it"
+    commits = re.findall(r"commit `([0-9a-f]{7,40})`", page.read_text(encoding="utf-8"))
+    assert commits, "name the commit at which it was written: commit `0123abc`"
+    git = shutil.which("git")
+    shallow = git and subprocess.run(
+        [git, "-C", ROOT, "rev-parse", "--is-shallow-repository"], capture_output=True, text=True, check=False
+    )
+    if not shallow or shallow.stdout.strip() != "false":
+        pytest.skip("this is no whole clone: whether the commit is of this repository cannot be told")
+    for commit in commits:
+        assert subprocess.run([git, "-C", ROOT, "cat-file", "-e", f"{commit}^{{commit}}"], check=False).returncode == 0, commit
+
+
 @every_page
-def test_the_commands_that_it_shows_exist(page, reference):
+def test_the_commands_that_it_shows_exist(page, options):
     for line in code_of(page):
         for said in re.findall(r"(?:^|&& |\$ )gems ((?:[^#|&\"']|\"[^\"]*\"|'[^']*'|(?<=\S)#)+)", line):
             words = shlex.split(said)
             path = []
             while words and re.fullmatch(r"[a-z][a-z0-9-]*", words[0]):
-                try:
-                    reference.options_of(app, *path, words[0])
-                except KeyError:
+                if (*path, words[0]) not in options:
                     assert path or words[0] in PRESETS, f"gems {words[0]} in: {line}"  # so the server calls its assistants
                     break
                 path.append(words.pop(0))
-            known = reference.options_of(app, *path)
+            known = options[tuple(path)]
             for option in (word.partition("=")[0] for word in words if word.startswith("--")):
                 assert option in known, f"gems {' '.join(path)} has no {option}: {line}"
 
 
 @every_page
-def test_the_options_that_it_names_exist(page, reference):
+def test_the_options_that_it_names_exist(page, options):
     if page.name in OTHERS:
         return
-    known = {o for path in paths(app) for o in reference.options_of(app, *path)}
+    known = set().union(*options.values())
     for line in code_of(page):
         if option := re.match(r"(--[a-z][a-z-]*)", line):
             assert option.group(1) in known, line
-
-
-def paths(program):
-    """Give the paths of all commands."""
-
-    def below(command, path):
-        yield path
-        for name, sub in getattr(command, "commands", {}).items():
-            yield from below(sub, (*path, name))
-
-    return below(typer.main.get_command(program), ())
 
 
 @every_page
@@ -142,7 +154,7 @@ def test_the_settings_are_those_of_the_code_and_a_new_one_shows_up(reference):
 
 
 def test_options_with_other_names_than_their_setting_exist(reference):
-    assert set(reference.OPTION_OF.values()) <= set(reference.options_of(app, "run"))
+    assert set(reference.OPTION_OF.values()) <= reference.options_of(app)["run",]
     assert set(reference.OPTION_OF) <= set(RunContext.model_fields)
 
 
@@ -175,9 +187,9 @@ def test_commands_are_told_with_their_arguments_bounds_and_variables(reference):
     assert "| `SIZE` | `--size` |" in reference.environment(program)
 
 
-def test_every_command_of_gems_is_told(reference):
+def test_every_command_of_gems_is_told(reference, options):
     told = reference.commands(app, "gems")
-    for path in paths(app):
+    for path in options:
         alike = re.findall(r"^The same options have (.*)\.$", told, re.MULTILINE)
         own = f"# gems {' '.join(path)}\n" in told
         assert not path or own or any(f"`{path[-1]}`" in line for line in alike), path
@@ -248,9 +260,7 @@ def test_imports_go_downwards_as_contributing_says():
         assert others <= set(level) | {"__version__"}, path
         upwards |= {(str(path.relative_to(ROOT)), other) for other in others & set(level) if level[other] <= level[own]}
     assert upwards == {("graph/page.py", "report"), ("graph/result.py", "report")}
-    assert all(
-        f.name in (*level, "tests", "docs", "studies", "notebooks") for f in ROOT.iterdir() if (f / "__init__.py").exists()
-    )
+    assert all(f.name in (*level, "tests", "docs", "studies", "notebooks") for f in ROOT.iterdir() if (f / "__init__.py").exists())
     names = {path: str(path.relative_to(ROOT).with_suffix("")).removesuffix("/__init__") for path in modules}
     graphlib.TopologicalSorter({names[p]: {*imports_of(p, whole=False)} - {names[p]} for p in modules}).prepare()
 
