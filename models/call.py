@@ -79,9 +79,9 @@ def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple
         # A cause that quotes the key would show it in a traceback.
         raise _told(error, unbound(chat), role) from (None if _quotes_a_key(error, chat) else error)
     message = without_keys(message, chat)
-    usage = message.usage_metadata or {}
+    usage = message.usage_metadata
     seconds = time.perf_counter() - began
-    return message, Spent(1, usage.get("input_tokens", 0), usage.get("output_tokens", 0), seconds)
+    return message, Spent(1, usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, seconds)
 
 
 def unbound(chat: Any) -> Any:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolCall
+from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import InvalidToolCall, invalid_tool_call, tool_call
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 DEEPEST = 40
 """Levels of nesting that are kept."""
@@ -31,12 +31,12 @@ def clean_message(message: BaseMessage) -> AIMessage:
         message: of any role, and with anything in it.
     """
     calls, invalid = tool_calls_of([*_listed(message, "tool_calls"), *_listed(message, "invalid_tool_calls")])
-    content = message.content
-    id, name = message.id, message.name
+    given, id, name = message.content, message.id, message.name
+    content: str | list[str | dict[Any, Any]] = storable(given) if isinstance(given, str) else ""
+    if isinstance(given, list):
+        content = [block for block in map(_block, given) if block]
     return AIMessage(
-        content=[*filter(None, map(_block, content))]
-        if isinstance(content, list)
-        else storable(content if isinstance(content, str) else ""),
+        content=content,
         additional_kwargs={k: v for k, v in _dict(storable(message.additional_kwargs)).items() if k != "tool_calls"},
         response_metadata=_dict(storable(message.response_metadata)),
         tool_calls=calls,

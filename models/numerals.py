@@ -14,6 +14,8 @@ _UNITS = str.split(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
     "nineteen"
 )
+NUMBER_WORDS = (*_UNITS, "twenty")
+"""From zero on."""
 _TENS = str.split("twenty thirty forty fifty sixty seventy eighty ninety")
 
 _LANGUAGES = (

@@ -99,7 +99,7 @@ LONG = (
     "\n" * 50_000,
     "word " * 20_000, '"' * 20_000, "{" * 50_000, "a" * 1_000_000, "<think>" * 5000, "OPEN OPEM " * 5000, "\u202e\x1b[2J" * 500,
 )  # fmt: skip
-ODD = (
+ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 3, 2**63, -(10**30), 10**400, 0.5, float("nan"), float("inf"), -float("inf"), "", " ",
     "\0", "\ud800", "\udc80x",
     "yes", "{}", "[]", "null", "c1", [], {}, [None], [[]], {"text": 5}, {"": {}}, ["a", 5], {"type": "text", "text": None},
@@ -173,7 +173,7 @@ def roles() -> dict[str, Role]:
         asked = PlannerState(prompt=REQUEST, planning=[m for m in update.get("planning", []) if isinstance(m, AIMessage)])
         if not wants_skills(asked):
             return update
-        answered = loading.invoke({"prompt": REQUEST, "planning": asked.planning})
+        answered = loading.invoke(GemsState(prompt=REQUEST, planning=asked.planning))
         again = PlannerState(prompt=REQUEST, planning=answered["planning"], skills=answered["skills"])
         return [update, answered["planning"], planner(chat, skills)(again, runtime())]
 
@@ -382,7 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="what they are drawn by (default: 0)")
     options = parser.parse_args(arguments)
     everyone, began = roles(), time.perf_counter()
-    verifying.ContextThreadPoolExecutor = Here  # type: ignore[misc, assignment]
+    setattr(verifying, "ContextThreadPoolExecutor", Here)  # noqa: B010
     problems: list[str] = []
     rows = []
     for name, role in everyone.items():
