@@ -248,9 +248,7 @@ def test_imports_go_downwards_as_contributing_says():
         assert others <= set(level) | {"__version__"}, path
         upwards |= {(str(path.relative_to(ROOT)), other) for other in others & set(level) if level[other] <= level[own]}
     assert upwards == {("graph/page.py", "report"), ("graph/result.py", "report")}
-    assert all(
-        f.name in (*level, "tests", "docs", "studies", "notebooks") for f in ROOT.iterdir() if (f / "__init__.py").exists()
-    )
+    assert all(f.name in (*level, "tests", "docs", "studies", "notebooks") for f in ROOT.iterdir() if (f / "__init__.py").exists())
     names = {path: str(path.relative_to(ROOT).with_suffix("")).removesuffix("/__init__") for path in modules}
     graphlib.TopologicalSorter({names[p]: {*imports_of(p, whole=False)} - {names[p]} for p in modules}).prepare()
 
