@@ -1,9 +1,9 @@
 """How many public skills load: `python -m studies.skills_of_the_wild ROOT... [--out FILE] [--json FILE] [--no-reference]`.
 
-A ROOT is a folder that holds somebody's skills, such as the checkout of a public repository. Each SKILL.md in it, in whatever case its
-name is written, counts once. It is loaded if its description stands in the catalogue and its body is what the file says, both held
-against a reading that shares no code with ours: that of skills-ref, the standard's own validator, or, where that one reads nothing, a plain
-search for lines. Run from the root of the repository.
+A ROOT is a folder that holds somebody's skills, such as the checkout of a public repository. Each SKILL.md in it, in whatever case
+its name is written, counts once. It is loaded if its description stands in the catalogue and its body is what the file says, both
+held against a reading that shares no code with ours: that of skills-ref, the standard's own validator, or, where that one reads
+nothing, a plain search for lines. Run from the root of the repository.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import skills_ref
 from rich.console import Console
@@ -28,6 +27,9 @@ from skills_ref.parser import parse_frontmatter
 from gems.skills import Skill, SkillLibrary
 from gems.skills.library import skill_folders
 from gems.skills.skill import SKILL_FILE, read_skill, skill_file
+
+SUMS = ("files", "loaded", "without_a_note", "found", "listed", "seconds", "accepted")
+"""What of the roots is added up."""
 
 
 @dataclass
@@ -133,6 +135,7 @@ def _accepted(folder: Path) -> bool:
 
 def _cause(reason: str) -> str:
     """Return a reason without the words of the file in it."""
+    reason = reason.replace("folder's", "folder")
     reason = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", re.sub(r"\d+", "N", reason))
     reason = re.sub(r"^(unknown key).*", r"\1", re.sub(r"^(the body names) .*", r"\1 a file that is not there", reason))
     reason = re.sub(r"^metadata\.\S+ must be text, not", "a value in metadata must be text, not", reason)
@@ -140,11 +143,8 @@ def _cause(reason: str) -> str:
 
 
 def _commit(folder: Path) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    file = folder / ".commit"
-    return file.read_text().strip() if file.is_file() else done.stdout.strip()
+    command = ["git", "-C", str(folder), "rev-parse", "--short=10", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def share(part: int, whole: int) -> str:
@@ -154,22 +154,21 @@ def share(part: int, whole: int) -> str:
 
 def markdown(wilds: Sequence[Wild]) -> str:
     """Return the tables of a page."""
-    files, loaded = sum(w.files for w in wilds), sum(w.loaded for w in wilds)
     lines = ["| root | commit | files | loaded | without a note | found from the root | listed from the root | seconds |"]
     lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
-    for w in wilds:
-        loads = f"{w.loaded} ({share(w.loaded, w.files)})"
-        lines.append(
-            f"| {w.root} | {w.commit} | {w.files} | {loads} | {w.without_a_note} | {w.found} | {w.listed} | {w.seconds:.1f} |"
-        )
-    found, listed, clean = (sum(getattr(w, name) for w in wilds) for name in ("found", "listed", "without_a_note"))
-    lines += [f"| all | | {files} | {loaded} ({share(loaded, files)}) | {clean} | {found} | {listed} | |", ""]
-    lines += _counts("not loaded", sum((w.refused for w in wilds), Counter()), files)
-    lines += _counts("loaded with this note", sum((w.notes for w in wilds), Counter()), files)
+    every = Wild("all", **{name: sum(getattr(w, name) for w in wilds) for name in SUMS})
+    for w in (*wilds, every):
+        figures = f"{w.loaded} ({share(w.loaded, w.files)}) | {w.without_a_note} | {w.found} | {w.listed} | {w.seconds:.1f}"
+        lines.append(f"| {w.root} | {w.commit} | {w.files} | {figures} |")
+    lines += [""]
+    lines += _counts("not loaded", sum((w.refused for w in wilds), Counter()), every.files)
+    lines += _counts("loaded with this note", sum((w.notes for w in wilds), Counter()), every.files)
     differs = [f"{w.root}/{file}" for w in wilds for file in w.differs]
     lines += [f"Read otherwise than by the other reading: {len(differs)}.", ""]
-    accepted, refused = sum(w.accepted for w in wilds), [f"{w.root}/{file}" for w in wilds for file in w.accepted_but_refused]
-    lines += [f"skills-ref accepts {accepted}; of these {len(refused)} do not load{': ' + ', '.join(refused) if refused else ''}."]
+    refused = [f"{w.root}/{file}" for w in wilds for file in w.accepted_but_refused]
+    lines += [
+        f"skills-ref accepts {every.accepted}; of these {len(refused)} do not load{': ' + ', '.join(refused) if refused else ''}."
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -187,9 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-reference", action="store_true", help="do not ask skills-ref, which takes most of the time")
     options = parser.parse_args(arguments)
     wilds = [examine(root, not options.no_reference) for root in options.roots]
-    told: list[dict[str, Any]] = [asdict(wild) for wild in wilds]
     if options.json:
-        options.json.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+        options.json.write_text(json.dumps([vars(wild) for wild in wilds], indent=1, ensure_ascii=False), encoding="utf-8")
     if options.out:
         options.out.write_text(markdown(wilds), encoding="utf-8")
     Console().print(markdown(wilds), markup=False, soft_wrap=True)
