@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..memory.quotes import quoted_strings
 from .spelling import contains, normalize
 
-PAIRS = ('""', "“”", "«»", "「」")
+PAIRS = (('"', '"'), ("“", "”"), ("«", "»"), ("「", "」"))
 """What a text is quoted in when it is put back: the first marks that it does not hold itself."""
 
 

@@ -23,8 +23,8 @@ _FENCE = "---"
 _FIRST_LINE = 2  # the front matter's own first line stands below the opening fence
 _NAME = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 _USABLE_NAME = re.compile(r"[\w.+-]{1,128}")
-_CLOSING = re.compile(r"^---[ \t]*(?=$|[^-\s])", re.MULTILINE)
-_ENTRY = re.compile(r"^([A-Za-z][\w-]*):(?=[ \t]|$)", re.MULTILINE)
+_CLOSING = re.compile(r"^---[ \t]*", re.MULTILINE)
+_ENTRY = re.compile(r"^([A-Za-z][\w.-]*):(?=[ \t]|$)", re.MULTILINE)
 _FORMER = re.compile(
     r"\s*# Skill:[ \t]*(?P<name>[^\n]+)\n+## Description[ \t]*\n(?P<description>.+?)\n(?:-{3,}[ \t]*\n+)?"
     r"## Instructions[ \t]*\n(?P<body>.+)",

@@ -23,7 +23,7 @@ MAX_FILES = 200
 UNREAD = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 """Folders that hold no one's words."""
 
-_MENTION = re.compile(r"`([^`\n]{1,200})`|\]\(<?([^()<>\n]{1,200})|((?:[\w.-]+/)*[\w-]+\.\w[\w.]*|(?:[\w.-]+/)+)")
+_MENTION = re.compile(r"`([^`\n]{1,200})`|\]\(<?([^()<>\n]{1,200})|((?:[\w.-]+/)*[\w-]+(?:\.\w+)+|(?:[\w.-]+/)+)")
 _FILE_IN_REFERENCES = re.compile(rf"{REFERENCES}/[\w./-]*\w\.\w+")
 
 

@@ -2,8 +2,8 @@
 
 A ROOT is a folder that holds somebody's skills, such as the checkout of a public repository. Each SKILL.md in it, in whatever case
 its name is written, counts once. It is loaded if its description stands in the catalogue and its body is what the file says, both
-held against a reading that shares no code with ours: that of skills-ref, the standard's own validator, or, where that one reads
-nothing, a plain search for lines. Run from the root of the repository.
+as one of two readings has them that share no code with ours: that of skills-ref, the standard's own validator, which takes any
+three hyphens for the end of the front matter, and a plain search for lines. Run from the root of the repository.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Wild:
     notes: Counter[str] = field(default_factory=Counter)
     """What was noted of those that did."""
     differs: list[str] = field(default_factory=list)
-    """Files that are read otherwise than the other reading has it."""
+    """Files that are read otherwise than both other readings have it."""
     accepted_but_refused: list[str] = field(default_factory=list)
     """Files that skills-ref takes and we do not."""
 
@@ -99,27 +99,30 @@ def examine(root: Path, reference: bool = True) -> Wild:
 
 
 def _difference(skill: Skill, file: Path) -> str:
-    """Return in what our reading differs from the other; empty where it does not."""
-    description, body = _read_otherwise(file.read_text(encoding="utf-8-sig"))
-    if _words(description) != _words(skill.description) or skill.description not in SkillLibrary((skill,)).catalog():
+    """Return in what our reading differs from both others; empty where it agrees with one."""
+    if skill.description not in SkillLibrary((skill,)).catalog():
+        return "catalogue"
+    others = list(_other_readings(file.read_text(encoding="utf-8-sig")))
+    if not any(_words(description) == _words(skill.description) for description, _ in others):
         return "description"
-    return "" if skill.body == body else "body"
+    return "" if any(body == skill.body for _, body in others) else "body"
 
 
-def _read_otherwise(text: str) -> tuple[str, str]:
-    """Return description and body as skills-ref has them, else as a search for lines finds them."""
+def _other_readings(text: str) -> Iterator[tuple[str, str]]:
+    """Return description and body as skills-ref has them, and as a search for lines finds them."""
     try:
         fields, body = parse_frontmatter(text)
-        if isinstance(fields["description"], str):
-            return fields["description"], body
+        yield str(fields["description"]), body
     except Exception:  # skills-ref raises what its YAML raises, and KeyError is one more way to have nothing
         pass
     if text.lstrip().startswith("# Skill:"):
         description, _, body = text.partition("## Description")[2].partition("## Instructions")
-        return description, body.strip()
-    front, body = re.split(r"^---(?!-)[ \t]*", text.lstrip(), maxsplit=2, flags=re.MULTILINE)[1:]
-    found = re.search(r"^description:(.*?)(?=^[A-Za-z][\w-]*:(?:\s|$)|\Z)", front, re.MULTILINE | re.DOTALL)
-    return (found[1] if found else ""), body.strip()
+        yield description, body.strip()
+        return
+    front, body = re.split(r"^---[ \t]*", text.lstrip(), maxsplit=2, flags=re.MULTILINE)[1:]
+    front = re.sub(r"^#.*|[ \t]#[ \t].*", "", front, flags=re.MULTILINE)
+    found = re.search(r"^description:(.*?)(?=^[A-Za-z][\w.-]*:(?:\s|$)|\Z)", front, re.MULTILINE | re.DOTALL)
+    yield (found[1] if found else ""), body.strip()
 
 
 def _words(text: str) -> list[str]:
@@ -164,7 +167,7 @@ def markdown(wilds: Sequence[Wild]) -> str:
     lines += _counts("not loaded", sum((w.refused for w in wilds), Counter()), every.files)
     lines += _counts("loaded with this note", sum((w.notes for w in wilds), Counter()), every.files)
     differs = [f"{w.root}/{file}" for w in wilds for file in w.differs]
-    lines += [f"Read otherwise than by the other reading: {len(differs)}.", ""]
+    lines += [f"Read otherwise than by both other readings: {len(differs)}.", ""]
     refused = [f"{w.root}/{file}" for w in wilds for file in w.accepted_but_refused]
     lines += [
         f"skills-ref accepts {every.accepted}; of these {len(refused)} do not load{': ' + ', '.join(refused) if refused else ''}."
