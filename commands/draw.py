@@ -41,6 +41,7 @@ from .options import (
     home_of,
     library,
     models_given,
+    request_of,
     set_debug,
 )
 
@@ -116,6 +117,7 @@ def run_command(
     from ..evaluation.studies import noise as read_noise
     from ..graph.run import run
 
+    prompt = request_of(prompt)
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
     noise = read_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
     given = {
@@ -134,7 +136,7 @@ def run_command(
         return
     show = progress(as_json, events)
     home = home_of(runs, store, image_store)
-    skill_library = library(skills)
+    skill_library = library(skills, show)
 
     def work(control: RunControl) -> RunResult:
         return run(
@@ -194,7 +196,7 @@ def resume_command(
     from ..graph.run import resume
 
     show = progress(as_json, events)
-    skill_library = library(skills)
+    skill_library = library(skills, show)
     home = home_of(runs, store, image_store)
     models = models_given(thread, home, chat, image, config)
     said = read_answer(answer) if answer is not None else None

@@ -56,7 +56,8 @@ class SkillLibrary:
             warnings += noted
             for skill in found:
                 if skill.name in own and own[skill.name].path != skill.path:
-                    warnings.append(_problem(own[skill.name], f"the skill {skill.name!r} of {_short(skill)} is used in its place"))
+                    place = f"{skill.path.parent.name}/{skill.path.name}"
+                    warnings.append(_problem(own[skill.name], f"the skill {skill.name!r} of {place} is used in its place"))
                 own[skill.name] = skill
         skills = {skill.name: skill for skill in _load(BUNDLED)[0]} | own
         return cls(tuple(skills[name] for name in sorted(skills)), tuple(problems), tuple(warnings))
@@ -75,15 +76,21 @@ class SkillLibrary:
         """The names of the skills, in order."""
         return tuple(skill.name for skill in self.skills)
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a run or a command says of the library: a line for each problem and warning, the gravest first, and not too many."""
-        lines = [f"skill left out: {problem}" for problem in self.problems]
-        lines += [f"skill: {warning}" for warning in sorted(self.warnings, key=lambda warning: warning.cosmetic)]
+    def notes(self, *, paths: bool = True) -> tuple[str, ...]:
+        """Return what a command or a run says of the library: a line for each problem and warning, the gravest first, not too many.
+
+        Args:
+            paths: name each file with its whole path, or, for what is kept, with its folder's name only.
+        """
+
+        def line(problem: SkillProblem) -> str:
+            return str(problem if paths else replace(problem, file=Path(problem.file.parent.name, problem.file.name)))
+
+        lines = [f"skill left out: {line(problem)}" for problem in self.problems]
+        lines += [f"skill: {line(warning)}" for warning in sorted(self.warnings, key=lambda warning: warning.cosmetic)]
         more = len(lines) - MAX_NOTES
-        return (
-            (*lines[:MAX_NOTES], f"skills: {more} more such notes, see `gems skills validate FOLDER`") if more > 0 else tuple(lines)
-        )
+        end = [f"skills: {more} more such notes, see `gems skills validate FOLDER`"] if more > 0 else []
+        return (*lines[:MAX_NOTES], *end)
 
     def get(self, name: str) -> Skill:
         """Return the skill of a name.
@@ -167,12 +174,13 @@ def _load(root: Path) -> tuple[list[Skill], list[SkillProblem], list[SkillProble
             continue
         warnings += faults
         other = skills.get(skill.name)
+        place = other.path.relative_to(root.absolute()) if other else None
         if other is not None and other.description == skill.description:
-            warnings.append(_problem(skill, f"a copy of the skill {skill.name!r} of {_short(other)}, which is used"))
+            warnings.append(_problem(skill, f"a copy of the skill {skill.name!r} of {place}, which is used"))
             continue
         if other is not None:
             name = _qualified(skill, root, skills)
-            reason = f"another skill, of {_short(other)}, is named {skill.name!r}: this one is listed as {name!r}"
+            reason = f"another skill, of {place}, is named {skill.name!r}: this one is listed as {name!r}"
             warnings.append(_problem(skill, reason))
             skill = replace(skill, name=name)
         skills[skill.name] = skill
@@ -190,10 +198,6 @@ def _qualified(skill: Skill, root: Path, taken: Container[str]) -> str:
 
 def _problem(skill: Skill, reason: str) -> SkillProblem:
     return SkillProblem(skill_file(skill.path), 1, reason)
-
-
-def _short(skill: Skill) -> str:
-    return "/".join(skill.path.parts[-3:])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

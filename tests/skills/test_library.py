@@ -310,3 +310,6 @@ def test_folders_are_taken_in_place_of_a_library(tmp_path, sketcher):
     assert "origami" in SkillLibrary.of([tmp_path / "mine"]).names
     result = run("a red circle", image=sketcher, runs=tmp_path / "runs", skills=[tmp_path / "mine"], preset="original")
     assert result.decision in {"accept", "give up"}
+    assert not any("skill" in note for note in result.state.notes)
+    result = run("a red circle", image=sketcher, runs=tmp_path / "runs", skills=[tmp_path / "runs"], preset="original")
+    assert result.state.notes[:1] == ["skill: runs/SKILL.md:1: no skill here: neither this folder nor one in it has a SKILL.md"]

@@ -36,7 +36,7 @@ def only(folder) -> tuple[Skill, str]:
     library = SkillLibrary.load([folder])
     (skill,) = own(library)
     assert library.problems == ()
-    return skill, "\n".join(library.notes)
+    return skill, "\n".join(library.notes())
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_two_own_skills_of_one_name_are_told(write_skill):
     library = SkillLibrary.load(folders)
     assert library.get("fog").description == "second"
     assert [str(w) for w in library.warnings] == [
-        f"{folders[0]}/fog/SKILL.md:1: the skill 'fog' of {folders[1].parent.name}/second/fog is used in its place"
+        f"{folders[0]}/fog/SKILL.md:1: the skill 'fog' of second/fog is used in its place"
     ]
     assert SkillLibrary.load([folders[0], folders[0]]).warnings == ()
 
@@ -204,7 +204,7 @@ def test_two_skills_of_one_name_in_a_collection_are_both_listed(write_skill, tmp
     assert {skill.name: skill.description for skill in own(library)} == {
         "fog": "d", "a-fog": "a/skills", "b-fog": "b/skills", "c-fog": "c/skills", "d-fog": "d/skills",
     }  # fmt: skip
-    assert "another skill, of repo/d/fog, is named 'fog': this one is listed as 'a-fog'" in "\n".join(library.notes)
+    assert "another skill, of d/fog, is named 'fog': this one is listed as 'a-fog'" in "\n".join(library.notes())
 
 
 def test_a_copy_in_a_collection_is_listed_once(write_skill, tmp_path):
@@ -212,14 +212,14 @@ def test_a_copy_in_a_collection_is_listed_once(write_skill, tmp_path):
         write_skill(parent=f"repo/{parent}")
     library = SkillLibrary.load([tmp_path / "repo"])
     assert [skill.name for skill in own(library)] == ["fog"]
-    assert "a copy of the skill 'fog'" in library.notes[0]
+    assert "a copy of the skill 'fog'" in library.notes()[0]
 
 
 def test_notes_are_few_and_the_gravest_come_first(write_skill):
     for number in range(30):
         write_skill(f"fog-{number:02}", front=f"name: fog-{number:02}\ndescription: Adds fog.\nauthor: me")
     write_skill("worst", front="name: worst")
-    notes = SkillLibrary.load([write_skill("bad", front="name: other\ndescription: x").parent]).notes
+    notes = SkillLibrary.load([write_skill("bad", front="name: other\ndescription: x").parent]).notes()
     assert len(notes) == MAX_NOTES + 1
     assert "skill left out" in notes[0]
     assert "differs from the folder's name" in notes[1]
@@ -318,7 +318,7 @@ def test_a_file_that_is_none_is_a_problem_at_once(write_skill, tmp_path, spoil, 
     (problem,) = library.problems
     assert told in str(problem)
     assert str(problem).startswith(str(folder / "SKILL.md"))
-    assert library.notes == (f"skill left out: {problem}",)
+    assert library.notes() == (f"skill left out: {problem}",)
     assert validate(folder)[0].fatal
 
 
