@@ -57,43 +57,36 @@ def code_of(page):
     return lines + re.findall(r"^ {4,}(\S.*)$", prose, re.MULTILINE) + re.findall(r"(?<!`)`([^`\n]+)`(?!`)", prose)
 
 
+@pytest.fixture(scope="module")
+def options(reference):
+    """Give the options of each command by its path; to collect them takes a second."""
+    return reference.options_of(app)
+
+
 @every_page
-def test_the_commands_that_it_shows_exist(page, reference):
+def test_the_commands_that_it_shows_exist(page, options):
     for line in code_of(page):
         for said in re.findall(r"(?:^|&& |\$ )gems ((?:[^#|&\"']|\"[^\"]*\"|'[^']*'|(?<=\S)#)+)", line):
             words = shlex.split(said)
             path = []
             while words and re.fullmatch(r"[a-z][a-z0-9-]*", words[0]):
-                try:
-                    reference.options_of(app, *path, words[0])
-                except KeyError:
+                if (*path, words[0]) not in options:
                     assert path or words[0] in PRESETS, f"gems {words[0]} in: {line}"  # so the server calls its assistants
                     break
                 path.append(words.pop(0))
-            known = reference.options_of(app, *path)
+            known = options[tuple(path)]
             for option in (word.partition("=")[0] for word in words if word.startswith("--")):
                 assert option in known, f"gems {' '.join(path)} has no {option}: {line}"
 
 
 @every_page
-def test_the_options_that_it_names_exist(page, reference):
+def test_the_options_that_it_names_exist(page, options):
     if page.name in OTHERS:
         return
-    known = {o for path in paths(app) for o in reference.options_of(app, *path)}
+    known = set().union(*options.values())
     for line in code_of(page):
         if option := re.match(r"(--[a-z][a-z-]*)", line):
             assert option.group(1) in known, line
-
-
-def paths(program):
-    """Give the paths of all commands."""
-
-    def below(command, path):
-        yield path
-        for name, sub in getattr(command, "commands", {}).items():
-            yield from below(sub, (*path, name))
-
-    return below(typer.main.get_command(program), ())
 
 
 @every_page
@@ -142,7 +135,7 @@ def test_the_settings_are_those_of_the_code_and_a_new_one_shows_up(reference):
 
 
 def test_options_with_other_names_than_their_setting_exist(reference):
-    assert set(reference.OPTION_OF.values()) <= set(reference.options_of(app, "run"))
+    assert set(reference.OPTION_OF.values()) <= reference.options_of(app)["run",]
     assert set(reference.OPTION_OF) <= set(RunContext.model_fields)
 
 
@@ -175,9 +168,9 @@ def test_commands_are_told_with_their_arguments_bounds_and_variables(reference):
     assert "| `SIZE` | `--size` |" in reference.environment(program)
 
 
-def test_every_command_of_gems_is_told(reference):
+def test_every_command_of_gems_is_told(reference, options):
     told = reference.commands(app, "gems")
-    for path in paths(app):
+    for path in options:
         alike = re.findall(r"^The same options have (.*)\.$", told, re.MULTILINE)
         own = f"# gems {' '.join(path)}\n" in told
         assert not path or own or any(f"`{path[-1]}`" in line for line in alike), path

@@ -25,7 +25,7 @@ from gems.memory.state import STATE_TYPES, GemsState
 from gems.models.options import ChatOptions, ImageOptions
 
 PARTS: dict[str, Callable[[], str]] = {
-    "settings": lambda: reference.settings(RunContext, ROLES, reference.options_of(program, "run")),
+    "settings": lambda: reference.settings(RunContext, ROLES, reference.options_of(program)["run",]),
     "presets": lambda: reference.presets(RunContext, PRESETS, ABOUT),
     "commands": lambda: reference.commands(program, "gems"),
     "environment": lambda: reference.environment(program),

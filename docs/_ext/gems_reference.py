@@ -85,16 +85,15 @@ def commands(app: typer.Typer, program: str) -> str:
     return "\n".join(_commands(typer.main.get_command(app), program))
 
 
-def options_of(app: typer.Typer, *path: str) -> list[str]:
-    """Return all options of a command, such as `--seed`; none of the path is the program itself.
+def options_of(app: typer.Typer) -> dict[tuple[str, ...], set[str]]:
+    """Return the options of each command, such as `--seed`, by its path; the empty path is the program itself."""
 
-    Raises:
-        KeyError: there is no such command.
-    """
-    command: Any = typer.main.get_command(app)
-    for name in path:
-        command = getattr(command, "commands", {})[name]
-    return [o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("-")] + ["--help"]
+    def below(command: Any, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], set[str]]]:
+        yield path, {o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("-")} | {"--help"}
+        for name, sub in getattr(command, "commands", {}).items():
+            yield from below(sub, (*path, name))
+
+    return dict(below(typer.main.get_command(app), ()))
 
 
 def environment(app: typer.Typer) -> str:
