@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 def run_command(
-    prompt: Annotated[str, typer.Argument(help="What to draw, in plain words.")],
+    prompt: Annotated[str, typer.Argument(help="What to draw, in plain words; - reads it from standard input, @FILE from a file.")],
     preset: Annotated[str | None, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Most rounds.")] = None,
     candidates: Candidates = None,
