@@ -30,7 +30,20 @@ NO_TEXT = frozenset({"none", "no", "no text", "n/a", "null", "false", "true", "�
 """Values of such keys that say that there is none."""
 
 _CLOSERS = {
-    **{"“": "”", "„": "“”", "«": "»", "‹": "›", "❝": "❞", "〝": "〟〞", "「": "」", "『": "』", "﹁": "﹂", "﹃": "﹄", "｢": "｣"},
+    **{
+        "“": "”",
+        "‟": "”",
+        "„": "“”",
+        "«": "»",
+        "‹": "›",
+        "❝": "❞",
+        "〝": "〟〞",
+        "「": "」",
+        "『": "』",
+        "﹁": "﹂",
+        "﹃": "﹄",
+        "｢": "｣",
+    },
     **{"”": "”“", "»": "«»", "›": "‹›", "＂": "＂", "״": "״", '"': '"'},
 }
 """What closes each sign that opens."""
@@ -200,8 +213,9 @@ def _spans(prose: str) -> Iterator[tuple[int, int]]:
 
 
 def _may_open(prose: str, at: int) -> bool:
-    after = prose[at + 1 : at + 2]
-    return not _in_word(prose[at - 1 : at]) and bool(after) and (prose[at] in '"״' or not after.isspace())
+    before, after = prose[at - 1 : at], prose[at + 1 : at + 2]
+    other_script = after.isalnum() and not _in_word(after) and not before.isdigit()
+    return bool(after) and (not _in_word(before) or other_script) and (prose[at] in '"״' or not after.isspace())
 
 
 def _end(prose: str, start: int) -> int:
@@ -235,7 +249,8 @@ def _may_close(prose: str, start: int, at: int) -> bool:
         return True
     opens = before.isspace() and after.isalnum() and not prose[start + 1].isspace()
     ragged = "\n" in prose[start:at] and (before.isspace() or prose[start + 1].isspace())
-    return not (_in_word(after) or opens or ragged)
+    within = _in_word(after) and (_in_word(before) or not before.isalnum())
+    return not (within or opens or ragged)
 
 
 def _in_word(sign: str) -> bool:

@@ -15,6 +15,8 @@ import yaml
 
 MAX_NAME = 64
 MAX_DESCRIPTION = 1024
+LISTED_DESCRIPTION = 10_000
+"""Characters of a description that a catalogue shows, as it stands in every planning call."""
 MAX_COMPATIBILITY = 500
 MAX_BODY_LINES = 500
 KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
@@ -22,7 +24,7 @@ KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-
 _FENCE = "---"
 _FIRST_LINE = 2  # the front matter's own first line stands below the opening fence
 _NAME = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
-_USABLE_NAME = re.compile(r"[\w.+-]{1,128}")
+_USABLE_NAME = re.compile(r"(?=.*\w)[\w.+-]{1,128}")
 _CLOSING = re.compile(r"^---[ \t]*", re.MULTILINE)
 _ENTRY = re.compile(r"^([A-Za-z][\w.-]*):(?=[ \t]|$)", re.MULTILINE)
 _FORMER = re.compile(
@@ -100,6 +102,9 @@ def read(text: str) -> Document:
     if name and (fault := name_fault(name)):
         fields.note("name", fault)
     description = " ".join(fields.text("description", MAX_DESCRIPTION, required=True).split())
+    if len(description) > LISTED_DESCRIPTION:
+        fields.note("description", f"only the first {LISTED_DESCRIPTION} characters of description are used")
+        description = description[:LISTED_DESCRIPTION]
     license_, compatibility = fields.text("license"), fields.text("compatibility", MAX_COMPATIBILITY)
     metadata, tools = fields.mapping("metadata"), fields.words("allowed-tools")
     fields.note_unknown()

@@ -67,6 +67,8 @@ def only(folder) -> tuple[Skill, str]:
         (f"name: {'x' * 70}\ndescription: Adds fog.", "x" * 70, "Adds fog.", "at most 64"),
         ("description: Adds fog.", "fog", "Adds fog.", "name is missing"),
         (f"name: fog\ndescription: {'x ' * 600}", "fog", ("x " * 600).strip(), "description has 1199 characters"),
+        (f"name: fog\ndescription: {'x' * 20_000}", "fog", "x" * 10_000, "only the first 10000 characters"),
+        ("name: ..\ndescription: Adds fog.", "fog", "Adds fog.", "it is listed as 'fog'"),
         (
             "name: fog\ndescription: Adds fog: thick. Use: it",
             "fog",
