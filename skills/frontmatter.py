@@ -26,6 +26,7 @@ _FIRST_LINE = 2  # the front matter's own first line stands below the opening fe
 _NAME = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 _USABLE_NAME = re.compile(r"(?=.*\w)[\w.+-]{1,128}")
 _CLOSING = re.compile(r"^---[ \t]*", re.MULTILINE)
+_INDENTED_CLOSING = re.compile(r"^[ \t]+---[ \t]*$", re.MULTILINE)
 _ENTRY = re.compile(r"^([A-Za-z][\w.-]*):(?=[ \t]|$)", re.MULTILINE)
 _FORMER = re.compile(
     r"\s*# Skill:[ \t]*(?P<name>[^\n]+)\n+## Description[ \t]*\n(?P<description>.+?)\n(?:-{3,}[ \t]*\n+)?"
@@ -152,7 +153,7 @@ def _split(text: str) -> tuple[str, str, int, list[Note]]:
     if not re.match(r"---[ \t]*(?:\n|$)", text[blank:]):
         raise UnreadableError(1, f"the file must begin with a line {_FENCE}, then name and description, then {_FENCE} again")
     start = blank + len(_FENCE)
-    closing = _CLOSING.search(text, start)
+    closing = _CLOSING.search(text, start) or _INDENTED_CLOSING.search(text, start)
     if closing is None:
         raise UnreadableError(1, f"the front matter opened here has no end: close it with a line {_FENCE}")
     front, body = text[start + text[start:].find("\n") + 1 : closing.start()], text[closing.end() :]

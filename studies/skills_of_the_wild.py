@@ -120,9 +120,9 @@ def _other_readings(text: str) -> Iterator[tuple[str, str]]:
         yield description, body.strip()
         return
     front, body = re.split(r"^---[ \t]*", text.lstrip(), maxsplit=2, flags=re.MULTILINE)[1:]
-    front = re.sub(r"^#.*|[ \t]#[ \t].*", "", front, flags=re.MULTILINE)
-    found = re.search(r"^description:(.*?)(?=^[A-Za-z][\w.-]*:(?:\s|$)|\Z)", front, re.MULTILINE | re.DOTALL)
-    yield (found[1] if found else ""), body.strip()
+    for lines in (front, re.sub(r"^#.*|[ \t]#[ \t].*", "", front, flags=re.MULTILINE)):  # a # may stand in a text, or for a comment
+        found = re.search(r"^description:(.*?)(?=^[A-Za-z][\w.-]*:(?:\s|$)|\Z)", lines, re.MULTILINE | re.DOTALL)
+        yield (found[1] if found else ""), body.strip()
 
 
 def _words(text: str) -> list[str]:

@@ -106,6 +106,7 @@ def test_what_departs_from_the_standard_is_loaded_with_a_note(write_skill, front
     [
         ("---\nname: fog\ndescription: Adds fog.\n---# Fog\n\nThick.\n---\nMore.", "the closing --- has other text on its line"),
         ("---\nname: fog\ndescription: Adds fog.\n--- # Fog\n\nThick.\n---\nMore.", "the closing --- has other text on its line"),
+        ("---\n\n  name: fog\n  description: Adds fog.\n  ---\n\n# Fog\n\nThick.\n  ---\nMore.", ""),
         ("\n\n---\nname: fog\ndescription: Adds fog.\n---\n# Fog\n\nThick.\n---\nMore.", "2 empty lines stand above"),
     ],
 )
@@ -113,7 +114,7 @@ def test_a_fence_that_is_out_of_place_is_found(write_skill, text, noted):
     folder = write_skill()
     (folder / "SKILL.md").write_text(text)
     skill, notes = only(folder)
-    assert (skill.description, skill.body) == ("Adds fog.", "# Fog\n\nThick.\n---\nMore.")
+    assert (skill.description, skill.body.replace("  ---", "---")) == ("Adds fog.", "# Fog\n\nThick.\n---\nMore.")
     assert noted in notes
 
 
