@@ -119,7 +119,10 @@ def _other_readings(text: str) -> Iterator[tuple[str, str]]:
         description, _, body = text.partition("## Description")[2].partition("## Instructions")
         yield description, body.strip()
         return
-    front, body = re.split(r"^---[ \t]*", text.lstrip(), maxsplit=2, flags=re.MULTILINE)[1:]
+    parts = re.split(r"^---[ \t]*", text.lstrip(), maxsplit=2, flags=re.MULTILINE)
+    if len(parts) < 3:
+        return
+    front, body = parts[1:]
     for lines in (front, re.sub(r"^#.*|[ \t]#[ \t].*", "", front, flags=re.MULTILINE)):  # a # may stand in a text, or for a comment
         found = re.search(r"^description:(.*?)(?=^[A-Za-z][\w.-]*:(?:\s|$)|\Z)", lines, re.MULTILINE | re.DOTALL)
         yield (found[1] if found else ""), body.strip()
