@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from .report import contact_sheet
     from .report.gallery import write_gallery
     from .skills import SkillLibrary
+
+# Libraries that would send statistics of their own ask for these when they are imported, so they are set before any is: of
+# images alone, diffusers imports ONNX Runtime. What the user has set stays. See docs/safety.md.
+for _name, _quiet in {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}.items():
+    os.environ.setdefault(_name, _quiet)
 
 _HOMES = {
     "context": ("PRESETS", "RunContext", "preset"),

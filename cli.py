@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from . import __version__
 from .commands import clean, draw, fork, past, picture, presets, serving
@@ -14,6 +13,7 @@ from .commands.fail import fail
 from .commands.lessons import lessons_app
 from .commands.skills import skills_app
 from .errors import GemsError
+from .terminal import Console, shield
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,6 +57,7 @@ app.add_typer(eval_app, name="eval")
 
 def main() -> None:
     """Run the command line. An error that people can mend is one line on standard error, and exit code 2."""
+    shield()
     try:
         app()
     except GemsError as error:

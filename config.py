@@ -181,7 +181,7 @@ def changed(config: Config, chat: str | None, image: str | None, call: Sequence[
     Args:
         config: what the file says.
         chat: the spec of another chat model for all roles without a model of their own.
-        image: the spec of another image model.
+        image: the spec of another image model. With `card`, a rehearsal, the chat model is `random` where none is named.
         call: options of its call, each as `key=value`; a value is a TOML value, or else text.
         **image_options: fields of `ImageOptions`; None changes nothing.
 
@@ -189,6 +189,8 @@ def changed(config: Config, chat: str | None, image: str | None, call: Sequence[
         ConfigError: an option is not `key=value`, or a value is out of bounds.
     """
     own_models = {name: role for name, role in config.roles.items() if role.model != config.chat.model}
+    if chat is None and (image or config.image.model) == "card" and "model" not in config.chat.model_fields_set:
+        chat = "random"  # the embedded one knows a few words only
     if chat is not None and chat != config.chat.model:
         config = config.model_copy(update={"chat": ChatOptions(model=chat), "roles": own_models})
     drawn: dict[str, Any] = config.image.model_dump() if image is None or image == config.image.model else {"model": image}

@@ -25,7 +25,8 @@ from .errors import GemsError
 from .memory.state import Check, GemsState, ImageRef
 from .models.ask import ask, with_schema
 from .models.call import ModelCallError, call, model_name
-from .models.image import ImageRequest
+from .models.http import GuardedClient, OversizedAnswerError
+from .models.image import ImageRequest, pictures_of
 from .models.registry import Models
 from .models.shapes.world import BACKGROUND, COLORS
 from .nodes import decomposer, planner, refiner, verifier
@@ -181,7 +182,8 @@ def _listed(chat: BaseChatModel) -> Found:
     where = _where(chat)
     began = time.perf_counter()
     try:
-        reply = httpx2.get(f"{base.rstrip('/')}/models", headers=headers, timeout=10)
+        with GuardedClient() as client:
+            reply = client.get(f"{base.rstrip('/')}/models", headers=headers, timeout=10)
         listed = [str(model["id"]) for model in reply.raise_for_status().json()["data"]]
     except httpx2.HTTPStatusError as error:
         code = error.response.status_code
@@ -189,7 +191,7 @@ def _listed(chat: BaseChatModel) -> Found:
             key_env = getattr(chat, "key_env", "its environment variable")
             return Found(name, "endpoint", "fault", f"{where} refuses the key", f"put the right key into {key_env}")
         return Found(name, "endpoint", "weak", f"{where} does not list its models (status {code})")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError, OversizedAnswerError):
         return Found(name, "endpoint", "weak", f"{where} does not list its models as OpenAI does", "is the URL's end /v1?")
     seconds = time.perf_counter() - began
     if name in listed:
@@ -207,9 +209,9 @@ def _image(models: Models) -> Iterator[Found]:
     model = models.image
     request = ImageRequest(prompt=REQUEST, seed=1)
     try:
-        first = model.generate([request])[0]
+        [first] = pictures_of(model, [request])
         began = time.perf_counter()  # the first one may have loaded the model
-        again = model.generate([request])[0]
+        [again] = pictures_of(model, [request])
         seconds = time.perf_counter() - began
     except GemsError as error:
         yield Found(model.name, "image", "fault", str(error), "see the message")
@@ -235,7 +237,7 @@ def _edit(models: Models) -> Iterator[Found]:
     sample_picture().save(buffer, "PNG")
     began = time.perf_counter()
     try:
-        model.generate([ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
+        pictures_of(model, [ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
     except GemsError as error:
         yield Found(model.name, "edit", "fault", str(error), "leave --edit off")
         return

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -32,6 +31,7 @@ from .graph.past import Past
 from .graph.result import RunResult
 from .memory.state import Check
 from .report.view import count_of
+from .terminal import Console, echo
 
 DOING = {
     "planner": "planning",
@@ -88,6 +88,9 @@ class Progress:
             self.wait(result, command)
         elif state.best is not None and state.result is not None and state.result.decision != "refine":
             self.finish(result)
+        elif result.failed:
+            self._line(f"\n[bold red]failed[/]: {escape(result.failed)}")
+            self._line(f"  once that is mended, go on with `{escape(command)}`")
         else:
             self._line(f"\n[bold]unfinished[/]: go on with `{escape(command)}`")
 
@@ -192,7 +195,7 @@ class JsonLines(Progress):
         """Print one event."""
         if isinstance(event, RunStarted):
             self.thread = event.thread
-        print(event.model_dump_json(), flush=True)  # noqa: T201
+        echo(event.model_dump_json(), flush=True)
 
 
 def _example(question: Any) -> dict[str, str]:
@@ -213,14 +216,14 @@ def show_runs(console: Console, found: Sequence[Past]) -> None:
             console.print(f"[bold]{escape(past.thread)}[/]", soft_wrap=True, highlight=False)
             took = f"{count_of(past.rounds, 'round')}, {count_of(past.images, 'image')}, {count_of(past.calls, 'chat call')}{cost}"
             console.print(f"  {stands}: {took}", soft_wrap=True, highlight=False)
-            console.print(Padding(escape(past.told or past.prompt) + _from(past), (0, 0, 0, 2)), highlight=False)
+            console.print(Padding(_about(past), (0, 0, 0, 2)), highlight=False)
         return
     wide = console if console.is_terminal else Console(file=console.file, width=100_000)
     wide.print(_runs_table(found), highlight=False)
 
 
 def _color(past: Past) -> str:
-    return {"accepted": "green", "damaged": "red", "gave up": "dim"}.get(past.standing, "yellow")
+    return {"accepted": "green", "damaged": "red", "failed": "red", "gave up": "dim"}.get(past.standing, "yellow")
 
 
 def _runs_table(found: Sequence[Past]) -> Table:
@@ -241,10 +244,12 @@ def _runs_table(found: Sequence[Past]) -> Table:
             f"[{_color(past)}]{past.standing}[/]",
             when,
             *figures,
-            escape(past.told or past.prompt) + _from(past),
+            _about(past),
         )
     return out
 
 
-def _from(past: Past) -> str:
-    return f" [dim](from {escape(past.parent)})[/]" if past.parent else ""
+def _about(past: Past) -> str:
+    """Return what was asked for, where it comes from, and what is wrong with it."""
+    asked = " ".join(filter(None, (escape(past.prompt), f"[dim](from {escape(past.parent)})[/]" if past.parent else "")))
+    return ": ".join(filter(None, (asked, f"[red]{escape(past.told)}[/]" if past.told else "")))

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 
 from ..context import SettingError
+from ..terminal import SIGNS, Console
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
@@ -282,7 +282,7 @@ class Dialog:
         The label goes through `input`: printed by itself, readline would not know of it, and garble the line when it is edited.
         """
         while True:
-            readline.set_startup_hook(partial(readline.insert_text, given))
+            readline.set_startup_hook(partial(readline.insert_text, SIGNS.sub("", given)))
             try:
                 typed = input(f"{label}: ").strip()
             finally:

@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 
 from ..context import SettingError
+from ..terminal import Console, echo
 from .options import RUNS, AsJson, Images, Runs, Store, home_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def rm_command(
 def prune_command(
     older_than: Annotated[str | None, typer.Option(help="Remove runs whose last step is older: 12h, 30d, 8w.")] = None,
     keep_best: Annotated[bool, typer.Option("--keep-best", help="Of these, keep the end, the page and the best image.")] = False,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Also runs that were interrupted or wait for a person.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also runs that were interrupted, have failed or wait for a person.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
     runs: Runs = RUNS,
     store: Store = None,
@@ -61,7 +63,7 @@ def _age(text: str) -> timedelta:
 
 def _tell(freed: Freed, as_json: bool, dry_run: bool = False) -> None:
     if as_json:
-        print(json.dumps(freed._asdict(), indent=1))  # noqa: T201
+        echo(json.dumps(freed._asdict(), indent=1))
         return
     console = Console()
     would = "would be " if dry_run else ""

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from ..context import PRESETS, RunContext, SettingError
 from ..context import preset as settings_of
+from ..terminal import Console, echo
 from .ask import asker, read_answer
 from .finish import finish, progress
 from .options import (
@@ -166,7 +166,7 @@ def _tell_costs(prompt: str, context: RunContext, file: Config, checks: int, as_
     models = file.models
     require_prices(context, models)
     if as_json:
-        print(json.dumps(run_told(context, models, checks), indent=1, ensure_ascii=False))  # noqa: T201
+        echo(json.dumps(run_told(context, models, checks), indent=1, ensure_ascii=False))
     else:
         Console().print(run_table(context, models, checks))
         for line in remarks(context, models):

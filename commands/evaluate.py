@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from ..context import SettingError
 from ..evaluation.catalogue import CATALOGUE
+from ..terminal import Console
 from .evaluate_options import (
     RUNS,
     Base,
     Concurrency,
     Data,
     Debug,
+    ExactYes,
     JsonFile,
     JudgeSpec,
     Limit,
@@ -74,6 +75,7 @@ def eval_benchmark(
     offload: Offload = None,
     batch: Batch = None,
     judge: JudgeSpec = None,
+    exact_yes: ExactYes = False,
     base: Base = None,
     against: Paper = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it may take: runs, images, chat calls.")] = False,
@@ -104,6 +106,8 @@ def eval_benchmark(
     from .evaluate_show import show, show_costs
 
     bench = find(str(ctx.info_name))
+    if exact_yes:
+        bench = bench.exact()
     paper = wants_paper(against)
     axes = [studies.axis(text) for text in (*(sweep or ()), *(ablate or ()))]
     fixed = together(studies.changes(set_ or ()), studies.noise(noise) if noise is not None else {}, "--noise")
@@ -156,6 +160,7 @@ def _engine(engine: str, address: str | None, painters: int, gpus: float, concur
 def eval_score(
     folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
     judge: JudgeSpec = None,
+    exact_yes: ExactYes = False,
     config: ConfigFile = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Questions to the judge at the same time.")] = 8,
     base: Base = None,
@@ -175,7 +180,10 @@ def eval_score(
     from .evaluate_show import show
 
     paper = wants_paper(against)
-    local = "perception" if "perception" in find(read_study(folder).benchmark).judges else None
+    bench = find(read_study(folder).benchmark)
+    if exact_yes:
+        bench = bench.exact()
+    local = "perception" if "perception" in bench.judges else None
     wanted = judge or load_config(config).judge or local
     if wanted is None:
         raise SettingError(
@@ -183,7 +191,8 @@ def eval_score(
         )
     store = store_of(image_store)
     with bars() as progress:
-        score(folder, judge_of(wanted, concurrency=concurrency), store=store, concurrency=concurrency, progress=progress)
+        asked = judge_of(wanted, concurrency=concurrency)
+        score(folder, asked, benchmark=bench, store=store, concurrency=concurrency, progress=progress)
     show(look(folder, base, store=store), paper=paper, json_file=json_file)
 
 
@@ -231,6 +240,9 @@ def eval_import(
     variant: Annotated[
         str | None, typer.Option(help="The variant whose images it scored; not needed where there is one only.")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of a study with --seeds: which one, the number in the name of the exported folder.")
+    ] = None,
     base: Base = None,
     against: Paper = None,
     image_store: Images = None,
@@ -244,7 +256,7 @@ def eval_import(
     from .evaluate_show import show
 
     paper = wants_paper(against)
-    taken = take_in(folder, file, variant)
+    taken = take_in(folder, file, variant, seed=seed)
     Console().print(f"{taken} images or prompts have official numbers now.", highlight=False)
     store = store_of(image_store)
     show(look(folder, base, store=store), paper=paper, json_file=json_file)

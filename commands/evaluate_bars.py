@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from ..evaluation.records import Record
 from ..evaluation.runner import Progress
+from ..terminal import Console
 
 EVERY = 30.0
 """Seconds between two lines where there is no terminal."""

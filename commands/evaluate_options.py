@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from ..context import SettingError
 from ..errors import GemsError
+from ..terminal import Console
 
 if TYPE_CHECKING:
     from ..evaluation.data import Fetched
@@ -36,8 +36,13 @@ Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder o
 JudgeSpec = Annotated[
     str | None,
     typer.Option(
-        "--judge", envvar="GEMS_JUDGE", help="Who scores: openai:MODEL, http://HOST/v1#MODEL, rapidocr, or shapes for the toy."
+        "--judge",
+        envvar="GEMS_JUDGE",
+        help="Who scores: openai:MODEL, http://HOST/v1#MODEL, rapidocr, shapes for the toy, or random for a rehearsal.",
     ),
+]
+ExactYes = Annotated[
+    bool, typer.Option("--exact-yes", help="Count as yes only the one word that the official script does: for parity with it.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON to this file too.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 from rich.markup import escape
@@ -33,7 +34,7 @@ def show(outcome: Outcome, *, paper: bool = False, json_file: Path | None = None
         for one in parts(report):
             screen.print(one)
     else:
-        screen.print(f"{report.title}: nothing is judged yet. Score it: gems eval score {escape(str(outcome.folder))} --judge ...")
+        screen.print(f"{report.title}: nothing is judged yet. {escape(_advice(outcome))}", highlight=False, soft_wrap=True)
     for warning in report.warnings:
         screen.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
     if outcome.found:
@@ -42,6 +43,15 @@ def show(outcome: Outcome, *, paper: bool = False, json_file: Path | None = None
     screen.print(f"records, tables, plots and gallery.html: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
         replace_file(json_file, as_json(to_json(report.results)))
+
+
+def _advice(outcome: Outcome) -> str:
+    """Say how images that nobody has judged come to a score."""
+    folder = shlex.quote(str(outcome.folder))
+    if outcome.benchmark.judges:
+        return f"Score it: gems eval score {folder} --judge ..."
+    official = f"It is judged by its official scorer ({outcome.benchmark.official_judge}) only"
+    return f"{official}: gems eval export {folder}, run that, then gems eval import {folder} RESULTS"
 
 
 def show_costs(planned: Plan, checks: int) -> None:

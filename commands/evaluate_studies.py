@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from ..context import SettingError
 from ..memory.files import replace_file
+from ..terminal import Console
 from .evaluate_options import (
     RUNS,
     Concurrency,

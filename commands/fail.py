@@ -6,8 +6,9 @@ import os
 import sys
 from typing import NoReturn
 
-from rich.console import Console
 from rich.markup import escape
+
+from ..terminal import Console
 
 
 def fail(message: str, error: BaseException | None, code: int = 2) -> NoReturn:

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rich.console import Console
-
 from ..context import SettingError
 from ..errors import GemsError
+from ..terminal import Console, echo
 from .fail import fail
 from .options import reach
 
@@ -90,7 +89,7 @@ def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl
     else:
         show.finish(result)
     if as_json:
-        print(json.dumps(summary(result), indent=1, ensure_ascii=False))  # noqa: T201
+        echo(json.dumps(summary(result), indent=1, ensure_ascii=False))
     if result.waiting is not None and control.drain_requested:
         sys.exit(_code(control))
 
@@ -128,6 +127,7 @@ def summary(result: RunResult) -> dict[str, Any]:
         "thread": result.thread,
         "decision": result.decision,
         "reason": result.state.result.reason if result.state.result else "",
+        "failed": result.failed,
         "image": str(result.image_path) if best else None,
         "report": str(result.report_path),
         "waiting": result.waiting,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..context import SettingError
 from ..memory.state import CheckKind
+from ..terminal import Console, echo
 from .options import RUNS, AsJson, Runs, Store, home_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def lessons_list(
     with _book(runs, store) as book:
         found = book.ranked("proposed" if proposed else None, kind)  # type: ignore[arg-type]
     if as_json:
-        print(json.dumps([lesson.told() for lesson in found], indent=1, ensure_ascii=False))  # noqa: T201
+        echo(json.dumps([lesson.told() for lesson in found], indent=1, ensure_ascii=False))
     elif found:
         Console().print(_table(found))
     else:
@@ -63,7 +63,7 @@ def lessons_show(
         lesson, trials = book.get(id)
     if as_json:
         told = {**lesson.told(), "trials": [trial.model_dump(mode="json") for trial in trials]}
-        print(json.dumps(told, indent=1, ensure_ascii=False))  # noqa: T201
+        echo(json.dumps(told, indent=1, ensure_ascii=False))
         return
     about = f"{lesson.kind}, with the skill {lesson.skill}" if lesson.skill else lesson.kind
     lines = [f"{lesson.id}  {about}  ({_standing(lesson)})", "", lesson.text, ""]
@@ -72,7 +72,7 @@ def lessons_show(
     for trial in trials:
         how = "learned there" if trial.learned else "helped" if trial.helped else "did not help"
         lines.append(f"  {trial.at:%Y-%m-%d %H:%M} UTC  {how}  {trial.run}")
-    print("\n".join(lines))  # noqa: T201
+    echo("\n".join(lines))
 
 
 @lessons_app.command("approve")
@@ -81,7 +81,7 @@ def lessons_approve(ids: Ids, runs: Runs = RUNS, store: Store = None) -> None:
     with _book(runs, store) as book:
         for lesson in [book.get(id).lesson for id in ids]:  # an unknown one is told before anything is done
             book.approve(lesson.id)
-            print(f"kept: {lesson.id} {lesson.text}")  # noqa: T201
+            echo(f"kept: {lesson.id} {lesson.text}")
 
 
 @lessons_app.command("rm")
@@ -90,7 +90,7 @@ def lessons_rm(ids: Ids, runs: Runs = RUNS, store: Store = None) -> None:
     with _book(runs, store) as book:
         for lesson in [book.get(id).lesson for id in ids]:
             book.remove(lesson.id)
-            print(f"removed: {lesson.id} {lesson.text}")  # noqa: T201
+            echo(f"removed: {lesson.id} {lesson.text}")
 
 
 @lessons_app.command("export")
@@ -104,10 +104,10 @@ def lessons_export(
     with _book(runs, store) as book:
         lines = [line + "\n" for line in export_lines(book)]
     if str(file) == "-":
-        sys.stdout.writelines(lines)
+        echo("".join(lines), end="")
     else:
         replace_file(file, "".join(lines).encode())
-        print(f"{file}: {len(lines)} lessons")  # noqa: T201
+        echo(f"{file}: {len(lines)} lessons")
 
 
 @lessons_app.command("import")
@@ -128,7 +128,7 @@ def lessons_import(
     with _book(runs, store, new=True) as book:
         done = import_lines(book, text.split("\n"), review)
     left_out = f", {done.left_out} of known lessons left out (to count them, import without --review)" if done.left_out else ""
-    print(f"{done.new} new lessons, {done.known} known ones; {done.booked} trials booked{left_out}")  # noqa: T201
+    echo(f"{done.new} new lessons, {done.known} known ones; {done.booked} trials booked{left_out}")
 
 
 @contextmanager

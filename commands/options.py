@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from ..context import SettingError
+from ..terminal import Console
 
 if TYPE_CHECKING:
     from ..memory.home import Home
@@ -37,13 +37,15 @@ Images = Annotated[
         "--image-store", envvar="GEMS_IMAGE_STORE", help="Folder or fsspec URL of the images, such as s3://BUCKET; else in --runs."
     ),
 ]
-Chat = Annotated[str | None, typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL or http://HOST/v1#MODEL.")]
+Chat = Annotated[
+    str | None, typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL, http://HOST/v1#MODEL, or random.")
+]
 ImageSpec = Annotated[
     str | None,
     typer.Option(
         "--image",
         envvar="GEMS_IMAGE",
-        help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL or http://HOST/v1#MODEL.",
+        help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http://HOST/v1#MODEL, or card.",
     ),
 ]
 ConfigFile = Annotated[

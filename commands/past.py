@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.console import Console
 
+from ..terminal import Console, echo
 from .finish import summary
 from .options import RUNS, AsJson, Images, Runs, Store, home_of, reach
 
 if TYPE_CHECKING:
     from ..graph.past import Standing
 
-State = Annotated[str | None, typer.Option(help="Only running, accepted, 'gave up', waiting, unfinished or damaged.")]
+State = Annotated[str | None, typer.Option(help="Only running, accepted, 'gave up', waiting, unfinished, failed or damaged.")]
 Find = Annotated[str | None, typer.Option(help="Only those with this in their name or request.")]
 
 
@@ -33,7 +33,7 @@ def runs_command(
 
     found = past_runs(home_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
     if as_json:
-        print(json.dumps([{**p._asdict(), "last": p.last.isoformat(timespec="seconds")} for p in found], indent=1))  # noqa: T201
+        echo(json.dumps([{**p._asdict(), "last": p.last.isoformat(timespec="seconds")} for p in found], indent=1))
     elif found:
         show_runs(Console(), found)
     else:
@@ -57,7 +57,7 @@ def show_command(
     go_on = f"gems resume {thread}{reach(home)}"
     result = past_run(thread, home)
     if as_json:
-        print(json.dumps({**summary(result), "studio_id": studio_id(thread)}, indent=1, ensure_ascii=False))  # noqa: T201
+        echo(json.dumps({**summary(result), "studio_id": studio_id(thread)}, indent=1, ensure_ascii=False))
     else:
         Progress(Console()).tell(result, go_on)
         Console().print(f"  thread  {studio_id(thread)} in `langgraph dev`", highlight=False, soft_wrap=True)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ..terminal import echo
+
 
 def graph_command(
     out: Annotated[Path | None, typer.Option(help="File to write it to; standard output by default.")] = None,
@@ -19,6 +21,6 @@ def graph_command(
     graph = build_graph()
     drawn = graph.get_graph().draw_mermaid() if mermaid else draw(graph)
     if out is None:
-        print(drawn, end="")  # noqa: T201
+        echo(drawn, end="")
     else:
         out.write_text(drawn, encoding="utf-8")

@@ -6,8 +6,8 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from ..terminal import Console, echo
 from .options import AsJson
 
 
@@ -19,6 +19,6 @@ def presets_command(
     from ..estimates import presets_table, presets_told
 
     if as_json:
-        print(json.dumps(presets_told(checks), indent=1, ensure_ascii=False))  # noqa: T201
+        echo(json.dumps(presets_told(checks), indent=1, ensure_ascii=False))
     else:
         Console().print(presets_table(checks))

@@ -7,9 +7,9 @@ import os
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..context import SettingError
+from ..terminal import Console, echo
 from .options import AsJson, Batch, Chat, ConfigFile, Debug, Device, Dtype, ImageSpec, Offload, Set, library, set_debug
 
 
@@ -20,6 +20,14 @@ def serve_command(
         str | None, typer.Option(help="Environment variable with the key that clients must send; none by default.")
     ] = None,
     open_to_all: Annotated[bool, typer.Option("--open-to-all", help="Serve other machines without a key.")] = False,
+    allowed_hosts: Annotated[
+        str,
+        typer.Option(
+            "--allowed-hosts",
+            envvar="GEMS_ALLOWED_HOSTS",
+            help="Names it has besides those of this machine: A,B,...",
+        ),
+    ] = "",
     chat: Chat = None,
     image: ImageSpec = None,
     config: ConfigFile = None,
@@ -33,6 +41,7 @@ def serve_command(
     """Serve the chat model and the image model by an OpenAI-compatible HTTP API."""
     set_debug(debug)
     from ..config import changed, load_config
+    from ..hosts import allowed_by
     from ..models.call import model_name
     from ..models.registry import chat_model, image_model
     from ..serve import serve
@@ -45,9 +54,10 @@ def serve_command(
     talker = chat_model(file.chat)
 
     def ready(url: str) -> None:
-        print(f"serving {model_name(talker)} and {drawer.name} at {url} (Ctrl-C ends)", flush=True)  # noqa: T201
+        echo(f"serving {model_name(talker)} and {drawer.name} at {url} (Ctrl-C ends)", flush=True)
 
-    serve(talker, drawer, host=host, port=port, key=key, open_to_all=open_to_all, on_ready=ready)
+    hosts = allowed_by(allowed_hosts)
+    serve(talker, drawer, host=host, port=port, key=key, open_to_all=open_to_all, allowed_hosts=hosts, on_ready=ready)
 
 
 def doctor_command(
@@ -76,7 +86,7 @@ def doctor_command(
             found.append(one)
             status.update(f"{one.subject}: {one.probe} done ...")
     if as_json:
-        print(json.dumps([one._asdict() for one in found], indent=1, ensure_ascii=False))  # noqa: T201
+        echo(json.dumps([one._asdict() for one in found], indent=1, ensure_ascii=False))
     else:
         Console().print(table(found))
     if any(one.state == "fault" for one in found):

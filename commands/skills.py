@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..terminal import echo
 from .options import Skills, library
 
 skills_app = typer.Typer(help="The skills that the planner may load.", no_args_is_help=True)
@@ -16,16 +17,16 @@ skills_app = typer.Typer(help="The skills that the planner may load.", no_args_i
 def skills_list(skills: Skills = None) -> None:
     """List the skills: name and description, as the planner sees them."""
     for skill in library(skills):
-        print(f"{skill.name}: {skill.description}")  # noqa: T201
+        echo(f"{skill.name}: {skill.description}")
 
 
 @skills_app.command("show")
 def skills_show(name: str, skills: Skills = None) -> None:
     """Print a skill's instructions."""
     skill = library(skills).get(name)
-    print(skill.body)  # noqa: T201
+    echo(skill.body)
     if skill.references:
-        print("\nReferences: " + ", ".join(skill.references))  # noqa: T201
+        echo("\nReferences: " + ", ".join(skill.references))
 
 
 @skills_app.command("validate")
@@ -35,10 +36,10 @@ def skills_validate(folder: Path) -> None:
 
     problems = validate(folder)
     for problem in problems:
-        print(problem)  # noqa: T201
+        echo(problem)
     if any(not problem.cosmetic for problem in problems):
         raise typer.Exit(2)
-    print(f"{folder}: valid")  # noqa: T201
+    echo(f"{folder}: valid")
 
 
 @skills_app.command("new")
@@ -47,4 +48,4 @@ def skills_new(name: str, folder: Annotated[Path, typer.Option("--in", help="Whe
     from ..skills import new
 
     path = new(name, folder)
-    print(f"{path}: edit its SKILL.md, then use it with --skills {folder}")  # noqa: T201
+    echo(f"{path}: edit its SKILL.md, then use it with --skills {folder}")

@@ -6,6 +6,7 @@ to ask a judge, and `score` is a pure function of the answers, so that a scorer 
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -177,6 +178,27 @@ class Benchmark(ABC):
     """Of the official protocol."""
     remarks: tuple[str, ...] = ()
     """What is to be said below every table: how it differs from the official scorer."""
+    official_yes: str = ""
+    """The one answer that the official scorer takes for yes; empty where it asks for something else."""
+    exact_yes: str = ""
+    """The one answer that counts as yes; empty where every way to say yes does. See `exact`."""
+
+    def exact(self) -> Benchmark:
+        """Return the benchmark that counts as yes what the official scorer does, and nothing else: for parity with it.
+
+        Raises:
+            BenchmarkError: it has no questions for yes or no.
+        """
+        if not self.official_yes:
+            raise BenchmarkError(f"{self.title} has no questions for yes or no: leave --exact-yes out")
+        made = copy.copy(self)
+        made.exact_yes = self.official_yes
+        return made
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """What is to be said of how its judge's answers were read, where that is not as usual."""
+        return (f"an answer counts as yes only where it is `{self.exact_yes}` and nothing else.",) if self.exact_yes else ()
 
     @abstractmethod
     def read(self, files: Mapping[str, Path]) -> list[Sample]:

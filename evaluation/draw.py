@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
@@ -19,7 +17,7 @@ from ..errors import GemsError
 from ..graph.build import Graph
 from ..memory.images import ImageStore
 from ..memory.state import GemsState, Usage
-from ..models.options import ModelOptions
+from ..models.options import ModelOptions, private
 from ..nodes.budget import money
 from .benchmark import Sample
 from .records import Checked, Record
@@ -98,25 +96,6 @@ def kept(record: Record, store: ImageStore, folder: Path) -> Record:
 def _said(failure: Exception) -> str:
     text = " ".join(str(failure).split())[:500] or "no reason given"
     return text if isinstance(failure, GemsError) else f"{type(failure).__name__}: {text}"
-
-
-def private(text: str, models: ModelOptions) -> str:
-    """Return text that may be handed on with a study's folder: without the hosts of its models, of a path the last name only."""
-    specs = {models.chat.model, models.image.model, *(role.model for role in models.roles.values())}
-    for host in sorted({host for spec in specs for host in _hosts(spec)}, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", text)
-    return _FOLDERS.sub("", re.sub(r"\bfile:/+", "/", text))
-
-
-def _hosts(spec: str) -> list[str]:
-    if "://" not in spec:
-        return []
-    name = urlsplit(spec).netloc.rpartition("@")[2]
-    return [name, name.rpartition(":")[0] or name]
-
-
-_FOLDERS = re.compile(r"(?<![\w/:.~-])/(?:[^/\s:;,()'\"]+/)+")
-"""The folders of an absolute path."""
 
 
 class _Followed:

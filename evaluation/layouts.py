@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -19,15 +20,32 @@ def by_sample(pictures: Iterable[Picture]) -> Iterator[tuple[Sample, list[bytes 
         yield mine[0].sample, [picture.data for picture in sorted(mine, key=lambda picture: picture.index)]
 
 
-def only_first(most: int) -> str:
-    """Return what is to be said where a layout has room for one image a prompt, and there are more."""
-    return f"only the first of {most} images a prompt are here: the official script takes one"
+def first_of_each(pictures: Iterable[Picture], told: list[str]) -> Iterator[tuple[Sample, bytes | None]]:
+    """Give the first picture of each sample; at the end add to `told` what is to be said where there are more."""
+    most = 1
+    for sample, images in by_sample(pictures):
+        most = max(most, len(images))
+        yield sample, images[0]
+    if most > 1:
+        told.append(f"only the first of {most} images a prompt are here: the official script takes one")
+
+
+def only_four(most: int) -> str:
+    """Return what is to be said where a grid has room for four images of a prompt, and there are more."""
+    return f"only the first four of {most} images a prompt are in the grids"
 
 
 def write(path: Path, data: bytes) -> None:
     """Write a file, and the folders it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return the file of an image, of a kind that Pillow knows."""
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
 
 
 def grid(images: Sequence[bytes | None], columns: int = 2, cells: int = 4) -> Image.Image | None:

@@ -51,6 +51,12 @@ def says_yes(text: str) -> bool | None:
     return _YES_OR_NO.get(words[0]) if words else None
 
 
+def agreed(answers: Answers, key: str, exactly: str = "") -> bool:
+    """Tell whether the first answer to a question is yes, as a judge may say it; or `exactly` this word, if one is named."""
+    text = first_text(answers, key) or ""
+    return spoken(text) == exactly if exactly else says_yes(text) is True
+
+
 def first_text(answers: Answers, key: str) -> str | None:
     """Return the first answer to a question; None where there is none."""
     given = answers.get(key)

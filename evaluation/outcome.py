@@ -15,7 +15,7 @@ from ..memory.images import ImageStore
 from ..memory.locks import exclusive
 from ..models.registry import ChatChoices, ImageChoice
 from .answers import answer_book
-from .benchmark import Benchmark, BenchmarkError, Sample
+from .benchmark import Benchmark, BenchmarkError, Metric, Sample
 from .catalogue import find
 from .data import Fetched
 from .engine import Engine
@@ -45,6 +45,10 @@ MOST_REASONS = 3
 
 EMBEDDED = {"shapes", "shapes-chat", "shapes-image"}
 """Names of the embedded models, here and behind an endpoint."""
+
+
+REHEARSAL = {"card": "card writes the prompt on a card", "random": "random answers at random"}
+"""What stands in for models in a rehearsal."""
 
 
 class Outcome(NamedTuple):
@@ -219,7 +223,7 @@ def score(
             on_start=progress.asking,
             on_done=progress.answered,
         )
-    keep_scores(folder, JudgeScores.of(judge, records, scored))
+    keep_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
 
 
 def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None) -> Outcome:
@@ -272,13 +276,19 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
     models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
     return Report(
         title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
-        metrics=bench.metrics(outcome.samples),
+        metrics=_metrics_of(outcome, *outcome.scored),
         results=results,
         per_prompt=study.per_prompt * study.seeds,
         warnings=warnings_of(outcome, results),
         facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *bench.remarks],
         published=published(bench.name) if paper else (),
     )
+
+
+def _metrics_of(outcome: Outcome, *judges: str) -> list[Metric]:
+    """Return the metrics of the prompts that judges have numbers of: a title may name the parts that those are."""
+    known = {id for judge in judges for _, id, _ in outcome.scored[judge]}
+    return outcome.benchmark.metrics([sample for sample in outcome.samples if sample.id in known] or outcome.samples)
 
 
 def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None) -> list[str]:
@@ -293,6 +303,8 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
     embedded = EMBEDDED & {_name(study.image), *map(_name, study.chat.values())}
     if embedded and bench.name != "shapes":
         said.append("the embedded models of the shapes world were used: these figures say nothing about real models.")
+    if played := REHEARSAL.keys() & {_name(study.image), *map(_name, study.chat.values()), *outcome.scored}:
+        said.append(f"this is a rehearsal: {', '.join(REHEARSAL[name] for name in sorted(played))}. The figures mean nothing.")
     verifier = _name(study.chat.get("verifier", study.chat["default"]))
     for judge in outcome.scored:
         if _same(judge, verifier) and judge != OFFICIAL:
@@ -300,6 +312,9 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
         if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
             said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
         said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
+        titles = {metric.name: metric.title for metric in _metrics_of(outcome, *outcome.scored)}
+        other = [f"{titles[m.name]} is {m.title}" for m in _metrics_of(outcome, judge) if titles[m.name] != m.title]
+        said += [f"{judge}: {title}." for title in other]
     if len(outcome.samples) < study.available:
         said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
     if study.per_prompt != bench.images_per_prompt:

@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from ..graph.build import Graph, build_graph
 from ..memory.images import ImageStore
-from ..models.image import ImageModel, ImageModelError, ImageRequest
+from ..models.image import ImageModel, ImageModelError, ImageRequest, pictures_of
 from ..models.options import CHAT_ROLES, ModelOptions
 from ..models.registry import ChatChoices, Models, image_model
 from .draw import draw
@@ -78,7 +78,7 @@ class Painter:
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
         """Draw. Calls come from several threads: a model that gathers requests into batches does so here too."""
-        return [image.copy() for image in self._model().generate(requests)]  # a copy is of no file, and can be sent
+        return pictures_of(self._model(), requests)  # they are of no file, and can be sent
 
     def truncated(self, prompt: str) -> str | None:
         """Return what the model says of a prompt."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import threading
 import uuid
@@ -264,7 +263,6 @@ def _connected(address: str | None) -> Iterator[bool]:
         return
     if address not in (None, "auto"):
         _require_reachable(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody has asked for it to call home
     logging.getLogger("ray").setLevel(logging.ERROR)  # what it says at its start would stand among the progress bars
     only_own: dict[str, Any] = {"include_dashboard": False} if address is None else {}
     try:

@@ -28,11 +28,8 @@ def json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Itera
     for number, line in enumerate(text_of(path).split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            found = json.loads(line)
-        except ValueError as error:
-            raise BenchmarkError(f"{path}, line {number}: this is no JSON ({error}): fetch the file again") from error
-        yield number, checked(found, keys, f"{path}, line {number}")
+        where = f"{path}, line {number}"
+        yield number, checked(_json(line, where), keys, where)
 
 
 def json_file(path: Path) -> Any:
@@ -41,10 +38,18 @@ def json_file(path: Path) -> Any:
     Raises:
         BenchmarkError: it cannot be read.
     """
+    return _json(text_of(path), str(path))
+
+
+def _json(text: str, where: str) -> Any:
+    """Return what JSON text holds; half of a surrogate pair is none, as it could not be written down again."""
     try:
-        return json.loads(text_of(path))
-    except ValueError as error:
-        raise BenchmarkError(f"{path}: this is no JSON ({error}): fetch the file again") from error
+        found = json.loads(text)
+        if "\\ud" in text.casefold():
+            json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise BenchmarkError(f"{where}: this is no JSON ({error}): fetch the file again") from error
+    return found
 
 
 def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -67,10 +67,12 @@ class JudgeScores(BaseModel):
     """Variant, prompt, which of its images, the image's hash, its numbers, and questions without an answer."""
 
     @classmethod
-    def of(cls, judge: Judge, records: Mapping[Key, Record], scored: Mapping[Key, Scored]) -> JudgeScores:
-        """Gather what is to be kept."""
+    def of(
+        cls, judge: Judge, records: Mapping[Key, Record], scored: Mapping[Key, Scored], reading: Sequence[str] = ()
+    ) -> JudgeScores:
+        """Gather what is to be kept; `reading` is what is to be said of how the answers were read."""
         rows = tuple((*key, _hash(records[key]), dict(score.values), score.unanswered) for key, score in sorted(scored.items()))
-        return cls(judge=judge.name, remarks=tuple(judge.remarks), rows=rows)
+        return cls(judge=judge.name, remarks=(*judge.remarks, *reading), rows=rows)
 
     def scored(self, records: Mapping[Key, Record]) -> dict[Key, Scored]:
         """Return the scores of records, those left out whose image is another one by now."""

@@ -1,6 +1,6 @@
 """Room: runs that are removed, and old ones of which only the end and the best image are kept.
 
-What a killed process leaves undone is done by the next one: a run's record goes last.
+What a killed process leaves undone is done by the next one: a run's record says what is being done with it, and goes last.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 
 from ..errors import GemsError
+from ..memory.checked import readable
 from ..memory.database import Opened, Tip
 from ..memory.files import sweep
 from ..memory.home import Home, claims_of
@@ -25,7 +26,7 @@ from ..memory.state import Attempt, best_of
 from .family import eldest, line_of, records_of
 from .page import refresh_page
 from .past import Standing, past
-from .record import RunError, forget_record, read_record, save_record, studio_id, threads
+from .record import SPACE, RunError, find_record, forget_record, read_record, save_record, studio_id, threads
 
 ENDED: tuple[Standing, ...] = ("accepted", "gave up")
 ORPHAN = timedelta(days=1)
@@ -68,11 +69,16 @@ def remove(names: Sequence[str], runs: Home | Path | str = "runs") -> Freed:
         for name in names:
             if name not in known:
                 read_record(opened, home, name)  # which says which there are
-            if opened.in_hand(name):
+            if home.can_be(name) and opened.in_hand(name):
                 raise RunInUseError(
                     f"the run {name} is in progress in another process: wait for it, or end it; nothing was removed"
                 )
-        return _Cleaning(opened, home, gone=list(dict.fromkeys(names))).do()
+        odd = [name for name in dict.fromkeys(names) if not home.can_be(name)]
+        freed = _Cleaning(opened, home, gone=[name for name in dict.fromkeys(names) if name not in odd]).do()
+        for name in odd:  # of a damaged database: nothing but its rows can be there
+            opened.saver.delete_thread(name)
+            opened.store.delete(SPACE, name)
+        return freed._replace(removed=(*freed.removed, *odd))
 
 
 def prune(
@@ -88,7 +94,8 @@ def prune(
     Args:
         older_than: runs whose last step is older are removed; without it no run is.
         keep_best: of these, the end of the run, its page and its best image are kept.
-        unfinished: also runs that were interrupted or wait for a person; else only those that have ended. Damaged ones stay.
+        unfinished: also runs that were interrupted, have failed or wait for a person; else only those that have ended. Damaged
+            ones stay.
         dry_run: only tell what would be removed; the database's share is not known then.
         runs: the folder of runs, or their home.
 
@@ -102,24 +109,32 @@ def prune(
     if not home.database.exists():
         raise RunError(f"there are no runs in {home.folder}; see --runs")
     with home.database.open() as opened:
-        old = list(_older(opened, home, older_than, unfinished))
+        gone, trimmed = _begun(opened)
+        old, damaged = _older(opened, home, older_than, unfinished)
+        old = [name for name in old if name not in gone]
         if keep_best:
-            whole = [name for name in old if not read_record(opened, home, name).pruned]
-            cleaning = _Cleaning(opened, home, trimmed=whole, orphans=True)
+            trimmed += [name for name in old if name not in trimmed and not read_record(opened, home, name).pruned]
         else:
-            cleaning = _Cleaning(opened, home, gone=old, orphans=True)
+            gone, trimmed = gone + old, [name for name in trimmed if name not in old]
+        cleaning = _Cleaning(opened, home, gone=gone, trimmed=trimmed, orphans=True, damaged=damaged)
         return cleaning.tell() if dry_run else cleaning.do()
 
 
-def _older(opened: Opened, home: Home, than: timedelta | None, unfinished: bool) -> Iterator[str]:
-    """Yield the runs that have ended, or also those that have not, and whose last step is older."""
+def _begun(opened: Opened) -> tuple[list[str], list[str]]:
+    """Return the runs that a killed process has begun to remove, and those that it has begun to trim."""
+    marks = {name: record.get("cleaning") for name, record in records_of(opened).items()}
+    return [name for name, mark in marks.items() if mark == "remove"], [name for name, mark in marks.items() if mark == "trim"]
+
+
+def _older(opened: Opened, home: Home, than: timedelta | None, unfinished: bool) -> tuple[list[str], list[str]]:
+    """Return the runs that have ended, or also those that have not, and whose last step is older; and the damaged ones."""
     if than is None:
-        return
-    may_go = {*ENDED, *(("unfinished", "waiting") if unfinished else ())}
-    for name in threads(opened, home):
-        one = past(opened, home, name)
-        if one.standing in may_go and one.last < datetime.now(UTC) - than:
-            yield name
+        return [], []
+    may_go = {*ENDED, *(("unfinished", "failed", "waiting") if unfinished else ())}
+    runs = [past(opened, home, name) for name in threads(opened, home)]
+    before = datetime.now(UTC) - than
+    old = [one.thread for one in runs if one.standing in may_go and one.last < before]
+    return old, [one.thread for one in runs if one.standing == "damaged"]
 
 
 class _Look(NamedTuple):
@@ -146,12 +161,21 @@ class _Cleaning:
         gone: the runs to remove.
         trimmed: the runs to trim.
         orphans: whether pictures that nothing refers to are removed, and the database is shrunk.
+        damaged: runs that are left as they are, since they cannot be read.
     """
 
     def __init__(
-        self, opened: Opened, home: Home, gone: Sequence[str] = (), trimmed: Sequence[str] = (), orphans: bool = False
+        self,
+        opened: Opened,
+        home: Home,
+        *,
+        gone: Sequence[str] = (),
+        trimmed: Sequence[str] = (),
+        orphans: bool = False,
+        damaged: Sequence[str] = (),
     ) -> None:
         self.opened, self.home, self.gone, self.trimmed, self.orphans = opened, home, gone, trimmed, orphans
+        self.damaged = [name for name in damaged if name not in gone]
         self.images = home.images_in(opened)
         self.notes: list[str] = []
 
@@ -180,6 +204,7 @@ class _Cleaning:
                     if {tip.checkpoint for tip in self.opened.tips(name)} != first.tips.get(name, set()):
                         self.notes.append(f"the run {name} has gone on meanwhile: left as it is")
                         continue
+                    self._mark(name, "remove" if name in self.gone else "trim")
                     removed |= self._remove(look.own[name] & surplus, look)
                     rows += self._remove_run(name) if name in self.gone else self._trim(name)
                     done.append(name)
@@ -187,7 +212,7 @@ class _Cleaning:
                 self.notes.append(f"the run {name} is in progress in another process: left as it is")
         for name in relatives.difference(done):
             with suppress(GemsError, OSError):  # what was to go is gone, whatever becomes of the pages that led to it
-                if (self.home.folder_of(name) / "report.html").exists():
+                if self.home.has_page(name):
                     refresh_page(name, self.home)
         torn = 0
         if self.orphans:
@@ -246,6 +271,11 @@ class _Cleaning:
     def _say_unreadable(self, look: _Look) -> None:
         if look.unreadable:
             self.notes.append(f"the run {look.unreadable} cannot be read, so no image was removed: restore or remove it first")
+        self.notes += [
+            f"the run {name} is damaged: left as it is; `gems rm {name}` removes it"
+            for name in self.damaged
+            if name != look.unreadable
+        ]
 
     def _surplus(self, look: _Look) -> set[str]:
         """Return the pictures to remove: those of the runs, and old ones of nobody, that nothing else refers to."""
@@ -254,6 +284,13 @@ class _Cleaning:
         old = {digest for digest, picture in look.stored.items() if picture.written < look.when - ORPHAN}
         of_runs = set[str]().union(*look.own.values())
         return ((of_runs | old if self.orphans else of_runs) - look.needed) & set(look.stored)
+
+    def _mark(self, name: str, what: Literal["remove", "trim"]) -> None:
+        """Note that a run is about to be removed or trimmed, so that the next one does it if this process is killed."""
+        with suppress(GemsError):  # the record is damaged: the run goes by its name, or not at all
+            if record := find_record(self.opened, self.home, name):
+                edit = {"cleaning": what, "pruned": record.pruned or what == "trim"}
+                save_record(self.opened, record.model_copy(update=edit))
 
     def _remove(self, digests: Iterable[str], look: _Look) -> dict[str, int]:
         return {digest: look.stored[digest].size for digest in digests if self.images.delete(digest)}
@@ -271,13 +308,13 @@ class _Cleaning:
         best = best_of([attempt for tip in self.opened.tips(name) for attempt in _attempts(self.opened, tip)])
         forget_notes(self.images, name)
         self.images.claim([best.image] if best else [], claims_of(name))
-        save_record(self.opened, read_record(self.opened, self.home, name).model_copy(update={"pruned": True}))
+        save_record(self.opened, read_record(self.opened, self.home, name).model_copy(update={"cleaning": None}))
         return rows - self.opened.rows(name)
 
     def _sweep(self) -> int:
         """Remove what killed processes left in the image store and in the folders of runs."""
         before = datetime.now(UTC) - ORPHAN
-        folders = [self.home.folder_of(name) for name in threads(self.opened, self.home)]
+        folders = [self.home.folder_of(name) for name in threads(self.opened, self.home) if self.home.can_be(name)]
         return self.images.sweep(before) + sum(sweep(folder, ".*.tmp", before) for folder in folders)
 
 
@@ -307,9 +344,10 @@ def forget_run(opened: Opened, home: Home, name: str) -> None:
 def _attempts(opened: Opened, tip: Tip) -> Iterator[Attempt]:
     """Yield the attempts of a branch, also those of a step whose checkpoint was not written any more."""
     config: RunnableConfig = {"configurable": {"thread_id": tip.thread, "checkpoint_ns": "", "checkpoint_id": tip.checkpoint}}
-    found = opened.saver.get_tuple(config)
-    if found is None:
-        return
-    written = [value for _, channel, value in found.pending_writes or () if channel == "attempts"]
-    for attempts in [found.checkpoint["channel_values"].get("attempts", []), *written]:
-        yield from (attempt for attempt in attempts if isinstance(attempt, Attempt))
+    with readable():
+        found = opened.saver.get_tuple(config)
+        if found is None:
+            return
+        written = [value for _, channel, value in found.pending_writes or () if channel == "attempts"]
+        for attempts in [found.checkpoint["channel_values"].get("attempts", []), *written]:
+            yield from (attempt for attempt in attempts if isinstance(attempt, Attempt))

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ..context import RunContext
 from ..events import Custom, Event, PersonAsked, RoleEnded, RunEnded, RunStarted, read_event
+from ..memory.checked import readable
 from ..memory.database import Opened
 from ..memory.home import Home
 from ..memory.images import write_atomically
@@ -105,7 +106,9 @@ def drive(
         prices=models.options,
         **dict(nodes or {}),
     )
-    now = graph.get_state(config)
+    with readable():
+        now = graph.get_state(config)
+        started = _started(record, now)
     _require_skills(now.values.get("skills", ()), library)
     if answer is not None and not now.interrupts:
         raise AnswerError(f"the run {record.thread} does not wait for an answer: see `gems show {record.thread}`")
@@ -120,9 +123,12 @@ def drive(
             record.thread, state, record.context, home.folder_of(record.thread), home.images, models.options, waiting=waiting
         )
 
-    yield _started(record, now)
-    if not now.values:
-        opened.saver.delete_thread(record.thread)  # killed at its very begin: writes whose checkpoint was never saved
+    if record.failed:
+        record = record.model_copy(update={"failed": ""})
+        save_record(opened, record)
+    yield started
+    if "prompt" not in now.values:
+        opened.saver.delete_thread(record.thread)  # killed before its first step: what is there is a part of its input
         now = yield from go_on({"prompt": record.prompt})
     elif now.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
         now = yield from go_on(None if answer is None else _to_answer(now, answer))
@@ -156,7 +162,7 @@ def to_end(events: Events, on_event: Callable[[Event], None] | None) -> RunResul
 
 
 def _started(record: Record, now: StateSnapshot) -> RunStarted:
-    state = GemsState.model_validate(now.values) if now.values and now.tasks else None
+    state = GemsState.model_validate(now.values) if "prompt" in now.values and now.tasks else None
     return RunStarted(
         thread=record.thread,
         prompt=record.prompt,

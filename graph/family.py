@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from ..memory.database import Opened
 from ..memory.home import Home
 from .past import Standing, past
-from .record import SPACE
+from .record import SPACE, Parent
 
 
 class Relative(NamedTuple):
@@ -36,8 +38,11 @@ def records_of(opened: Opened) -> Records:
 
 def parent_of(records: Records, thread: str) -> tuple[str, int] | None:
     """Return the run that one was forked from, and the first round that is its own; None if it is no fork."""
-    parent = records.get(thread, {}).get("parent")
-    return (str(parent["thread"]), int(parent["round"])) if parent else None
+    try:
+        parent = Parent.model_validate(records.get(thread, {}).get("parent"))
+    except ValidationError:  # none, or a damaged record
+        return None
+    return parent.thread, parent.round
 
 
 def eldest(records: Records, thread: str) -> str:
@@ -78,7 +83,7 @@ def family_of(opened: Opened, home: Home, thread: str) -> list[Relative]:
             round,
             found[name].standing if name in found else None,
             found[name].rounds if name in found else 0,
-            (home.folder / name / "report.html").exists(),
+            home.has_page(name),
         )
         for name, depth, round in line
     ]

@@ -18,6 +18,7 @@ from langgraph.runtime import RunControl
 from ..context import preset
 from ..errors import GemsError
 from ..events import Event
+from ..memory.checked import readable
 from ..memory.database import Opened
 from ..memory.home import Home, claims_of
 from ..memory.locks import RunInUseError
@@ -35,7 +36,7 @@ from .drive import Ask, config_of, drive, held, to_end
 from .page import refresh_page
 from .record import Parent, Record, RunError, find_record, read_record, require_runs, save_record
 from .result import RunResult
-from .run import models_of, require_free, to_request
+from .run import models_of, recorded, require_free, to_request
 
 
 class MissingStepsError(RunError):
@@ -143,7 +144,8 @@ def fork(
         with held(home, record.thread, new=True) as own:
             record = _begin(own, home, record, start, graph.copy({"checkpointer": own.saver}))
             held_parent.close()
-            result = to_end(drive(own, home, record, models, skills, control, nodes, checkers, ask), on_event)
+            events = drive(own, home, record, models, skills, control, nodes, checkers, ask)
+            result = to_end(recorded(events, own, home, record, models.options, new=True), on_event)
     with suppress(GemsError, OSError):  # the fork is done, whatever becomes of its parent's page
         refresh_page(thread, home)
     return result
@@ -174,10 +176,11 @@ def _require_new(opened: Opened, home: Home, thread: str) -> None:
 def _history(graph: Graph, thread: str) -> list[GemsState]:
     """Return the states of a run after each of its steps, the latest first."""
     try:
-        found = [snapshot.values for snapshot in graph.get_state_history(config_of(thread))]
+        with readable():
+            found = [snapshot.values for snapshot in graph.get_state_history(config_of(thread))]
+            return [GemsState.model_validate(values) for values in found if values.get("prompt")]
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
-    return [GemsState.model_validate(values) for values in found if values.get("prompt")]
 
 
 def _of_another(opened: Opened, home: Home, thread: str, parent: Parent, round: int) -> str:

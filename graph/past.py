@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from ..context import SettingError
 from ..errors import GemsError
+from ..memory.checked import readable
 from ..memory.database import Opened
 from ..memory.home import Home
 from ..memory.serializer import CheckpointError
@@ -18,7 +19,7 @@ from .drive import config_of
 from .record import Record, RunError, read_record, require_runs, threads
 from .result import RunResult
 
-Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "damaged"]
+Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
 NEXT = "branch:to:"
 """Begin of the channels by which LangGraph has a role take its turn."""
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
@@ -42,7 +43,8 @@ class Past(NamedTuple):
     thread: str
     standing: Standing
     """"waiting": for a person's answer, see `gems show`; "unfinished": it was interrupted, and `gems resume`
-    goes on with it; "damaged": it cannot be read, `told` says why."""
+    goes on with it; "failed": it ended by an error, `told` says which, and `gems resume` tries again; "damaged": it cannot be
+    read, `told` says why."""
     last: datetime
     """When its last step ended, in UTC."""
     prompt: str = ""
@@ -139,8 +141,12 @@ def result_of(opened: Opened, home: Home, record: Record) -> RunResult:
     """
     thread, stored = record.thread, state_of(opened, record.thread)
     if stored is None:
-        raise RunError(f"the run {thread} has not come to a first step: go on with `gems resume {thread}`")
-    return RunResult(thread, stored.state, record.context, home.folder_of(thread), home.images, record.models, stored.waiting)
+        why = f", as it has failed ({record.failed})" if record.failed else ""
+        raise RunError(f"the run {thread} has not come to a first step{why}: go on with `gems resume {thread}`")
+    folder = home.folder_of(thread)
+    return RunResult(
+        thread, stored.state, record.context, folder, home.images, record.models, waiting=stored.waiting, failed=record.failed
+    )
 
 
 def past(opened: Opened, home: Home, thread: str) -> Past:
@@ -161,27 +167,31 @@ def found(opened: Opened, home: Home, thread: str) -> Found:
     state = stored.state if stored else None
     used = state.usage.total if state else RoleUsage()
     parent = record.parent.thread if record.parent else ""
+    standing = _standing(opened, record, stored)
     told = Past(
         thread,
-        _standing(opened, thread, stored),
+        standing,
         stored.last if stored else last,
         record.prompt,
         state.round if state else 0,
         used.images,
         used.calls,
         record.cost,
+        told=record.failed if standing == "failed" else "",
         parent=parent,
     )
     return Found(told, record, state)
 
 
-def _standing(opened: Opened, thread: str, stored: Stored | None) -> Standing:
+def _standing(opened: Opened, record: Record, stored: Stored | None) -> Standing:
     if stored and stored.waiting is not None:  # whatever was decided before it asked
-        return "running" if opened.in_hand(thread) else "waiting"
+        return "running" if opened.in_hand(record.thread) else "waiting"
     decision = stored.state.result.decision if stored and stored.state.result and not stored.more else None
     if decision in ("accept", "give up"):
         return "accepted" if decision == "accept" else "gave up"
-    return "running" if opened.in_hand(thread) else "unfinished"
+    if opened.in_hand(record.thread):
+        return "running"
+    return "failed" if record.failed else "unfinished"
 
 
 def state_of(opened: Opened, thread: str) -> Stored | None:
@@ -191,17 +201,18 @@ def state_of(opened: Opened, thread: str) -> Stored | None:
         CheckpointError: it is damaged.
     """
     try:
-        found = opened.saver.get_tuple(config_of(thread))
+        with readable():
+            found = opened.saver.get_tuple(config_of(thread))
+            if found is None:
+                return None
+            values = {name: value for name, value in found.checkpoint["channel_values"].items() if name in GemsState.model_fields}
+            written = datetime.fromisoformat(found.checkpoint["ts"]).astimezone(UTC)
+            if "prompt" not in values:
+                return None
+            more = any(name.startswith(NEXT) for name in found.checkpoint["channel_values"])
+            return Stored(GemsState.model_validate(values), written, _question(found.pending_writes or ()), more)
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
-    if found is None:
-        return None
-    values = {name: value for name, value in found.checkpoint["channel_values"].items() if name in GemsState.model_fields}
-    written = datetime.fromisoformat(found.checkpoint["ts"]).astimezone(UTC)
-    if "prompt" not in values:
-        return None
-    more = any(name.startswith(NEXT) for name in found.checkpoint["channel_values"])
-    return Stored(GemsState.model_validate(values), written, _question(found.pending_writes or ()), more)
 
 
 def _question(writes: Sequence[tuple[str, str, Any]]) -> Any:

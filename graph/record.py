@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..context import RunContext
 from ..errors import GemsError
+from ..memory.checked import with_hash, without_hash
 from ..memory.database import Opened
 from ..memory.home import Home
 from ..memory.serializer import CheckpointError
@@ -73,11 +75,15 @@ class Record(BaseModel):
     ready: bool = Field(default=True, description="Whether it can be gone on with: a fork is not before it has its first state.")
     pruned: bool = Field(default=False, description="Whether only its end and its best image are left.")
     parent: Parent | None = Field(default=None, description="The run it was forked from.")
+    failed: str = Field(default="", description="Why it ended before its end, if it was an error; empty once it is gone on with.")
+    cleaning: Literal["remove", "trim"] | None = Field(
+        default=None, description="What is being done with it to make room; left here by a process that was killed meanwhile."
+    )
 
 
 def save_record(opened: Opened, record: Record) -> None:
     """Keep a record, in the place of an earlier one of the run."""
-    opened.store.put(SPACE, record.thread, record.model_dump(mode="json"), index=False)
+    opened.store.put(SPACE, record.thread, with_hash(record.model_dump(mode="json")), index=False)
 
 
 def find_record(opened: Opened, home: Home, thread: str) -> Record | None:
@@ -90,7 +96,7 @@ def find_record(opened: Opened, home: Home, thread: str) -> Record | None:
     try:
         item = opened.store.get(SPACE, thread)
         if item is not None:
-            return Record.model_validate(item.value)
+            return Record.model_validate(without_hash(item.value))
         return Record.model_validate_json(path.read_bytes()) if path.exists() else None
     except CheckpointError as error:
         raise RunError(f"the record of run {thread} cannot be read ({error})") from error
@@ -102,13 +108,15 @@ def read_record(opened: Opened, home: Home, thread: str) -> Record:
     """Return what a run was started with.
 
     Raises:
-        RunError: there is no such run, or its record is damaged.
+        RunError: there is no such run, its record is damaged, or it has begun to be removed.
     """
     record = find_record(opened, home, thread)
     if record is None:
         known = threads(opened, home)[-3:]
         hint = f"the latest are {', '.join(known)}" if known else "there are no runs in this folder; see --runs"
         raise RunError(f"there is no run {thread}: {hint}")
+    if record.cleaning == "remove":
+        raise RunError(f"the run {thread} has begun to be removed: `gems rm {thread}` or `gems prune` finishes it")
     return record
 
 

@@ -27,6 +27,7 @@ class RunResult:
         store: where its images are.
         models: the options of its models, which know what they cost.
         waiting: the question that the run waits for an answer to, as plain JSON; None where it does not wait.
+        failed: why it has ended before its end, if it was an error.
     """
 
     def __init__(
@@ -38,9 +39,10 @@ class RunResult:
         store: ImageStore,
         models: ModelOptions,
         waiting: Any = None,
+        failed: str = "",
     ) -> None:
         self.thread, self.state, self.context, self.folder, self.store, self.models = thread, state, context, folder, store, models
-        self.waiting = waiting
+        self.waiting, self.failed = waiting, failed
 
     @property
     def best(self) -> Attempt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,27 @@ from langgraph.runtime import RunControl
 from pydantic import ValidationError
 
 from ..context import preset as settings_of
+from ..errors import GemsError
 from ..events import Event
 from ..memory.database import Opened
 from ..memory.home import Home
+from ..memory.serializer import CheckpointError
 from ..memory.state import Request
+from ..models.call import ModelCallError
+from ..models.image import ImageModelError
+from ..models.options import ModelOptions, private
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, given_again
 from ..nodes.budget import require_prices
 from ..nodes.checkers import Checker
 from ..nodes.review_answer import AnswerError
 from ..skills import SkillLibrary
-from .drive import Ask, Events, drive, held, to_end
+from .clean import forget_run
+from .drive import Ask, Events, RunStoppedError, config_of, drive, held, to_end
 from .record import OWN, Record, RunError, find_record, read_record, save_record
 from .result import RunResult
+
+LONGEST_REASON = 500
+"""Characters of what is kept of an error."""
 
 
 def run(
@@ -152,7 +162,8 @@ def stream(
     )
     with held(home, record.thread, new=True) as opened:
         begin(opened, home, record)
-        yield from drive(opened, home, record, models, skills, control, nodes, own, ask)
+        events = drive(opened, home, record, models, skills, control, nodes, own, ask)
+        yield from recorded(events, opened, home, record, models.options, new=True)
 
 
 def resume(
@@ -209,7 +220,51 @@ def _go_on(
         if not record.ready:
             raise RunError(f"the fork {thread} was killed before it had begun: fork again with this name, or remove it")
         models = models_of(record, chat, image, nodes)
-        yield from drive(opened, home, record, models, skills, control, nodes, checkers, ask, answer)
+        events = drive(opened, home, record, models, skills, control, nodes, checkers, ask, answer)
+        yield from recorded(events, opened, home, record, models.options)
+
+
+def recorded(events: Events, opened: Opened, home: Home, record: Record, models: ModelOptions, *, new: bool = False) -> Events:
+    """Give the events of a run. Where an error ends it, the run's record says why; a new run that was refused is removed.
+
+    Args:
+        events: of the run, which must be held.
+        opened: the database.
+        home: where it lives.
+        record: what it was started with.
+        models: what it is gone on with; their hosts are not kept with the reason.
+        new: whether nobody has heard of the run yet.
+    """
+    begun = False
+    try:
+        with closing(events):
+            for event in events:
+                begun = True
+                yield event
+    except (RunStoppedError, AnswerError):
+        raise
+    except Exception as error:
+        with suppress(Exception):  # the first error is the one to be told
+            if new and (not begun or _refused(opened, record, error)):
+                forget_run(opened, home, record.thread)
+            elif begun:
+                why = " ".join(str(error).split()) if isinstance(error, GemsError) else type(error).__name__
+                if isinstance(error, ModelCallError) and error.host:  # it may be of the environment
+                    why = why.replace(error.host, "HOST")
+                now = find_record(opened, home, record.thread) or record
+                save_record(opened, now.model_copy(update={"failed": private(why, models)[:LONGEST_REASON]}))
+        raise
+
+
+def _refused(opened: Opened, record: Record, error: Exception) -> bool:
+    """Tell whether a run was refused, not failed, and before anything was made for it: a step ended, or a model's answer kept."""
+    if not isinstance(error, GemsError) or isinstance(error, ModelCallError | ImageModelError | CheckpointError):
+        return False
+    found = opened.saver.get_tuple(config_of(record.thread))
+    if found is None:
+        return True
+    first = found.metadata.get("source") != "loop" or (record.parent is None and found.metadata.get("step") == 0)
+    return first and not any(channel == "usage" for _, channel, _ in found.pending_writes or ())
 
 
 def begin(opened: Opened, home: Home, record: Record) -> None:

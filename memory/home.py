@@ -65,6 +65,17 @@ class Home:
             raise RunNameError(f"{thread!r} cannot name a run: the images are in the folder of this name")
         return folder
 
+    def can_be(self, thread: str) -> bool:
+        """Tell whether a name can be a run's: in a damaged database there may be others."""
+        try:
+            return bool(self.folder_of(thread))
+        except RunNameError:
+            return False
+
+    def has_page(self, thread: str) -> bool:
+        """Tell whether a run has a page."""
+        return self.can_be(thread) and (self.folder_of(thread) / "report.html").exists()
+
     def images_in(self, opened: Opened) -> ImageStore:
         """Return the image store as it is written to: one that may be shared keeps apart the runs of each database."""
         return self.images.within(opened.id) if self.image_store else self.images

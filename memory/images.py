@@ -24,13 +24,12 @@ from typing import NamedTuple
 from PIL import Image, PngImagePlugin
 from pydantic import ValidationError
 
+from ..pixels import MAX_PIXELS, to_rgb
 from .files import replace_file
 from .places import Entry, Folder, Remote, place_of
 from .places import ImageStoreError as ImageStoreError
 from .state import ImageRef
 
-MAX_PIXELS = 64_000_000
-"""Largest picture taken, in pixels: more is a broken or hostile file."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 PICTURE = re.compile(r"([0-9a-f]{2})/(?P<digest>\1[0-9a-f]{62})\.png")
 NOTE = re.compile(r"made/([0-9a-z]+/)?[0-9a-f]{64}\.json")
@@ -108,26 +107,30 @@ class ImageStore:
         """Store a picture as PNG and return its reference.
 
         Args:
-            image: the pixels.
+            image: the pixels; what is transparent becomes white.
             text: what goes into the PNG's text chunks: prompt, seed, size, model.
             request: everything that determined the picture, as one string: by it `recall` finds the picture again. Without
                 it there is a note all the same, which says that the picture is wanted.
             owner: the run that the picture is made for, by its thread; None where a graph has none.
 
         Raises:
-            ImageStoreError: the store cannot be written, or the picture is too large.
+            ImageStoreError: the store cannot be written, or the picture is too large or none that can be read.
         """
         if image.width * image.height > MAX_PIXELS:
             size = f"{image.width}x{image.height}"
             raise ImageStoreError(f"an image of {size} pixels is too large: at most {MAX_PIXELS:,} pixels are stored")
+        try:
+            pixels = to_rgb(image)
+        except Exception as error:  # one that is read from its file only now raises many kinds
+            raise ImageStoreError(f"the image cannot be stored, as it cannot be read: {error}") from error
         info = PngImagePlugin.PngInfo()
         for key, value in (text or {}).items():
             info.add_itxt(key, value)
         buffer = io.BytesIO()
-        image.convert("RGB").save(buffer, "PNG", pnginfo=info)
+        pixels.save(buffer, "PNG", pnginfo=info)
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
-        ref = ImageRef(sha256=digest, width=image.width, height=image.height)
+        ref = ImageRef(sha256=digest, width=pixels.width, height=pixels.height)
         # First, so that no stored picture is ever without it.
         self._write(self._note(_claim(digest) if request is None else request, owner), ref.model_dump_json().encode())
         self._write(_name(digest), data)  # also where it is already: a damaged file is healed, an old one is new again

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from ..redact import MASK, redact
+from .checked import CheckedSaver
 from .database import TIPS, Database, Opened, OwnAllowlist, Tip, identify
 from .locks import RunInUseError
 from .sealed import SealedStore, read_value
@@ -31,7 +32,7 @@ HIDDEN = ("password", "sslpassword", "passfile", "oauth_client_secret")
 """Fields of a URL that people are not told."""
 
 
-class SealingSaver(OwnAllowlist, PostgresSaver):
+class SealingSaver(CheckedSaver, OwnAllowlist, PostgresSaver):
     """LangGraph's saver, but texts and numbers of the state go through the serializer too.
 
     LangGraph writes them into the JSON of the checkpoint as they are: neither compressed, nor with a hash, nor encrypted.

@@ -7,7 +7,8 @@ and nothing at all by pickle.
 |---|---|
 | `msgpack+zlib` | compressed; written by the first version |
 | `msgpack.2` | SHA-256 of the rest, then the rest, compressed |
-| `msgpack.2+aes` | the same, encrypted |
+| `msgpack.2w` | the same, of a value that a step has written, with the name of what it is of |
+| `msgpack.2+aes`, `msgpack.2w+aes` | the same, encrypted |
 """
 
 from __future__ import annotations
@@ -38,6 +39,13 @@ class Sealed(NamedTuple):
     value: Any
 
 
+class Write(NamedTuple):
+    """A value that a step has written: with its name, which a database has in the clear."""
+
+    channel: str
+    value: Any
+
+
 class HashedSerializer(SerializerProtocol):
     """Another serializer's bytes, compressed, since every checkpoint repeats all prompts and reasons, and with their hash.
 
@@ -46,6 +54,7 @@ class HashedSerializer(SerializerProtocol):
     """
 
     MARK = ".2"
+    WRITE_MARK = ".2w"
     FIRST_MARK = "+zlib"
     KINDS = ("msgpack", "bytes", "bytearray", "null")
     """What is read back: nothing that could build objects of any class, as pickle and LangChain's JSON can."""
@@ -55,11 +64,14 @@ class HashedSerializer(SerializerProtocol):
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Return the object's kind, marked, and its bytes; of an error only its name."""
-        if isinstance(obj, BaseException):  # LangGraph keeps why a task failed; errors name folders, those of others also keys
-            obj = type(obj).__name__
-        kind, data = self.inner.dumps_typed(obj.value if isinstance(obj, Sealed) else obj)
+        mark, value = self.MARK, obj.value if isinstance(obj, Sealed | Write) else obj
+        if isinstance(value, BaseException):  # LangGraph keeps why a task failed; errors name folders, those of others also keys
+            value = type(value).__name__
+        if isinstance(obj, Write):
+            mark, value = self.WRITE_MARK, [obj.channel, value]
+        kind, data = self.inner.dumps_typed(value)
         body = zlib.compress(data)
-        return kind + self.MARK, hashlib.sha256(body).digest() + body
+        return kind + mark, hashlib.sha256(body).digest() + body
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """Return the object of a kind and its bytes.
@@ -68,17 +80,20 @@ class HashedSerializer(SerializerProtocol):
             CheckpointError: the bytes are not those that were written, or the kind is unknown.
         """
         kind, body = data
-        mark = next((m for m in (self.MARK, self.FIRST_MARK) if kind.endswith(m)), None)
+        mark = next((m for m in (self.MARK, self.WRITE_MARK, self.FIRST_MARK) if str(kind).endswith(m)), None)
         if mark is None or kind.removesuffix(mark) not in self.KINDS:
-            raise CheckpointError(_damaged(f"{kind[:40]!r} is no kind that is read here"))
-        if mark == self.MARK:
+            raise CheckpointError(damaged(f"{str(kind)[:40]!r} is no kind that is read here"))
+        if not isinstance(body, bytes | bytearray | memoryview):
+            raise CheckpointError(damaged("it has no bytes"))
+        if mark != self.FIRST_MARK:
             digest, body = body[:32], body[32:]
             if hashlib.sha256(body).digest() != digest:
-                raise CheckpointError(_damaged("its bytes have another hash"))
+                raise CheckpointError(damaged("its bytes have another hash"))
         try:
-            return self.inner.loads_typed((kind.removesuffix(mark), zlib.decompress(body)))
-        except (zlib.error, ValueError) as error:
-            raise CheckpointError(_damaged(str(error))) from error
+            value = self.inner.loads_typed((kind.removesuffix(mark), zlib.decompress(body)))
+            return Write(*value) if mark == self.WRITE_MARK else value
+        except (zlib.error, ValueError, TypeError) as error:
+            raise CheckpointError(damaged(str(error))) from error
 
 
 class KeyedSerializer(SerializerProtocol):
@@ -117,7 +132,7 @@ class KeyedSerializer(SerializerProtocol):
         Raises:
             CheckpointError: the bytes were encrypted with another key or changed since, or there is no key.
         """
-        if not data[0].endswith(self.MARK):
+        if not str(data[0]).endswith(self.MARK):
             return self.plain.loads_typed(data)
         if self.keyed is None:
             raise CheckpointError(f"it is encrypted: put its key into {KEY}")
@@ -140,5 +155,6 @@ def serializer() -> KeyedSerializer:
     return KeyedSerializer(HashedSerializer(inner), key.encode() if key else None)
 
 
-def _damaged(why: str) -> str:
+def damaged(why: str) -> str:
+    """Return what is told of a checkpoint that is damaged."""
     return f"a checkpoint is damaged ({why}): restore the database from a copy, or start anew"

@@ -11,6 +11,7 @@ from pathlib import Path
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.sqlite import SqliteStore
 
+from .checked import CheckedSaver
 from .database import TIPS, Database, Opened, OwnAllowlist, Tip, identify
 from .locks import exclusive, is_held
 from .sealed import SealedStore, read_value
@@ -66,7 +67,7 @@ class SqliteDatabase(Database):
         return sqlite3.connect(self.path, check_same_thread=False, timeout=WAIT, isolation_level=isolation_level)  # type: ignore[arg-type]
 
 
-class OwnSqliteSaver(OwnAllowlist, SqliteSaver):
+class OwnSqliteSaver(CheckedSaver, OwnAllowlist, SqliteSaver):
     """LangGraph's saver in SQLite, with our serializer."""
 
 

@@ -98,6 +98,16 @@ def said_by(error: Exception, chat: Any) -> str:
     return text if len(text) <= 300 else text[:300] + "..."
 
 
+def sends_elsewhere(error: Any) -> str:
+    """Say where an endpoint sends a request to, which is not followed: the key and the words are for the host that was named.
+
+    Args:
+        error: an error of the openai client with a status from 300 to 399.
+    """
+    to = error.response.headers.get("location", "").partition("?")[0][:200]
+    return f"answered {error.status_code} and sends elsewhere{f' ({to})' if to else ''}: give the address it sends to"
+
+
 def speaks_openai(chat: Any) -> bool:
     """Tell whether a model, bound options or not, is a client of an OpenAI-compatible endpoint."""
     return any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__)
@@ -130,11 +140,15 @@ def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
         problem = f"too many requests, or no quota left{after}: {said}; wait, or lower in_flight"
     elif status is not None and status >= 500:
         problem = f"the endpoint failed{after} (HTTP {status}): {said}"
+    elif status is not None and 300 <= status < 400:
+        problem = f"the endpoint {sends_elsewhere(error)}"
     elif status is not None:
         problem = f"the endpoint refused the request (HTTP {status}): {said}"
     elif kinds & {"APITimeoutError", "TimeoutException"}:
         seconds = getattr(chat, "request_timeout", None)
         problem = f"no answer within {seconds:g} s{after}: raise the option timeout" if seconds else f"no answer in time{after}"
+    elif "OversizedAnswerError" in kinds:
+        problem = f"{said}: it is not taken"
     elif isinstance(error, NotACompletionError) and error.an_error:
         problem = f"the endpoint answered with an error: {said}"
     elif isinstance(error, NotACompletionError) or kinds & {"APIResponseValidationError", "DecodingError"}:

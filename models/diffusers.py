@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from ..pixels import to_rgb
 from .batching import Batcher
 from .devices import DTYPES, OFFLOADS, Offload, best_device, best_dtype, free_memory, out_of_memory, place
 from .families import RESERVED, Family, known, unknown
@@ -321,7 +322,7 @@ class DiffusersImage(ImageModel):
                 generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
                 **options,
             )
-        return [_rgb(image) for image in out.images]
+        return [to_rgb(image) for image in out.images]
 
     def _free_memory(self) -> None:
         self.load().maybe_free_model_hooks()
@@ -374,15 +375,6 @@ _LESS_MEMORY = (
     "Let weights wait in main memory (offload: model, group or sequential), ask for a smaller size, or for a smaller number "
     "format (dtype: bfloat16)"
 )
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Return a picture without transparency: what is transparent becomes white."""
-    if image.mode != "RGBA":
-        return image.convert("RGB")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white
 
 
 def _require_safetensors(folder: Path) -> None:

@@ -12,11 +12,11 @@ from urllib.parse import parse_qsl, urlsplit
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
-from openai import DefaultAsyncHttpxClient
 from pydantic import BaseModel, SecretStr
 
 from .call import NotACompletionError
 from .capabilities import Capabilities, capabilities_of, host_of
+from .http import GuardedAsyncClient, GuardedClient
 from .in_flight import InFlight, in_flight
 from .keys import read_key, refuse_secrets
 from .options import ChatOptions, ModelSpecError
@@ -142,8 +142,9 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
         max_completion_tokens=options.max_tokens,
         timeout=options.timeout,
         max_retries=options.retries,
-        # A connection kept open belongs to an event loop, and the next `asyncio.run` would find it dead.
-        http_async_client=DefaultAsyncHttpxClient(headers={"Connection": "close"}, timeout=options.timeout),
+        http_client=GuardedClient(),
+        http_async_client=GuardedAsyncClient(),
+        stream_chunk_timeout=None,  # the time-out is of the whole answer: a slow model may be silent as long
         extra_body=body or None,
         # Only OpenAI has the Responses API for sure; there ChatOpenAI knows best which models need it.
         use_responses_api=None if is_openai(base_url) else False,

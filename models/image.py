@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from ..errors import GemsError
+from ..pixels import to_rgb
 
 
 class ImageModelError(GemsError):
@@ -90,3 +91,34 @@ class ImageModel(ABC):
         Asked after the request's picture was made, so that what happened on the way can be among them.
         """
         return []
+
+
+def pictures_of(model: ImageModel, requests: Sequence[ImageRequest]) -> list[Image.Image]:
+    """Return what a model draws, in RGB, after making sure that it is a picture for each request.
+
+    Raises:
+        ImageModelError: the model failed, or gave something else; the message says what it must return.
+    """
+    given = model.generate(requests)
+    must = f"the image model {model.name!r} must return a list with one PIL image for each request"
+    if isinstance(given, Image.Image | str | bytes) or not isinstance(given, Iterable):
+        raise ImageModelError(f"{must}, and returned {_kind(given)}")
+    images = list(given)
+    if strange := [image for image in images if not isinstance(image, Image.Image)]:
+        hint = "; an array of 8 bits becomes one by PIL.Image.fromarray" if hasattr(strange[0], "__array_interface__") else ""
+        raise ImageModelError(f"{must}, and there was {_kind(strange[0])} in it{hint}")
+    if len(images) != len(requests):
+        raise ImageModelError(f"{must}, and gave {len(images)} images for {len(requests)}")
+    if any(0 in image.size for image in images):
+        raise ImageModelError(f"{must}, and one has no pixels")
+    try:
+        return [to_rgb(image) for image in images]
+    except Exception as error:  # a file that is read only now raises many kinds
+        raise ImageModelError(f"{must}, and one cannot be read: {error}") from error
+
+
+def _kind(value: object) -> str:
+    """Return what something is, as its class is written."""
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return "None" if value is None else name

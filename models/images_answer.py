@@ -9,10 +9,8 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from ..pixels import MAX_PIXELS, MAX_WEBP_SIDE, to_rgb, too_large, without_texts
 from .image import ImageModelError
-
-MAX_PIXELS = 64_000_000
-"""Largest picture taken, in pixels, as in the image store: more is a broken or hostile answer."""
 
 _READERS = (PngImagePlugin.PngImageFile, JpegImagePlugin.JpegImageFile, WebPImagePlugin.WebPImageFile)
 
@@ -43,29 +41,21 @@ def warnings_in(answer: Mapping[str, Any]) -> list[str]:
 
 
 def read_picture(data: bytes) -> Image.Image:
-    """Return a PNG, JPEG or WebP as RGB, with what is transparent on white.
+    """Return a PNG, JPEG or WebP as a person would see it, in RGB.
 
     Raises:
         ImageModelError: it is none of these, damaged, or larger than `MAX_PIXELS`.
     """
-    image = _opened(data)
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageModelError(f"the picture has {image.width}x{image.height} pixels: at most {MAX_PIXELS:,} are taken")
+    image = _opened(without_texts(data))
+    if too_large(image):
+        size = f"{image.width}x{image.height}"
+        raise ImageModelError(
+            f"the picture has {size} pixels: at most {MAX_PIXELS:,} are taken, and {MAX_WEBP_SIDE:,} a side of a WebP"
+        )
     try:
-        image.load()
+        return to_rgb(image)
     except Exception as error:  # Pillow's readers raise many kinds for a damaged file
         raise ImageModelError(f"the picture is damaged ({error}): try again") from error
-    return on_white(image)
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """Return a picture as RGB, with what is transparent on white."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    flat = Image.new("RGB", layer.size, "white")
-    flat.paste(layer, mask=layer.getchannel("A"))
-    return flat
 
 
 def _opened(data: bytes) -> Image.Image:

@@ -7,9 +7,7 @@ waits as long as `Retry-After` says.
 from __future__ import annotations
 
 import json
-import time
-import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http.client import responses
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -18,12 +16,11 @@ import httpx2
 import openai
 
 from ..redact import redact
+from .call import sends_elsewhere
+from .http import GuardedClient, OversizedAnswerError
 from .image import ImageModelError
 from .in_flight import in_flight as calls_to
 from .providers import Complaint, complaint
-
-MAX_BYTES = 128 * 2**20
-"""Longest answer read, in bytes."""
 
 QUICK = 10.0
 """Seconds for a question that is not worth waiting for: what the server serves."""
@@ -59,10 +56,17 @@ class Endpoint:
         self._timeout, self._retries, self._in_flight = timeout, retries, in_flight
         self._calls = calls_to(f"{self.host} images")  # apart from the chat calls to a host, which have another ceiling
         try:
-            self._client = bounded_client(url, key, timeout, retries)
+            parts = urlsplit(url)
+            self._client = openai.OpenAI(
+                base_url=parts._replace(query="").geturl(),
+                default_query=dict(parse_qsl(parts.query)),
+                api_key=key or "none",
+                timeout=timeout,
+                max_retries=retries,
+                http_client=GuardedClient(event_hooks={"request": [] if key else [_without_key]}),
+            )
         except httpx2.InvalidURL as error:
             raise ImageModelError(f"the address {self._where()} is not understood ({error}): write http://HOST:PORT/v1") from error
-        weakref.finalize(self, self._client.close)
 
     def post(self, path: str, body: Mapping[str, Any], files: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send a request, as JSON or with files as a form, and return the answer's JSON, empty where it is no object.
@@ -77,9 +81,9 @@ class Endpoint:
                 response = self._client.post(path, body=body, files=files, options=options, cast_to=httpx2.Response)
         except openai.APIStatusError as error:
             told, model = complaint(error.body), str(body.get("model"))
-            words = redact(self._words(error.status_code, told, model), self._key or "")
+            words = redact(self._words(error, told, model), self._key or "")
             raise RefusedError(words, error.status_code, told) from None  # the cause may quote the key
-        except openai.APIConnectionError as error:
+        except (openai.APIConnectionError, OversizedAnswerError) as error:
             raise self._connection_error(error) from error
         try:
             answer = json.loads(response.content)
@@ -108,7 +112,7 @@ class Endpoint:
                 return self._client.get(whole.geturl(), cast_to=httpx2.Response).content
         except openai.APIStatusError as error:
             raise ImageModelError(f"{self.host} answered {error.status_code} where it said its picture is") from None
-        except openai.APIConnectionError as error:
+        except (openai.APIConnectionError, OversizedAnswerError) as error:
             raise self._connection_error(error) from error
 
     def models(self) -> list[Mapping[str, object]] | None:
@@ -120,12 +124,14 @@ class Endpoint:
             return None
         except openai.APIStatusError as error:
             return None if error.status_code >= 500 else []  # it may be starting still
-        except (ImageModelError, ValueError, RecursionError):
+        except (OversizedAnswerError, ValueError, RecursionError):
             return []
         cards = answer.get("data") if isinstance(answer, dict) else None
         return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
 
-    def _connection_error(self, error: openai.APIConnectionError) -> ImageModelError:
+    def _connection_error(self, error: openai.OpenAIError) -> ImageModelError:
+        if isinstance(error, OversizedAnswerError):
+            return ImageModelError(f"{error}: it is not taken")
         tries = f"after {self._retries + 1} tries" if self._retries else "at the only try"
         if isinstance(error, openai.APITimeoutError):
             return ImageModelError(
@@ -136,7 +142,8 @@ class Endpoint:
             return ImageModelError(f"cannot reach {self._where()} {tries} ({reason}): is the server running there?")
         return ImageModelError(f"{self.host} broke off its answer {tries} ({reason}): look at its log, or try again")
 
-    def _words(self, status: int, told: Complaint, model: str) -> str:
+    def _words(self, error: openai.APIStatusError, told: Complaint, model: str) -> str:
+        status = error.status_code
         said = self.clean(told.message) or responses.get(status, "it does not say why")
         if told.is_refusal:
             return f"{self.host} refused to draw this, because of its content: {said}. Change the request"
@@ -146,7 +153,7 @@ class Endpoint:
         if status == 404:
             return self._not_found(said, model)
         if 300 <= status < 400:
-            return f"{self._where()} answered {status} and sends elsewhere: give the address it sends to"
+            return f"{self._where()} {sends_elsewhere(error)}"
         if status == 429:
             return f"{self.host} answered 429: {said}. Try again later, or with fewer calls in flight"
         if status >= 500:
@@ -169,66 +176,5 @@ class Endpoint:
         return redact(" ".join(text.split()), self._key or "")[:400].rstrip(".")
 
 
-def bounded_client(url: str, key: str | None, timeout: float, retries: int) -> openai.OpenAI:
-    """Return a client of an OpenAI-compatible server whose answers cannot fill the memory.
-
-    Args:
-        url: the base url; a query in it goes along with every request, as Azure wants it.
-        key: the bearer token; without one no such header is sent.
-        timeout: seconds that a try may take.
-        retries: tries after the first.
-    """
-
-    def bound(response: httpx2.Response) -> None:
-        announced = response.headers.get("content-length", "0")
-        # Compressed answers are not asked for, and not taken: who knows how long they become.
-        compressed = response.headers.get("content-encoding", "identity") != "identity"
-        if compressed or int(announced if announced.isdecimal() else 0) > MAX_BYTES:
-            raise _too_long(response)
-        response.stream = _Bounded(response, timeout)
-
-    parts = urlsplit(url)
-    return openai.OpenAI(
-        base_url=parts._replace(query="").geturl(),
-        default_query=dict(parse_qsl(parts.query)),
-        api_key=key or "none",
-        timeout=timeout,
-        max_retries=retries,
-        default_headers={"Accept-Encoding": "identity"},
-        # A redirect is never followed: the key and the prompt are for the host that was named.
-        http_client=openai.DefaultHttpxClient(
-            follow_redirects=False, event_hooks={"request": [] if key else [_without_key], "response": [bound]}
-        ),
-    )
-
-
 def _without_key(request: httpx2.Request) -> None:
     request.headers.pop("Authorization", None)  # the client cannot be made without one
-
-
-class _Bounded(httpx2.SyncByteStream):
-    """The bytes of an answer, no more than `MAX_BYTES`, and none that come too late: a client's time-out starts anew at each."""
-
-    def __init__(self, response: httpx2.Response, seconds: float) -> None:
-        self._response, self._stream = response, response.stream
-        self._end = time.monotonic() + seconds
-
-    def __iter__(self) -> Iterator[bytes]:
-        size = 0
-        assert isinstance(self._stream, httpx2.SyncByteStream)
-        for chunk in self._stream:
-            size += len(chunk)
-            if size > MAX_BYTES:
-                raise _too_long(self._response)
-            if time.monotonic() > self._end:
-                raise httpx2.ReadTimeout("the answer took too long", request=self._response.request)
-            yield chunk
-
-    def close(self) -> None:
-        assert isinstance(self._stream, httpx2.SyncByteStream)
-        self._stream.close()
-
-
-def _too_long(response: httpx2.Response) -> ImageModelError:
-    host = response.request.url.host
-    return ImageModelError(f"the answer of {host} is compressed or longer than {MAX_BYTES:,} bytes: it is not taken")

@@ -6,8 +6,10 @@ No secret has a place here: keys are named by the environment variable that hold
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +21,10 @@ CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner", "lea
 Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
 
 
+_FOLDERS = re.compile(r"(?<![\w/:.~-])/(?:[^/\s:;,()'\"]+/)+")
+"""The folders of an absolute path."""
+
+
 class ModelSpecError(GemsError, ValueError):
     """A model's spec is not understood, or lacks what it needs; the message says what to write."""
 
@@ -28,14 +34,14 @@ class ChatOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field(default="shapes", description="shapes, openai:MODEL, or http(s)://HOST/v1#MODEL.")
+    model: str = Field(default="shapes", description="shapes, openai:MODEL, http(s)://HOST/v1#MODEL, or random.")
     thinking: bool | Effort | None = Field(
         default=None, description="Reasoning on or off, or how much; see `gems.models.thinking`."
     )
     temperature: float | None = Field(default=None, ge=0, le=2, description="How much chance there is in an answer; 0: least.")
     top_p: float | None = Field(default=None, gt=0, le=1, description="Share of the likeliest tokens that an answer is drawn from.")
     max_tokens: int | None = Field(default=None, ge=1, description="Longest answer, reasoning included.")
-    timeout: float = Field(default=120, gt=0, description="Seconds that one try of a call may take.")
+    timeout: float = Field(default=120, gt=0, description="Seconds of one try of a call, to the last byte of its answer.")
     retries: int = Field(default=4, ge=0, description="Tries after the first, for 429, 5xx, time-outs and dropped connections.")
     in_flight: int = Field(default=8, ge=1, description="Most calls to this endpoint at the same time.")
     key_env: str | None = Field(default=None, description="Environment variable that holds the key.")
@@ -50,7 +56,8 @@ class ImageOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     model: str = Field(
-        default="shapes", description="shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, or http(s)://HOST/v1#MODEL."
+        default="shapes",
+        description="shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http(s)://HOST/v1#MODEL, or card.",
     )
     call: dict[str, Any] = Field(default={}, alias="set", description="Options of the pipeline's call, or fields of the request.")
     device: str | None = Field(default=None, description="diffusers: cpu, cuda, cuda:1, mps; the best there is by default.")
@@ -65,7 +72,7 @@ class ImageOptions(BaseModel):
     provider: Literal["openai", "sglang", "vllm-omni", "gems"] | None = Field(
         default=None, description="HTTP: whose fields the endpoint takes; found out by default."
     )
-    timeout: float = Field(default=300, gt=0, description="HTTP: seconds that one try of a call may take.")
+    timeout: float = Field(default=300, gt=0, description="HTTP: seconds of one try of a call, to the last byte of its answer.")
     retries: int = Field(
         default=4, ge=0, description="HTTP: tries after the first, for 429, 5xx, time-outs and dropped connections."
     )
@@ -96,6 +103,21 @@ class ModelOptions(BaseModel):
         others = {role: _name(options.model, "shapes-chat") for role, options in self.roles.items()}
         own = [f"{role}: {name}" for role, name in others.items() if name != chat]
         return {"chat": ", ".join([chat, *own]), "image": _name(self.image.model, "shapes-image")}
+
+
+def private(text: str, models: ModelOptions) -> str:
+    """Return text that may be handed on: without the hosts of these models, and of a path the last name only."""
+    specs = {models.chat.model, models.image.model, *(role.model for role in models.roles.values())}
+    for host in sorted({host for spec in specs for host in _hosts(spec)}, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", text)
+    return _FOLDERS.sub("", re.sub(r"\bfile:/+", "/", text))
+
+
+def _hosts(spec: str) -> list[str]:
+    if "://" not in spec:
+        return []
+    name = urlsplit(spec).netloc.rpartition("@")[2]
+    return [name, name.rpartition(":")[0] or name]
 
 
 def _name(spec: str, embedded: str) -> str:

@@ -72,7 +72,8 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
 
     Args:
         choice: `shapes`, `openai:MODEL` (key in OPENAI_API_KEY), or `http(s)://HOST/v1#MODEL` for any OpenAI-compatible
-            endpoint (key, if it wants one, in GEMS_API_KEY). Options may name another environment variable.
+            endpoint (key, if it wants one, in GEMS_API_KEY). Options may name another environment variable. `random` answers
+            at random, for a rehearsal.
 
     Raises:
         ModelSpecError: the spec is not one of these, or the key is missing.
@@ -82,12 +83,17 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
         from .shapes import shapes_chat
 
         return shapes_chat()
+    if options.model == "random":
+        from .random_answers import RandomChat
+
+        return RandomChat()
     if _is_endpoint("chat", options.model):
         from .endpoint import endpoint_chat
 
         return endpoint_chat(options)
     raise ModelSpecError(
-        f"the chat model {options.model!r} is not understood: write shapes, openai:MODEL or http://HOST:PORT/v1#MODEL"
+        f"the chat model {options.model!r} is not understood: write shapes, openai:MODEL or http://HOST:PORT/v1#MODEL; "
+        "or random, for a rehearsal"
     )
 
 
@@ -96,7 +102,8 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
 
     Args:
         choice: `shapes`, `diffusers:REPOSITORY` or `diffusers:FOLDER` for a diffusers pipeline, `openai:MODEL` or
-            `http(s)://HOST/v1#MODEL` for an images endpoint. Keys as for `chat_model`.
+            `http(s)://HOST/v1#MODEL` for an images endpoint. Keys as for `chat_model`. `card` writes the prompt on a card,
+            for a rehearsal.
 
     Raises:
         ModelSpecError: the spec is not one of these, the folder does not exist, or the key is missing.
@@ -106,6 +113,10 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
         from .shapes import shapes_image
 
         return shapes_image(call=options.call, batch=options.batch, wait=options.wait)
+    if options.model == "card":
+        from .card import CardImage
+
+        return CardImage()
     scheme, _, name = options.model.partition(":")
     if scheme == "diffusers" and name:
         if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
@@ -127,7 +138,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
         return endpoint_image(options)
     raise ModelSpecError(
         f"the image model {options.model!r} is not understood: write shapes, diffusers:REPOSITORY, diffusers:FOLDER, "
-        "openai:MODEL or http://HOST:PORT/v1#MODEL"
+        "openai:MODEL or http://HOST:PORT/v1#MODEL; or card, for a rehearsal"
     )
 
 

@@ -10,13 +10,16 @@ from typing import Any
 
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
+from langsmith.utils import tracing_is_enabled
 
 from ..context import RunContext, SettingError
 from ..events import ImageMade, tell
 from ..memory.images import ImageStore
 from ..memory.state import Attempt, ImageRef, Request, best_of
-from ..models.image import ImageModel, ImageModelError, ImageRequest
+from ..models.image import ImageModel, ImageRequest, pictures_of
 from .parts import Node, cost
+
+TRACED = "LangSmith tracing is on (LANGSMITH_TRACING, LANGCHAIN_TRACING_V2): requests, answers and images are posted to it."
 
 
 class GeneratorState(Request):
@@ -113,15 +116,13 @@ def obtain(
 
 
 def _make(model: ImageModel, store: ImageStore, request: ImageRequest, thread: str | None) -> ImageRef:
-    images = model.generate([request])
-    if len(images) != 1:
-        raise ImageModelError(f"the image model {model.name!r} gave {len(images)} images for one request")
-    size = f"{images[0].width}x{images[0].height}"
+    [image] = pictures_of(model, [request])
+    size = f"{image.width}x{image.height}"
     name = PurePath(model.name).name if model.name.startswith("/") else model.name  # some servers name a model by its folder
     text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": name, "software": "gems"}
     if request.negative_prompt:
         text["negative_prompt"] = request.negative_prompt
-    return store.put(images[0], text, identity(model, request, thread), thread)
+    return store.put(image, text, identity(model, request, thread), thread)
 
 
 def generator(model: ImageModel, store: ImageStore) -> Node:
@@ -157,6 +158,7 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
         cut = model.truncated(prompt)
         notes = [f"The image model does not read the end of the prompt of round {round}: {cut[:200]!r}"] if cut else []
         notes += [note for request in requests for note in model.caveats(request)]
+        notes += [TRACED] if tracing_is_enabled() else []
         # Pictures found again count as made: they were paid for, only not yet booked when the run was killed.
         return {"attempts": attempts, "notes": notes, "usage": cost("generator", [], images=len(refs), seconds=seconds)}
 

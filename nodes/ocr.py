@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..errors import GemsError
 from ..memory.state import Check, CheckKind, Verdict
+from ..pixels import to_rgb
 from .answers import is_read_out
 from .spelling import TextMatch, compare_text, normalize
 
@@ -66,7 +67,7 @@ class OcrChecker:
 
     def read(self, image: Image.Image) -> list[Line]:
         """Return the lines that can be read in an image, top to bottom and left to right."""
-        pixels = np.asarray(image.convert("RGB"))[:, :, ::-1]  # it wants BGR, as OpenCV does
+        pixels = np.asarray(to_rgb(image))[:, :, ::-1]  # it wants BGR, as OpenCV does
         with self._lock:
             self._engine = self._engine or _load()
             found = self._engine(np.ascontiguousarray(pixels))

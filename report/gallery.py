@@ -27,7 +27,7 @@ EDGE = 288
 """Largest width and height of a card's image, in pixels."""
 
 TONES: Mapping[Standing, str] = {
-    **{"accepted": "pass", "gave up": "fail", "damaged": "fail"},
+    **{"accepted": "pass", "gave up": "fail", "failed": "fail", "damaged": "fail"},
     **{"waiting": "unknown", "unfinished": "unknown", "running": "unknown"},
 }
 """Name of the colour of each outcome."""
@@ -45,7 +45,7 @@ class GalleryCard:
     request: str
     standing: Standing
     told: str
-    """Why it cannot be read, if it is damaged."""
+    """Why it has failed, or cannot be read, if that is so."""
     page: str
     """Link to its own page; empty where it has none."""
     picture: Picture | None
@@ -172,7 +172,7 @@ def _card(one: Found, home: Home, path: Path, records: Records, forks: Mapping[s
         request=past.prompt,
         standing=past.standing,
         told=without_paths(past.told),
-        page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if page.exists() else "",
+        page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if home.has_page(past.thread) else "",
         picture=_picture(best, past.thread, home.images.read) if best else None,
         passed=best.score.passed if best and best.score else 0,
         total=best.score.total if best and best.score else 0,

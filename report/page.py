@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..context import RunContext
 from ..memory.files import replace_file
 from ..memory.state import GemsState
+from ..terminal import visible
 from .pictures import ReadImage, once
 from .story import Story
 from .view import duration, view
@@ -58,6 +60,11 @@ def write_report(
     return path
 
 
+def _finalize(value: Any) -> Any:
+    """Have texts `visible`; markup is ours, and what it was made of has come through here."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 @cache
 def environment() -> Environment:
     """Return what renders the templates of this folder: everything that comes from people or models is escaped."""
@@ -65,6 +72,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -6,9 +6,9 @@ import base64
 import binascii
 import io
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ..models.images_answer import on_white
+from ..pixels import to_rgb, too_large, without_texts
 from .errors import ApiError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
@@ -41,12 +41,12 @@ def open_picture(data: bytes, max_pixels: int, param: str) -> Image.Image:
         ApiError: it is not a picture, or too large.
     """
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(without_texts(data)), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(max_pixels, param) from error
     except (OSError, ValueError, SyntaxError) as error:
         raise ApiError(400, f"{param}: that is not a picture: send PNG, JPEG, WebP or GIF", param=param) from error
-    if image.width * image.height > max_pixels:
+    if too_large(image, max_pixels):
         raise _too_large(max_pixels, param)
     return image
 
@@ -63,8 +63,8 @@ def as_source(data: bytes, max_pixels: int, param: str) -> bytes:
     """
     image = open_picture(data, max_pixels, param)
     try:
-        return as_png(on_white(ImageOps.exif_transpose(image)))
-    except (OSError, ValueError, SyntaxError) as error:
+        return as_png(to_rgb(image))
+    except Exception as error:  # Pillow's readers raise many kinds
         raise ApiError(400, f"{param}: the picture is damaged: send it anew", param=param) from error
 
 

@@ -32,6 +32,10 @@ class Limits:
     """Pictures in one request."""
     in_flight: int = 64
     """Requests for an answer or a picture that are worked on at the same time."""
+    bodies: int = 128
+    """Requests that are read at the same time, before they are worked on; for one more the slowest is ended."""
+    body_seconds: float = 60
+    """Seconds within which all of a request must be here."""
 
 
 class Served:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
 from langchain_core.language_models import BaseChatModel
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import GemsError
+from ..hosts import is_loopback
 from ..models.image import ImageModel
 from .app import create_app
 from .served import Limits
@@ -22,6 +23,34 @@ from .served import Limits
 
 class ServeError(GemsError):
     """The server cannot be started as asked; the message says what to do."""
+
+
+class Protocol(H11Protocol):
+    """A connection that is cut off where its client keeps it for nothing: uvicorn waits for ever for a header and for a reader."""
+
+    patience = 30.0
+    """Seconds between two looks at it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to look."""
+        super().connection_made(transport)
+        self._before: tuple[object, int] = None, 0
+        self._next = self.loop.call_later(self.patience, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look no more."""
+        self._next.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """Cut it off if since the last look no request has come, or nothing of an answer was read."""
+        unread = self.transport.get_write_buffer_size()
+        waits = self.cycle is None or self.cycle.response_complete
+        if (self.cycle, unread) == self._before and (waits or unread):
+            self.transport.abort()
+        else:
+            self._before = self.cycle, unread
+            self._next = self.loop.call_later(self.patience, self._look)
 
 
 class Server(uvicorn.Server):
@@ -38,7 +67,7 @@ class Server(uvicorn.Server):
         # Its own logging would reconfigure the process's; websockets and start-up hooks are not used.
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -62,6 +91,7 @@ def serve(
     key: str | None = None,
     open_to_all: bool = False,
     limits: Limits | None = None,
+    allowed_hosts: Sequence[str] = (),
     grace: float = 30,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -77,6 +107,7 @@ def serve(
         key: what clients must send as `Authorization: Bearer KEY`.
         open_to_all: listen beyond this machine also without a key.
         limits: how much may be asked for.
+        allowed_hosts: names that it has besides `host` and those of this machine.
         grace: seconds that requests under way are given at the end, at least 1.
         on_ready: called with the base url, such as `http://127.0.0.1:30000/v1`, once requests are answered.
 
@@ -86,15 +117,14 @@ def serve(
     """
     if key is not None and not key.strip():
         raise ServeError("the key is empty: set one, or none at all")
-    if key is None and not open_to_all and not _is_loopback(host):
+    if key is None and not open_to_all and not is_loopback(host):
         raise ServeError(
             f"on {host or 'all addresses'} anyone in the network could use the models: set a key, or listen on 127.0.0.1"
         )
     listener = listen(host, port)
     url = base_url(listener)
-    server = Server(
-        create_app(chat, image, key=key, limits=limits), grace=grace, on_ready=lambda: on_ready(url) if on_ready else None
-    )
+    app = create_app(chat, image, key=key, limits=limits, allowed_hosts=[host, *allowed_hosts])
+    server = Server(app, grace=grace, on_ready=lambda: on_ready(url) if on_ready else None)
     with listener:
         image.prepare()
         with _ended_by_signals():
@@ -122,13 +152,6 @@ def base_url(listener: socket.socket) -> str:
     """Return the url that clients are given."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from gems.context import preset
@@ -25,6 +24,7 @@ from gems.graph.build import build_graph
 from gems.memory.images import ImageStore
 from gems.models.image import ImageModel, ImageRequest
 from gems.models.shapes import shapes_image
+from gems.terminal import Console
 
 SIZES = (1, 8)
 """Most pictures in one call of the pipeline: without batches, and with."""

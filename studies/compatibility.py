@@ -22,7 +22,6 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic import BaseModel
 from rich import box
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -40,6 +39,7 @@ from gems.models.shapes.grammar import choose_colors, choose_layout, parse_reque
 from gems.models.shapes.world import Thing, center_of, draw
 from gems.nodes import decomposer, learner, planner, refiner, selector, summarizer, verifier
 from gems.skills import SkillLibrary, skill_tools
+from gems.terminal import Console
 
 COLUMNS = {"at once": "at_once", "repaired": "repaired", "failed": "failed", "tools": "tool_calls", "logprobs": "with_logprobs",
            "thought": "with_thought"}  # fmt: skip

@@ -31,6 +31,7 @@ from gems.evaluation.records import Key, Record, read_records
 from gems.evaluation.runner import Plan, Progress, generate, plan
 from gems.evaluation.studies import variants
 from gems.models.image import ImageModel, ImageRequest
+from gems.terminal import echo
 
 WORKERS = (1, 2, 4)
 
@@ -220,7 +221,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first prompt's image")
     parser.add_argument("--out", type=Path, help="write the page to this file too")
     options = parser.parse_args()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray keeps as many idle workers as it is told of cores.
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": max(WORKERS), "include_dashboard": False})
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
@@ -230,7 +230,7 @@ def main() -> None:
     finally:
         ray.shutdown()
         cluster.shutdown()
-    print(text)  # noqa: T201
+    echo(text)
     if options.out:
         options.out.write_text(text, encoding="utf-8")
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 
 from langgraph_sdk import get_client
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.websockets import WebSocketClose
 from ..errors import GemsError
 from ..graph.page import page_of
 from ..graph.record import RunError, studio_id, threads
+from ..hosts import refusal
 from ..memory.home import RunNameError
 from ..memory.images import DIGEST, ImageStoreError, LostImageError
 from ..memory.state import ImageRef
@@ -32,7 +32,6 @@ FOR_EVER = "public, max-age=31536000, immutable"
 THREAD = re.compile(r"/threads/([0-9a-f-]{36})(/.*)?")
 PAGES = r"https://([a-z0-9-]+\.)?smith\.langchain\.com|http://(localhost|127\.0\.0\.1)(:[0-9]+)?"
 """Origins of the pages that may use the server: hosted Studio, and pages of this machine; langgraph.json has them too."""
-SAFE = ("GET", "HEAD", "OPTIONS")
 LISTS = ("/threads/search", "/threads/count")
 """Where the server lists threads."""
 
@@ -75,21 +74,20 @@ def to_page(request: Request) -> Response:
 
 
 class OwnPages:
-    """Refuses what a page of a stranger sends from the user's browser: CORS only keeps it from reading the answer."""
+    """Refuses what a stranger's page sends from the user's browser: CORS only keeps it from reading the answer, and not always."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        origin = Headers(scope=scope).get("origin") if scope["type"] in ("http", "websocket") else None
-        if origin is None or scope.get("method") in SAFE or re.fullmatch(PAGES, origin):
+        problem = refusal(scope, setup.allowed_hosts, PAGES) if scope["type"] in ("http", "websocket") else None
+        if problem is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await WebSocketClose(1008)(scope, receive, send)
         else:
-            refused = JSONResponse({"detail": f"pages of {origin[:200]} may not use this server"}, 403)
-            await refused(scope, receive, send)
+            await JSONResponse({"detail": problem}, 403)(scope, receive, send)
 
 
 class NewRuns:

@@ -13,6 +13,7 @@ from pydantic import Field, create_model
 
 from ..config import changed, load_config
 from ..context import PROMPTS, RunContext, preset
+from ..hosts import allowed_by
 from ..memory.home import Home
 from ..memory.images import ImageStore
 from ..models.registry import Models
@@ -31,6 +32,7 @@ config = changed(load_config(_told["CONFIG"]), _told["CHAT"], _told["IMAGE"], No
 home = Home(Path(_told["RUNS"] or "runs"), store=_told["STORE"], image_store=_told["IMAGE_STORE"])
 models = Models.choose(config.chats, config.image)
 skills = SkillLibrary.load()
+allowed_hosts = allowed_by(os.environ.get("GEMS_ALLOWED_HOSTS"))
 
 
 def images() -> ImageStore:

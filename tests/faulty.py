@@ -90,7 +90,7 @@ class FaultyServer:
                     self.connection.close()
                     self.close_connection = True
 
-            do_GET = do_POST = _answer
+            do_GET = do_POST = do_PATCH = _answer
 
             def log_message(self, *args):
                 pass

@@ -278,10 +278,10 @@ def test_killed_inside_the_generator_a_real_run_goes_on(tmp_path):
     assert before.items() <= after.items()
 
 
-def test_importing_gems_needs_no_torch():
+def test_importing_gems_needs_no_torch_and_no_server():
     code = (
-        "import sys; import gems; from gems import build_graph, run; "
-        "print(sorted({'torch', 'diffusers', 'transformers', 'scipy'} & set(sys.modules)))"
+        "import sys; import gems, gems.cli; from gems import build_graph, run; "
+        "print(sorted({'torch', 'diffusers', 'transformers', 'scipy', 'fastapi', 'uvicorn', 'starlette'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

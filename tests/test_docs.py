@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import textwrap
 import tomllib
@@ -61,6 +62,24 @@ def code_of(page):
 def options(reference):
     """Give the options of each command by its path; to collect them takes a second."""
     return reference.options_of(app)
+
+
+MEASURED = [page for page in PAGES if page.parent.name == "measured" and page.name != "index.md"]
+
+
+@pytest.mark.parametrize("page", MEASURED, ids=lambda p: p.stem)
+def test_a_measured_page_names_its_command_and_a_commit_of_this_repository(page):
+    assert any(line.startswith(("gems ", "python -m ")) for line in code_of(page)), "name the command that wrote it"
+    commits = re.findall(r"commit `([0-9a-f]{7,40})`", page.read_text(encoding="utf-8"))
+    assert commits, "name the commit at which it was written: commit `0123abc`"
+    git = shutil.which("git")
+    shallow = git and subprocess.run(
+        [git, "-C", ROOT, "rev-parse", "--is-shallow-repository"], capture_output=True, text=True, check=False
+    )
+    if not shallow or shallow.stdout.strip() != "false":
+        pytest.skip("this is no whole clone: whether the commit is of this repository cannot be told")
+    for commit in commits:
+        assert subprocess.run([git, "-C", ROOT, "cat-file", "-e", f"{commit}^{{commit}}"], check=False).returncode == 0, commit
 
 
 @every_page

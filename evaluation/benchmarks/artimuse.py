@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Sample
-from ..layouts import by_sample, only_first, write
+from ..layouts import first_of_each, write
 from ..reading import json_file, table_rows
 from .geneval import SOURCE, samples_of
 
@@ -43,20 +43,17 @@ class ArtiMuse(Benchmark):
 
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
         """Write `images/<id>.png` and `test.json`, the list of them: a data set of the official `src/eval/eval_dataset.py`."""
-        listed, missing, most = [], 0, 1
-        for sample, images in by_sample(pictures):
-            most = max(most, len(images))
-            if images[0] is None:
-                missing += 1
-                continue
-            write(folder / "images" / f"{sample.id}.png", images[0])
-            listed.append({"image": f"{sample.id}.png"})
-        write(folder / "test.json", json.dumps(listed, indent=1).encode())
+        listed, missing = [], 0
         told = [
             "copy this folder to test_datasets/NAME of ArtiMuse, run src/eval/eval_dataset.py --dataset NAME, import its JSON file"
         ]
-        if most > 1:
-            told.append(only_first(most))
+        for sample, image in first_of_each(pictures, told):
+            if image is None:
+                missing += 1
+                continue
+            write(folder / "images" / f"{sample.id}.png", image)
+            listed.append({"image": f"{sample.id}.png"})
+        write(folder / "test.json", json.dumps(listed, indent=1).encode())
         if missing:
             told.append(f"{missing} prompts have no image: ArtiMuse does not see them, the table here counts them as 0")
         return told
@@ -95,10 +92,10 @@ def _scores(path: Path) -> Iterator[tuple[str, str, Any]]:
 def _from_0_to_100(score: Any, where: str) -> float:
     try:
         value = math.nan if isinstance(score, bool) else float(score)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not 0 <= value <= 100:
-        raise BenchmarkError(f"{where}: {score!r} is no score from 0 to 100")
+        raise BenchmarkError(f"{where}: {str(score)[:40]} is no score from 0 to 100")
     return value
 
 

@@ -108,7 +108,7 @@ class Crea(Benchmark):
         for number, item in enumerate(found, start=1):
             where = f"{path}, item {number}"
             item = checked(item, {"prompt": str, "image_path": str, "scores": list}, where)
-            sample, place = known.get(item["prompt"]), re.search(r"_sub_(\d+)\.\w+$", item["image_path"])
+            sample, place = known.get(item["prompt"]), re.search(r"_sub_(\d{1,9})\.\w+$", item["image_path"])
             if sample is None or place is None:
                 raise BenchmarkError(f"{where}: this is no image of this run: {item['prompt']!r}, {item['image_path']}")
             scores = item["scores"]

@@ -6,20 +6,18 @@ which are kept: see `zeroed`.
 
 from __future__ import annotations
 
-import io
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, grid, write
-from ..marks import first_text, says_yes
+from ..layouts import by_sample, encoded, first_of_each, grid, only_four, write
+from ..marks import agreed
 from ..reading import table_rows, text_of, unique
 
+ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
 COLUMNS = (
     "item_id",
     "text",
@@ -34,6 +32,7 @@ class QuestionGraph(Benchmark):
     """The share of the questions about an image that are answered yes, with the answers to all that they depend on."""
 
     official_judge = "mPLUG-large"
+    official_yes = "yes"
     cascade: bool
     """How children of failed parents are zeroed: see `zeroed`."""
     digits: int
@@ -98,7 +97,7 @@ class QuestionGraph(Benchmark):
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the share of yes after zeroing; and for each category the number of yes before it, and of questions."""
         asked: list[dict[str, Any]] = sample.truth["questions"]
-        raw = {a["id"]: says_yes(first_text(answers, str(a["id"])) or "") is True for a in asked}
+        raw = {a["id"]: agreed(answers, str(a["id"]), self.exact_yes) for a in asked}
         final = zeroed(raw, {a["id"]: a["parents"] for a in asked}, cascade=self.cascade)
         found = {"score": sum(final.values()) / len(final)}
         for category in {a["category"] for a in asked}:
@@ -140,6 +139,7 @@ class Dpg(QuestionGraph):
     cascade = True
     digits = 2
     remarks = (
+        ANY_YES,
         "The official script drops the first line of the csv, a question that others depend on; it is counted here.",
         "An image with a question that depends on a missing one is left out officially; here that question counts as no.",
         "By category: answers before zeroing, of all images; the official script takes those of each prompt's last image alone.",
@@ -160,17 +160,20 @@ class Dpg(QuestionGraph):
         for sample, images in by_sample(pictures):
             cells = 4 if len(images) > 1 else 1
             whole = grid(images, columns=min(2, cells), cells=cells)
-            most = max(most, min(4, len(images)))
+            most = max(most, len(images))
             if whole is None:
                 empty += 1
                 continue
             black += sum(image is None for image in images[:cells])
             sizes.add((whole.width // min(2, cells), whole.height // min(2, cells)))
-            write(folder / f"{sample.id}.png", _png(whole))
+            write(folder / f"{sample.id}.png", encoded(whole, "PNG"))
         side = max(sizes, default=(0, 0))[0]
         told = [
-            f"run compute_dpg_bench.py --image-root-path this folder --resolution {side} --pic-num {most}, import its results .txt"
+            f"run compute_dpg_bench.py --image-root-path this folder --resolution {side} --pic-num {min(4, most)}, import its "
+            "results .txt"
         ]
+        if most > 4:
+            told.append(only_four(most))
         if len(sizes) > 1 or any(width != height for width, height in sizes):
             told.append(
                 f"the official script cuts squares of one size: these images have {_sizes(sizes)}, and would be cut wrongly"
@@ -225,6 +228,7 @@ class Dsg(QuestionGraph):
     cascade = False
     digits = 1
     remarks = (
+        ANY_YES,
         "As in the official code, an item with a dependency that cannot be read (eight items of the file) has none at all, and "
         "tifa160_134, whose questions all depend on a missing one, is always 0.",
     )
@@ -243,12 +247,13 @@ class Dsg(QuestionGraph):
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
         """Write `<item_id>.png`."""
         missing = 0
-        for sample, images in by_sample(pictures):
-            if images[0] is None:
+        told: list[str] = []
+        for sample, image in first_of_each(pictures, told):
+            if image is None:
                 missing += 1
             else:
-                write(folder / f"{sample.id}.png", images[0])
-        return [f"{missing} prompts have no image: they count as 0"] if missing else []
+                write(folder / f"{sample.id}.png", image)
+        return [*told, *([f"{missing} prompts have no image: they count as 0"] if missing else [])]
 
 
 def numbers(text: str) -> list[int]:
@@ -275,12 +280,6 @@ def zeroed(raw: Mapping[int, bool], parents: Mapping[int, Sequence[int]], *, cas
         if not all(seen.get(parent, False) for parent in parents[question]):
             final[question] = False
     return final
-
-
-def _png(image: Image.Image) -> bytes:
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    return data.getvalue()
 
 
 def _sizes(sizes: Iterable[tuple[int, int]]) -> str:

@@ -82,7 +82,7 @@ class GenEval(Benchmark):
         rows: dict[tuple[str, int], Imported] = {}
         for number, line in json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
-            found = re.search(r"(?:^|[/\\])(\d+)[/\\]samples[/\\](\d+)\.png$", line["filename"])
+            found = re.search(r"(?:^|[/\\])(\d{1,9})[/\\]samples[/\\](\d{1,9})\.png$", line["filename"])
             if found is None:
                 raise BenchmarkError(f"{where}: {line['filename']} is not of the form 00000/samples/0000.png")
             sample = known.get(f"{int(found[1]):05d}")

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...models.soft import NUMBER_WORDS
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, only_first, write
+from ..layouts import first_of_each, write
 from ..reading import json_file, json_lines, unique
 from ..scores import arithmetic_mean, geometric_mean
 
-NUMBERS = {"one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7"}
+NUMBERS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], start=1)}
+"""The counts that have a digit too, as in the official code: one to ten."""
 PATHS = "image_paths.json"
 ABOVE_ONE = 2.0
 """Above what official scores stay: they pass 1 by rounding, or where two spellings share their first token."""
@@ -84,23 +86,20 @@ class GenEval2(Benchmark):
         """Write the images, `image_paths.json`, {prompt: path}, and `geneval2_data.jsonl` with the lines of these prompts alone."""
         paths: dict[str, str] = {}
         lines = []
-        missing, most = 0, 1
-        for sample, images in by_sample(pictures):
-            most = max(most, len(images))
-            if images[0] is None:
-                missing += 1
-                continue
-            write(folder / "images" / f"{sample.id}.png", images[0])
-            paths[sample.prompt] = f"images/{sample.id}.png"
-            lines.append(json.dumps({"prompt": sample.prompt, **sample.truth}, ensure_ascii=False) + "\n")
-        write(folder / PATHS, json.dumps(paths, ensure_ascii=False, indent=1).encode())
-        write(folder / "geneval2_data.jsonl", "".join(lines).encode())
+        missing = 0
         told = [
             f"in this folder, run evaluation.py --benchmark_data geneval2_data.jsonl --image_filepath_data {PATHS} --method "
             "soft_tifa_gm --output_file score_lists.json, then import score_lists.json from here"
         ]
-        if most > 1:
-            told.append(only_first(most))
+        for sample, image in first_of_each(pictures, told):
+            if image is None:
+                missing += 1
+                continue
+            write(folder / "images" / f"{sample.id}.png", image)
+            paths[sample.prompt] = f"images/{sample.id}.png"
+            lines.append(json.dumps({"prompt": sample.prompt, **sample.truth}, ensure_ascii=False) + "\n")
+        write(folder / PATHS, json.dumps(paths, ensure_ascii=False, indent=1).encode())
+        write(folder / "geneval2_data.jsonl", "".join(lines).encode())
         if missing:
             told.append(f"{missing} prompts have no image: their lines are left out for evaluation.py, the table counts them as 0")
         return told

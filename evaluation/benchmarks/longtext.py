@@ -120,7 +120,7 @@ class LongText(Benchmark):
         rows: dict[tuple[str, int], Imported] = {}
         for number, line in json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
-            found = re.search(r"(?:^|[/\\])(\d+)(?:_(\d+))?\.png$", line["image"])
+            found = re.search(r"(?:^|[/\\])(\d{1,9})(?:_(\d{1,9}))?\.png$", line["image"])
             if found is None or found[2] == "0":
                 raise BenchmarkError(f"{where}: {line['image']} is not of the form 0000_1.png")
             sample = known.get(f"{int(found[1]):04d}")

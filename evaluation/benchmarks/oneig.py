@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import io
 import json
 import math
 import re
@@ -17,8 +15,8 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, grid
-from ..marks import first_text, says_yes, spoken
+from ..layouts import by_sample, encoded, grid, only_four, write
+from ..marks import agreed, first_text, spoken
 from ..reading import checked, json_file, table_rows, unique
 
 FOLDERS = {
@@ -54,12 +52,13 @@ class OneIG(Benchmark):
     """
 
     official_judge = "Qwen2.5-VL-7B-Instruct"
+    official_yes = "Yes"
     images_per_prompt = 4
     remarks = (
         "Overall is the mean of alignment, text, reasoning, style and diversity; it is empty until the official scores of the last "
         "three are imported.",
         "A yes in other letters or in Chinese, with a full stop or more words after it, is a yes here; the official script takes "
-        "`Yes` alone.",
+        "`Yes` alone: --exact-yes.",
         "A missing image counts 0 in alignment, and in text as the farthest edit distance that counts; the official scripts "
         "leave it out. In reasoning, style and diversity a prompt without an official score is left out.",
     )
@@ -120,7 +119,7 @@ class OneIG(Benchmark):
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the alignment of an image, or the edit distance, completion and words of its text."""
         if "questions" in sample.truth:
-            said = {key: says_yes(first_text(answers, key) or "") is True for key in sample.truth["questions"]}
+            said = {key: agreed(answers, key, self.exact_yes) for key in sample.truth["questions"]}
             return {"alignment": alignment(said, sample.truth["parents"])}
         if "text" not in sample.truth:
             return {}
@@ -173,10 +172,7 @@ class OneIG(Benchmark):
                 missing.append(sample.id)
                 continue
             path = folder / "images" / sample.group / MODEL / f"{sample.truth['id']}.webp"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            buffer = io.BytesIO()
-            whole.save(buffer, format="WEBP", lossless=True)
-            path.write_bytes(buffer.getvalue())
+            write(path, encoded(whole, "WEBP", lossless=True))
         told = [
             f"in the official run_*.sh: MODE={self.mode}, IMAGE_DIR=this folder's images, MODEL_NAMES=({MODEL}), "
             f"IMAGE_GRID=({1 if most == 1 else 2})"
@@ -184,9 +180,11 @@ class OneIG(Benchmark):
         if most == 1:
             told.append("diversity needs more than one image a prompt: --images-per-prompt 4")
         if most > 4:
-            told.append(f"only the first four of {most} images a prompt are in the grids")
+            told.append(only_four(most))
         if missing:
             told.append(f"{len(missing)} prompts have no image, and the official scripts leave them out of their means")
+        if "multilingualism" in self.aligned:
+            told.append("run_alignment.sh and run_diversity.sh leave multilingualism out: add it to their --class_items")
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
@@ -204,13 +202,14 @@ class OneIG(Benchmark):
         set_of = {"text": "text", "reasoning": "reasoning", "style": "anime"}
         rows: dict[str, Imported] = {}
         for where, row, value in _column(path):
+            if not value:  # a prompt of the official files that has no image, of another part of the benchmark too
+                continue
             id = f"{set_of[dimension]}_{row}" if dimension in set_of else row
             if id not in known:
                 raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
             if id in rows:
                 raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
-            if value:
-                rows[id] = Imported(id, None, self._values(dimension, value, known[id], where))
+            rows[id] = Imported(id, None, self._values(dimension, value, known[id], where))
         return list(rows.values())
 
     @property
@@ -219,13 +218,14 @@ class OneIG(Benchmark):
         return "EN" if self.column == "prompt_en" else "ZH"
 
     def _values(self, dimension: str, text: str, sample: Sample, where: str) -> dict[str, float]:
+        told = repr(text[:40])
         try:
-            value = ast.literal_eval(text)
-            distance, completion, share = (float(number) for number in (value if dimension == "text" else (0, 0, value)))
-        except (ValueError, TypeError, SyntaxError, OverflowError) as error:
-            raise BenchmarkError(f"{where}: {text!r} is no score of {dimension}") from error
+            found = [float(number) for number in text.strip("[]() ").split(",")]
+            distance, completion, share = found if dimension == "text" else (0.0, 0.0, *found)
+        except ValueError as error:
+            raise BenchmarkError(f"{where}: {told} is no score of {dimension}") from error
         if not (0 <= distance < math.inf and 0 <= completion <= 1 and -1 <= share <= _MOST):
-            raise BenchmarkError(f"{where}: {text!r} is out of the range of {dimension}: is it the file of single prompts?")
+            raise BenchmarkError(f"{where}: {told} is out of the range of {dimension}: is it the file of single prompts?")
         if dimension != "text":
             return {dimension: share}
         if "text" not in sample.truth:
@@ -259,7 +259,7 @@ def read_graphs(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
         graph = checked(item, {"question": (str, dict), "dependency": (str, dict)}, where)
         try:
             questions, parents = (json.loads(g) if isinstance(g, str) else g for g in (graph["question"], graph["dependency"]))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BenchmarkError(
                 f"{where}: questions and dependencies are JSON in a string: fetch the file again ({error})"
             ) from error

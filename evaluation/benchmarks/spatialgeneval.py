@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, only_first, write
+from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ..layouts import encoded, first_of_each, write
 from ..marks import spoken
 from ..reading import json_lines, unique
 
@@ -38,6 +39,8 @@ _LETTER = (
 )
 """A letter alone, in brackets, or with a sign after it: "A red ball" is an option's text and no letter."""
 _LINE = re.compile(rf"[\s>#|-]*{_NUMBER}[\s|]*{_LETTER}", re.IGNORECASE)
+_BEGIN = re.compile(rf"[\s>#|-]*(?i:{_NUMBER})[\s|]*([A-Z])\s.*")
+"""A letter alone with the text of its option behind it: `3. B The lantern is blue`."""
 _PAIR = re.compile(r"(?<![\w.])(\d{1,2})\s*[.):、\-]*\s*\(?([A-Z])\)?\s*(?=$|[,;.]|\d)", re.IGNORECASE | re.MULTILINE)
 """Number and letter where many stand in a line: `1. A, 2. B`."""
 
@@ -101,16 +104,19 @@ class SpatialGenEval(Benchmark):
         return numbers(sample.truth["question_type"], right(sample.truth["answers"], rollouts))
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
-        """The mean over all ten dimensions times 100; the basic and the spatial ones, and each dimension."""
-        dimensions = dict.fromkeys(name for sample in samples for name in sample.truth["question_type"])
-        groups = {"basic": "basic (object, attribute)", "spatial": "spatial (the other eight)"}
+        """The mean over all ten dimensions times 100; the basic and the spatial ones, and each dimension.
+
+        As in the official script the share of each dimension is rounded to three digits before it goes into a mean.
+        """
+        dimensions = list(dict.fromkeys(name for sample in samples for name in sample.truth["question_type"]))
+        groups = {
+            "basic": ("basic (object, attribute)", dimensions[:BASIC]),
+            "spatial": ("spatial (the other eight)", dimensions[BASIC:]),
+        }
         return [
-            Metric("accuracy", "accuracy", lambda d: 100 * d.mean("accuracy")),
-            *(Metric(key, title, lambda d, key=key: 100 * d.mean(key), part="Basic and spatial") for key, title in groups.items()),  # type: ignore[misc]
-            *(
-                Metric(f"dimension {name}", name, lambda d, name=name: 100 * d.mean(f"dimension {name}"), part="By dimension")  # type: ignore[misc]
-                for name in dimensions
-            ),
+            Metric("accuracy", "accuracy", mean_of(dimensions)),
+            *(Metric(key, title, mean_of(names), part="Basic and spatial") for key, (title, names) in groups.items()),
+            *(Metric(f"dimension {name}", name, mean_of([name]), part="By dimension") for name in dimensions),
         ]
 
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
@@ -119,23 +125,18 @@ class SpatialGenEval(Benchmark):
         The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
         """
         lines, missing = {}, []
-        most = 1
-        for sample, images in by_sample(pictures):
-            most = max(most, len(images))
-            data = images[0]
+        told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
+        for sample, data in first_of_each(pictures, told):
             if data is None:
                 missing.append(sample.id)
-                data = _black()
+                data = encoded(Image.new("RGB", (1024, 1024)), "PNG")
             write(folder / "images" / f"{sample.id}.png", data)
             lines[f"{sample.id}.png"] = json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False)
         write(folder / FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
-        told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
         if missing:
             told.append(
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
             )
-        if most > 1:
-            told.append(only_first(most))
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
@@ -154,15 +155,38 @@ class SpatialGenEval(Benchmark):
         return list(rows.values())
 
 
+def mean_of(dimensions: Sequence[str]) -> Callable[[Draws], NDArray[np.float64]]:
+    """Return the mean over dimensions, times 100, of the share of right answers in each, rounded to three digits."""
+
+    def of(draws: Draws) -> NDArray[np.float64]:
+        shares = [[round(share, 3) for share in draws.mean(f"dimension {name}").tolist()] for name in dimensions]
+        found: NDArray[np.float64] = 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
+        return found
+
+    return of
+
+
 def letters(text: str) -> tuple[str, ...] | None:
     """Return the ten letters of an answer: JSON, a line each, numbered or not, or ten numbered in a row. None otherwise."""
     told = re.sub(r"[*`_]", "", spoken(text))
     lines = _json_lines(told) or [line.strip() for line in told.splitlines()]
     read = [(match[1], (match[2] or match[3]).upper()) for line in lines if (match := _LINE.fullmatch(line))]
+    if len(read) < QUESTIONS:
+        read = _begins(lines) or read
     for numbered in ([pair for pair in read if pair[0]], [(pair[1], pair[2].upper()) for pair in _PAIR.finditer(told)]):
         if [int(number) for number, _ in numbered] == list(range(1, QUESTIONS + 1)):
             return tuple(letter for _, letter in numbered)
     return tuple(letter for _, letter in read) if len(read) == QUESTIONS and not any(number for number, _ in read) else None
+
+
+def _begins(lines: Sequence[str]) -> list[tuple[str, str]] | None:
+    """Return the first letter of each of ten lines, as the official script reads them, with the line's number if it has one.
+
+    Every line begins with a letter that stands alone. "A red ball" may be the text of an option: ten such lines are none.
+    """
+    begun = [_LINE.fullmatch(line) or _BEGIN.fullmatch(line) for line in lines if line]
+    read = [(match[1], next(filter(None, match.groups()[1:])).upper()) for match in begun if match]
+    return read if len(read) == len(begun) == QUESTIONS and {letter for _, letter in read} != {"A"} else None
 
 
 def _json_lines(told: str) -> list[str] | None:
@@ -196,12 +220,6 @@ def numbers(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, fl
 
 def _unnumbered(text: str) -> str:
     return re.sub(r"^\s*(?:Q(?:uestion)?\s*)?\d{1,2}\s*[.):]\s*", "", text.strip())
-
-
-def _black() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (1024, 1024)).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 BENCHMARKS = (SpatialGenEval(),)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, only_first, write
+from ..layouts import first_of_each, write
 from ..marks import Range, ask_marks, first_text, marks
 from ..reading import checked, json_file, json_lines, unique
 
@@ -95,21 +95,21 @@ class Wise(Benchmark):
 
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
         """Write `<id>.png`, in one folder."""
-        missing = []
-        most = 1
-        for sample, images in by_sample(pictures):
-            most = max(most, len(images))
-            if images[0] is None:
-                missing.append(sample.id)
-            else:
-                write(folder / f"{sample.id}.png", images[0])
+        made = missing = 0
         told = ["the official script takes this folder as IMAGE_DIR"]
+        for sample, image in first_of_each(pictures, told):
+            if image is None:
+                missing += 1
+            else:
+                write(folder / f"{sample.id}.png", image)
+                made += 1
         if missing:
+            told.append(f"{missing} prompts have no image: here they count 0")
+        if made < (every := self.categories[-1].last):
             told.append(
-                f"{len(missing)} prompts have no image; the official script leaves them out of its means, here they count 0"
+                f"the official calculator gives no overall score unless each of {every:,} prompts has a result: import the results "
+                "of the single prompts"
             )
-        if most > 1:
-            told.append(only_first(most))
         return told
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
@@ -132,7 +132,7 @@ class Wise(Benchmark):
         """Return the numbers of a line of the official results, checked.
 
         Raises:
-            BenchmarkError: one is out of its range; the official scripts write 999 where the judge failed.
+            BenchmarkError: one is out of its range.
         """
         found = {key: line[official] for key, official in zip(self.ranges, self.official_keys, strict=True)}
         for key, value in found.items():

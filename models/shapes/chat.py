@@ -8,7 +8,6 @@ that says so. Shown a picture without a role to play, it answers what benchmarks
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import json
 import re
@@ -26,6 +25,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
 
 from ...errors import GemsError
+from ...pixels import to_rgb
 from . import judge, roles
 
 REFINEMENTS = {"Refinement", "EditRefinement", "FusedRefinement", "FusedEditRefinement"}
@@ -196,7 +196,6 @@ def _decode(block: dict[str, Any]) -> Image.Image:
     """Open a standard image block, or one in OpenAI's form."""
     data = block.get("base64") or str(block.get("image_url", {}).get("url", "")).partition("base64,")[2]
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
-        return image.convert("RGB")
-    except (OSError, binascii.Error) as error:
+        return to_rgb(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
+    except Exception as error:  # Pillow's readers raise many kinds
         raise NotForShapesError("shapes-chat was sent an image that it cannot open: send a PNG as base64") from error

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from ...pixels import to_rgb
 from .world import BACKGROUND, COLORS, SHAPES, SIZE, outline
 
 Mask = NDArray[np.bool_]
@@ -66,7 +67,7 @@ def perceive(image: Image.Image) -> list[Seen]:
     Args:
         image: of any size and mode; another size than 128x128 is scaled to it.
     """
-    rgb = image.convert("RGB")
+    rgb = to_rgb(image)
     if rgb.size != (SIZE, SIZE):
         rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BOX if min(rgb.size) > SIZE else Image.Resampling.BICUBIC)
     return list(_perceive(rgb.tobytes()))

@@ -19,6 +19,7 @@ from typing import Any
 
 from gems.errors import GemsError
 from gems.memory.home import Home
+from gems.terminal import echo
 
 from . import __doc__ as ABOUT
 from .crew import FREE, KINDS, Place, Soaked, soak
@@ -150,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figures, hits, problems = measure(folder, stores, given)
     except GemsError as error:
         sys.exit(f"error: {error}\nwhat is left of it is in {folder}")
-    print(tables(figures, hits))  # noqa: T201
+    echo(tables(figures, hits))
     if given.out:
         whole = {
             store: {**figures[store], "kills by what was killed": hits[store], "problems": problems[store]} for store in stores

@@ -20,6 +20,8 @@ from gems.graph.record import RunError
 from gems.graph.run import resume, run
 from gems.memory.home import Home
 from gems.memory.locks import RunInUseError
+from gems.memory.postgres import SealingSaver
+from gems.memory.sqlite import OwnSqliteSaver
 
 from .watch import Journal, Painter, Watch, WatchedStore, lines_of
 
@@ -29,6 +31,8 @@ SHORT = ("generator", "storing", "checkpoint", "publishing")
 """What is short, but where most could be lost: about half of the kills aim at one of these, the rest come at any moment."""
 STALL = 120.0
 """Seconds without a sign of life after which a soak is given up."""
+FIRST = (-1, 0, 1, 2)
+"""Steps of a run, from its input on: of every three kills one comes as soon as the checkpoint of one of these is stored."""
 FREE = ("opening", "waiting")
 """What a process does that has no run in hand: it opens the database, or looks for a run."""
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -120,9 +124,32 @@ class Place:
                 resume(wanted.thread, runs=home, image=painter, on_event=watch)
 
 
-def work(place: Place, number: int, limit: Any) -> None:
-    """Go on with runs, one at a time, until all are finished. Who was killed while it did so is followed by another one."""
+def die_at(step: int, journal: Journal) -> None:
+    """Have this process killed as soon as it has stored the checkpoint of a step of whichever run."""
+    for saver in (OwnSqliteSaver, SealingSaver):
+
+        def put(self: Any, config: Any, checkpoint: Any, metadata: Any, versions: Any, stored: Any = saver.put) -> Any:
+            config_of_next = stored(self, config, checkpoint, metadata, versions)
+            if metadata["step"] == step:
+                journal.write(thread=config["configurable"]["thread_id"], phase=f"checkpoint of step {step}")
+                os.kill(os.getpid(), signal.SIGKILL)
+            return config_of_next
+
+        saver.put = put  # type: ignore[method-assign,assignment]
+
+
+def work(place: Place, number: int, limit: Any, step: int | None) -> None:
+    """Go on with runs, one at a time, until all are finished. Who was killed while it did so is followed by another one.
+
+    Args:
+        place: where the runs are.
+        number: of the process.
+        limit: how many runs there are; it may grow.
+        step: at whose checkpoint the process is killed; None leaves that to others.
+    """
     journal, rng = Journal(place.folder / "journals" / f"{number:05}.jsonl"), random.Random(number)
+    if step is not None:
+        die_at(step, journal)
     while True:
         journal.write(thread="", phase="waiting")
         left = [j for j in map(place.job, range(limit.value)) if not place.finished(j.thread).exists()]
@@ -188,38 +215,55 @@ def _refusal(tries: list[list[dict[str, Any]]]) -> float:
 
 
 class Crew:
-    """Processes that work on the runs of a place. They are forked from this one, which has imported everything."""
+    """Processes that work on the runs of a place. They are forked from this one, which has imported everything.
 
-    def __init__(self, place: Place, limit: Any) -> None:
-        self.place, self.limit = place, limit
+    Args:
+        place: where they work.
+        limit: how many runs there are; it may grow.
+        steps: one for each process that is killed at the checkpoint of this step; these are the first ones.
+    """
+
+    def __init__(self, place: Place, limit: Any, steps: Sequence[int] = ()) -> None:
+        self.place, self.limit, self.steps = place, limit, list(steps)
         self.alive: dict[int, Path] = {}
+        self.doomed: set[int] = set()
+        """Those that are killed at a checkpoint."""
         self.failures: list[str] = []
         self._count = 0
 
     def hire(self) -> None:
         """Start a process."""
         self._count += 1
+        step = self.steps.pop(0) if self.steps else None
         journal = self.place.folder / "journals" / f"{self._count:05}.jsonl"
         if (child := os.fork()) == 0:
             code = 1
             try:
-                work(self.place, self._count, self.limit)
+                work(self.place, self._count, self.limit, step)
                 code = 0
             except BaseException as error:
                 Journal(journal).write(thread="", phase="failed", why="".join(traceback.format_exception(error)[-3:]))
             finally:
                 os._exit(code)
         self.alive[child] = journal
+        if step is not None:
+            self.doomed.add(child)
 
-    def reap(self) -> None:
-        """Take leave of those that have come to their end, and note those that have failed."""
+    def reap(self) -> list[str]:
+        """Take leave of those that have come to their end, note those that have failed, and return where others were killed."""
+        killed = []
         for child in list(self.alive):
             pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                journal = self.alive.pop(child)
-                if status:
-                    last = (lines_of(journal) or [{}])[-1]
+            if not pid:
+                continue
+            last = self.at(child)
+            with closing(Journal(self.alive.pop(child))) as journal:
+                if child in self.doomed and os.WIFSIGNALED(status):
+                    killed.append(last["phase"])
+                    journal.write(thread=last["thread"], phase="killed")
+                elif status:
                     self.failures.append(f"a process ended by itself: {last.get('why') or f'status {status}, {last}'}")
+        return killed
 
     def at(self, child: int) -> dict[str, Any]:
         """Return the last that a process has written down."""
@@ -255,14 +299,17 @@ def soak(place: Place, *, kills: int, runs: int, workers: int, life: float = 0.0
         GemsError: nothing happens any more, or processes fail again and again.
     """
     rng, limit, hits = random.Random(place.seed), RawValue("i", runs), Counter[str]()
-    crew, began = Crew(place, limit), time.monotonic()
+    crew, began = Crew(place, limit, [FIRST[n % len(FIRST)] for n in range(kills // 3)]), time.monotonic()
     within, moment, aim, seen, heard = 0, began, "", 0, began
     try:
         for _ in range(workers):
             crew.hire()
         while crew.alive:
             time.sleep(0.002)
-            crew.reap()
+            for phase in crew.reap():
+                hits[phase] += 1
+                within += 1
+                crew.hire()
             now = time.monotonic()
             if len(crew.failures) > workers:
                 raise GemsError("\n".join(["processes fail again and again:", *crew.failures]))
@@ -275,7 +322,7 @@ def soak(place: Place, *, kills: int, runs: int, workers: int, life: float = 0.0
             if sum(1 for _ in (place.folder / "done").iterdir()) > limit.value - workers:
                 limit.value += 1  # runs must not give out before the kills do
             aimed = aim and now < moment + life  # not for ever: all may be at something else for a while
-            targets = sorted(child for child in crew.alive if not aimed or crew.at(child)["phase"] == aim)
+            targets = sorted(child for child in set(crew.alive) - crew.doomed if not aimed or crew.at(child)["phase"] == aim)
             if now < moment or not targets:
                 continue
             child = rng.choice(targets)

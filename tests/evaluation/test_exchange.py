@@ -1,6 +1,9 @@
 """To official scorers and back: the same images go out, the numbers come in, and nothing of others gets in the way."""
 
 import json
+import os
+import shutil
+import signal
 
 import pytest
 
@@ -15,10 +18,17 @@ from .colours import Breaking, Colours, records_in
 BENCH = Colours(4, per_prompt=2)
 
 
-@pytest.fixture
-def study(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """A study of two variants, in which the blue circle failed."""
-    return compare(variants(["original", "loop"]), benchmark=BENCH, out=tmp_path / "study", image=Breaking("blue")).folder
+    out = tmp_path_factory.mktemp("made") / "study"
+    return compare(variants(["original", "loop"]), benchmark=BENCH, out=out, image=Breaking("blue")).folder
+
+
+@pytest.fixture
+def study(made, tmp_path):
+    """A copy of that study."""
+    return shutil.copytree(made, tmp_path / "study")
 
 
 def test_the_images_go_out_as_they_are(study, tmp_path):
@@ -64,6 +74,63 @@ def test_an_image_that_is_lost_is_told(study, tmp_path):
         with pytest.raises(GemsError, match=record.image.sha256[:8]):
             export(study, tmp_path / "out", benchmark=BENCH)
         assert not list((tmp_path / "out").rglob("*.png"))
+
+
+class Dies(Colours):
+    """Takes its process down, as a kill would, when it has laid out the first image of a variant that is told."""
+
+    def export(self, folder, pictures):
+        for picture in pictures:
+            super().export(folder, [picture])
+            if "loop" in str(folder):
+                os.kill(os.getpid(), signal.SIGKILL)
+        return []
+
+
+def test_a_killed_export_leaves_no_folder_that_looks_whole_and_the_next_one_clears_up(study, tmp_path):
+    out = tmp_path / "out"
+    if (child := os.fork()) == 0:
+        export(study, out, benchmark=Dies(4, per_prompt=2))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    whole, half = sorted(out.iterdir(), key=lambda place: place.name, reverse=True)
+    assert (whole.name, len(list(whole.iterdir()))) == ("original", 6)
+    assert half.name.startswith(".")
+    assert len(list(half.iterdir())) == 1
+    export(study, out, variants=["loop"], benchmark=BENCH)
+    assert sorted(place.name for place in out.iterdir()) == ["loop", "original"]
+    assert len(list((out / "loop").iterdir())) == 6
+
+
+def test_nothing_is_written_where_one_of_the_folders_is_in_use(study, tmp_path):
+    (tmp_path / "out" / "loop" / "mine").mkdir(parents=True)
+    with pytest.raises(BenchmarkError, match="loop is not empty"):
+        export(study, tmp_path / "out", benchmark=BENCH)
+    assert [place.name for place in (tmp_path / "out").iterdir()] == ["loop"]
+
+
+def test_seeds_go_out_in_a_folder_each_and_come_back_by_it(tmp_path):
+    two = compare(variants(["original"]), benchmark=BENCH, out=tmp_path / "study", image=Breaking("blue"), seeds=2).folder
+    ((place, told),) = export(two, tmp_path / "out", benchmark=BENCH).values()
+    assert sorted(p.name for p in place.iterdir()) == ["seed-1", "seed-2"]
+    drawn = {r.key: (two / r.path).read_bytes() for r in records_in(two) if r.path}
+    for seed, first in (("seed-1", 0), ("seed-2", 2)):
+        files = {p.name: p.read_bytes() for p in (place / seed).iterdir()}
+        wanted = [(prompt, k) for prompt in ("c00", "c02", "c03") for k in (0, 1)]
+        assert files == {f"{prompt}-{k}.png": drawn["original", prompt, first + k] for prompt, k in wanted}
+    assert told == ["a folder for each of 2 seeds: score each of them, and import its results with --seed 1 to 2",
+                    "2 images are missing"]  # fmt: skip
+
+    file = tmp_path / "result.json"
+    for seed, share in ((1, 1.0), (2, 0.5), (2, 0.25)):  # the last one takes the place of the one before
+        file.write_text(json.dumps(dict.fromkeys(("c00", "c02", "c03"), share)))
+        assert take_in(two, file, seed=seed, benchmark=BENCH) == 3
+    (result,) = [r for r in look(two, benchmark=BENCH).results if r.metrics["share"].mean != 75]
+    assert result.metrics["share"].mean == pytest.approx(100 * 3 * (1.0 + 0.25) / 2 / 4)
+    with pytest.raises(GemsError, match="say which images were scored: --seed 1 to 2"):
+        take_in(two, file, benchmark=BENCH)
+    with pytest.raises(GemsError, match="--seed 3: the study has 2, the first being 1"):
+        take_in(two, file, seed=3, benchmark=BENCH)
 
 
 def test_official_numbers_take_the_place_of_ours(study, tmp_path):

@@ -6,7 +6,8 @@ from pathlib import Path
 from PIL import Image
 
 from gems.evaluation.benchmark import Picture, Sample
-from gems.evaluation.layouts import by_sample, grid, write
+from gems.evaluation.benchmarks.dpg import BENCHMARKS
+from gems.evaluation.layouts import by_sample, first_of_each, grid, write
 
 
 def png(color: str, size: tuple[int, int] = (4, 4)) -> bytes:
@@ -54,3 +55,21 @@ def test_another_size_is_brought_to_the_first_and_too_many_are_left_out() -> Non
 def test_folders_are_made_as_needed(tmp_path: Path) -> None:
     write(tmp_path / "a" / "b" / "c.png", b"x")
     assert (tmp_path / "a" / "b" / "c.png").read_bytes() == b"x"
+
+
+def test_the_first_of_each_is_given_and_the_others_are_told() -> None:
+    one, two = Sample(id="1", prompt="a"), Sample(id="2", prompt="b")
+    told: list[str] = []
+    pictures = [Picture(one, 0, b"x"), Picture(one, 1, b"y"), Picture(two, 0, None)]
+    assert list(first_of_each(pictures, told)) == [(one, b"x"), (two, None)]
+    assert told == ["only the first of 2 images a prompt are here: the official script takes one"]
+
+
+def test_dsg_and_dpg_tell_which_images_are_left_out(tmp_path: Path) -> None:
+    dpg, dsg = BENCHMARKS
+    sample = Sample(id="1", prompt="a")
+    told = dsg.export(tmp_path, [Picture(sample, n, png("red")) for n in range(2)])
+    assert told == ["only the first of 2 images a prompt are here: the official script takes one"]
+    told = dpg.export(tmp_path, [Picture(sample, n, png("red")) for n in range(6)])
+    assert "--resolution 4 --pic-num 4," in told[0]
+    assert told[1] == "only the first four of 6 images a prompt are in the grids"

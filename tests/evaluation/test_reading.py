@@ -26,12 +26,19 @@ def test_lines_are_given_with_their_numbers(tmp_path: Path) -> None:
         ('{"a": "1"}\n[1]', "line 2: an object with a is wanted, this is list"),
         ('{"b": "1"}', "line 1: the key 'a' is missing"),
         ('{"a": 1}', "line 1: 'a' is int"),
+        ('{"a": "1"}\n' + "[" * 100_000, "line 2: this is no JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "line 1: this is no JSON"),
+        (r'{"a": "half of \ud83d"}', "line 1: this is no JSON"),
         (b"\xff\xfe", "cannot be read as UTF-8"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, text: str | bytes, words: str) -> None:
     with pytest.raises(BenchmarkError, match=words):
         list(json_lines(written(tmp_path, text), {"a": str}))
+
+
+def test_a_whole_pair_of_surrogates_is_a_sign(tmp_path: Path) -> None:
+    assert list(json_lines(written(tmp_path, r'{"a": "\ud83d\ude00"}'), {"a": str})) == [(1, {"a": "😀"})]
 
 
 def test_true_is_no_number_unless_it_may_be(tmp_path: Path) -> None:

@@ -324,6 +324,50 @@ def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, 
     assert digests(home) == set()
 
 
+@pytest.mark.parametrize("step", ["delete_thread", "forget_record", "remove_images"])
+def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, step):
+    draw(home, make_sketcher, "old")
+    draw(home, make_sketcher, "other", seed=77)
+
+    def die(*args):
+        raise Stop
+
+    place = {"delete_thread": "forget_run", "forget_record": "forget_record", "remove_images": "_Cleaning._remove"}[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(f"gems.graph.clean.{place}", die)
+        with pytest.raises(Stop):
+            prune(ANY, runs=home)
+    found = {past.thread: past for past in past_runs(home)}
+    assert [name for name, past in found.items() if past.standing == "damaged"] == ["old"]
+    assert "`gems rm old` or `gems prune` finishes it" in found["old"].told
+    with pytest.raises(GemsError, match="the run old has begun to be removed"):
+        resume("old", runs=home, image=make_sketcher())
+    assert prune(runs=home, dry_run=True).removed == ("old",)
+    assert prune(runs=home).removed == ("old",)  # however old it is
+    assert [past.thread for past in past_runs(home)] == ["other"]
+    assert digests(home) == shown(past_run("other", home))
+
+
+@pytest.mark.parametrize("place", ["graph.clean._Cleaning._remove", "graph.clean.forget_notes", "memory.images.ImageStore.claim"])
+def test_a_prune_to_the_best_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, place):
+    old = draw(home, make_sketcher, "old")
+
+    def die(*args):
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"gems.{place}", die)
+        with pytest.raises(Stop):
+            prune(ANY, keep_best=True, runs=home)
+    with pytest.raises(GemsError, match="pruned"):
+        fork("old", round=2, prompt="a red circle", runs=home, image=make_sketcher())
+    assert prune(runs=home).trimmed == ("old",)
+    assert prune(ANY, keep_best=True, runs=home).trimmed == ()
+    assert digests(home) == {old.best.image.sha256}
+    assert past_run("old", home).state == old.state
+    assert [past.standing for past in past_runs(home)] == [{"accept": "accepted", "give up": "gave up"}[old.decision]]
+
+
 def test_what_cannot_be_is_told_and_nothing_removed(home, make_sketcher):
     draw(home, make_sketcher, "t")
     with pytest.raises(GemsError, match="there is no run nobody: the latest are t"):

@@ -11,6 +11,7 @@ from rich.console import Console
 from gems import GemsError, resume, run
 from gems.events import RoleEnded, RoleStarted
 from gems.graph.past import Past, past_run, past_runs
+from gems.graph.record import read_record, save_record
 from gems.memory.home import Home
 from gems.memory.locks import exclusive
 from gems.progress import show_runs
@@ -106,9 +107,9 @@ def test_a_folder_without_runs_is_an_empty_list(tmp_path):
 def test_the_hour_that_comes_twice_keeps_the_order_of_runs(stopped, monkeypatch):
     began = {"first": datetime(2025, 10, 26, 0, 30, tzinfo=UTC), "second": datetime(2025, 10, 26, 1, 15, tzinfo=UTC)}
     with Home(stopped).database.open() as opened:
-        record = opened.store.get(("gems", "runs"), "half").value
+        record = read_record(opened, Home(stopped), "half")
         for name, moment in began.items():
-            opened.store.put(("gems", "runs"), name, {**record, "thread": name, "began": moment.isoformat()})
+            save_record(opened, record.model_copy(update={"thread": name, "began": moment}))
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     try:

@@ -8,11 +8,17 @@ import sqlite3
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from gems import GemsError, resume, run
+from gems import GemsError, resume, run, write_gallery
 from gems.events import RoleEnded, RoleStarted
-from gems.graph.past import past_run
+from gems.graph.clean import prune, remove
+from gems.graph.fork import fork
+from gems.graph.page import refresh_page
+from gems.graph.past import past_run, past_runs
+from gems.graph.record import RunError
 from gems.memory.home import Home
 from gems.memory.images import ImageStore
+from gems.memory.postgres import SealingSaver
+from gems.memory.sqlite import OwnSqliteSaver
 from gems.models.shapes.chat import ShapesChat
 from gems.skills import SkillLibrary
 
@@ -181,6 +187,43 @@ def test_killed_before_the_first_checkpoint_the_run_starts_from_its_record(tmp_p
         patch.setattr("gems.graph.run.drive", lambda *a: os.kill(os.getpid(), signal.SIGKILL))
         assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path / "runs", image=model, **SETTINGS))
     assert resume("t", runs=tmp_path / "runs", image=model).state.round == 5
+
+
+def die_at_checkpoint(patch, step):
+    """Have a process killed as soon as the checkpoint of a step is stored."""
+    for saver in (OwnSqliteSaver, SealingSaver):
+
+        def put_and_die(self, config, checkpoint, metadata, versions, put=saver.put):
+            stored = put(self, config, checkpoint, metadata, versions)
+            if metadata["step"] == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return stored
+
+        patch.setattr(saver, "put", put_and_die)
+
+
+@pytest.mark.parametrize("step", [-1, 0, 1])
+def test_killed_at_its_first_checkpoints_a_run_is_listed_and_goes_on(home, make_sketcher, monkeypatch, step):
+    settings = {"preset": "original", "seed": 5, "image": make_sketcher()}
+    with monkeypatch.context() as patch:
+        die_at_checkpoint(patch, step)
+        assert killed(lambda: run(PROMPT, thread="t", runs=home, **settings))
+    assert [(past.thread, past.standing, past.prompt) for past in past_runs(home)] == [("t", "unfinished", PROMPT)]
+    assert PROMPT in write_gallery(runs=home).read_text(encoding="utf-8")
+    assert prune(runs=home).removed == ()
+    if step < 0:  # nothing is known of it but its record
+        for look in (past_run, refresh_page):
+            with pytest.raises(RunError, match="has not come to a first step: go on with `gems resume t`"):
+                look("t", home)
+    else:
+        assert past_run("t", home).state.prompt == PROMPT
+        assert refresh_page("t", home).exists()
+    if step < 1:  # it has no plan that a fork could begin with
+        with pytest.raises(RunError, match="the steps of round 1 of the run t are not there"):
+            fork("t", round=1, prompt="a red circle", name="f", runs=home, image=settings["image"])
+    result = resume("t", runs=home, image=make_sketcher())
+    assert comparable(result) == comparable(run(PROMPT, thread="whole", runs=home, **settings))
+    assert remove(["t"], home).removed == ("t",)
 
 
 def test_a_finished_run_is_returned_as_it_is(tmp_path, sketcher):

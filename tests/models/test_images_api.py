@@ -3,6 +3,7 @@
 import base64
 import email
 import email.policy
+import gzip
 import io
 import re
 import socket
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
-from gems.models import images_answer, images_endpoint
+from gems.models import http, images_answer
 from gems.models.image import ImageModelError, ImageRequest
 from gems.models.images_api import endpoint_image
 from gems.models.options import ImageOptions, ModelSpecError
@@ -419,18 +420,19 @@ def test_an_answer_too_long_is_not_read(server, model, monkeypatch):
     announced = drawn()
     announced.headers["Content-Length"] = str(10**12)
     assert "longer than 134,217,728 bytes" in error_of(model(announced))
-    monkeypatch.setattr(images_endpoint, "MAX_BYTES", 50)
+    monkeypatch.setattr(http, "MAX_BYTES", 50)
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(drawn().data()), drawn().data())
     unannounced = Reply(body, headers={"Transfer-Encoding": "chunked", "Content-Length": "10"})
     assert "longer than 50 bytes" in error_of(model(unannounced))
     assert len(server.heard) == 2
 
 
-def test_a_compressed_answer_is_not_taken(server, model):
-    packed = drawn()
-    packed.headers["Content-Encoding"] = "gzip"
-    assert "is compressed" in error_of(model(packed))
+def test_a_compressed_answer_is_read_though_it_is_not_asked_for(server, model):
+    packed = Reply(gzip.compress(drawn().data()), headers={"Content-Encoding": "gzip"})
+    assert model(packed).generate([CAT])[0].size == (48, 32)
     assert header(server.heard[0], "Accept-Encoding") == "identity"
+    packed.headers["Content-Encoding"] = "br"
+    assert "compressed in another way" in error_of(model(packed))
 
 
 # Pictures in other forms

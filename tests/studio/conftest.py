@@ -72,7 +72,7 @@ def studio(tmp_path_factory):
     work = [sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload", "--port", str(port)]
     work += ["--config", "elsewhere/langgraph.json"]
     ours = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    ours["GEMS_CONFIG"] = "gems.toml"
+    ours |= {"GEMS_CONFIG": "gems.toml", "GEMS_ALLOWED_HOSTS": "mine.example"}
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             work, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env={**ours, **QUIET}, start_new_session=True

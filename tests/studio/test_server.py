@@ -193,11 +193,26 @@ def test_a_page_of_a_stranger_cannot_start_a_run(studio, origin):
     assert "may not use this server" in refused.text
 
 
-def test_the_pages_that_are_let_in_are_those_of_langgraph_json():
-    from gems.studio.app import PAGES
+@pytest.mark.parametrize("path", ["/runs/{thread}/report.html", "/images/{image}.png", "/threads/{thread}/state", "/ok", "/docs"])
+def test_a_page_that_takes_this_machine_for_its_own_reads_nothing(studio, drawn, path):
+    """A name whose address is changed to this machine's: for the browser the server is then the page's own."""
+    thread, done = drawn
+    url = studio.url + path.format(thread=thread, image=done["attempts"][0]["image"]["sha256"])
+    port = studio.url.rpartition(":")[2]
+    for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}", "mine.example"):  # the last is in GEMS_ALLOWED_HOSTS
+        assert httpx.get(url, headers={"Host": host}).status_code == 200
+    for strange in ({"Host": f"evil.example:{port}"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        refused = httpx.get(url, headers=strange)
+        assert refused.status_code == 403
+        assert set(refused.json()) == {"detail"}
+    studio_page = {"Host": "words.trycloudflare.com", "Origin": "https://smith.langchain.com"}  # `langgraph dev --tunnel`
+    assert httpx.get(url, headers=studio_page).status_code == 200
 
-    config = json.loads((Path(gems.__file__).parent / "langgraph.json").read_text())
-    assert config["http"]["cors"]["allow_origin_regex"] == PAGES
+
+def test_the_pages_that_are_let_in_are_those_of_langgraph_json():
+    folder = Path(gems.__file__).parent
+    pages = json.loads((folder / "langgraph.json").read_text())["http"]["cors"]["allow_origin_regex"]
+    assert f'PAGES = r"{pages}"' in (folder / "studio" / "app.py").read_text()  # to import it loads the models
 
 
 def test_nothing_that_is_served_holds_a_key_and_nothing_strange_is_revived(studio, drawn):

@@ -42,6 +42,9 @@ def said(*tops: Mapping[str, float] | None) -> dict[str, list[Answer]]:
 
 def test_the_spellings_of_an_answer_are_the_official_ones() -> None:
     assert set(spellings("How many squares are in the image?", "two")) == {"two", "Two", " two", " Two", "2", " 2"}
+    assert {"8", "eight", "Eight", " 8"} < set(spellings("How many squares are in the image?", "eight"))
+    assert "10" in spellings("How many squares are in the image?", "ten")
+    assert "11" not in spellings("How many squares are in the image?", "eleven")
     assert set(spellings("Are the squares green?", "Yes")) == {"Yes", "yes", " Yes", " yes"}
 
 

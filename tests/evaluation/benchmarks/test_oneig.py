@@ -166,6 +166,7 @@ def test_one_image_a_prompt_is_no_grid(tmp_path):
     assert "MODE=ZH" in told[0]
     assert "IMAGE_GRID=(1)" in told[0]
     assert "diversity needs more than one image" in told[1]
+    assert told[2] == "run_alignment.sh and run_diversity.sh leave multilingualism out: add it to their --class_items"
 
 
 def test_official_scores_are_read_back(tmp_path):
@@ -181,7 +182,16 @@ def test_official_scores_are_read_back(tmp_path):
     assert give("diversity", "anime_000,0.3", "text_001,0.4") == {"anime_000": {"diversity": 0.3}, "text_001": {"diversity": 0.4}}
     assert give("alignment", "human_000,0.75") == {"human_000": {"alignment": 0.75}}
     assert give("text", '000,"[12.5, 0.25, 0.5]"') == {"text_000": {"ed": 12.5, "cr": 0.25, "matched": 3, "words": 6}}
+    # the official files have a line for every prompt of the benchmark, also where a study took some of them
+    assert give("text", "150,", '000,"[12.5, 0.25, 0.5]"', "151,") == {
+        "text_000": {"ed": 12.5, "cr": 0.25, "matched": 3, "words": 6}
+    }
+    assert give("alignment", "human_099,", "human_000,0.75") == {"human_000": {"alignment": 0.75}}
     for name, line, message in (
+        ("reasoning", "000," + "+" * 5_000, r"line 2: '\++' is no score of reasoning"),
+        ("reasoning", "000," + "-" * 20_000, "is no score of reasoning"),
+        ("reasoning", "000," + "9" * 400, "is out of the range of reasoning"),
+        ("text", "000," + "[" * 20_000, "is no score of text"),
         ("reasoning", "009,0.25", "no prompt reasoning_009"),
         ("reasoning", "000,much", "'much' is no score of reasoning"),
         ("text", "000,0.5", "is no score of text"),

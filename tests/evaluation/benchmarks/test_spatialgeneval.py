@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture
-from gems.evaluation.benchmarks.spatialgeneval import FILE, SpatialGenEval, letters, right
+from gems.evaluation.benchmarks.spatialgeneval import FILE, SpatialGenEval, letters, numbers, right
 from gems.models.shapes.grammar import parse_request
 
 BENCHMARK = SpatialGenEval()
@@ -62,6 +62,9 @@ def test_prompts_and_their_ten_questions_are_read():
         "\n".join(f"{n}. Option {c.lower()}" for n, c in enumerate(GOOD, start=1)),
         "\n".join(f"{n}、{c}。" for n, c in enumerate(GOOD, start=1)),
         "| question | answer |\n|---|---|\n" + "\n".join(f"| {n} | {c} |" for n, c in enumerate(GOOD, start=1)),
+        "\n".join(f"{n}. {c} The lantern is blue" for n, c in enumerate(GOOD, start=1)),
+        "\n\n".join(f"{c} the lantern" for c in GOOD),
+        "\n".join(f"{n}. {c} The lantern" if n == 3 else f"{n}. {c}" for n, c in enumerate(GOOD, start=1)),
         "<think>1. B\n2. B</think>\n" + "\n".join(f"{n}. {c}" for n, c in enumerate(GOOD, start=1)),
     ],
 )
@@ -82,6 +85,8 @@ def test_letters_are_told_however_they_are_written(text):
         json.dumps([1] * 10),
         "\n".join(f"{n}. A red ball" for n in range(1, 11)),
         "\n".join(f"{n}. A-frame house" for n in range(1, 11)),
+        "\n".join(f"{n}. {'A red ball' if n % 2 else 'The ball'}" for n in range(1, 11)),
+        "\n".join(f"{n}. {c} is it" for n, c in enumerate(GOOD + "A", start=1)),
         "[" * 100_000 + "]" * 100_000,
     ],
 )
@@ -124,13 +129,25 @@ def test_the_numbers_of_an_image():
 
 def test_the_table_is_of_all_prompts_times_100():
     samples = read()[:2]
-    rows = [{"accuracy": 0.8, "basic": 0.5, "spatial": 0.875}, {"accuracy": 0.5, "basic": 1.0, "spatial": 0.375}]
+    names = samples[0].truth["question_type"]
+    rows = [numbers(names, verdicts) for verdicts in ([True, False] + [True] * 7 + [False], [True] * 5 + [False] * 5)]
     draws = Draws(rows, [s.group for s in samples], np.array([[0, 1]]))
     values = {m.name: m.of(draws)[0] for m in BENCHMARK.metrics(samples)}
     assert values["accuracy"] == pytest.approx(65)
     assert values["basic"] == pytest.approx(75)
     assert values["spatial"] == pytest.approx(62.5)
     assert [m.title for m in BENCHMARK.metrics(samples) if m.part == "By dimension"] == samples[0].truth["question_type"]
+
+
+def test_shares_of_dimensions_are_rounded_before_their_mean_as_in_the_official_script():
+    samples = read()[:3]
+    names = samples[0].truth["question_type"]
+    rows = [numbers(names, [n == 0] * 9 + [True]) for n in range(3)]
+    draws = Draws(rows, [""] * 3, np.array([[0, 1, 2]]))
+    values = {m.name: m.of(draws)[0] for m in BENCHMARK.metrics(samples)}
+    assert values["accuracy"] == pytest.approx(39.97, abs=1e-9)  # (9 * 0.333 + 1) / 10, not 0.4
+    assert values["basic"] == pytest.approx(33.3, abs=1e-9)
+    assert values["dimension Object"] == pytest.approx(33.3, abs=1e-9)
 
 
 def test_official_images_are_by_id_and_a_missing_one_keeps_the_order(tmp_path):

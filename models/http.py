@@ -1,0 +1,218 @@
+"""The HTTP clients for chat and image endpoints: no redirects, an end to every answer, and a longest answer.
+
+A time-out of httpx begins anew at each byte. Here it holds from the beginning of a request to the last byte of its answer, whatever
+the server drips: on the connection itself, since headers and the frames of a chunk are read there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+import weakref
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpcore2
+import httpx2
+import openai
+
+MAX_BYTES = 128 * 2**20
+"""Longest answer read, in bytes, unpacked."""
+
+PIECE = 64 * 2**10
+"""Bytes that are sent at once: the time that is left is looked at after each."""
+
+PLAIN = {"Accept-Encoding": "identity"}
+
+
+class OversizedAnswerError(openai.OpenAIError):
+    """An answer is longer than `MAX_BYTES`, or compressed in a way that is not read. Asking again does not help."""
+
+
+class GuardedClient(openai.DefaultHttpxClient):
+    """An HTTP client whose requests go to the named host only, end within their time-out, and whose answers cannot fill the memory.
+
+    Example:
+        >>> openai.OpenAI(base_url="http://localhost:30000/v1", api_key="none", http_client=GuardedClient(), timeout=60)
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(headers=PLAIN, follow_redirects=False, **options)
+        self.event_hooks["response"].append(_bound)
+        for pool in _pools(self):
+            pool._network_backend = _Backend(pool._network_backend)
+            # openai's client leaves it to whoever made this one. A finalizer comes before those of the sockets, `__del__` does not.
+            weakref.finalize(self, pool.close)
+
+
+class GuardedAsyncClient(openai.DefaultAsyncHttpxClient):
+    """The same for coroutines. No connection is kept open: the next event loop would find it dead."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(headers={**PLAIN, "Connection": "close"}, follow_redirects=False, **options)
+        self.event_hooks["response"].append(_async_bound)
+        for pool in _pools(self):
+            pool._network_backend = _AsyncBackend(pool._network_backend)
+
+
+def _pools(client: Any) -> list[Any]:
+    """Return the pools of connections of a client: its own, and those of the proxies that the environment names."""
+    return [transport._pool for transport in (client._transport, *client._mounts.values()) if transport is not None]
+
+
+class _Clock:
+    """How many seconds of a time-out are left: they count from when the request begins."""
+
+    def __init__(self) -> None:
+        self._began, self._writing = time.monotonic(), True  # the first request begins by connecting
+
+    def left(self, timeout: float | None, *, writing: bool) -> float | None:
+        """Return the seconds left.
+
+        Args:
+            timeout: the seconds of the whole.
+            writing: the request is written, else its answer is read. Writing after reading begins another request.
+
+        Raises:
+            WriteTimeout: none are left, while writing.
+            ReadTimeout: none are left, while reading.
+        """
+        if writing and not self._writing:
+            self._began = time.monotonic()
+        self._writing = writing
+        if timeout is None:
+            return None
+        if (left := self._began + timeout - time.monotonic()) <= 0:
+            raise (httpcore2.WriteTimeout if writing else httpcore2.ReadTimeout)("the time-out is over")
+        return left
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection whose time-outs are those of whole requests."""
+
+    def __init__(self, stream: httpcore2.NetworkStream, clock: _Clock) -> None:
+        self._stream, self._clock = stream, clock
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._clock.left(timeout, writing=False))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), PIECE):
+            self._stream.write(buffer[start : start + PIECE], self._clock.left(timeout, writing=True))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        left = self._clock.left(timeout, writing=True)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._clock)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore2.NetworkBackend):
+    """Opens such connections."""
+
+    def __init__(self, backend: httpcore2.NetworkBackend) -> None:
+        self._backend = backend
+
+    def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
+        clock = _Clock()
+        return _Stream(self._backend.connect_tcp(*args, **kwargs), clock)
+
+
+class _AsyncStream(httpcore2.AsyncNetworkStream):
+    """The same for coroutines."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream, clock: _Clock) -> None:
+        self._stream, self._clock = stream, clock
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, self._clock.left(timeout, writing=False))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, self._clock.left(timeout, writing=True))  # its time-out is of the whole
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        left = self._clock.left(timeout, writing=True)
+        return _AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, left), self._clock)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _AsyncBackend(httpcore2.AsyncNetworkBackend):
+    """Opens such connections."""
+
+    def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
+        self._backend = backend
+
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
+        clock = _Clock()
+        return _AsyncStream(await self._backend.connect_tcp(*args, **kwargs), clock)
+
+
+def _bound(response: httpx2.Response) -> None:
+    """Put a bound on the body of an answer, unpacked."""
+    announced = response.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > MAX_BYTES:
+        raise _oversized(response)
+    response.stream = _Bounded(response)
+
+
+async def _async_bound(response: httpx2.Response) -> None:
+    _bound(response)
+
+
+class _Bounded(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+    """The body of an answer, no more than `MAX_BYTES`. Compression is not asked for; where it comes, it is undone here."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response, self._stream, self._size = response, response.stream, 0
+        encoding = response.headers.pop("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
+            raise _oversized(response)
+        self._zlib = None if encoding in ("identity", "") else zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def _taken(self, chunk: bytes) -> bytes:
+        if self._zlib is not None:
+            try:
+                chunk = self._zlib.decompress(chunk, MAX_BYTES + 1)
+            except zlib.error as error:
+                raise httpx2.DecodingError(str(error), request=self._response.request) from error
+        self._size += len(chunk)
+        if self._size > MAX_BYTES:
+            raise _oversized(self._response)
+        return chunk
+
+    def __iter__(self) -> Iterator[bytes]:
+        assert isinstance(self._stream, httpx2.SyncByteStream)
+        for chunk in self._stream:
+            yield self._taken(chunk)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        assert isinstance(self._stream, httpx2.AsyncByteStream)
+        async for chunk in self._stream:
+            yield self._taken(chunk)
+
+    def close(self) -> None:
+        assert isinstance(self._stream, httpx2.SyncByteStream)
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        assert isinstance(self._stream, httpx2.AsyncByteStream)
+        await self._stream.aclose()
+
+
+def _oversized(response: httpx2.Response) -> OversizedAnswerError:
+    host = response.request.url.host
+    return OversizedAnswerError(f"the answer of {host} is longer than {MAX_BYTES:,} bytes, or compressed in another way than gzip")
