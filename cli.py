@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
+import sys
 from typing import Annotated
 
 import typer
@@ -55,8 +59,21 @@ app.add_typer(lessons_app, name="lessons")
 app.add_typer(eval_app, name="eval")
 
 
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Write what an output cannot encode as JSON does, which in JSON means the same."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error("gems", _escape)
+
+
 def main() -> None:
     """Run the command line. An error that people can mend is one line on standard error, and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="gems")
     shield()
     try:
         app()

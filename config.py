@@ -84,7 +84,7 @@ def load_config(path: Path | str | None) -> Config:
 def _read(path: Path | str) -> dict[str, Any]:
     """Read a file as it is written; of what is in it, only the names of roles are known to be right."""
     try:
-        told = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        told = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path} ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -195,6 +196,30 @@ def preset(name: str, **changes: Any) -> RunContext:
         return RunContext(**{**PRESETS[name], **changes})
     except ValidationError as error:
         raise SettingError(f"setting {what_is_wrong(error, RunContext.model_fields)}") from error
+
+
+def settings_in(context: object) -> RunContext:
+    """Return the settings of a run by the context that LangGraph's runtime has for a node.
+
+    Where GEMS is part of another graph, that is the other graph's. A field `gems` of it has our settings, as a `RunContext` or as a
+    dict; and so has a dict of nothing but names of our settings. Fields of any other context mean something else, even where
+    they are called like one of ours: then all settings are as by default.
+
+    Args:
+        context: a `RunContext`, another graph's context of any type, or None.
+
+    Raises:
+        SettingError: a setting has an unknown name or a value out of bounds.
+    """
+    if isinstance(context, RunContext):
+        return context
+    if not isinstance(context, Mapping):
+        named = getattr(context, "gems", None)
+    else:
+        named = context.get("gems", context if set(context) <= set(RunContext.model_fields) else None)
+    if isinstance(named, RunContext):
+        return named
+    return preset("default", **named) if isinstance(named, Mapping) else RunContext()
 
 
 def nearest_preset(context: RunContext) -> tuple[str, list[str]]:

@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from ..context import SettingError
 from ..terminal import SIGNS, Console
+from .options import to_path
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
@@ -46,7 +47,7 @@ def read_answer(text: str) -> Any:
         SettingError: it is neither.
     """
     try:
-        return json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+        return json.loads(to_path(text[1:]).read_text(encoding="utf-8-sig") if text.startswith("@") else text)
     except OSError as error:
         raise SettingError(f"--answer {text}: {error.strerror}") from error
     except ValueError as error:

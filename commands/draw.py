@@ -41,6 +41,7 @@ from .options import (
     home_of,
     library,
     models_given,
+    path_option,
     request_of,
     set_debug,
 )
@@ -181,7 +182,7 @@ def resume_command(
     chat: Annotated[str | None, typer.Option(help="Another chat model than the run was started with.")] = None,
     image: Annotated[str | None, typer.Option(help="Another image model than the run was started with.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML file with other models, or other options, than the run was started with.")
+        Path | None, path_option(help="TOML file with other models, or other options, than the run was started with.")
     ] = None,
     skills: Skills = None,
     runs: Runs = RUNS,

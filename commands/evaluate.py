@@ -34,7 +34,7 @@ from .evaluate_options import (
     wants_paper,
 )
 from .evaluate_studies import eval_lessons, eval_memory
-from .options import Batch, Chat, ConfigFile, Device, Dtype, Images, ImageSpec, Offload, set_debug
+from .options import Batch, Chat, ConfigFile, Device, Dtype, Images, ImageSpec, Offload, path_argument, path_option, set_debug
 
 eval_app = typer.Typer(help="Measure presets and settings on benchmarks.", no_args_is_help=True)
 
@@ -158,7 +158,7 @@ def _engine(engine: str, address: str | None, painters: int, gpus: float, concur
 
 
 def eval_score(
-    folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    folder: Annotated[Path, path_argument(help="Folder of the study.")],
     judge: JudgeSpec = None,
     exact_yes: ExactYes = False,
     config: ConfigFile = None,
@@ -197,7 +197,7 @@ def eval_score(
 
 
 def eval_table(
-    folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
+    folder: Annotated[Path, path_argument(help="Folder of the study.")],
     base: Base = None,
     against: Paper = None,
     image_store: Images = None,
@@ -214,8 +214,8 @@ def eval_table(
 
 
 def eval_export(
-    folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
-    to: Annotated[Path, typer.Option(help="Where to: a folder for each variant is made in it.")] = Path("export"),
+    folder: Annotated[Path, path_argument(help="Folder of the study.")],
+    to: Annotated[Path, path_option(help="Where to: a folder for each variant is made in it.")] = Path("export"),
     layout: Annotated[
         str | None, typer.Option(help="Benchmark whose official scorer is to read it; the study's own by default.")
     ] = None,
@@ -235,8 +235,8 @@ def eval_export(
 
 
 def eval_import(
-    folder: Annotated[Path, typer.Argument(help="Folder of the study.")],
-    file: Annotated[Path, typer.Argument(help="The result file of the official scorer.")],
+    folder: Annotated[Path, path_argument(help="Folder of the study.")],
+    file: Annotated[Path, path_argument(help="The result file of the official scorer.")],
     variant: Annotated[
         str | None, typer.Option(help="The variant whose images it scored; not needed where there is one only.")
     ] = None,

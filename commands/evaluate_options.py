@@ -11,6 +11,7 @@ from rich.markup import escape
 from ..context import SettingError
 from ..errors import GemsError
 from ..terminal import Console
+from .options import path_option
 
 if TYPE_CHECKING:
     from ..evaluation.data import Fetched
@@ -23,7 +24,7 @@ RUNS = Path("runs")
 
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many prompts, spread evenly over the benchmark.")]
 Data = Annotated[
-    Path | None, typer.Option("--data", help="A copy of the benchmark's files; for shapes: a file of requests, one a line.")
+    Path | None, path_option("--data", help="A copy of the benchmark's files; for shapes: a file of requests, one a line.")
 ]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="setting=value, for all variants; may be given again.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the first run's first image.")]
@@ -31,8 +32,8 @@ Seeds = Annotated[int, typer.Option(min=1, help="How many times all is done, eac
 Concurrency = Annotated[int, typer.Option(min=1, help="Prompts at the same time; their pictures are drawn together.")]
 Base = Annotated[str | None, typer.Option(help="Variant that the others are compared with; the first by default.")]
 Paper = Annotated[str | None, typer.Option("--against", help="paper: add the rows that the paper has published.")]
-Out = Annotated[Path | None, typer.Option(help="Folder of the study; by default one in RUNS/eval, named after its definition.")]
-Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder of runs; studies are in its folder eval.")]
+Out = Annotated[Path | None, path_option(help="Folder of the study; by default one in RUNS/eval, named after its definition.")]
+Runs = Annotated[Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of runs; studies are in its folder eval.")]
 JudgeSpec = Annotated[
     str | None,
     typer.Option(
@@ -44,7 +45,7 @@ JudgeSpec = Annotated[
 ExactYes = Annotated[
     bool, typer.Option("--exact-yes", help="Count as yes only the one word that the official script does: for parity with it.")
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON to this file too.")]
+JsonFile = Annotated[Path | None, path_option("--json", help="Write the results as JSON to this file too.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

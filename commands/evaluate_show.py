@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from ..evaluation.outcome import Outcome, report_of
+from ..evaluation.outcome import Outcome, imports_of, report_of
 from ..evaluation.page import write_page
 from ..evaluation.plots import PlotError, plot_memory, plot_scores
 from ..evaluation.results import to_json
 from ..evaluation.runner import Plan
-from ..evaluation.tables import Report, costs, leading_metric, markdown, new_table, parts, table, to_csv
+from ..evaluation.tables import Report, costs, judge_title, leading_metric, markdown, new_table, parts, table, to_csv
 from ..memory.files import replace_file
 from .evaluate_options import console, note
 
@@ -90,13 +90,15 @@ def write(outcome: Outcome, report: Report) -> None:
     replace_file(folder / "table.md", markdown(report).encode())
     replace_file(folder / "table.csv", to_csv(report).encode())
     told = {"study": outcome.study.model_dump(), "warnings": list(report.warnings), **to_json(results)}
+    told["imported"] = imports_of(outcome)
     told["published"] = [one._asdict() for one in report.published]
     replace_file(folder / "result.json", as_json(told))
     shown = [r for r in results if r.judge == results[0].judge]
-    judge = f", judged by {shown[0].judge}" if shown[0].judge else ""
+    judges = dict.fromkeys(judge_title(r.judge, report.official_judge) for r in results if r.judge)
+    judge = f", judged by {' and by '.join(judges)}" if judges else ""
     title = f"{report.title}{judge}, 95 % bootstrap intervals over prompts"
     try:
-        plot_scores(shown, leading_metric(report), folder / "plot.png", title)
+        plot_scores(results, leading_metric(report), folder / "plot.png", title)
         plot_memory(shown, folder / "memory.png", f"{report.title}: the refiner's input by round")
     except PlotError as error:
         note(error)

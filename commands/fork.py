@@ -33,6 +33,7 @@ from .options import (
     home_of,
     library,
     models_given,
+    path_option,
     set_debug,
 )
 
@@ -58,7 +59,7 @@ def fork_command(
     ] = None,
     add_check: Annotated[list[str] | None, typer.Option(help="One more question about the image; may be given again.")] = None,
     drop_check: Annotated[list[str] | None, typer.Option(help="Id of a check to leave out; may be given again.")] = None,
-    checks: Annotated[Path | None, typer.Option(help="File with all checks, as `gems show --json` has them.")] = None,
+    checks: Annotated[Path | None, path_option(help="File with all checks, as `gems show --json` has them.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the new run.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Most rounds of the new run.")] = None,
     candidates: Candidates = None,
@@ -71,7 +72,7 @@ def fork_command(
     seed: Annotated[int | None, typer.Option(help="Seed of the first image.")] = None,
     chat: Annotated[str | None, typer.Option(help="Another chat model.")] = None,
     image: Annotated[str | None, typer.Option(help="Another image model.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with other models, or other options.")] = None,
+    config: Annotated[Path | None, path_option(help="TOML file with other models, or other options.")] = None,
     skills: Skills = None,
     runs: Runs = RUNS,
     store: Store = None,
@@ -134,7 +135,7 @@ def _read(path: Path) -> list[Check]:
     from ..memory.state import Check
 
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(path.read_text(encoding="utf-8-sig"))
         told = told["checks"] if isinstance(told, dict) else told
         return TypeAdapter(list[Check]).validate_python([{k: v for k, v in one.items() if k in Check.model_fields} for one in told])
     except OSError as error:

@@ -17,7 +17,7 @@ from rich.table import Table
 from ..context import SettingError
 from ..memory.state import CheckKind
 from ..terminal import Console, echo
-from .options import RUNS, AsJson, Runs, Store, home_of
+from .options import RUNS, AsJson, Runs, Store, home_of, path_argument
 
 if TYPE_CHECKING:
     from ..memory.lessons import Lesson, Lessons
@@ -95,7 +95,7 @@ def lessons_rm(ids: Ids, runs: Runs = RUNS, store: Store = None) -> None:
 
 @lessons_app.command("export")
 def lessons_export(
-    file: Annotated[Path, typer.Argument(help="File to write, - for standard output.")], runs: Runs = RUNS, store: Store = None
+    file: Annotated[Path, path_argument(help="File to write, - for standard output.")], runs: Runs = RUNS, store: Store = None
 ) -> None:
     """Write all lessons, a line of JSON each, for `gems lessons import` elsewhere."""
     from ..memory.files import replace_file
@@ -112,7 +112,7 @@ def lessons_export(
 
 @lessons_app.command("import")
 def lessons_import(
-    file: Annotated[Path, typer.Argument(help="File that `gems lessons export` has written, - for standard input.")],
+    file: Annotated[Path, path_argument(help="File that `gems lessons export` has written, - for standard input.")],
     review: Annotated[bool, typer.Option("--review", help="New ones wait for approval; known ones keep their counts.")] = False,
     runs: Runs = RUNS,
     store: Store = None,

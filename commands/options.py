@@ -23,7 +23,29 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 """Folder of runs where none is named."""
 
-Runs = Annotated[Path, typer.Option("--runs", envvar="GEMS_RUNS", help="Folder of runs: checkpoints, images, reports.")]
+
+def to_path(text: Path | str) -> Path:
+    """Return a path that an option or an argument names; `~` is a home folder also where no shell has seen it.
+
+    Raises:
+        typer.BadParameter: it names nothing.
+    """
+    if not str(text):
+        raise typer.BadParameter("it is empty: name a path; . is the working directory")
+    return Path(text).expanduser()
+
+
+def path_option(*names: str, **more: Any) -> Any:
+    """Return an option that takes a path."""
+    return typer.Option(*names, parser=to_path, metavar="PATH", **more)
+
+
+def path_argument(**more: Any) -> Any:
+    """Return an argument that takes a path."""
+    return typer.Argument(parser=to_path, **more)
+
+
+Runs = Annotated[Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of runs: checkpoints, images, reports.")]
 Store = Annotated[
     str | None,
     typer.Option(
@@ -49,7 +71,7 @@ ImageSpec = Annotated[
     ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", envvar="GEMS_CONFIG", help="TOML file: models by role, their options, settings.")
+    Path | None, path_option("--config", envvar="GEMS_CONFIG", help="TOML file: models by role, their options, settings.")
 ]
 Set = Annotated[
     list[str] | None,
@@ -66,7 +88,7 @@ MaxCalls = Annotated[int | None, typer.Option(help="No new round that would go p
 MaxTokens = Annotated[int | None, typer.Option(help="The same for tokens, in and out.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="The same for seconds of the models.")]
 MaxCost = Annotated[float | None, typer.Option(help="The same for money, by the prices in the file of --config.")]
-Skills = Annotated[list[Path] | None, typer.Option("--skills", help="Folder with skills of your own; may be given again.")]
+Skills = Annotated[list[Path] | None, path_option("--skills", help="Folder with skills of your own; may be given again.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs, and nothing else.")]
 AsEvents = Annotated[bool, typer.Option("--events", help="Print each event as it happens, as a line of JSON, for programs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -10,7 +10,7 @@ import typer
 
 from ..terminal import Console, echo
 from .finish import summary
-from .options import RUNS, AsJson, Images, Runs, Store, home_of, reach
+from .options import RUNS, AsJson, Images, Runs, Store, home_of, path_option, reach
 
 if TYPE_CHECKING:
     from ..graph.past import Standing
@@ -70,7 +70,7 @@ def show_command(
 def gallery_command(
     state: State = None,
     find: Find = None,
-    out: Annotated[Path | None, typer.Option(help="The page to write; by default gallery.html in the folder of runs.")] = None,
+    out: Annotated[Path | None, path_option(help="The page to write; by default gallery.html in the folder of runs.")] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     runs: Runs = RUNS,
     store: Store = None,

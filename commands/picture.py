@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from ..terminal import echo
+from .options import path_option
 
 
 def graph_command(
-    out: Annotated[Path | None, typer.Option(help="File to write it to; standard output by default.")] = None,
+    out: Annotated[Path | None, path_option(help="File to write it to; standard output by default.")] = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Mermaid text instead of an SVG picture.")] = False,
 ) -> None:
     """Draw the graph from the code: its roles and who follows whom."""

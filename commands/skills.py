@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..terminal import echo
-from .options import Skills, library
+from .options import Skills, library, path_option
 
 skills_app = typer.Typer(help="The skills that the planner may load.", no_args_is_help=True)
 
@@ -43,7 +43,7 @@ def skills_validate(folder: Path) -> None:
 
 
 @skills_app.command("new")
-def skills_new(name: str, folder: Annotated[Path, typer.Option("--in", help="Where to make it.")] = Path("my-skills")) -> None:
+def skills_new(name: str, folder: Annotated[Path, path_option("--in", help="Where to make it.")] = Path("my-skills")) -> None:
     """Make a new skill from a template."""
     from ..skills import new
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,11 @@ class Answer(BaseModel):
     """For a word: the likeliest first tokens, as they are spelt, each with its probability from 0 to 1."""
 
 
+def has_answer(question: Question, answer: Answer) -> bool:
+    """Tell whether anything was answered; of a question for the text in an image, no text is an answer too."""
+    return question.kind == "read" or bool(answer.text.strip() or answer.top)
+
+
 Answers = Mapping[str, Sequence[Answer]]
 """The answers about one image, by the key of the question, one a rollout; a question without an answer is missing."""
 
@@ -174,6 +179,10 @@ class Benchmark(ABC):
     """Its files. `read` is given a path for each; none where its prompts ship with the package."""
     judges: tuple[str, ...] = ("chat",)
     """What can judge it: `chat`, `rapidocr`, `perception`; empty where only its official scorer can: export and import."""
+    official_only: frozenset[str] = frozenset()
+    """Numbers that no judge of ours can give: where the official scorer's are imported, they stand beside every judge's own."""
+    of_judge: frozenset[str] = frozenset()
+    """Numbers of `score` that tell how the judge answers, and nothing of the image."""
     images_per_prompt: int = 1
     """Of the official protocol."""
     remarks: tuple[str, ...] = ()
@@ -183,7 +192,7 @@ class Benchmark(ABC):
     exact_yes: str = ""
     """The one answer that counts as yes; empty where every way to say yes does. See `exact`."""
 
-    def exact(self) -> Benchmark:
+    def exact(self) -> Self:
         """Return the benchmark that counts as yes what the official scorer does, and nothing else: for parity with it.
 
         Raises:
@@ -215,9 +224,17 @@ class Benchmark(ABC):
         """Return what to ask a judge about each image of a sample; nothing where only the official scorer can judge it."""
         return []
 
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether an answer has the form that `score` reads; one that has not is asked for again, and counted."""
+        return has_answer(question, answer)
+
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the numbers of one image from the recorded answers. Without any answer: what an image that is missing gets."""
         return {}
+
+    def cautions(self, values: Sequence[Mapping[str, float]]) -> list[str]:
+        """Return what is to be said of a judge's figures, in sentences, from the numbers of all images that it judged."""
+        return []
 
     @abstractmethod
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:

@@ -15,7 +15,7 @@ import math
 import re
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -54,12 +54,23 @@ SYSTEMS = {
 """What a chat model is told first where a question does not say it. For a word nothing, as GenEval2's own scorer does: every
 word more would move the probabilities."""
 
+AGAIN = 0.7
+"""Temperature, at least, of another attempt at an answer that could not be read."""
+PROBES = 3
+"""Questions of a kind that are tried before a judge is refused for its answers."""
+CLIPPED = 120
+"""Characters of a question or an answer in an error."""
+
 _FILTERED = re.compile(
     r"content[ _-]?(?:filter|management|moderation|polic)|data_?inspection|inappropriate content|safety (?:system|filter|polic)",
     re.IGNORECASE,
 )
 _WHOLE = 0.999
 """Alternatives whose probabilities add up to so much leave none out."""
+_TOO_FEW = (
+    f"alternatives for a token, not {ALTERNATIVES[0]}: an expected answer that is not among them would count 0, and so would "
+    "Soft-TIFA GM: serve the judge with vLLM or SGLang, which give them, or use `gems eval export` and the official scorer"
+)
 _NO_LOGPROBS = (
     "gives no log-probabilities, and a question here needs the probabilities of the answer's first token: serve the judge with "
     "vLLM or SGLang, which give them; OpenAI's reasoning models and some other APIs do not"
@@ -76,6 +87,8 @@ class Judge(ABC):
     name: str
     """As tables show it: `Qwen3-VL-8B-Instruct`."""
     kind: Literal["chat", "rapidocr", "perception"]
+    certain: bool = False
+    """Whether the same question about the same image has the same answer each time: asking again is of no use."""
 
     @property
     def remarks(self) -> list[str]:
@@ -94,16 +107,17 @@ class Judge(ABC):
         Args:
             question: what is asked.
             png: the image.
-            rollout: which of the question's rollouts; what is sent is the same for all of them.
+            rollout: which of the question's rollouts; what is sent is the same for all of them. From `question.rollouts` on it
+                is another attempt at one that could not be read, which a chat model answers at `AGAIN` at least.
 
         Raises:
             JudgeError: the judge does not answer such questions.
             ModelCallError: its endpoint could not be reached or refused the call.
         """
 
-    def try_out(self, question: Question, png: bytes) -> None:
+    def try_out(self, question: Question, png: bytes) -> Answer:
         """Ask once, and raise `JudgeError` or `ModelCallError` if the answer is of no use."""
-        self.ask(question, png)
+        return self.ask(question, png)
 
     def sent(self, question: Question) -> dict[str, Any]:
         """Return what an answer depends on, the image left out, as plain JSON."""
@@ -158,7 +172,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
 class ChatJudge(Judge):
     """A chat model that sees images.
 
-    What the endpoint turns out not to take is left out from then on and said in `remarks`: a temperature, or 20 alternatives.
+    A temperature that the endpoint turns out not to take is left out from then on, and said in `remarks`.
 
     Args:
         chat: the model.
@@ -182,7 +196,6 @@ class ChatJudge(Judge):
         self.name = name
         self._chat, self._settings, self._least_tokens, self._warm = chat, settings or {}, least_tokens, warm
         self._alternatives = ALTERNATIVES[0]
-        self._most_seen, self._lost = 0, False
         self._spent = Spent()
         self._lock = threading.Lock()
 
@@ -197,9 +210,6 @@ class ChatJudge(Judge):
         told = [note for note in getattr(self._chat, "remarks", []) if "temperature" not in note]
         if not self._warm:
             told.append(f"{self.name} takes no temperature: it answers at its own.")
-        if self._lost and self._most_seen < ALTERNATIVES[0]:
-            seen, wanted = self._most_seen, ALTERNATIVES[0]
-            told.append(f"{self.name} gives {seen} alternatives for a token, not {wanted}: the probability of the others is lost.")
         return told
 
     def sent(self, question: Question) -> dict[str, Any]:
@@ -209,9 +219,11 @@ class ChatJudge(Judge):
 
     def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
         """Ask the model; see `Judge.ask`."""
+        if rollout >= question.rollouts and question.kind != "word":  # cold, it would say the same once more
+            question = question.model_copy(update={"temperature": max(question.temperature, AGAIN)})
         return self._ask(question, png)[0]
 
-    def try_out(self, question: Question, png: bytes) -> None:
+    def try_out(self, question: Question, png: bytes) -> Answer:
         """Ask once; an answer that is empty, for whatever reason, is of no use."""
         told, message = self._ask(question, png)
         if question.kind == "word" and not told.top:
@@ -219,12 +231,17 @@ class ChatJudge(Judge):
         if question.kind == "word" and not told.text:
             why = f"begins with {told.top[0][0]!r}, which is no part of an answer: it reasons first"
             raise JudgeError(f"the judge {self.name} {why}; switch that off, or serve it without a reasoning parser")
+        if question.kind == "word" and message is not None and sum(p for _, p in told.top) < _WHOLE:
+            count = max(len(token.get("top_logprobs") or ()) for token in message.response_metadata["logprobs"]["content"])
+            if count < ALTERNATIVES[0]:
+                raise JudgeError(f"the judge {self.name} gives {count} {_TOO_FEW}")
         if question.kind == "say" and not told.text:
             why = "gave an empty answer: ask it something yourself, or take another judge"
             if message is not None and _cut_off(message):
                 most = self._most_tokens(question)
                 why = f"used up {most} tokens before its answer began: switch its reasoning off, or raise max_tokens"
             raise JudgeError(f"the judge {self.name} {why}")
+        return told
 
     def _ask(self, question: Question, png: bytes) -> tuple[Answer, AIMessage | None]:
         message = self._call(question, _messages(question, png))
@@ -236,8 +253,6 @@ class ChatJudge(Judge):
         top = first_token(message)
         if text and not top:
             raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")
-        self._most_seen = max(self._most_seen, len(top))
-        self._lost |= 0 < sum(p for _, p in top) < _WHOLE
         return Answer(text=text, top=top), message
 
     def _call(self, question: Question, messages: Sequence[BaseMessage]) -> AIMessage | None:
@@ -290,6 +305,7 @@ class OcrJudge(Judge):
 
     name = "RapidOCR"
     kind = "rapidocr"
+    certain = True
 
     def __init__(self) -> None:
         self._ocr = OcrChecker()
@@ -310,6 +326,7 @@ class PerceptionJudge(Judge):
 
     name = "shapes-perception"
     kind = "perception"
+    certain = True
 
     def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
         """Answer from what is seen, empty where that is no answer; see `Judge.ask`."""
@@ -320,22 +337,56 @@ class PerceptionJudge(Judge):
         return Answer(text=text, top=((text, 1.0),) if text and question.kind == "word" else ())
 
 
-def probe(judge: Judge, questions: Iterable[Question]) -> None:
+def probe(
+    judge: Judge, questions: Iterable[Question], readable: Callable[[Question, Answer], bool] = lambda question, answer: True
+) -> None:
     """Ask one question of each kind about a small picture, before a whole run is spent on a judge that cannot answer.
 
     Args:
         judge: who is to be asked.
-        questions: of the benchmark; the first of each kind is taken.
+        questions: of the benchmark; the first of each kind is taken, and two more while the answers cannot be read.
+        readable: tells whether an answer has the form that is asked for.
 
     Raises:
-        JudgeError: it cannot answer such questions: no log-probabilities, no images, empty answers.
+        JudgeError: it cannot answer such questions: no log-probabilities, no images, empty answers, none that can be read.
         ModelCallError: its endpoint could not be reached or refused the call.
     """
-    firsts: dict[str, Question] = {}
+    firsts: dict[str, dict[str, Question]] = {}
     for question in questions:
-        firsts.setdefault(question.kind, question)
-    for question in firsts.values():
-        judge.try_out(question, _small_picture())
+        same = firsts.setdefault(question.kind, {})
+        if len(same) < PROBES:
+            same.setdefault(question.text, question)
+    for same in firsts.values():
+        for number, question in enumerate(same.values(), start=1):
+            told = judge.try_out(question, _small_picture())
+            if judge.certain or readable(question, told):
+                break
+            if number == len(same):
+                raise unreadable(judge, question, told, count=number, of=number)
+
+
+def unreadable(judge: Judge, question: Question, told: Answer, *, count: int, of: int) -> JudgeError:
+    """Return the error for a judge that answers in no form that can be read, with an example.
+
+    Args:
+        judge: who it is.
+        question: one that it was asked.
+        told: its answer.
+        count: answers that cannot be read.
+        of: answers that were looked at.
+    """
+    said = told.text.strip() or ", ".join(token for token, _ in told.top[:4])
+    asked = question.text.strip().splitlines()[-1]
+    return JudgeError(
+        f"{count} of the first {of} answers of the judge {judge.name} cannot be read, such as {_clipped(said)!r} to "
+        f"{_clipped(asked)!r}: take a model that answers in the form that it is asked for, switch its reasoning off, or raise "
+        "max_tokens if its answers are cut off"
+    )
+
+
+def _clipped(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= CLIPPED else f"{plain[: CLIPPED - 1]}…"
 
 
 def first_token(message: AIMessage) -> tuple[tuple[str, float], ...]:

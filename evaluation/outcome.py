@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..context import SettingError
 from ..memory.images import ImageStore
@@ -26,6 +26,7 @@ from .results import VariantResult, results_of
 from .runner import IMAGES, SILENT, Plan, Progress, folder_of, generate, plan, read_prompts
 from .scoring import (
     OFFICIAL,
+    ImportedRows,
     JudgeScores,
     Scored,
     answers_of,
@@ -33,12 +34,13 @@ from .scoring import (
     judge_all,
     keep_scores,
     kept_scores,
+    official_scores,
     require_able,
     with_imported,
 )
 from .shards import WHOLE, Shard
 from .studies import Study, Variant
-from .tables import Report
+from .tables import Report, judge_title
 
 MOST_REASONS = 3
 """Of failed runs, the most frequent ones."""
@@ -60,7 +62,7 @@ class Outcome(NamedTuple):
     variants: list[Variant]
     records: Mapping[Key, Record]
     scored: Mapping[str, Mapping[Key, Scored]]
-    """By judge; what official scorers gave is laid over each, or stands alone."""
+    """By judge. What an official scorer gave is a judge of its own; see `Benchmark.official_only` for the numbers it shares."""
     remarks: Mapping[str, tuple[str, ...]]
     """What is to be said of how each judge was asked."""
     base: str
@@ -70,6 +72,8 @@ class Outcome(NamedTuple):
     """Where its images are."""
     found: int = 0
     """How many of its images were there already when it was gone on with."""
+    imports: Sequence[ImportedRows] = ()
+    """What official scorers gave, file by file."""
 
     @property
     def results(self) -> list[VariantResult]:
@@ -243,12 +247,14 @@ def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None =
     variants = study.as_variants()
     _require_variant(base, study.variants)
     kept, rows = kept_scores(folder), imported(folder)
-    scored = {one.judge: with_imported(bench, samples, records, one.scored(records), rows) for one in kept}
-    if rows and not kept:
-        scored = {OFFICIAL: with_imported(bench, samples, records, {}, rows)}
+    scored = {one.judge: with_imported(bench, records, one.scored(records), rows) for one in kept}
+    given = {name for one in rows for _, _, values in one.rows for name in values}
+    if rows and not (kept and given <= bench.official_only):
+        scored[OFFICIAL] = official_scores(bench, samples, records, rows)
     remarks = {one.judge: one.remarks for one in kept}
     images = store or ImageStore(folder / IMAGES)
-    return Outcome(study, bench, samples, variants, records, scored, remarks, base or variants[0].name, folder, images)
+    base = base or variants[0].name
+    return Outcome(study, bench, samples, variants, records, scored, remarks, base, folder, images, imports=rows)
 
 
 def _require_variant(base: str | None, names: Collection[str]) -> None:
@@ -272,6 +278,7 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
     study, bench = outcome.study, outcome.benchmark
     results = outcome.results
     times = f"{study.seeds} times " if study.seeds > 1 else ""
+    ours = () if OFFICIAL not in outcome.scored else (f"What follows is of judges that GEMS asks, not of the {OFFICIAL}.",)
     runs = f"seed {study.seed}, {times}{study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
     models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
     return Report(
@@ -280,8 +287,9 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
         results=results,
         per_prompt=study.per_prompt * study.seeds,
         warnings=warnings_of(outcome, results),
-        facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *bench.remarks],
+        facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *ours, *bench.remarks],
         published=published(bench.name) if paper else (),
+        official_judge=bench.official_judge,
     )
 
 
@@ -307,11 +315,13 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
         said.append(f"this is a rehearsal: {', '.join(REHEARSAL[name] for name in sorted(played))}. The figures mean nothing.")
     verifier = _name(study.chat.get("verifier", study.chat["default"]))
     for judge in outcome.scored:
-        if _same(judge, verifier) and judge != OFFICIAL:
-            said.append(f"the judge {judge} is also the loop's verifier: the loop was led by the eyes that score it.")
+        if _same(bench.official_judge if judge == OFFICIAL else judge, verifier):
+            seen = f"the judge {judge_title(judge, bench.official_judge)} is also the loop's verifier"
+            said.append(f"{seen}: the loop was led by the eyes that score it.")
         if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
             said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
         said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
+        said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in outcome.scored[judge].values()])]
         titles = {metric.name: metric.title for metric in _metrics_of(outcome, *outcome.scored)}
         other = [f"{titles[m.name]} is {m.title}" for m in _metrics_of(outcome, judge) if titles[m.name] != m.title]
         said += [f"{judge}: {title}." for title in other]
@@ -324,15 +334,38 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
         shown = {r.name for r in results if r.judge == judge}
         if absent := [v.name for v in outcome.variants if v.name not in shown]:
             said.append(f"{judge} has judged nothing of {', '.join(absent)} yet: not in the table.")
-    if missing := [f"{r.name} {r.missing}" for r in results if r.missing]:
-        said.append(f"images that are not made or not judged yet do not count: {', '.join(dict.fromkeys(missing))}.")
-    if failed := [f"{r.name} {r.failed}" for r in results if r.failed]:
-        said.append(f"runs failed, and count as images that show nothing: {', '.join(dict.fromkeys(failed))}.")
+    if missing := _by_judge(results, "missing"):
+        said.append(f"images that are not made or not judged yet do not count: {missing}.")
+    if failed := dict.fromkeys(f"{r.name} {r.failed}" for r in results if r.failed):
+        said.append(f"runs failed, and count as images that show nothing: {', '.join(failed)}.")
         reasons = Counter(record.error for record in outcome.records.values() if record.error).most_common(MOST_REASONS)
         said.append(f"why runs failed: {'; '.join(f'{reason} ({count} times)' for reason, count in reasons)}.")
-    if empty := [f"{r.name} {r.unanswered}" for r in results if r.unanswered]:
-        said.append(f"questions that the judge did not answer count as wrong: {', '.join(dict.fromkeys(empty))}.")
+    if empty := _by_judge(results, "unanswered"):
+        said.append(f"answers that are missing or cannot be read, however often they were asked for, count as wrong: {empty}.")
     return said
+
+
+def imports_of(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return for programs what was imported into a study: a file each, with the variant it is of and the numbers it gave."""
+    return [
+        {
+            "judge": OFFICIAL,
+            "official_judge": outcome.benchmark.official_judge,
+            "variant": one.variant,
+            "file": one.file,
+            "when": one.when,
+            "numbers": sorted({name for _, _, values in one.rows for name in values}),
+            "rows": len(one.rows),
+        }
+        for one in outcome.imports
+    ]
+
+
+def _by_judge(results: Sequence[VariantResult], what: str) -> str:
+    """Return the counts of variants that are not 0, each with its judge where there are several."""
+    several = len({r.judge for r in results}) > 1
+    counts = [(r, count) for r in results if (count := getattr(r, what))]
+    return ", ".join(f"{r.name} {count}{f' ({r.judge})' if several else ''}" for r, count in counts)
 
 
 def _name(told: str) -> str:

@@ -20,11 +20,12 @@ from ..report.view import without_paths
 from .answers import Line
 from .benchmark import Answer, Answers, Benchmark, Metric, Sample
 from .bootstrap import estimate_metric
+from .collecting import answers_to
 from .outcome import Outcome
 from .records import Key, Record
 from .results import rows_of
 from .scoring import Scored, answers_of
-from .tables import SECONDS, Cell, Report, caption, leading_metric, main_table, published_table
+from .tables import SECONDS, Cell, Report, caption, judge_title, leading_metric, main_table, published_table
 
 MOST = 12
 """Prompts of each kind, and failed runs: the page stays small, however many prompts there are."""
@@ -39,6 +40,9 @@ MANY = 24
 """Questions about an image that are shown."""
 
 PAGE = "gallery.html"
+
+Found = Mapping[tuple[str, str], Mapping[str, Mapping[int, Answer]]]
+"""Answers by prompt and image, then by the key of the question and the number of the attempt."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Side:
     variant: str
     value: str
     """Of the prompt, over all its images."""
+    others: Sequence[tuple[str, str]]
+    """The other judges, each with the value that it gives."""
     record: Record | None
     """The image of lowest value, or the run that failed where there is none; None where it was not made yet."""
     images: int
@@ -136,13 +142,20 @@ def render_page(outcome: Outcome, report: Report) -> str:
 
 
 class _Shown:
-    """Chooses prompts by one judge's leading metric, for the variant that has most of it."""
+    """Chooses prompts by the first judge's leading metric, for the variant that has most of it."""
 
     def __init__(self, outcome: Outcome, report: Report) -> None:
         self._outcome, self.metric = outcome, leading_metric(report)
         self._judge = report.results[0].judge if report.results else ""
         self._scored = outcome.scored.get(self._judge, {})
-        self._values = {v.name: values_of(self.metric, v.name, outcome.samples, self._scored) for v in outcome.variants}
+        self._by_judge = {
+            judge_title(judge, report.official_judge): {
+                v.name: values_of(self.metric, v.name, outcome.samples, scored) for v in outcome.variants
+            }
+            for judge, scored in outcome.scored.items()
+        }
+        self._title = judge_title(self._judge, report.official_judge)
+        self._values = self._by_judge.get(self._title) or {v.name: {} for v in outcome.variants}
         self._made: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
         for (variant, id, _), record in sorted(outcome.records.items()):
             self._made[variant, id].append(record)
@@ -153,7 +166,8 @@ class _Shown:
     def parts(self) -> list[Part]:
         """Return the prompts that are shown, the most improved first; kinds without any are left out."""
         mine, base = self._values[self._leader], self._values[self._outcome.base]
-        of, title = f"of {self._leader}", self.metric.title
+        by = f" by {self._title}" if len(self._by_judge) > 1 else ""
+        of, title = f"of {self._leader}{by}", self.metric.title
         gained = {id: value - base[id] for id, value in mine.items() if value > base.get(id, value)}
         worst = sorted(mine, key=lambda id: mine[id])[: min(MOST, -(-len(mine) // 2))]
         best = sorted((id for id in mine if id not in worst), key=lambda id: -mine[id])[:MOST]
@@ -168,7 +182,7 @@ class _Shown:
         samples = {sample.id: sample for sample in self._outcome.samples}
         return [Part(*told, [self._entry(samples[id], answers) for id in ids]) for told, ids in chosen.items() if ids]
 
-    def _entry(self, sample: Sample, answers: Mapping[tuple[str, str], Answers]) -> Entry:
+    def _entry(self, sample: Sample, answers: Found) -> Entry:
         names = list(dict.fromkeys((self._outcome.base, self._leader)))
         base, mine = (self._values[name].get(sample.id) for name in (names[0], names[-1]))
         others = [v.name for v in self._outcome.variants if v.name not in names and sample.id in self._values[v.name]]
@@ -181,14 +195,20 @@ class _Shown:
             sides=[self._side(name, sample, answers) for name in names],
         )
 
-    def _side(self, variant: str, sample: Sample, answers: Mapping[tuple[str, str], Answers]) -> Side:
+    def _side(self, variant: str, sample: Sample, answers: Found) -> Side:
         made = self._made[variant, sample.id]
         record = min((r for r in made if r.image), key=lambda r: self._own(r, sample), default=next(iter(made), None))
-        told = answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
-        said = list(said_of(self._outcome.benchmark, sample, told))
+        bench, found = self._outcome.benchmark, answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
+        each = ((q.key, answers_to(q, found.get(q.key, {}).get, bench.readable)) for q in bench.questions(sample))
+        said = list(said_of(bench, sample, {key: told for key, told in each if told}))
         return Side(
             variant=variant,
             value=self._said(self._values[variant].get(sample.id)),
+            others=[
+                (judge, self._said(values[variant][sample.id]))
+                for judge, values in self._by_judge.items()
+                if judge != self._title and sample.id in values[variant]
+            ],
             record=record,
             images=len(made),
             said=said[:MANY],
@@ -204,7 +224,7 @@ class _Shown:
     def _said(self, value: float | None) -> str:
         return "not judged" if value is None else f"{value:.{self.metric.digits}f}"
 
-    def _answers(self, samples: set[str]) -> dict[tuple[str, str], Answers]:
+    def _answers(self, samples: set[str]) -> Found:
         path = answers_of(self._outcome.folder, self._judge)
         return recorded_answers(path, samples) if path.exists() else {}
 
@@ -227,13 +247,17 @@ def said_of(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[
             continue
         rest = {key: given for key, given in answers.items() if key != question.key}
         sure = {**answers, question.key: [_sure(one) for one in told]}
-        wrong = benchmark.score(sample, sure) == benchmark.score(sample, rest)
+        with_it, without = benchmark.score(sample, sure), benchmark.score(sample, rest)
+        wrong = all(with_it.get(name) == value for name, value in without.items() if name not in benchmark.of_judge)
         text = " · ".join(dict.fromkeys(one.text or "no answer" for one in told))
         yield Said(_short(question.text), _short(text), tuple(told[0].top[:3]), wrong)
 
 
-def recorded_answers(path: Path, samples: set[str]) -> dict[tuple[str, str], Answers]:
-    """Return the answers in a judge's file by prompt and image; where a question was asked anew in other words, the latest."""
+def recorded_answers(path: Path, samples: set[str]) -> Found:
+    """Return the answers in a judge's file by prompt and image, then by question and number.
+
+    Where a question was asked anew in other words, the latest.
+    """
     found: defaultdict[tuple[str, str], dict[str, dict[int, Answer]]] = defaultdict(dict)
     asked: dict[tuple[str, str, str], str] = {}
     data = path.read_bytes()
@@ -246,7 +270,7 @@ def recorded_answers(path: Path, samples: set[str]) -> dict[tuple[str, str], Ans
             asked[place] = line.question
             found[line.sample, line.image][line.key] = {}
         found[line.sample, line.image][line.key][line.rollout] = Answer(text=line.text, top=line.top)
-    return {place: {key: [told[n] for n in sorted(told)] for key, told in keys.items()} for place, keys in found.items()}
+    return found
 
 
 def _sure(answer: Answer) -> Answer:

@@ -65,6 +65,8 @@ def require_matplotlib() -> None:
 def plot_scores(results: Sequence[VariantResult], metric: Metric, path: Path, title: str) -> bool:
     """Draw a metric against images and against chat calls of a run, a point a variant; those of one line are joined.
 
+    Each judge has panels of its own, with a scale of its own.
+
     Returns whether there was anything to be drawn.
 
     Raises:
@@ -73,14 +75,16 @@ def plot_scores(results: Sequence[VariantResult], metric: Metric, path: Path, ti
     results = [result for result in results if metric.name in result.metrics]
     if not results:
         return False
-    scores = {result.name: result.metrics[metric.name] for result in results}
-    figure = _figure(11, 4.8)
+    judges = list(dict.fromkeys(result.judge for result in results))
+    figure = _figure(11, 4.8 * len(judges))
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    left, right = figure.subplots(1, 2, sharey=True)
-    _limits(left, list(scores.values()))
-    _scatter(left, results, scores, "images", "images per run")
-    _scatter(right, results, scores, "calls", "chat calls per run")
-    left.set_ylabel(metric.title)
+    for judge, (left, right) in zip(judges, figure.subplots(len(judges), 2, sharey="row", squeeze=False), strict=True):
+        mine = [result for result in results if result.judge == judge]
+        scores = {result.name: result.metrics[metric.name] for result in mine}
+        _limits(left, list(scores.values()))
+        _scatter(left, mine, scores, "images", "images per run")
+        _scatter(right, mine, scores, "calls", "chat calls per run")
+        left.set_ylabel(f"{metric.title}, by {judge}" if len(judges) > 1 else metric.title)
     _save(figure, path)
     return True
 
@@ -234,9 +238,9 @@ def _label(axes: Axes, points: Sequence[tuple[Estimate, Estimate, str]], paths: 
     names: dict[tuple[float, float], list[str]] = {}
     for x, y, name in points:
         names.setdefault((round(x.mean, 6), round(y.mean, 6)), []).append(name)
-    figure = axes.get_figure()
+    figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.canvas.draw()  # so that the axes have their place
+    figure.draw_without_rendering()  # so that the axes have their place
     taken = [box for x, y, _ in points for box in _drawn(axes, x, y)]
     taken += [_box(axes, *step, *step, 1) for path in paths for a, b in pairwise(path) for step in _steps(a, b)]
     for (px, py), shared in names.items():

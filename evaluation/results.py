@@ -12,8 +12,11 @@ from .benchmark import Benchmark, Draws, Metric, Sample
 from .bootstrap import Estimate, estimate, estimate_metric
 from .records import Key, Record
 from .scores import arithmetic_mean
-from .scoring import Scored
+from .scoring import OFFICIAL, Scored
 from .studies import Variant
+
+MEASURED = "measured"
+BOTH = f"{MEASURED}, {OFFICIAL}"
 
 COSTS = ("images", "calls", "rounds", "tokens", "seconds", "accepted")
 """What a run took, and how it ended."""
@@ -40,9 +43,11 @@ class VariantResult(BaseModel):
     missing: int
     """Images of the study that were not made yet, or not judged: they do not count."""
     unanswered: int
-    """Questions that the judge gave no answer to: they count as wrong."""
+    """Answers that the judge did not give in a form that can be read: they count as wrong."""
     metrics: dict[str, Estimate]
     """By the metric's name; one that the numbers do not give is not there."""
+    sources: dict[str, str] = {}
+    """Of each metric: `measured`, by the judge; `official scorer`, imported; or both, where it is computed from both."""
     leading: str
     """Name of the metric that `gain` is of, the same for all variants of a judge; see `leading_of`."""
     against: str | None
@@ -91,10 +96,13 @@ def results_of(
     made = [v for v in variants if rows[v.name]]
     metrics = benchmark.metrics(samples)
     leading = leading_of(metrics, samples, [rows[v.name] for v in made])
-    return [
+    results = [
         _result(metrics, leading, v, samples, records, scored, rows[v.name], against, rows.get(against, {}), judge, images)
         for v in made
     ]
+    if judge == OFFICIAL:
+        return [r.model_copy(update={"sources": dict.fromkeys(r.metrics, OFFICIAL)}) for r in results]
+    return [r.model_copy(update={"sources": _sources(benchmark, samples, metrics, r, rows[r.name])}) for r in results]
 
 
 def leading_of(metrics: Sequence[Metric], samples: Sequence[Sample], tables: Sequence[Mapping[str, Mapping[str, float]]]) -> Metric:
@@ -107,15 +115,33 @@ def leading_of(metrics: Sequence[Metric], samples: Sequence[Sample], tables: Seq
         samples: the prompts of the study.
         tables: of each variant the numbers of each prompt by its id.
     """
-    groups = _groups(samples)
-    every = np.arange(len(samples), dtype=np.int64)[None]
-
-    def known(metric: Metric, rows: Mapping[str, Mapping[str, float]]) -> bool:
-        draws = Draws(list(rows.values()), [groups[id] for id in rows], every[:, : len(rows)])
-        return not np.isnan(metric.of(draws)[0])
-
     main = [metric for metric in metrics if not metric.part]
-    return next((metric for metric in main if all(known(metric, rows) for rows in tables)), metrics[0])
+    return next((metric for metric in main if all(_has_value(metric, samples, rows) for rows in tables)), metrics[0])
+
+
+def _has_value(metric: Metric, samples: Sequence[Sample], rows: Mapping[str, Mapping[str, float]]) -> bool:
+    groups = _groups(samples)
+    draws = Draws(list(rows.values()), [groups[id] for id in rows], np.arange(len(rows), dtype=np.int64)[None])
+    return not np.isnan(metric.of(draws)[0])
+
+
+def _sources(
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    metrics: Sequence[Metric],
+    result: VariantResult,
+    rows: Mapping[str, Mapping[str, float]],
+) -> dict[str, str]:
+    """Tell from which numbers each metric of a judge's has its value: the judge's own, imported ones, or both."""
+    official = {id: {name: row[name] for name in row if name in benchmark.official_only} for id, row in rows.items()}
+    own = {id: {name: row[name] for name in row if name not in benchmark.official_only} for id, row in rows.items()}
+
+    def source(metric: Metric) -> str:
+        if not any(official.values()) or _has_value(metric, samples, own):
+            return MEASURED
+        return OFFICIAL if _has_value(metric, samples, official) else BOTH
+
+    return {metric.name: source(metric) for metric in metrics if metric.name in result.metrics}
 
 
 def rows_of(variant: str, samples: Sequence[Sample], scored: Mapping[Key, Scored]) -> dict[str, dict[str, float]]:
@@ -222,6 +248,7 @@ def told(result: VariantResult) -> dict[str, Any]:
     counts = ("prompts", "pictures", "failed", "missing", "unanswered")
     by_round = {"tokens": result.refiner_input_tokens, "pictures": result.refiner_pictures}
     made |= {count: getattr(result, count) for count in counts}
+    made["sources"] = result.sources
     return {**made, "refiner_input_by_round": {what: list(values) for what, values in by_round.items()}}
 
 

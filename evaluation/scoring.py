@@ -18,7 +18,7 @@ from ..memory.files import replace_file
 from ..memory.images import ImageStore
 from .answers import AnswerBook
 from .benchmark import Benchmark, BenchmarkError, Imported, Sample
-from .collecting import Work, collect, recorded
+from .collecting import Work, collect, recorded, wanted
 from .judging import Judge, probe
 from .records import Key, Record, picture_of
 
@@ -28,7 +28,7 @@ LONGEST = 80
 """Most characters of a name in a file's name."""
 
 OFFICIAL = "official scorer"
-"""The judge of numbers that were imported."""
+"""The judge of numbers that were imported: a judge of its own, whose scale is no other judge's."""
 
 KIND = {"chat": "a chat model that sees images", "rapidocr": "rapidocr", "perception": "the shapes world's perception"}
 
@@ -38,7 +38,7 @@ class Scored(NamedTuple):
 
     values: Mapping[str, float]
     unanswered: int = 0
-    """Questions that the judge gave no answer to."""
+    """Answers that the judge did not give in a form that can be read."""
 
 
 class ImportedRows(BaseModel):
@@ -64,7 +64,7 @@ class JudgeScores(BaseModel):
     remarks: tuple[str, ...] = ()
     """What is to be said of how it was asked."""
     rows: tuple[tuple[str, str, int, str | None, dict[str, float], int], ...]
-    """Variant, prompt, which of its images, the image's hash, its numbers, and questions without an answer."""
+    """Variant, prompt, which of its images, the image's hash, its numbers, and answers that cannot be read."""
 
     @classmethod
     def of(
@@ -104,7 +104,7 @@ def require_able(benchmark: Benchmark, judge: Judge, samples: Sequence[Sample]) 
         GemsError: it is not for this benchmark, cannot be reached, or cannot answer in the way that is needed.
     """
     require_judge(benchmark, judge)
-    probe(judge, (question for sample in samples for question in benchmark.questions(sample)))
+    probe(judge, (question for sample in samples for question in benchmark.questions(sample)), benchmark.readable)
 
 
 def judge_all(
@@ -133,16 +133,17 @@ def judge_all(
         on_done: called for each, with whether it was known before.
 
     Raises:
-        GemsError: the judge is not for this benchmark, cannot be reached or used; what it has answered is kept.
+        GemsError: the judge is not for this benchmark, cannot be reached or used, or most of its answers cannot be read; what
+            it has answered is kept.
     """
     require_judge(benchmark, judge)
     known = {sample.id: sample for sample in samples}
     work = list(_work(benchmark, known, records, store))
     on_start(sum(item.question.rollouts for item in work))
-    fresh = [w for w in work if len(recorded(judge, [w.question], w.image, book).get(w.question.key, ())) < w.question.rollouts]
+    fresh = [item for item in work if wanted(judge, item, book, benchmark.readable)]
     if fresh:
-        probe(judge, [item.question for item in fresh])
-    collect(judge, work, book, concurrency=concurrency, on_done=on_done)
+        probe(judge, [item.question for item in fresh], benchmark.readable)
+    collect(judge, work, book, readable=benchmark.readable, concurrency=concurrency, on_done=on_done)
     return {key: _scored(benchmark, known[record.id], record, judge, book) for key, record in records.items() if record.id in known}
 
 
@@ -161,9 +162,9 @@ def _scored(benchmark: Benchmark, sample: Sample, record: Record, judge: Judge, 
     if record.image is None:  # nothing of what was asked for is there to be seen
         return Scored(benchmark.score(sample, {}))
     questions = benchmark.questions(sample)
-    answers = recorded(judge, questions, record.image.sha256, book)
-    empty = sum(not any(a.text.strip() or a.top for a in answers.get(q.key, ())) for q in questions if q.kind != "read")
-    return Scored(benchmark.score(sample, answers), empty)
+    answers = recorded(judge, questions, record.image.sha256, book, benchmark.readable)
+    read = sum(benchmark.readable(question, answer) for question in questions for answer in answers.get(question.key, ()))
+    return Scored(benchmark.score(sample, answers), sum(question.rollouts for question in questions) - read)
 
 
 def answers_of(folder: Path, judge: str) -> Path:
@@ -205,34 +206,51 @@ def imported(folder: Path) -> list[ImportedRows]:
 
 
 def with_imported(
-    benchmark: Benchmark,
-    samples: Sequence[Sample],
-    records: Mapping[Key, Record],
-    scored: Mapping[Key, Scored],
-    rows: Sequence[ImportedRows],
+    benchmark: Benchmark, records: Mapping[Key, Record], scored: Mapping[Key, Scored], rows: Sequence[ImportedRows]
 ) -> dict[Key, Scored]:
-    """Return scores with what was imported laid over them; without any of a judge's own, failed runs get what nothing scores.
+    """Return a judge's scores with the imported numbers that no judge of ours can give: `Benchmark.official_only`."""
+    found = dict(scored)
+    for key, values in _imported_values(records, rows).items():
+        only = {name: value for name, value in values.items() if name in benchmark.official_only}
+        if key in scored and only:
+            found[key] = scored[key]._replace(values={**scored[key].values, **only})
+    return found
+
+
+def official_scores(
+    benchmark: Benchmark, samples: Sequence[Sample], records: Mapping[Key, Record], rows: Sequence[ImportedRows]
+) -> dict[Key, Scored]:
+    """Return what was imported alone; failed runs get what nothing scores, in the numbers that were imported.
 
     That goes for the images that the official scorer takes: of several times of a benchmark many take the first alone.
     """
-    found = {key: dict(score.values) for key, score in scored.items()}
-    unanswered = {key: score.unanswered for key, score in scored.items()}
+    found = {key: Scored(values) for key, values in _imported_values(records, rows).items()}
     known = {sample.id: sample for sample in samples}
-    covered = {(one.variant, index) for one in rows for _, index, _ in one.rows}
+    covered: defaultdict[tuple[str, int | None], set[str]] = defaultdict(set)
+    for one in rows:
+        for _, index, values in one.rows:
+            covered[one.variant, index] |= values.keys()
     for key, record in records.items():
-        judged = {(key[0], None), (key[0], key[2])} & covered  # images that the scorer never takes do not fail it either
-        if record.image is None and judged and record.id in known:
-            found.setdefault(key, dict(benchmark.score(known[record.id], {})))
+        names = covered.get((key[0], None), set()) | covered.get((key[0], key[2]), set())  # images it never takes do not fail it
+        if record.image is None and names and record.id in known:
+            nothing = benchmark.score(known[record.id], {})
+            found[key] = Scored({name: value for name, value in nothing.items() if name in names})
+    return found
+
+
+def _imported_values(records: Mapping[Key, Record], rows: Sequence[ImportedRows]) -> dict[Key, dict[str, float]]:
+    """Return the imported numbers of each image; of several files the later one counts."""
     images: defaultdict[tuple[str, str], list[Key]] = defaultdict(list)
     for key, record in records.items():
         if record.image is not None:
             images[key[:2]].append(key)
+    found: dict[Key, dict[str, float]] = {}
     for one in rows:
         for id, index, values in one.rows:
             for key in images[one.variant, id]:
                 if index in (None, key[2]):
                     found.setdefault(key, {}).update(values)
-    return {key: Scored(values, unanswered.get(key, 0)) for key, values in found.items()}
+    return found
 
 
 def _read(path: Path, kind: type[T], cure: str) -> T:

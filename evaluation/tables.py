@@ -14,13 +14,17 @@ from rich.table import Table
 from .benchmark import Metric
 from .bootstrap import LEVEL, Estimate
 from .published import Published
-from .results import VariantResult, costs_of
+from .results import BOTH, MEASURED, VariantResult, costs_of
+from .scoring import OFFICIAL
 
 COSTS = (("images", "images", 2), ("chat calls", "calls", 2), ("rounds", "rounds", 2), ("tokens", "tokens", 0),
          ("seconds", "seconds", 2), ("cost", "cost", 4), ("accepted, %", "accepted", 0))  # fmt: skip
 """Heading, field and digits."""
 
 COUNTS = (("n", "prompts"), ("failed", "failed"))
+
+SIGNS = {MEASURED: "", OFFICIAL: " †", BOTH: " ‡"}
+"""Behind a value in a judge's row: imported, and computed from imported numbers and the judge's own."""
 
 SECONDS = " Seconds are of a run from begin to end; a picture that was drawn before, by another variant too, took it none."
 
@@ -38,6 +42,8 @@ class Report(NamedTuple):
     """What keeps the figures from being compared with others."""
     facts: Sequence[str] = ()
     published: Sequence[Published] = ()
+    official_judge: str = ""
+    """Whom the official scorer asks."""
 
 
 class Cell(NamedTuple):
@@ -130,20 +136,21 @@ def to_csv(report: Report) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["variant", "judge", "metric", "value", "low", "high", "n", "source"])
 
-    def row(result: VariantResult, metric: str, value: Estimate | None) -> None:
+    def row(result: VariantResult, metric: str, value: Estimate | None, source: str = MEASURED) -> None:
         if value is not None:
             bounds = ["" if bound is None else bound for bound in (value.low, value.high)]
-            writer.writerow([result.name, result.judge, metric, value.mean, *bounds, result.prompts, "measured"])
+            writer.writerow([result.name, result.judge, metric, value.mean, *bounds, result.prompts, source])
 
     for result in report.results:
         for metric in report.metrics:
-            row(result, metric.name, result.metrics.get(metric.name))
+            row(result, metric.name, result.metrics.get(metric.name), result.sources.get(metric.name, MEASURED))
         if result.gain is not None:
-            row(result, f"{result.leading} minus {result.against}", result.gain)
+            source = result.sources.get(result.leading, MEASURED)
+            row(result, f"{result.leading} minus {result.against}", result.gain, source)
         for name, value in costs_of(result).items():
             row(result, name, value)
         for name in ("pictures", "failed", "missing", "unanswered"):
-            writer.writerow([result.name, result.judge, name, getattr(result, name), "", "", result.prompts, "measured"])
+            writer.writerow([result.name, result.judge, name, getattr(result, name), "", "", result.prompts, MEASURED])
     for published in report.published:
         writer.writerow(
             [_said(published.model, published.method), "", published.metric, published.value, "", "", "", published.source]
@@ -156,23 +163,34 @@ def main_table(report: Report) -> tuple[list[str], list[list[Cell]]]:
     results = report.results
     metrics = [m for m in report.metrics if not m.part and any(m.name in r.metrics for r in results)]
     judges = len({r.judge for r in results}) > 1
-    gains = any(r.gain is not None for r in results)
-    leading = leading_metric(report)
+    compared = {r.leading for r in results if r.gain is not None}
     costs = _costs(report)
-    headings = ["", *(["judge"] if judges else []), *(m.title for m in metrics)]
-    first = headings.index(leading.title) + 1 if leading in metrics else len(headings)
-    if gains:
-        headings.insert(first, f"Δ {leading.title}")
+    headings = ["", *(["judge"] if judges else [])]
+    for metric in metrics:
+        headings += [metric.title, *([f"Δ {metric.title}"] if metric.name in compared else [])]
     headings += [*(heading for heading, _ in COUNTS), *(heading for heading, _, _ in costs)]
     rows = []
     for result in results:
-        row = [Cell(result.name), *([Cell(result.judge)] if judges else [])]
-        row += [say(result.metrics.get(m.name), m.digits) for m in metrics]
-        if gains:
-            row.insert(first, say(result.gain, leading.digits, sign="+"))
+        row = [Cell(result.name), *([Cell(judge_title(result.judge, report.official_judge))] if judges else [])]
+        for metric in metrics:
+            row.append(_measured(result, metric))
+            if metric.name in compared:
+                row.append(say(result.gain if metric.name == result.leading else None, metric.digits, sign="+"))
         row += [Cell(str(getattr(result, field))) for _, field in COUNTS]
         rows.append(row + [say(getattr(result, field), digits) for _, field, digits in costs])
     return headings, rows
+
+
+def _measured(result: VariantResult, metric: Metric) -> Cell:
+    """Write a metric of a variant, with a sign where it is not, or not only, of the row's judge."""
+    cell = say(result.metrics.get(metric.name), metric.digits)
+    sign = "" if result.judge == OFFICIAL else SIGNS[result.sources.get(metric.name, MEASURED)]
+    return cell._replace(value=cell.value + sign)
+
+
+def judge_title(judge: str, official_judge: str) -> str:
+    """Return a judge's name for people: of the official scorer with whom it asks."""
+    return f"{judge} ({official_judge})" if judge == OFFICIAL and official_judge else judge
 
 
 def leading_metric(report: Report) -> Metric:
@@ -207,7 +225,10 @@ def _parts(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
     for part in dict.fromkeys(m.part for m in report.metrics if m.part):
         metrics = [m for m in report.metrics if m.part == part and any(m.name in r.metrics for r in report.results)]
         rows = [
-            [f"{r.name}, {r.judge}" if judges else r.name, *(say(r.metrics.get(m.name), m.digits).value for m in metrics)]
+            [
+                f"{r.name}, {judge_title(r.judge, report.official_judge)}" if judges else r.name,
+                *(_measured(r, m).value for m in metrics),
+            ]
             for r in report.results
         ]
         if metrics:
@@ -227,7 +248,13 @@ def caption(report: Report) -> str:
     gain = f" Δ is the paired difference to {compared}." if compared else ""
     runs = f" Costs are of one run; each prompt has {report.per_prompt}, for an image each." if report.per_prompt > 1 else ""
     judges = sorted({r.judge for r in results})
-    judged = f" Judge: {judges[0]}." if len(judges) == 1 and judges[0] else ""
+    judged = f" Judge: {judge_title(judges[0], report.official_judge)}." if len(judges) == 1 and judges[0] else ""
+    if len(judges) > 1 and gain:
+        gain = f" Δ is the paired difference to {compared} by the same judge: two judges are two scales."
+    sources = {source for r in results if r.judge != OFFICIAL for source in r.sources.values()}
+    official = judge_title(OFFICIAL, report.official_judge)
+    judged += f" † By the {official}, imported." if OFFICIAL in sources else ""
+    judged += f" ‡ From the judge's numbers and those of the {official} together." if BOTH in sources else ""
     if any(r.prompts > 1 for r in results):
         return f"Means with {LEVEL} % bootstrap intervals over the prompts.{judged}{gain}{runs}"
     return f"Means, without intervals: there is one prompt only.{judged}{gain}{runs}"

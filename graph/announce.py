@@ -14,7 +14,7 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Command
 from pydantic import BaseModel, ValidationError
 
-from ..context import RunContext
+from ..context import settings_in
 from ..events import (
     Budget,
     BudgetName,
@@ -196,7 +196,7 @@ def budgets(result: Result, models: ModelOptions) -> tuple[Budget, ...]:
         result: the decision.
         models: what the models cost.
     """
-    context, used, spent = get_runtime(RunContext).context or RunContext(), result.usage.total, money(result.usage, models)
+    context, used, spent = settings_in(get_runtime().context), result.usage.total, money(result.usage, models)
     rows: list[tuple[BudgetName, float, float | None]] = [
         ("rounds", result.round, context.max_rounds),
         ("images", used.images, context.max_images),

@@ -42,6 +42,9 @@ WAYS: dict[Hashable, str] = {
 }
 """Where each way out of the review leads."""
 
+STEPS = 100_000
+"""LangGraph's limit of steps, which no run reaches."""
+
 Graph = CompiledStateGraph[GemsState, RunContext, Any, GemsState]  # the input: a Request or a dict of its fields
 
 
@@ -117,4 +120,5 @@ def build_graph(
     graph.add_edge("summarizer", "refiner")
     graph.add_conditional_edges("refiner", after_refiner)
     graph.add_edge("learner", END)
-    return graph.compile(checkpointer=checkpointer, store=store, name="gems")
+    # The budget is ours. In a tool LangChain would hand down a limit of 25 steps, which five rounds go past.
+    return graph.compile(checkpointer=checkpointer, store=store, name="gems").with_config(recursion_limit=STEPS)

@@ -25,7 +25,7 @@ from ..models.registry import Models
 from ..nodes.checkers import Checker
 from ..nodes.review_answer import Answer, AnswerError, in_words
 from ..skills import SkillLibrary
-from .build import Graph, build_graph
+from .build import STEPS, Graph, build_graph
 from .record import Record, RunError, read_record, require_runs, save_record
 from .result import RunResult
 
@@ -73,7 +73,7 @@ def held(home: Home, thread: str, *, new: bool = False) -> Iterator[Opened]:
 
 def config_of(thread: str) -> RunnableConfig:
     """Return the config by which LangGraph knows a run; the budget of rounds is ours, not the recursion limit."""
-    return {"configurable": {"thread_id": thread}, "recursion_limit": 100_000}
+    return {"configurable": {"thread_id": thread}, "recursion_limit": STEPS}
 
 
 def drive(

@@ -71,6 +71,8 @@ def line_of(records: Records, first: str) -> list[tuple[str, int, int]]:
 
 def family_of(opened: Opened, home: Home, thread: str) -> list[Relative]:
     """Return the family of a run, its eldest first and each fork after its parent; nothing where it has no relatives."""
+    if not opened.may_have_forks():
+        return []  # most runs have none, and their ends do not read the records of all others
     records = records_of(opened)
     line = line_of(records, eldest(records, thread))
     if len(line) == 1:

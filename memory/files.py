@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from datetime import datetime
@@ -14,6 +15,9 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; an old file is as it was, and nothing else is left behind.
     """
+    if path.exists() and (not path.is_file() or path.parts[:2] == ("/", "dev")):
+        path.write_bytes(data)  # a device or a pipe, such as /dev/stdout: root would put a file in its place
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, as a rename is atomic only within one file system.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
@@ -27,6 +31,11 @@ def replace_file(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def advice(error: OSError, otherwise: str) -> str:
+    """Return what to do about a file that cannot be written: make room where that is missing, and else something else."""
+    return "make room, then go on with `gems resume`" if error.errno in (errno.ENOSPC, errno.EDQUOT) else otherwise
 
 
 def sweep(folder: Path, pattern: str, before: datetime) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from ..errors import GemsError
 from .database import Opened, database
 from .images import ImageStore
+from .serializer import CheckpointError
 from .sqlite import FILE
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -37,7 +39,13 @@ class Home:
     def __init__(
         self, runs: Path | str = "runs", *, store: str | None = None, image_store: ImageStore | Path | str | None = None
     ) -> None:
-        self.folder, self.store, self.image_store = Path(runs), store or "", image_store or ""
+        if not str(runs):
+            raise CheckpointError("the folder of runs has no name: name one, such as runs; . is the working directory")
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            raise CheckpointError("the working directory has been removed: change to one that is there") from None
+        self.folder, self.store, self.image_store = Path(runs).expanduser(), store or "", image_store or ""
         self.database = database(store, self.folder)
         place = image_store or self.folder / "images"
         self.images = place if isinstance(place, ImageStore) else ImageStore(place)
@@ -61,6 +69,9 @@ class Home:
             rule = "use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
             raise RunNameError(f"{thread[:80]!r} cannot name a run: {rule}")
         folder = self.folder / thread
+        with suppress(OSError):  # what cannot be looked at is told where it is to be read
+            if folder.is_file():
+                raise RunNameError(f"{folder} is a file, where the run's folder would be: move it away, or choose another name")
         if self.images.is_in(folder):
             raise RunNameError(f"{thread!r} cannot name a run: the images are in the folder of this name")
         return folder

@@ -25,7 +25,7 @@ from PIL import Image, PngImagePlugin
 from pydantic import ValidationError
 
 from ..pixels import MAX_PIXELS, to_rgb
-from .files import replace_file
+from .files import advice, replace_file
 from .places import Entry, Folder, Remote, place_of
 from .places import ImageStoreError as ImageStoreError
 from .state import ImageRef
@@ -343,7 +343,7 @@ class ImageStore:
             raise self._error("write to", error) from error
 
     def _error(self, what: str, error: OSError) -> ImageStoreError:
-        return ImageStoreError(f"cannot {what} the image store {self.url} ({error.strerror}): {self._place.advice}")
+        return ImageStoreError(f"cannot {what} the image store {self.url} ({error.strerror}): {advice(error, self._place.advice)}")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -355,8 +355,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         replace_file(path, data)
     except OSError as error:
-        where = f"{path.parent} ({error.strerror})"
-        raise ImageStoreError(f"cannot write to {where}: choose a folder that can be written, see --runs") from error
+        where, what = f"{path.parent} ({error.strerror})", advice(error, "choose a folder that can be written, see --runs")
+        raise ImageStoreError(f"cannot write to {where}: {what}") from error
 
 
 def _name(digest: str) -> str:

@@ -186,7 +186,7 @@ def place_of(place: Path | str) -> Place:
     """
     text = str(place)
     if not URL.match(text):
-        return Folder(Path(place))
+        return Folder(Path(place).expanduser())
     if text.startswith("file:"):
         parts = urlsplit(text)
         if parts.netloc not in ("", "localhost"):

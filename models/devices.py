@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from .image import ImageModelError
@@ -9,6 +13,64 @@ from .image import ImageModelError
 Offload = Literal["none", "model", "sequential", "group"]
 OFFLOADS: tuple[Offload, ...] = ("none", "model", "sequential", "group")
 DTYPES = ("float32", "bfloat16", "float16")
+
+
+class Turns:
+    """Whose turn it is in a process: one thread loads a model, or any number draw.
+
+    While weights are loaded, diffusers, transformers and accelerate change what belongs to the whole process: torch's default
+    number format, and where modules keep their parameters. Two loads at once leave that changed for good, and a picture that
+    is drawn meanwhile could be computed in another number format.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: in a forked process, whose parent's threads have their turns there."""
+        self._changed = threading.Condition()
+        self._loader: int | None = None
+        self._depth = self._drawing = self._waiting = 0
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Wait until nobody else loads or draws, and keep it so. A thread that loads may enter again."""
+        me = threading.get_ident()
+        with self._changed:
+            if self._loader != me:
+                self._waiting += 1
+                try:
+                    self._changed.wait_for(lambda: self._loader is None and not self._drawing)
+                finally:
+                    self._waiting -= 1
+                self._loader = me
+            self._depth += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._depth -= 1
+                self._loader = me if self._depth else None
+                self._changed.notify_all()
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Wait until nobody loads or waits to load, and have loads wait."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._loader is None and not self._waiting)
+            self._drawing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._drawing -= 1
+                self._changed.notify_all()
+
+
+TURNS = Turns()
+"""Of this process."""
+
+os.register_at_fork(after_in_child=TURNS.forget)
 
 
 def best_device() -> str:

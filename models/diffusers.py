@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import inspect
 import io
-import threading
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,7 +17,7 @@ from PIL import Image
 
 from ..pixels import to_rgb
 from .batching import Batcher
-from .devices import DTYPES, OFFLOADS, Offload, best_device, best_dtype, free_memory, out_of_memory, place
+from .devices import DTYPES, OFFLOADS, TURNS, Offload, best_device, best_dtype, free_memory, out_of_memory, place
 from .families import RESERVED, Family, known, unknown
 from .image import ImageModel, ImageModelError, ImageRequest
 from .reading import Reader
@@ -79,7 +78,6 @@ class DiffusersImage(ImageModel):
         self.wait = 0.01 if wait is None else wait
         self._pipeline: Any = None
         self._only_batcher: Batcher[ImageRequest, Image.Image] | None = None
-        self._lock = threading.RLock()
 
     @cached_property
     def settings(self) -> dict[str, object]:
@@ -92,7 +90,7 @@ class DiffusersImage(ImageModel):
         return {
             "model": self.name,
             "source": source,
-            "files": _fingerprint(Path(self.source)),
+            "files": fingerprint(Path(self.source)),
             **({"dtype": self.dtype} if self.dtype else {}),
             **self.call,
         }
@@ -132,6 +130,10 @@ class DiffusersImage(ImageModel):
 
     @cached_property
     def _family_and_doubt(self) -> tuple[Family, bool]:
+        with TURNS.loading():  # diffusers imports what it is asked for, and so does a load
+            return self._look_up()
+
+    def _look_up(self) -> tuple[Family, bool]:
         import diffusers
 
         loaded = self._pipeline
@@ -179,10 +181,12 @@ class DiffusersImage(ImageModel):
             ImageModelError: the weights are missing or damaged, the name is unknown, an option of the call does not exist, or
                 there is nothing to offload from.
         """
-        with self._lock:
-            if self._pipeline is None:
-                self._pipeline = self._load()
-            return self._pipeline
+        if self._pipeline is None:
+            with TURNS.loading():
+                if self._pipeline is None:
+                    free_memory()  # of a model that nobody uses any more: its parts refer to one another
+                    self._pipeline = self._load()
+        return self._pipeline
 
     def _load(self) -> Any:
         import torch
@@ -316,7 +320,7 @@ class DiffusersImage(ImageModel):
                 options["image"] = [source.convert("RGB")]  # a list, in every family: all pictures of one edit
         from .exact import Exact
 
-        with Exact() if self._exact else nullcontext():
+        with TURNS.drawing(), Exact() if self._exact else nullcontext():
             out = pipeline(
                 prompt=[r.prompt for r in requests],
                 generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
@@ -391,7 +395,7 @@ def _require_safetensors(folder: Path) -> None:
         )
 
 
-def _fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path) -> str:
     """Return a hash of the names, sizes and times of a folder's files: cheap, and another after a new training."""
     files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else []
     state = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]

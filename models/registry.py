@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from langchain_core.language_models import BaseChatModel
 
@@ -28,6 +31,42 @@ CUSTOM = "custom:"
 
 UNTOLD = "diffusers:…/"
 """How the options name a model in an absolute folder: by this and the folder's name."""
+
+
+class _Loaded:
+    """The image models of this process that have weights, by their options, so that equal options share one.
+
+    A model stays as long as somebody uses it; the one that was asked for last stays until another one is, so that runs one
+    after the other load it once and two models are not in memory for the sake of one.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: in a forked process, as a thread of the parent may be drawing with a model."""
+        self._lock = threading.Lock()
+        self._models: WeakValueDictionary[tuple[str, str], ImageModel] = WeakValueDictionary()
+        self._last: ImageModel | None = None
+
+    def get(self, options: ImageOptions) -> ImageModel:
+        """Return the model of options, made if there is none."""
+        from .diffusers import fingerprint
+
+        name = options.model.partition(":")[2]
+        folder = Path(name).expanduser().resolve() if name and Path(name).expanduser().is_dir() else None
+        state = f"{folder} {fingerprint(folder)}" if folder else ""  # a folder may be trained anew, or be another one from here
+        key = (options.model_dump_json(), state)
+        with self._lock:
+            if (model := self._models.get(key)) is None:
+                self._last = None  # before the next one is loaded
+                model = self._models[key] = _with_weights(options)
+            self._last = model
+            return model
+
+
+_LOADED = _Loaded()
+os.register_at_fork(after_in_child=_LOADED.forget)
 
 
 class Models(NamedTuple):
@@ -98,7 +137,7 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
 
 
 def image_model(choice: ImageOptions | str) -> ImageModel:
-    """Return an image model by its spec or options.
+    """Return an image model by its spec or options; equal options of a model that is loaded here give the same object.
 
     Args:
         choice: `shapes`, `diffusers:REPOSITORY` or `diffusers:FOLDER` for a diffusers pipeline, `openai:MODEL` or
@@ -109,29 +148,15 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
         ModelSpecError: the spec is not one of these, the folder does not exist, or the key is missing.
     """
     options = _image_options(choice)
-    if options.model == "shapes":
-        from .shapes import shapes_image
-
-        return shapes_image(call=options.call, batch=options.batch, wait=options.wait)
     if options.model == "card":
         from .card import CardImage
 
         return CardImage()
     scheme, _, name = options.model.partition(":")
-    if scheme == "diffusers" and name:
+    if options.model == "shapes" or (scheme == "diffusers" and name):
         if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
             raise ModelSpecError(f"--image {options.model}: there is no such folder")
-        from .diffusers import DiffusersImage
-
-        return DiffusersImage(
-            Path(name).expanduser() if name.startswith("~") else name,
-            call=options.call,
-            device=options.device,
-            dtype=options.dtype,
-            offload=options.offload,
-            batch=options.batch,
-            wait=options.wait,
-        )
+        return _LOADED.get(options)
     if _is_endpoint("image", options.model):
         from .images_api import endpoint_image
 
@@ -139,6 +164,26 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
     raise ModelSpecError(
         f"the image model {options.model!r} is not understood: write shapes, diffusers:REPOSITORY, diffusers:FOLDER, "
         "openai:MODEL or http://HOST:PORT/v1#MODEL; or card, for a rehearsal"
+    )
+
+
+def _with_weights(options: ImageOptions) -> ImageModel:
+    """Make the model of options, which loads its weights when it is first used."""
+    if options.model == "shapes":
+        from .shapes import shapes_image
+
+        return shapes_image(call=options.call, batch=options.batch, wait=options.wait)
+    from .diffusers import DiffusersImage
+
+    name = options.model.partition(":")[2]
+    return DiffusersImage(
+        Path(name).expanduser() if name.startswith("~") else name,
+        call=options.call,
+        device=options.device,
+        dtype=options.dtype,
+        offload=options.offload,
+        batch=options.batch,
+        wait=options.wait,
     )
 
 

@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage, SystemMessage
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
-from ..context import RunContext
+from ..context import RunContext, settings_in
 from ..memory.state import Check, CheckKind, Request
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
@@ -111,7 +111,7 @@ def decomposer(chat: BaseChatModel) -> Node:
     """Build the node that writes `checks` from `prompt`."""
 
     def node(state: Request, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context or RunContext()
+        context = settings_in(runtime.context)
         answer = ask(chat, render(state.prompt, context.decomposer_prompt), Checks, role="decomposer")
         update = parse(answer.value, state.prompt)
         return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("decomposer", [answer.spent])}

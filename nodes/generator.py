@@ -12,7 +12,7 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
 from langsmith.utils import tracing_is_enabled
 
-from ..context import RunContext, SettingError
+from ..context import RunContext, SettingError, settings_in
 from ..events import ImageMade, tell
 from ..memory.images import ImageStore
 from ..memory.state import Attempt, ImageRef, Request, best_of
@@ -134,7 +134,7 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
     """
 
     def node(state: GeneratorState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context or RunContext()
+        context = settings_in(runtime.context)
         round = max((a.round for a in state.attempts), default=0) + 1
         prompt = state.draft or state.prompt
         best = best_of(state.attempts) if state.edit and model.can_edit else None

@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage, SystemMessage
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
-from ..context import RunContext
+from ..context import RunContext, settings_in
 from ..events import LessonLearned, tell
 from ..memory.evidence import Refinement, borne_out, trials
 from ..memory.lessons import Lesson, LessonError, Lessons, Status, Trial, one_line, without_quotes
@@ -118,7 +118,7 @@ def learner(chat: BaseChatModel) -> Node:
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context or RunContext()
+        context = settings_in(runtime.context)
         if context.lessons == "none":
             return {}
         if runtime.store is None:

@@ -11,7 +11,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
-from ..context import RunContext
+from ..context import RunContext, settings_in
 from ..memory.lessons import Lesson
 from ..memory.state import Request
 from ..models.ask import ask, text_of, thought_of, with_schema
@@ -105,7 +105,7 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
     tools = skill_tools(skills)
 
     def node(state: PlannerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context or RunContext()
+        context = settings_in(runtime.context)
         update = planned(state, context, runtime)
         if not state.planning and (notes := skills.notes(paths=False)):  # its first turn: they are told once a run
             update = {**update, "notes": [*notes, *update.get("notes", ())]}

@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage, SystemMessage
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
-from ..context import RunContext
+from ..context import RunContext, settings_in
 from ..memory.lessons import Lesson as LessonOfRuns
 from ..memory.recall import USES_EXPERIENCES, feedback, recall
 from ..memory.state import GemsState, ImageRef, ShownLesson, best_of
@@ -176,7 +176,7 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context or RunContext()
+        context = settings_in(runtime.context)
         may_edit = context.edit == "auto" and image is not None and image.can_edit and best_of(state.attempts) is not None
         limit, cut = (image.prompt_limit, image.truncated(state.draft)) if image else (None, None)
         lessons = for_refiner(context, runtime.store, state)

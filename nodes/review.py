@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from pydantic import BaseModel, ValidationError, model_validator
 
-from ..context import RunContext, SettingError
+from ..context import RunContext, SettingError, settings_in
 from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
 from .keep import keep_quoted
 from .overrule import a_person, asked_anew, overruled
@@ -220,7 +220,7 @@ def review() -> Node:
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context or RunContext()
+        context = settings_in(runtime.context)
         if not asked(state, context):
             _require_no_answer()
             return {}

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 from pydantic import BaseModel
 
-from ..context import RunContext
+from ..context import RunContext, settings_in
 from ..memory.state import Attempt, Check, Decision, Result, Review, Score, Usage, Verdict, best_of
 from ..models.options import ModelOptions
 from .budget import money, require_prices, too_much
@@ -106,7 +106,7 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
     """
 
     def node(state: SelectorState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context or RunContext()
+        context = settings_in(runtime.context)
         require_prices(context, models)
         if not state.checks:
             raise ValueError("there are no checks: the decomposer must write at least one, or nothing could ever fail")

@@ -9,7 +9,7 @@ from langchain_core.messages import BaseMessage, SystemMessage
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
-from ..context import RunContext
+from ..context import RunContext, settings_in
 from ..memory.recall import USES_EXPERIENCES, feedback, findings
 from ..memory.state import Attempt, Check, Experience, Request, Review, best_of
 from ..models.ask import ask
@@ -74,7 +74,7 @@ def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
     """Build the node that adds the round's experience to `experiences`, where `summarizes` says so."""
 
     def node(state: SummarizerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context or RunContext()
+        context = settings_in(runtime.context)
         if not summarizes(context):
             return {}
         round = max(a.round for a in state.attempts)

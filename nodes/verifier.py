@@ -16,7 +16,7 @@ from langgraph.runtime import Runtime
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from ..context import RunContext
+from ..context import RunContext, settings_in
 from ..events import CheckAnswered, tell
 from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.ask import ModelAnswerError, ask
@@ -156,7 +156,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         return Told(parse(answer.value, checks, likely), answer.spent, [])
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        context = runtime.context or RunContext()
+        context = settings_in(runtime.context)
         began = time.perf_counter()
         asked = checkers if context.checkers == "auto" else ()
 

@@ -53,7 +53,7 @@ def test_the_distribution_has_a_name_of_its_own_and_the_import_stays():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["name"] == NAME
     assert importlib.metadata.metadata(NAME)["Name"] == NAME
-    assert {e.value for e in importlib.metadata.entry_points(group="console_scripts", name="gems")} == {"gems.cli:main"}
+    assert {e.value for e in importlib.metadata.entry_points(group="console_scripts", name="gems")} == {"gems.__main__:main"}
     for extra, needs in project["optional-dependencies"].items():
         own = [n for n in needs if n.startswith("gems")]
         assert all(n.startswith(f"{NAME}[") for n in own), extra

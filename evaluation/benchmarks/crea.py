@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, write
 from ..marks import ask_marks, first_text, marks
 from ..reading import checked, json_file, text_of, unique
@@ -39,7 +39,7 @@ class Crea(Benchmark):
     images_per_prompt = 25
     remarks = (
         "The judge's instructions are our own, written from the six criteria; figures of other instructions are another scale.",
-        "An answer that cannot be read counts 0, where the official script leaves the image out.",
+        "An answer that cannot be read three times counts 0, where the official script leaves the image out.",
     )
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
@@ -62,6 +62,10 @@ class Crea(Benchmark):
             f"How creative is this image of it? Give six marks, whole numbers from 1 to 5.\n{criteria}\n\n{ask_marks(RANGES)}"
         )
         return [Question(key="marks", text=text, system=SYSTEM, max_tokens=500)]
+
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether all marks are in an answer."""
+        return marks(answer.text, RANGES) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the six marks of an image and their sum; without an answer that can be read all are 0."""

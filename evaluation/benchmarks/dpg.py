@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, encoded, first_of_each, grid, only_four, write
-from ..marks import agreed
+from ..marks import agreed, says_yes
 from ..reading import table_rows, text_of, unique
 
 ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
@@ -93,6 +93,10 @@ class QuestionGraph(Benchmark):
             Question(key=str(asked["id"]), text=f"{asked['question']} Answer with yes or no only.")
             for asked in sample.truth["questions"]
         ]
+
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether an answer is yes or no; where one word alone is yes, whatever else is said is no."""
+        return super().readable(question, answer) if self.exact_yes else says_yes(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the share of yes after zeroing; and for each category the number of yes before it, and of questions."""

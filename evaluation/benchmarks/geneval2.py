@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...models.soft import NUMBER_WORDS
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import first_of_each, write
 from ..reading import json_file, json_lines, unique
 from ..scores import arithmetic_mean, geometric_mean
@@ -18,6 +21,13 @@ NUMBERS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], s
 PATHS = "image_paths.json"
 ABOVE_ONE = 2.0
 """Above what official scores stay: they pass 1 by rounding, or where two spellings share their first token."""
+PROBABILITIES = "The judge's probabilities among the 20 likeliest tokens, %"
+ROUNDING = 1e-6
+"""By how much the sum of probabilities may be off: servers compute with 32 bits."""
+LONG = 10
+"""Tokens of a list that was cut off, at least."""
+LEAST_OF_KIND = 0.5
+"""Mean probability of answers of the kind asked for below which a judge is warned of."""
 KEYS = {"prompt": str, "atom_count": int, "vqa_list": list, "skills": list}
 
 
@@ -27,6 +37,7 @@ class GenEval2(Benchmark):
     name = "geneval2"
     title = "GenEval2"
     official_judge = "Qwen3-VL-8B-Instruct"
+    of_judge = frozenset({"answered", "outside", "of_kind"})
     sources = (
         Source(
             file="geneval2_data.jsonl",
@@ -37,7 +48,8 @@ class GenEval2(Benchmark):
         ),
     )
     remarks = (
-        "Probabilities are summed over the 20 likeliest first tokens, where the official script has all: near, not equal.",
+        "Probabilities are summed over the 20 likeliest first tokens, where the official script has all: an expected answer that "
+        "is not among them counts 0, and so does the GM of its prompt. `At most` adds the most that the other tokens can have.",
         "A spelling counts as a whole token; the official script takes the first token of one that the judge's tokenizer splits. "
         "Qwen's tokenizer splits only ' 1' to ' 7', whose first token is a mere space: it does not count here.",
     )
@@ -67,20 +79,57 @@ class GenEval2(Benchmark):
             for n, (question, _) in enumerate(pairs)
         ]
 
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether an answer of the kind that is asked for, yes or no or a number, is among the likeliest tokens."""
+        return of_kind(question.text, answer.top) > 0
+
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
-        """Return AM and GM of the questions' probabilities, TIFA (the likeliest token is right), and AM by skill."""
-        soft, hard = [], []
+        """Return AM and GM of the questions' probabilities, TIFA (the likeliest token is right), and AM by skill.
+
+        Beside them stand the most that AM and GM can be with the tokens that are not among the likeliest (`am_most`, `gm_most`);
+        and of the questions that were answered their number (`answered`), that of those whose expected answer is not among the
+        likeliest (`outside`), and the sum of the probabilities of answers of the kind asked for (`of_kind`).
+        """
+        soft, most, hard = [], [], []
+        counts = {"answered": 0.0, "outside": 0.0, "of_kind": 0.0}
         for n, (question, expected) in enumerate(sample.truth["vqa_list"]):
             top = answers[str(n)][0].top if answers.get(str(n)) else ()
             soft.append(probability(question, expected, top))
+            most.append(min(1.0, soft[-1] + unlisted(question, expected, top)))
             hard.append(float(bool(top) and max(top, key=lambda t: t[1])[0].lower() in spellings(question, expected)))
-        return {**soft_tifa(soft, sample.truth["skills"]), "tifa": arithmetic_mean(hard)}
+            counts["answered"] += bool(top)
+            counts["outside"] += soft[-1] == 0 < most[-1]
+            counts["of_kind"] += of_kind(question, top)
+        found = {**soft_tifa(soft, sample.truth["skills"]), "tifa": arithmetic_mean(hard)}
+        return {**found, "gm_most": geometric_mean(most), "am_most": arithmetic_mean(most), **counts}
+
+    def cautions(self, values: Sequence[Mapping[str, float]]) -> list[str]:
+        """Say how many expected answers are outside the likeliest tokens, and whether the judge answers as it is asked to."""
+        answered, outside, kind = (sum(v.get(name, 0.0) for v in values) for name in ("answered", "outside", "of_kind"))
+        said = []
+        if outside:
+            said.append(
+                f"the expected answer to {outside:.0f} of {answered:.0f} questions is not among the likeliest tokens and counts 0, "
+                "as does the GM of its prompt: with all tokens GM lies between GM and GM at most."
+            )
+        if answered and kind / answered < LEAST_OF_KIND:
+            said.append(
+                f"the mean probability of an answer of the kind asked for, yes or no or a number, is {kind / answered:.2f}: its "
+                "answers are not one word, and its figures say little about the images."
+            )
+        return said
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """GM, AM and TIFA; AM by skill over all questions of it, GM by atomicity."""
         skills = sorted({skill for s in samples for skill in s.truth["skills"]})
         soft = soft_tifa_metrics(skills, sorted({s.group for s in samples}))
-        return [*soft[:2], Metric("tifa", "TIFA", lambda d: 100 * d.mean("tifa")), *soft[2:]]
+        most = [Metric(f"{m.name}_most", f"{m.name.upper()} at most", _percent(f"{m.name}_most")) for m in soft[:2]]
+        judge = [
+            Metric("of_kind", "on yes, no or a number", _percent("of_kind", "answered"), part=PROBABILITIES),
+            Metric("outside", "expected answers that have none", _percent("outside", "answered"), part=PROBABILITIES),
+        ]
+        tifa = Metric("tifa", "TIFA", _percent("tifa"))
+        return [soft[0], most[0], soft[1], most[1], tifa, *soft[2:], *judge]
 
     def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
         """Write the images, `image_paths.json`, {prompt: path}, and `geneval2_data.jsonl` with the lines of these prompts alone."""
@@ -119,6 +168,10 @@ class GenEval2(Benchmark):
         if all(score in (0.0, 1.0) for scores in scored for score in scores):
             return [Imported(s.id, 0, {"tifa": arithmetic_mean(scores)}) for s, scores in zip(asked, scored, strict=True)]
         return [Imported(s.id, 0, soft_tifa(scores, s.truth["skills"])) for s, scores in zip(asked, scored, strict=True)]
+
+
+def _percent(over: str, under: str | None = None) -> Callable[[Draws], NDArray[np.float64]]:
+    return lambda draws: 100 * draws.ratio(over, under)
 
 
 def _exported(paths: Path, samples: Sequence[Sample]) -> list[Sample]:
@@ -184,6 +237,28 @@ def probability(question: str, expected: str, top: Sequence[tuple[str, float]]) 
     """Return the probability of the expected answer: the sum over its spellings, at most 1."""
     wanted = set(spellings(question, expected))
     return min(1.0, sum(p for token, p in top if token in wanted))
+
+
+def unlisted(question: str, expected: str, top: Sequence[tuple[str, float]]) -> float:
+    """Return the most that spellings of the expected answer can have which are not among the likeliest tokens.
+
+    None of them is likelier than the least likely token that is listed, and all together have what the listed ones leave.
+    """
+    if not top:
+        return 0.0
+    missing = set(spellings(question, expected)) - {token for token, _ in top}
+    left = 1 - sum(p for _, p in top)
+    if left < ROUNDING:  # a long list never has all tokens; a short one that sums to 1 has
+        left = ROUNDING if len(top) >= LONG else 0.0
+    return min(left, len(missing) * min(p for _, p in top))
+
+
+def of_kind(question: str, top: Sequence[tuple[str, float]]) -> float:
+    """Return the probability of answers of the kind asked for: a number to "How many", else yes or no."""
+    counted = question.startswith("How many")
+    words = (token.strip().casefold() for token, _ in top)
+    fits = (word.isdecimal() or word in NUMBER_WORDS if counted else word in ("yes", "no") for word in words)
+    return min(1.0, sum(p for (_, p), fit in zip(top, fits, strict=True) if fit))
 
 
 def _is_pair(pair: Any) -> bool:

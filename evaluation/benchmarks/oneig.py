@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import by_sample, encoded, grid, only_four, write
-from ..marks import agreed, first_text, spoken
+from ..marks import agreed, first_text, says_yes, spoken
 from ..reading import checked, json_file, table_rows, unique
 
 FOLDERS = {
@@ -52,6 +52,7 @@ class OneIG(Benchmark):
     """
 
     official_judge = "Qwen2.5-VL-7B-Instruct"
+    official_only = frozenset({"reasoning", "style", "diversity"})
     official_yes = "Yes"
     images_per_prompt = 4
     remarks = (
@@ -115,6 +116,11 @@ class OneIG(Benchmark):
             Question(key=key, text=f"{question} Answer yes or no.", max_tokens=16)
             for key, question in sample.truth.get("questions", {}).items()
         ]
+
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether an answer is yes or no; of what is read, and where one word alone is yes, any answer can be read."""
+        either = question.kind == "read" or self.exact_yes
+        return super().readable(question, answer) if either else says_yes(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the alignment of an image, or the edit distance, completion and words of its text."""

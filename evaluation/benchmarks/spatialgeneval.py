@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import encoded, first_of_each, write
 from ..marks import spoken
 from ..reading import json_lines, unique
@@ -61,7 +61,8 @@ class SpatialGenEval(Benchmark):
     )
     remarks = (
         "The judge's instructions are our own; it is asked for letters alone, the official script asks for a reason after each.",
-        "An answer that is not ten letters is no vote, and four votes are still needed; the official script asks again instead.",
+        "An answer that is not ten letters is asked for three times, and is then no vote, where four votes are still needed; the "
+        "official script asks up to 25 times for five answers and then leaves the prompt out.",
     )
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
@@ -97,6 +98,10 @@ class SpatialGenEval(Benchmark):
                 key="letters", text=ASK.format(questions=listed), system=SYSTEM, rollouts=ROLLOUTS, temperature=1.0, max_tokens=512
             )
         ]
+
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether ten letters are in an answer."""
+        return letters(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the shares of right answers: of all ten, of the basic and of the spatial ones, and each dimension's."""

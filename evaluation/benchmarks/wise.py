@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import first_of_each, write
 from ..marks import Range, ask_marks, first_text, marks
 from ..reading import checked, json_file, json_lines, unique
@@ -141,8 +141,12 @@ class Wise(Benchmark):
                 raise BenchmarkError(f"{where}: {key} is {value}, not {low} to {high}: run the official script again, it resumes")
         return self.numbers({key: int(value) for key, value in found.items()})
 
+    def readable(self, question: Question, answer: Answer) -> bool:
+        """Tell whether all marks are in an answer."""
+        return marks(answer.text, self.ranges) is not None
+
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
-        """Return the WiScore and the marks of an image; an answer that cannot be read counts 0."""
+        """Return the WiScore and the marks of an image; an answer that cannot be read three times counts 0."""
         text = first_text(answers, "marks")
         given = None if text is None else marks(text, self.ranges)
         return self.numbers(given or dict.fromkeys(self.ranges, 0))
@@ -176,7 +180,7 @@ class WiseLegacy(Wise):
         for file in ("cultural_common_sense.json", "spatio-temporal_reasoning.json", "natural_science.json")
     )
     remarks = (
-        "The judge's instructions are our own, written from the published criteria; an answer that cannot be read counts 0.",
+        "The judge's instructions are our own, after the published criteria; an image without a readable answer counts 0.",
         PARTIAL,
         "WISE, WISE_Verified and WISE with another judge are three scales.",
     )
@@ -226,7 +230,7 @@ class WiseVerified(Wise):
         )
     )
     remarks = (
-        "The judge's instructions are our own, written from the published criteria; an answer that cannot be read counts 0.",
+        "The judge's instructions are our own, after the published criteria; an image without a readable answer counts 0.",
         PARTIAL,
         "The figures of the GEMS paper are on the scale of the first release (`wise`), not on this one.",
     )

@@ -175,7 +175,8 @@ def orphans(opened: Opened) -> list[str]:
 
 def _count(opened: Opened, statement: str) -> int:
     if isinstance(opened, OpenedPostgres):
-        found = opened.connection.execute(statement).fetchone()
+        with opened.connections.pool.connection() as connection:
+            found = connection.execute(statement).fetchone()
         return int(found["n"]) if found else 0
     assert isinstance(opened, OpenedSqlite)
     with opened.sqlite.cursor(transaction=False) as cursor:

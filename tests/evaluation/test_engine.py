@@ -7,7 +7,7 @@ import pytest
 from gems.evaluation.engine import Engine
 from gems.evaluation.outcome import compare
 from gems.evaluation.runner import Progress, generate, plan
-from gems.evaluation.studies import variants
+from gems.evaluation.studies import changes, variants
 
 from ..conftest import Sketcher
 from .colours import Colours, record, records_in, timeless
@@ -35,8 +35,8 @@ class Crowded(Sketcher):
 def test_concurrent_runs_give_the_same_numbers_and_draw_nothing_twice(tmp_path):
     study = variants(["best-of-n", "default"])
     busy = Crowded(0.3, seconds=0.005)
-    alone = compare(study, limit=4, seeds=2, runs=tmp_path / "a", image=Sketcher(0.3))
-    together = compare(study, limit=4, seeds=2, concurrency=6, runs=tmp_path / "b", image=busy)
+    alone = compare(study, limit=2, seeds=2, runs=tmp_path / "a", image=Sketcher(0.3))
+    together = compare(study, limit=2, seeds=2, concurrency=4, runs=tmp_path / "b", image=busy)
     assert timeless(together) == timeless(alone)
     assert busy.most > 1
     drawn = [(r.prompt, r.seed) for r in busy.made]
@@ -44,9 +44,9 @@ def test_concurrent_runs_give_the_same_numbers_and_draw_nothing_twice(tmp_path):
 
 
 def test_the_embedded_model_gives_the_same_pictures_alone_and_among_others(tmp_path):
-    study = variants(["loop"])
-    alone = compare(study, limit=3, runs=tmp_path / "a")
-    together = compare(study, limit=3, concurrency=3, runs=tmp_path / "b")
+    study = variants(["loop"], [], changes(["max_rounds=2"]))
+    alone = compare(study, limit=2, runs=tmp_path / "a")
+    together = compare(study, limit=2, concurrency=2, runs=tmp_path / "b")
     assert {(r.id, r.path) for r in records_in(alone.folder)} == {(r.id, r.path) for r in records_in(together.folder)}
     assert timeless(alone) == timeless(together)
 

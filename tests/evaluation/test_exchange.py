@@ -1,19 +1,27 @@
 """To official scorers and back: the same images go out, the numbers come in, and nothing of others gets in the way."""
 
+import csv
+import io
 import json
 import os
+import re
 import shutil
 import signal
 
 import pytest
+from PIL import Image
 
 from gems import GemsError
-from gems.evaluation.benchmark import BenchmarkError
+from gems.commands.evaluate_show import write
+from gems.evaluation.benchmark import BenchmarkError, Imported, Metric
 from gems.evaluation.exchange import export, take_in
 from gems.evaluation.outcome import compare, look, report_of, warnings_of
+from gems.evaluation.scoring import OFFICIAL
 from gems.evaluation.studies import variants
+from gems.evaluation.tables import markdown
 
-from .colours import Breaking, Colours, records_in
+from ..conftest import Sketcher
+from .colours import Breaking, Colours, records_in, timeless
 
 BENCH = Colours(4, per_prompt=2)
 
@@ -133,14 +141,101 @@ def test_seeds_go_out_in_a_folder_each_and_come_back_by_it(tmp_path):
         take_in(two, file, seed=3, benchmark=BENCH)
 
 
-def test_official_numbers_take_the_place_of_ours(study, tmp_path):
+def test_official_numbers_are_of_a_judge_of_their_own(study, tmp_path):
+    before = timeless(look(study, benchmark=BENCH))
     file = tmp_path / "result.json"
-    file.write_text(json.dumps({"c00": 0.5, "c02": 0.5, "c03": 0.5}))
-    assert take_in(study, file, "loop", benchmark=BENCH) == 3
-    original, loop = look(study, benchmark=BENCH).results
-    assert original.metrics["share"].mean == pytest.approx(75)
-    assert loop.metrics["share"].mean == pytest.approx(100 * (3 * 0.5 + 0) / 4)  # the failed prompt stays a failed one
-    assert loop.failed == 2
+    file.write_text(json.dumps({"c00": 0.5, "c02": 0.25}))
+    assert take_in(study, file, "loop", benchmark=BENCH) == 2
+    outcome = look(study, benchmark=BENCH)
+    official = [r for r in outcome.results if r.judge == OFFICIAL]
+    assert timeless(outcome)[: len(before)] == before  # the other judge's figures are what they were
+    ((name, share, gain, missing),) = [(r.name, r.metrics["share"].mean, r.gain, r.missing) for r in official]
+    # c01 failed and counts 0, c03 has no official number, and the official scorer has no original to compare with
+    assert (name, share, gain, missing) == ("loop", pytest.approx(100 * (0.5 + 0 + 0.25) / 3), None, 2)
+    said = warnings_of(outcome)
+    assert "images that are not made or not judged yet do not count: loop 2 (official scorer)." in said
+    assert "official scorer has judged nothing of original yet: not in the table." in said
+    assert "the judge shapes-perception is not Eyes-8B, the official one: this is a scale of its own." in said
+    assert not [text for text in said if "official scorer is not" in text]
+
+
+def test_what_is_imported_is_told_apart_in_every_table_and_file(study, tmp_path):
+    for name, share in (("original", 0.5), ("loop", 1.0)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({f"c0{n}": share for n in (0, 2, 3)}))
+        take_in(study, tmp_path / f"{name}.json", name, benchmark=BENCH)
+    outcome = look(study, benchmark=BENCH)
+    report = report_of(outcome)
+    write(outcome, report)
+    text = (study / "table.md").read_text()
+    assert "| original | official scorer (Eyes-8B) | 37.5 " in text
+    assert "| loop | official scorer (Eyes-8B) | 75.0 " in text
+    assert "| loop | shapes-perception | 75.0 " in text
+    assert text.count("+37.5 (") == 1  # the difference to the official original, and never to another judge's
+    assert "Δ is the paired difference to original by the same judge: two judges are two scales." in text
+    rows = list(csv.DictReader(io.StringIO((study / "table.csv").read_text())))
+    sources = {(row["judge"], row["source"]) for row in rows if row["metric"].startswith("share")}
+    assert sources == {("shapes-perception", "measured"), ("official scorer", "official scorer")}
+    told = json.loads((study / "result.json").read_text())
+    assert told["judges"]["official scorer"]["loop"]["sources"]["share"] == "official scorer"
+    assert told["judges"]["shapes-perception"]["loop"]["sources"]["share"] == "measured"
+    assert [(one["variant"], one["file"], one["official_judge"], one["numbers"], one["rows"]) for one in told["imported"]] == [
+        ("original", "original.json", "Eyes-8B", ["share"], 3),
+        ("loop", "loop.json", "Eyes-8B", ["share"], 3),
+    ]
+    plot = Image.open(io.BytesIO((study / "plot.png").read_bytes()))
+    assert plot.height == pytest.approx(2 * 4.8 * 150, abs=2)  # panels for each judge
+    page = (study / "gallery.html").read_text()
+    assert "Share right of loop by shapes-perception is lowest." in page
+    assert "<bdi>official scorer (Eyes-8B)</bdi> 50.0" in page
+
+
+class Styled(Colours):
+    """Style is of the official scorer alone, and the first metric is the mean of both."""
+
+    official_only = frozenset({"style"})
+
+    def metrics(self, samples):
+        both = Metric("overall", "Overall", lambda d: (d.mean("share") + d.mean("style")) / 2, digits=2)
+        return [both, *super().metrics(samples), Metric("style", "Style", lambda d: d.mean("style"), digits=2)]
+
+    def imported(self, path, samples):
+        return [Imported(id, None, values) for id, values in json.loads(path.read_text()).items()]
+
+
+def test_what_no_judge_can_give_stands_in_its_row_with_a_sign(tmp_path):
+    bench = Styled(2)
+    folder = compare(variants(["original", "loop"]), benchmark=bench, out=tmp_path / "study", image=Sketcher(0.0)).folder
+    file = tmp_path / "style.json"
+    for name in ("original", "loop"):
+        file.write_text(json.dumps({"c00": {"style": 0.5}, "c01": {"style": 0.25}}))
+        take_in(folder, file, name, benchmark=bench)
+    report = report_of(look(folder, benchmark=bench))
+    assert {r.judge for r in report.results} == {"shapes-perception"}
+    assert [r.sources for r in report.results] == 2 * [
+        {"overall": "measured, official scorer", "share": "measured", "share cold": "measured", "share warm": "measured",
+         "style": "official scorer"}
+    ]  # fmt: skip
+    text = markdown(report)
+    assert "| 100.0 (100.0–100.0) | 0.38 † (0.25–0.50) |" in text
+    assert re.search(r"\| original \| 0\.69 ‡ ", text)
+    assert "† By the official scorer (Eyes-8B), imported. ‡ From the judge's numbers and those of the official scorer" in text
+    file.write_text(json.dumps({"c00": {"share": 0.5, "style": 0.5}, "c01": {"share": 0.5, "style": 0.25}}))
+    take_in(folder, file, "loop", benchmark=bench)
+    results = {(r.judge, r.name): r for r in look(folder, benchmark=bench).results}
+    assert results["official scorer", "loop"].metrics["overall"].mean == pytest.approx((0.5 + 0.375) / 2)
+    assert results["shapes-perception", "loop"].metrics["share"].mean == 100
+
+
+def test_the_official_scorer_may_be_the_verifier_too(tmp_path):
+    class Near(Colours):
+        official_judge = "shapes-chat"
+
+    bench = Near(2)
+    folder = compare(variants(["original"]), benchmark=bench, out=tmp_path / "study", image=Sketcher(0.0)).folder
+    (tmp_path / "r.json").write_text('{"c00": 1.0}')
+    take_in(folder, tmp_path / "r.json", benchmark=bench)
+    told = "the judge official scorer (shapes-chat) is also the loop's verifier"
+    assert [text for text in warnings_of(look(folder, benchmark=bench)) if text.startswith(told)]
 
 
 def test_where_nobody_judged_the_official_scorer_stands_alone(tmp_path):

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gems.evaluation.answers import answer_book
 from gems.evaluation.benchmark import Answer, BenchmarkError, Question
-from gems.evaluation.collecting import Work, collect, recorded
+from gems.evaluation.collecting import TRIES, Work, collect, recorded
 from gems.evaluation.judging import JudgeError, judge_of, probe
+from gems.evaluation.marks import says_yes
 from gems.models.call import ModelCallError
 from gems.models.options import ChatOptions
 from gems.models.shapes.world import Thing, center_of, draw
@@ -172,13 +173,16 @@ def test_a_judge_without_log_probabilities_is_refused_before_anything_is_spent(s
     assert issubclass(JudgeError, BenchmarkError)
 
 
-def test_fewer_alternatives_are_taken_and_said(server):
+def test_a_judge_with_fewer_alternatives_is_refused(server):
     judge = judge_at(server, picky("top_logprobs: must be less than or equal to 5", most=5))
-    probe(judge, [WORD])
+    with pytest.raises(JudgeError, match=r"gives 2 alternatives for a token, not 20: .* count 0.*vLLM or SGLang.*gems eval export"):
+        probe(judge, [WORD])
     assert [heard.json["top_logprobs"] for heard in server.heard] == [20, 5]
-    judge.ask(WORD, png())
-    assert server.heard[-1].json["top_logprobs"] == 5
-    assert judge.remarks == [f"{NAME} gives 2 alternatives for a token, not 20: the probability of the others is lost."]
+
+
+@pytest.mark.parametrize("listed", [{f"two{n}": 0.02 for n in range(20)}, {"two": 1.0}])
+def test_twenty_alternatives_are_enough_and_so_are_fewer_that_leave_nothing(server, listed):
+    probe(judge_at(server, with_logprobs(chat_reply("two"), likely("two", **listed))), [WORD])
 
 
 def test_an_endpoint_that_refuses_five_as_well_gives_none(server):
@@ -253,7 +257,93 @@ def test_several_are_asked_at_a_time_and_no_more(server, tmp_path):
 
 def test_empty_answers_are_counted_but_no_text_is_an_answer_to_what_is_read(server, tmp_path):
     with answer_book(tmp_path / "a.jsonl") as book:
-        assert ask_all(judge_at(server, chat_reply("")), book, SAY, READ) == (0, 2, 1)
+        assert ask_all(judge_at(server, chat_reply("")), book, SAY, READ) == (0, 2 + TRIES - 1, 1)
+
+
+# Answers that cannot be read
+
+
+def yes_or_no(question, answer):
+    return says_yes(answer.text) is not None
+
+
+def chatting(*kept):
+    """Chat about the image; some questions, by their number, are answered."""
+
+    def reply(request):
+        text = request.json["messages"][-1]["content"][-1]["text"]
+        return chat_reply("No" if any(f"number {n}?" in text for n in kept) else "The image is nice. I would give it a good mark.")
+
+    return reply
+
+
+def numbered(count, **more):
+    return [SAY.model_copy(update={"key": str(n), "text": f"Is there a dog with number {n}?", **more}) for n in range(count)]
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again_and_warmer(server, tmp_path):
+    often = SAY.model_copy(update={"rollouts": 2})
+    judge = judge_at(server, chat_reply("Yes"), chat_reply("It is nice."), chat_reply("Nice indeed."), chat_reply("No"))
+    with answer_book(tmp_path / "a.jsonl") as book:
+        assert ask_all(judge, book, often, readable=yes_or_no, concurrency=1) == (0, 4, 0)
+        found = recorded(judge, [often], works(often)[0].image, book, yes_or_no)
+        assert [answer.text for answer in found["say"]] == ["Yes", "No"]
+        assert ask_all(judge, book, often, readable=yes_or_no) == (2, 0, 0)
+    assert [heard.json["temperature"] for heard in server.heard] == [0.0, 0.0, 0.7, 0.7]
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [(line["rollout"], line["text"]) for line in lines] == [(0, "Yes"), (1, "It is nice."), (3, "Nice indeed."), (5, "No")]
+
+
+def test_what_stays_unreadable_is_counted_and_asked_again_by_the_next_command(server, tmp_path):
+    asked = numbered(8)
+    with answer_book(tmp_path / "a.jsonl") as book:
+        judge = judge_at(server, chatting(*range(7)))
+        assert ask_all(judge, book, *asked, readable=yes_or_no) == (0, 8 + TRIES - 1, 1)
+        assert [a.text for a in recorded(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"]] == [
+            "The image is nice. I would give it a good mark."
+        ]
+    with answer_book(tmp_path / "a.jsonl") as book:
+        judge = judge_at(server, chatting(*range(8)))
+        assert ask_all(judge, book, *asked, readable=yes_or_no) == (7, 1, 0)
+        assert recorded(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"][0].text == "No"
+
+
+@pytest.mark.parametrize(("questions", "kept", "heard"), [(40, (), 12), (40, range(5), 12), (40, range(30, 40), 12), (4, (1,), 4)])
+def test_a_judge_most_of_whose_first_answers_cannot_be_read_is_refused(server, tmp_path, questions, kept, heard):
+    bad = heard - len([n for n in kept if n < heard])
+    said = rf"{bad} of the first {heard} answers of the judge .*B-Instruct cannot be read, such as 'The image is nice\. I would"
+    with answer_book(tmp_path / "a.jsonl") as book:
+        judge = judge_at(server, chatting(*kept))
+        with pytest.raises(JudgeError, match=said + r".*take a model that.*12 answers are kept" if questions > 4 else said):
+            ask_all(judge, book, *numbered(questions), readable=yes_or_no, concurrency=1)
+        assert len(book) == len(server.heard) == heard
+        if questions > 4:  # once more with a server that was mended: what was answered badly is asked again
+            server.heard.clear()
+            ask_all(judge_at(server, chat_reply("Yes")), book, *numbered(questions), readable=yes_or_no)
+            assert len(server.heard) == questions - len([n for n in kept if n < heard])
+
+
+def test_a_judge_half_of_whose_first_answers_can_be_read_goes_on(server, tmp_path):
+    with answer_book(tmp_path / "a.jsonl") as book:
+        judge = judge_at(server, chatting(*range(6), *range(12, 40)))
+        assert ask_all(judge, book, *numbered(40), readable=yes_or_no) == (0, 40 + 6 * (TRIES - 1), 6)
+
+
+def test_who_answers_by_rules_is_not_asked_twice(tmp_path):
+    data = circles(0)
+    work = [Work(q, lambda: data, "i", "0001") for q in [SAY.model_copy(update={"text": "Why?"})]]
+    for asked in (1, 0):
+        with answer_book(tmp_path / "a.jsonl") as book:
+            assert collect(judge_of("perception"), work, book)[:2] == (1 - asked, asked)
+
+
+def test_the_probe_refuses_a_judge_that_only_chats_before_an_image_is_made(server):
+    with pytest.raises(JudgeError, match=r"3 of the first 3 answers .* cannot be read, such as 'The image is nice"):
+        probe(judge_at(server, chatting()), numbered(9), yes_or_no)
+    assert len(server.heard) == 3
+    server.heard.clear()
+    probe(judge_at(server, chatting(1)), numbered(9), yes_or_no)  # one answer of three is no proof of the contrary
+    assert len(server.heard) == 2
 
 
 def test_after_an_error_only_what_is_missing_is_asked(server, tmp_path):

@@ -31,14 +31,14 @@ def lessons_in(runs):
 
 def study(runs, sketcher, presets=("loop-memory",), **more):
     rewriting = variants(presets, [], changes(["plan=rewrite"]))
-    return compare_lessons(rewriting, runs=runs, image=sketcher, **{"limit": 8, "concurrency": 2, **more})
+    return compare_lessons(rewriting, runs=runs, image=sketcher, **{"limit": 4, "concurrency": 2, **more})
 
 
 def test_lessons_of_one_half_are_measured_on_the_other(mine, make_sketcher):
     before = lessons_in(mine)
     outcome = study(mine, make_sketcher(0.2))
     (compared,) = outcome.compared
-    assert compared.without.prompts == compared.with_.prompts == 8
+    assert compared.without.prompts == compared.with_.prompts == 4
     assert [bool(found) for found in compared.learned] == [True, True]
     assert compared.differences["images"].mean == pytest.approx(compared.with_.images.mean - compared.without.images.mean)
     assert lessons_in(mine) == before
@@ -81,7 +81,7 @@ def test_one_prompt_cannot_be_halved(mine, sketcher):
 @pytest.mark.parametrize("value", ["none", "read", "keep", "review"])
 def test_no_run_of_another_study_knows_a_lesson(mine, sketcher, value):
     before = lessons_in(mine)
-    settings = {"limit": 3, "runs": mine, "image": sketcher}
+    settings = {"limit": 2, "runs": mine, "image": sketcher}
     plain = compare(variants(["loop-memory"], [], changes(["plan=rewrite"])), **settings).results[0]
     swept = compare(variants(["loop-memory"], [axis(f"lessons={value}")], changes(["plan=rewrite"])), **settings).results[0]
     assert swept.images.mean == plain.images.mean
@@ -91,14 +91,14 @@ def test_no_run_of_another_study_knows_a_lesson(mine, sketcher, value):
 
 
 def test_the_command_leaves_tables_results_and_lessons(command):
-    args = ("eval", "lessons", "--limit", 4, "--presets", "loop", "--set", "plan=rewrite", "--set", "max_rounds=2", "--out", "mine")
+    args = ("eval", "lessons", "--limit", 2, "--presets", "loop", "--set", "plan=rewrite", "--set", "max_rounds=2", "--out", "mine")
     code, out, err = command(*args)
     assert code == 0
     assert "loop without" in out
     assert "learning" in err
     told = json.loads(Path("mine/result.json").read_text())
     assert list(told["presets"]) == ["loop"]
-    assert Path("mine/table.md").read_text().startswith("Lessons learned on one half of 4 prompts")
+    assert Path("mine/table.md").read_text().startswith("Lessons learned on one half of 2 prompts")
     assert Path("mine/plot.png").exists()
 
 

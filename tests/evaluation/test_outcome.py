@@ -124,6 +124,23 @@ def test_the_judge_is_tried_before_a_picture_is_made(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+def test_a_judge_that_only_chats_is_refused_before_a_picture_is_made(tmp_path):
+    class YesOrNo(Colours):
+        def readable(self, question, answer):
+            return answer.text in ("yes", "no")
+
+        def cautions(self, values):
+            return [f"{len(values)} images were judged."]
+
+    bench, model = YesOrNo(4), Sketcher(0.0)
+    chat = Says(says="The image is nice. I would give it a good mark.", asked=[])
+    with pytest.raises(GemsError, match="3 of the first 3 answers of the judge Eyes-8B cannot be read, such as 'The image is nice"):
+        study(tmp_path / "o", bench, image=model, judge=ChatJudge(chat, "Eyes-8B"))
+    assert (model.made, (tmp_path / "o").exists()) == ([], False)
+    outcome = study(tmp_path / "o", bench, image=model, judge=ChatJudge(Says(), "Eyes-8B"))
+    assert warnings_of(outcome) == [EMBEDDED, "Eyes-8B: 4 images were judged."]
+
+
 def test_a_folder_of_another_benchmark_is_told(tmp_path, sketcher):
     compare(variants(["original"]), limit=1, out=tmp_path, image=sketcher)
     with pytest.raises(BenchmarkError, match="holds a study of shapes, not of colours"):
@@ -166,7 +183,11 @@ def test_an_image_that_is_lost_can_be_made_anew(tmp_path):
 
 
 def test_there_is_nothing_to_warn_of_in_the_toy_itself(tmp_path, sketcher):
-    outcome = compare(variants(["original"]), out=tmp_path, image=sketcher)
+    class Few(Shapes):
+        def read(self, files):
+            return super().read(files)[:8]
+
+    outcome = compare(variants(["original"]), benchmark=Few(), out=tmp_path, image=sketcher)
     assert warnings_of(outcome) == []
 
 
@@ -201,7 +222,9 @@ def test_what_is_missing_failed_or_unanswered(tmp_path):
     said = warnings_of(failed)
     assert "why runs failed: the image model is gone: start it again (1 times)." in said
     assert "runs failed, and count as images that show nothing: original 1." in said
-    assert "questions that the judge did not answer count as wrong: original 3." in said  # perception knows no zebra
+    assert (
+        "answers that are missing or cannot be read, however often they were asked for, count as wrong: original 3." in said
+    )  # perception knows no zebra
     assert [r.unanswered for r in failed.results] == [3]
 
 

@@ -42,26 +42,33 @@ def official(name, folder, exported):
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "shapes"])
-def test_eight_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp_path):
+def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp_path):
     folder = DATA / FOLDERS.get(name, name)
     models = ["--chat", f"{endpoint}#shapes-chat", "--image", f"{endpoint}#shapes-image", "--concurrency", 2]
-    common = [name, "--data", folder, "--limit", 8, "--presets", "original", "--images-per-prompt", 1, "--out", "study"]
+    common = [name, "--data", folder, "--limit", 4, "--presets", "original", "--images-per-prompt", 1, "--out", "study"]
     judged = bool(find(name).judges)
+    if name == "oneig-zh":  # the embedded judge knows no Chinese: it is refused before an image is made
+        code, out, err = command("eval", *common, *models, "--judge", f"{endpoint}#shapes-chat")
+        assert (code, Path("study").exists()) == (2, False)
+        assert "3 of the first 3 answers of the judge shapes-chat cannot be read, such as 'unknown'" in err
+        judged = False
     code, out, err = command("eval", *common, *models, *(["--judge", f"{endpoint}#shapes-chat"] if judged else []))
     assert code == 0, err
     records = [json.loads(line) for line in Path("study/samples.jsonl").read_text().splitlines()]
-    assert len(records) == 8
-    assert [record["error"] for record in records] == [""] * 8
+    assert len(records) == 4
+    assert [record["error"] for record in records] == [""] * 4
     assert all(Path("study", record["path"]).is_file() for record in records)
 
     code, out, err = command("eval", "export", "study", "--to", "given")
     assert code == 0, err
     pictures = [p for p in Path("given/original").rglob("*") if p.suffix in (".png", ".webp")]
-    assert len(pictures) == 8
+    assert len(pictures) == 4
     assert {Image.open(io.BytesIO(picture.read_bytes())).size for picture in pictures} <= {
         (128, 128),
         (256, 256),
     }  # a grid has four
+    if name == "oneig-zh":
+        return
     if not judged:
         file = official(name, tmp_path, Path("given/original"))
         code, out, err = command("eval", "import", "study", file)
@@ -74,7 +81,7 @@ def test_eight_prompts_are_drawn_judged_and_exported(name, endpoint, command, tm
         assert f"the judge shapes-chat is not {find(name).official_judge}" in table
     told = json.loads(Path("study/result.json").read_text())
     (found,) = next(iter(told["judges"].values())).values()
-    assert found["prompts"] == 8
+    assert found["prompts"] == 4
     first = find(name).metrics(find(name).read(read_back(folder, name)))[0].name
     rows = list(csv.DictReader(io.StringIO(Path("study/table.csv").read_text())))
     if name not in ("oneig-en", "oneig-zh"):  # whose first metric needs three official scores too
@@ -84,7 +91,7 @@ def test_eight_prompts_are_drawn_judged_and_exported(name, endpoint, command, tm
 
     before = Path("study/samples.jsonl").read_bytes()
     _, out, _ = command("eval", *common, *models, *(["--judge", f"{endpoint}#shapes-chat"] if judged else []))
-    assert "8 images were found" in out
+    assert "4 images were found" in out
     assert Path("study/samples.jsonl").read_bytes() == before
     if judged:
         asked = Path("study/answers-shapes-chat.jsonl").read_bytes()

@@ -156,10 +156,31 @@ def test_the_answers_of_a_file_are_found_by_prompt_and_image(tmp_path):
         + '{"judge": "J", "sam'
     )
     found = recorded_answers(file, {"a"})
-    assert {place: {k: [a.text for a in told] for k, told in keys.items()} for place, keys in found.items()} == {
-        ("a", "1"): {"0": ["early", "late"]},
-        ("a", "2"): {"0": ["in other words"]},
+    assert {place: {k: {n: a.text for n, a in told.items()} for k, told in keys.items()} for place, keys in found.items()} == {
+        ("a", "1"): {"0": {0: "early", 1: "late"}},
+        ("a", "2"): {"0": {0: "in other words"}},
     }
+
+
+def test_the_answer_that_counted_is_shown_and_not_the_attempts_before_it(tmp_path):
+    class YesOrNo(Colours):
+        def readable(self, question, answer):
+            return answer.text in ("yes", "no")
+
+    class Second(Says):
+        """Says nothing of use to a question about a colour until it is asked again."""
+
+        def _generate(self, messages, *args, **kwargs):
+            text = messages[-1].content[-1]["text"]
+            self.says = "yes" if text in self.asked or "any circles" in text else "hm"
+            return super()._generate(messages, *args, **kwargs)
+
+    outcome = study(tmp_path, YesOrNo(2), ["original"], judge=ChatJudge(Second(asked=[]), "Eyes-8B"), concurrency=1)
+    (result,) = outcome.results
+    assert (result.unanswered, result.metrics["share"].mean) == (0, 100)
+    page = page_of(outcome)
+    assert page.count("2 of 2 answers scored") == 2
+    assert ">hm" not in page
 
 
 def test_failed_runs_are_told_with_their_reason(tmp_path):
@@ -257,11 +278,11 @@ def test_a_large_study_of_photos_stays_light(tmp_path):
 
     def draw(store, v, n):
         photo = Image.merge("RGB", [noise.rotate(7 * n + 30 * v + 60 * i) for i in range(3)])
-        return store.put(photo.resize((512, 512), Image.Resampling.BICUBIC))
+        return store.put(photo.resize((256, 256), Image.Resampling.BICUBIC))
 
     outcome = by_hand(tmp_path, Colours(60), ["a", "b"], draw, [[k / 80 for k in range(60)], [k / 60 for k in range(60)]])
     path = write_page(outcome, report_of(outcome))
-    assert sum(p.stat().st_size for p in tmp_path.rglob("*.png")) > 20_000_000
+    assert sum(p.stat().st_size for p in tmp_path.rglob("*.png")) > 10_000_000
     assert path.read_text().count("<symbol") <= 3 * 2 * MOST
     assert path.stat().st_size < 1_000_000  # noise is the heaviest there is
 

@@ -7,7 +7,7 @@ from gems.evaluation.studies import axis, variants
 
 def test_a_sweep_and_its_plot(tmp_path, make_sketcher):
     study = variants(["loop", "paper"], [axis("rounds=1..3")])
-    report = report_of(compare(study, limit=4, runs=tmp_path, image=make_sketcher(0.4)))
+    report = report_of(compare(study, limit=2, runs=tmp_path, image=make_sketcher(0.4)))
     by_name = {r.name: r for r in report.results}
     assert by_name["loop rounds=1"].rounds.mean == 1
     assert by_name["loop rounds=3"].metrics["gm"].mean >= by_name["loop rounds=1"].metrics["gm"].mean

@@ -14,6 +14,7 @@ from gems.evaluation.scoring import (
     keep_imported,
     keep_scores,
     kept_scores,
+    official_scores,
     require_judge,
     with_imported,
 )
@@ -64,17 +65,26 @@ def rows(*told):
     return [ImportedRows(variant="original", file="r", rows=tuple(told))]
 
 
-def test_what_was_imported_is_laid_over_the_judges_numbers():
+class Styled(Colours):
+    official_only = frozenset({"style"})
+
+
+def test_of_what_was_imported_a_judge_takes_only_what_no_judge_can_give():
     records = {key: record(key[1], index=key[2]) for key in KEYS[:4]}
-    scores = {key: Scored({"share": 0.5, "other": 1.0}, 2) for key in KEYS[:4]}
-    found = with_imported(Colours(3), SAMPLES, records, scores, rows(("c00", 1, {"share": 0.9}), ("c01", None, {"style": 0.1})))
-    assert found == {
+    scores = {key: Scored({"share": 0.5, "other": 1.0}, 2) for key in KEYS[:3]}
+    given = rows(("c00", 1, {"share": 0.9}), ("c01", None, {"share": 0.7, "style": 0.1}))
+    assert with_imported(Colours(3), records, scores, given) == scores
+    assert with_imported(Styled(3), records, scores, given) == {
         KEYS[0]: Scored({"share": 0.5, "other": 1.0}, 2),
-        KEYS[1]: Scored({"share": 0.9, "other": 1.0}, 2),
+        KEYS[1]: Scored({"share": 0.5, "other": 1.0}, 2),
         KEYS[2]: Scored({"share": 0.5, "other": 1.0, "style": 0.1}, 2),
-        KEYS[3]: Scored({"share": 0.5, "other": 1.0, "style": 0.1}, 2),
+    }  # of the fourth the judge knows nothing
+    assert scores[KEYS[2]].values == {"share": 0.5, "other": 1.0}
+    assert official_scores(Styled(3), SAMPLES, records, given) == {
+        KEYS[1]: Scored({"share": 0.9}),
+        KEYS[2]: Scored({"share": 0.7, "style": 0.1}),
+        KEYS[3]: Scored({"share": 0.7, "style": 0.1}),
     }
-    assert scores[KEYS[1]].values["share"] == 0.5
 
 
 def test_no_two_names_share_a_file(tmp_path):
@@ -93,14 +103,17 @@ def test_of_two_files_the_one_that_was_imported_last_counts(tmp_path):
     records = {KEYS[0]: record("c00", image="a")}
     for file, share in (("z.json", 0.1), ("a.json", 0.9)):
         keep_imported(tmp_path, "original", file, [Imported("c00", None, {"share": share})])
-    assert with_imported(Colours(3), SAMPLES, records, {}, imported(tmp_path))[KEYS[0]].values["share"] == 0.9
+    assert official_scores(Colours(3), SAMPLES, records, imported(tmp_path))[KEYS[0]].values["share"] == 0.9
 
 
-def test_alone_it_counts_failed_runs_of_its_variant_as_nothing():
+def test_it_counts_failed_runs_of_its_variant_as_nothing_in_the_numbers_that_it_gives():
     records = {key: record(key[1], index=key[2], image=None if key[2] else "a") for key in KEYS[:2]}
     records["loop", "c00", 0] = record("c00", "loop", image=None)
-    found = with_imported(Colours(3), SAMPLES, records, {}, rows(("c00", None, {"share": 0.8}), ("c01", None, {"share": 0.1})))
+    given = rows(("c00", None, {"share": 0.8}), ("c01", None, {"share": 0.1}))
+    found = official_scores(Colours(3), SAMPLES, records, given)
     assert found == {KEYS[0]: Scored({"share": 0.8}), KEYS[1]: Scored({"share": 0.0})}
+    found = official_scores(Colours(3), SAMPLES, records, rows(("c00", None, {"tifa": 0.8})))
+    assert found == {KEYS[0]: Scored({"tifa": 0.8}), KEYS[1]: Scored({})}  # no share of 0 that no scorer gave
 
 
 def test_a_benchmark_without_a_judge_of_ours_says_what_to_do():

@@ -13,7 +13,7 @@ from gems.events import RoleEnded, RoleStarted
 from gems.graph.past import Past, past_run, past_runs
 from gems.graph.record import read_record, save_record
 from gems.memory.home import Home
-from gems.memory.locks import exclusive
+from gems.memory.locks import holding
 from gems.progress import show_runs
 
 
@@ -62,7 +62,7 @@ def test_a_run_killed_between_its_decision_and_its_end_has_not_ended(tmp_path, s
 
 
 def test_a_run_that_another_process_has_in_hand_is_running(stopped):
-    with exclusive(stopped / "half"):
+    with holding(stopped, "half"):
         assert [past.standing for past in past_runs(stopped)][1] == "running"
 
 

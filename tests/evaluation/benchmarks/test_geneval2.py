@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture, Sample
-from gems.evaluation.benchmarks.geneval2 import BENCHMARKS, probability, spellings
+from gems.evaluation.benchmarks.geneval2 import BENCHMARKS, PROBABILITIES, of_kind, probability, spellings, unlisted
 from gems.models.shapes.grammar import parse_request
 
 DATA = Path(__file__).parent / "data" / "geneval2" / "geneval2_data.jsonl"
@@ -66,6 +66,10 @@ def test_means_are_those_of_the_paper() -> None:
         **{"skill count": 0.5, "questions count": 1.0},
         **{"skill attribute": 1.0, "questions attribute": 1.0},
         **{"skill object": 0.25, "questions object": 1.0},
+        # of the first question 0.25 is left, for five spellings of at most 0.25 each; of the others nothing
+        "am_most": pytest.approx((0.75 + 1 + 0.25) / 3),
+        "gm_most": pytest.approx((0.75 * 0.25) ** (1 / 3)),
+        **{"answered": 3.0, "outside": 0.0, "of_kind": 2.75},
     }
 
 
@@ -81,10 +85,53 @@ def test_a_missing_answer_counts_as_zero() -> None:
     assert (found["gm"], found["am"]) == (0, pytest.approx(2 / 3))
     nothing = GENEVAL2.score(COUNTED, {})
     assert {key: value for key, value in nothing.items() if not key.startswith("questions")} == {
-        **{"am": 0, "gm": 0, "tifa": 0},
+        **{"am": 0, "gm": 0, "tifa": 0, "am_most": 0, "gm_most": 0, "answered": 0, "outside": 0, "of_kind": 0},
         **{"skill count": 0, "skill attribute": 0, "skill object": 0},
     }
     assert nothing["questions count"] == 1
+
+
+ASKED = ["How many squares are in the image?", "two"]
+
+
+def twenty(first: Mapping[str, float], rest: float) -> dict[str, float]:
+    """Tokens of which the others share what is given, as a judge with 20 alternatives lists them."""
+    return {**first, **{f"other {n}": rest / (20 - len(first)) for n in range(20 - len(first))}}
+
+
+def test_an_answer_outside_the_listed_tokens_has_an_upper_bound() -> None:
+    # six spellings of "two" are not listed: of each at most the least that is listed, of all at most what is left
+    assert unlisted(*ASKED, tuple(twenty({"three": 0.99}, 0.009).items())) == pytest.approx(0.001)
+    assert unlisted(*ASKED, tuple(twenty({"three": 0.9}, 0.0019).items())) == pytest.approx(6 * 0.0001)
+    assert unlisted(*ASKED, tuple(twenty({"three": 0.9, "2": 0.05}, 0.0018).items())) == pytest.approx(5 * 0.0001)
+    assert unlisted(*ASKED, (("three", 1.0),)) == 0
+    assert unlisted(*ASKED, (("three", 0.7), ("3", 0.3 - 1e-9))) == 0, "rounding is no probability"
+    assert unlisted(*ASKED, tuple(twenty({"three": 1.0}, 1.9e-8).items())) == pytest.approx(6e-9), "as a sure judge is rounded"
+    assert unlisted(*ASKED, ()) == 0, "of an answer that is missing nothing is known"
+    ten = Sample(id="0", prompt="x", truth={"atom_count": 10, "vqa_list": [ASKED] * 10, "skills": ["count"] * 10})
+    sure = twenty({"two": 0.98}, 0.0002)
+    found = GENEVAL2.score(ten, said(*[sure] * 9, twenty({"three": 0.9}, 0.00019)))
+    # were the missing answer at 1e-5, GM would be 31.1 with all tokens: 0 and the bound are on its two sides
+    assert found["gm"] == 0
+    assert found["gm_most"] == pytest.approx((min(1, 0.98 + 5 * 0.0002 / 19) ** 9 * 6e-5) ** 0.1)
+    assert found["gm"] < (0.98**9 * 1e-5) ** 0.1 < found["gm_most"]
+    assert (found["answered"], found["outside"]) == (10, 1)
+    (told,) = GENEVAL2.cautions([found, GENEVAL2.score(ten, said(*[sure] * 10)), {"gm": 0.5}])
+    assert told.startswith("the expected answer to 1 of 20 questions is not among the likeliest tokens and counts 0")
+
+
+def test_a_judge_that_does_not_answer_in_one_word_is_told() -> None:
+    assert of_kind("Are the squares green?", (("Yes", 0.5), (" no", 0.2), ("two", 0.2))) == pytest.approx(0.7)
+    assert of_kind("How many squares?", (("Two", 0.5), (" 12", 0.2), ("eleven", 0.1), ("Yes", 0.2))) == pytest.approx(0.8)
+    chats = {"The": 0.6, "This": 0.2, "Yes": 0.1, "2": 0.1}
+    found = GENEVAL2.score(COUNTED, said(chats, chats, chats))
+    assert found["of_kind"] == pytest.approx(0.3)
+    (told,) = GENEVAL2.cautions([found])
+    assert told.startswith("the mean probability of an answer of the kind asked for, yes or no or a number, is 0.10:")
+    assert GENEVAL2.cautions([GENEVAL2.score(COUNTED, said({"2": 0.6}, {"No": 1.0}, {"yes": 0.6}))]) == []
+    asked = GENEVAL2.questions(COUNTED)
+    assert [GENEVAL2.readable(q, Answer(text="The", top=(("The", 0.7), ("2", 0.1)))) for q in asked] == [True, False, False]
+    assert not GENEVAL2.readable(asked[0], Answer(text=""))
 
 
 def test_the_likeliest_token_is_compared_in_lower_case() -> None:
@@ -94,6 +141,8 @@ def test_the_likeliest_token_is_compared_in_lower_case() -> None:
 def test_the_table_weighs_prompts_for_means_and_questions_for_skills() -> None:
     one = {"am": 0.5, "gm": 0.25, "tifa": 1.0, "skill count": 0.5, "questions count": 1.0}
     two = {"am": 1.0, "gm": 0.75, "tifa": 0.0, "skill count": 2.5, "questions count": 3.0}
+    one |= {"am_most": 0.5, "gm_most": 0.5, "answered": 1.0, "outside": 1.0, "of_kind": 0.5}
+    two |= {"am_most": 1.0, "gm_most": 1.0, "answered": 3.0, "outside": 0.0, "of_kind": 3.0}
     samples = [
         Sample(id=n, prompt="x", group=g, truth={"atom_count": int(g), "vqa_list": [], "skills": ["count"]})
         for n, g in (("0", "03"), ("1", "10"))
@@ -102,11 +151,15 @@ def test_the_table_weighs_prompts_for_means_and_questions_for_skills() -> None:
     found = {m.name: (float(m.of(draws)[0]), m.part) for m in GENEVAL2.metrics(samples)}
     assert found == {
         "gm": (50.0, ""),
+        "gm_most": (75.0, ""),
         "am": (75.0, ""),
+        "am_most": (75.0, ""),
         "tifa": (50.0, ""),
         "skill count": (75.0, "AM by skill"),  # (0.5 + 2.5) / (1 + 3)
         "atomicity 3": (25.0, "GM by atomicity"),
         "atomicity 10": (75.0, "GM by atomicity"),
+        "of_kind": (87.5, PROBABILITIES),  # (0.5 + 3) / (1 + 3)
+        "outside": (25.0, PROBABILITIES),
     }
     assert GENEVAL2.metrics(samples)[0].name == "gm", "what papers print"
 
