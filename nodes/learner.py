@@ -14,8 +14,9 @@ from ..context import RunContext, settings_in
 from ..events import LessonLearned, tell
 from ..memory.evidence import Refinement, borne_out, trials
 from ..memory.lessons import MAX_CHARACTERS, Lesson, LessonError, Lessons, Status, Trial, one_line, without_quotes
+from ..memory.quotes import quoted_strings
 from ..memory.serializer import CheckpointError
-from ..memory.state import Attempt, Check, CheckKind, GemsState, Review, quoted_strings
+from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
 from ..models.ask import ModelAnswerError, ask
 from ..models.call import ModelCallError
 from ..models.capabilities import capability_notes

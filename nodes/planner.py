@@ -109,6 +109,12 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
 
     def node(state: PlannerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
+        update = planned(state, context, runtime)
+        if not state.planning and (notes := skills.notes(paths=False)):  # its first turn: they are told once a run
+            update = {**update, "notes": [*notes, *update.get("notes", ())]}
+        return update
+
+    def planned(state: PlannerState, context: RunContext, runtime: Runtime[RunContext]) -> dict[str, Any]:
         if context.plan == "none":
             return {"draft": state.prompt}
         lessons = for_planner(context, runtime.store, state.prompt, state.skills)

@@ -30,7 +30,7 @@ CASE = 0.9
 
 _SIGNS = str.maketrans(
     {
-        **dict.fromkeys("“”„‟«»″「」『』", '"'),
+        **dict.fromkeys("“”„‟«»″「」『』﹁﹂﹃﹄｢｣〝〟〞❝❞״", '"'),
         **dict.fromkeys("‘’‚‛‹›′`´", "'"),
         **dict.fromkeys("‐‑‒–—―−", "-"),
         **dict.fromkeys("\u200b\u2060\ufeff\u00ad", ""),
