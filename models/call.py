@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -176,11 +177,9 @@ def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
 
 def _of_an_answer(error: Exception) -> bool:
     """Tell whether LangChain raised an error where it read what a model of one's own answered."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = frame.tb_frame.f_globals.get("__name__", "") if frame is not None else ""
-    return isinstance(error, UNREAD) and where.partition(".")[0] == "langchain_core"
+    frames = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
+    innermost = next((package for package in reversed(frames) if package != "pydantic"), "")
+    return isinstance(error, UNREAD) and innermost == "langchain_core"
 
 
 def _quotes_a_key(error: Exception, chat: Any) -> bool:

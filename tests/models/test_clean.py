@@ -191,8 +191,9 @@ def test_the_same_holds_for_a_model_of_ones_own():
     assert (type(robot), robot.text) == (AIMessage, "hello")
 
 
-def test_a_content_that_langchain_cannot_read_is_a_clear_error():
-    chat = Own(message=lambda: AIMessage([{"text": 5, "type": "text"}]))
+@pytest.mark.parametrize("content", [[{"text": 5, "type": "text"}], ["a", 5]])
+def test_a_content_that_langchain_cannot_read_is_a_clear_error(content):
+    chat = Own(message=lambda: AIMessage(content))
     with pytest.raises((ModelCallError, ModelAnswerError), match=r"read|empty"):
         ask(chat, HI, Plan, role="planner")
 
