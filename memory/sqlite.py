@@ -98,6 +98,7 @@ class _Connection:
 
     def __init__(self, folder: Path, path: Path) -> None:
         self.raw, writable = _connect(folder, path)
+        self.raw.text_factory = lambda text: text.decode(errors="replace")  # a text that is damaged hides no other
         self.turn = _Turn(self.raw)
         self.store = SqliteStore(self.raw, deserializer=read_value)
         self.store.lock = self.turn  # type: ignore[assignment]

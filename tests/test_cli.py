@@ -322,7 +322,7 @@ def test_runs_are_listed_and_shown(command):
     _, out, _ = command("runs")
     assert out.index("mine") < out.index("dead")
     assert "two green stars" in out
-    assert [one["thread"] for one in json.loads(command("runs", "--state", "unfinished", "--json")[1])] == ["dead"]
+    assert [one["thread"] for one in json.loads(command("runs", "--state", "failed", "--json")[1])] == ["dead"]
     assert [one["calls"] for one in json.loads(command("runs", "--find", "GREEN", "--json")[1])] == [2]
     _, out, _ = command("show", "mine")
     assert "How many stars are in the image?" in out

@@ -324,15 +324,14 @@ def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, 
     assert digests(home) == set()
 
 
-@pytest.mark.parametrize("step", ["delete_thread", "forget_record", "remove_images"])
-def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, step):
+@pytest.mark.parametrize("place", ["_Cleaning._remove", "forget_record"])
+def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, place):
     draw(home, make_sketcher, "old")
     draw(home, make_sketcher, "other", seed=77)
 
     def die(*args):
         raise Stop
 
-    place = {"delete_thread": "forget_run", "forget_record": "forget_record", "remove_images": "_Cleaning._remove"}[step]
     with monkeypatch.context() as patch:
         patch.setattr(f"gems.graph.clean.{place}", die)
         with pytest.raises(Stop):
@@ -348,7 +347,7 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, mo
     assert digests(home) == shown(past_run("other", home))
 
 
-@pytest.mark.parametrize("place", ["graph.clean._Cleaning._remove", "graph.clean.forget_notes", "memory.images.ImageStore.claim"])
+@pytest.mark.parametrize("place", ["graph.clean._Cleaning._remove", "memory.images.ImageStore.claim"])
 def test_a_prune_to_the_best_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, place):
     old = draw(home, make_sketcher, "old")
 

@@ -173,7 +173,7 @@ def hostile_page(folder):
 
 
 def hostile_card(number):
-    standing = ("accepted", "gave up", "waiting", "unfinished", "running", "damaged")[number % 6]
+    standing = ("accepted", "gave up", "waiting", "unfinished", "running", "failed", "damaged")[number % 7]
     return GalleryCard(
         thread=f"run-{number}".ljust(100, "x"), request=words(number), standing=standing, told=words(number + 1), page="",
         picture=Picture("", words(number), 288, 288, False) if number % 2 else None, passed=10**6, total=10**6, rounds=10**9,
