@@ -57,6 +57,8 @@ class Progress:
         self.thread = ""
         self.round, self.images = 0, 0
         self.answered: tuple[int, int] | None = None
+        self.said: frozenset[str] = frozenset()
+        """Notes that the command has printed before the run began."""
         self.status = console.status("starting")
 
     def __call__(self, event: Event) -> None:
@@ -107,7 +109,7 @@ class Progress:
         self._line(f"  cost    {made}, {tokens}, {used.seconds:.1f} s in the models")
         if result.cost is not None:
             self._line(f"  money   {escape(str(result.cost))}, by the prices that were given")
-        for note in result.state.notes:
+        for note in (note for note in result.state.notes if note not in self.said):
             self._line(f"  [yellow]note[/]    {escape(note)}")
 
     def wait(self, result: RunResult, command: str) -> None:

@@ -213,7 +213,7 @@ class Dialog:
 
     def _expects(self, old: dict[str, Any] | None = None) -> dict[str, str]:
         """Have the answer of a check typed, and return it with the kind that it makes; an old one's stay where it stays."""
-        from ..nodes.answers import number
+        from ..models.numerals import number
 
         before = old["expected"] if old else "yes"
         expected = self._input(f"its answer: yes, a number, or the text to be read (empty: {before})", LONGEST) or before

@@ -42,6 +42,7 @@ from .options import (
     library,
     models_given,
     path_option,
+    request_of,
     set_debug,
 )
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 
 def run_command(
-    prompt: Annotated[str, typer.Argument(help="What to draw, in plain words.")],
+    prompt: Annotated[str, typer.Argument(help="What to draw, in plain words; - reads it from standard input, @FILE from a file.")],
     preset: Annotated[str | None, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Most rounds.")] = None,
     candidates: Candidates = None,
@@ -117,6 +118,7 @@ def run_command(
     from ..evaluation.studies import noise as read_noise
     from ..graph.run import run
 
+    prompt = request_of(prompt)
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
     noise = read_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
     given = {
@@ -135,7 +137,7 @@ def run_command(
         return
     show = progress(as_json, events)
     home = home_of(runs, store, image_store)
-    skill_library = library(skills)
+    skill_library = library(skills, show)
 
     def work(control: RunControl) -> RunResult:
         return run(
@@ -195,7 +197,7 @@ def resume_command(
     from ..graph.run import resume
 
     show = progress(as_json, events)
-    skill_library = library(skills)
+    skill_library = library(skills, show)
     home = home_of(runs, store, image_store)
     models = models_given(thread, home, chat, image, config)
     said = read_answer(answer) if answer is not None else None

@@ -100,7 +100,7 @@ def fork_command(
     settings: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     models = models_given(thread, home, chat, image, config)
     show = progress(as_json, events)
-    skill_library = library(skills)
+    skill_library = library(skills, show)
 
     def work(control: RunControl) -> RunResult:
         return fork(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from ..context import SettingError
 from ..terminal import Console
 
 if TYPE_CHECKING:
     from ..memory.home import Home
+    from ..progress import Progress
     from ..skills import SkillLibrary
 
 RUNS = Path("runs")
@@ -137,8 +140,29 @@ def reach(home: Home) -> str:
     return f" {shlex.join(told)}" if told else ""
 
 
-def library(folders: Sequence[Path] | None) -> SkillLibrary:
-    """Load the skills, with those in folders of one's own; tell of each that is left out on standard error.
+def request_of(prompt: str) -> str:
+    """Return the request that is meant: `-` stands for what comes in on standard input, `@FILE` for the text of a file.
+
+    Raises:
+        SettingError: the file cannot be read.
+    """
+    if prompt == "-":
+        return sys.stdin.read().strip()
+    if not prompt.startswith("@") or len(prompt.split()) != 1:
+        return prompt
+    try:
+        return Path(prompt[1:]).expanduser().read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SettingError(f"{prompt}: the file of the request cannot be read: {reason}") from error
+
+
+def library(folders: Sequence[Path] | None, show: Progress | None = None) -> SkillLibrary:
+    """Load the skills, with those in folders of one's own; say on standard error what is wrong with them.
+
+    Args:
+        folders: those of one's own.
+        show: what shows the run for which they are loaded: it does not say the same again.
 
     Raises:
         SkillError: a folder cannot be used.
@@ -146,6 +170,8 @@ def library(folders: Sequence[Path] | None) -> SkillLibrary:
     from ..skills import SkillLibrary
 
     loaded = SkillLibrary.load(list(folders or ()))
-    for problem in loaded.problems:
-        Console(stderr=True).print(f"[yellow]skill left out:[/] {escape(str(problem))}", soft_wrap=True)
+    for note in loaded.notes():
+        Console(stderr=True).print(f"[yellow]{escape(note)}[/]", soft_wrap=True, highlight=False)
+    if show is not None:
+        show.said = frozenset(loaded.notes(paths=False))
     return loaded

@@ -10,7 +10,7 @@ import typer
 
 from ..context import SettingError
 from ..terminal import Console, echo
-from .options import AsJson, Batch, Chat, ConfigFile, Debug, Device, Dtype, ImageSpec, Offload, Set, set_debug
+from .options import AsJson, Batch, Chat, ConfigFile, Debug, Device, Dtype, ImageSpec, Offload, Set, library, set_debug
 
 
 def serve_command(
@@ -82,7 +82,7 @@ def doctor_command(
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
     found = []
     with Console(stderr=True).status("asking ...") as status:
-        for one in diagnose(Models.choose(file.chats, file.image), draw=draw):
+        for one in diagnose(Models.choose(file.chats, file.image), draw=draw, skills=library(None)):
             found.append(one)
             status.update(f"{one.subject}: {one.probe} done ...")
     if as_json:

@@ -25,8 +25,8 @@ def skills_show(name: str, skills: Skills = None) -> None:
     """Print a skill's instructions."""
     skill = library(skills).get(name)
     echo(skill.body)
-    if skill.references:
-        echo("\nReferences: " + ", ".join(skill.references))
+    if files := skill.files:
+        echo("\nFiles: " + ", ".join(files))
 
 
 @skills_app.command("validate")

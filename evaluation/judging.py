@@ -26,7 +26,7 @@ from PIL import Image
 from ..errors import GemsError
 from ..memory.state import ImageRef
 from ..models.ask import THINKING, text_of, thought_of
-from ..models.call import ModelCallError, Spent, call, model_name, speaks_openai
+from ..models.call import UNREAD, ModelCallError, Spent, call, model_name, speaks_openai
 from ..models.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, ALTERNATIVES, REFUSALS
 from ..models.options import ChatOptions, ModelSpecError
 from ..models.registry import chat_model
@@ -271,6 +271,8 @@ class ChatJudge(Judge):
                 if error.status in REFUSALS and _FILTERED.search(error.said):
                     return None
                 raise
+            except UNREAD as error:
+                raise JudgeError(f"the judge {self.name} failed ({type(error).__name__}: {error})"[:500]) from error
             with self._lock:
                 self._spent = self._spent.plus(spent)
             return message

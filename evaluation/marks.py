@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 
+from ..models.clean import objects_in
+from ..nodes.answers import yes_or_no
 from .benchmark import Answers
 
 Range = tuple[int, int]
 """The lowest and the highest mark."""
-_DECODER = json.JSONDecoder()
-_YES_OR_NO = {"yes": True, "no": False, "是": True, "是的": True, "不是": False, "否": False}
-"""Chinese too: judges asked in Chinese answer in it at times."""
 
 
 def ask_marks(ranges: Mapping[str, Range]) -> str:
@@ -40,15 +38,8 @@ def marks(text: str, ranges: Mapping[str, Range]) -> dict[str, int] | None:
 
 
 def says_yes(text: str) -> bool | None:
-    """Return what an answer says, None if it is neither yes nor no.
-
-    Its first word decides; "the answer is" before it is left aside.
-    """
-    words = re.findall(r"[^\W\d_]+", spoken(text).casefold())
-    words = re.sub(r"^(?:the )?(?:final )?answer (?:is )?", "", " ".join(words)).split()
-    if words in (["yes", "no"], ["yes", "or", "no"]):  # the question said again
-        return None
-    return _YES_OR_NO.get(words[0]) if words else None
+    """Return what an answer says, None if it is neither yes nor no: `yes_or_no` of what follows the thoughts."""
+    return yes_or_no(spoken(text))
 
 
 def agreed(answers: Answers, key: str, exactly: str = "") -> bool:
@@ -69,16 +60,20 @@ def spoken(text: str) -> str:
 
 
 def _objects(said: str) -> Iterator[dict[str, object]]:
-    """Give every JSON object in a text by its start, their names in small letters."""
-    for brace in re.finditer(r"\{", said):
-        try:
-            found, _ = _DECODER.raw_decode(said, brace.start())
-        except (ValueError, RecursionError):
-            continue
-        yield {name.strip().casefold(): mark for name, mark in found.items()}
+    """Give every JSON object in a text by its start, those within others too, their names in small letters."""
+    left = [found for _, _, found in objects_in(said)][::-1]
+    while left:
+        match left.pop():
+            case dict() as found:
+                yield {name.strip().casefold(): mark for name, mark in found.items()}
+                left += [*found.values()][::-1]
+            case list() as found:
+                left += found[::-1]
 
 
 def _on_a_line(name: str, said: str) -> str | None:
     """Return the number of the one line `Name: number`; None where there is none, or more than one."""
-    found = re.findall(rf"^[\W_]*{re.escape(name)}[*_\"'` ]*[:=][*_\"'` ]*(\d+)[\W_]*$", said, re.IGNORECASE | re.MULTILINE)
+    around, between = r"(?:[^\w\n]|_)*", r"[*_\"'` ]*"
+    line = rf"^{around}{re.escape(name)}{between}[:=]{between}(\d{{1,3}}){around}$"
+    found = re.findall(line, said, re.IGNORECASE | re.MULTILINE)
     return found[0] if len(found) == 1 else None

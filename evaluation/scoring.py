@@ -222,7 +222,8 @@ def official_scores(
 ) -> dict[Key, Scored]:
     """Return what was imported alone; failed runs get what nothing scores, in the numbers that were imported.
 
-    That goes for the images that the official scorer takes: of several times of a benchmark many take the first alone.
+    That goes for the images that the official scorer takes: of several times of a benchmark many take the first alone. It does
+    not go for a part of the benchmark whose results are still to be imported.
     """
     found = {key: Scored(values) for key, values in _imported_values(records, rows).items()}
     known = {sample.id: sample for sample in samples}
@@ -230,7 +231,11 @@ def official_scores(
     for one in rows:
         for _, index, values in one.rows:
             covered[one.variant, index] |= values.keys()
+    groups = {key: (key[0], known[key[1]].group) for key in records if key[1] in known}
+    to_come = {groups[key] for key in groups if records[key].image is not None} - {groups[key] for key in found if key in groups}
     for key, record in records.items():
+        if groups.get(key) in to_come:
+            continue
         names = covered.get((key[0], None), set()) | covered.get((key[0], key[2]), set())  # images it never takes do not fail it
         if record.image is None and names and record.id in known:
             nothing = benchmark.score(known[record.id], {})

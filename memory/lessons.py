@@ -20,7 +20,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from rapidfuzz import fuzz
 
 from ..errors import GemsError
-from .state import CheckKind, quoted_strings
+from .quotes import replace_quotes
+from .state import CheckKind
 
 LESSONS = ("gems", "lessons")
 TRIALS = ("gems", "lesson-trials")
@@ -80,9 +81,7 @@ def one_line(text: str) -> str:
 
 def without_quotes(question: str) -> str:
     """Return a question without the strings in quotes, which are one user's words and no one else's concern."""
-    for text in quoted_strings(question):  # where it stands without quotes it is a word like any other
-        question = re.sub(rf"""(["“„「«])\s*{re.escape(text)}\s*(["”“」»])""", r"\1...\2", question)
-    return question
+    return replace_quotes(question, lambda quote: f"{question[quote.start]}...{question[quote.end - 1]}")
 
 
 def says_the_same(a: str, b: str) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import operator
-import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .quotes import quoted_strings as quoted_strings
 
 MAX_PROMPT_CHARACTERS = 8_000
 """Longest request taken, in characters."""
@@ -342,13 +343,6 @@ def best_of(attempts: Sequence[Attempt]) -> Attempt | None:
 
     scored = [(a, a.score) for a in attempts if a.score is not None]
     return max(scored, key=order)[0] if scored else None
-
-
-def quoted_strings(prompt: str) -> list[str]:
-    """Return the strings in double quotes of a request: text that the image must show, word for word."""
-    pairs = r'(?<![\w"])"([^"\n]*)"(?!\w)|“([^”\n]*)”|„([^“”\n]*)[“”]|「([^」\n]*)」|«([^»\n]*)»'
-    found = re.findall(pairs, prompt)
-    return list(dict.fromkeys(text.strip() for groups in found for text in groups if text.strip()))
 
 
 STATE_TYPES: tuple[type[BaseModel], ...] = (

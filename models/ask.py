@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from ..errors import GemsError
 from .call import ModelCallError, Spent, call, model_name, speaks_openai
 from .capabilities import ALTERNATIVES, REFUSALS, Capabilities
+from .clean import objects_in, storable
 from .soft import Token, tokens_of
 
 T = TypeVar("T", bound=BaseModel)
@@ -166,11 +168,10 @@ def read(message: AIMessage, schema: type[T]) -> tuple[T, str]:
             problem = error
     reasoning = thought_of(message).rstrip("` \n")
     if not text.strip() and reasoning.endswith("}") and not _cut_off(message):
-        for start in (m.start() for m in re.finditer(r"\{", reasoning)):
-            try:
-                return schema.model_validate_json(reasoning[start:]), reasoning[start:]
-            except ValidationError:
-                continue
+        start, end, found = max(objects_in(reasoning), key=lambda place: place[1], default=(0, 0, {}))
+        if end == len(reasoning):
+            with suppress(ValidationError):
+                return schema.model_validate(storable(found)), reasoning[start:]
     if _cut_off(message):
         raise ValueError("the answer was cut off at max_tokens") from problem
     if (refusal := message.additional_kwargs.get("refusal")) or _finish(message) == "content_filter":
@@ -188,20 +189,10 @@ def parse(text: str, schema: type[T]) -> T:
     body = THINKING.sub("", text).rpartition("</think>")[2].strip()
     if not body:
         raise ValueError("the answer was empty")
-    problem, decoder, end = "", json.JSONDecoder(strict=False), 0
-    for start in (m.start() for m in re.finditer(r"\{", body)):
-        if start < end:
-            continue
+    problem = ""
+    for _, _, found in objects_in(body):
         try:
-            found, end = decoder.raw_decode(body, start)
-            # An escaped half of a surrogate pair is legal JSON, but no text that could be stored.
-            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
-        except RecursionError:
-            break
-        except ValueError:
-            continue
-        try:
-            return schema.model_validate(found)
+            return schema.model_validate(storable(found))
         except ValidationError as error:  # it may be the schema itself, repeated before the answer
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the object"

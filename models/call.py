@@ -11,7 +11,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from ..errors import GemsError
 from ..redact import redact
 from .capabilities import host_of
+from .clean import clean_message
 from .keys import keys_of, without_keys
+
+UNREAD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What Python raises where data is not of the form that was expected: in a model, of the answer that it reads."""
 
 
 class Spent(NamedTuple):
@@ -29,10 +33,16 @@ class Spent(NamedTuple):
 
 
 class NotACompletionError(ValueError):
-    """What came back with HTTP 200 is not a chat completion: the message says what it was, or what the error in it said."""
+    """What came back with HTTP 200 is not a chat completion: the message says what it was, or what the error in it said.
 
-    def __init__(self, what: str, *, an_error: bool = False) -> None:
-        self.an_error = an_error
+    Args:
+        what: that.
+        an_error: it is an error that the endpoint wrote.
+        unread: it may be one, but cannot be read.
+    """
+
+    def __init__(self, what: str, *, an_error: bool = False, unread: bool = False) -> None:
+        self.an_error, self.unread = an_error, unread
         super().__init__(what)
 
 
@@ -50,7 +60,7 @@ class ModelCallError(GemsError):
 
 
 def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple[AIMessage, Spent]:
-    """Call a chat model (or one with bound options) once; return its message and the cost.
+    """Call a chat model (or one with bound options) once; return its message, made clean, and the cost.
 
     Args:
         chat: the model; its client repeats what is worth repeating.
@@ -58,20 +68,20 @@ def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple
         role: who calls, for errors.
 
     Raises:
-        ModelCallError: an OpenAI client failed. What other models raise passes through.
+        ModelCallError: an OpenAI client failed, or what a model answered cannot be read. What else a model raises passes through.
     """
     began = time.perf_counter()
     try:
-        message = chat.invoke(list(messages))
+        message = clean_message(chat.invoke(list(messages)))
     except Exception as error:
-        if not of_an_endpoint(error):
+        if not of_an_endpoint(error) and not _of_an_answer(error):
             raise
         # A cause that quotes the key would show it in a traceback.
         raise _told(error, unbound(chat), role) from (None if _quotes_a_key(error, chat) else error)
     message = without_keys(message, chat)
-    usage = message.usage_metadata or {}
+    usage = message.usage_metadata
     seconds = time.perf_counter() - began
-    return message, Spent(1, int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0)), seconds)
+    return message, Spent(1, usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, seconds)
 
 
 def unbound(chat: Any) -> Any:
@@ -151,6 +161,10 @@ def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
         problem = f"{said}: it is not taken"
     elif isinstance(error, NotACompletionError) and error.an_error:
         problem = f"the endpoint answered with an error: {said}"
+    elif isinstance(error, NotACompletionError) and error.unread:
+        problem = f"its answer cannot be read: {said}"
+    elif _of_an_answer(error):
+        problem = f"its answer cannot be read ({type(error).__name__}: {said})"
     elif isinstance(error, NotACompletionError) or kinds & {"APIResponseValidationError", "DecodingError"}:
         problem = f"this is not an OpenAI-compatible chat endpoint: {said}; check the URL, which mostly ends in /v1"
     elif "ConnectError" in {type(cause).__name__ for cause in _causes(error)}:
@@ -158,6 +172,15 @@ def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
     else:
         problem = f"the connection broke off{after}: {said}"
     return ModelCallError(role, name, host, redact(problem, *keys_of(chat)), status, said)
+
+
+def _of_an_answer(error: Exception) -> bool:
+    """Tell whether LangChain raised an error where it read what a model of one's own answered."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = frame.tb_frame.f_globals.get("__name__", "") if frame is not None else ""
+    return isinstance(error, UNREAD) and where.partition(".")[0] == "langchain_core"
 
 
 def _quotes_a_key(error: Exception, chat: Any) -> bool:

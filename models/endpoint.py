@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -12,10 +13,12 @@ from urllib.parse import parse_qsl, urlsplit
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
+from openai import OpenAIError
 from pydantic import BaseModel, SecretStr
 
-from .call import NotACompletionError
+from .call import UNREAD, NotACompletionError
 from .capabilities import Capabilities, capabilities_of, host_of
+from .clean import clean_fields, tool_calls_of
 from .http import GuardedAsyncClient, GuardedClient
 from .in_flight import InFlight, in_flight
 from .keys import read_key, refuse_secrets
@@ -26,6 +29,8 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 # Advice for a way of asking that is not ours: a schema that is not taken is found out, and noted, by `ask`.
 warnings.filterwarnings("ignore", r"(This model does not support|Invalid schema for) OpenAI's structured output feature")
+# Of pieces of a stream that are not of OpenAI's form: they are made clean.
+warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
 
 
 class EndpointChat(ChatOpenAI):
@@ -58,22 +63,17 @@ class EndpointChat(ChatOpenAI):
         return in_flight(host_of(self.base_url))
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        with self._slots.slot(self.in_flight):
-            try:
-                return super()._generate(*args, **kwargs)
-            except JSONDecodeError as error:
-                raise NotACompletionError(f"its answer is not JSON ({error})") from error
+        with self._slots.slot(self.in_flight), _reading():
+            return super()._generate(*args, **kwargs)
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
         async with self._slots.async_slot(self.in_flight):
-            try:
+            with _reading():
                 return await super()._agenerate(*args, **kwargs)
-            except JSONDecodeError as error:
-                raise NotACompletionError(f"its answer is not JSON ({error})") from error
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         chunk = None
-        with self._slots.slot(self.in_flight):
+        with self._slots.slot(self.in_flight), _reading():
             for chunk in super()._stream(*args, **kwargs):
                 yield chunk
         if chunk is None:
@@ -82,8 +82,9 @@ class EndpointChat(ChatOpenAI):
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         chunk = None
         async with self._slots.async_slot(self.in_flight):
-            async for chunk in super()._astream(*args, **kwargs):
-                yield chunk
+            with _reading():
+                async for chunk in super()._astream(*args, **kwargs):
+                    yield chunk
         if chunk is None:
             raise NotACompletionError("its stream is empty")
 
@@ -95,20 +96,29 @@ class EndpointChat(ChatOpenAI):
         return payload
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
-        try:
-            result = super()._create_chat_result(response, generation_info)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _no_completion(response) from error
-        if not result.generations:
-            raise NotACompletionError("its answer has no choices")
-        choices = (response.model_dump(warnings=False) if isinstance(response, BaseModel) else response)["choices"]
-        for generation, choice in zip(result.generations, choices, strict=False):
-            _keep_reasoning(generation.message, choice.get("message"))
+        with _reading():
+            fields = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
+            choices = fields.get("choices") if isinstance(fields, dict) else None
+            if not isinstance(fields, dict) or fields.get("error") or not isinstance(choices, list) or not choices:
+                raise _no_completion(response)
+            clean = clean_fields(fields)
+            if not clean["choices"] or any("message" not in choice for choice in clean["choices"]):
+                raise _no_completion(response)
+            calls = [choice["message"].pop("tool_calls") for choice in clean["choices"]]
+            result = super()._create_chat_result(clean, generation_info)
+            for generation, choice, called in zip(result.generations, clean["choices"], calls, strict=True):
+                if isinstance(generation.message, AIMessage):
+                    generation.message.tool_calls, generation.message.invalid_tool_calls = tool_calls_of(called)
+                _keep_reasoning(generation.message, choice["message"])
         return result
 
     def _convert_chunk_to_generation_chunk(
         self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
     ) -> ChatGenerationChunk | None:
+        inner = chunk.get("chunk")  # where the SDK makes events of the pieces
+        chunk = clean_fields(inner if isinstance(inner, dict) else chunk)
+        if any("delta" not in choice for choice in chunk["choices"][:1]):
+            return None
         converted = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
         if converted is not None and (choices := chunk.get("choices")):
             _keep_reasoning(converted.message, choices[0].get("delta"))
@@ -202,6 +212,23 @@ def _keep_reasoning(message: Any, source: Any) -> None:
         if isinstance(text := source.get(name), str) and text:
             message.additional_kwargs["reasoning_content"] = text
             return
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say of an answer that cannot be read that it is the answer.
+
+    Raises:
+        NotACompletionError: it cannot.
+    """
+    try:
+        yield
+    except (NotACompletionError, OpenAIError):
+        raise
+    except JSONDecodeError as error:
+        raise NotACompletionError(f"its answer is not JSON ({error})") from error
+    except UNREAD as error:
+        raise NotACompletionError(f"{type(error).__name__}: {error}"[:300], unread=True) from error
 
 
 def _no_completion(response: Any) -> NotACompletionError:

@@ -22,7 +22,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from .soft import NUMBER_WORDS
+from .numerals import NUMBER_WORDS
 
 YES_NO = ("Yes", "No", "yes", "no", " Yes", " No", " yes", " no")
 COUNTS = (*NUMBER_WORDS[1:11], *map(str, range(1, 11)))

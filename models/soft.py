@@ -18,13 +18,16 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 
-NUMBER_WORDS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
+from .clean import objects_in
+from .numerals import numeral
+
+MAX_TOKENS = 40
+"""Tokens of a value that are looked at: by then it is known what it says, and whatever comes after them says the same."""
 
 LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
 """What the structure of JSON text hangs on, for finding places in it: strings and braces."""
+
+COLON = re.compile(r"\s*:")
 
 END_OF_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
@@ -48,7 +51,8 @@ def tokens_of(message: AIMessage) -> tuple[Token, ...]:
     for item in content if isinstance(content, list) else ():
         if (logprob := _logprob(item)) is None:
             return ()
-        top = {_text(other): p for other in item.get("top_logprobs") or () if (p := _logprob(other)) is not None}
+        others = item.get("top_logprobs")
+        top = {_text(other): p for other in (others if isinstance(others, list) else ()) if (p := _logprob(other)) is not None}
         tokens.append(Token(_text(item), logprob, top))
     return tuple(tokens)
 
@@ -101,7 +105,7 @@ def considered(text: str, tokens: Sequence[Token], span: tuple[int, int]) -> lis
     A way to leave it is an alternative to one of the value's tokens, after the tokens before it. The token after the value
     counts too: there "six" could have become "sixteen". Empty where the tokens do not fit the text, or have no alternatives.
     """
-    path = _path(text, tokens, span)
+    path = _path(text, tokens, span)[:MAX_TOKENS]
     if not any(token.top for _, token in path):
         return []
     ways: list[tuple[str, float]] = []
@@ -121,19 +125,8 @@ def answer_spans(text: str) -> dict[str, tuple[int, int]]:
     Finds `{"id": "c1", ..., "answer": "yes"}` in any order of keys, within the first JSON object after the reasoning that
     has any. The first finding with an id counts.
     """
-    start, decoder = max((end.end() for end in END_OF_THOUGHT.finditer(text)), default=0), json.JSONDecoder(strict=False)
-    while (start := text.find("{", start)) >= 0:
-        try:
-            _, end = decoder.raw_decode(text, start)
-        except RecursionError:  # no answer is nested this deep, and to try each level would take long
-            return {}
-        except ValueError:
-            start += 1
-            continue
-        if spans := _spans(text, start, end):
-            return spans
-        start = end
-    return {}
+    start = max((end.end() for end in END_OF_THOUGHT.finditer(text)), default=0)
+    return next((spans for begin, end, _ in objects_in(text, start) if (spans := _spans(text, begin, end))), {})
 
 
 def plain_id(id: str) -> str:
@@ -153,7 +146,7 @@ def _spans(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
             closed = objects.pop()
             if "id" in closed and "answer" in closed:
                 spans.setdefault(closed["id"], closed["answer"])
-        elif re.match(r"\s*:", text[literal.end() : end]):
+        elif COLON.match(text, literal.end(), end):
             key = json.loads(literal.group(), strict=False)
             continue
         elif key == "id":
@@ -169,9 +162,11 @@ def _path(text: str, tokens: Sequence[Token], span: tuple[int, int]) -> list[tup
     pieces = [_bytes(token.text) for token in tokens]
     # From the end, since reasoning comes first; without blanks around it, since servers strip the text of an answer.
     body = text.strip()
-    shift = b"".join(pieces).rfind(_bytes(body))
-    if shift < 0 or not body:
+    whole, part = b"".join(pieces), _bytes(body)
+    last = whole[::-1].find(part[::-1])  # rfind takes the square of the time in the worst case
+    if last < 0 or not body:
         return []
+    shift = len(whole) - last - len(part)
     begin, end = (shift + len(_bytes(text[:at].lstrip())) for at in span)
     path, at = [], 0
     for piece, token in zip(pieces, tokens, strict=True):
@@ -196,10 +191,8 @@ def _yes_or_no(answer: str) -> str | None:
 
 def _number(answer: str) -> str | None:
     """Return the number an answer consists of, in digits."""
-    word = answer.casefold().strip(" .,")
-    if word in NUMBER_WORDS:
-        return str(NUMBER_WORDS.index(word))
-    return str(int(word)) if re.fullmatch(r"[0-9]{1,4}", word) else {"no": "0", "none": "0"}.get(word)
+    found = 0 if answer.casefold().strip(" .,") in {"no", "none"} else numeral(answer)
+    return None if found is None else str(found)
 
 
 def _text(token: Mapping[str, Any]) -> str:
@@ -207,13 +200,18 @@ def _text(token: Mapping[str, Any]) -> str:
     data = token.get("bytes")
     if isinstance(data, list) and data and all(isinstance(byte, int) and 0 <= byte < 256 for byte in data):
         return bytes(data).decode("utf-8", "surrogateescape")
-    return str(token.get("token", ""))
+    return str(token.get("token", "")).encode("utf-8", "replace").decode()
 
 
 def _logprob(token: Any) -> float | None:
     logprob = token.get("logprob") if isinstance(token, Mapping) else None
-    # Rounding puts certain tokens a little above 0.
-    return min(0.0, float(logprob)) if isinstance(logprob, int | float) and not math.isnan(logprob) else None
+    if not isinstance(logprob, int | float) or isinstance(logprob, bool) or not logprob < 1:  # NaN is not
+        return None
+    return min(0.0, float(max(logprob, LEAST)))  # rounding puts certain tokens a little above 0
+
+
+LEAST = -(10.0**6)
+"""Less is as good as impossible; servers write whatever number they like for it."""
 
 
 def _bytes(text: str) -> bytes:

@@ -11,12 +11,12 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
-from ..memory.state import Check, CheckKind, Request
+from ..memory.state import MAX_PROMPT_CHARACTERS, Check, CheckKind, Request
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
 from .answers import is_read_out
 from .keep import visible_strings
-from .parts import Node, cost, human
+from .parts import MAX_QUESTION, Node, cost, human, shorten
 from .spelling import normalize
 from .wording import READ_OUT, asked, literal
 
@@ -73,9 +73,9 @@ def render(request: str, system: str = "") -> list[BaseMessage]:
 def parse(answer: Checks, request: str) -> dict[str, Any]:
     """Return the state update: numbered checks without repetitions, each quoted string of the request among them."""
     texts = visible_strings(request)
-    checks, cut = _numbered(answer.checks, texts)
-    notes: list[str] = []
-    if cut:
+    drafts, notes = _shortened(answer.checks[: 10 * MAX_CHECKS])
+    checks, cut = _numbered(drafts, texts)
+    if cut or len(drafts) < len(answer.checks):
         wrote = f"The decomposer wrote {len(answer.checks)} questions, which are more than {MAX_CHECKS} checks"
         notes.append(f"{wrote}: the first {MAX_CHECKS} are asked.")
     if not checks:
@@ -85,6 +85,17 @@ def parse(answer: Checks, request: str) -> dict[str, Any]:
         if not any(is_read_out(c) and normalize(c.expected) == normalize(text) for c in checks):
             checks.append(Check(id=f"c{len(checks) + 1}", kind="text", question=READ_OUT, expected=literal(text)))
     return {"checks": checks, "notes": notes}
+
+
+def _shortened(drafts: Sequence[CheckDraft]) -> tuple[list[CheckDraft], list[str]]:
+    """Return the drafts with texts no longer than they may be, and a note if one was cut."""
+    short, notes = [], []
+    for draft in drafts:
+        question, about = shorten(draft.question, MAX_QUESTION, "A question of the decomposer's")
+        expected, more = shorten(draft.expected, MAX_PROMPT_CHARACTERS, "An answer that the decomposer expects")
+        short.append(draft.model_copy(update={"question": question, "expected": expected}))
+        notes += about + more
+    return short, [*dict.fromkeys(notes)]
 
 
 def _numbered(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[list[Check], bool]:

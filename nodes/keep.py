@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ..memory.state import quoted_strings
+from ..memory.quotes import quoted_strings
 from .spelling import contains, normalize
+
+PAIRS = (('"', '"'), ("“", "”"), ("«", "»"), ("「", "」"))
+"""What a text is quoted in when it is put back: the first marks that it does not hold itself."""
 
 
 def keep_quoted(prompt: str, request: str) -> tuple[str, list[str]]:
@@ -15,8 +18,8 @@ def keep_quoted(prompt: str, request: str) -> tuple[str, list[str]]:
     there = normalize(prompt)
     lost = [text for text in visible_strings(request) if not contains(there, normalize(text))]
     for text in lost:
-        quoted = f"“{text}”" if '"' in text else f'"{text}"'
-        prompt = f"{prompt.rstrip().rstrip('.')}. The image shows the text {quoted}."
+        opener, closer = next((pair for pair in PAIRS if not set(pair) & set(text)), PAIRS[0])
+        prompt = f"{prompt.rstrip().rstrip('.')}. The image shows the text {opener}{text}{closer}."
     return prompt, lost
 
 

@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field
 from ..context import RunContext, settings_in
 from ..events import LessonLearned, tell
 from ..memory.evidence import Refinement, borne_out, trials
-from ..memory.lessons import Lesson, LessonError, Lessons, Status, Trial, one_line, without_quotes
+from ..memory.lessons import MAX_CHARACTERS, Lesson, LessonError, Lessons, Status, Trial, one_line, without_quotes
+from ..memory.quotes import quoted_strings
 from ..memory.serializer import CheckpointError
-from ..memory.state import Attempt, Check, CheckKind, GemsState, Review, quoted_strings
+from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
 from ..models.ask import ModelAnswerError, ask
 from ..models.call import ModelCallError
 from ..models.capabilities import capability_notes
@@ -137,6 +138,8 @@ def learner(chat: BaseChatModel) -> Node:
             answer = ask(chat, render(changes, state.skills, state.reviews, context.learner_prompt), LearnedLessons, role="learner")
             update["usage"] = cost("learner", [answer.spent])
             status: Status = "proposed" if context.lessons == "review" else "kept"
+            if any(len(learned.text) > MAX_CHARACTERS for learned in answer.value.lessons):
+                notes.append(f"A lesson had more than {MAX_CHARACTERS} characters: the rest was cut off.")
             for lesson in parse(answer.value, changes, state.skills, private_texts(state), status):
                 trial = Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=thread or "")
                 kept = book.keep(lesson, [trial])

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage
 
-from ..memory.state import Check, ImageRef, RoleUsage, Usage
+from ..memory.state import MAX_PROMPT_CHARACTERS, Check, ImageRef, RoleUsage, Usage
 from ..models.call import Spent
 
 Node = Callable[..., dict[str, Any]]
@@ -18,6 +18,26 @@ ReadImage = Callable[[ImageRef], bytes]
 
 MAX_THOUGHT = 4000
 """Characters of a model's reasoning that are kept: every later checkpoint repeats them."""
+
+
+MAX_QUESTION = 1000
+"""Characters of a check's question, of a verdict's reason and of a round's experience."""
+
+MAX_ANSWER = 2 * MAX_PROMPT_CHARACTERS
+"""Characters of a verdict's answer: more than the longest text that can be asked for."""
+
+
+def shorten(text: str, most: int, what: str) -> tuple[str, list[str]]:
+    """Return a text of a model's that is no longer than it may be, and the note that says so where it was cut.
+
+    Args:
+        text: the text.
+        most: characters that are kept.
+        what: what it is, for the note: `The planner's prompt`.
+    """
+    if len(text) <= most:
+        return text, []
+    return text[:most].rstrip(), [f"{what} had more than {most} characters: the rest was cut off."]
 
 
 def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> HumanMessage:

@@ -13,15 +13,17 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
 from ..memory.lessons import Lesson
-from ..memory.state import Request
+from ..memory.state import MAX_PROMPT_CHARACTERS, Request
 from ..models.ask import ask, text_of, thought_of, with_schema
 from ..models.ask import parse as parse_answer
 from ..models.call import ModelCallError, Spent, call
 from ..skills import SkillLibrary, skill_tools
 from .keep import keep_quoted
 from .lessons import FOR_PLANNER, block, for_planner, shown
-from .parts import Node, clip, cost, human
-from .skills import reveal
+from .parts import Node, clip, cost, human, shorten
+from .skills import calling, reveal
+
+UNREAD_CALL = "The planner called a tool in a way that could not be read."
 
 MAX_SKILL_TURNS = 3
 """Turns in which the planner may call skill tools before it must answer."""
@@ -90,8 +92,9 @@ def render(
 
 def parse(plan: Plan, request: str) -> dict[str, Any]:
     """Return the state update: the draft, with every quoted string of the request in it."""
-    prompt, restored = keep_quoted(plan.prompt.strip() or request, request)
-    notes = [f"The planner had dropped the quoted text {text!r}: put back." for text in restored]
+    written, notes = shorten(plan.prompt.strip(), MAX_PROMPT_CHARACTERS, "The planner's prompt")
+    prompt, restored = keep_quoted(written or request, request)
+    notes += [f"The planner had dropped the quoted text {text!r}: put back." for text in restored]
     return {"draft": prompt, "notes": notes, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
 
 
@@ -106,6 +109,12 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
 
     def node(state: PlannerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
+        update = planned(state, context, runtime)
+        if not state.planning and (notes := skills.notes(paths=False)):  # its first turn: they are told once a run
+            update = {**update, "notes": [*notes, *update.get("notes", ())]}
+        return update
+
+    def planned(state: PlannerState, context: RunContext, runtime: Runtime[RunContext]) -> dict[str, Any]:
         if context.plan == "none":
             return {"draft": state.prompt}
         lessons = for_planner(context, runtime.store, state.prompt, state.skills)
@@ -129,13 +138,15 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         except NotImplementedError:
             return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {type(chat).__name__} has no bind_tools"]}
         if message.tool_calls:
-            return {"planning": [message], "usage": cost("planner", [spent])}
+            turn = calling(message)
+            notes = [UNREAD_CALL] if message.invalid_tool_calls or turn.tool_calls != message.tool_calls else []
+            return {"planning": [turn], "notes": notes, "usage": cost("planner", [spent])}
         if not state.skills and (
             not lessons or message.invalid_tool_calls
         ):  # nothing fits: the user's own words are the best prompt there is
             update: dict[str, Any] = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
             if message.invalid_tool_calls:
-                update["notes"] = ["The planner called a tool in a way that could not be read: the request is drawn as it stands."]
+                update["notes"] = [f"{UNREAD_CALL} The request is drawn as it stands."]
             return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
         try:
             update = parse(parse_answer(text_of(message), Plan), state.prompt)

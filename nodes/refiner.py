@@ -13,14 +13,14 @@ from pydantic import BaseModel, Field
 from ..context import RunContext, settings_in
 from ..memory.lessons import Lesson as LessonOfRuns
 from ..memory.recall import USES_EXPERIENCES, feedback, recall
-from ..memory.state import GemsState, ImageRef, ShownLesson, best_of
+from ..memory.state import MAX_PROMPT_CHARACTERS, GemsState, ImageRef, ShownLesson, best_of
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
 from ..models.image import ImageModel
 from ..skills import SkillLibrary
 from .keep import keep_quoted
 from .lessons import block, for_refiner, shown
-from .parts import Node, ReadImage, clip, cost, human
+from .parts import Node, ReadImage, clip, cost, human, shorten
 from .summarizer import Lesson
 from .summarizer import parse as note_down
 
@@ -158,10 +158,11 @@ def parse(answer: Refinement | EditRefinement, thought: str, request: str) -> di
     """
     thought = clip(thought or answer.strategy.strip())
     edit = isinstance(answer, EditRefinement) and answer.action == "edit" and bool(answer.prompt.strip())
+    written, notes = shorten(answer.prompt.strip(), MAX_PROMPT_CHARACTERS, "The refiner's prompt")
     if edit:
-        return {"draft": answer.prompt.strip(), "edit": True, "thought": thought, "notes": []}
-    prompt, restored = keep_quoted(answer.prompt.strip() or request, request)
-    notes = [f"The refiner had dropped the quoted text {text!r}: put back." for text in restored]
+        return {"draft": written, "edit": True, "thought": thought, "notes": notes}
+    prompt, restored = keep_quoted(written or request, request)
+    notes += [f"The refiner had dropped the quoted text {text!r}: put back." for text in restored]
     return {"draft": prompt, "edit": False, "thought": thought, "notes": notes}
 
 
@@ -184,7 +185,8 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
         answer = ask(chat, messages, SCHEMAS[may_edit, fused(state, context)], role="refiner")
         update = parse(answer.value, answer.thought, state.prompt)
         if isinstance(answer.value, Lesson):
-            update.update(note_down(answer.value, state.round))
+            noted = note_down(answer.value, state.round)
+            update |= {**noted, "notes": update["notes"] + noted["notes"]}
         if lessons:
             update["lessons"] = shown(lessons, state.round + 1)
         return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("refiner", [answer.spent])}

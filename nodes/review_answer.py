@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ..errors import GemsError
 from ..memory.state import MAX_PROMPT_CHARACTERS, Action, Attempt, Check, CheckKind
-from .answers import number
+from ..models.numerals import number
 
 MAX_WORDS = 4000
 """Characters of what a person says at a time: every later checkpoint repeats them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rapidfuzz import process
@@ -12,15 +13,24 @@ from rapidfuzz.distance import Levenshtein
 SAID = 80
 """Characters of what was read that a difference repeats."""
 
+MARKS = 30
+"""Marks on one sign that are read."""
+
+WORK = 20_000_000
+"""Signs compared, at most, in the search for what is most like a wanted text: in longer ones not every place is tried."""
+
 NEAR = 0.34
 """Similarity from which on a misreading is told as a misspelling of the text, rather than as another text."""
+
+PLACES = 64
+"""Places whose runs of words are made at a time."""
 
 CASE = 0.9
 """Similarity, at least, of texts that differ in upper and lower case alone: most would take them for the same."""
 
 _SIGNS = str.maketrans(
     {
-        **dict.fromkeys("“”„‟«»″「」『』", '"'),
+        **dict.fromkeys("“”„‟«»″「」『』﹁﹂﹃﹄｢｣〝〟〞❝❞״", '"'),
         **dict.fromkeys("‘’‚‛‹›′`´", "'"),
         **dict.fromkeys("‐‑‒–—―−", "-"),
         **dict.fromkeys("\u200b\u2060\ufeff\u00ad", ""),
@@ -76,18 +86,40 @@ def compare_text(expected: str, read: str) -> TextMatch:
 
 def normalize(text: str) -> str:
     """Return text as it is compared: Unicode NFKC, plain quotes and dashes, single spaces, no quotes around all of it."""
+    text = _calm(text)
     # Before NFKC, which takes some of the signs apart, and after it, which makes new ones.
     text = unicodedata.normalize("NFKC", text.translate(_SIGNS)).translate(_SIGNS)
     text = _SOLID_GAP.sub("", " ".join(text.split()))
-    while len(text) > 2 and text[0] == text[-1] and text[0] in "\"'":
-        text = text[1:-1].strip()
-    return text
+    start, end = 0, len(text)
+    while end - start > 2 and text[start] == text[end - 1] and text[start] in "\"'":
+        start, end = start + 1, end - 1
+        while start < end and text[start] == " ":
+            start += 1
+        while start < end and text[end - 1] == " ":
+            end -= 1
+    return text[start:end]
+
+
+def _calm(text: str) -> str:
+    """Return a text with no more than 30 marks on a sign, as Unicode's stream-safe form has it: sorting more takes long."""
+    if text.isascii():
+        return text
+    kept, marks = [], 0
+    for sign in text:
+        marks = marks + 1 if unicodedata.combining(sign) else 0
+        if marks <= MARKS:
+            kept.append(sign)
+    return "".join(kept)
 
 
 def contains(read: str, wanted: str) -> bool:
     """Tell whether a normalized text holds another one that stands for itself there."""
-    places = re.finditer(f"(?={re.escape(wanted)})", read)
-    return bool(wanted) and any(_bounded(read, place.start(), place.start() + len(wanted)) for place in places)
+    at = read.find(wanted) if wanted else -1
+    while at >= 0:
+        if _bounded(read, at, at + len(wanted)):
+            return True
+        at = read.find(wanted, at + 1)
+    return False
 
 
 def _bounded(text: str, start: int, end: int) -> bool:
@@ -116,16 +148,31 @@ def _nearest(wanted: str, read: str) -> tuple[str, float]:
     """Return the run of words most like the wanted one, and how like it is; a sign is a word where there are no spaces."""
     pieces = [match.span() for match in _PIECE.finditer(read)]
     about = len(_PIECE.findall(wanted))
-    runs = [
-        read[pieces[i][0] : pieces[i + size - 1][1]]
-        for size in (about, about - 1, about + 1)
-        for i in range(len(pieces) - size + 1 if size > 0 else 0)
-    ] or [read]
-    runs += [bare for run in runs if (bare := run.strip(_LOOSE)) != run and bare]
-    if same := next((run for run in runs if run.casefold() == wanted.casefold()), None):
-        return same, Levenshtein.normalized_similarity(wanted, same)
-    nearest, similarity, _ = process.extractOne(wanted, runs, scorer=Levenshtein.normalized_similarity)
-    return nearest, similarity
+
+    def runs(places: Sequence[int]) -> Iterator[tuple[int, str]]:
+        """Give the runs of about as many words that begin at some of the words, and those without signs around them."""
+        sizes = [size for size in (about, about - 1, about + 1) if size > 0]
+        found = [(i, read[pieces[i][0] : pieces[i + n - 1][1]]) for n in sizes for i in places if i + n <= len(pieces)]
+        yield from found
+        yield from ((i, bare) for i, run in found if (bare := run.strip(_LOOSE)) != run and bare)
+
+    # At every place, or in long texts first at some, then nearer and nearer around the best of them.
+    step = 1 + len(pieces) * len(wanted) * (1 + len(wanted) // 64) // WORK
+    alike = wanted.casefold()
+    if alike in read.casefold():
+        for place in range(0, len(pieces), PLACES):
+            for _, run in runs(range(place, min(place + PLACES, len(pieces)))):
+                if run.casefold() == alike:
+                    return run, Levenshtein.normalized_similarity(wanted, run)
+    places: Sequence[int] = range(0, len(pieces), step)
+    while True:
+        tried = list(runs(places)) or [(0, read)]
+        nearest, similarity, which = process.extractOne(wanted, [run for _, run in tried], scorer=Levenshtein.normalized_similarity)
+        if step == 1:
+            return nearest, similarity
+        best, wide = tried[which][0], step
+        step = max(1, step // 4)
+        places = range(max(0, best - wide), min(len(pieces), best + wide + 1), step)
 
 
 def _clip(text: str) -> str:

@@ -14,7 +14,7 @@ from ..memory.recall import USES_EXPERIENCES, feedback, findings
 from ..memory.state import Attempt, Check, Experience, Request, Review, best_of
 from ..models.ask import ask
 from ..models.capabilities import capability_notes
-from .parts import Node, ReadImage, cost, human
+from .parts import MAX_QUESTION, Node, ReadImage, cost, human, shorten
 
 MAX_WORDS = 100
 
@@ -61,8 +61,8 @@ def render(state: SummarizerState, attempt: Attempt, read: ReadImage, system: st
 def parse(lesson: Lesson, round: int) -> dict[str, Any]:
     """Return the state update; a note that is too long is cut at the hundredth word."""
     words = lesson.experience.split()
-    text = " ".join(words[:MAX_WORDS]) + ("..." if len(words) > MAX_WORDS else "")
-    return {"experiences": [Experience(round=round, text=text)]}
+    text, notes = shorten(" ".join(words[:MAX_WORDS]), MAX_QUESTION, f"The experience of round {round}")
+    return {"experiences": [Experience(round=round, text=text + ("..." if len(words) > MAX_WORDS else ""))], "notes": notes}
 
 
 def summarizes(context: RunContext) -> bool:
@@ -81,6 +81,6 @@ def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
         attempt = best_of([a for a in state.attempts if a.round == round]) or state.attempts[-1]
         answer = ask(chat, render(state, attempt, read, context.summarizer_prompt), Lesson, role="summarizer")
         update = parse(answer.value, round)
-        return {**update, "notes": capability_notes(chat), "usage": cost("summarizer", [answer.spent])}
+        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("summarizer", [answer.spent])}
 
     return node

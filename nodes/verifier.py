@@ -25,7 +25,7 @@ from ..models.soft import plain_id, soft_answers
 from .answers import is_read_out, passes, read_out
 from .checkers import Checker
 from .examine import Examination, Told
-from .parts import Node, ReadImage, cost, human, list_checks
+from .parts import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, cost, human, list_checks, shorten
 
 PARALLEL_CALLS = 8
 
@@ -104,13 +104,24 @@ def parse(answer: Findings, checks: Sequence[Check], likely: Mapping[str, float]
     return verdicts
 
 
+def _shortened(answer: Findings) -> tuple[Findings, list[str]]:
+    """Return the findings with texts no longer than they may be, and a note if one was cut."""
+    short, notes = [], []
+    for finding in answer.findings:
+        said, about = shorten(finding.answer.strip(), MAX_ANSWER, "An answer of the verifier's")
+        why, more = shorten(finding.reason.strip(), MAX_QUESTION, "A reason of the verifier's")
+        short.append(finding.model_copy(update={"answer": said, "reason": why}))
+        notes += about + more
+    return Findings(findings=short), [*dict.fromkeys(notes)]
+
+
 def _heard(check: Check, checks: Sequence[Check], found: Mapping[str, Finding]) -> str:
     """Return the answer to a check. Of several texts asked for in the same words, all that was read counts for each."""
     own = found[plain_id(check.id)].answer.strip()
     if not is_read_out(check):
         return own
     same = [plain_id(c.id) for c in checks if is_read_out(c) and c.question == check.question]
-    read = "\n".join(dict.fromkeys(found[id].answer.strip() for id in same if id in found))
+    read = "\n".join(dict.fromkeys([own, *(found[id].answer.strip() for id in same if id in found)]))[: 2 * MAX_ANSWER]
     return own if passes(check, own) is None and not passes(check, read) else read
 
 
@@ -149,11 +160,12 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         soft = context.soft == "auto"
         try:
             answer = ask(chat, messages, Findings, role="verifier", logprobs=soft)
+            read_back, notes = _shortened(answer.value)
         except ModelAnswerError as error:  # an answer that cannot be read says nothing about the image
             note = f"An answer of the verifier could not be read: {str(error)[:200]}"
             return Told([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
         likely = soft_answers(answer.text, answer.tokens, _closed(checks)) if soft else {}
-        return Told(parse(answer.value, checks, likely), answer.spent, [])
+        return Told(parse(read_back, checks, likely), answer.spent, notes)
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)

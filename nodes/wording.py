@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..memory.state import CheckKind, quoted_strings
+from ..memory.quotes import quoted_strings, replace_quotes
+from ..memory.state import CheckKind
 from .spelling import contains, normalize
 
 READ_OUT = "What text is written in the image? Read out all of it, exactly as it is written, line by line."
@@ -92,9 +93,7 @@ def _is_text(question: str, word: str, texts: Sequence[str]) -> bool:
 def _without_quotes(question: str, texts: Sequence[str]) -> tuple[list[str], str]:
     """Return the strings that a question quotes, and its other words with "_" for each of them."""
     quotes = [text for text in quoted_strings(question) if normalize(text)]
-    rest = question
-    for text in quotes:
-        rest = re.sub(rf"""["“„「«]\s*{re.escape(text)}\s*["”“」»]""", " _ ", rest)
+    rest = replace_quotes(question, lambda quote: " _ " if quote.text in quotes else question[quote.start : quote.end])
     single = [text.strip() for text in _SINGLE_QUOTED.findall(rest)]
     for text in single if not quotes else [text for text in single if _of_request(text, texts)]:
         quotes.append(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .frontmatter import name_fault
-from .library import skill_folders
+from .library import existing, no_skills, skill_folders
 from .skill import SKILL_FILE, SkillError, SkillProblem, read_skill
 
 TEMPLATE = """\
@@ -49,8 +49,13 @@ Request: ... (leave it) -> Prompt: the same words
 
 
 def validate(folder: Path) -> list[SkillProblem]:
-    """Return everything that is wrong with a skill's folder, or with every skill in a folder; cosmetic faults are included."""
-    return [problem for each in skill_folders(folder) or [folder] for problem in read_skill(each)[1]]
+    """Return all that is wrong by the standard with a skill's folder, or with every skill in a folder; cosmetic faults too.
+
+    Raises:
+        SkillError: the folder does not exist.
+    """
+    folders = skill_folders(existing(folder))
+    return [problem for each in folders for problem in read_skill(each)[1]] if folders else [no_skills(folder)]
 
 
 def new(name: str, parent: Path) -> Path:

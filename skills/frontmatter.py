@@ -1,23 +1,40 @@
-"""A SKILL.md as text: the fields of its front matter, its body, and what is wrong, each with its line in the file."""
+"""A SKILL.md as text: the fields of its front matter, its body, and what is wrong, each with its line in the file.
+
+It reads leniently: what departs from the standard is noted, and only what has no description is refused.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import yaml
 
-NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 MAX_NAME = 64
 MAX_DESCRIPTION = 1024
+LISTED_DESCRIPTION = 10_000
+"""Characters of a description that a catalogue shows, as it stands in every planning call."""
 MAX_COMPATIBILITY = 500
 MAX_BODY_LINES = 500
 KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 
 _FENCE = "---"
 _FIRST_LINE = 2  # the front matter's own first line stands below the opening fence
+_NAME = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
+_USABLE_NAME = re.compile(r"(?=.*\w)[\w.+-]{1,128}")
+_CLOSING = re.compile(r"^---[ \t]*", re.MULTILINE)
+_INDENTED_CLOSING = re.compile(r"^[ \t]+---[ \t]*$", re.MULTILINE)
+_ENTRY = re.compile(r"^([A-Za-z][\w.-]*):(?=[ \t]|$)", re.MULTILINE)
+_FORMER = re.compile(
+    r"\s*# Skill:[ \t]*(?P<name>[^\n]+)\n+## Description[ \t]*\n(?P<description>.+?)\n(?:-{3,}[ \t]*\n+)?"
+    r"## Instructions[ \t]*\n(?P<body>.+)",
+    re.DOTALL,
+)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_TOOL = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
 
 
 class UnreadableError(Exception):
@@ -30,11 +47,12 @@ class UnreadableError(Exception):
 
 
 class Note(NamedTuple):
-    """Something wrong on a line; a cosmetic fault does not keep the skill from being used."""
+    """Something wrong on a line: a fatal fault keeps the skill from being used, a cosmetic one is no fault by the standard."""
 
     line: int
     reason: str
     cosmetic: bool = False
+    fatal: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,38 +67,59 @@ class Document:
     allowed_tools: tuple[str, ...]
     body: str
     notes: tuple[Note, ...]
-    lines: Mapping[str, int] = field(default_factory=dict)
-    """The line of each key of the front matter."""
+    name_line: int = 1
 
 
 def name_fault(name: str) -> str | None:
-    """Say what is wrong with a skill's name; None where nothing is."""
+    """Say what is wrong with a skill's name by the standard; None where nothing is."""
     if not name:
         return "name is empty: give the skill the name of its folder"
     if len(name) > MAX_NAME:
         return f"name has {len(name)} characters: at most {MAX_NAME} are allowed"
-    if not NAME.fullmatch(name):
-        return f"name {name!r} may hold lowercase letters a-z, digits and single hyphens between them, nothing else"
+    if not _NAME.fullmatch(name) or name != name.lower():
+        return f"name {name!r} may hold lowercase letters, digits and single hyphens between them, nothing else"
     return None
+
+
+def usable_name(*names: str) -> str:
+    """Return the first name that a catalogue and a tool's call can hold, which is one word; else the words of one, joined."""
+    plain = [unicodedata.normalize("NFKC", name) for name in names]
+    joined = ("-".join(re.findall(r"\w+", name))[:MAX_NAME] for name in plain)
+    return next((name for name in [*plain, *joined] if _USABLE_NAME.fullmatch(name)), "skill")
 
 
 def read(text: str) -> Document:
     """Take a SKILL.md apart, collecting every fault rather than the first.
 
     Raises:
-        UnreadableError: there is no front matter, or it is not a YAML mapping.
+        UnreadableError: there is no front matter, or it has no line of the form key: value.
     """
-    front, body, body_line = _split(text)
+    if former := _FORMER.match(text):
+        return _of_former(former)
+    front, body, body_line, notes = _split(text)
     fields = _Fields(front)
+    fields.notes += notes
     name = fields.text("name", required=True)
     if name and (fault := name_fault(name)):
         fields.note("name", fault)
     description = " ".join(fields.text("description", MAX_DESCRIPTION, required=True).split())
+    if len(description) > LISTED_DESCRIPTION:
+        fields.note("description", f"only the first {LISTED_DESCRIPTION} characters of description are used")
+        description = description[:LISTED_DESCRIPTION]
     license_, compatibility = fields.text("license"), fields.text("compatibility", MAX_COMPATIBILITY)
     metadata, tools = fields.mapping("metadata"), fields.words("allowed-tools")
     fields.note_unknown()
-    notes = (*fields.notes, *_body_notes(body, body_line))
-    return Document(name, description, license_, compatibility, metadata, tools, body.strip(), notes, fields.lines)
+    return Document(
+        name,
+        description,
+        license_,
+        compatibility,
+        metadata,
+        tools,
+        body.strip(),
+        (*fields.notes, *_body_notes(body, body_line)),
+        fields.lines.get("name", 1),
+    )
 
 
 def body_of(text: str) -> str:
@@ -89,28 +128,55 @@ def body_of(text: str) -> str:
     Raises:
         UnreadableError: there is no front matter.
     """
-    return _split(text)[1].strip()
+    former = _FORMER.match(text)
+    return former["body"].strip() if former else _split(text)[1].strip()
 
 
-def _split(text: str) -> tuple[str, str, int]:
-    lines = text.split("\n")
-    if lines[0].rstrip() != _FENCE:
+def _of_former(former: re.Match[str]) -> Document:
+    """Return a skill in the form that came before the standard, which the paper's own code has."""
+    name, body = former["name"].strip(), former["body"].strip()
+    hint = (
+        "this is the form before the standard: begin with a line ---, then `name: ...` and `description: ...` with the text below "
+        "`## Description`, then --- again, and take the three headings away"
+    )
+    notes = [Note(1, hint), *_body_notes(body, 1)]
+    description = " ".join(former["description"].split())
+    if len(description) > MAX_DESCRIPTION:
+        notes.append(_too_long("description", description, MAX_DESCRIPTION, 1))
+    return Document(name, description, "", "", {}, (), body, tuple(notes))
+
+
+def _split(text: str) -> tuple[str, str, int, list[Note]]:
+    """Return front matter, body, the body's line, and what had to be mended."""
+    blank = len(text) - len(text.lstrip())
+    opened = text.count("\n", 0, blank)
+    if not re.match(r"---[ \t]*(?:\n|$)", text[blank:]):
         raise UnreadableError(1, f"the file must begin with a line {_FENCE}, then name and description, then {_FENCE} again")
-    end = next((i for i, line in enumerate(lines[1:], start=1) if line.rstrip() == _FENCE), None)
-    if end is None:
+    start = blank + len(_FENCE)
+    closing = _CLOSING.search(text, start) or _INDENTED_CLOSING.search(text, start)
+    if closing is None:
         raise UnreadableError(1, f"the front matter opened here has no end: close it with a line {_FENCE}")
-    return "\n".join(lines[1:end]), "\n".join(lines[end + 1 :]), end + 2
+    front, body = text[start + text[start:].find("\n") + 1 : closing.start()], text[closing.end() :]
+    line = text.count("\n", 0, closing.end()) + 1
+    notes = [Note(1, f"{opened} empty lines stand above the front matter: it must begin the file")] if opened else []
+    if not body.startswith("\n") and body:
+        notes.append(Note(line, f"the closing {_FENCE} has other text on its line: give it a line of its own"))
+    return "\n" * opened + front, body, line, notes
 
 
 def _body_notes(body: str, line: int) -> list[Note]:
     if not body.strip():
-        return [Note(line - 1, "the body is empty: write the instructions below the front matter", True)]
-    first = line + len(body) - len(body.lstrip("\n"))
+        return [Note(line, "the body is empty: write the instructions below the front matter", True)]
+    first = line + body.count("\n", 0, len(body) - len(body.lstrip()))
     count = len(body.strip().split("\n"))
     if count > MAX_BODY_LINES:
         reason = f"the body has {count} lines: keep it under {MAX_BODY_LINES} and move detail to references/"
         return [Note(first + MAX_BODY_LINES, reason, True)]
     return []
+
+
+def _too_long(key: str, value: str, limit: int, line: int) -> Note:
+    return Note(line, f"{key} has {len(value)} characters: at most {limit} are allowed")
 
 
 class _Fields:
@@ -119,101 +185,120 @@ class _Fields:
     def __init__(self, front: str) -> None:
         self.notes: list[Note] = []
         self.lines: dict[str, int] = {}
-        self._values: dict[str, yaml.Node] = {}
-        for key, value in _pairs(_compose(front), "the front matter"):
-            if key.value in self.lines:
-                self.notes.append(Note(_line(key), f"{key.value} is given twice: keep one"))
-            self.lines.setdefault(key.value, _line(key))
-            self._values.setdefault(key.value, value)
+        try:
+            self._values = self._load(front)
+        except (yaml.YAMLError, RecursionError) as error:
+            self._values = self._repair(front, error)
 
-    def note(self, key: str, reason: str, cosmetic: bool = False) -> None:
+    def _load(self, front: str) -> dict[str, Any]:
+        loader = yaml.BaseLoader(front)  # safe: it makes texts, lists and mappings only
+        node = loader.get_single_node()
+        if node is None:
+            raise UnreadableError(1, "the front matter is empty: give name and description")
+        if not isinstance(node, yaml.MappingNode):
+            raise UnreadableError(_FIRST_LINE + node.start_mark.line, "the front matter must hold lines of the form key: value")
+        values = loader.construct_document(node)
+        for key, _ in node.value:
+            line = key.start_mark.line + _FIRST_LINE
+            if key.value in self.lines:
+                self.notes.append(Note(line, f"{key.value} is given twice: the last one counts, keep one"))
+            self.lines[key.value] = line
+        return dict(values)
+
+    def _repair(self, front: str, error: Exception) -> dict[str, Any]:
+        """Read each key for itself, and what then is no YAML as the text that stands there."""
+        starts = [*_ENTRY.finditer(front)]
+        if not starts:
+            raise _not_yaml(front, error) from error
+        values: dict[str, Any] = {}
+        for start, end in zip(starts, [*(m.start() for m in starts[1:]), len(front)], strict=True):
+            key, line = start[1], front.count("\n", 0, start.start()) + _FIRST_LINE
+            self.lines[key] = line
+            try:
+                values[key] = yaml.load(front[start.start() : end], yaml.BaseLoader)[key]
+            except (yaml.YAMLError, RecursionError) as fault:
+                values[key] = {} if key == "metadata" else _plain(front[start.end() : end])
+                wrong = _not_yaml(front[start.start() : end], fault, line)
+                how = "left out" if key == "metadata" else "read as plain text"
+                self.notes.append(Note(wrong.line, f"{wrong.reason}; {key} is {how}"))
+        return values
+
+    def note(self, key: str, reason: str, cosmetic: bool = False, fatal: bool = False) -> None:
         """Note a fault of a key's value; of a missing key on the first line."""
-        self.notes.append(Note(self.lines.get(key, 1), reason, cosmetic))
+        self.notes.append(Note(self.lines.get(key, 1), reason, cosmetic, fatal))
 
     def text(self, key: str, limit: int | None = None, required: bool = False) -> str:
-        """Return the text of a key, empty where it is missing or is no text."""
-        node = self._values.get(key)
-        if node is None:
-            if required:
-                self.note(key, f"{key} is missing: add a line {key}: ... to the front matter")
-            return ""
-        if not isinstance(node, yaml.ScalarNode):
-            self.note(key, f"{key} must be text, not {_kind(node)}")
-            return ""
-        value = str(node.value).strip()
-        if required and not value:
-            self.note(key, f"{key} is empty")
+        """Return the text of a key in one line, empty where it is missing or is no text."""
+        given = self._values.get(key, "")
+        if isinstance(given, list) and all(isinstance(item, str) for item in given):
+            self.note(key, f"{key} must be text, not a list")
+            given = ", ".join(given)
+        value = _line_of_text(given) if isinstance(given, str) else ""
+        fatal = not value and key == "description"  # without one nobody could choose the skill
+        if not isinstance(given, str):
+            self.note(key, f"{key} must be text, not a mapping or a list of such", fatal=fatal)
+        elif required and not value:
+            missing = f"{key} is empty" if key in self.lines else f"{key} is missing: add a line {key}: ... to the front matter"
+            self.note(key, missing, fatal=fatal)
         if limit is not None and len(value) > limit:
             self.note(key, f"{key} has {len(value)} characters: at most {limit} are allowed")
         return value
 
     def mapping(self, key: str) -> dict[str, str]:
-        """Return a map of texts."""
-        node = self._values.get(key)
-        if node is None:
+        """Return the texts of a mapping; what else is in it is left out, as nothing here needs it."""
+        value = self._values.get(key, {})
+        if not isinstance(value, dict):
+            self.note(key, f"{key} must hold lines of the form key: value")
             return {}
-        try:
-            pairs = _pairs(node, key)
-        except UnreadableError as error:
-            self.notes.append(Note(error.line, error.reason))
-            return {}
-        for name, value in pairs:
-            if not isinstance(value, yaml.ScalarNode):
-                self.notes.append(Note(_line(name), f"{key}.{name.value} must be text, not {_kind(value)}"))
-        return {str(name.value): str(value.value) for name, value in pairs if isinstance(value, yaml.ScalarNode)}
+        for name in (name for name, item in value.items() if not isinstance(item, str)):
+            self.note(key, f"{key}.{name} must be text, not {_kind(value[name])}")
+        return {_line_of_text(name): _line_of_text(item) for name, item in value.items() if isinstance(item, str)}
 
     def words(self, key: str) -> tuple[str, ...]:
         """Return words given with spaces between them; a YAML list is taken too, as a cosmetic fault."""
-        node = self._values.get(key)
-        if isinstance(node, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in node.value):
+        value = self._values.get(key)
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
             self.note(key, f"{key} should be one line of words with spaces between them, not a list", True)
-            return tuple(str(item.value) for item in node.value)
-        return tuple(self.text(key).split())
+            return tuple(value)
+        return tuple(_TOOL.findall(self.text(key)))
 
     def note_unknown(self) -> None:
         """Note the keys that the standard does not know."""
-        for key in self.lines:
-            if key not in KEYS:
-                self.note(key, f"unknown key {key!r} is ignored: the standard knows {', '.join(KEYS)}", True)
+        unknown = [key for key in self.lines if key not in KEYS]
+        if unknown:
+            names, are = ", ".join(map(repr, unknown)), "keys {} are" if len(unknown) > 1 else "key {} is"
+            self.note(unknown[0], f"unknown {are.format(names)} ignored: the standard knows {', '.join(KEYS)}", True)
 
 
-def _compose(front: str) -> yaml.Node:
-    try:
-        node = yaml.compose(front, Loader=yaml.BaseLoader)
-    except yaml.MarkedYAMLError as error:
-        raise _not_yaml(error) from error
-    except yaml.reader.ReaderError as error:
-        line = front.count("\n", 0, error.position) + _FIRST_LINE
-        raise UnreadableError(line, "the front matter holds a character that YAML does not allow") from error
-    except RecursionError as error:
-        raise UnreadableError(_FIRST_LINE, "the front matter is nested too deeply") from error
-    if node is None:
-        raise UnreadableError(1, "the front matter is empty: give name and description")
-    return node
-
-
-def _not_yaml(error: yaml.MarkedYAMLError) -> UnreadableError:
-    problem = error.problem or "it cannot be read"
-    mark = error.problem_mark or error.context_mark
+def _not_yaml(front: str, error: Exception, first: int = _FIRST_LINE) -> UnreadableError:
+    """Return what is wrong with YAML whose first line is that line of the file."""
+    if isinstance(error, yaml.reader.ReaderError):
+        line = front.count("\n", 0, error.position) + first
+        return UnreadableError(line, "the front matter holds a character that YAML does not allow")
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return UnreadableError(first, "the front matter is nested too deeply")
+    problem, mark = error.problem or "it cannot be read", error.problem_mark or error.context_mark
     if "end of stream" in problem and error.context_mark is not None:
         mark = error.context_mark  # a quote never closed: the line that opened it is the one to mend
     hint = "; put a value that holds a colon in quotes" if "mapping values" in problem else ""
     context = f" {error.context}:" if error.context else ""
-    return UnreadableError((mark.line if mark else 0) + _FIRST_LINE, f"the front matter is not YAML:{context} {problem}{hint}")
+    return UnreadableError((mark.line if mark else 0) + first, f"the front matter is not YAML:{context} {problem}{hint}")
 
 
-def _pairs(node: yaml.Node, what: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
-    if not isinstance(node, yaml.MappingNode):
-        raise UnreadableError(_line(node), f"{what} must hold lines of the form key: value")
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise UnreadableError(_line(key), f"{what} has a key that is not a plain word")
-    return list(node.value)
+def _plain(value: str) -> str:
+    """Return a value that is no YAML as the text it is, without the quotes or the block sign that it begins with."""
+    text = value.strip()
+    quote = text[:1]
+    if quote in {'"', "'"} and (text.endswith(quote) or quote not in text[1:]):
+        return text[1:].removesuffix(quote)
+    return re.sub(r"\A[>|][-+]?\s*\n", "", text)
 
 
-def _kind(node: yaml.Node) -> str:
-    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
+def _line_of_text(text: str) -> str:
+    """Return a text in one line, without control characters; halves of a character that JSON wrote apart are put together."""
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return " ".join(_CONTROL.sub(" ", whole).split())
 
 
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + _FIRST_LINE
+def _kind(value: object) -> str:
+    return "a list" if isinstance(value, list) else "a mapping"

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from ..errors import GemsError
-from .frontmatter import Document, Note, UnreadableError, body_of, read
+from .frontmatter import Document, Note, UnreadableError, body_of, read, usable_name
 
 SKILL_FILE = "SKILL.md"
 REFERENCES = "references"
-MAX_FILE_BYTES = 200_000
+MAX_FILE_BYTES = 500_000
 """Largest file read: what is read ends up in a prompt."""
+MAX_FILES = 200
+"""Most files that are listed of a skill, and of one of its folders."""
+UNREAD = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
+"""Folders that hold no one's words."""
 
-_MENTION = re.compile(rf"\b{REFERENCES}/[\w./-]*\w")
+_MENTION = re.compile(r"`([^`\n]{1,200})`|\]\(<?([^()<>\n]{1,200})|((?:[\w.-]+/)*[\w-]+(?:\.\w+)+|(?:[\w.-]+/)+)")
+_FILE_IN_REFERENCES = re.compile(rf"{REFERENCES}/[\w./-]*\w\.\w+")
 
 
 class SkillError(GemsError, ValueError):
@@ -24,12 +33,13 @@ class SkillError(GemsError, ValueError):
 
 @dataclass(frozen=True)
 class SkillProblem:
-    """Something wrong with a skill, and where. A cosmetic one does not keep the skill from being used."""
+    """Something wrong with a skill, and where. A fatal fault keeps it from being used, a cosmetic one is none by the standard."""
 
     file: Path
     line: int
     reason: str
     cosmetic: bool = False
+    fatal: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.reason}"
@@ -56,17 +66,32 @@ class Skill:
             SkillError: the file cannot be read any more.
         """
         try:
-            return body_of(_text(self.path / SKILL_FILE))
+            return body_of(_text(skill_file(self.path), self.path))
         except UnreadableError as error:
             raise SkillError(f"skill {self.name!r}: {SKILL_FILE}:{error.line}: {error.reason}") from error
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files that may be read, by their names relative to the skill's folder. Hidden files and ways out are left out."""
-        home = self.path.resolve()
-        inside = [path for path in self.path.rglob("*") if path.is_file() and path.resolve().is_relative_to(home)]
-        names = [path.relative_to(self.path) for path in inside]
-        return tuple(sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)))
+        """The text files that the body names, and those in references/, by their names relative to the skill's folder.
+
+        Hidden files, ways out of the folder and files that are no text are left out.
+
+        Raises:
+            SkillError: the body cannot be read any more.
+        """
+        named = [*_named(self.body, self.path.name), f"{REFERENCES}/"]
+        found = {file for name in named for file in _files_at(self.path, name) if _is_text(self.path / file)}
+        return tuple(sorted(found - {SKILL_FILE})[:MAX_FILES])
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there is anything beside SKILL.md in the folder, hidden things left aside."""
+        try:
+            with os.scandir(self.path) as entries:
+                names = (entry.name for entry in entries if not entry.name.startswith(".") and entry.name not in UNREAD)
+                return any(name.upper() != SKILL_FILE.upper() for name in names)
+        except OSError:
+            return False
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -74,38 +99,48 @@ class Skill:
         return tuple(name for name in self.files if name.startswith(f"{REFERENCES}/"))
 
     def read(self, file: str) -> str:
-        """Return the text of one of the skill's files.
+        """Return the text of a file in the skill's folder. Scripts are read like any other; nothing runs them.
 
         Raises:
-            SkillError: the name is not one of `files`, or the file is not text of a reasonable size.
+            SkillError: there is no such file, it is hidden or leads out of the folder, or it is not text of a reasonable size.
         """
-        # A list of what is allowed needs no cleverness about what is not: "..", "/", drives and links simply are not in it.
-        if file not in self.files:
-            names = self.references or self.files
-            raise SkillError(f"skill {self.name!r} has no file {file!r}: choose one of {', '.join(names) or '(none)'}")
+        if not _inside(self.path, file):
+            raise SkillError(f"skill {self.name!r} has no file {file!r}: choose one of {', '.join(self.files) or '(none)'}")
         try:
-            return _text(self.path / file)
+            return _text(self.path / file, self.path)
         except UnreadableError as error:
             raise SkillError(f"skill {self.name!r}: {file}:{error.line}: {error.reason}") from error
 
 
+def skill_file(folder: Path) -> Path:
+    """Return the file of a skill's folder: SKILL.md, or what differs from that in upper and lower case only."""
+    if (folder / SKILL_FILE).exists():
+        return folder / SKILL_FILE
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.upper() == SKILL_FILE.upper())  # noqa: PTH208, names are all it takes
+    except OSError:
+        names = []
+    return folder / (names[0] if names else SKILL_FILE)
+
+
 def read_skill(folder: Path) -> tuple[Skill | None, tuple[SkillProblem, ...]]:
     """Read a skill's folder: the skill, None where it cannot be used, and everything that is wrong with it."""
-    file = folder / SKILL_FILE
+    file = skill_file(folder)
     try:
-        document = read(_text(file))
+        text = _text(file, folder)
+        document = read(text)
     except UnreadableError as error:
-        return None, (SkillProblem(file, error.line, error.reason),)
-    notes = sorted([*document.notes, *_folder_notes(folder, document)], key=lambda note: note.line)
-    problems = tuple(SkillProblem(file, *note) for note in notes)
-    if not all(problem.cosmetic for problem in problems):
+        return None, (SkillProblem(file, error.line, error.reason, fatal=True),)
+    own = folder.resolve().name if folder.name in {"", ".."} else folder.name
+    name = usable_name(document.name, own)
+    notes = [*document.notes, *_name_notes(document, own, name), *_mention_notes(folder, text, document.body)]
+    if file.name != SKILL_FILE:
+        notes.append(Note(1, f"the file is named {file.name}: the standard's name is {SKILL_FILE}"))
+    problems = tuple(SkillProblem(file, *note) for note in sorted(notes, key=lambda note: note.line))
+    if any(problem.fatal for problem in problems):
         return None, problems
-    return _skill(folder, document), problems
-
-
-def _skill(folder: Path, document: Document) -> Skill:
-    return Skill(
-        name=document.name,
+    skill = Skill(
+        name=name,
         description=document.description,
         path=folder.absolute(),
         license=document.license,
@@ -113,37 +148,84 @@ def _skill(folder: Path, document: Document) -> Skill:
         metadata=document.metadata,
         allowed_tools=document.allowed_tools,
     )
+    return skill, problems
 
 
-def _folder_notes(folder: Path, document: Document) -> list[Note]:
+def _name_notes(document: Document, own: str, name: str) -> list[Note]:
+    if unicodedata.normalize("NFKC", document.name) in {"", unicodedata.normalize("NFKC", own)}:
+        return []
+    listed = "" if name == document.name else f"; it is listed as {name!r}"
+    return [Note(document.name_line, f"name {document.name!r} differs from the folder's name {own!r}: make them equal{listed}")]
+
+
+def _mention_notes(folder: Path, text: str, body: str) -> list[Note]:
     notes = []
-    own = folder.resolve().name if folder.name in {"", ".."} else folder.name
-    if document.name and document.name != own:
-        notes.append(
-            Note(document.lines["name"], f"name {document.name!r} differs from the folder's name {own!r}: make them equal")
-        )
-    present = _skill(folder, document).references
-    for mention in dict.fromkeys(_MENTION.findall(document.body)):
-        if mention not in present:
-            notes.append(Note(_line_of(mention, folder), f"the body names {mention}, which the skill does not have", True))
+    for name in dict.fromkeys(_FILE_IN_REFERENCES.findall(unquote(body))):
+        if not any(_files_at(folder, name)):
+            reason = "which the skill does not have"
+            if os.path.lexists(folder / name):
+                reason = "which is no file in the skill's folder"
+            line = text.count("\n", 0, max(0, unquote(text).rfind(name))) + 1
+            notes.append(Note(line, f"the body names {name}, {reason}", True))
     return notes
 
 
-def _line_of(words: str, folder: Path) -> int:
-    text = _text(folder / SKILL_FILE)
-    return text.count("\n", 0, text.rfind(words)) + 1
+def _named(body: str, own: str) -> Iterator[str]:
+    """Return what a body may name as a file or folder of its own: in code, in links, and as plain words."""
+    for found in dict.fromkeys("".join(match) for match in _MENTION.findall(body)):
+        name = found.split("#")[0].strip().removeprefix("./")
+        yield name
+        yield unquote(name)
+        if f"{own}/" in name:
+            yield name.split(f"{own}/", 1)[1]
+        yield from re.findall(r"(?:[\w.-]+/)+[\w.-]*\w", name)  # the file in a command line, or behind a variable
 
 
-def _text(file: Path) -> str:
-    """Read a text file; what stands in the way is told with its line."""
+def _files_at(folder: Path, name: str) -> Iterator[str]:
+    """Return a name that is a file of the folder, or the files in it where it is a folder there; of references/ to the bottom."""
+    if _inside(folder, name):
+        yield name
+    elif name.endswith("/") and _inside(folder, name.rstrip("/"), os.path.isdir):
+        for at, folders, files in os.walk(folder / name):
+            folders[:] = [] if not name.startswith(f"{REFERENCES}/") else sorted(set(folders) - UNREAD)
+            inside = [PurePosixPath(Path(at, file).relative_to(folder)).as_posix() for file in sorted(files)[:MAX_FILES]]
+            yield from (file for file in inside if _inside(folder, file))
+
+
+def _inside(folder: Path, name: str, there: Callable[[str], bool] = os.path.isfile) -> bool:
+    """Tell whether a name is that of a file in a folder, without hidden names and ways out in it."""
+    parts = PurePosixPath(name).parts
+    if not name or name != "/".join(parts) or any(part.startswith(".") or part in UNREAD for part in parts):
+        return False
+    whole = os.path.join(folder, name)  # noqa: PTH118, in a body with thousands of words a Path for each would take seconds
+    return there(whole) and os.path.realpath(whole).startswith(os.path.realpath(folder) + os.sep)
+
+
+def _is_text(file: Path) -> bool:
     try:
+        with file.open("rb") as opened:
+            return b"\0" not in opened.read(1024)
+    except OSError:
+        return False
+
+
+def _text(file: Path, folder: Path) -> str:
+    """Read a text file of a skill's folder; what stands in the way is told with its line, before anything is read."""
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError(1, "this is no regular file: put a text file in its place")
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise UnreadableError(1, "this is a link out of the skill's folder: put the file itself in its place")
+        if status.st_size > MAX_FILE_BYTES:
+            raise UnreadableError(1, f"the file has {status.st_size} bytes: at most {MAX_FILE_BYTES} are read")
         data = file.read_bytes()
     except OSError as error:
         raise UnreadableError(1, f"the file cannot be read: {error.strerror}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise UnreadableError(1, f"the file has {len(data)} bytes: at most {MAX_FILE_BYTES} are read")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(data.count(b"\n", 0, error.start) + 1, "the file is not UTF-8 text") from error
+    if "\0" in text:
+        raise UnreadableError(text.count("\n", 0, text.index("\0")) + 1, "the file is no text: it holds a NUL character")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -26,14 +26,14 @@ load_skill returned."""
 
 
 def skill_tools(library: SkillLibrary) -> list[BaseTool]:
-    """Return the tools `load_skill` and, where a skill has references, `read_skill_file`; none for an empty library.
+    """Return the tools `load_skill` and, where a skill has files beside SKILL.md, `read_skill_file`; none for an empty library.
 
     A mistake of the model (an unknown name, a file that is not there) comes back to it as an error message, never as an exception.
     """
     tools: list[BaseTool] = []
     if library.names:
         tools.append(_load_skill(library))
-    if documented := [skill.name for skill in library if skill.references]:
+    if documented := [skill.name for skill in library if skill.has_files]:
         tools.append(_read_skill_file(library, documented))
     return tools
 
@@ -42,20 +42,20 @@ def _load_skill(library: SkillLibrary) -> BaseTool:
     def load_skill(name: str) -> str:
         try:
             skill = library.get(name)
-            body, references = skill.body, skill.references
+            body, files = skill.body, skill.files
         except SkillError as error:
             raise ToolException(str(error)) from error
-        return _content(name, body, references)
+        return _content(name, body, files)
 
     return _tool(load_skill, LOAD, name=_one_of(library.names, "The skill to read."))
 
 
-def _content(name: str, body: str, references: Sequence[str]) -> str:
+def _content(name: str, body: str, files: Sequence[str]) -> str:
     content = f'<skill_content name="{name}">\n{body}\n</skill_content>'
-    if not references:
+    if not files:
         return content
-    files = "\n".join(f"- {file}" for file in references)
-    return f"{content}\n\nReference files of this skill, for read_skill_file:\n{files}"
+    listed = "\n".join(f"- {file}" for file in files)
+    return f"{content}\n\nReference files of this skill, for read_skill_file:\n{listed}"
 
 
 def _read_skill_file(library: SkillLibrary, names: Sequence[str]) -> BaseTool:

@@ -2,7 +2,7 @@
 
 All runs begin at the same moment, each in a thread of its own, on one folder of runs, in a process that may have as many files
 open as most systems allow. The chat model is the embedded one; pictures are drawn by a few lines of Pillow, which leave out half
-of the things at even seeds, so that runs take several rounds. Afterwards every run must be there once, ended, with each of its
+of the things at even seeds; a run takes --rounds at most. Afterwards every run must be there once, ended, with each of its
 pictures drawn once. Run from the root of the repository.
 """
 
@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from gems import run
@@ -35,6 +34,7 @@ from gems.models.image import ImageModel, ImageRequest
 from gems.models.registry import Models
 from gems.models.shapes.grammar import OutsideWorldError, parse_request
 from gems.models.shapes.world import Thing, center_of, draw
+from gems.terminal import Console
 
 from .kill_soak.__main__ import database_of
 
@@ -91,7 +91,7 @@ def at_most(handles: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def measure(home: Home, runs: int, handles: int) -> dict[str, Any]:
+def measure(home: Home, runs: int, handles: int, rounds: int) -> dict[str, Any]:
     """Start all runs at once, wait for their end, and return the figures."""
     every = benchmark()
     prompts = [every[number % len(every)].prompt for number in range(runs)]
@@ -110,7 +110,7 @@ def measure(home: Home, runs: int, handles: int) -> dict[str, Any]:
                 chat=chat,
                 image=models[number],
                 preset="loop",
-                max_rounds=3,
+                max_rounds=rounds,
                 seed=number,
             )
         except Exception as error:
@@ -151,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--store", default="sqlite", help="sqlite; postgresql, for a server that is started for this; or the URL of an empty one"
     )
+    parser.add_argument("--rounds", type=int, default=1, help="most rounds of a run")
     parser.add_argument("--handles", type=int, default=1024, help="most open files, as `ulimit -n` says it")
     parser.add_argument("--json", type=Path, help="write the figures to a file too")
     given = parser.parse_args(arguments)
@@ -162,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tempfile.TemporaryDirectory() as folder,
             database_of("sqlite" if kind == "sqlite" else "postgresql", given.store if url else None) as store,
         ):
-            told = measure(Home(Path(folder) / "runs", store=store), given.runs, given.handles)
+            told = measure(Home(Path(folder) / "runs", store=store), given.runs, given.handles, given.rounds)
     except GemsError as error:
         raise SystemExit(str(error)) from error
     table = Table("", kind, title=f"{given.runs} runs at once in one process, at most {given.handles} open files")

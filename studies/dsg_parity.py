@@ -18,11 +18,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
 from gems.evaluation.benchmark import Answer, Benchmark, Sample
 from gems.evaluation.benchmarks.dpg import Dsg
+from gems.terminal import Console
 
 IMAGES = "sd2dot1"
 FUNCTION = "calc_vqa_score"

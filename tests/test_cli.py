@@ -1,5 +1,6 @@
 """The command line as its users meet it."""
 
+import io
 import json
 import os
 import re
@@ -207,6 +208,36 @@ def test_a_broken_skill_is_named_and_the_others_still_load(command):
     assert code == 0
     assert "skill left out: my/bad/SKILL.md:1" in err
     assert "counting" in out
+
+
+def test_what_is_wrong_with_skills_is_printed_once_and_stays_with_the_run(command):
+    Path("my/acme-fog").mkdir(parents=True)
+    Path("my/acme-fog/SKILL.md").write_text("---\nname: fog\ndescription: Adds fog.\n---\nWrite fog.")
+    for arguments in (
+        ["skills", "list"],
+        ["skills", "show", "fog"],
+        ["run", "a red circle", "--thread", "t", "--preset", "original"],
+    ):
+        code, out, err = command(*arguments, "--skills", "my")
+        assert code == 0
+        assert (out + err).count("name 'fog' differs from the folder's name 'acme-fog'") == 1
+        assert "skill: my/acme-fog/SKILL.md:2: name 'fog' differs" in err
+    assert "skill: acme-fog/SKILL.md:2: name 'fog' differs" in command("show", "t")[1]
+    Path("none").mkdir()
+    assert "none/SKILL.md:1: no skill here" in command("skills", "list", "--skills", "none")[2]
+    assert "none/SKILL.md:1: no skill here" in command("skills", "validate", "none")[1]
+
+
+def test_a_request_comes_from_a_file_or_from_standard_input(command, monkeypatch):
+    Path("request.txt").write_text("\ufefftwo red circles\n", encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", io.StringIO("a blue square\n"))
+    for given, meant in (("@request.txt", "two red circles"), ("-", "a blue square")):
+        code, out, _ = command("run", given, "--preset", "original")
+        assert code == 0
+        assert meant in out
+    code, _, err = command("run", "@nowhere.txt", "--preset", "original")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "@nowhere.txt: the file of the request cannot be read: No such file" in err
 
 
 def test_the_benchmark_prints_its_table_and_writes_json(command):

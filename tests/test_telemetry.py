@@ -88,11 +88,11 @@ def test_runs_and_ocr_send_nothing_anywhere_and_would_if_the_package_did_not_pre
         until = time.monotonic() + 60
         while not proxies["undone"].seen and time.monotonic() < until and children["undone"].poll() is None:
             time.sleep(0.1)
-        ended = {name: (process.communicate("", timeout=60)[0], process.returncode) for name, process in children.items()}
+        ended = {name: (process.communicate("", timeout=100)[0], process.returncode) for name, process in children.items()}
     finally:
         for process in children.values():
-            process.kill()
-            process.wait()
+            with process:  # which closes its pipes
+                process.kill()
         for proxy in proxies.values():
             proxy.shutdown()
             proxy.server_close()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.soft import NUMBER_WORDS
+from ...models.numerals import NUMBER_WORDS
 from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..layouts import first_of_each, write
 from ..reading import json_file, json_lines, unique

@@ -17,6 +17,7 @@ from gems.evaluation.judging import JudgeError, judge_of, probe
 from gems.evaluation.marks import says_yes
 from gems.models.call import ModelCallError
 from gems.models.options import ChatOptions
+from gems.models.shapes.chat import ShapesChat
 from gems.models.shapes.world import Thing, center_of, draw
 
 from ..faulty import Reply, chat_reply, likely, refusal, with_logprobs
@@ -507,3 +508,21 @@ def test_rapidocr_reads_and_does_nothing_else(tmp_path):
     assert (judge.name, judge.kind) == ("RapidOCR", "rapidocr")
     with pytest.raises(JudgeError, match="only reads the text in images"):
         probe(judge, [SAY])
+
+
+def test_an_answer_that_cannot_be_read_is_a_clear_error_and_what_was_said_before_is_kept(server, tmp_path):
+    robot = chat_reply("yes")
+    robot.body["choices"][0]["message"]["role"] = "robot"
+    judge = judge_at(server, chat_reply("yes"), robot, Reply(b'{"a":' * 100_000))
+    work = [Work(SAY, png, str(n) * 64, "s") for n in range(3)]
+    with answer_book(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"cannot be read.*2 answers are kept"):
+        collect(judge, work, book, concurrency=1)
+
+
+def test_a_judge_of_ones_own_that_cannot_read_its_answer_is_a_clear_error():
+    class Broken(ShapesChat):
+        def _generate(self, *args, **kwargs):
+            raise KeyError("choices")
+
+    with pytest.raises(JudgeError, match=r"shapes-chat failed \(KeyError: 'choices'\)"):
+        judge_of(Broken()).ask(SAY, png())

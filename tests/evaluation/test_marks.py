@@ -12,8 +12,8 @@ RANGES = {"realism": (0, 2), "aesthetic": (0, 2)}
     [
         ("yes", True),
         ("Yes, there are two.", True),
-        ("Yes, but no", True),
-        ("No, yes", False),
+        ("Yes, but no", None),
+        ("No, yes", None),
         ("**No.** There is none; yes to the other", False),
         ("_Yes_", True),
         ("NO.", False),

@@ -14,6 +14,8 @@ from gems.evaluation.exchange import export, take_in
 from gems.evaluation.judging import ChatJudge, judge_of
 from gems.evaluation.outcome import compare, look, report_of, score, warnings_of
 from gems.evaluation.studies import variants
+from gems.models.card import CardImage
+from gems.models.image import ImageModelError
 
 from .colours import Says
 
@@ -62,6 +64,18 @@ def scored(name, place, samples):
     return path
 
 
+class Fails(CardImage):
+    """Has no card for one prompt."""
+
+    def __init__(self, prompt):
+        self.prompt = prompt
+
+    def generate(self, requests):
+        if any(self.prompt in request.prompt for request in requests):
+            raise ImageModelError("there is no card left")
+        return super().generate(requests)
+
+
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_benchmark_is_rehearsed_from_its_file_to_the_import(name, tmp_path):
     bench = find(name)
@@ -94,18 +108,31 @@ def test_every_benchmark_is_rehearsed_from_its_file_to_the_import(name, tmp_path
 
 def test_a_partial_import_is_titled_by_what_it_holds(tmp_path):
     data, out = fetch(find("wise"), DATA / "wise", say=print), tmp_path / "study"
-    compare(variants(["original"]), benchmark="wise", data=data, out=out, chat="random", image="card")
+    failing = Fails(next(s.prompt for s in find("wise").read(data.files) if s.id == "2"))
+    compare(variants(["original"]), benchmark="wise", data=data, out=out, chat="random", image=failing)
     assert report_of(look(out)).metrics[0].title == "WiScore"
     marks = {"consistency": 2, "realism": 1, "aesthetic_quality": 1}
-    take_in(out, lines(tmp_path / "culture.jsonl", [{"prompt_id": id, **marks} for id in (1, 2, 400)]))
+    take_in(out, lines(tmp_path / "culture.jsonl", [{"prompt_id": id, **marks} for id in (1, 400)]))
     assert report_of(look(out)).metrics[0].title == "WiScore (culture only)"
-    take_in(out, lines(tmp_path / "space-time.jsonl", [{"prompt_id": id, **marks} for id in (401, 568)]))
-    assert report_of(look(out)).metrics[0].title == "WiScore (culture, time, space only)"
+    assert look(out).results[0].metrics["wiscore"].mean == pytest.approx(2 * 0.85 / 3)  # what failed counts 0
+    take_in(out, lines(tmp_path / "space-time.jsonl", [{"prompt_id": id, **marks} for id in (701, 801, 901)]))
+    title = "WiScore (culture, biology, physics, chemistry only)"
+    assert report_of(look(out)).metrics[0].title == title
     score(out, judge_of("random"))  # of all prompts, in rows of its own
-    if "official scorer" in look(out).scored:
-        report = report_of(look(out))
-        assert report.metrics[0].title == "WiScore"
-        assert "official scorer: WiScore is WiScore (culture, time, space only)." in report.warnings
+    report = report_of(look(out))
+    assert report.metrics[0].title == "WiScore"
+    assert f"official scorer: WiScore is {title}." in report.warnings
+
+
+def test_a_run_that_failed_does_not_count_where_the_results_of_its_part_are_still_to_come(tmp_path):
+    data, out = fetch(find("wise"), DATA / "wise", say=print), tmp_path / "study"
+    samples = find("wise").read(data.files)
+    failing = Fails(samples[0].prompt)  # of culture, where two were made
+    compare(variants(["original"]), benchmark="wise", data=data, out=out, chat="random", image=failing)
+    marks = {"consistency": 2, "realism": 2, "aesthetic_quality": 2}
+    take_in(out, lines(tmp_path / "space-time.jsonl", [{"prompt_id": id, **marks} for id in (401, 568)]))
+    assert report_of(look(out)).metrics[0].title == "WiScore (time, space only)"
+    assert look(out).results[0].metrics["wiscore"].mean == pytest.approx(1)
 
 
 def test_only_the_official_yes_counts_where_that_is_wanted_and_the_study_says_so(tmp_path):

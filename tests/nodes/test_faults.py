@@ -129,3 +129,60 @@ def test_pixels_are_never_in_the_state(tmp_path, sketcher):
     assert result.best.image.sha256 in kept
     assert "iVBOR" not in kept
     assert "PNG" not in kept
+
+
+BAD_TURNS = {
+    "no id": [{"name": "load_skill", "args": {"name": "counting"}, "id": None}],
+    "equal ids": [{"name": "load_skill", "args": {"name": "counting"}, "id": "a"}, {"name": "nope", "args": {}, "id": "a"}],
+    "no arguments": [
+        {"name": "load_skill", "args": {}, "id": "a"},
+        {"name": "load_skill", "args": {"name": "counting"}, "id": "a"},
+    ],
+    "arguments of another kind": [{"name": "load_skill", "args": {"name": {"counting": 10**30}}, "id": "a"}],
+}
+
+
+@pytest.mark.parametrize("calls", BAD_TURNS.values(), ids=BAD_TURNS)
+def test_a_malformed_tool_call_is_answered_and_the_run_goes_on(tmp_path, sketcher, calls):
+    chat = Moody(mood={"tools": lambda n: AIMessage("", tool_calls=calls) if n == 1 else None})
+    result = run("two red circles", chat=chat, image=sketcher, runs=tmp_path)
+    answers = chat.turn("tools", 2)[-len(calls) :]
+    assert len({m.tool_call_id for m in answers}) == len(calls)
+    assert result.state.skills == ["counting"]
+    if "nope" in str(calls):
+        assert "try one of [load_skill" in answers[1].text
+
+
+def test_a_call_that_cannot_be_read_is_left_out_with_a_note(tmp_path, sketcher):
+    bad = {"name": "load_skill", "args": "[1]", "id": "b", "error": None, "type": "invalid_tool_call"}
+    good = {"name": "load_skill", "args": {"name": "counting"}, "id": "a"}
+    message = AIMessage("", tool_calls=[good], invalid_tool_calls=[bad])
+    chat = Moody(mood={"tools": lambda n: message if n == 1 else None})
+    result = run("two red circles", chat=chat, image=sketcher, runs=tmp_path)
+    assert result.state.skills == ["counting"]
+    assert "The planner called a tool in a way that could not be read." in result.state.notes
+    assert all(not m.invalid_tool_calls for m in chat.turn("tools", 2) if m.type == "ai")
+
+
+@pytest.mark.parametrize("calls", BAD_TURNS.values(), ids=BAD_TURNS)
+def test_a_stored_malformed_call_of_an_older_run_is_stepped_over(tmp_path, sketcher, calls, monkeypatch):
+    """The message is in the checkpoint as versions wrote it that took it as it came, and failed at it."""
+    from gems import resume
+
+    def as_it_came(message):
+        if message.tool_calls and isinstance(message, AIMessage):
+            message.tool_calls[-1]["args"] = {}  # what the checkpoint could hold
+        return message
+
+    def failed(turn):
+        raise TypeError("Tool load_skill returned unexpected type: <class 'str'>")
+
+    chat = Moody(mood={"tools": lambda n: AIMessage("", tool_calls=[{**c} for c in calls])})
+    with monkeypatch.context() as older:
+        older.setattr("gems.models.call.clean_message", as_it_came)
+        older.setattr("gems.nodes.planner.calling", as_it_came)
+        older.setattr("gems.nodes.skills.calling", failed)
+        with pytest.raises(TypeError):
+            run("two red circles", chat=chat, image=sketcher, runs=tmp_path, thread="t")
+    result = resume("t", runs=tmp_path, chat=ShapesChat(), image=sketcher)
+    assert result.best is not None

@@ -114,7 +114,7 @@ def test_a_folder_without_skills_is_a_warning(tmp_path):
         ("name: fog\ndescription: [a, b]", 3, "description must be text, not a list"),
         ("name: fog\ndescription: a\nname: fog", 4, "name is given twice"),
         ("name: fog\ndescription: a\nmetadata: x", 4, "metadata must hold lines"),
-        ("name: fog\ndescription: a\nmetadata:\n  by: me\n  deep: {a: b}", 6, "metadata.deep must be text, not a mapping"),
+        ("name: fog\ndescription: a\nmetadata:\n  by: me\n  deep: {a: b}", 4, "metadata.deep must be text, not a mapping"),
         (f"name: fog\ndescription: a\ncompatibility: {'x' * 501}", 4, "at most 500"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_fault_is_told_with_its_line_in_the_file(write_skill, front, line, rea
         (b"---\nname: fog\n", 1, "has no end"),
         (b"", 1, "must begin"),
         (b"---\nname: fog\ndescription: \xff\n---\n", 3, "not UTF-8"),
-        (b"x" * 200_001, 1, "at most 200000 are read"),
+        (b"x" * 500_001, 1, "at most 500000 are read"),
     ],
 )
 def test_a_file_that_is_no_skill_is_told(write_skill, data, line, reason):
@@ -154,21 +154,25 @@ def test_every_fault_of_a_file_is_told_at_once(write_skill):
 def test_a_folder_of_skills_is_validated_skill_by_skill(write_skill):
     write_skill("bad", front="name: bad")
     write_skill("worse", front="name: [")
-    assert [problem.file.parent.name for problem in validate(write_skill("fog").parent)] == ["bad", "worse"]
+    assert {problem.file.parent.name for problem in validate(write_skill("fog").parent)} == {"bad", "worse"}
 
 
-def test_a_missing_file_is_told(tmp_path):
-    assert [str(p) for p in validate(tmp_path)] == [f"{tmp_path}/SKILL.md:1: the file cannot be read: No such file or directory"]
+def test_a_folder_without_skills_is_not_valid_and_says_so(tmp_path):
+    assert [str(p) for p in validate(tmp_path)] == [
+        f"{tmp_path}/SKILL.md:1: no skill here: neither this folder nor one in it has a SKILL.md"
+    ]
+    with pytest.raises(SkillError, match="nowhere does not exist"):
+        validate(tmp_path / "nowhere")
 
 
 def test_a_broken_skill_does_not_stop_the_others(write_skill):
     write_skill("bad", front="name: [")
-    write_skill("counting", front="name: other\ndescription: x")
+    write_skill("counting", front="name: counting\ndescription:")
     library = SkillLibrary.load([write_skill("fog").parent])
 
     assert library.names == tuple(sorted([*BUNDLED, "fog"]))
-    assert [problem.file.parent.name for problem in library.problems] == ["bad", "counting"]
-    assert library.get("counting").description != "x"
+    assert {problem.file.parent.name for problem in library.problems} == {"bad", "counting"}
+    assert library.get("counting").description
 
 
 @pytest.mark.parametrize(
@@ -306,3 +310,6 @@ def test_folders_are_taken_in_place_of_a_library(tmp_path, sketcher):
     assert "origami" in SkillLibrary.of([tmp_path / "mine"]).names
     result = run("a red circle", image=sketcher, runs=tmp_path / "runs", skills=[tmp_path / "mine"], preset="original")
     assert result.decision in {"accept", "give up"}
+    assert not any("skill" in note for note in result.state.notes)
+    result = run("a red circle", image=sketcher, runs=tmp_path / "runs", skills=[tmp_path / "runs"], preset="original")
+    assert result.state.notes[:1] == ["skill: runs/SKILL.md:1: no skill here: neither this folder nor one in it has a SKILL.md"]

@@ -22,7 +22,7 @@ def study(monkeypatch):
 
 
 def test_every_run_ends_and_draws_each_picture_once(study, tmp_path, capsys):
-    study.main(["--runs", "6", "--json", str(tmp_path / "told.json")])
+    study.main(["--runs", "6", "--rounds", "2", "--json", str(tmp_path / "told.json")])
     told = json.loads((tmp_path / "told.json").read_text())
     assert {name: told[name] for name in ("runs", "ok", "failed", "doubled", "errors")} == {
         "runs": 6, "ok": 6, "failed": 0, "doubled": 0, "errors": {}
