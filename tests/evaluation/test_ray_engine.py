@@ -189,23 +189,23 @@ def test_ctrl_c_leaves_a_folder_that_both_engines_go_on_with_to_the_same_records
 
 
 def test_a_killed_node_loses_and_doubles_nothing(cluster, tmp_path):
-    decided = planned(noted(tmp_path / "drawn", seconds=0.2), limit=5)
+    decided = planned(noted(tmp_path / "drawn", seconds=0.3), limit=8)
     second = cluster.second.node_id
     records, killed = [], []
 
     def kill(record):
         records.append(record)
-        if len(records) >= 2 and not killed and drawn(tmp_path / "drawn")[second]:
+        if len(records) >= 4 and not killed and drawn(tmp_path / "drawn")[second]:
             killed.append(len(records))
             cluster.remove_node(cluster.second, allow_graceful=False)
 
-    made = ray_engine(painters=2, concurrency=2)  # so that both nodes have some
+    made = ray_engine(painters=4, concurrency=4)  # so that both nodes have some
     generate(decided, tmp_path / "ray", engine=lambda images: made(decided, images), progress=Progress(done=kill))
     assert killed
-    assert killed[0] < 10
+    assert killed[0] < 16
     assert len(drawn(tmp_path / "drawn")) == 2  # both had painted
     assert Counter(record.key for record in records).most_common(1)[0][1] == 1
-    local = planned(noted(tmp_path / "alone"), limit=5)
+    local = planned(noted(tmp_path / "alone"), limit=8)
     generate(local, tmp_path / "local", concurrency=4)
     assert alike(tmp_path / "ray") == alike(tmp_path / "local")
 
