@@ -215,7 +215,7 @@ class _Fields:
             key, line = start[1], front.count("\n", 0, start.start()) + _FIRST_LINE
             self.lines[key] = line
             try:
-                values[key] = yaml.load(front[start.start() : end], yaml.BaseLoader)[key]
+                values[key] = yaml.BaseLoader(front[start.start() : end]).get_single_data()[key]
             except (yaml.YAMLError, RecursionError) as fault:
                 values[key] = {} if key == "metadata" else _plain(front[start.end() : end])
                 wrong = _not_yaml(front[start.start() : end], fault, line)
