@@ -120,5 +120,8 @@ def build_graph(
     graph.add_edge("summarizer", "refiner")
     graph.add_conditional_edges("refiner", after_refiner)
     graph.add_edge("learner", END)
-    # The budget is ours. In a tool LangChain would hand down a limit of 25 steps, which five rounds go past.
-    return graph.compile(checkpointer=checkpointer, store=store, name="gems").with_config(recursion_limit=STEPS)
+    compiled = graph.compile(checkpointer=checkpointer, store=store, name="gems")
+    # The budget is ours. In a tool LangChain would hand down a limit of 25 steps, which five rounds go past. Set here, as the copy
+    # of `with_config` loses what makes a state of the output.
+    compiled.config = {"recursion_limit": STEPS}
+    return compiled
