@@ -48,6 +48,7 @@ from gems.nodes.refiner import refiner
 from gems.nodes.skills import skill_loader
 from gems.nodes.summarizer import SummarizerState, summarizer
 from gems.skills import SkillLibrary
+from gems.terminal import Console, echo
 
 LONGEST = 2.0
 """Seconds of a CPU that an answer may take."""
@@ -398,8 +399,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ours = total - counted["well"] - counted["another exception"]
         rows.append(f"| {name} | {total} | {counted['well']} | {ours} | {counted['wrong']} |")
     lines = ["| role | answers | well | errors of ours | wrong |", "|---|---:|---:|---:|---:|", *rows]
-    print("\n".join([*lines, "", f"In {time.perf_counter() - began:.0f} s."]))  # noqa: T201
-    print("\n".join(problems[:20]), file=sys.stderr)  # noqa: T201
+    echo("\n".join([*lines, "", f"In {time.perf_counter() - began:.0f} s."]))
+    Console(stderr=True).print("\n".join(problems[:20]), markup=False, highlight=False, soft_wrap=True)
     return 1 if problems else 0
 
 

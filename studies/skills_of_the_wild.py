@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import skills_ref
-from rich.console import Console
 from rich.progress import track
 from skills_ref.parser import parse_frontmatter
 
 from gems.skills import Skill, SkillLibrary
 from gems.skills.library import skill_folders
 from gems.skills.skill import SKILL_FILE, read_skill, skill_file
+from gems.terminal import Console
 
 SUMS = ("files", "loaded", "without_a_note", "found", "listed", "seconds", "accepted")
 """What of the roots is added up."""
