@@ -217,9 +217,13 @@ def settings_in(context: object) -> RunContext:
         named = getattr(context, "gems", None)
     else:
         named = context.get("gems", context if set(context) <= set(RunContext.model_fields) else None)
+    if named is None:
+        return RunContext()
     if isinstance(named, RunContext):
         return named
-    return preset("default", **named) if isinstance(named, Mapping) else RunContext()
+    if not isinstance(named, Mapping):
+        raise SettingError(f"gems={named!r} in the context: give a RunContext, such as preset('default'), or a dict of settings")
+    return preset("default", **named)
 
 
 def nearest_preset(context: RunContext) -> tuple[str, list[str]]:

@@ -119,7 +119,7 @@ def _code(control: RunControl) -> int:
 
 def summary(result: RunResult) -> dict[str, Any]:
     """Return what programs are told of a run at its end, or where it waits for a person."""
-    best = result.best if result.attempts or result.waiting is None else None
+    best = result.best if result.attempts else None
     found = {v.check: v for v in best.verdicts} if best else {}
     told = {**best.model_dump(include={"round", "candidate", "prompt", "seed"}), "sha256": best.image.sha256} if best else None
     total = result.usage.total
@@ -128,8 +128,8 @@ def summary(result: RunResult) -> dict[str, Any]:
         "decision": result.decision,
         "reason": result.state.result.reason if result.state.result else "",
         "failed": result.failed,
-        "image": str(result.image_path) if best else None,
-        "report": str(result.report_path),
+        "image": str(result.image_path) if result.image_path.exists() else None,
+        "report": str(result.report_path) if result.report_path.exists() else None,
         "waiting": result.waiting,
         "best": told,
         "rounds": result.state.round,

@@ -37,7 +37,8 @@ def runs_command(
     elif found:
         show_runs(Console(), found)
     else:
-        Console(stderr=True).print("no such run here: begin one with `gems run`, or name their folder with --runs", markup=False)
+        which = "no such run" if state or find else "no runs"
+        Console(stderr=True).print(f"{which} here: begin one with `gems run`, or name their folder with --runs", markup=False)
 
 
 def show_command(

@@ -83,5 +83,6 @@ def _story(opened: Opened, home: Home, record: Record) -> Story:
         shown=[] if swapped else shown_to_refiner(history, record.context),
         family=family_of(opened, home, record.thread),
         began=record.began,
+        failed=record.failed,
         parent=(record.parent.thread, record.parent.round) if record.parent else None,
     )

@@ -40,6 +40,8 @@ class Story(NamedTuple):
     began: datetime | None = None
     parent: tuple[str, int] | None = None
     """The run it was forked from, and the first round that is its own."""
+    failed: str = ""
+    """Why it ended before its end, if it was an error."""
 
 
 @dataclass(frozen=True)

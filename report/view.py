@@ -214,7 +214,7 @@ def view(
     return View(
         thread=without_paths(thread),
         request=state.prompt,
-        outcome=_waiting(state) if waiting else _outcome(state, context, best),
+        outcome=_waiting(state) if waiting else _outcome(state, context, best, story.failed),
         hero=picture(hero.image, read_image, alt=_alt(hero), edge=HERO, light=HEAVY) if hero else None,
         hero_card=next((card for card in cards if card.attempt is hero), None),
         hero_label=_hero_label(state, best),
@@ -324,8 +324,11 @@ def _awaits_drawing(state: GemsState) -> bool:
     return bool(state.draft) and not over and all(a.prompt != state.draft for a in state.latest)
 
 
-def _outcome(state: GemsState, context: RunContext, best: Attempt | None) -> Outcome:
+def _outcome(state: GemsState, context: RunContext, best: Attempt | None, failed: str) -> Outcome:
     rounds = count_of(state.round, "round")
+    if failed and (state.result is None or state.result.decision == "refine"):
+        line = f"after {rounds}" if state.attempts else "before an image was drawn"
+        return Outcome("fail", "Failed", line, without_paths(failed))
     if state.result is None:
         line = f"{rounds} so far, and no decision yet" if state.attempts else "no image has been drawn yet"
         return Outcome("unknown", "Unfinished", line, "")

@@ -7,6 +7,7 @@ import pytest
 
 from gems import GemsError, fork, past_run, past_runs, prune, resume, run, write_gallery
 from gems.events import RoleEnded
+from gems.graph.page import refresh_page
 from gems.models.call import ModelCallError
 from gems.models.image import ImageModelError
 
@@ -50,7 +51,11 @@ def test_a_run_that_failed_says_why_and_is_tried_again(home, failing, make_sketc
     assert f"failed: {WHY}" in out
     assert "gems resume t" in out
     _, out, _ = command("show", "t", "--json", *options(home))
-    assert json.loads(out)["failed"] == WHY
+    told = json.loads(out)
+    assert (told["failed"], told["image"], told["report"]) == (WHY, None, None)  # none is written yet
+    page = refresh_page("t", home).read_text(encoding="utf-8")
+    assert ">Failed</b>" in page
+    assert WHY in page
     page = write_gallery(runs=home).read_text(encoding="utf-8")
     assert ">failed</b>" in page
     assert WHY in page
@@ -75,6 +80,14 @@ def test_of_an_error_of_others_only_its_name_is_told_and_no_path_and_no_host(tmp
             run("a red circle", image=failing(1, error), thread=thread, runs=tmp_path, preset="original")
     told = {"own": "ValueError", "path": "no model here", "host": "planner (m at HOST): is HOST there?"}
     assert {past.thread: past.told for past in past_runs(tmp_path)} == told
+
+
+def test_a_run_that_failed_before_its_first_image_is_shown_to_programs(home, failing, command):
+    with pytest.raises(ImageModelError, match=WHY):
+        run("a red circle", image=failing(1, ImageModelError(WHY)), thread="t", runs=home, preset="original")
+    code, out, _ = command("show", "t", "--json", *options(home))
+    told = json.loads(out)
+    assert (code, told["failed"], told["image"], told["best"]) == (0, WHY, None, None)
 
 
 def test_a_run_that_is_gone_on_with_and_interrupted_has_not_failed(tmp_path, failing, make_sketcher):
