@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 from PIL import Image
-from pypdf import PdfReader
+from pypdfium2 import PdfDocument
 
 from gems import RunContext, fork, run, write_gallery
 from gems.graph.family import Relative
@@ -308,7 +308,8 @@ def test_on_paper_the_matrix_has_one_head_and_room_for_its_questions(look, name,
     widths = seen.page.evaluate("[...document.querySelectorAll('.matrix thead th')].map((n) => n.getBoundingClientRect().width)")
     assert widths[0] > 0.3 * 688
     seen.page.pdf(path=tmp_path / "page.pdf", format="A4")
-    told = [page.extract_text() for page in PdfReader(tmp_path / "page.pdf").pages]
+    with PdfDocument(tmp_path / "page.pdf") as document:
+        told = [page.get_textpage().get_text_range() for page in document]
     pages = [page for page in told if "Whattheimagemustshow" in "".join(page.split())]
     assert len(pages) == 1, "a head that Chromium repeats on each page has lost its images"
 
