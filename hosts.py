@@ -64,6 +64,8 @@ def _is_ours(name: str, allowed_hosts: Sequence[str]) -> bool:
 
 def _name(host: str) -> str:
     """Return the name in a `Host`: without port, brackets and the dot at its end, empty where it is none."""
+    if set(host) & set("@#/?\\"):
+        return ""
     try:
         return (urlsplit(f"//[{host}]" if host.count(":") > 1 and "[" not in host else f"//{host}").hostname or "").rstrip(".")
     except ValueError:

@@ -96,7 +96,7 @@ def read_value(content: Any) -> dict[str, Any]:
     """Return the value in a row of a store; one that is torn is `Unreadable`, as an error would hide all other rows."""
     try:
         value = json.loads(content)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return Unreadable()
     return value if isinstance(value, dict) else Unreadable()
 

@@ -54,6 +54,7 @@ _NO_COUNT = {
         "environ maximum minimum max min maximo minimo aproximadamente mindestens hochstens ungefahr circa plus mehr mas mais"
     ),
     *str.split("o ou oder of или примерно cent cents mille mil hundert tausend honderd duizend million millions millones сто"),
+    *str.split("vielleicht quizas quiza peut forse talvez возможно наверное"),
     *str.split("тысяча тысячи тысяч prozent procent процент процента процентов"),
 }
 """Words after a number that make it another one, or a guess."""
@@ -66,7 +67,7 @@ _HAN_NO_COUNT = re.compile(
     "[三四五六七八九十](?:角形?|边形|邊形|芒)|一(?:些|样|樣|起|共|下|直|般|切|定|边|邊|种|種|致|旁|部分)|统一|統一|唯一|十分|十字|百分|第[一二三四五六七八九十百]+"
 )
 _HAN_HEDGE = re.compile(
-    "大约|大約|大概|约|約|左右|至少|最多|起码|不到|不足|超过|超過|少于|少於|多于|多於|以上|以下|以内|以內|可能|也许|也許|不是|不确定|不確定|不知|无法|無法"
+    "好像|应该|應該|看起来|看起來|吗|嗎|大约|大約|大概|约|約|左右|至少|最多|起码|不到|不足|超过|超過|少于|少於|多于|多於|以上|以下|以内|以內|可能|也许|也許|不是|不确定|不確定|不知|无法|無法"
     "|几|幾|或|分之|余|多个|多個|未満|未满|并非|並非|第[0-9]|ほど|くらい|ぐらい|わから|分から|不明|たぶん|ではな|じゃな"
 )
 _HAN_NONE = re.compile("(?:没有?|沒有?|无|無)(?![法效])|な[しい]|ありません|없")
@@ -84,12 +85,14 @@ _ANYWHERE = re.compile(
 _FIRST = re.compile(r"\W*(?:many|few|a few|some|a lot|lots|too many|no idea)\b")
 _BEFORE = re.compile(
     r"(?:\b(?:than|at (?:least|most)|about|around|nearly|almost|over|under|above|below|beyond|up to|minus|negative|some|close to"
-    r"|as (?:many|few) as|between|maximum(?: of)?|minimum(?: of)?|more|fewer|less|or)\s*|[~≈<>≤≥±]\s*|[-−+$€£#]|\d[./:,])$"
+    r"|as (?:many|few) as|between|maximum(?: of)?|minimum(?: of)?|more|fewer|less|or"
+    r"|upwards of|in excess of|anywhere from|option)\s*|[~≈<>≤≥±]\s*|[-−+$€£#]|\d[./:,])$"
 )
 _DENIED = re.compile(r"(?:\b(?:not|never|without|no|nor)\b|n't\b)[^,.;:!?\n]*$")
 _AFTER = re.compile(
-    r"\s*(?:[+%‰°?]|(?:hundred|thousand|million|billion|dozen|per ?cent|(?:or|and) (?:so|more|fewer|less|even|a half)|plus"
-    r"|at (?:least|most)|ish)\b)|[/:.,]\d|-ish\b"
+    r"[\s,]*(?:[+%‰°?]|odd\W*$|(?:hundred|thousand|million|billion|dozen|per ?cent|plus|ish|min(?:imum)?|max(?:imum)?"
+    r"|(?:or|and) (?:so|more|fewer|less|even|a half|a bit)|at (?:least|most|a min\w*|a max\w*)|more or less|give or take|something"
+    r"|thirds?|quarters?|halves|[ap]m)\b)|[/:.,]\d|-ish\b"
 )
 _PART = re.compile("-?[a-zß-ÿа-я]")
 """A number that begins a word: "3rd", "3D", "three-legged" count nothing."""

@@ -23,7 +23,9 @@ _ENGLISH = {"yes", "yeah", "yep", "yup", "no", "nope", "nah"}
 _CLAUSE = re.compile(r"[,.;:!?()\[\]{}/|\n…，。；：！？、（）／]+|\s[-–—]+\s|\s*[–—]+\s*")
 _LEAD = re.compile(r"^(?:(?:so|the|my|final|short|correct) )*(?:answer|verdict)(?: is)?\b")
 _JOINED = re.compile(r"\b(?:and|or|but|y|o|ou|et|und|oder|и|или|e)\s+(\w+)")
-_AGAIN = re.compile(r"(?:(?:but|and|or|then|well|wait|actually|though|maybe|perhaps) )*(\w+)(?: (?:it|there|they|s?he|we|i)\b.*)?")
+_AGAIN = re.compile(
+    r"(?:(?:but|and|or|rather|then|well|wait|actually|though|maybe|perhaps) )*(\w+)(?: (?:it|there|they|s?he|we|i)\b.*)?"
+)
 _SURE = r"(?:entirely |completely |fully |quite |really |absolutely |totally |so )?(?:sure|certain|clear)"
 _CANNOT = r"(?:can ?not|can't|could not|couldn't|do not|don't|unable to|not able to)"
 _HEDGE = re.compile(
@@ -32,8 +34,12 @@ _HEDGE = re.compile(
     rf"|(?:maybe|perhaps|possibly|probably|likely)(?: not)?|unlikely|not {_SURE}(?: .*)?|(?:guess|suppose)(?: so)?"
     rf"|(?:{_CANNOT}|(?:hard|difficult|impossible) to) (?:tell|say|see|know|judge|determine|decide|answer|be sure)(?: .*)?"
     rf"|depends(?: .*)?|partly|partially|sort of|kind of|somewhat|not|or not"
-    rf"|not applicable|not known|either|neither|both|no idea|不确定|不確定|不知道|也许|可能|わからない|分からない|不明|たぶん)"
+    rf"|not applicable|not known|either|neither|both|no idea|not really|not exactly|in a way|approximately|ish|comment|s[eé]|doch"
+    rf"|vielleicht|peut être|quizás?|tal vez|forse|talvez|возможно|наверное|아마도?"
+    rf"|但?我?(?:不确定|不確定|不知道)|也许|可能|わからない|分からない|不明|たぶん)"
 )
+_SHARE = re.compile(r"\W*\w+\W*(?:with |at |about )?(?!100\b)\d{1,3}(?:[.,]\d+)? ?(?:%|per ?cent)(?: \w+)?\W*")
+"""Yes or no with a chance below 100 %."""
 _NO_TEXT = re.compile(
     r"(there (is|are) )?(no|none|nothing)( (visible|legible|readable|written))*( (text|texts|words|writing|letters))?"
     r"( ((is|are) )?(visible|legible|readable|written|shown|present|there))?( (in|on) the (image|picture))?\.?",
@@ -56,6 +62,9 @@ _DOUBTED = re.compile(
     r"|\bshould (?:say|read|be|spell)\b|(?:\bnot|n't) (?:say|read|show|contain|spell)\b|\b(?:[iI] see|there (?:is|are)) no\b"
     r"|\b(?:no (?:texts?|words?|signs?|letters|writing|inscription)|without)\b.*_|\b(?:almost|nearly) _|\? *\)|没有写|不是"
     r"|(?:^\W*|(?:,|;|\b(?:is|are|was|but|and|says?|reads?)) )not (?:the \w+ )?_|\b(?:is|are)n't (?:the \w+ )?_"
+    r"|_[\"'”»]?(?: (?:is|was|are))? (?:not|never|missing|absent|nowhere)\b|_[\"'”»]? (?:is|was|are)n't\b|_[\"'”»]?,? or\b"
+    r"|\b(?:fails? to|anything but|resembl\w+|presumably|expected)\b|(?:看不到|没有|沒有|可能)[是有写着寫著到]*\W*_"
+    r"|\b(?:peut-être|vielleicht|quizás?|tal vez|forse|talvez|возможно|наверное)\W*_"
 )
 """A line about a text, which stands as "_" in it, that does not say that the text is there."""
 
@@ -84,7 +93,7 @@ def yes_or_no(answer: str) -> bool | None:
     meant = _polarity(said)
     if meant is None or (more and said not in _ENGLISH) or ("?" in answer and _clauses(answer.partition("?")[0]) == [first]):
         return None
-    if no_answer(first) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
+    if no_answer(first) or _SHARE.fullmatch(answer[:MOST_READ]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
         return None
     other = [*more[:1], *_JOINED.findall(first), *(again.group(1) for clause in rest if (again := _AGAIN.fullmatch(clause)))]
     return None if any(_polarity(word) is (not meant) for word in other) else meant

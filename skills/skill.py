@@ -20,11 +20,16 @@ MAX_FILE_BYTES = 500_000
 """Largest file read: what is read ends up in a prompt."""
 MAX_FILES = 200
 """Most files that are listed of a skill, and of one of its folders."""
+LONGEST_NAME = 300
+"""Characters of what may be the name of a file: what is longer is none, and is not looked at."""
 UNREAD = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 """Folders that hold no one's words."""
 
-_MENTION = re.compile(r"`([^`\n]{1,200})`|\]\(<?([^()<>\n]{1,200})|((?:[\w.-]+/)*[\w-]+(?:\.\w+)+|(?:[\w.-]+/)+)")
-_FILE_IN_REFERENCES = re.compile(rf"{REFERENCES}/[\w./-]*\w\.\w+")
+_MENTION = re.compile(
+    r"`([^`\n]{1,200})`|\]\(<?([^()<>\n]{1,200})"
+    r"|(?<![\w.-])(?<![\w.-]/)((?:[\w.-]+/)*[\w-]+(?:\.\w+)+|(?:[\w.-]+/)+)"  # a run of signs is begun once
+)
+_FILE_IN_REFERENCES = re.compile(rf"{REFERENCES}/[\w./-]{{0,{LONGEST_NAME}}}\w\.\w+")
 
 
 class SkillError(GemsError, ValueError):
@@ -172,7 +177,8 @@ def _mention_notes(folder: Path, text: str, body: str) -> list[Note]:
 
 def _named(body: str, own: str) -> Iterator[str]:
     """Return what a body may name as a file or folder of its own: in code, in links, and as plain words."""
-    for found in dict.fromkeys("".join(match) for match in _MENTION.findall(body)):
+    mentions = dict.fromkeys("".join(match) for match in _MENTION.findall(body))
+    for found in (mention for mention in mentions if len(mention) <= LONGEST_NAME):
         name = found.split("#")[0].strip().removeprefix("./")
         yield name
         yield unquote(name)

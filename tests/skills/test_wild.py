@@ -9,7 +9,7 @@ import skills_ref
 
 from gems.skills import Skill, SkillError, SkillLibrary, skill_tools, validate
 from gems.skills.library import MAX_NOTES, skill_folders
-from gems.skills.skill import MAX_FILE_BYTES
+from gems.skills.skill import MAX_FILE_BYTES, read_skill
 
 BUNDLED = SkillLibrary.load().names
 FORMER = """# Skill: Fog & Mist
@@ -330,3 +330,14 @@ def test_a_link_within_the_folder_is_read(write_skill):
     (folder / "SKILL.md").rename(folder / "text.md")
     (folder / "SKILL.md").symlink_to("text.md")
     assert only(folder)[0].body == "Write fog."
+
+
+@pytest.mark.parametrize("signs", ["a", "a-", "../", "./", "a/", "a.", "`", "]("])
+def test_a_long_body_of_one_kind_of_signs_takes_no_time(tmp_path, signs):
+    body = signs * (200_000 // len(signs))
+    (tmp_path / "long").mkdir()
+    (tmp_path / "long" / "SKILL.md").write_text(f"---\nname: long\ndescription: Long.\n---\n{body}\n")
+    skill, _ = read_skill(tmp_path / "long")
+    began = time.process_time()
+    assert skill.files == ()
+    assert time.process_time() - began < 5
