@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langgraph.store.base import BaseStore, Item, Op, PutOp, Result
@@ -50,18 +50,31 @@ class SealedStore(BaseStore):
         return await asyncio.to_thread(self.batch, list(ops))  # not all of LangGraph's stores can do it themselves
 
     def whatever_is_in(self, namespace: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-        """Return all values of a namespace by their keys, an empty one for each that cannot be read: it hides no other."""
+        """Return all values of a namespace by their keys, an empty one for each that cannot be read: it hides no other.
+
+        A row whose dates are none, which LangGraph does not give at all, is left out.
+        """
         found: dict[str, dict[str, Any]] = {}
         read = 0
-        while page := self.inner.search(namespace, limit=PAGE, offset=read):
+        while page := self._page(namespace, read):
             read += len(page)
-            for item in page:
+            for item in filter(None, page):
                 try:
                     self._opened(item)
                 except CheckpointError:
                     item.value = {}
-                found[item.key] = item.value
+                found[str(item.key)] = item.value
         return found
+
+    def _page(self, namespace: tuple[str, ...], offset: int, size: int = PAGE) -> Sequence[Item | None]:
+        """Return the rows of a namespace from an offset on, None for each that LangGraph cannot read."""
+        try:
+            return self.inner.search(namespace, limit=size, offset=offset)
+        except (ValueError, TypeError):
+            if size == 1:
+                return [None]
+        half = self._page(namespace, offset, size // 2)
+        return half if len(half) < size // 2 else [*half, *self._page(namespace, offset + size // 2, size - size // 2)]
 
     def _sealed(self, op: Op) -> Op:
         # Without a key, a value that looks as if it were sealed is sealed too, or it would be opened when it is read.

@@ -10,6 +10,7 @@ from gems import GemsError, prune, resume, run, write_gallery
 from gems.graph.fork import fork
 from gems.graph.past import past_run, past_runs
 from gems.graph.record import read_record, save_record
+from gems.memory.home import Home
 
 SQLITE = {
     "metadata-cut": "UPDATE checkpoints SET metadata = substr(metadata, 1, 5) WHERE thread_id = ?",
@@ -30,6 +31,7 @@ SQLITE = {
     "record-other": "UPDATE store SET value = replace(value, 'a red circle', 'a red square') WHERE key = ?",
     "record-parent": "UPDATE store SET value = json_set(value, '$.parent', 3) WHERE key = ?",
     "record-empty": "UPDATE store SET value = '{}' WHERE key = ?",
+    "record-deep": "UPDATE store SET value = replace(hex(zeroblob(30000)), '0', '[') WHERE key = ?",
 }
 POSTGRES = {
     "metadata-number": "UPDATE checkpoints SET metadata = '5' WHERE thread_id = %s",
@@ -117,3 +119,14 @@ def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_re
     assert prune(timedelta(days=1), runs=home).notes == ()
     with home.database.open() as opened:
         assert all(opened.rows(name) == 0 for name in names)
+
+
+def test_a_row_that_langgraph_cannot_read_hides_no_other_run(tmp_path, sketcher, command):
+    home = Home(tmp_path / "runs")
+    run("a red circle", thread="whole", runs=home, image=sketcher, preset="original", seed=3)
+    row = "INSERT INTO store (prefix, key, value, created_at, updated_at) SELECT prefix, {}, value, {}, {} FROM store WHERE key = ?"
+    for key, created in (("'dates'", "'yesterday'"), ("x'ff'", "created_at")):
+        assert execute(home, row.format(key, created, created), "whole")[0] == 1
+    assert {past.thread: past.standing for past in past_runs(home)} == {"whole": "accepted", "b'\\xff'": "damaged"}
+    assert command("runs", "--runs", home.folder)[0] == 0
+    assert command("rm", "whole", "--runs", home.folder)[0] == 0
