@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gems import GemsError, Workspace, run
-from gems.commands.fork import _read
+from gems.commands.fork import _read_checks
 from gems.commands.review_dialog import read_answer
 from gems.config import load_config
 from gems.storage.files import replace_file
@@ -191,7 +191,7 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
     (tmp_path / "checks.json").write_text(
         json.dumps([{"id": "c1", "kind": "attribute", "question": "Is it red?"}]), encoding="utf-8-sig"
     )
-    assert [check.question for check in _read(tmp_path / "checks.json")] == ["Is it red?"]
+    assert [check.question for check in _read_checks(tmp_path / "checks.json")] == ["Is it red?"]
     (tmp_path / "answer.json").write_text('{"action": "accept"}', encoding="utf-8-sig")
     assert read_answer("@answer.json") == {"action": "accept"}
 
