@@ -28,7 +28,7 @@ from .memory.state import (
 )
 
 if TYPE_CHECKING:
-    from .graph.result import RunResult
+    from .runs.result import RunResult
 
 
 class EventBase(BaseModel):

@@ -20,9 +20,9 @@ from .options import reach
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
-    from ..graph.result import RunResult
-    from ..memory.home import Home
-    from ..progress import Progress
+    from ..runs.result import RunResult
+    from ..storage.workspace import Home
+    from .progress import Progress
 
 
 def progress(as_json: bool, events: bool) -> Progress:
@@ -33,7 +33,7 @@ def progress(as_json: bool, events: bool) -> Progress:
     """
     if as_json and events:
         raise SettingError("--json and --events: choose one; after --events, `gems show THREAD --json` tells the result")
-    from ..progress import JsonLines, Progress
+    from .progress import JsonLines, Progress
 
     return JsonLines() if events else Progress(Console(quiet=as_json))
 
@@ -42,9 +42,9 @@ def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl
     """Do the work and tell what came of it; every way to end leaves a run that can be gone on with, and says how."""
     from langgraph.runtime import RunControl
 
-    from ..graph.drive import RunStoppedError
-    from ..models.call import ModelCallError
-    from ..models.image import ImageModelError
+    from ..models.chat.call import ModelCallError
+    from ..models.image.base import ImageModelError
+    from ..runs.execute import RunStoppedError
 
     def again() -> str:
         return f"go on with `gems resume {show.thread}{reach(home)}`"

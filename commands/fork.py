@@ -12,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..context import SettingError
 from ..errors import what_is_wrong
-from .ask import asker
 from .finish import finish, progress
 from .options import (
     RUNS,
@@ -36,12 +35,13 @@ from .options import (
     path_option,
     set_debug,
 )
+from .review_dialog import asker
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
-    from ..graph.result import RunResult
     from ..memory.state import Check
+    from ..runs.result import RunResult
 
 VERDICTS = {"pass": True, "fail": False, "unknown": None}
 
@@ -83,8 +83,8 @@ def fork_command(
 ) -> None:
     """Begin a new run at a step of an old one, with another prompt, other checks or other verdicts."""
     set_debug(debug)
-    from ..graph.fork import fork
-    from ..graph.past import past_run
+    from ..runs.fork import fork
+    from ..runs.listing import past_run
 
     home = home_of(runs, store, image_store)
     verdicts = dict(_verdict(text) for text in verdict or ())

@@ -98,8 +98,8 @@ def lessons_export(
     file: Annotated[Path, path_argument(help="File to write, - for standard output.")], runs: Runs = RUNS, store: Store = None
 ) -> None:
     """Write all lessons, a line of JSON each, for `gems lessons import` elsewhere."""
-    from ..memory.files import replace_file
     from ..memory.lesson_files import export_lines
+    from ..storage.files import replace_file
 
     with _book(runs, store) as book:
         lines = [line + "\n" for line in export_lines(book)]

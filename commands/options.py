@@ -16,9 +16,9 @@ from ..context import SettingError
 from ..terminal import Console
 
 if TYPE_CHECKING:
-    from ..memory.home import Home
-    from ..progress import Progress
     from ..skills import SkillLibrary
+    from ..storage.workspace import Home
+    from .progress import Progress
 
 RUNS = Path("runs")
 """Folder of runs where none is named."""
@@ -106,7 +106,7 @@ def home_of(runs: Path, store: str | None, image_store: str | None) -> Home:
     Raises:
         GemsError: a URL is not understood, or its driver is not installed.
     """
-    from ..memory.home import Home
+    from ..storage.workspace import Home
 
     return Home(runs, store=store, image_store=image_store)
 
@@ -118,7 +118,7 @@ def models_given(thread: str, home: Home, chat: str | None, image: str | None, c
         GemsError: the file of `--config` cannot be used, or the run's record cannot be read.
     """
     from ..config import models_again
-    from ..graph.record import read_record
+    from ..runs.manifest import read_record
 
     if config is None or not home.database.exists():  # no database, no run: that is told where the run is looked for
         return {"chat": chat, "image": image}

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from ..graph.build import Graph
 from ..models.options import ModelOptions
-from .draw import Cell, draw
 from .records import Record
-from .studies import Variant
+from .sample_run import Cell, draw
+from .variants import Variant
 
 
 class Job(NamedTuple):

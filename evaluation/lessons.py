@@ -14,23 +14,23 @@ from langgraph.store.base import BaseStore
 from rich.table import Table
 
 from ..context import SettingError
-from ..memory.images import ImageStore
 from ..memory.lessons import Lesson, Lessons
-from ..memory.sqlite import SqliteDatabase
 from ..models.registry import ImageChoice
-from .answers import answer_book
+from ..storage.image_store import ImageStore
+from ..storage.sqlite import SqliteDatabase
 from .benchmark import Sample
 from .benchmarks.shapes import Shapes
 from .bootstrap import LEVEL, Estimate, estimate
-from .data import Fetched
-from .draw import Cell
-from .judging import judge_of
+from .downloads import Fetched
+from .judges.answer_log import answer_book
+from .judges.judging import judge_of
 from .records import Key, Record
 from .results import VariantResult, interval, per_prompt, results_of, rows_of, told
 from .runner import IMAGES, SILENT, Plan, Progress, folder_of, generate, plan
+from .sample_run import Cell
 from .scoring import Scored, answers_of, judge_all
-from .studies import Study, Variant
 from .tables import new_table, say
+from .variants import Study, Variant
 
 WITHOUT, WITH, LEARNING = "without lessons", "with lessons", "learning"
 FOLDS = ("a", "b")

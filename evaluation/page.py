@@ -12,19 +12,19 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 
-from ..memory.files import replace_file
 from ..memory.state import ImageRef
+from ..report.inline_images import Picture, picture
 from ..report.page import environment
-from ..report.pictures import Picture, picture
 from ..report.view import without_paths
-from .answers import Line
+from ..storage.files import replace_file
 from .benchmark import Answer, Answers, Benchmark, Metric, Sample
 from .bootstrap import estimate_metric
-from .collecting import answers_to
-from .outcome import Outcome
+from .judges.answer_log import Line
+from .judges.collecting import answers_to
 from .records import Key, Record
 from .results import rows_of
 from .scoring import Scored, answers_of
+from .study import Outcome
 from .tables import SECONDS, Cell, Report, caption, judge_title, leading_metric, main_table, published_table
 
 MOST = 12

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..context import SettingError
 from ..errors import GemsError
-from ..memory.images import ImageStore
-from ..models.image import ImageModel
+from ..models.image.base import ImageModel
 from ..models.options import ImageOptions
 from ..models.registry import ImageChoice
+from ..storage.image_store import ImageStore
 from .engine import Engine, Job
 from .records import Record
 from .runner import Plan
 
 if TYPE_CHECKING:
-    from .painter import About, Setup
+    from .ray_image_worker import About, Setup
 
 PATIENCE = 120.0
 """Seconds until all painters must have begun; loading weights is not among it."""
@@ -128,7 +128,7 @@ class RayEngine(Engine):
     ) -> None:
         import ray
 
-        from .painter import paint
+        from .ray_image_worker import paint
 
         task = ray.remote(paint).options(num_cpus=CPUS, max_retries=RETRIES, num_returns="streaming", scheduling_strategy="SPREAD")
         setup = ray.put(self._setup(actors, about))
@@ -158,7 +158,7 @@ class RayEngine(Engine):
         """Return the records that a worker has ready, with their images in the store, and whether there may be more."""
         from ray.exceptions import RayError, RayTaskError
 
-        from .painter import answer
+        from .ray_image_worker import answer
 
         try:
             record, data = answer(next(stream))
@@ -177,7 +177,7 @@ class RayEngine(Engine):
         return [record], True
 
     def _setup(self, actors: Sequence[Any], about: About) -> Setup:
-        from .painter import Setup
+        from .ray_image_worker import Setup
 
         plan = self._plan
         return Setup(
@@ -195,7 +195,7 @@ class RayEngine(Engine):
         """Start the painters, and end them; `own`: the cluster was started for this study."""
         import ray
 
-        from .painter import Painter
+        from .ray_image_worker import Painter
 
         self._require(ray.cluster_resources(), own)
         image = _sent(_absolute(self._plan.image), "image")
@@ -227,7 +227,7 @@ class RayEngine(Engine):
         import ray
         from ray.exceptions import RayError
 
-        from .painter import answer
+        from .ray_image_worker import answer
 
         asked = [one.about.remote() for one in actors]
         done, late = ray.wait(asked, num_returns=len(asked), timeout=self._patience)

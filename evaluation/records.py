@@ -12,12 +12,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import GemsError
-from ..memory.files import replace_file
-from ..memory.images import ImageStore, LostImageError
-from ..memory.locks import RunInUseError, exclusive, is_held
 from ..memory.state import ImageRef
+from ..storage.files import replace_file
+from ..storage.image_store import ImageStore, LostImageError
+from ..storage.locks import RunInUseError, exclusive, is_held
 from .shards import WHOLE, Shard
-from .studies import Study
+from .variants import Study
 
 DEFINITION = "study.json"
 SAMPLES = "samples.jsonl"

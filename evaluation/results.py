@@ -13,7 +13,7 @@ from .bootstrap import Estimate, estimate, estimate_metric
 from .records import Key, Record
 from .scores import arithmetic_mean
 from .scoring import OFFICIAL, Scored
-from .studies import Variant
+from .variants import Variant
 
 MEASURED = "measured"
 BOTH = f"{MEASURED}, {OFFICIAL}"

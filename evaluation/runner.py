@@ -15,16 +15,16 @@ from langgraph.store.base import BaseStore
 
 from ..context import PRESETS, SettingError
 from ..graph.build import build_graph
-from ..memory.files import replace_file
-from ..memory.images import ImageStore
 from ..models.options import CHAT_ROLES, ChatOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
+from ..storage.files import replace_file
+from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, Sample
-from .draw import Cell, kept
 from .engine import Engine, Job, LocalEngine
 from .records import Key, Record, StudyError, journal, read_study
+from .sample_run import Cell, kept
 from .shards import WHOLE, Shard
-from .studies import Study, Variant, code_digest
+from .variants import Study, Variant, code_digest
 
 SEED_STEP = 1_000
 """Distance of the seeds of two prompts' runs: more than the images of one run, so that no two share their noise."""

@@ -14,12 +14,12 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..memory.files import replace_file
-from ..memory.images import ImageStore
-from .answers import AnswerBook
+from ..storage.files import replace_file
+from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, BenchmarkError, Imported, Sample
-from .collecting import Work, collect, recorded, wanted
-from .judging import Judge, probe
+from .judges.answer_log import AnswerBook
+from .judges.collecting import Work, collect, recorded, wanted
+from .judges.judging import Judge, probe
 from .records import Key, Record, picture_of
 
 T = TypeVar("T", bound=BaseModel)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from langchain_core.messages import AIMessage
 from pydantic import SecretStr
 
-from ..redact import redact_all
+from ..privacy import redact_all
 from .options import ModelSpecError
 
 Message = TypeVar("Message", bound=AIMessage)

@@ -36,7 +36,7 @@ class ChatOptions(BaseModel):
 
     model: str = Field(default="shapes", description="shapes, openai:MODEL, http(s)://HOST/v1#MODEL, or random.")
     thinking: bool | Effort | None = Field(
-        default=None, description="Reasoning on or off, or how much; see `gems.models.thinking`."
+        default=None, description="Reasoning on or off, or how much; see `gems.models.chat.thinking`."
     )
     temperature: float | None = Field(default=None, ge=0, le=2, description="How much chance there is in an answer; 0: least.")
     top_p: float | None = Field(default=None, gt=0, le=1, description="Share of the likeliest tokens that an answer is drawn from.")

@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 
 from langchain_core.language_models import BaseChatModel
 
-from .call import model_name
-from .image import ImageModel
+from .chat.call import model_name
+from .image.base import ImageModel
 from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions, ModelSpecError
 
 ChatChoice = BaseChatModel | ChatOptions | str
@@ -51,7 +51,7 @@ class _Loaded:
 
     def get(self, options: ImageOptions) -> ImageModel:
         """Return the model of options, made if there is none."""
-        from .diffusers import fingerprint
+        from .image.diffusers import fingerprint
 
         name = options.model.partition(":")[2]
         folder = Path(name).expanduser().resolve() if name and Path(name).expanduser().is_dir() else None
@@ -123,11 +123,11 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
 
         return shapes_chat()
     if options.model == "random":
-        from .random_answers import RandomChat
+        from .chat.random_chat import RandomChat
 
         return RandomChat()
     if _is_endpoint("chat", options.model):
-        from .endpoint import endpoint_chat
+        from .chat.endpoint import endpoint_chat
 
         return endpoint_chat(options)
     raise ModelSpecError(
@@ -149,7 +149,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
     """
     options = _image_options(choice)
     if options.model == "card":
-        from .card import CardImage
+        from .image.card import CardImage
 
         return CardImage()
     scheme, _, name = options.model.partition(":")
@@ -158,7 +158,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
             raise ModelSpecError(f"--image {options.model}: there is no such folder")
         return _LOADED.get(options)
     if _is_endpoint("image", options.model):
-        from .images_api import endpoint_image
+        from .image.images_api import endpoint_image
 
         return endpoint_image(options)
     raise ModelSpecError(
@@ -173,7 +173,7 @@ def _with_weights(options: ImageOptions) -> ImageModel:
         from .shapes import shapes_image
 
         return shapes_image(call=options.call, batch=options.batch, wait=options.wait)
-    from .diffusers import DiffusersImage
+    from .image.diffusers import DiffusersImage
 
     name = options.model.partition(":")[2]
     return DiffusersImage(

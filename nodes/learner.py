@@ -15,14 +15,14 @@ from ..events import LessonLearned, tell
 from ..memory.evidence import Refinement, borne_out, trials
 from ..memory.lessons import MAX_CHARACTERS, Lesson, LessonError, Lessons, Status, Trial, one_line, without_quotes
 from ..memory.quotes import quoted_strings
-from ..memory.serializer import CheckpointError
 from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
-from ..models.ask import ModelAnswerError, ask
-from ..models.call import ModelCallError
-from ..models.capabilities import capability_notes
-from .lessons import NO_STORE
-from .parts import Node, cost, human
-from .spelling import contains, normalize
+from ..models.chat.ask import ModelAnswerError, ask
+from ..models.chat.call import ModelCallError
+from ..models.chat.capabilities import capability_notes
+from ..storage.serializer import CheckpointError
+from .checks.text_match import contains, normalize
+from .lesson_prompts import NO_STORE
+from .messages import Node, cost, human
 
 SYSTEM = """\
 You keep the book of lessons of a studio that makes images with a text-to-image model. Prompts are written, the images are \

@@ -14,14 +14,14 @@ from pydantic import BaseModel, Field
 from ..context import RunContext, settings_in
 from ..memory.lessons import Lesson
 from ..memory.state import MAX_PROMPT_CHARACTERS, Request
-from ..models.ask import ask, text_of, thought_of, with_schema
-from ..models.ask import parse as parse_answer
-from ..models.call import ModelCallError, Spent, call
+from ..models.chat.ask import ask, text_of, thought_of, with_schema
+from ..models.chat.ask import parse as parse_answer
+from ..models.chat.call import ModelCallError, Spent, call
 from ..skills import SkillLibrary, skill_tools
-from .keep import keep_quoted
-from .lessons import FOR_PLANNER, block, for_planner, shown
-from .parts import Node, clip, cost, human, shorten
-from .skills import calling, reveal
+from .lesson_prompts import FOR_PLANNER, block, for_planner, shown
+from .messages import Node, clip, cost, human, shorten
+from .quoted_text import keep_quoted
+from .skill_loader import calling, reveal
 
 UNREAD_CALL = "The planner called a tool in a way that could not be read."
 

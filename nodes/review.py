@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError, model_validator
 
 from ..context import RunContext, SettingError, settings_in
 from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
-from .keep import keep_quoted
-from .overrule import a_person, asked_anew, overruled
-from .parts import Node
+from .checks.human_verdicts import a_person, asked_anew, overruled
+from .messages import Node
+from .quoted_text import keep_quoted
 from .review_answer import Answer, ListedCheck, Moment, answer_schema
 
 MEANS: dict[Stage, dict[Action, str]] = {

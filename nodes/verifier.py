@@ -19,13 +19,13 @@ from pydantic import BaseModel, Field
 from ..context import RunContext, settings_in
 from ..events import CheckAnswered, tell
 from ..memory.state import Attempt, Check, ImageRef, Verdict
-from ..models.ask import ModelAnswerError, ask
-from ..models.capabilities import capability_notes
-from ..models.soft import plain_id, soft_answers
-from .answers import is_read_out, passes, read_out
-from .checkers import Checker
-from .examine import Examination, Told
-from .parts import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, cost, human, list_checks, shorten
+from ..models.chat.answer_probability import plain_id, soft_answers
+from ..models.chat.ask import ModelAnswerError, ask
+from ..models.chat.capabilities import capability_notes
+from .checks.answers import is_read_out, passes, read_out
+from .checks.checkers import Checker
+from .checks.verification import Examination, Told
+from .messages import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, cost, human, list_checks, shorten
 
 PARALLEL_CALLS = 8
 

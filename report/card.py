@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..context import RunContext
 from ..memory.state import GemsState
+from .inline_images import Picture, ReadImage, once, picture
 from .page import environment
-from .pictures import Picture, ReadImage, once, picture
 from .view import Card, View, count_of, view
 
 HERO, THUMB = 256, 64

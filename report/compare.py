@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..memory.state import Attempt, Check, GemsState
-from .pictures import Picture, ReadImage, picture
+from .inline_images import Picture, ReadImage, picture
 
 PAIR = 384
 """Largest width and height of each of the two images, in CSS pixels."""

@@ -14,13 +14,13 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from ..errors import GemsError
-from ..graph.family import Records, eldest, line_of, parent_of, records_of
-from ..graph.past import Found, Standing, found_runs, past_runs
-from ..memory.files import replace_file
-from ..memory.home import Home
 from ..memory.state import Attempt, best_of
+from ..runs.fork_tree import Records, eldest, line_of, parent_of, records_of
+from ..runs.listing import Found, Standing, found_runs, past_runs
+from ..storage.files import replace_file
+from ..storage.workspace import Home
+from .inline_images import Picture, ReadImage, picture
 from .page import environment
-from .pictures import Picture, ReadImage, picture
 from .view import preset_told, without_paths
 
 EDGE = 288

@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..context import RunContext
-from ..memory.files import replace_file
 from ..memory.state import GemsState
+from ..storage.files import replace_file
 from ..terminal import visible
-from .pictures import ReadImage, once
+from .inline_images import ReadImage, once
 from .story import Story
 from .view import duration, view
 

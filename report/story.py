@@ -8,9 +8,9 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from ..graph.family import Relative
-from ..graph.timeline import Shown, Step
 from ..memory.state import Attempt, GemsState, RoleUsage, Usage
+from ..runs.fork_tree import Relative
+from ..runs.timeline import Shown, Step
 
 Work = Literal["plan", "draw", "check", "learn", "person"]
 

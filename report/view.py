@@ -10,12 +10,12 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ..context import PROMPTS, RunContext, nearest_preset
-from ..graph.family import Relative
-from ..graph.timeline import Shown
 from ..memory.state import Attempt, Check, GemsState, ImageRef, RoleUsage, Score, ShownLesson, Verdict, best_of
+from ..runs.fork_tree import Relative
+from ..runs.timeline import Shown
 from .compare import Pair, pair
 from .diff import Segment, kindred, word_diff
-from .pictures import HEAVY, Picture, ReadImage, picture
+from .inline_images import HEAVY, Picture, ReadImage, picture
 from .story import Story, Timeline, timeline
 
 HERO, CARD, THUMB = 480, 320, 128

@@ -30,9 +30,9 @@ from gems.errors import GemsError
 from gems.evaluation.benchmarks.shapes import Sample, benchmark, judge
 from gems.memory.evidence import refinements
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
-from gems.models.ask import ModelAnswerError, ask, with_schema
-from gems.models.call import ModelCallError, Spent, call, model_name
-from gems.models.capabilities import capability_notes
+from gems.models.chat.ask import ModelAnswerError, ask, with_schema
+from gems.models.chat.call import ModelCallError, Spent, call, model_name
+from gems.models.chat.capabilities import capability_notes
 from gems.models.options import CHAT_ROLES, ChatOptions
 from gems.models.registry import chat_model
 from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request

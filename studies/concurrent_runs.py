@@ -28,12 +28,12 @@ from rich.table import Table
 from gems import run
 from gems.errors import GemsError
 from gems.evaluation.benchmarks.shapes import benchmark
-from gems.graph.past import past_run, past_runs
-from gems.memory.home import Home
-from gems.models.image import ImageModel, ImageRequest
+from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.registry import Models
 from gems.models.shapes.grammar import OutsideWorldError, parse_request
 from gems.models.shapes.world import Thing, center_of, draw
+from gems.runs.listing import past_run, past_runs
+from gems.storage.workspace import Home
 from gems.terminal import Console
 
 from .kill_soak.__main__ import database_of

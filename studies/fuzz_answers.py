@@ -35,19 +35,19 @@ import gems.nodes.verifier as verifying
 from gems.context import RunContext
 from gems.errors import GemsError
 from gems.evaluation.benchmark import Question
-from gems.evaluation.judging import judge_of
-from gems.evaluation.marks import marks, says_yes
-from gems.memory.serializer import serializer
+from gems.evaluation.judges.judge_parsing import marks, says_yes
+from gems.evaluation.judges.judging import judge_of
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Score, Verdict
-from gems.models.endpoint import EndpointChat, endpoint_chat
+from gems.models.chat.endpoint import EndpointChat, endpoint_chat
 from gems.models.options import ChatOptions
 from gems.nodes.decomposer import decomposer
 from gems.nodes.learner import learner
 from gems.nodes.planner import PlannerState, planner, wants_skills
 from gems.nodes.refiner import refiner
-from gems.nodes.skills import skill_loader
+from gems.nodes.skill_loader import skill_loader
 from gems.nodes.summarizer import SummarizerState, summarizer
 from gems.skills import SkillLibrary
+from gems.storage.serializer import serializer
 from gems.terminal import Console, echo
 
 LONGEST = 2.0

@@ -29,8 +29,8 @@ from gems.evaluation.catalogue import find
 from gems.evaluation.ray_engine import ray_engine
 from gems.evaluation.records import Key, Record, read_records
 from gems.evaluation.runner import Plan, Progress, generate, plan
-from gems.evaluation.studies import variants
-from gems.models.image import ImageModel, ImageRequest
+from gems.evaluation.variants import variants
+from gems.models.image.base import ImageModel, ImageRequest
 from gems.terminal import echo
 
 WORKERS = (1, 2, 4)

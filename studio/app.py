@@ -17,12 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from ..errors import GemsError
-from ..graph.page import page_of
-from ..graph.record import RunError, studio_id, threads
-from ..hosts import refusal
-from ..memory.home import RunNameError
-from ..memory.images import DIGEST, ImageStoreError, LostImageError
 from ..memory.state import ImageRef
+from ..runs.manifest import RunError, studio_id, threads
+from ..runs.write_page import page_of
+from ..server.hosts import refusal
+from ..storage.image_store import DIGEST, ImageStoreError, LostImageError
+from ..storage.workspace import RunNameError
 from . import setup
 from .assistants import offer_presets
 from .saver import opened

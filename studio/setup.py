@@ -13,12 +13,12 @@ from pydantic import Field, create_model
 
 from ..config import changed, load_config
 from ..context import PROMPTS, RunContext, preset
-from ..hosts import allowed_by
-from ..memory.home import Home
-from ..memory.images import ImageStore
 from ..models.registry import Models
 from ..nodes import decomposer, learner, planner, refiner, summarizer, verifier
+from ..server.hosts import allowed_by
 from ..skills import SkillLibrary
+from ..storage.image_store import ImageStore
+from ..storage.workspace import Home
 
 BUILT_IN = {
     f"{file.__name__.rpartition('.')[2]}_prompt": file.SYSTEM

@@ -10,9 +10,9 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
 from ..errors import GemsError
-from ..graph.record import begun, find_record, read_record, studio_id
-from ..memory.database import Opened
-from ..memory.home import Home
+from ..runs.manifest import begun, find_record, read_record, studio_id
+from ..storage.database import Opened
+from ..storage.workspace import Home
 from .assistants import differing
 from .graphs import graph_of
 from .saver import ENDING

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gems import cli
-from gems.models.image import ImageModel
+from gems.models.image.base import ImageModel
 from gems.models.shapes.grammar import OutsideWorldError, choose_colors, choose_layout, parse_request
 from gems.models.shapes.world import COLORS, SHAPES, Thing, center_of, draw
 
@@ -150,6 +150,6 @@ def postgres(postgres_server):
 @pytest.fixture(params=["sqlite", "postgres"])
 def home(request, tmp_path):
     """Give a home for runs, on each kind of database."""
-    from gems.memory.home import Home
+    from gems.storage.workspace import Home
 
     return Home(tmp_path / "runs", store=request.getfixturevalue("postgres") if request.param == "postgres" else None)

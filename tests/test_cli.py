@@ -18,9 +18,9 @@ from PIL import Image
 
 import gems
 from gems.context import PRESETS
-from gems.graph.past import past_run
 from gems.models.shapes import WEIGHTS, shapes_chat, shapes_image
-from gems.serve import create_app, running
+from gems.runs.listing import past_run
+from gems.server import create_app, running
 
 ROOT = Path(gems.__file__).parent
 
@@ -292,7 +292,7 @@ def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("gems.models.diffusers.DiffusersImage.generate", interrupted)
+        patch.setattr("gems.models.image.diffusers.DiffusersImage.generate", interrupted)
         code, _, err = command("run", "a red circle", "--thread", "mine")
     assert code == 130
     assert "go on with `gems resume mine`" in err

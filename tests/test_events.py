@@ -37,8 +37,8 @@ from gems.events import (
     events_of,
     read_event,
 )
-from gems.memory.images import ImageStore
 from gems.memory.state import merge_attempts
+from gems.storage.image_store import ImageStore
 
 PROMPT = "two red circles above a blue square"
 

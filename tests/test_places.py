@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from gems import GemsError, Home, run
-from gems.commands.ask import read_answer
 from gems.commands.fork import _read
+from gems.commands.review_dialog import read_answer
 from gems.config import load_config
-from gems.memory.files import replace_file
-from gems.memory.locks import exclusive
-from gems.memory.sqlite import _explain
+from gems.storage.files import replace_file
+from gems.storage.locks import exclusive
+from gems.storage.sqlite import _explain
 
 NOBODY = 65534
 
@@ -211,7 +211,7 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path, monkeypatch):
         run("a red circle")
 
 
-@pytest.mark.parametrize("place", ["gems.memory.places.replace_file", "gems.memory.images.replace_file"])
+@pytest.mark.parametrize("place", ["gems.storage.backends.replace_file", "gems.storage.image_store.replace_file"])
 def test_a_picture_that_does_not_fit_on_the_disk_asks_for_room(tmp_path, sketcher, monkeypatch, place):
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -19,11 +19,11 @@ from PIL.PngImagePlugin import PngInfo
 
 import gems
 from gems import GemsError, fork, resume, run
-from gems.memory.home import Home
-from gems.memory.serializer import KEY as AES
-from gems.models.diffusers import DiffusersImage
+from gems.models.image.diffusers import DiffusersImage
 from gems.models.shapes import WEIGHTS, shapes_chat
-from gems.serve import create_app, running
+from gems.server import create_app, running
+from gems.storage.serializer import KEY as AES
+from gems.storage.workspace import Home
 
 from .conftest import Sketcher
 from .faulty import Reply

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Sample
-from ..layouts import first_of_each, write
-from ..reading import json_file, table_rows
+from ..dataset_files import json_file, table_rows
+from ..official_layouts import first_of_each, write
 from .geneval import SOURCE, samples_of
 
 PREFIX = "Aesthetic Drawing: "

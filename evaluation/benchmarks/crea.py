@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, write
-from ..marks import ask_marks, first_text, marks
-from ..reading import checked, json_file, text_of, unique
+from ..dataset_files import checked, json_file, text_of, unique
+from ..judges.judge_parsing import ask_marks, first_text, marks
+from ..official_layouts import by_sample, write
 
 OBJECTS = ("couch", "chair", "car", "monster", "mug", "table", "bowl", "bike", "guitar", "helmet", "teapot", "umbrella")
 FILE = "crea_objects.txt"

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, encoded, first_of_each, grid, only_four, write
-from ..marks import agreed, says_yes
-from ..reading import table_rows, text_of, unique
+from ..dataset_files import table_rows, text_of, unique
+from ..judges.judge_parsing import agreed, says_yes
+from ..official_layouts import by_sample, encoded, first_of_each, grid, only_four, write
 
 ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
 COLUMNS = (

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Sample, Source
-from ..layouts import by_sample, write
-from ..reading import json_lines, unique
+from ..dataset_files import json_lines, unique
+from ..official_layouts import by_sample, write
 
 SOURCE = Source(
     file="evaluation_metadata.jsonl",

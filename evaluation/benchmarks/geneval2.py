@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ...models.numerals import NUMBER_WORDS
 from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import first_of_each, write
-from ..reading import json_file, json_lines, unique
+from ..dataset_files import json_file, json_lines, unique
+from ..official_layouts import first_of_each, write
 from ..scores import arithmetic_mean, geometric_mean
 
 NUMBERS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], start=1)}

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, write
-from ..reading import json_lines, unique
+from ..dataset_files import json_lines, unique
+from ..official_layouts import by_sample, write
 
 COMMIT = "2b8237bb3789638c290eeda3e83ed81bd3652c3b"
 KEYS = {"category": str, "length": str, "prompt": str, "text": list, "prompt_id": int}

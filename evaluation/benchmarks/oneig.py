@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, encoded, grid, only_four, write
-from ..marks import agreed, first_text, says_yes, spoken
-from ..reading import checked, json_file, table_rows, unique
+from ..dataset_files import checked, json_file, table_rows, unique
+from ..judges.judge_parsing import agreed, first_text, says_yes, spoken
+from ..official_layouts import by_sample, encoded, grid, only_four, write
 
 FOLDERS = {
     "Anime_Stylization": "anime",

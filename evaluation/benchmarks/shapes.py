@@ -23,7 +23,7 @@ from ...models.shapes.perception import perceive
 from ...models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Group, Relation, Spec
 from ..benchmark import Answers, Benchmark, BenchmarkError, Metric, Question, Source
 from ..benchmark import Sample as AnySample
-from ..reading import text_of
+from ..dataset_files import text_of
 from .geneval2 import soft_tifa, soft_tifa_metrics
 
 ATOMICITIES = tuple(range(3, 11))

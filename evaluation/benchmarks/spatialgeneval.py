@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import encoded, first_of_each, write
-from ..marks import spoken
-from ..reading import json_lines, unique
+from ..dataset_files import json_lines, unique
+from ..judges.judge_parsing import spoken
+from ..official_layouts import encoded, first_of_each, write
 
 QUESTIONS = 10
 BASIC = 2

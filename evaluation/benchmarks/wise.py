@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import first_of_each, write
-from ..marks import Range, ask_marks, first_text, marks
-from ..reading import checked, json_file, json_lines, unique
+from ..dataset_files import checked, json_file, json_lines, unique
+from ..judges.judge_parsing import Range, ask_marks, first_text, marks
+from ..official_layouts import first_of_each, write
 
 KEYS = {"Prompt": str, "Explanation": str, "prompt_id": int}
 REPOSITORY = "https://raw.githubusercontent.com/PKU-YuanGroup/WISE/eb51174"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gems.errors import GemsError
-from gems.memory.home import Home
+from gems.storage.workspace import Home
 from gems.terminal import echo
 
 from . import __doc__ as ABOUT

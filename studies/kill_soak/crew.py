@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 from gems.errors import GemsError
 from gems.evaluation.benchmarks.shapes import benchmark
-from gems.graph.record import RunError
-from gems.graph.run import resume, run
-from gems.memory.home import Home
-from gems.memory.locks import RunInUseError
-from gems.memory.postgres import SealingSaver
-from gems.memory.sqlite import OwnSqliteSaver
+from gems.runs.manifest import RunError
+from gems.runs.run import resume, run
+from gems.storage.locks import RunInUseError
+from gems.storage.postgres import SealingSaver
+from gems.storage.sqlite import OwnSqliteSaver
+from gems.storage.workspace import Home
 
 from .watch import Journal, Painter, Watch, WatchedStore, lines_of
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gems.graph.drive import config_of
-from gems.memory.database import Opened
-from gems.memory.home import Home
-from gems.memory.images import ImageStoreError
-from gems.memory.postgres import OpenedPostgres
-from gems.memory.sqlite import OpenedSqlite, SqliteDatabase
 from gems.memory.state import GemsState, ImageRef
+from gems.runs.execute import config_of
+from gems.storage.database import Opened
+from gems.storage.image_store import ImageStoreError
+from gems.storage.postgres import OpenedPostgres
+from gems.storage.sqlite import OpenedSqlite, SqliteDatabase
+from gems.storage.workspace import Home
 
 from .crew import Place
 from .watch import lines_of

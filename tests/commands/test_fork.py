@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gems.graph.past import past_run
+from gems.runs.listing import past_run
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gems.memory.home import Home
 from gems.memory.lessons import Lesson, Lessons, Trial
+from gems.storage.workspace import Home
 
 TEXTS = {"count": "Name the things singly.", "relation": "Say the places first.", "object": "Draw [bold]less[/] of it."}
 

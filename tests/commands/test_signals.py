@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from gems.graph.past import past_run, past_runs
+from gems.runs.listing import past_run, past_runs
 
 WORK = """
 import sys, time
-import gems.graph.run as front
+import gems.runs.run as front
 from gems.commands.finish import finish
-from gems.memory.home import Home
-from gems.progress import Progress
+from gems.storage.workspace import Home
+from gems.commands.progress import Progress
 from gems.tests.conftest import Sketcher
 from rich.console import Console
 

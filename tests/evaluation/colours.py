@@ -7,10 +7,10 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from gems.evaluation.benchmark import Benchmark, BenchmarkError, Imported, Metric, Question, Sample
-from gems.evaluation.layouts import write
+from gems.evaluation.official_layouts import write
 from gems.evaluation.records import Checked, Record
 from gems.memory.state import ImageRef
-from gems.models.image import ImageModelError
+from gems.models.image.base import ImageModelError
 
 from ..conftest import Sketcher
 

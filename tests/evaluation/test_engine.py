@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from gems.evaluation.engine import Engine
-from gems.evaluation.outcome import compare
 from gems.evaluation.runner import Progress, generate, plan
-from gems.evaluation.studies import changes, variants
+from gems.evaluation.study import compare
+from gems.evaluation.variants import changes, variants
 
 from ..conftest import Sketcher
 from .colours import Colours, record, records_in, timeless

@@ -8,11 +8,11 @@ import pytest
 from gems import GemsError, run
 from gems.evaluation.benchmarks.shapes import benchmark
 from gems.evaluation.lessons import compare_lessons, halves, markdown, table, to_json
-from gems.evaluation.outcome import compare
 from gems.evaluation.runner import Progress
-from gems.evaluation.studies import axis, changes, variants
-from gems.memory.home import Home
+from gems.evaluation.study import compare
+from gems.evaluation.variants import axis, changes, variants
 from gems.memory.lessons import Lesson, Lessons
+from gems.storage.workspace import Home
 
 
 @pytest.fixture

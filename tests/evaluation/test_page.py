@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.commands.evaluate_show import write
-from gems.evaluation.answers import Key, answer_book
+from gems.commands.evaluate_report import write
 from gems.evaluation.benchmark import Answer, Metric, Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
-from gems.evaluation.judging import ChatJudge, judge_of
-from gems.evaluation.outcome import Outcome, compare, look, report_of, score
+from gems.evaluation.judges.answer_log import Key, answer_book
+from gems.evaluation.judges.judging import ChatJudge, judge_of
 from gems.evaluation.page import MOST, recorded_answers, render_page, said_of, values_of, write_page
 from gems.evaluation.runner import plan
 from gems.evaluation.scoring import Scored, answers_of
-from gems.evaluation.studies import variants
-from gems.memory.images import ImageStore
-from gems.models.image import ImageModelError
+from gems.evaluation.study import Outcome, compare, look, report_of, score
+from gems.evaluation.variants import variants
+from gems.models.image.base import ImageModelError
+from gems.storage.image_store import ImageStore
 
 from ..conftest import Sketcher
 from ..report import test_browser as reports

@@ -10,11 +10,11 @@ import pytest
 
 from gems.context import SettingError
 from gems.evaluation.benchmark import Sample
-from gems.evaluation.outcome import compare, warnings_of
 from gems.evaluation.records import StudyError, read_records
 from gems.evaluation.runner import MAX_FAILURES, Luck, Progress, cells_of, generate, plan, read_prompts, spread
 from gems.evaluation.shards import Shard
-from gems.evaluation.studies import variants
+from gems.evaluation.study import compare, warnings_of
+from gems.evaluation.variants import variants
 
 from ..conftest import Sketcher
 from .colours import Breaking, Colours, record, records_in, timeless

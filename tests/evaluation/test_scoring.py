@@ -4,7 +4,7 @@ import pytest
 
 from gems.evaluation.benchmark import BenchmarkError, Imported
 from gems.evaluation.benchmarks.artimuse import ArtiMuse
-from gems.evaluation.judging import judge_of
+from gems.evaluation.judges.judging import judge_of
 from gems.evaluation.scoring import (
     ImportedRows,
     JudgeScores,

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from gems.evaluation.benchmark import Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
-from gems.evaluation.judging import ChatJudge
-from gems.evaluation.outcome import compare, look, report_of, score
+from gems.evaluation.judges.judging import ChatJudge
 from gems.evaluation.published import Published, published
 from gems.evaluation.results import results_of, to_json
 from gems.evaluation.scoring import Scored
-from gems.evaluation.studies import variants
+from gems.evaluation.study import compare, look, report_of, score
 from gems.evaluation.tables import Report, costs, markdown, parts, table, to_csv
+from gems.evaluation.variants import variants
 
 from .colours import Breaking, Colours, Says, record
 

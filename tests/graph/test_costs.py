@@ -8,9 +8,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from gems import GemsError, ImageStore, RunContext, Usage, build_graph, preset, resume, run
 from gems.context import PRESETS
 from gems.graph.costs import Bounds, estimate, image_money
-from gems.graph.past import past_runs
-from gems.memory.serializer import serializer
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
+from gems.runs.listing import past_runs
+from gems.storage.serializer import serializer
 
 from ..moody import Moody
 

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 import pytest
 from langgraph.store.memory import InMemoryStore
 
-from gems.memory.home import Home
 from gems.memory.lesson_files import export_lines, import_lines
 from gems.memory.lessons import LESSONS, TRIALS, Lesson, LessonError, Lessons, Trial, now, without_quotes
-from gems.memory.sqlite import SqliteDatabase
+from gems.storage.sqlite import SqliteDatabase
+from gems.storage.workspace import Home
 
 COUNT = Lesson(kind="count", text="Name every thing singly, row by row.", question="How many cats are in the image?")
 PLACE = Lesson(
@@ -122,7 +122,7 @@ def test_many_threads_lose_no_trial(book):
 PROCESS = """
 import sys
 from gems.memory.lessons import Lesson, Lessons, Trial
-from gems.memory.sqlite import SqliteDatabase
+from gems.storage.sqlite import SqliteDatabase
 from pathlib import Path
 folder, first = Path(sys.argv[1]), int(sys.argv[2])
 with SqliteDatabase(folder).open() as opened:

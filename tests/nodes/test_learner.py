@@ -10,13 +10,13 @@ from langgraph.runtime import Runtime
 from langgraph.store.memory import InMemoryStore
 
 from gems import GemsState, ImageStore, RunContext, build_graph, preset, resume, run
-from gems.memory.home import Home
 from gems.memory.lessons import TRIALS, Lesson, Lessons, Trial
 from gems.memory.state import STATE_TYPES, Attempt, Check, ImageRef, Review, RoleUsage, Score, ShownLesson, Usage, Verdict
-from gems.models.ask import text_of
+from gems.models.chat.ask import text_of
 from gems.models.shapes import shapes_chat
 from gems.nodes.learner import LearnedLesson, LearnedLessons, learner, parse
-from gems.nodes.lessons import NO_STORE
+from gems.nodes.lesson_prompts import NO_STORE
+from gems.storage.workspace import Home
 
 from ..moody import Moody
 
@@ -259,7 +259,7 @@ def test_a_store_that_cannot_be_read_does_not_spoil_the_run(store):
 def test_a_run_of_a_longer_name_than_is_kept_is_booked(tmp_path, unlucky, store):
     from langgraph.checkpoint.memory import InMemorySaver
 
-    from gems.memory.serializer import serializer
+    from gems.storage.serializer import serializer
 
     graph = build_graph(
         image=unlucky, image_store=ImageStore(tmp_path), store=store, checkpointer=InMemorySaver(serde=serializer())

@@ -14,7 +14,7 @@ from gems import RunContext
 from gems.memory.evidence import borne_out
 from gems.memory.lessons import Lesson
 from gems.memory.state import Attempt, Check, Experience, GemsState, ImageRef, Score, Verdict
-from gems.models.ask import with_schema
+from gems.models.chat.ask import with_schema
 from gems.nodes import decomposer, learner, planner, refiner, summarizer, verifier
 from gems.skills import SkillLibrary, skill_tools
 

@@ -4,9 +4,9 @@ import pytest
 
 from gems import Attempt, Check, ImageRef, RunContext, Score, Verdict, preset
 from gems.nodes import decomposer, planner, refiner, summarizer, verifier
-from gems.nodes.answers import passes
+from gems.nodes.checks.answers import passes
 from gems.nodes.decomposer import CheckDraft, Checks
-from gems.nodes.keep import keep_quoted
+from gems.nodes.quoted_text import keep_quoted
 from gems.nodes.selector import decide
 from gems.nodes.verifier import Finding, Findings
 

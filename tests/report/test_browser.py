@@ -14,8 +14,6 @@ from PIL import Image
 from pypdfium2 import PdfDocument
 
 from gems import RunContext, fork, run, write_gallery
-from gems.graph.family import Relative
-from gems.graph.timeline import Shown, Step
 from gems.memory.state import (
     Attempt,
     Check,
@@ -32,7 +30,9 @@ from gems.memory.state import (
 )
 from gems.report import Story, write_report
 from gems.report.gallery import GalleryCard, render_gallery
-from gems.report.pictures import Picture
+from gems.report.inline_images import Picture
+from gems.runs.fork_tree import Relative
+from gems.runs.timeline import Shown, Step
 
 from ..conftest import Sketcher
 

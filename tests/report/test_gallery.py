@@ -7,9 +7,9 @@ import pytest
 
 from gems import GemsError, fork, past_runs, preset, resume, run, write_gallery
 from gems.context import nearest_preset
-from gems.graph.family import eldest, line_of
-from gems.memory.home import Home
 from gems.models.options import ModelOptions
+from gems.runs.fork_tree import eldest, line_of
+from gems.storage.workspace import Home
 
 PROMPT = "three red circles above a blue square"
 

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 from gems import GemsError, Home, fork, prune, remove, resume, run
-from gems.graph.page import page_of, refresh_page
 from gems.memory.lessons import Lesson, Lessons
+from gems.runs.write_page import page_of, refresh_page
 
 from ..moody import Moody
 

@@ -10,7 +10,7 @@ from gems.models.shapes import roles
 from gems.models.shapes.habits import OWN_PLACE, WAYS, gives_places, habits_in, what_changed
 from gems.models.shapes.world import CELLS
 from gems.nodes import learner
-from gems.nodes.lessons import block
+from gems.nodes.lesson_prompts import block
 
 from ...nodes.test_learner import PLACED, PLAIN
 from ...nodes.test_learner import borne_out as run_of

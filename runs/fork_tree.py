@@ -1,0 +1,91 @@
+"""Families of runs: a run, its forks, their forks, and where each has left its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from ..storage.database import Opened
+from ..storage.workspace import Home
+from .listing import Standing, past
+from .manifest import SPACE, Parent
+
+
+class Relative(NamedTuple):
+    """A run among those it has been forked from, and those that were forked from it."""
+
+    thread: str
+    depth: int
+    """How many forks it is away from the eldest."""
+    round: int
+    """The first round that is not its parent's; 0 for the eldest."""
+    standing: Standing | None
+    """How it stands; None where it was removed, and only its forks are left."""
+    rounds: int
+    has_page: bool
+
+
+Records = Mapping[str, Mapping[str, Any]]
+"""What runs were started with, by their names, as it is stored."""
+
+
+def records_of(opened: Opened) -> Records:
+    """Return all records, an empty one for each that cannot be read."""
+    return opened.store.whatever_is_in(SPACE)
+
+
+def parent_of(records: Records, thread: str) -> tuple[str, int] | None:
+    """Return the run that one was forked from, and the first round that is its own; None if it is no fork."""
+    try:
+        parent = Parent.model_validate(records.get(thread, {}).get("parent"))
+    except ValidationError:  # none, or a damaged record
+        return None
+    return parent.thread, parent.round
+
+
+def eldest(records: Records, thread: str) -> str:
+    """Return the run that a whole family comes from."""
+    seen = {thread}
+    while (parent := parent_of(records, thread)) and parent[0] not in seen:
+        thread = parent[0]
+        seen.add(thread)
+    return thread
+
+
+def line_of(records: Records, first: str) -> list[tuple[str, int, int]]:
+    """Return a run and all that comes from it, each fork after its parent: its name, its depth and the round it left at."""
+    forks: dict[str, list[tuple[int, str]]] = {}
+    for thread in records:
+        if parent := parent_of(records, thread):
+            forks.setdefault(parent[0], []).append((parent[1], thread))
+    line: list[tuple[str, int, int]] = []
+    waiting = [(first, 0, 0)]
+    while waiting:
+        name, depth, round = waiting.pop()
+        line.append((name, depth, round))
+        waiting += [(fork, depth + 1, left) for left, fork in sorted(forks.pop(name, ()), reverse=True)]
+    return line
+
+
+def family_of(opened: Opened, home: Home, thread: str) -> list[Relative]:
+    """Return the family of a run, its eldest first and each fork after its parent; nothing where it has no relatives."""
+    if not opened.may_have_forks():
+        return []  # most runs have none, and their ends do not read the records of all others
+    records = records_of(opened)
+    line = line_of(records, eldest(records, thread))
+    if len(line) == 1:
+        return []
+    found = {name: past(opened, home, name) for name, _, _ in line if name in records}
+    return [
+        Relative(
+            name,
+            depth,
+            round,
+            found[name].standing if name in found else None,
+            found[name].rounds if name in found else 0,
+            home.has_page(name),
+        )
+        for name, depth, round in line
+    ]
