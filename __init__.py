@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from .models.image.base import ImageModel, ImageRequest
     from .nodes.review_answer import Answer, AnswerError
     from .report import contact_sheet
-    from .report.gallery import write_gallery
     from .runs.fork import fork
     from .runs.listing import Past, past_run, past_runs
     from .runs.manifest import studio_id
     from .runs.prune import Freed, prune, remove
     from .runs.result import RunResult
     from .runs.run import resume, run, stream
+    from .runs.write_gallery import write_gallery
     from .skills import SkillLibrary
     from .storage.image_store import ImageStore
     from .storage.workspace import Home
@@ -51,7 +51,7 @@ _MODULES = {
     "models.image.base": ("ImageModel", "ImageRequest"),
     "nodes.review_answer": ("Answer", "AnswerError"),
     "report": ("contact_sheet",),
-    "report.gallery": ("write_gallery",),
+    "runs.write_gallery": ("write_gallery",),
     "skills": ("SkillLibrary",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -6,11 +6,11 @@ import codecs
 import io
 import json
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from . import __version__
 from .commands import fork, graph, presets, prune, run, runs, serve
 from .commands.evaluate import eval_app
 from .commands.fail import fail
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        Console().print(f"gems {__version__}", highlight=False)
+        Console().print(f"gems {version('gems-agent')}", highlight=False)
         raise typer.Exit
 
 

@@ -78,7 +78,7 @@ def gallery_command(
     image_store: Images = None,
 ) -> None:
     """Write one page with many runs: their best images, how each ended and what it took, with filters."""
-    from ..report.gallery import write_gallery
+    from ..runs.write_gallery import write_gallery
 
     path = write_gallery(out, runs=home_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
     Console().print(f"written: {path}", soft_wrap=True, highlight=False, markup=False)

@@ -286,13 +286,11 @@ def define(
     seeds: int,
 ) -> Study:
     """Return what decides the records of a study."""
-    from .. import __version__
-
     options = models.options
     chats = {"default": options.chat, **{role: options.roles[role] for role in CHAT_ROLES if role in options.roles}}
     return Study(
         benchmark=benchmark.name,
-        version=__version__,
+        version=_version("gems-agent"),
         code=code_digest(),
         versions={"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
         data=dict(data),

@@ -28,7 +28,7 @@ OWN = {
 MAX_VALUES = 100
 """Most values of one axis: a longer range is a slip."""
 
-LOOP = ("context.py", "graph", "memory", "models", "nodes", "skills", "evaluation/benchmarks/shapes.py")
+LOOP = ("context.py", "graph", "memory", "models", "nodes", "runs", "skills", "storage", "evaluation/benchmarks/shapes.py")
 """What of the package decides what a run is asked and what it gives."""
 
 

@@ -11,12 +11,11 @@ from typing import Any, Literal
 
 from ..context import PROMPTS, RunContext, nearest_preset
 from ..memory.state import Attempt, Check, GemsState, ImageRef, RoleUsage, Score, ShownLesson, Verdict, best_of
-from ..runs.fork_tree import Relative
-from ..runs.timeline import Shown
 from .compare import Pair, pair
 from .diff import Segment, kindred, word_diff
+from .history import ForkNode, RefinerInput, RunHistory
 from .inline_images import HEAVY, Picture, ReadImage, picture
-from .story import Story, Timeline, timeline
+from .timeline import Timeline, timeline
 
 HERO, CARD, THUMB = 480, 320, 128
 """Largest width and height of the best image, of an attempt's and of a small one, in CSS pixels."""
@@ -130,7 +129,7 @@ class Round:
     said: list[str]
     shown: list[ShownLesson]
     """Lessons of earlier runs with which its prompt was written."""
-    memory: list[Shown]
+    memory: list[RefinerInput]
     """What the refiner was shown before it wrote the round's prompt, each time it was asked."""
 
     @property
@@ -179,12 +178,12 @@ class View:
     shot: int
     pair: Pair | None
     timeline: Timeline | None
-    family: Sequence[Relative]
+    forks: Sequence[ForkNode]
     parent: tuple[str, int] | None
     began: str
     preset: str
     rounds: list[Round]
-    next_memory: list[Shown]
+    next_memory: list[RefinerInput]
     next_prompt: list[Segment]
     next_thought: str
     notes: list[str]
@@ -203,10 +202,10 @@ def view(
     read_image: ReadImage | None,
     money: str = "",
     waiting: bool = False,
-    story: Story | None = None,
+    history: RunHistory | None = None,
 ) -> View:
     """Turn a run into what the page shows; without `read_image` there are no pictures in it, only their sizes and words."""
-    story = story or Story()
+    history = history or RunHistory()
     best = state.best or best_of(state.attempts)
     cards = list(_cards(state, best, read_image))
     hero = best or (state.attempts[-1] if state.attempts else None)
@@ -214,7 +213,7 @@ def view(
     return View(
         thread=without_paths(thread),
         request=state.prompt,
-        outcome=_waiting(state) if waiting else _outcome(state, context, best, story.failed),
+        outcome=_waiting(state) if waiting else _outcome(state, context, best, history.failed),
         hero=picture(hero.image, read_image, alt=_alt(hero), edge=HERO, light=HEAVY) if hero else None,
         hero_card=next((card for card in cards if card.attempt is hero), None),
         hero_label=_hero_label(state, best),
@@ -223,16 +222,16 @@ def view(
         rows=[Row(check, [_finding(check, a) for a in state.attempts]) for check in state.checks],
         by_person=any(a.said for a in state.attempts),
         cards=cards,
-        thumbs=_thumbs(state, story, read_image),
+        thumbs=_thumbs(state, history, read_image),
         shot=max((card.picture.width for card in cards), default=CARD),
         pair=pair(state, best, read_image),
-        timeline=timeline(story, state, best),
-        family=story.family,
-        parent=story.parent,
-        began=f"{story.began:%d %B %Y, %H:%M} UTC" if story.began else "",
+        timeline=timeline(history, state, best),
+        forks=history.forks,
+        parent=history.parent,
+        began=f"{history.began:%d %B %Y, %H:%M} UTC" if history.began else "",
         preset=_preset(context),
-        rounds=list(_rounds(state, cards, story.shown)),
-        next_memory=[s for s in story.shown if s.round > state.round] if pending else [],
+        rounds=list(_rounds(state, cards, history.refiner_inputs)),
+        next_memory=[s for s in history.refiner_inputs if s.round > state.round] if pending else [],
         next_prompt=_changes(state.attempts[-1].prompt if state.attempts else state.prompt, pending)[0],
         next_thought=state.thought if pending else "",
         notes=[without_paths(note) for note in state.notes],
@@ -244,8 +243,8 @@ def view(
     )
 
 
-def _thumbs(state: GemsState, story: Story, read_image: ReadImage | None) -> dict[str, Picture]:
-    remembered = [part for shown in story.shown for part in shown.parts if isinstance(part, ImageRef)]
+def _thumbs(state: GemsState, history: RunHistory, read_image: ReadImage | None) -> dict[str, Picture]:
+    remembered = [part for shown in history.refiner_inputs for part in shown.parts if isinstance(part, ImageRef)]
     heads = [a.image for a in state.attempts if state.checks]  # of the matrix, which there is with checks only
     refs = {ref.sha256: ref for ref in (*heads, *remembered)}
     return {name: picture(ref, read_image, alt="", edge=THUMB, light=0) for name, ref in refs.items()}
@@ -294,7 +293,7 @@ def _words(attempt: Attempt) -> tuple[int, str, str]:
     return attempt.round, attempt.prompt, attempt.thought
 
 
-def _rounds(state: GemsState, cards: Sequence[Card], shown: Sequence[Shown]) -> Iterator[Round]:
+def _rounds(state: GemsState, cards: Sequence[Card], shown: Sequence[RefinerInput]) -> Iterator[Round]:
     drawn = {number: list(group) for number, group in groupby(cards, key=lambda card: card.attempt.round)}
     for number in sorted({*drawn, *(e.round for e in state.experiences), *(r.round for r in state.reviews)}):
         learned = [e.text for e in state.experiences if e.round == number]

@@ -25,9 +25,10 @@ from ..models.registry import Models
 from ..nodes.checks.checkers import Checker
 from ..nodes.review_answer import Answer, AnswerError, in_words
 from ..skills import SkillLibrary
-from ..graph.build import STEPS, Graph, build_graph
-from .manifest import Record, RunError, read_record, require_runs, save_record
+from ..graph.build import Graph, build_graph
+from .manifest import Record, config_of, RunError, read_record, require_runs, save_record
 from .result import RunResult
+from .write_page import write_page
 
 
 class RunStoppedError(RunError):
@@ -69,11 +70,6 @@ def held(home: Home, thread: str, *, new: bool = False) -> Iterator[Opened]:
                 yield opened
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
-
-
-def config_of(thread: str) -> RunnableConfig:
-    """Return the config by which LangGraph knows a run; the budget of rounds is ours, not the recursion limit."""
-    return {"configurable": {"thread_id": thread}, "recursion_limit": STEPS}
 
 
 def drive(
@@ -219,7 +215,5 @@ def _save_best(result: RunResult) -> None:
 
 
 def _publish(result: RunResult, opened: Opened, home: Home, record: Record) -> None:
-    from .write_page import write_page
-
     _save_best(result)
     write_page(result, opened, home, record)

@@ -32,9 +32,9 @@ from ..nodes.quoted_text import keep_quoted
 from ..nodes.checks.human_verdicts import asked_anew, overruled
 from ..skills import SkillLibrary
 from ..graph.build import Graph, build_graph
-from .execute import Ask, config_of, drive, held, to_end
+from .execute import Ask, drive, held, to_end
 from .write_page import refresh_page
-from .manifest import Parent, Record, RunError, find_record, read_record, require_runs, save_record
+from .manifest import config_of, Parent, Record, RunError, find_record, read_record, require_runs, save_record
 from .result import RunResult
 from .run import models_of, recorded, require_free, to_request
 

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
 from ..storage.database import Opened
 from ..storage.workspace import Home
-from .listing import Standing, past
+from ..report.history import ForkNode
+from .listing import past
 from .manifest import SPACE, Parent
-
-
-class Relative(NamedTuple):
-    """A run among those it has been forked from, and those that were forked from it."""
-
-    thread: str
-    depth: int
-    """How many forks it is away from the eldest."""
-    round: int
-    """The first round that is not its parent's; 0 for the eldest."""
-    standing: Standing | None
-    """How it stands; None where it was removed, and only its forks are left."""
-    rounds: int
-    has_page: bool
 
 
 Records = Mapping[str, Mapping[str, Any]]
@@ -69,7 +56,7 @@ def line_of(records: Records, first: str) -> list[tuple[str, int, int]]:
     return line
 
 
-def family_of(opened: Opened, home: Home, thread: str) -> list[Relative]:
+def family_of(opened: Opened, home: Home, thread: str) -> list[ForkNode]:
     """Return the family of a run, its eldest first and each fork after its parent; nothing where it has no relatives."""
     if not opened.may_have_forks():
         return []  # most runs have none, and their ends do not read the records of all others
@@ -79,7 +66,7 @@ def family_of(opened: Opened, home: Home, thread: str) -> list[Relative]:
         return []
     found = {name: past(opened, home, name) for name, _, _ in line if name in records}
     return [
-        Relative(
+        ForkNode(
             name,
             depth,
             round,

@@ -15,8 +15,7 @@ from ..storage.database import Opened
 from ..storage.workspace import Home
 from ..storage.serializer import CheckpointError
 from ..memory.state import GemsState, RoleUsage
-from .execute import config_of
-from .manifest import Record, RunError, read_record, require_runs, threads
+from .manifest import Record, config_of, RunError, read_record, require_runs, threads
 from .result import RunResult
 
 Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]

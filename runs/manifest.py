@@ -7,10 +7,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
+from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..context import RunContext
 from ..errors import GemsError
+from ..graph.build import STEPS
 from ..storage.checksums import with_hash, without_hash
 from ..storage.database import Opened
 from ..storage.workspace import Home
@@ -38,6 +40,11 @@ def studio_id(thread: str) -> str:
         if str(uuid.UUID(thread)) == thread:  # in upper case it is another run's name
             return thread
     return str(uuid.uuid5(NAMESPACE, thread))
+
+
+def config_of(thread: str) -> RunnableConfig:
+    """Return the config by which LangGraph knows a run; the budget of rounds is ours, not the recursion limit."""
+    return {"configurable": {"thread_id": thread}, "recursion_limit": STEPS}
 
 
 def require_runs(home: Home, thread: str) -> None:

@@ -29,8 +29,8 @@ from ..nodes.checks.checkers import Checker
 from ..nodes.review_answer import AnswerError
 from ..skills import SkillLibrary
 from .prune import forget_run
-from .execute import Ask, Events, RunStoppedError, config_of, drive, held, to_end
-from .manifest import OWN, Record, RunError, find_record, read_record, save_record
+from .execute import Ask, Events, RunStoppedError, drive, held, to_end
+from .manifest import config_of, OWN, Record, RunError, find_record, read_record, save_record
 from .result import RunResult
 
 LONGEST_REASON = 500

@@ -5,48 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import NamedTuple
 
 from langgraph.checkpoint.base import CheckpointTuple
 
 from ..context import RunContext
-from ..memory.state import GemsState, ImageRef, Usage
+from ..memory.state import GemsState, Usage
 from ..nodes.refiner import memory_of
+from ..report.history import RefinerInput, Step
 from ..graph.build import ROLES
 
 DRIVEN = "__interrupt__"
 """Where LangGraph notes what a run had seen when it was last gone on with, and what a step asks a person."""
-
-
-class Step(NamedTuple):
-    """One step of a run: the roles that took their turn at the same time."""
-
-    round: int
-    """The round it belongs to; 0 is the plan."""
-    roles: tuple[str, ...]
-    began: datetime
-    """In UTC."""
-    seconds: float
-    """From the checkpoint before it to its own."""
-    idle: float
-    """Of these seconds, those in which a person was waited for, or the run was stopped: what the models do not account for
-    in a step that asked, or before which the run was gone on with."""
-    usage: Usage
-    """What its roles used."""
-
-    @property
-    def working(self) -> float:
-        """The seconds it was at work."""
-        return self.seconds - self.idle
-
-
-class Shown(NamedTuple):
-    """What the refiner was shown before it wrote a prompt."""
-
-    round: int
-    """The round that was drawn from the prompt."""
-    parts: tuple[str | ImageRef, ...]
-    """Texts and pictures in their order, without the standing instructions and skills."""
 
 
 def steps_of(history: Iterable[CheckpointTuple]) -> list[Step]:
@@ -64,7 +33,7 @@ def steps_of(history: Iterable[CheckpointTuple]) -> list[Step]:
     ]
 
 
-def shown_to_refiner(history: Iterable[CheckpointTuple], context: RunContext) -> list[Shown]:
+def shown_to_refiner(history: Iterable[CheckpointTuple], context: RunContext) -> list[RefinerInput]:
     """Return what GEMS' own refiner was shown each time, oldest first: made by its own function from the state it was given.
 
     Args:
@@ -76,7 +45,7 @@ def shown_to_refiner(history: Iterable[CheckpointTuple], context: RunContext) ->
         if "refiner" in _worked(before, after):
             state = _state(before)
             lessons = next((value for _, channel, value in before.pending_writes or () if channel == "lessons"), ())
-            found.append(Shown(state.round + 1, tuple(memory_of(state, context, lessons))))
+            found.append(RefinerInput(state.round + 1, tuple(memory_of(state, context, lessons))))
     return found
 
 

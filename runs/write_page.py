@@ -8,11 +8,10 @@ from typing import Any
 from ..storage.database import Opened
 from ..storage.workspace import Home
 from ..storage.serializer import CheckpointError
-from ..report import Story, render_report, write_report
-from .execute import config_of
+from ..report import RunHistory, render_report, write_report
 from .fork_tree import family_of
 from .listing import opened_for, result_of
-from .manifest import Record, RunError, read_record
+from .manifest import Record, config_of, RunError, read_record
 from .result import RunResult
 from .timeline import shown_to_refiner, steps_of
 
@@ -51,7 +50,7 @@ def _shown(result: RunResult, opened: Opened, home: Home, record: Record) -> dic
         "read_image": result.store.read,
         "cost": str(result.cost or ""),
         "waiting": result.waiting is not None,
-        "story": _story(opened, home, record),
+        "history": _history(opened, home, record),
     }
 
 
@@ -72,16 +71,16 @@ def refresh_page(thread: str, runs: Home | Path | str = "runs") -> Path:
     return result.report_path
 
 
-def _story(opened: Opened, home: Home, record: Record) -> Story:
+def _history(opened: Opened, home: Home, record: Record) -> RunHistory:
     try:
-        history = list(opened.saver.list(config_of(record.thread)))
+        checkpoints = list(opened.saver.list(config_of(record.thread)))
     except CheckpointError:  # a damaged step of long ago does not spoil the page of a run that has gone on since
-        history = []
+        checkpoints = []
     swapped = "refiner" in record.nodes  # what another one looked at is not known
-    return Story(
-        steps=steps_of(history),
-        shown=[] if swapped else shown_to_refiner(history, record.context),
-        family=family_of(opened, home, record.thread),
+    return RunHistory(
+        steps=steps_of(checkpoints),
+        refiner_inputs=[] if swapped else shown_to_refiner(checkpoints, record.context),
+        forks=family_of(opened, home, record.thread),
         began=record.began,
         failed=record.failed,
         parent=(record.parent.thread, record.parent.round) if record.parent else None,

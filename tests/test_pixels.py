@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from gems import ImageModel, run
 from gems.models.image.base import ImageModelError, ImageRequest, pictures_of
-from gems.models.image.response_parsing import read_picture
+from gems.models.image.base.response_parsing import read_picture
 from gems.pixels import to_rgb
 from gems.server.errors import ApiError
 from gems.server.image_codec import as_source

@@ -30,10 +30,10 @@ BATCH = 4
 
 
 class DiffusersImage(ImageModel):
-    """A diffusers pipeline, loaded at the first picture and called as its family is; see `gems.models.image.families`.
+    """A diffusers pipeline, loaded at the first picture and called as its family is; see `gems.models.image.base.families`.
 
     Requests from several threads are drawn together. A picture depends on its own seed and not on its neighbours: on a CPU
-    in float32 bit by bit, on a GPU to the precision of the number format; see `gems.models.image.batch_invariant`.
+    in float32 bit by bit, on a GPU to the precision of the number format; see `gems.models.image.base.batch_invariant`.
 
     Args:
         source: a folder in diffusers layout, or the name of a repository.

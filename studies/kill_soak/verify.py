@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from gems.memory.state import GemsState, ImageRef
-from gems.runs.execute import config_of
+from gems.runs.manifest import config_of
 from gems.storage.database import Opened
 from gems.storage.image_store import ImageStoreError
 from gems.storage.postgres import OpenedPostgres

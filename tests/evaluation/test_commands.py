@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gems.models.image.base import ImageModelError
-from gems.models.image.diffusers import DiffusersImage
+from gems.models.image.base.diffusers import DiffusersImage
 
 
 @pytest.fixture

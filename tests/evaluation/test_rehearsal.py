@@ -15,7 +15,7 @@ from gems.evaluation.official_scorers import export, take_in
 from gems.evaluation.study import compare, look, report_of, score, warnings_of
 from gems.evaluation.variants import variants
 from gems.models.image.base import ImageModelError
-from gems.models.image.card import CardImage
+from gems.models.image.base.card import CardImage
 
 from .colours import Says
 

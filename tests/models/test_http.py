@@ -17,7 +17,7 @@ from gems.models import http
 from gems.models.chat.call import ModelCallError, call
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.image.base import ImageModelError, ImageRequest
-from gems.models.image.images_api import endpoint_image
+from gems.models.image.base.images_api import endpoint_image
 from gems.models.options import ChatOptions, ImageOptions
 
 from ..faulty import FaultyServer, Reply, chat_reply, stream_reply

@@ -580,7 +580,7 @@ def test_a_run_without_steps_has_no_timeline(pictures):
     page = render(finished(pictures), pictures)
     assert 'id="timeline"' not in page
     assert "What the refiner was shown" not in page
-    assert 'id="family"' not in page
+    assert 'id="forks"' not in page
 
 
 def test_the_settings_that_differ_come_first(pictures):

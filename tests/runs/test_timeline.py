@@ -11,8 +11,8 @@ from gems import Usage, resume, run
 from gems.context import RunContext
 from gems.events import RoleStarted
 from gems.memory.state import Review, RoleUsage, Verdict
-from gems.runs.execute import config_of
 from gems.runs.fork import fork
+from gems.runs.manifest import config_of
 from gems.runs.timeline import shown_to_refiner, steps_of
 from gems.storage.workspace import Home
 

@@ -13,7 +13,7 @@ from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 from PIL import Image
 
 from gems.models.image.base import ImageModelError, ImageRequest
-from gems.models.image.diffusers import DiffusersImage
+from gems.models.image.base.diffusers import DiffusersImage
 from gems.models.registry import image_model
 from gems.models.shapes import WEIGHTS, shapes_image
 

@@ -6,7 +6,7 @@ import diffusers
 import pytest
 
 from gems.models.image.base import ImageModelError
-from gems.models.image.families import FAMILIES, RESERVED, known, unknown
+from gems.models.image.base.families import FAMILIES, RESERVED, known, unknown
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.title)

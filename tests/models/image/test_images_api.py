@@ -16,9 +16,8 @@ import pytest
 from PIL import Image
 
 from gems.models import http
-from gems.models.image import response_parsing
-from gems.models.image.base import ImageModelError, ImageRequest
-from gems.models.image.images_api import endpoint_image
+from gems.models.image.base import ImageModelError, ImageRequest, response_parsing
+from gems.models.image.base.images_api import endpoint_image
 from gems.models.options import ImageOptions, ModelSpecError
 
 from ...faulty import FaultyServer, Reply

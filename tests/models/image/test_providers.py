@@ -3,7 +3,7 @@
 import pytest
 
 from gems.models.image.base import ImageModelError, ImageRequest
-from gems.models.image.providers import (
+from gems.models.image.base.providers import (
     GEMS,
     OPENAI,
     OTHER,

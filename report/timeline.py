@@ -1,4 +1,4 @@
-"""What the page tells beside the state: the timeline of rounds, the memory as the refiner saw it, and the family of forks."""
+"""The timeline of a run: its rounds as bars, with a segment for each step."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ..memory.state import Attempt, GemsState, RoleUsage, Usage
-from ..runs.fork_tree import Relative
-from ..runs.timeline import Shown, Step
+from .history import RunHistory, Step
 
 Work = Literal["plan", "draw", "check", "learn", "person"]
 
@@ -29,19 +28,6 @@ ABOUT: dict[Work, str] = {
 
 LEAST = 0.5
 """Per cent of the longest round from which on a stretch can be seen on a bar."""
-
-
-class Story(NamedTuple):
-    """What is known of a run beside its state; all of it may be missing."""
-
-    steps: Sequence[Step] = ()
-    shown: Sequence[Shown] = ()
-    family: Sequence[Relative] = ()
-    began: datetime | None = None
-    parent: tuple[str, int] | None = None
-    """The run it was forked from, and the first round that is its own."""
-    failed: str = ""
-    """Why it ended before its end, if it was an error."""
 
 
 @dataclass(frozen=True)
@@ -96,20 +82,20 @@ class Timeline:
     idle: float
 
 
-def timeline(story: Story, state: GemsState, best: Attempt | None) -> Timeline | None:
+def timeline(history: RunHistory, state: GemsState, best: Attempt | None) -> Timeline | None:
     """Return the rounds as they went; None where the steps are not known."""
-    if not story.steps:
+    if not history.steps:
         return None
-    laps: list[tuple[int, list[Step]]] = [(n, list(group)) for n, group in groupby(story.steps, key=lambda step: step.round)]
+    laps: list[tuple[int, list[Step]]] = [(n, list(group)) for n, group in groupby(history.steps, key=lambda step: step.round)]
     longest = max(sum(step.working for step in steps) for _, steps in laps) or 1.0
-    first, last = story.steps[0], story.steps[-1]
-    found = {work for step in story.steps for work in [_work(step)]}
+    first, last = history.steps[0], history.steps[-1]
+    found = {work for step in history.steps for work in [_work(step)]}
     return Timeline(
         laps=[_lap(number, steps, longest, state, best) for number, steps in laps],
         works=[(work, said) for work, said in ABOUT.items() if work in found],
         began=first.began,
         seconds=(last.began - first.began).total_seconds() + last.seconds,
-        idle=sum(step.idle for step in story.steps),
+        idle=sum(step.idle for step in history.steps),
     )
 
 
