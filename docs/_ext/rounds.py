@@ -12,7 +12,7 @@ from gems import run
 PROMPT = "four blue stars below a red square"
 """Request of the run; the command is `gems run PROMPT --preset loop --seed 1`."""
 
-EDGE, GAP, LINE = 400, 32, 56
+EDGE, GAP, LINE = 360, 24, 52
 """Pixels: side of an image, space around it, height of a line of text."""
 
 INK, FAILED, PASSED = "#1f2328", "#b3261e", "#1a7f37"
@@ -23,7 +23,7 @@ def strip() -> Image.Image:
     with tempfile.TemporaryDirectory() as folder:
         result = run(PROMPT, preset="loop", seed=1, runs=folder)
         shown = [(attempt, result.store.open(attempt.image)) for attempt in (result.attempts[0], result.attempts[-1])]
-    font = ImageFont.load_default(size=32)
+    font = ImageFont.load_default(size=29)
     made = Image.new("RGB", (2 * EDGE + 3 * GAP, EDGE + 2 * LINE + 2 * GAP), "white")
     pen = ImageDraw.Draw(made)
     pen.text((made.width / 2, GAP), f'"{PROMPT}"', INK, font, anchor="ma")
@@ -37,4 +37,4 @@ def strip() -> Image.Image:
 
 
 if __name__ == "__main__":
-    strip().quantize(256, Image.Quantize.FASTOCTREE).save(sys.argv[1], optimize=True)
+    strip().quantize(64, kmeans=3, dither=Image.Dither.NONE).save(sys.argv[1], optimize=True)
