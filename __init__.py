@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .context import PRESETS, RunContext, preset
-    from .errors import GemsError
+    from .errors import AnswerError, GemsError
     from .events import CheckAnswered, Event, ImageMade, RoleEnded, RoleStarted, RunEnded, read_event
     from .graph.build import build_graph
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Review, Score, Usage, Verdict
     from .models.image.base import ImageModel, ImageRequest
-    from .nodes.review_answer import Answer, AnswerError
+    from .nodes.review_answer import Answer
     from .report import contact_sheet
     from .runs.fork import fork
     from .runs.listing import Past, past_run, past_runs
@@ -36,7 +36,7 @@ for _name, _quiet in {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": 
 
 _MODULES = {
     "context": ("PRESETS", "RunContext", "preset"),
-    "errors": ("GemsError",),
+    "errors": ("AnswerError", "GemsError"),
     "events": ("CheckAnswered", "Event", "ImageMade", "RoleEnded", "RoleStarted", "RunEnded", "read_event"),
     "graph.build": ("build_graph",),
     "runs.prune": ("Freed", "prune", "remove"),
@@ -49,7 +49,7 @@ _MODULES = {
     "storage.image_store": ("ImageStore",),
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Review", "Score", "Usage", "Verdict"),
     "models.image.base": ("ImageModel", "ImageRequest"),
-    "nodes.review_answer": ("Answer", "AnswerError"),
+    "nodes.review_answer": ("Answer",),
     "report": ("contact_sheet",),
     "runs.write_gallery": ("write_gallery",),
     "skills": ("SkillLibrary",),

@@ -32,15 +32,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import GemsError, what_is_wrong
+from .errors import ConfigError, what_is_wrong
 from .models.options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
 from .models.registry import CUSTOM, UNTOLD, ChatChoices, ImageChoice
 
 Options = TypeVar("Options", ChatOptions, ImageOptions)
-
-
-class ConfigError(GemsError, ValueError):
-    """A configuration file is missing or something in it is wrong; the message says what."""
 
 
 class Config(BaseModel):

@@ -21,10 +21,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..context import preset
-from ..errors import GemsError
+from ..errors import GemsError, ModelCallError
 from ..memory.state import Check, GemsState, ImageRef
 from ..models.chat.ask import ask, with_schema
-from ..models.chat.call import ModelCallError, call, model_name
+from ..models.chat.call import call, model_name
 from ..models.http import GuardedClient, OversizedAnswerError
 from ..models.image.base import ImageRequest, pictures_of
 from ..models.registry import Models

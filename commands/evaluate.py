@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..evaluation.catalogue import CATALOGUE
 from ..terminal import Console
 from .evaluate_options import (

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..context import SettingError
-from ..errors import GemsError
+from ..errors import GemsError, SettingError
 from ..terminal import Console
 from .options import path_option
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from ..errors import PlotError
 from ..evaluation.page import write_page
-from ..evaluation.plots import PlotError, plot_memory, plot_scores
+from ..evaluation.plots import plot_memory, plot_scores
 from ..evaluation.results import to_json
 from ..evaluation.runner import Plan
 from ..evaluation.study import Outcome, imports_of, report_of

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..storage.files import replace_file
 from ..terminal import Console
 from .evaluate_options import (
@@ -80,8 +80,9 @@ def eval_lessons(
     Your own lessons are neither read nor written.
     """
     set_debug(debug)
+    from ..errors import PlotError
     from ..evaluation import lessons, variants
-    from ..evaluation.plots import PlotError, plot_differences
+    from ..evaluation.plots import plot_differences
     from .evaluate_progress import bars
     from .evaluate_report import as_json
 

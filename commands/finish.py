@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..context import SettingError
-from ..errors import GemsError
+from ..errors import GemsError, SettingError
 from ..terminal import Console, echo
 from .fail import fail
 from .options import reach
@@ -42,9 +41,7 @@ def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl
     """Do the work and tell what came of it; every way to end leaves a run that can be gone on with, and says how."""
     from langgraph.runtime import RunControl
 
-    from ..models.chat.call import ModelCallError
-    from ..models.image.base import ImageModelError
-    from ..runs.execute import RunStoppedError
+    from ..errors import ImageModelError, ModelCallError, RunStoppedError
 
     def again() -> str:
         return f"go on with `gems resume {show.thread}{reach(home)}`"

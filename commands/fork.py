@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from ..context import SettingError
-from ..errors import what_is_wrong
+from ..errors import SettingError, what_is_wrong
 from .finish import finish, progress
 from .options import (
     RUNS,

@@ -14,7 +14,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..memory.state import CheckKind
 from ..terminal import Console, echo
 from .options import RUNS, AsJson, Runs, Store, home_of, path_argument
@@ -118,8 +118,8 @@ def lessons_import(
     store: Store = None,
 ) -> None:
     """Take over lessons from elsewhere. What was imported before counts once."""
+    from ..errors import LessonError
     from ..memory.lesson_files import import_lines
-    from ..memory.lessons import LessonError
 
     try:
         text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
@@ -138,7 +138,8 @@ def _book(runs: Path, store: str | None, new: bool = False) -> Iterator[Lessons]
     Raises:
         LessonError: there is no database yet, and none is to be made.
     """
-    from ..memory.lessons import LessonError, Lessons
+    from ..errors import LessonError
+    from ..memory.lessons import Lessons
 
     database = home_of(runs, store, None).database
     if not new and not database.exists():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..terminal import Console
 
 if TYPE_CHECKING:

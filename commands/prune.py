@@ -11,7 +11,7 @@ import typer
 from rich.filesize import decimal
 from rich.markup import escape
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..terminal import Console, echo
 from .options import RUNS, AsJson, Images, Runs, Store, home_of
 

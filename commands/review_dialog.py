@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..terminal import SIGNS, Console
 from .options import to_path
 
@@ -64,8 +64,9 @@ def asker(show: Progress, home: Home, as_json: bool, control: RunControl) -> Ask
         as_json: whether the command is for a program.
         control: says whether the run is to stop: then nobody is asked, for no step would take the answer.
     """
+    from ..errors import ImageStoreError
     from ..memory.state import ImageRef
-    from ..storage.image_store import ImageStoreError, write_atomically
+    from ..storage.image_store import write_atomically
 
     if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None

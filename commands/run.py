@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..context import PRESETS, RunContext, SettingError
+from ..context import PRESETS, RunContext
 from ..context import preset as settings_of
+from ..errors import SettingError
 from ..terminal import Console, echo
 from .finish import finish, progress
 from .options import (

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..terminal import Console, echo
 from .options import AsJson, Batch, Chat, ConfigFile, Debug, Device, Dtype, ImageSpec, Offload, Set, library, set_debug
 

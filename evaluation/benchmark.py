@@ -17,14 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import GemsError
+from ..errors import BenchmarkError
 
 FREE = frozenset({"Apache-2.0", "MIT", "CC-BY-4.0"})
 """Licences of data that may be fetched without a word of consent."""
-
-
-class BenchmarkError(GemsError, ValueError):
-    """A benchmark's data, its images or an official result file cannot be used; the message names the file and what to do."""
 
 
 class Source(BaseModel):

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..context import SettingError
+from ..errors import SettingError
 
 if TYPE_CHECKING:
     from .benchmark import Benchmark

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .benchmark import BenchmarkError, Sample
+from ..errors import BenchmarkError
+from .benchmark import Sample
 
 _REST = "\0"
 """Where columns go that the first line has no name for; a column whose name is empty, as pandas writes its index, is one."""

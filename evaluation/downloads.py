@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import httpx2
 
-from .benchmark import Benchmark, BenchmarkError, Source
+from ..errors import BenchmarkError
+from .benchmark import Benchmark, Source
 
 LIMIT = 2**30
 """Bytes of a download."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from langgraph.store.base import BaseStore
 from rich.table import Table
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..memory.lessons import Lesson, Lessons
 from ..models.registry import ImageChoice
 from ..storage.image_store import ImageStore

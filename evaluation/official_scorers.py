@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..context import SettingError
+from ..errors import BenchmarkError, SettingError
 from ..storage.image_store import ImageStore
-from .benchmark import Benchmark, BenchmarkError, Imported, Picture
+from .benchmark import Benchmark, Imported, Picture
 from .catalogue import find
 from .records import picture_of
 from .scoring import file_name, keep_imported

@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..context import SettingError
-from ..errors import GemsError
+from ..errors import ClusterError, SettingError
 from ..models.image.base import ImageModel
 from ..models.options import ImageOptions
 from ..models.registry import ImageChoice
@@ -37,10 +36,6 @@ RETRIES = 5
 """How often Ray runs a prompt again whose worker or machine was lost. After that it counts as failed."""
 
 MISSING = 'Ray is not installed: pip install -c constraints.txt -e ".[ray]"'
-
-
-class ClusterError(GemsError):
-    """A Ray cluster cannot be used, or one of its machines cannot; the message says what to do."""
 
 
 def ray_engine(

@@ -17,13 +17,13 @@ import ray
 from PIL import Image
 from ray.exceptions import RayActorError, RayTaskError
 
+from ..errors import ClusterError, ImageModelError
 from ..graph.build import Graph, build_graph
-from ..models.image.base import ImageModel, ImageModelError, ImageRequest, pictures_of
+from ..models.image.base import ImageModel, ImageRequest, pictures_of
 from ..models.options import CHAT_ROLES, ModelOptions
 from ..models.registry import ChatChoices, Models, image_model
 from ..storage.image_store import ImageStore
 from .engine import Job
-from .ray_engine import ClusterError
 from .records import Record
 from .sample_run import draw
 from .variants import code_digest

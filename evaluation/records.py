@@ -11,11 +11,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import GemsError
+from ..errors import LostImageError, RunInUseError, StudyError
 from ..memory.state import ImageRef
 from ..storage.files import replace_file
-from ..storage.image_store import ImageStore, LostImageError
-from ..storage.locks import RunInUseError, exclusive, is_held
+from ..storage.image_store import ImageStore
+from ..storage.locks import exclusive, is_held
 from .shards import WHOLE, Shard
 from .variants import Study
 
@@ -24,10 +24,6 @@ SAMPLES = "samples.jsonl"
 
 Key = tuple[str, str, int]
 """Variant, prompt and which of the prompt's images: what no two records of a study share."""
-
-
-class StudyError(GemsError):
-    """A study's folder cannot be used; the message says what to do."""
 
 
 class Checked(BaseModel):

@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeVar
 
 from langgraph.store.base import BaseStore
 
-from ..context import PRESETS, SettingError
+from ..context import PRESETS
+from ..errors import SettingError, StudyError
 from ..graph.build import build_graph
 from ..models.options import CHAT_ROLES, ChatOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
@@ -21,7 +22,7 @@ from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, Sample
 from .engine import Engine, Job, LocalEngine
-from .records import Key, Record, StudyError, journal, read_study
+from .records import Key, Record, journal, read_study
 from .sample_run import Cell, kept
 from .shards import WHOLE, Shard
 from .variants import Study, Variant, code_digest

@@ -14,9 +14,10 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..errors import BenchmarkError
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
-from .benchmark import Benchmark, BenchmarkError, Imported, Sample
+from .benchmark import Benchmark, Imported, Sample
 from .judges.answer_log import AnswerBook
 from .judges.collecting import Work, collect, recorded, wanted
 from .judges.judging import Judge, probe

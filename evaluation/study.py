@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..context import SettingError
+from ..errors import BenchmarkError, SettingError
 from ..models.registry import ChatChoices, ImageChoice
 from ..storage.image_store import ImageStore
 from ..storage.locks import exclusive
-from .benchmark import Benchmark, BenchmarkError, Metric, Sample
+from .benchmark import Benchmark, Metric, Sample
 from .catalogue import find
 from .downloads import Fetched
 from .engine import Engine

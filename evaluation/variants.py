@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..context import PRESETS, RunContext, SettingError, preset
+from ..context import PRESETS, RunContext, preset
+from ..errors import SettingError
 
 ALIASES = {"rounds": "max_rounds", "skills": "plan"}
 """Other names of knobs, as people say them."""

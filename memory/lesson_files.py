@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from .lessons import LOCK, MAX_WORDS, STORED, Kept, Lesson, LessonError, Lessons, Trial, one_line
+from ..errors import LessonError
+from .lessons import LOCK, MAX_WORDS, STORED, Kept, Lesson, Lessons, Trial, one_line
 
 _TRIALS = TypeAdapter(tuple[Trial, ...])
 

@@ -19,7 +19,7 @@ from langgraph.store.base import BaseStore, Item, PutOp
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from rapidfuzz import fuzz
 
-from ..errors import GemsError
+from ..errors import LessonError
 from .quotes import replace_quotes
 from .state import CheckKind
 
@@ -62,10 +62,6 @@ Status = Literal["kept", "proposed"]
 
 LOCK = threading.RLock()
 """Keeping reads before it writes; and LangGraph's store in memory cannot be read while another thread writes."""
-
-
-class LessonError(GemsError):
-    """A lesson does not exist, or cannot be kept or imported; the message says what to do."""
 
 
 def one_line(text: str) -> str:

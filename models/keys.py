@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 from langchain_core.messages import AIMessage
 from pydantic import SecretStr
 
+from ..errors import ModelSpecError
 from ..privacy import redact_all
-from .options import ModelSpecError
 
 Message = TypeVar("Message", bound=AIMessage)
 

@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import GemsError
-
 CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner", "learner")
 """Roles that ask a chat model, and may each have one of their own."""
 
@@ -23,10 +21,6 @@ Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
 
 _FOLDERS = re.compile(r"(?<![\w/:.~-])/(?:[^/\s:;,()'\"]+/)+")
 """The folders of an absolute path."""
-
-
-class ModelSpecError(GemsError, ValueError):
-    """A model's spec is not understood, or lacks what it needs; the message says what to write."""
 
 
 class ChatOptions(BaseModel):

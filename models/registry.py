@@ -12,9 +12,10 @@ from weakref import WeakValueDictionary
 
 from langchain_core.language_models import BaseChatModel
 
+from ..errors import ModelSpecError
 from .chat.call import model_name
 from .image.base import ImageModel
-from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions, ModelSpecError
+from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
 
 ChatChoice = BaseChatModel | ChatOptions | str
 """A chat model: the model itself, its options, or its spec."""

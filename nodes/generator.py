@@ -12,7 +12,8 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
 from langsmith.utils import tracing_is_enabled
 
-from ..context import RunContext, SettingError, settings_in
+from ..context import RunContext, settings_in
+from ..errors import SettingError
 from ..events import ImageMade, tell
 from ..memory.state import Attempt, ImageRef, Request, best_of
 from ..models.image.base import ImageModel, ImageRequest, pictures_of

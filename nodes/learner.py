@@ -11,15 +11,14 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
+from ..errors import CheckpointError, LessonError, ModelAnswerError, ModelCallError
 from ..events import LessonLearned, tell
 from ..memory.evidence import Refinement, borne_out, trials
-from ..memory.lessons import MAX_CHARACTERS, Lesson, LessonError, Lessons, Status, Trial, one_line, without_quotes
+from ..memory.lessons import MAX_CHARACTERS, Lesson, Lessons, Status, Trial, one_line, without_quotes
 from ..memory.quotes import quoted_strings
 from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
-from ..models.chat.ask import ModelAnswerError, ask
-from ..models.chat.call import ModelCallError
+from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
-from ..storage.serializer import CheckpointError
 from .checks.text_match import contains, normalize
 from .lesson_prompts import NO_STORE
 from .messages import Node, cost, human

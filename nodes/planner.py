@@ -12,11 +12,12 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
+from ..errors import ModelCallError
 from ..memory.lessons import Lesson
 from ..memory.state import MAX_PROMPT_CHARACTERS, Request
 from ..models.chat.ask import ask, text_of, thought_of, with_schema
 from ..models.chat.ask import parse as parse_answer
-from ..models.chat.call import ModelCallError, Spent, call
+from ..models.chat.call import Spent, call
 from ..skills import SkillLibrary, skill_tools
 from .lesson_prompts import FOR_PLANNER, block, for_planner, shown
 from .messages import Node, clip, cost, human, shorten

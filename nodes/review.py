@@ -11,7 +11,8 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from pydantic import BaseModel, ValidationError, model_validator
 
-from ..context import RunContext, SettingError, settings_in
+from ..context import RunContext, settings_in
+from ..errors import SettingError
 from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
 from .checks.human_verdicts import a_person, asked_anew, overruled
 from .messages import Node

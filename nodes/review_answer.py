@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
-from ..errors import GemsError
+from ..errors import AnswerError
 from ..memory.state import MAX_PROMPT_CHARACTERS, Action, Attempt, Check, CheckKind
 from ..models.numerals import number
 
@@ -26,10 +26,6 @@ BELONGS: dict[str, tuple[Action, ...]] = {
     "candidate": ("accept", "reject", "edit"),
 }
 """Which fields say something only with some actions."""
-
-
-class AnswerError(GemsError, ValueError):
-    """An answer to a run that waits for a person is of no use; nothing was changed, and it can be answered again."""
 
 
 class NewCheck(BaseModel):

@@ -17,10 +17,11 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
+from ..errors import ModelAnswerError
 from ..events import CheckAnswered, tell
 from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.chat.answer_probability import plain_id, soft_answers
-from ..models.chat.ask import ModelAnswerError, ask
+from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
 from .checks.answers import is_read_out, passes, read_out
 from .checks.checkers import Checker

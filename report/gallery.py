@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ..errors import GemsError
 from .inline_images import Picture
 from .page import environment
 
@@ -21,10 +20,6 @@ TONES: Mapping[str, str] = {
     **{"waiting": "unknown", "unfinished": "unknown", "running": "unknown"},
 }
 """Name of the colour of each outcome."""
-
-
-class GalleryError(GemsError):
-    """The gallery cannot be written where it was asked for."""
 
 
 @dataclass(frozen=True)

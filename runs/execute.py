@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import RunStoppedError
+
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,20 +21,20 @@ from ..storage.checksums import readable
 from ..storage.database import Opened
 from ..storage.workspace import Home
 from ..storage.image_store import write_atomically
-from ..storage.serializer import CheckpointError
+from ..errors import CheckpointError
 from ..memory.state import GemsState
 from ..models.registry import Models
 from ..nodes.checks.checkers import Checker
-from ..nodes.review_answer import Answer, AnswerError, in_words
+from ..nodes.review_answer import Answer, in_words
+from ..errors import AnswerError
 from ..skills import SkillLibrary
 from ..graph.build import Graph, build_graph
-from .manifest import Record, config_of, RunError, read_record, require_runs, save_record
+from .manifest import Record, config_of, read_record, require_runs, save_record
+from ..errors import RunError
 from .result import RunResult
 from .write_page import write_page
 
 
-class RunStoppedError(RunError):
-    """A run was asked to stop, and has, after the step it was at."""
 
 
 Ask = Callable[[Any, str], Any]

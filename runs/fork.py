@@ -6,6 +6,8 @@ with its parent are the pictures made before.
 
 from __future__ import annotations
 
+from ..errors import MissingStepsError
+
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -21,8 +23,8 @@ from ..events import Event
 from ..storage.checksums import readable
 from ..storage.database import Opened
 from ..storage.workspace import Home, claims_of
-from ..storage.locks import RunInUseError
-from ..storage.serializer import CheckpointError
+from ..errors import RunInUseError
+from ..errors import CheckpointError
 from ..memory.state import Check, GemsState, best_of
 from ..models.registry import ChatChoices, ImageChoice
 from ..nodes.budget import require_prices
@@ -34,23 +36,12 @@ from ..skills import SkillLibrary
 from ..graph.build import Graph, build_graph
 from .execute import Ask, drive, held, to_end
 from .write_page import refresh_page
-from .manifest import config_of, Parent, Record, RunError, find_record, read_record, require_runs, save_record
+from .manifest import config_of, Parent, Record, find_record, read_record, require_runs, save_record
+from ..errors import RunError
 from .result import RunResult
 from .run import models_of, recorded, require_free, to_request
 
 
-class MissingStepsError(RunError):
-    """What is stored of a run holds no step that a fork could begin with.
-
-    Args:
-        thread: the run.
-        round: the round whose steps are not there; 0 for those before the first image.
-    """
-
-    def __init__(self, thread: str, round: int) -> None:
-        what = f"the steps of round {max(round, 1)} of the run {thread}"
-        super().__init__(f"{what} are not there: it was pruned, or did not come so far")
-        self.round = round
 
 
 class Branch(NamedTuple):

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..errors import GemsError
 from ..storage.checksums import readable
 from ..storage.database import Opened
 from ..storage.workspace import Home
-from ..storage.serializer import CheckpointError
+from ..errors import CheckpointError
 from ..memory.state import GemsState, RoleUsage
-from .manifest import Record, config_of, RunError, read_record, require_runs, threads
+from .manifest import Record, config_of, read_record, require_runs, threads
+from ..errors import RunError
 from .result import RunResult
 
 Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]

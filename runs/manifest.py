@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import RunError
+
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,7 +18,7 @@ from ..graph.build import STEPS
 from ..storage.checksums import with_hash, without_hash
 from ..storage.database import Opened
 from ..storage.workspace import Home
-from ..storage.serializer import CheckpointError
+from ..errors import CheckpointError
 from ..models.options import ModelOptions
 
 NAMESPACE = uuid.UUID("6f0e0f0c-6a35-5c0f-9b5e-3d1f5a3c7b11")
@@ -27,8 +29,6 @@ SPACE = ("gems", "runs")
 """Where records are in LangGraph's store; the key is the run's name."""
 
 
-class RunError(GemsError):
-    """A run cannot be started or gone on with."""
 
 
 def studio_id(thread: str) -> str:

@@ -20,13 +20,14 @@ from ..storage.database import Opened, Tip
 from ..storage.files import sweep
 from ..storage.workspace import Home, claims_of
 from ..storage.image_store import ImageStore, StoredImage
-from ..storage.locks import RunInUseError
-from ..storage.serializer import CheckpointError
+from ..errors import RunInUseError
+from ..errors import CheckpointError
 from ..memory.state import Attempt, best_of
 from .fork_tree import eldest, line_of, records_of
 from .write_page import refresh_page
 from .listing import Standing, past
-from .manifest import SPACE, RunError, find_record, forget_record, read_record, save_record, studio_id, threads
+from .manifest import SPACE, find_record, forget_record, read_record, save_record, studio_id, threads
+from ..errors import RunError
 
 ENDED: tuple[Standing, ...] = ("accepted", "gave up")
 ORPHAN = timedelta(days=1)

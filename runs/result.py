@@ -13,7 +13,7 @@ from ..storage.image_store import ImageStore
 from ..memory.state import Attempt, Check, Decision, GemsState, Usage
 from ..models.options import ModelOptions
 from ..nodes.budget import Money, money
-from .manifest import RunError
+from ..errors import RunError
 
 
 class RunResult:

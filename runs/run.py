@@ -18,19 +18,21 @@ from ..errors import GemsError
 from ..events import Event
 from ..storage.database import Opened
 from ..storage.workspace import Home
-from ..storage.serializer import CheckpointError
+from ..errors import CheckpointError
 from ..memory.state import Request
-from ..models.chat.call import ModelCallError
-from ..models.image.base import ImageModelError
+from ..errors import ModelCallError
+from ..errors import ImageModelError
 from ..models.options import ModelOptions, private
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, given_again
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
-from ..nodes.review_answer import AnswerError
+from ..errors import AnswerError
 from ..skills import SkillLibrary
 from .prune import forget_run
-from .execute import Ask, Events, RunStoppedError, drive, held, to_end
-from .manifest import config_of, OWN, Record, RunError, find_record, read_record, save_record
+from .execute import Ask, Events, drive, held, to_end
+from ..errors import RunStoppedError
+from .manifest import config_of, OWN, Record, find_record, read_record, save_record
+from ..errors import RunError
 from .result import RunResult
 
 LONGEST_REASON = 500

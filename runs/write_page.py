@@ -7,11 +7,12 @@ from typing import Any
 
 from ..storage.database import Opened
 from ..storage.workspace import Home
-from ..storage.serializer import CheckpointError
+from ..errors import CheckpointError
 from ..report import RunHistory, render_report, write_report
 from .fork_tree import family_of
 from .listing import opened_for, result_of
-from .manifest import Record, config_of, RunError, read_record
+from .manifest import Record, config_of, read_record
+from ..errors import RunError
 from .result import RunResult
 from .timeline import shown_to_refiner, steps_of
 

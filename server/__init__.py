@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from ..errors import ServeError
 from .app import create_app
 from .background import running
 from .served import Limits
-from .server import ServeError, serve
+from .server import serve
 
 __all__ = ["Limits", "ServeError", "create_app", "running", "serve"]

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp
 
-from .server import ServeError, Server, base_url, listen
+from ..errors import ServeError
+from .server import Server, base_url, listen
 
 
 @contextmanager

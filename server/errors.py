@@ -14,9 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ..errors import GemsError
+from ..errors import GemsError, ImageModelError
 from ..models.chat.call import of_an_endpoint, said_by
-from ..models.image.base import ImageModelError
 from ..models.keys import keys_of
 from ..privacy import redact
 

@@ -14,15 +14,11 @@ from langchain_core.language_models import BaseChatModel
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..errors import GemsError
+from ..errors import ServeError
 from ..models.image.base import ImageModel
 from .app import create_app
 from .hosts import is_loopback
 from .served import Limits
-
-
-class ServeError(GemsError):
-    """The server cannot be started as asked; the message says what to do."""
 
 
 class Protocol(H11Protocol):

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ..errors import FrontMatterError
+
 MAX_NAME = 64
 MAX_DESCRIPTION = 1024
 LISTED_DESCRIPTION = 10_000
@@ -35,15 +37,6 @@ _FORMER = re.compile(
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _TOOL = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
-
-
-class UnreadableError(Exception):
-    """A text that cannot be read or taken apart at all."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}")
-        self.line = line
-        self.reason = reason
 
 
 class Note(NamedTuple):
@@ -151,11 +144,11 @@ def _split(text: str) -> tuple[str, str, int, list[Note]]:
     blank = len(text) - len(text.lstrip())
     opened = text.count("\n", 0, blank)
     if not re.match(r"---[ \t]*(?:\n|$)", text[blank:]):
-        raise UnreadableError(1, f"the file must begin with a line {_FENCE}, then name and description, then {_FENCE} again")
+        raise FrontMatterError(1, f"the file must begin with a line {_FENCE}, then name and description, then {_FENCE} again")
     start = blank + len(_FENCE)
     closing = _CLOSING.search(text, start) or _INDENTED_CLOSING.search(text, start)
     if closing is None:
-        raise UnreadableError(1, f"the front matter opened here has no end: close it with a line {_FENCE}")
+        raise FrontMatterError(1, f"the front matter opened here has no end: close it with a line {_FENCE}")
     front, body = text[start + text[start:].find("\n") + 1 : closing.start()], text[closing.end() :]
     line = text.count("\n", 0, closing.end()) + 1
     notes = [Note(1, f"{opened} empty lines stand above the front matter: it must begin the file")] if opened else []
@@ -194,9 +187,9 @@ class _Fields:
         loader = yaml.BaseLoader(front)  # safe: it makes texts, lists and mappings only
         node = loader.get_single_node()
         if node is None:
-            raise UnreadableError(1, "the front matter is empty: give name and description")
+            raise FrontMatterError(1, "the front matter is empty: give name and description")
         if not isinstance(node, yaml.MappingNode):
-            raise UnreadableError(_FIRST_LINE + node.start_mark.line, "the front matter must hold lines of the form key: value")
+            raise FrontMatterError(_FIRST_LINE + node.start_mark.line, "the front matter must hold lines of the form key: value")
         values = loader.construct_document(node)
         for key, _ in node.value:
             line = key.start_mark.line + _FIRST_LINE
@@ -270,19 +263,19 @@ class _Fields:
             self.note(unknown[0], f"unknown {are.format(names)} ignored: the standard knows {', '.join(KEYS)}", True)
 
 
-def _not_yaml(front: str, error: Exception, first: int = _FIRST_LINE) -> UnreadableError:
+def _not_yaml(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMatterError:
     """Return what is wrong with YAML whose first line is that line of the file."""
     if isinstance(error, yaml.reader.ReaderError):
         line = front.count("\n", 0, error.position) + first
-        return UnreadableError(line, "the front matter holds a character that YAML does not allow")
+        return FrontMatterError(line, "the front matter holds a character that YAML does not allow")
     if not isinstance(error, yaml.MarkedYAMLError):
-        return UnreadableError(first, "the front matter is nested too deeply")
+        return FrontMatterError(first, "the front matter is nested too deeply")
     problem, mark = error.problem or "it cannot be read", error.problem_mark or error.context_mark
     if "end of stream" in problem and error.context_mark is not None:
         mark = error.context_mark  # a quote never closed: the line that opened it is the one to mend
     hint = "; put a value that holds a colon in quotes" if "mapping values" in problem else ""
     context = f" {error.context}:" if error.context else ""
-    return UnreadableError((mark.line if mark else 0) + first, f"the front matter is not YAML:{context} {problem}{hint}")
+    return FrontMatterError((mark.line if mark else 0) + first, f"the front matter is not YAML:{context} {problem}{hint}")
 
 
 def _plain(value: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from ..errors import GemsError
+from ..errors import ImageStoreError
 from .files import replace_file, sweep
 
 URL = re.compile(r"([a-z][a-z0-9+.-]+)((?:::[a-z][a-z0-9+.-]+)*):/")
@@ -24,10 +24,6 @@ PASSWORD = re.compile(r"[^/@]*:(?!\d+(/|$))[^@]*@")
 """The begin of a URL after its `//` that carries a password; a port alone is none. Secrets of S3 may have a `/` in them."""
 
 S3 = ("s3", "s3a")
-
-
-class ImageStoreError(GemsError):
-    """The store, or a picture in it, is of no use or cannot be reached; the message says which, why and what to do."""
 
 
 class Entry(NamedTuple):

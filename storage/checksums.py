@@ -18,7 +18,8 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 
-from .serializer import CheckpointError, Write, damaged
+from ..errors import CheckpointError
+from .serializer import Write, damaged
 
 HASH = "gems_sha256"
 """Where a JSON object has the hash of all else that is in it."""

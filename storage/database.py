@@ -17,8 +17,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.store.base import BaseStore
 
+from ..errors import CheckpointError
 from .encrypted_store import SealedStore
-from .serializer import CheckpointError
 
 POSTGRES = ("postgresql", "postgres")
 """Schemes of a PostgreSQL URL."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from langgraph.store.base import BaseStore, Item, Op, PutOp, Result
 
-from .serializer import CheckpointError, HashedSerializer, KeyedSerializer
+from ..errors import CheckpointError
+from .serializer import HashedSerializer, KeyedSerializer
 
 PAGE = 500
 """Values read at a time."""

@@ -24,10 +24,10 @@ from typing import NamedTuple
 from PIL import Image, PngImagePlugin
 from pydantic import ValidationError
 
+from ..errors import ImageStoreError, LostImageError
 from ..memory.state import ImageRef
 from ..pixels import MAX_PIXELS, to_rgb
 from .backends import Entry, Folder, Remote, place_of
-from .backends import ImageStoreError as ImageStoreError
 from .files import advice, replace_file
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -35,10 +35,6 @@ PICTURE = re.compile(r"([0-9a-f]{2})/(?P<digest>\1[0-9a-f]{62})\.png")
 NOTE = re.compile(r"made/([0-9a-z]+/)?[0-9a-f]{64}\.json")
 SHARED = "shared"
 """Where the notes of graphs without a thread are."""
-
-
-class LostImageError(ImageStoreError):
-    """A picture is missing, or is not what its hash says."""
 
 
 class StoredImage(NamedTuple):

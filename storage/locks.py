@@ -13,23 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ..errors import GemsError
+from ..errors import LocksMissingError, RunInUseError
 
 FILE = ".lock"
-
-
-class RunInUseError(GemsError):
-    """Another process has the run in hand."""
-
-    @classmethod
-    def of(cls, thread: str) -> RunInUseError:
-        """Return the error of a run, by its name."""
-        until = "(a stream of this process counts until it is closed)"
-        return cls(f"the run {thread} is in progress in another process: wait for it, or end it {until}")
-
-
-class LocksMissingError(GemsError):
-    """The file system of a folder has no locks."""
 
 
 @contextmanager

@@ -19,12 +19,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from ..errors import CheckpointError, RunInUseError
 from ..privacy import MASK, redact
 from .checksums import CheckedSaver
 from .database import TIPS, Database, Opened, OwnSaver, Shared, Tip, identify
 from .encrypted_store import SealedStore, read_value
-from .locks import RunInUseError
-from .serializer import CheckpointError, Sealed, serializer
+from .serializer import Sealed, serializer
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "store")
 CONNECTION: dict[str, str | int] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "gems"}

@@ -22,15 +22,11 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from ..errors import GemsError
+from ..errors import CheckpointError
 from ..memory.state import STATE_TYPES
 
 KEY = "LANGGRAPH_AES_KEY"
 """The environment variable with the key, LangGraph's own: 16, 24 or 32 bytes."""
-
-
-class CheckpointError(GemsError):
-    """The database of runs cannot be opened, read or written, or what it holds is damaged."""
 
 
 class Sealed(NamedTuple):

@@ -17,12 +17,13 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.sqlite import SqliteStore
 
+from ..errors import CheckpointError
 from .checksums import CheckedSaver
 from .database import TIPS, Database, Opened, OwnSaver, Shared, Tip, identify
 from .encrypted_store import SealedStore, read_value
 from .files import advice
 from .locks import holding, is_holding
-from .serializer import CheckpointError, serializer
+from .serializer import serializer
 
 FILE = "gems.sqlite"
 WAIT = 30.0

@@ -7,19 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from ..errors import GemsError
+from ..errors import CheckpointError, RunNameError
 from .database import Opened, database
 from .image_store import ImageStore
-from .serializer import CheckpointError
 from .sqlite import FILE
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED = {"images", "eval", "gallery.html"}
 """What else lies in the folder of runs."""
-
-
-class RunNameError(GemsError, ValueError):
-    """A name is of no use for a run."""
 
 
 class Home:

@@ -26,12 +26,12 @@ from rich.progress import track
 from rich.table import Table
 
 from gems.context import preset
-from gems.errors import GemsError
+from gems.errors import GemsError, ModelAnswerError, ModelCallError
 from gems.evaluation.benchmarks.shapes import Sample, benchmark, judge
 from gems.memory.evidence import refinements
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
-from gems.models.chat.ask import ModelAnswerError, ask, with_schema
-from gems.models.chat.call import ModelCallError, Spent, call, model_name
+from gems.models.chat.ask import ask, with_schema
+from gems.models.chat.call import Spent, call, model_name
 from gems.models.chat.capabilities import capability_notes
 from gems.models.options import CHAT_ROLES, ChatOptions
 from gems.models.registry import chat_model

@@ -26,11 +26,11 @@ from PIL import Image
 from rich.table import Table
 
 from gems import run
-from gems.errors import GemsError
+from gems.errors import GemsError, OutsideWorldError
 from gems.evaluation.benchmarks.shapes import benchmark
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.registry import Models
-from gems.models.shapes.grammar import OutsideWorldError, parse_request
+from gems.models.shapes.grammar import parse_request
 from gems.models.shapes.world import Thing, center_of, draw
 from gems.runs.listing import past_run, past_runs
 from gems.storage.workspace import Home

@@ -16,13 +16,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from ..errors import GemsError
+from ..errors import GemsError, ImageStoreError, LostImageError, RunError, RunNameError
 from ..memory.state import ImageRef
-from ..runs.manifest import RunError, studio_id, threads
+from ..runs.manifest import studio_id, threads
 from ..runs.write_page import page_of
 from ..server.hosts import refusal
-from ..storage.image_store import DIGEST, ImageStoreError, LostImageError
-from ..storage.workspace import RunNameError
+from ..storage.image_store import DIGEST
 from . import setup
 from .assistants import offer_presets
 from .saver import opened

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..memory.state import Attempt, Check, GemsState, Verdict
+from ..models.shapes.answers import answer
 from ..models.shapes.perception import perceive
-from ..models.shapes.questions import answer
 from ..nodes.checks.answers import passes
 from ..nodes.messages import Node
 from ..storage.image_store import ImageStore

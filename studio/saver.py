@@ -21,11 +21,11 @@ from langgraph.store.base import BaseStore
 from starlette.exceptions import HTTPException
 
 from ..context import RunContext
+from ..errors import RunInUseError
 from ..runs.listing import NEXT
 from ..runs.manifest import Record, find_record, save_record, studio_id, threads
 from ..runs.prune import forget_run
 from ..storage.database import Opened, OwnAllowlist
-from ..storage.locks import RunInUseError
 from ..storage.workspace import Home
 from . import setup
 from .graphs import roles_of

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from gems import cli
+from gems.errors import OutsideWorldError
 from gems.models.image.base import ImageModel
-from gems.models.shapes.grammar import OutsideWorldError, choose_colors, choose_layout, parse_request
+from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
 from gems.models.shapes.world import COLORS, SHAPES, Thing, center_of, draw
 
 from .faulty import FaultyServer

@@ -292,7 +292,7 @@ def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("gems.models.image.base.diffusers.DiffusersImage.generate", interrupted)
+        patch.setattr("gems.models.image.diffusers.DiffusersImage.generate", interrupted)
         code, _, err = command("run", "a red circle", "--thread", "mine")
     assert code == 130
     assert "go on with `gems resume mine`" in err

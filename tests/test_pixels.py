@@ -11,12 +11,13 @@ import pytest
 from PIL import Image, ImageCms
 
 from gems import ImageModel, run
-from gems.models.image.base import ImageModelError, ImageRequest, pictures_of
-from gems.models.image.base.response_parsing import read_picture
+from gems.errors import ImageModelError, ImageStoreError
+from gems.models.image.base import ImageRequest, pictures_of
+from gems.models.image.response_parsing import read_picture
 from gems.pixels import to_rgb
 from gems.server.errors import ApiError
 from gems.server.image_codec import as_source
-from gems.storage.image_store import ImageStore, ImageStoreError
+from gems.storage.image_store import ImageStore
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

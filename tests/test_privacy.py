@@ -8,9 +8,9 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 
+from gems.errors import ModelSpecError
 from gems.models.chat.call import call
 from gems.models.keys import keys_of, read_key, refuse_secrets, without_keys
-from gems.models.options import ModelSpecError
 from gems.privacy import redact
 
 from .faulty import chat_reply, refusal

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import gems
 from gems import GemsError, fork, resume, run
-from gems.models.image.base.diffusers import DiffusersImage
+from gems.models.image.diffusers import DiffusersImage
 from gems.models.shapes import WEIGHTS, shapes_chat
 from gems.server import create_app, running
 from gems.storage.serializer import KEY as AES

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Sample
+from ...errors import BenchmarkError
+from ..benchmark import Answers, Benchmark, Imported, Metric, Picture, Sample
 from ..dataset_files import json_file, table_rows
 from ..official_layouts import first_of_each, write
 from .geneval import SOURCE, samples_of

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ...errors import BenchmarkError
+from ..benchmark import Answer, Answers, Benchmark, Imported, Metric, Picture, Question, Sample, Source
 from ..dataset_files import checked, json_file, text_of, unique
 from ..judges.judge_parsing import ask_marks, first_text, marks
 from ..official_layouts import by_sample, write

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ...errors import BenchmarkError
+from ..benchmark import Answer, Answers, Benchmark, Imported, Metric, Picture, Question, Sample, Source
 from ..dataset_files import table_rows, text_of, unique
 from ..judges.judge_parsing import agreed, says_yes
 from ..official_layouts import by_sample, encoded, first_of_each, grid, only_four, write

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Sample, Source
+from ...errors import BenchmarkError
+from ..benchmark import Answers, Benchmark, Draws, Imported, Metric, Picture, Sample, Source
 from ..dataset_files import json_lines, unique
 from ..official_layouts import by_sample, write
 

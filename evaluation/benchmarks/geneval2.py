@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import BenchmarkError
 from ...models.numerals import NUMBER_WORDS
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ..benchmark import Answer, Answers, Benchmark, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..dataset_files import json_file, json_lines, unique
 from ..official_layouts import first_of_each, write
 from ..scores import arithmetic_mean, geometric_mean

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
+from ...errors import BenchmarkError
+from ..benchmark import Answers, Benchmark, Imported, Metric, Picture, Question, Sample, Source
 from ..dataset_files import json_lines, unique
 from ..official_layouts import by_sample, write
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ...errors import BenchmarkError
+from ..benchmark import Answer, Answers, Benchmark, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..dataset_files import checked, json_file, table_rows, unique
 from ..judges.judge_parsing import agreed, first_text, says_yes, spoken
 from ..official_layouts import by_sample, encoded, grid, only_four, write

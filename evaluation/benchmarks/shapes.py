@@ -15,13 +15,14 @@ from typing import Literal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
+from ...errors import BenchmarkError, OutsideWorldError
 from ...models.shapes.answers import Answer as Found
 from ...models.shapes.answers import agrees, answer
-from ...models.shapes.grammar import OutsideWorldError, Parsed, layouts, parse_request
+from ...models.shapes.grammar import Parsed, layouts, parse_request
 from ...models.shapes.language import NUMBERS, name_cell, name_group, plural, say_side, say_spec
 from ...models.shapes.perception import perceive
 from ...models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Group, Relation, Spec
-from ..benchmark import Answers, Benchmark, BenchmarkError, Metric, Question, Source
+from ..benchmark import Answers, Benchmark, Metric, Question, Source
 from ..benchmark import Sample as AnySample
 from ..dataset_files import text_of
 from .geneval2 import soft_tifa, soft_tifa_metrics

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ...errors import BenchmarkError
+from ..benchmark import Answer, Answers, Benchmark, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..dataset_files import json_lines, unique
 from ..judges.judge_parsing import spoken
 from ..official_layouts import encoded, first_of_each, write

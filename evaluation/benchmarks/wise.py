@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
+from ...errors import BenchmarkError
+from ..benchmark import Answer, Answers, Benchmark, Draws, Imported, Metric, Picture, Question, Sample, Source
 from ..dataset_files import checked, json_file, json_lines, unique
 from ..judges.judge_parsing import Range, ask_marks, first_text, marks
 from ..official_layouts import first_of_each, write

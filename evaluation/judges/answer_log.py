@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from ..benchmark import Answer, BenchmarkError
+from ...errors import BenchmarkError
+from ..benchmark import Answer
 
 SAFE_EVERY = 16
 """Answers after which the file is forced to the disk."""

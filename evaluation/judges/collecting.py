@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
-from ...errors import GemsError
+from ...errors import GemsError, JudgeError
 from ..benchmark import Answer, Question, has_answer
 from .answer_log import AnswerBook, Key
-from .judging import Judge, JudgeError, unreadable
+from .judging import Judge, unreadable
 
 Readable = Callable[[Question, Answer], bool]
 """Whether an answer has the form that is asked for: `Benchmark.readable`."""

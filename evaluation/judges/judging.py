@@ -23,13 +23,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from PIL import Image
 
-from ...errors import GemsError
+from ...errors import GemsError, JudgeError, ModelCallError, ModelSpecError
 from ...memory.state import ImageRef
 from ...models.chat.answer_probability import tokens_of
 from ...models.chat.ask import THINKING, text_of, thought_of
-from ...models.chat.call import UNREAD, ModelCallError, Spent, call, model_name, speaks_openai
+from ...models.chat.call import UNREAD, Spent, call, model_name, speaks_openai
 from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, ALTERNATIVES, REFUSALS
-from ...models.options import ChatOptions, ModelSpecError
+from ...models.options import ChatOptions
 from ...models.registry import chat_model
 from ...models.shapes.answers import answer
 from ...models.shapes.judge import question_in
@@ -37,7 +37,7 @@ from ...models.shapes.perception import perceive
 from ...models.shapes.world import Thing, center_of, draw
 from ...nodes.checks.ocr import OcrChecker
 from ...nodes.messages import human
-from ..benchmark import Answer, BenchmarkError, Question
+from ..benchmark import Answer, Question
 from .answer_log import Key
 
 SYSTEMS = {
@@ -75,10 +75,6 @@ _NO_LOGPROBS = (
     "gives no log-probabilities, and a question here needs the probabilities of the answer's first token: serve the judge with "
     "vLLM or SGLang, which give them; OpenAI's reasoning models and some other APIs do not"
 )
-
-
-class JudgeError(BenchmarkError):
-    """A judge cannot be used for what it is to be asked, or failed on the way; the message says what to do."""
 
 
 class Judge(ABC):

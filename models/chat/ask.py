@@ -16,9 +16,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, ValidationError
 
-from ...errors import GemsError
+from ...errors import ModelAnswerError, ModelCallError
 from .answer_probability import Token, tokens_of
-from .call import ModelCallError, Spent, call, model_name, speaks_openai
+from .call import Spent, call, model_name, speaks_openai
 from .capabilities import ALTERNATIVES, REFUSALS, Capabilities
 from .sanitize import objects_in, storable
 
@@ -28,18 +28,6 @@ THINKING = re.compile(r"<think(?:ing)?>(.*?)(?:</think(?:ing)?>|\Z)", re.DOTALL 
 
 MAX_SHOWN = 4000
 """Characters of an answer of no use that the repair turn shows: one that ran on until it was cut off can be very long."""
-
-
-class ModelAnswerError(GemsError):
-    """A model's answer could not be used, also after it was shown its error.
-
-    The message names the role, the model, what was wrong and how the answer began.
-    """
-
-    def __init__(self, role: str, model: str, problem: str, answer: str, spent: Spent) -> None:
-        self.role, self.model, self.problem, self.answer, self.spent = role, model, problem, answer, spent
-        begin = " ".join(answer.split())[:200] or "(nothing)"
-        super().__init__(f"{role} ({model}): {problem}; the answer began: {begin}")
 
 
 class Answer(NamedTuple, Generic[T]):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from ...errors import GemsError
+from ...errors import ModelCallError, NotACompletionError
 from ...privacy import redact
 from ..keys import keys_of, without_keys
 from .capabilities import host_of
@@ -31,33 +31,6 @@ class Spent(NamedTuple):
         """Add up, field by field."""
         tokens = self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
         return Spent(self.calls + other.calls, *tokens, self.seconds + other.seconds)
-
-
-class NotACompletionError(ValueError):
-    """What came back with HTTP 200 is not a chat completion: the message says what it was, or what the error in it said.
-
-    Args:
-        what: that.
-        an_error: it is an error that the endpoint wrote.
-        unread: it may be one, but cannot be read.
-    """
-
-    def __init__(self, what: str, *, an_error: bool = False, unread: bool = False) -> None:
-        self.an_error, self.unread = an_error, unread
-        super().__init__(what)
-
-
-class ModelCallError(GemsError):
-    """A chat model's endpoint could not be reached, refused the call or answered with something else.
-
-    The message names the role if it is known, the model and the host, and says what to do. `status` is the HTTP status,
-    None where there was no answer; `said` is what the endpoint said.
-    """
-
-    def __init__(self, role: str, model: str, host: str, problem: str, status: int | None = None, said: str = "") -> None:
-        self.role, self.model, self.host, self.problem, self.status, self.said = role, model, host, problem, status, said
-        where = f"{model} at {host}" if host else model
-        super().__init__(f"{role} ({where}): {problem}" if role else f"{where}: {problem}")
 
 
 def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple[AIMessage, Spent]:

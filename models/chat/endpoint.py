@@ -16,11 +16,12 @@ from langchain_openai import ChatOpenAI
 from openai import OpenAIError
 from pydantic import BaseModel, SecretStr
 
+from ...errors import ModelSpecError, NotACompletionError
 from ..http import GuardedAsyncClient, GuardedClient
 from ..in_flight import InFlight, in_flight
 from ..keys import read_key, refuse_secrets
-from ..options import ChatOptions, ModelSpecError
-from .call import UNREAD, NotACompletionError
+from ..options import ChatOptions
+from .call import UNREAD
 from .capabilities import Capabilities, capabilities_of, host_of
 from .sanitize import clean_fields, tool_calls_of
 from .thinking import thinking_fields, thinking_note

@@ -10,12 +10,8 @@ from collections.abc import Iterable, Sequence
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
-from ...errors import GemsError
+from ...errors import ImageModelError
 from ...pixels import to_rgb
-
-
-class ImageModelError(GemsError):
-    """An image model cannot be loaded or failed; the message says what to do."""
 
 
 class ImageRequest(BaseModel):

@@ -15,8 +15,9 @@ from typing import Any
 
 from PIL import Image
 
+from ...errors import ImageModelError
 from ...pixels import to_rgb
-from .base import ImageModel, ImageModelError, ImageRequest
+from .base import ImageModel, ImageRequest
 from .batching import Batcher
 from .devices import DTYPES, OFFLOADS, TURNS, Offload, best_device, best_dtype, free_memory, out_of_memory, place
 from .families import RESERVED, Family, known, unknown
@@ -30,10 +31,10 @@ BATCH = 4
 
 
 class DiffusersImage(ImageModel):
-    """A diffusers pipeline, loaded at the first picture and called as its family is; see `gems.models.image.base.families`.
+    """A diffusers pipeline, loaded at the first picture and called as its family is; see `gems.models.image.families`.
 
     Requests from several threads are drawn together. A picture depends on its own seed and not on its neighbours: on a CPU
-    in float32 bit by bit, on a GPU to the precision of the number format; see `gems.models.image.base.batch_invariant`.
+    in float32 bit by bit, on a GPU to the precision of the number format; see `gems.models.image.batch_invariant`.
 
     Args:
         source: a folder in diffusers layout, or the name of a repository.

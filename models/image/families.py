@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .base import ImageModelError
+from ...errors import ImageModelError
 
 Wrap = Literal["none", "chat", "chat-no-thinking", "template", "conversation"]
 RESERVED = frozenset({"prompt", "image", "generator", "num_images_per_prompt", "output_type", "return_dict"})
@@ -63,7 +63,7 @@ class Family:
     """Whether several prompts can be drawn in one call; an edit's picture is shared by all of them."""
 
     wraps: Wrap = "none"
-    """What is put around the prompt before it is counted; see `gems.models.image.base.prompt_budget`."""
+    """What is put around the prompt before it is counted; see `gems.models.image.prompt_budget`."""
 
     cuts: bool = True
     """Whether text past `max_sequence_length` tokens, or past the tokenizer's own limit, is dropped."""

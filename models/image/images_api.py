@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from ...errors import ImageModelError, ImageRefusedError, ModelSpecError
 from ..keys import read_key, refuse_secrets
-from ..options import ImageOptions, ModelSpecError
+from ..options import ImageOptions
 from . import providers
-from .base import ImageModel, ImageModelError, ImageRequest
-from .images_http import Endpoint, RefusedError
+from .base import ImageModel, ImageRequest
+from .images_http import Endpoint
 from .providers import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
 from .response_parsing import picture_in, read_picture, warnings_in
 
@@ -159,7 +160,7 @@ class EndpointImage(ImageModel):
             body = {name: value for name, value in body.items() if name not in self._left_out}
             try:
                 return self._endpoint.post(path, body, files)
-            except RefusedError as error:
+            except ImageRefusedError as error:
                 free = OPTIONAL & set(body) - set(self.call)
                 refused = error.complaint.refused_field(free) if error.status in (400, 422) else None
                 if refused is None:

@@ -15,23 +15,15 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import httpx2
 import openai
 
+from ...errors import ImageModelError, ImageRefusedError
 from ...privacy import redact
 from ..chat.call import sends_elsewhere
 from ..http import GuardedClient, OversizedAnswerError
 from ..in_flight import in_flight as calls_to
-from .base import ImageModelError
 from .providers import Complaint, complaint
 
 QUICK = 10.0
 """Seconds for a question that is not worth waiting for: what the server serves."""
-
-
-class RefusedError(ImageModelError):
-    """A server answered with an error. `status` is HTTP's, `complaint` what the server said."""
-
-    def __init__(self, message: str, status: int, complaint: Complaint) -> None:
-        super().__init__(message)
-        self.status, self.complaint = status, complaint
 
 
 class Endpoint:
@@ -82,7 +74,7 @@ class Endpoint:
         except openai.APIStatusError as error:
             told, model = complaint(error.body), str(body.get("model"))
             words = redact(self._words(error, told, model), self._key or "")
-            raise RefusedError(words, error.status_code, told) from None  # the cause may quote the key
+            raise ImageRefusedError(words, error.status_code, told) from None  # the cause may quote the key
         except (openai.APIConnectionError, OversizedAnswerError) as error:
             raise self._connection_error(error) from error
         try:

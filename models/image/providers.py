@@ -14,7 +14,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .base import ImageModelError, ImageRequest
+from ...errors import ImageModelError
+from .base import ImageRequest
 
 RESERVED = frozenset({"prompt", "model", "n", "image", "stream"})
 """Fields that a caller cannot set: one request is one picture, in one piece."""

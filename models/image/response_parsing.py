@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from ...errors import ImageModelError
 from ...pixels import MAX_PIXELS, MAX_WEBP_SIDE, to_rgb, too_large, without_texts
-from .base import ImageModelError
 
 _READERS = (PngImagePlugin.PngImageFile, JpegImagePlugin.JpegImageFile, WebPImagePlugin.WebPImageFile)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 from typing import Any, NamedTuple
 
-from ...errors import GemsError
+from ...errors import OutsideWorldError
 from .language import Token, name_cell, name_group, say_layout, scan
 from .world import CELLS, COLORS, MAX_THINGS, Group, Relation, Spec, Thing, center_of, lies, row_and_column
 
@@ -31,10 +31,6 @@ _BACK = frozenset({"the", "it", "them"})
 """Words that point back to something already named."""
 _LITTLE = frozenset({"on", "of", "in", "at", "to", "by", "for", "as", "from", "off", "into", "it's", "is"})  # fmt: skip
 """Words that are never what an error is about: "on a beach" fails for the beach."""
-
-
-class OutsideWorldError(GemsError, ValueError):
-    """A request asks for something that the shapes world cannot draw, or cannot read."""
 
 
 def outside(problem: str) -> OutsideWorldError:

@@ -7,12 +7,8 @@ from typing import Protocol, get_args, runtime_checkable
 
 from PIL import Image
 
-from ...errors import GemsError
+from ...errors import CheckerError
 from ...memory.state import Check, CheckKind, Verdict
-
-
-class CheckerError(GemsError):
-    """What was given as a checker is none."""
 
 
 @runtime_checkable

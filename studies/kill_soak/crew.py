@@ -14,11 +14,9 @@ from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gems.errors import GemsError
+from gems.errors import GemsError, RunError, RunInUseError
 from gems.evaluation.benchmarks.shapes import benchmark
-from gems.runs.manifest import RunError
 from gems.runs.run import resume, run
-from gems.storage.locks import RunInUseError
 from gems.storage.postgres import SealingSaver
 from gems.storage.sqlite import OwnSqliteSaver
 from gems.storage.workspace import Home

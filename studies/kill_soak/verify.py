@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gems.errors import ImageStoreError
 from gems.memory.state import GemsState, ImageRef
 from gems.runs.manifest import config_of
 from gems.storage.database import Opened
-from gems.storage.image_store import ImageStoreError
 from gems.storage.postgres import OpenedPostgres
 from gems.storage.sqlite import OpenedSqlite, SqliteDatabase
 from gems.storage.workspace import Home

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from gems.commands.review_dialog import Dialog
-from gems.context import SettingError
+from gems.errors import SettingError
 from gems.runs.listing import past_run, past_runs
 
 WORK = """

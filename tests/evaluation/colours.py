@@ -6,11 +6,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from gems.evaluation.benchmark import Benchmark, BenchmarkError, Imported, Metric, Question, Sample
+from gems.errors import BenchmarkError, ImageModelError
+from gems.evaluation.benchmark import Benchmark, Imported, Metric, Question, Sample
 from gems.evaluation.official_layouts import write
 from gems.evaluation.records import Checked, Record
 from gems.memory.state import ImageRef
-from gems.models.image.base import ImageModelError
 
 from ..conftest import Sketcher
 

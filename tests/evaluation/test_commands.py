@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gems.models.image.base import ImageModelError
-from gems.models.image.base.diffusers import DiffusersImage
+from gems.errors import ImageModelError
+from gems.models.image.diffusers import DiffusersImage
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gems.evaluation.benchmark import BenchmarkError, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Sample
 from gems.evaluation.dataset_files import json_file, json_lines, table_rows, unique
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from gems.errors import BenchmarkError
 from gems.evaluation import downloads
-from gems.evaluation.benchmark import Benchmark, BenchmarkError, Metric, Sample, Source
+from gems.evaluation.benchmark import Benchmark, Metric, Sample, Source
 from gems.evaluation.downloads import cache_folder, digest, fetch
 
 PROMPTS = b'{"prompt": "a red circle"}\n'

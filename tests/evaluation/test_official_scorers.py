@@ -13,7 +13,8 @@ from PIL import Image
 
 from gems import GemsError
 from gems.commands.evaluate_report import write
-from gems.evaluation.benchmark import BenchmarkError, Imported, Metric
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Imported, Metric
 from gems.evaluation.official_scorers import export, take_in
 from gems.evaluation.scoring import OFFICIAL
 from gems.evaluation.study import compare, look, report_of, warnings_of

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gems.commands.evaluate_report import write
+from gems.errors import ImageModelError
 from gems.evaluation.benchmark import Answer, Metric, Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
 from gems.evaluation.judges.answer_log import Key, answer_book
@@ -17,7 +18,6 @@ from gems.evaluation.runner import plan
 from gems.evaluation.scoring import Scored, answers_of
 from gems.evaluation.study import Outcome, compare, look, report_of, score
 from gems.evaluation.variants import variants
-from gems.models.image.base import ImageModelError
 from gems.storage.image_store import ImageStore
 
 from ..conftest import Sketcher

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from gems.context import SettingError
+from gems.errors import ClusterError, LostImageError, SettingError, StudyError
 from gems.evaluation import ray_engine as under_test
 from gems.evaluation.catalogue import find
-from gems.evaluation.ray_engine import ClusterError, ray_engine
-from gems.evaluation.records import StudyError, read_records
+from gems.evaluation.ray_engine import ray_engine
+from gems.evaluation.records import read_records
 from gems.evaluation.runner import Progress, generate, plan
 from gems.evaluation.study import compare
 from gems.evaluation.variants import variants
 from gems.models.image.base import ImageModel
 from gems.models.options import ImageOptions
 from gems.models.shapes import shapes_image
-from gems.storage.image_store import ImageStore, LostImageError
+from gems.storage.image_store import ImageStore
 from gems.tests.conftest import Sketcher
 
 pytest.importorskip("ray", reason="the extra ray is not installed")

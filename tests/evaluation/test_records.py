@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gems.evaluation.records import RunInUseError, StudyError, journal, read_records, read_study
+from gems.errors import RunInUseError, StudyError
+from gems.evaluation.records import journal, read_records, read_study
 from gems.evaluation.runner import plan
 from gems.evaluation.shards import Shard
 from gems.evaluation.study import compare

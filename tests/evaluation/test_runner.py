@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from gems.context import SettingError
+from gems.errors import SettingError, StudyError
 from gems.evaluation.benchmark import Sample
-from gems.evaluation.records import StudyError, read_records
+from gems.evaluation.records import read_records
 from gems.evaluation.runner import MAX_FAILURES, Luck, Progress, cells_of, generate, plan, read_prompts, spread
 from gems.evaluation.shards import Shard
 from gems.evaluation.study import compare, warnings_of

@@ -2,11 +2,11 @@
 
 import pytest
 
-from gems.evaluation.sample_run import Cell, private
+from gems.errors import ImageModelError
+from gems.evaluation.sample_run import Cell
 from gems.evaluation.study import compare
 from gems.evaluation.variants import noise, variants
-from gems.models.image.base import ImageModelError
-from gems.models.options import ChatOptions, ModelOptions
+from gems.models.options import ChatOptions, ModelOptions, private
 from gems.models.shapes.chat import ShapesChat
 
 from ..conftest import Sketcher

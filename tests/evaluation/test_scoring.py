@@ -2,7 +2,8 @@
 
 import pytest
 
-from gems.evaluation.benchmark import BenchmarkError, Imported
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Imported
 from gems.evaluation.benchmarks.artimuse import ArtiMuse
 from gems.evaluation.judges.judging import judge_of
 from gems.evaluation.scoring import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gems.context import SettingError
+from gems.errors import SettingError
 from gems.evaluation.shards import WHOLE, Shard
 from gems.evaluation.study import compare, look, warnings_of
 from gems.evaluation.variants import variants

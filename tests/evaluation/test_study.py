@@ -3,7 +3,7 @@
 import pytest
 
 from gems import GemsError
-from gems.evaluation.benchmark import BenchmarkError
+from gems.errors import BenchmarkError
 from gems.evaluation.benchmarks.shapes import Shapes
 from gems.evaluation.downloads import fetch
 from gems.evaluation.judges.answer_log import answer_book

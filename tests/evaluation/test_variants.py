@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import gems
-from gems.context import PRESETS, SettingError, preset
+from gems.context import PRESETS, preset
+from gems.errors import SettingError
 from gems.evaluation.variants import axis, changes, code_digest, noise, variants
 
 

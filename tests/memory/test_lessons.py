@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 import pytest
 from langgraph.store.memory import InMemoryStore
 
+from gems.errors import LessonError
 from gems.memory.lesson_files import export_lines, import_lines
-from gems.memory.lessons import LESSONS, TRIALS, Lesson, LessonError, Lessons, Trial, now, without_quotes
+from gems.memory.lessons import LESSONS, TRIALS, Lesson, Lessons, Trial, now, without_quotes
 from gems.storage.sqlite import SqliteDatabase
 from gems.storage.workspace import Home
 

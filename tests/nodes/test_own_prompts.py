@@ -6,7 +6,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.runtime import Runtime
 
 from gems import RunContext, fork, past_run, resume, run
-from gems.context import PROMPTS, SettingError
+from gems.context import PROMPTS
+from gems.errors import SettingError
 from gems.models.options import CHAT_ROLES
 from gems.models.shapes.chat import ShapesChat
 from gems.nodes import decomposer, learner, planner, refiner, summarizer, verifier

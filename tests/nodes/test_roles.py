@@ -203,7 +203,7 @@ def test_a_string_with_other_quotes_or_line_breaks_has_survived():
 
 
 def test_a_string_that_holds_quotes_is_put_back_in_others():
-    from gems.memory.state import quoted_strings
+    from gems.memory.quotes import quoted_strings
 
     request = 'a board with «the "best" pie»'
     prompt, restored = keep_quoted("A board.", request)

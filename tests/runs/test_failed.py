@@ -6,9 +6,8 @@ import threading
 import pytest
 
 from gems import GemsError, fork, past_run, past_runs, prune, resume, run, write_gallery
+from gems.errors import ImageModelError, ModelCallError
 from gems.events import RoleEnded
-from gems.models.chat.call import ModelCallError
-from gems.models.image.base import ImageModelError
 from gems.runs.write_page import refresh_page
 
 WHY = "the images endpoint is not there: start it"

@@ -10,11 +10,11 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from PIL import Image
 
 from gems import GemsError, resume, run
+from gems.errors import RunInUseError
 from gems.events import RoleEnded
 from gems.runs.fork import fork
 from gems.runs.listing import past_run, past_runs
 from gems.runs.prune import ORPHAN, _Cleaning, prune, remove
-from gems.storage.locks import RunInUseError
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 ANY = timedelta(0)

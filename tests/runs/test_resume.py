@@ -9,11 +9,11 @@ import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from gems import GemsError, resume, run, write_gallery
+from gems.errors import RunError
 from gems.events import RoleEnded, RoleStarted
 from gems.models.shapes.chat import ShapesChat
 from gems.runs.fork import fork
 from gems.runs.listing import past_run, past_runs
-from gems.runs.manifest import RunError
 from gems.runs.prune import prune, remove
 from gems.runs.write_page import refresh_page
 from gems.skills import SkillLibrary

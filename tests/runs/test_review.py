@@ -11,13 +11,12 @@ from langgraph.types import Command
 from pydantic import ValidationError
 
 from gems import Answer, AnswerError, GemsError, GemsState, ImageStore, build_graph, preset, resume, run
-from gems.context import SettingError
+from gems.errors import RunError, SettingError
 from gems.evaluation.study import compare
 from gems.evaluation.variants import variants
 from gems.events import RoleStarted
 from gems.runs.fork import fork
 from gems.runs.listing import past_run, past_runs
-from gems.runs.manifest import RunError
 from gems.storage.serializer import serializer
 
 from ..moody import Moody

@@ -12,7 +12,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from openai import OpenAI
 from PIL import Image, ImageOps
 
-from gems.models.image.base import ImageModel, ImageModelError
+from gems.errors import ImageModelError
+from gems.models.image.base import ImageModel
 from gems.models.shapes import shapes_chat
 from gems.server import create_app, running
 

@@ -7,7 +7,8 @@ import openai
 import pytest
 from PIL import Image, ImageChops
 
-from gems.models.image.base import ImageModel, ImageModelError, ImageRequest
+from gems.errors import ImageModelError
+from gems.models.image.base import ImageModel, ImageRequest
 
 from .conftest import pixels, png, problem
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from gems.errors import JudgeError, ModelCallError
 from gems.evaluation.benchmark import Question
 from gems.evaluation.benchmarks.geneval2 import probability
 from gems.evaluation.judges.answer_log import answer_book
 from gems.evaluation.judges.collecting import Work, collect, recorded
-from gems.evaluation.judges.judging import JudgeError, judge_of, probe
-from gems.models.chat.call import ModelCallError
+from gems.evaluation.judges.judging import judge_of, probe
 from gems.models.shapes.world import Thing, center_of, draw
 
 from .conftest import Scripted, problem

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from gems import build_graph, preset, run
+from gems.errors import CheckpointError, RunInUseError
 from gems.runs.listing import past_runs
 from gems.storage.image_store import ImageStore
-from gems.storage.locks import RunInUseError, holding, is_holding
-from gems.storage.serializer import CheckpointError
+from gems.storage.locks import holding, is_holding
 from gems.storage.workspace import Home
 
 

@@ -7,11 +7,10 @@ import threading
 import pytest
 
 from gems import GemsError, resume, run
+from gems.errors import CheckpointError, RunInUseError
 from gems.events import RoleEnded, RoleStarted
 from gems.runs.fork import fork
 from gems.runs.listing import past_run, past_runs
-from gems.storage.locks import RunInUseError
-from gems.storage.serializer import CheckpointError
 from gems.storage.workspace import Home
 
 PROMPT = "three red circles above a blue square and to the left of a green star"

@@ -6,8 +6,9 @@ import stat
 import pytest
 from PIL import Image
 
+from gems.errors import ImageStoreError
 from gems.storage.backends import Folder
-from gems.storage.image_store import ImageStore, ImageStoreError
+from gems.storage.image_store import ImageStore
 
 
 def picture(color="red"):

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from PIL import Image
 
+from gems.errors import ImageStoreError, LostImageError
 from gems.memory.state import ImageRef
-from gems.storage.image_store import ImageStore, ImageStoreError, LostImageError
+from gems.storage.image_store import ImageStore
 
 
 def picture(color="red", size=(16, 12)):

@@ -12,9 +12,10 @@ import fsspec
 import pytest
 
 from gems import run
+from gems.errors import ImageStoreError
 from gems.memory.state import ImageRef
 from gems.storage.backends import Remote
-from gems.storage.image_store import ImageStore, ImageStoreError
+from gems.storage.image_store import ImageStore
 from gems.storage.workspace import Home
 
 SECRETS = ("hunter2", "GEMSTESTKEY", "gems/test+secret", "wJalr")

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from gems import GemsError, resume, run
+from gems.errors import CheckpointError, RunError
 from gems.events import RoleEnded
 from gems.memory.state import ImageRef
 from gems.runs.listing import past_run, past_runs
-from gems.runs.manifest import RunError
 from gems.runs.prune import remove
-from gems.storage.serializer import KEY, CheckpointError, serializer
+from gems.storage.serializer import KEY, serializer
 from gems.storage.workspace import Home
 
 STORED = Path(__file__).parent / "stored"

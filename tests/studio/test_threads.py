@@ -10,8 +10,9 @@ import pytest
 from langgraph_sdk.errors import ConflictError
 
 from gems import Home, build_graph, fork, past_run, past_runs, prune, remove, resume, run, stream, studio_id
+from gems.errors import RunError
 from gems.events import RoleEnded
-from gems.runs.manifest import RunError, read_record
+from gems.runs.manifest import read_record
 from gems.runs.prune import owners_of
 from gems.studio.graphs import graph_of, roles_of
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Answer, Draws, Picture, Sample
 from gems.evaluation.benchmarks.dpg import BENCHMARKS, QuestionGraph, zeroed
 from gems.models.shapes.grammar import parse_request
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gems.evaluation.benchmark import BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Draws, Picture, Sample
 from gems.evaluation.benchmarks.geneval import BENCHMARKS
 from gems.models.shapes.grammar import parse_request
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Answer, Draws, Picture, Sample
 from gems.evaluation.benchmarks.longtext import BENCHMARKS, LongText, matches, units
 from gems.models.shapes.grammar import parse_request
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Answer, Draws, Picture
 from gems.evaluation.benchmarks.oneig import BENCHMARKS, OneIG, alignment, clean, compare, without_noise
 from gems.models.shapes.grammar import parse_request
 

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from gems.evaluation.benchmark import Answer, BenchmarkError
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Answer
 from gems.evaluation.benchmarks.shapes import Probe, Shapes, atomicity_of, benchmark, judge, samples_from_file
 from gems.models.shapes.grammar import choose_colors, layouts, parse_request
 from gems.models.shapes.questions import questions

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Answer, Draws, Picture
 from gems.evaluation.benchmarks.spatialgeneval import FILE, SpatialGenEval, letters, numbers, right
 from gems.models.shapes.grammar import parse_request
 

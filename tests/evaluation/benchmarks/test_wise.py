@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Answer, Draws, Picture, Sample
 from gems.evaluation.benchmarks.wise import LEGACY, VERIFIED, WiseLegacy, WiseVerified
 from gems.models.shapes.grammar import parse_request
 

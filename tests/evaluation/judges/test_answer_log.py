@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gems.evaluation.benchmark import Answer, BenchmarkError
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import Answer
 from gems.evaluation.judges.answer_log import AnswerBook, Key, answer_book
 
 YES = Answer(text="Yes", top=(("Yes", 0.75), (" yes", 0.25)))

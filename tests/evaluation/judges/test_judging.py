@@ -10,12 +10,12 @@ import threading
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Question
+from gems.errors import BenchmarkError, JudgeError, ModelCallError
+from gems.evaluation.benchmark import Answer, Question
 from gems.evaluation.judges.answer_log import answer_book
 from gems.evaluation.judges.collecting import TRIES, Work, collect, recorded
 from gems.evaluation.judges.judge_parsing import says_yes
-from gems.evaluation.judges.judging import JudgeError, judge_of, probe
-from gems.models.chat.call import ModelCallError
+from gems.evaluation.judges.judging import judge_of, probe
 from gems.models.options import ChatOptions
 from gems.models.shapes.chat import ShapesChat
 from gems.models.shapes.world import Thing, center_of, draw

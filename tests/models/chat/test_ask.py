@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel, Field
 
-from gems.models.chat.ask import ModelAnswerError, ask, bind_schema, parse, thought_of
-from gems.models.chat.call import ModelCallError
+from gems.errors import ModelAnswerError, ModelCallError
+from gems.models.chat.ask import ask, bind_schema, parse, thought_of
 from gems.models.chat.capabilities import capability_notes
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions

@@ -8,11 +8,12 @@ import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 
-from gems.models.chat.call import ModelCallError, call
+from gems.errors import ModelCallError, ModelSpecError
+from gems.models.chat.call import call
 from gems.models.chat.capabilities import capability_notes
 from gems.models.chat.endpoint import EndpointChat, endpoint_chat
 from gems.models.in_flight import InFlight
-from gems.models.options import ChatOptions, ModelSpecError
+from gems.models.options import ChatOptions
 
 from ...faulty import Reply, chat_reply, refusal, stream_reply
 

@@ -7,9 +7,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, ChatMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from gems.errors import ModelAnswerError, ModelCallError
 from gems.models.chat.answer_probability import tokens_of
-from gems.models.chat.ask import ModelAnswerError, ask
-from gems.models.chat.call import ModelCallError, call
+from gems.models.chat.ask import ask
+from gems.models.chat.call import call
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.chat.sanitize import arguments_of, storable
 from gems.models.options import ChatOptions

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gems.models.image.base.batching import Batcher
+from gems.models.image.batching import Batcher
 
 
 class Slow:

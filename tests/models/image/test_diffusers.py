@@ -12,8 +12,9 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 from PIL import Image
 
-from gems.models.image.base import ImageModelError, ImageRequest
-from gems.models.image.base.diffusers import DiffusersImage
+from gems.errors import ImageModelError
+from gems.models.image.base import ImageRequest
+from gems.models.image.diffusers import DiffusersImage
 from gems.models.registry import image_model
 from gems.models.shapes import WEIGHTS, shapes_image
 

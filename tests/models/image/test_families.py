@@ -5,8 +5,8 @@ import inspect
 import diffusers
 import pytest
 
-from gems.models.image.base import ImageModelError
-from gems.models.image.base.families import FAMILIES, RESERVED, known, unknown
+from gems.errors import ImageModelError
+from gems.models.image.families import FAMILIES, RESERVED, known, unknown
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.title)

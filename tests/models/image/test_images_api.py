@@ -15,10 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
+from gems.errors import ImageModelError, ModelSpecError
 from gems.models import http
-from gems.models.image.base import ImageModelError, ImageRequest, response_parsing
-from gems.models.image.base.images_api import endpoint_image
-from gems.models.options import ImageOptions, ModelSpecError
+from gems.models.image import response_parsing
+from gems.models.image.base import ImageRequest
+from gems.models.image.images_api import endpoint_image
+from gems.models.options import ImageOptions
 
 from ...faulty import FaultyServer, Reply
 

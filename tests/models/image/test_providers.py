@@ -2,8 +2,9 @@
 
 import pytest
 
-from gems.models.image.base import ImageModelError, ImageRequest
-from gems.models.image.base.providers import (
+from gems.errors import ImageModelError
+from gems.models.image.base import ImageRequest
+from gems.models.image.providers import (
     GEMS,
     OPENAI,
     OTHER,

@@ -2,10 +2,11 @@ import random
 
 import pytest
 
+from gems.models.shapes.answers import Answer, agrees, answer
 from gems.models.shapes.grammar import parse_request
 from gems.models.shapes.language import say_layout, say_spec
 from gems.models.shapes.perception import Seen, perceive
-from gems.models.shapes.questions import Answer, Question, agrees, answer, questions
+from gems.models.shapes.questions import Question, questions
 from gems.models.shapes.world import Thing, center_of, draw, sample_scene
 
 

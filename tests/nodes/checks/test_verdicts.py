@@ -177,7 +177,7 @@ def test_an_image_that_is_small_enough_is_sent_as_it_is(tmp_path):
 
 
 def test_a_model_without_tool_calls_draws_the_request_as_it_stands_and_says_so(tmp_path, sketcher):
-    from gems.models.chat.call import ModelCallError
+    from gems.errors import ModelCallError
 
     class NoTools(Moody):
         def bind_tools(self, tools, **kwargs):
