@@ -28,7 +28,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 TOLD_LATER = {
     "nodes/watcher.py",
-    "models/plain.py",
+    "models/image/plain.py",
     "evaluation/benchmarks/colours.py",
     "tests/evaluation/benchmarks/test_colours.py",
 }
@@ -154,7 +154,7 @@ def test_its_links_and_the_files_that_it_names_are_there(page):
         assert ":" in target or (page.parent / target).exists(), target
     folders = "|".join(f.name for f in ROOT.iterdir() if f.is_dir() and f.name.isalpha())
     for name in re.findall(rf"`((?:gems/)?(?:{folders})/[\w./-]+\.(?:py|md|toml|json|html|svg))`", text):
-        made = {"skills/origami/SKILL.md", "tests/nodes/test_watcher.py", "tests/models/test_plain.py", *TOLD_LATER}
+        made = {"skills/origami/SKILL.md", "tests/nodes/test_watcher.py", "tests/models/image/test_plain.py", *TOLD_LATER}
         assert name in made or (ROOT / name.removeprefix("gems/")).exists() or name.startswith("images/"), name
 
 
