@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from .nodes.review_answer import Answer
     from .report import contact_sheet
     from .runs.fork import fork
-    from .runs.listing import Past, past_run, past_runs
+    from .runs.listing import RunSummary, get_run, list_runs
     from .runs.manifest import studio_id
-    from .runs.prune import Freed, prune, remove
+    from .runs.prune import PruneReport, prune, remove
     from .runs.result import RunResult
     from .runs.run import resume, run, stream
     from .runs.write_gallery import write_gallery
     from .skills import SkillLibrary
     from .storage.image_store import ImageStore
-    from .storage.workspace import Home
+    from .storage.workspace import Workspace
 
 # Libraries that would send statistics of their own ask for these when they are imported, so they are set before any is: of
 # images alone, diffusers imports ONNX Runtime. What the user has set stays. See docs/safety.md.
@@ -39,13 +40,13 @@ _MODULES = {
     "errors": ("AnswerError", "GemsError"),
     "events": ("CheckAnswered", "Event", "ImageMade", "RoleEnded", "RoleStarted", "RunEnded", "read_event"),
     "graph.build": ("build_graph",),
-    "runs.prune": ("Freed", "prune", "remove"),
+    "runs.prune": ("PruneReport", "prune", "remove"),
     "runs.fork": ("fork",),
-    "runs.listing": ("Past", "past_run", "past_runs"),
+    "runs.listing": ("RunSummary", "get_run", "list_runs"),
     "runs.manifest": ("studio_id",),
     "runs.result": ("RunResult",),
     "runs.run": ("resume", "run", "stream"),
-    "storage.workspace": ("Home",),
+    "storage.workspace": ("Workspace",),
     "storage.image_store": ("ImageStore",),
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Review", "Score", "Usage", "Verdict"),
     "models.image.base": ("ImageModel", "ImageRequest"),
@@ -57,18 +58,24 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
-    "run", "stream", "resume", "build_graph", "RunResult", "Home", "contact_sheet",
+    "run", "stream", "resume", "build_graph", "RunResult", "Workspace", "contact_sheet",
     "Event", "RoleStarted", "RoleEnded", "ImageMade", "CheckAnswered", "RunEnded", "read_event",
-    "past_runs", "past_run", "Past", "write_gallery", "fork", "remove", "prune", "Freed", "studio_id",
+    "list_runs", "get_run", "RunSummary", "write_gallery", "fork", "remove", "prune", "PruneReport", "studio_id",
     "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",
     "Answer", "AnswerError", "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
+_RENAMED = {"Home": "Workspace", "Past": "RunSummary", "Freed": "PruneReport", "past_runs": "list_runs", "past_run": "get_run"}
+"""Public names of before, which still work with a DeprecationWarning."""
+
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that `import gems` stays quick."""
+    """Import a public name when it is first used, so that `import gems` stays quick."""
+    if name in _RENAMED:
+        warnings.warn(f"gems.{name} is called gems.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)

@@ -43,7 +43,7 @@ CHECKS = (
 State = Literal["ok", "weak", "fault", "skipped"]
 
 
-class Found(NamedTuple):
+class Diagnosis(NamedTuple):
     """What one probe found.
 
     `state`: "ok"; "weak" where GEMS works without it; "fault" where it does not; "skipped" where there was nothing to try.
@@ -57,7 +57,7 @@ class Found(NamedTuple):
     seconds: float | None = None
 
 
-def diagnose(models: Models, *, draw: bool = True, skills: SkillLibrary | None = None) -> Iterator[Found]:
+def diagnose(models: Models, *, draw: bool = True, skills: SkillLibrary | None = None) -> Iterator[Diagnosis]:
     """Probe the models of a run one by one and yield what was found, each as soon as it is known.
 
     Args:
@@ -73,9 +73,9 @@ def diagnose(models: Models, *, draw: bool = True, skills: SkillLibrary | None =
         except httpx2.HTTPError as error:  # what else would be asked there would only take its time
             silent.add(id(chat))
             told = f"{_where(chat)} does not answer ({type(error).__name__})"
-            found = Found(model_name(chat), "endpoint", "fault", told, "start the server, or mend the URL")
+            found = Diagnosis(model_name(chat), "endpoint", "fault", told, "start the server, or mend the URL")
         yield found
-    probes: tuple[tuple[str, str, str, Callable[[BaseChatModel], list[Found]]], ...] = (
+    probes: tuple[tuple[str, str, str, Callable[[BaseChatModel], list[Diagnosis]]], ...] = (
         ("decomposer", "schema", "the decomposer's answer", _schema),
         ("planner", "tools", "the planner's skills", lambda chat: _tools(chat, library)),
         ("verifier", "vision", "the verifier's eyes", _vision),
@@ -84,13 +84,13 @@ def diagnose(models: Models, *, draw: bool = True, skills: SkillLibrary | None =
     for role, probe, what, look in probes:
         chat = models.chats[role]
         if id(chat) in silent:
-            yield Found(model_name(chat), probe, "skipped", "the endpoint does not answer")
+            yield Diagnosis(model_name(chat), probe, "skipped", "the endpoint does not answer")
         else:
             yield from _probe(chat, probe, what, look)
     if draw:
         yield from _image(models)
     else:
-        yield Found(models.image.name, "image", "skipped", "no picture was asked for")
+        yield Diagnosis(models.image.name, "image", "skipped", "no picture was asked for")
 
 
 def sample_picture() -> Image.Image:
@@ -103,28 +103,28 @@ def sample_picture() -> Image.Image:
     return image
 
 
-def _probe(chat: BaseChatModel, probe: str, what: str, look: Callable[[BaseChatModel], list[Found]]) -> list[Found]:
+def _probe(chat: BaseChatModel, probe: str, what: str, look: Callable[[BaseChatModel], list[Diagnosis]]) -> list[Diagnosis]:
     """Take a probe's time, and turn an error into a finding."""
     began = time.perf_counter()
     try:
         found = look(chat)
     except GemsError as error:
-        return [Found(model_name(chat), probe, "fault", str(error), f"without it {what} cannot be had: see the message")]
+        return [Diagnosis(model_name(chat), probe, "fault", str(error), f"without it {what} cannot be had: see the message")]
     seconds = time.perf_counter() - began
     return [first._replace(seconds=seconds) if i == 0 else first for i, first in enumerate(found)]
 
 
-def _schema(chat: BaseChatModel) -> list[Found]:
+def _schema(chat: BaseChatModel) -> list[Diagnosis]:
     answer = ask(chat, decomposer.render(REQUEST), decomposer.Checks, role="decomposer")
     tries = "at once" if answer.spent.calls == 1 else f"in {answer.spent.calls} calls"
     measured = answer.spent.output_tokens and answer.spent.seconds > 0.2
     speed = f", {answer.spent.output_tokens / answer.spent.seconds:.0f} tokens/s" if measured else ""
     state: State = "ok" if answer.spent.calls == 1 and len(answer.value.checks) >= 3 else "weak"
     change = "" if state == "ok" else "a stronger model as [roles.decomposer], or a server with structured outputs"
-    return [Found(model_name(chat), "schema", state, f"{len(answer.value.checks)} checks {tries}{speed}", change)]
+    return [Diagnosis(model_name(chat), "schema", state, f"{len(answer.value.checks)} checks {tries}{speed}", change)]
 
 
-def _tools(chat: BaseChatModel, library: SkillLibrary) -> list[Found]:
+def _tools(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:
     messages = with_schema(planner.render(REQUEST, library.catalog()), planner.Plan)
     change = "start the server with tool calls enabled, take another model as [roles.planner], or do without skills"
     try:
@@ -132,15 +132,15 @@ def _tools(chat: BaseChatModel, library: SkillLibrary) -> list[Found]:
     except ModelCallError as error:
         if error.status not in planner.NO_TOOLS:
             raise
-        return [Found(model_name(chat), "tools", "weak", f"{error.problem}; requests are drawn as they are", change)]
+        return [Diagnosis(model_name(chat), "tools", "weak", f"{error.problem}; requests are drawn as they are", change)]
     names = [str(c["args"].get("name", "")) for c in message.tool_calls]
     if names:
-        return [Found(model_name(chat), "tools", "ok", f"asked for {', '.join(names)}")]
+        return [Diagnosis(model_name(chat), "tools", "ok", f"asked for {', '.join(names)}")]
     told = "made no tool call where two skills fit: requests are drawn as they are"
-    return [Found(model_name(chat), "tools", "weak", told, change)]
+    return [Diagnosis(model_name(chat), "tools", "weak", told, change)]
 
 
-def _vision(chat: BaseChatModel) -> list[Found]:
+def _vision(chat: BaseChatModel) -> list[Diagnosis]:
     buffer = io.BytesIO()
     sample_picture().save(buffer, "PNG")
     ref = ImageRef(sha256="0" * 64, width=512, height=512)
@@ -152,22 +152,22 @@ def _vision(chat: BaseChatModel) -> list[Found]:
     state: State = "ok" if right == len(CHECKS) else "fault"
     change = "" if state == "ok" else "a vision model as [roles.verifier]"
     told = f"{right} of {len(CHECKS)} answers right" + (f": {said}" if said else "")
-    found = [Found(model_name(chat), "vision", state, told, change)]
+    found = [Diagnosis(model_name(chat), "vision", state, told, change)]
     if answer.tokens:
-        return [*found, Found(model_name(chat), "log-probabilities", "ok", "given: checks get probabilities")]
+        return [*found, Diagnosis(model_name(chat), "log-probabilities", "ok", "given: checks get probabilities")]
     hint = "nothing has to change; --votes 5 asks repeatedly instead"
-    return [*found, Found(model_name(chat), "log-probabilities", "weak", "not given: answers count as certain", hint)]
+    return [*found, Diagnosis(model_name(chat), "log-probabilities", "weak", "not given: answers count as certain", hint)]
 
 
-def _thought(chat: BaseChatModel, library: SkillLibrary) -> list[Found]:
+def _thought(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:
     state = GemsState(prompt=REQUEST, draft=REQUEST, checks=list(CHECKS))
     answer = ask(chat, refiner.render(state, preset("original"), library, lambda _: b""), refiner.Refinement, role="refiner")
     if answer.thought:
-        return [Found(model_name(chat), "thought", "ok", f"visible, {len(answer.thought.split())} words")]
-    return [Found(model_name(chat), "thought", "ok", "hidden: the refiner's stated strategy is remembered instead")]
+        return [Diagnosis(model_name(chat), "thought", "ok", f"visible, {len(answer.thought.split())} words")]
+    return [Diagnosis(model_name(chat), "thought", "ok", "hidden: the refiner's stated strategy is remembered instead")]
 
 
-def _listed(chat: BaseChatModel) -> Found:
+def _listed(chat: BaseChatModel) -> Diagnosis:
     """Ask an endpoint for its list of models: quick, free, and the first thing that goes wrong.
 
     Raises:
@@ -176,7 +176,7 @@ def _listed(chat: BaseChatModel) -> Found:
     name = model_name(chat)
     base = getattr(chat, "openai_api_base", None)
     if not isinstance(base, str):
-        return Found(name, "endpoint", "ok", "runs in this process")
+        return Diagnosis(name, "endpoint", "ok", "runs in this process")
     key = getattr(chat, "openai_api_key", None)
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if isinstance(key, SecretStr) else {}
     where = _where(chat)
@@ -189,15 +189,15 @@ def _listed(chat: BaseChatModel) -> Found:
         code = error.response.status_code
         if code in (401, 403):
             key_env = getattr(chat, "key_env", "its environment variable")
-            return Found(name, "endpoint", "fault", f"{where} refuses the key", f"put the right key into {key_env}")
-        return Found(name, "endpoint", "weak", f"{where} does not list its models (status {code})")
+            return Diagnosis(name, "endpoint", "fault", f"{where} refuses the key", f"put the right key into {key_env}")
+        return Diagnosis(name, "endpoint", "weak", f"{where} does not list its models (status {code})")
     except (ValueError, KeyError, TypeError, RecursionError, OversizedAnswerError):
-        return Found(name, "endpoint", "weak", f"{where} does not list its models as OpenAI does", "is the URL's end /v1?")
+        return Diagnosis(name, "endpoint", "weak", f"{where} does not list its models as OpenAI does", "is the URL's end /v1?")
     seconds = time.perf_counter() - began
     if name in listed:
-        return Found(name, "endpoint", "ok", f"{where} answers and has the model", seconds=seconds)
+        return Diagnosis(name, "endpoint", "ok", f"{where} answers and has the model", seconds=seconds)
     known = ", ".join(listed[:5]) or "none"
-    return Found(name, "endpoint", "fault", f"{where} has no model {name!r}", f"name one it has: {known}", seconds)
+    return Diagnosis(name, "endpoint", "fault", f"{where} has no model {name!r}", f"name one it has: {known}", seconds)
 
 
 def _where(chat: BaseChatModel) -> str:
@@ -205,7 +205,7 @@ def _where(chat: BaseChatModel) -> str:
     return urlsplit(str(getattr(chat, "openai_api_base", ""))).netloc.rpartition("@")[2]
 
 
-def _image(models: Models) -> Iterator[Found]:
+def _image(models: Models) -> Iterator[Diagnosis]:
     model = models.image
     request = ImageRequest(prompt=REQUEST, seed=1)
     try:
@@ -214,24 +214,24 @@ def _image(models: Models) -> Iterator[Found]:
         [again] = pictures_of(model, [request])
         seconds = time.perf_counter() - began
     except GemsError as error:
-        yield Found(model.name, "image", "fault", str(error), "see the message")
+        yield Diagnosis(model.name, "image", "fault", str(error), "see the message")
         return
-    yield Found(model.name, "image", "ok", f"{first.width}x{first.height} pixels", seconds=seconds)
+    yield Diagnosis(model.name, "image", "ok", f"{first.width}x{first.height} pixels", seconds=seconds)
     if first.tobytes() == again.tobytes():
-        yield Found(model.name, "seed", "ok", "the same request and seed give the same picture")
+        yield Diagnosis(model.name, "seed", "ok", "the same request and seed give the same picture")
     else:
-        yield Found(model.name, "seed", "weak", "the same request and seed give another picture", "results cannot be repeated")
+        yield Diagnosis(model.name, "seed", "weak", "the same request and seed give another picture", "results cannot be repeated")
     for caveat in model.caveats(request):
-        yield Found(model.name, "request", "weak", caveat)
+        yield Diagnosis(model.name, "request", "weak", caveat)
     limit = model.prompt_limit
-    yield Found(model.name, "prompt", "ok", f"reads {limit} tokens" if limit else "no known limit")
+    yield Diagnosis(model.name, "prompt", "ok", f"reads {limit} tokens" if limit else "no known limit")
     yield from _edit(models)
 
 
-def _edit(models: Models) -> Iterator[Found]:
+def _edit(models: Models) -> Iterator[Diagnosis]:
     model = models.image
     if not model.can_edit:
-        yield Found(model.name, "edit", "skipped", "it draws only; --edit has no effect")
+        yield Diagnosis(model.name, "edit", "skipped", "it draws only; --edit has no effect")
         return
     buffer = io.BytesIO()
     sample_picture().save(buffer, "PNG")
@@ -239,15 +239,15 @@ def _edit(models: Models) -> Iterator[Found]:
     try:
         pictures_of(model, [ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
     except GemsError as error:
-        yield Found(model.name, "edit", "fault", str(error), "leave --edit off")
+        yield Diagnosis(model.name, "edit", "fault", str(error), "leave --edit off")
         return
-    yield Found(model.name, "edit", "ok", "takes a picture and an instruction", seconds=time.perf_counter() - began)
+    yield Diagnosis(model.name, "edit", "ok", "takes a picture and an instruction", seconds=time.perf_counter() - began)
 
 
 SIGNS: dict[State, str] = {"ok": "[green]✓[/]", "weak": "[yellow]![/]", "fault": "[red]✗[/]", "skipped": "[dim]–[/]"}
 
 
-def table(found: Sequence[Found]) -> Table:
+def table(found: Sequence[Diagnosis]) -> Table:
     """Return what was found as a table, with what to change, a section for each model."""
     legend = "✓ works   ! GEMS works without it   ✗ must be mended   – not tried"
     out = Table(caption=legend, show_header=False, box=box.SIMPLE, pad_edge=False)

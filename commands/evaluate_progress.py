@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from ..evaluation.records import Record
-from ..evaluation.runner import Progress
+from ..evaluation.records import SampleRecord
+from ..evaluation.runner import StudyProgress
 from ..terminal import Console
 
 EVERY = 30.0
@@ -39,7 +39,7 @@ class _Sums:
         images, calls, failed = (sum(getattr(p, name) for p in parts) for name in ("images", "calls", "failed"))
         return cls(images, calls, failed, sum(costs) if costs else None)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: SampleRecord) -> None:
         self.images, self.calls = self.images + record.images, self.calls + record.calls
         self.failed += bool(record.error)
         if record.cost is not None:
@@ -69,7 +69,7 @@ class _Watch:
             task = self._bars.tasks[self._bars.task_ids.index(self._tasks[name])]
             self._bars.update(self._tasks[name], total=(task.total or 0) + total, completed=task.completed + found)
 
-    def done(self, record: Record) -> None:
+    def done(self, record: SampleRecord) -> None:
         with self._lock:
             mine = self._sums[record.variant]
             mine.add(record)
@@ -98,7 +98,7 @@ class _Watch:
 
 
 @contextmanager
-def bars() -> Iterator[Progress]:
+def bars() -> Iterator[StudyProgress]:
     """Show what a study is at; after Ctrl-C say how to go on."""
     columns = (
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()),
@@ -107,7 +107,7 @@ def bars() -> Iterator[Progress]:
     with Bars(*columns, console=Console(stderr=True)) as shown:
         watch = _Watch(shown)
         try:
-            yield Progress(watch.start, watch.done, watch.asking, watch.answered)
+            yield StudyProgress(watch.start, watch.done, watch.asking, watch.answered)
         except KeyboardInterrupt:
             shown.console.print("interrupted: the same command goes on with what is left")
             raise typer.Exit(130) from None

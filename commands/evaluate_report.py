@@ -12,14 +12,14 @@ from ..errors import PlotError
 from ..evaluation.page import write_page
 from ..evaluation.plots import plot_memory, plot_scores
 from ..evaluation.results import to_json
-from ..evaluation.runner import Plan
-from ..evaluation.study import Outcome, imports_of, report_of
-from ..evaluation.tables import Report, costs, judge_title, leading_metric, markdown, new_table, parts, table, to_csv
+from ..evaluation.runner import StudyPlan
+from ..evaluation.study import StudyResult, imports_of, report_of
+from ..evaluation.tables import StudyReport, costs, judge_title, leading_metric, markdown, new_table, parts, table, to_csv
 from ..storage.files import replace_file
 from .evaluate_options import console, note
 
 
-def show(outcome: Outcome, *, paper: bool = False, json_file: Path | None = None) -> None:
+def show(outcome: StudyResult, *, paper: bool = False, json_file: Path | None = None) -> None:
     """Print the tables of a study and write its files.
 
     Args:
@@ -46,7 +46,7 @@ def show(outcome: Outcome, *, paper: bool = False, json_file: Path | None = None
         replace_file(json_file, as_json(to_json(report.results)))
 
 
-def _advice(outcome: Outcome) -> str:
+def _advice(outcome: StudyResult) -> str:
     """Say how images that nobody has judged come to a score."""
     folder = shlex.quote(str(outcome.folder))
     if outcome.benchmark.judges:
@@ -55,7 +55,7 @@ def _advice(outcome: Outcome) -> str:
     return f"{official}: gems eval export {folder}, run that, then gems eval import {folder} RESULTS"
 
 
-def show_costs(planned: Plan, checks: int) -> None:
+def show_costs(planned: StudyPlan, checks: int) -> None:
     """Print what a study may take, if every first image is accepted and at worst; nothing is asked, drawn or written.
 
     Args:
@@ -83,7 +83,7 @@ def show_costs(planned: Plan, checks: int) -> None:
     console().print(f"The judge answers {each:,} questions. Nothing was asked, drawn or written.", highlight=False)
 
 
-def write(outcome: Outcome, report: Report) -> None:
+def write(outcome: StudyResult, report: StudyReport) -> None:
     """Write a study's tables, results, plots and page into its folder."""
     folder, results = outcome.folder, report.results
     if not results:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
     from ..runs.result import RunResult
-    from ..storage.workspace import Home
-    from .progress import Progress
+    from ..storage.workspace import Workspace
+    from .progress import TerminalProgress
 
 
-def progress(as_json: bool, events: bool) -> Progress:
+def progress(as_json: bool, events: bool) -> TerminalProgress:
     """Return what shows a run while it goes on: to people, or with `events` to programs, or to nobody.
 
     Raises:
@@ -32,12 +32,12 @@ def progress(as_json: bool, events: bool) -> Progress:
     """
     if as_json and events:
         raise SettingError("--json and --events: choose one; after --events, `gems show THREAD --json` tells the result")
-    from .progress import JsonLines, Progress
+    from .progress import JsonLines, TerminalProgress
 
-    return JsonLines() if events else Progress(Console(quiet=as_json))
+    return JsonLines() if events else TerminalProgress(Console(quiet=as_json))
 
 
-def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl], RunResult]) -> None:
+def finish(show: TerminalProgress, home: Workspace, as_json: bool, work: Callable[[RunControl], RunResult]) -> None:
     """Do the work and tell what came of it; every way to end leaves a run that can be gone on with, and says how."""
     from langgraph.runtime import RunControl
 

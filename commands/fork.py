@@ -83,7 +83,7 @@ def fork_command(
     """Begin a new run at a step of an old one, with another prompt, other checks or other verdicts."""
     set_debug(debug)
     from ..runs.fork import fork
-    from ..runs.listing import past_run
+    from ..runs.listing import get_run
 
     home = home_of(runs, store, image_store)
     verdicts = dict(_verdict(text) for text in verdict or ())
@@ -91,7 +91,7 @@ def fork_command(
     if checks is not None:
         edited = _read(checks)
     if add_check or drop_check:
-        edited = _edited(edited or past_run(thread, home).checks, add_check or (), drop_check or ())
+        edited = _edited(edited or get_run(thread, home).checks, add_check or (), drop_check or ())
     told = {
         **{"max_rounds": rounds, "candidates": candidates, "patience": patience, "seed": seed, "max_images": max_images},
         **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},

@@ -20,7 +20,7 @@ from ..terminal import Console, echo
 from .options import RUNS, AsJson, Runs, Store, home_of, path_argument
 
 if TYPE_CHECKING:
-    from ..memory.lessons import Lesson, Lessons
+    from ..memory.lessons import Lessons, StoredLesson
 
 lessons_app = typer.Typer(help="What runs have learned for later ones; see `gems run --lessons`.", no_args_is_help=True)
 
@@ -150,13 +150,13 @@ def _book(runs: Path, store: str | None, new: bool = False) -> Iterator[Lessons]
         yield Lessons(opened.store)
 
 
-def _standing(lesson: Lesson) -> str:
+def _standing(lesson: StoredLesson) -> str:
     if lesson.status == "proposed":
         return "waits for approval"
     return "no longer shown: it seldom helps" if lesson.hurts else "kept"
 
 
-def _table(found: Sequence[Lesson]) -> Table:
+def _table(found: Sequence[StoredLesson]) -> Table:
     out = Table(box=box.SIMPLE, pad_edge=False)
     for name in ("id", "kind", "skill"):
         out.add_column(name, no_wrap=True)

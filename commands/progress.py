@@ -29,7 +29,7 @@ from ..events import (
 )
 from ..memory.state import Check
 from ..report.view import count_of
-from ..runs.listing import Past
+from ..runs.listing import RunSummary
 from ..runs.result import RunResult
 from ..terminal import Console, echo
 
@@ -48,7 +48,7 @@ DOING = {
 COLORS = {"✓": "green", "✗": "red", "?": "yellow", "–": "dim"}
 
 
-class Progress:
+class TerminalProgress:
     """Prints a run's events as they come: call it with each event, then `finish` with the result."""
 
     def __init__(self, console: Console) -> None:
@@ -185,7 +185,7 @@ class Progress:
         self._say("learned", event.text)
 
 
-class JsonLines(Progress):
+class JsonLines(TerminalProgress):
     """Prints a run's events for programs, as JSON, a line each."""
 
     def __init__(self) -> None:
@@ -204,7 +204,7 @@ def _example(question: Any) -> dict[str, str]:
     return {**({"question": id} if id else {}), "action": "reject", "words": "..."}
 
 
-def show_runs(console: Console, found: Sequence[Past]) -> None:
+def show_runs(console: Console, found: Sequence[RunSummary]) -> None:
     """Print past runs as a table, a row each; where the names do not fit into it, as blocks of lines.
 
     Where nobody looks on, as in a pipe, a row has all the width that it needs.
@@ -222,11 +222,11 @@ def show_runs(console: Console, found: Sequence[Past]) -> None:
     wide.print(_runs_table(found), highlight=False)
 
 
-def _color(past: Past) -> str:
+def _color(past: RunSummary) -> str:
     return {"accepted": "green", "damaged": "red", "failed": "red", "gave up": "dim"}.get(past.standing, "yellow")
 
 
-def _runs_table(found: Sequence[Past]) -> Table:
+def _runs_table(found: Sequence[RunSummary]) -> Table:
     priced = any(past.cost is not None for past in found)
     out = Table(box=box.SIMPLE, pad_edge=False)
     out.add_column("run", no_wrap=True)
@@ -249,7 +249,7 @@ def _runs_table(found: Sequence[Past]) -> Table:
     return out
 
 
-def _about(past: Past) -> str:
+def _about(past: RunSummary) -> str:
     """Return what was asked for, where it comes from, and what is wrong with it."""
     asked = " ".join(filter(None, (escape(past.prompt), f"[dim](from {escape(past.parent)})[/]" if past.parent else "")))
     return ": ".join(filter(None, (asked, f"[red]{escape(past.told)}[/]" if past.told else "")))

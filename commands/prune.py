@@ -16,7 +16,7 @@ from ..terminal import Console, echo
 from .options import RUNS, AsJson, Images, Runs, Store, home_of
 
 if TYPE_CHECKING:
-    from ..runs.prune import Freed
+    from ..runs.prune import PruneReport
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -61,7 +61,7 @@ def _age(text: str) -> timedelta:
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
-def _tell(freed: Freed, as_json: bool, dry_run: bool = False) -> None:
+def _tell(freed: PruneReport, as_json: bool, dry_run: bool = False) -> None:
     if as_json:
         echo(json.dumps(freed._asdict(), indent=1))
         return

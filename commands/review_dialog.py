@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
     from ..runs.execute import Ask
-    from ..storage.workspace import Home
-    from .progress import Progress
+    from ..storage.workspace import Workspace
+    from .progress import TerminalProgress
 
 LATER = "later"
 BACK = "b"
@@ -55,7 +55,7 @@ def read_answer(text: str) -> Any:
         raise SettingError(f"--answer: this is no JSON ({error}); write for example {example}") from error
 
 
-def asker(show: Progress, home: Home, as_json: bool, control: RunControl) -> Ask | None:
+def asker(show: TerminalProgress, home: Workspace, as_json: bool, control: RunControl) -> Ask | None:
     """Return who asks in this terminal; None where nobody sits at one.
 
     Args:

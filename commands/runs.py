@@ -28,10 +28,10 @@ def runs_command(
     as_json: AsJson = False,
 ) -> None:
     """List the runs of a folder, the latest last: how each stands, and what it has taken."""
-    from ..runs.listing import past_runs
+    from ..runs.listing import list_runs
     from .progress import show_runs
 
-    found = past_runs(home_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
+    found = list_runs(home_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
     if as_json:
         echo(json.dumps([{**p._asdict(), "last": p.last.isoformat(timespec="seconds")} for p in found], indent=1))
     elif found:
@@ -50,17 +50,17 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show a run as it stands: every round, its checks, what was learned and what it took."""
-    from ..runs.listing import past_run
+    from ..runs.listing import get_run
     from ..runs.manifest import studio_id
-    from .progress import Progress
+    from .progress import TerminalProgress
 
     home = home_of(runs, store, image_store)
     go_on = f"gems resume {thread}{reach(home)}"
-    result = past_run(thread, home)
+    result = get_run(thread, home)
     if as_json:
         echo(json.dumps({**summary(result), "studio_id": studio_id(thread)}, indent=1, ensure_ascii=False))
     else:
-        Progress(Console()).tell(result, go_on)
+        TerminalProgress(Console()).tell(result, go_on)
         Console().print(f"  thread  {studio_id(thread)} in `langgraph dev`", highlight=False, soft_wrap=True)
     if open_page:
         from ..runs.write_page import refresh_page

@@ -10,17 +10,17 @@ from typing import Any
 
 from PIL import Image
 
-from .benchmark import Picture, Sample
+from .benchmark import BenchmarkImage, Sample
 
 
-def by_sample(pictures: Iterable[Picture]) -> Iterator[tuple[Sample, list[bytes | None]]]:
+def by_sample(pictures: Iterable[BenchmarkImage]) -> Iterator[tuple[Sample, list[bytes | None]]]:
     """Gather the pictures of each sample, in order."""
     for _, group in groupby(pictures, key=lambda picture: picture.sample.id):
         mine = list(group)
         yield mine[0].sample, [picture.data for picture in sorted(mine, key=lambda picture: picture.index)]
 
 
-def first_of_each(pictures: Iterable[Picture], told: list[str]) -> Iterator[tuple[Sample, bytes | None]]:
+def first_of_each(pictures: Iterable[BenchmarkImage], told: list[str]) -> Iterator[tuple[Sample, bytes | None]]:
     """Give the first picture of each sample; at the end add to `told` what is to be said where there are more."""
     most = 1
     for sample, images in by_sample(pictures):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ..errors import BenchmarkError, SettingError
 from ..storage.image_store import ImageStore
-from .benchmark import Benchmark, Imported, Picture
+from .benchmark import Benchmark, BenchmarkImage, ImportedScores
 from .catalogue import find
 from .records import picture_of
 from .scoring import file_name, keep_imported
-from .study import Outcome, look
+from .study import StudyResult, look
 
 
 def export(
@@ -54,7 +54,7 @@ def export(
     return {name: (place, _exported(bench, place, outcome, name)) for name, place in places.items()}
 
 
-def _exported(bench: Benchmark, place: Path, outcome: Outcome, variant: str) -> list[str]:
+def _exported(bench: Benchmark, place: Path, outcome: StudyResult, variant: str) -> list[str]:
     """Lay out a variant's images beside their place, and put them there at the end."""
     seeds = outcome.study.seeds
     names = [f"seed-{number}" for number in range(1, seeds + 1)] if seeds > 1 else ["."]
@@ -124,7 +124,7 @@ def take_in(
         return len(found)
     first = ((seed or 1) - 1) * count  # each seed's images follow those of the one before
     rows = [
-        Imported(one.id, first + index, one.values)
+        ImportedScores(one.id, first + index, one.values)
         for one in found
         for index in (range(count) if one.index is None else [one.index])
     ]
@@ -132,16 +132,18 @@ def take_in(
     return len(found)
 
 
-def _pictures(outcome: Outcome, variant: str, seed: int) -> Iterator[Picture]:
+def _pictures(outcome: StudyResult, variant: str, seed: int) -> Iterator[BenchmarkImage]:
     count = outcome.study.per_prompt
     for sample in outcome.samples:
         for index in range(count):
             record = outcome.records.get((variant, sample.id, (seed - 1) * count + index))
             image = record.image if record else None
-            yield Picture(sample, index, None if record is None or image is None else picture_of(record, image, outcome.store))
+            yield BenchmarkImage(
+                sample, index, None if record is None or image is None else picture_of(record, image, outcome.store)
+            )
 
 
-def _variant(outcome: Outcome, name: str) -> str:
+def _variant(outcome: StudyResult, name: str) -> str:
     if name not in outcome.study.variants:
         raise SettingError(f"--variant {name}: there is no such variant; choose one of {', '.join(outcome.study.variants)}")
     return name

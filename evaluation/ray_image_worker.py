@@ -24,7 +24,7 @@ from ..models.options import CHAT_ROLES, ModelOptions
 from ..models.registry import ChatChoices, Models, image_model
 from ..storage.image_store import ImageStore
 from .engine import Job
-from .records import Record
+from .records import SampleRecord
 from .sample_run import draw
 from .variants import code_digest
 
@@ -34,7 +34,7 @@ ROUNDS = 8
 T = TypeVar("T")
 
 
-class About(NamedTuple):
+class ModelInfo(NamedTuple):
     """What a painter tells of its model before it has drawn."""
 
     name: str
@@ -42,7 +42,7 @@ class About(NamedTuple):
     parallel: int
 
 
-class Painter:
+class ImageModelActor:
     """An image model in an actor. It is made when it is first needed, so that what is wrong with it is told to who asks.
 
     Args:
@@ -63,10 +63,10 @@ class Painter:
                 self._made = choice if isinstance(choice, ImageModel) else image_model(choice)
             return self._made
 
-    def about(self) -> About:
+    def about(self) -> ModelInfo:
         """Return what is known of the model without loading its weights."""
         model = self._model()
-        return About(model.name, model.settings, model.parallel)
+        return ModelInfo(model.name, model.settings, model.parallel)
 
     def can_edit(self) -> bool:
         """Return what the model says of itself."""
@@ -89,7 +89,7 @@ class Painter:
         return self._model().caveats(request)
 
 
-class AtPainters(ImageModel):
+class RemoteImageModel(ImageModel):
     """The image model as a prompt's graph sees it: asks the first of some painters, and another one where that is lost.
 
     Ray would let a call wait until its own painter is back, which may be never where a machine is gone for good. So calls are
@@ -100,7 +100,7 @@ class AtPainters(ImageModel):
         painters: handles of the actors, the one to be asked first.
     """
 
-    def __init__(self, about: About, painters: Sequence[Any]) -> None:
+    def __init__(self, about: ModelInfo, painters: Sequence[Any]) -> None:
         self.name, self._settings, self.parallel = about
         self._painters = list(painters)
         self._known: dict[str, Any] = {}
@@ -165,7 +165,7 @@ def answer(ref: Any) -> Any:
         raise (cause if isinstance(cause, Exception) else error) from None
 
 
-class Setup(NamedTuple):
+class WorkerSetup(NamedTuple):
     """What tasks need to know, the same for all of a study."""
 
     id: str
@@ -174,13 +174,13 @@ class Setup(NamedTuple):
     chat: Sequence[Any]
     """A list with the reference to the chat models as they were given."""
     prices: ModelOptions
-    about: About
+    about: ModelInfo
     painters: tuple[Any, ...]
     store: ImageStore | None
     """That of the study where all machines reach it; else a task has one of its own, and hands over its best images."""
 
 
-def paint(setup: Setup, job: Job, first: int) -> Iterator[tuple[Record, bytes | None]]:
+def paint(setup: WorkerSetup, job: Job, first: int) -> Iterator[tuple[SampleRecord, bytes | None]]:
     """Run all variants of a job, one after the other.
 
     Args:
@@ -194,7 +194,7 @@ def paint(setup: Setup, job: Job, first: int) -> Iterator[tuple[Record, bytes | 
     Raises:
         GemsError: the worker has other code than the study, or cannot make the chat models.
     """
-    image = AtPainters(setup.about, [*setup.painters[first:], *setup.painters[:first]])
+    image = RemoteImageModel(setup.about, [*setup.painters[first:], *setup.painters[:first]])
     with tempfile.TemporaryDirectory(prefix="gems-") as folder:
         store = setup.store or ImageStore(Path(folder))
         graph = _graph(setup, image, store)
@@ -203,12 +203,12 @@ def paint(setup: Setup, job: Job, first: int) -> Iterator[tuple[Record, bytes | 
             yield record, store.read(record.image) if record.image and setup.store is None else None
 
 
-def _graph(setup: Setup, image: ImageModel, store: ImageStore) -> Graph:
+def _graph(setup: WorkerSetup, image: ImageModel, store: ImageStore) -> Graph:
     chats = _once_in_this_process(setup.id, lambda: _chats(setup))
     return build_graph(chats, image, image_store=store, prices=setup.prices)
 
 
-def _chats(setup: Setup) -> dict[str, Any]:
+def _chats(setup: WorkerSetup) -> dict[str, Any]:
     """Make the chat models of a study. Keys come from this machine's environment."""
     require_code(setup.code)
     choice: ChatChoices = ray.get(setup.chat[0])

@@ -20,12 +20,12 @@ from ..models.options import ModelOptions, private
 from ..nodes.budget import money
 from ..storage.image_store import ImageStore
 from .benchmark import Sample
-from .records import Checked, Record
+from .records import Checked, SampleRecord
 from .variants import Variant
 
 
 @dataclass(frozen=True)
-class Cell:
+class WorkItem:
     """A prompt, which of its images, and the seed of its runs: the same for all variants."""
 
     id: str
@@ -34,12 +34,12 @@ class Cell:
     seed: int
 
     @classmethod
-    def of(cls, sample: Sample, index: int, seed: int) -> Cell:
+    def of(cls, sample: Sample, index: int, seed: int) -> WorkItem:
         """Return the cell of a sample. What only the scorer may know stays behind."""
         return cls(sample.id, sample.prompt, index, seed)
 
 
-def draw(graph: Graph, variant: Variant, cell: Cell, prices: ModelOptions) -> Record:
+def draw(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -> SampleRecord:
     """Run the graph once, and record what it reached and took. A run that fails is a record too, with the reason.
 
     Args:
@@ -61,7 +61,7 @@ def draw(graph: Graph, variant: Variant, cell: Cell, prices: ModelOptions) -> Re
     state = followed.state
     usage = state.usage if state else Usage()
     total, cost = usage.total, money(usage, prices)
-    record = Record(
+    record = SampleRecord(
         id=cell.id,
         prompt=cell.prompt,
         variant=variant.name,
@@ -85,7 +85,7 @@ def draw(graph: Graph, variant: Variant, cell: Cell, prices: ModelOptions) -> Re
     return record.model_copy(update={"image": state.best.image, "decision": state.result.decision, "checks": checks})
 
 
-def kept(record: Record, store: ImageStore, folder: Path) -> Record:
+def kept(record: SampleRecord, store: ImageStore, folder: Path) -> SampleRecord:
     """Return a record with the path of its image, if it is a file below the folder of the study."""
     if record.image is None or not store.is_in(folder):
         return record

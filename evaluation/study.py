@@ -21,9 +21,9 @@ from .engine import Engine
 from .judges.answer_log import answer_book
 from .judges.judging import Judge, judge_of
 from .published import published
-from .records import Key, Record, read_records, read_study
+from .records import Key, SampleRecord, read_records, read_study
 from .results import VariantResult, results_of
-from .runner import IMAGES, SILENT, Plan, Progress, folder_of, generate, plan, read_prompts
+from .runner import IMAGES, SILENT, StudyPlan, StudyProgress, folder_of, generate, plan, read_prompts
 from .scoring import (
     OFFICIAL,
     ImportedRows,
@@ -39,7 +39,7 @@ from .scoring import (
     with_imported,
 )
 from .shards import WHOLE, Shard
-from .tables import Report, judge_title
+from .tables import StudyReport, judge_title
 from .variants import Study, Variant
 
 MOST_REASONS = 3
@@ -53,14 +53,14 @@ REHEARSAL = {"card": "card writes the prompt on a card", "random": "random answe
 """What stands in for models in a rehearsal."""
 
 
-class Outcome(NamedTuple):
+class StudyResult(NamedTuple):
     """What the folder of a study holds."""
 
     study: Study
     benchmark: Benchmark
     samples: list[Sample]
     variants: list[Variant]
-    records: Mapping[Key, Record]
+    records: Mapping[Key, SampleRecord]
     scored: Mapping[str, Mapping[Key, Scored]]
     """By judge. What an official scorer gave is a judge of its own; see `Benchmark.official_only` for the numbers it shares."""
     remarks: Mapping[str, tuple[str, ...]]
@@ -105,12 +105,12 @@ def compare(
     chat: ChatChoices = "shapes",
     image: ImageChoice = "shapes",
     judge: Judge | None = None,
-    engine: Callable[[Plan, ImageStore], Engine] | None = None,
+    engine: Callable[[StudyPlan, ImageStore], Engine] | None = None,
     shard: Shard = WHOLE,
     store: ImageStore | None = None,
-    progress: Progress = SILENT,
+    progress: StudyProgress = SILENT,
     stop: threading.Event | None = None,
-) -> Outcome:
+) -> StudyResult:
     """Run variants on a benchmark's prompts and judge their best images.
 
     All variants draw from the same seeds, and share an image store: a picture that two of them ask for is drawn once,
@@ -197,7 +197,7 @@ def score(
     benchmark: Benchmark | None = None,
     store: ImageStore | None = None,
     concurrency: int = 8,
-    progress: Progress = SILENT,
+    progress: StudyProgress = SILENT,
 ) -> None:
     """Judge the images in the folder of a study; what the judge has answered before is not asked again.
 
@@ -230,7 +230,9 @@ def score(
     keep_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
 
 
-def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None) -> Outcome:
+def look(
+    folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None
+) -> StudyResult:
     """Return what the folder of a study holds, by all its judges.
 
     Args:
@@ -254,7 +256,7 @@ def look(folder: Path, base: str | None = None, *, benchmark: Benchmark | None =
     remarks = {one.judge: one.remarks for one in kept}
     images = store or ImageStore(folder / IMAGES)
     base = base or variants[0].name
-    return Outcome(study, bench, samples, variants, records, scored, remarks, base, folder, images, imports=rows)
+    return StudyResult(study, bench, samples, variants, records, scored, remarks, base, folder, images, imports=rows)
 
 
 def _require_variant(base: str | None, names: Collection[str]) -> None:
@@ -268,7 +270,7 @@ def _benchmark(study: Study, given: Benchmark | None) -> Benchmark:
     return given or find(study.benchmark)
 
 
-def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
+def report_of(outcome: StudyResult, *, paper: bool = False) -> StudyReport:
     """Return what is to be told of a study.
 
     Args:
@@ -281,7 +283,7 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
     ours = () if OFFICIAL not in outcome.scored else (f"What follows is of judges that GEMS asks, not of the {OFFICIAL}.",)
     runs = f"seed {study.seed}, {times}{study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
     models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
-    return Report(
+    return StudyReport(
         title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
         metrics=_metrics_of(outcome, *outcome.scored),
         results=results,
@@ -293,13 +295,13 @@ def report_of(outcome: Outcome, *, paper: bool = False) -> Report:
     )
 
 
-def _metrics_of(outcome: Outcome, *judges: str) -> list[Metric]:
+def _metrics_of(outcome: StudyResult, *judges: str) -> list[Metric]:
     """Return the metrics of the prompts that judges have numbers of: a title may name the parts that those are."""
     known = {id for judge in judges for _, id, _ in outcome.scored[judge]}
     return outcome.benchmark.metrics([sample for sample in outcome.samples if sample.id in known] or outcome.samples)
 
 
-def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None) -> list[str]:
+def warnings_of(outcome: StudyResult, results: Sequence[VariantResult] | None = None) -> list[str]:
     """Return what keeps the figures of a study from being compared with others, a sentence each.
 
     Args:
@@ -345,7 +347,7 @@ def warnings_of(outcome: Outcome, results: Sequence[VariantResult] | None = None
     return said
 
 
-def imports_of(outcome: Outcome) -> list[dict[str, Any]]:
+def imports_of(outcome: StudyResult) -> list[dict[str, Any]]:
     """Return for programs what was imported into a study: a file each, with the variant it is of and the numbers it gave."""
     return [
         {

@@ -28,7 +28,7 @@ from ..nodes.summarizer import summarizer
 from ..nodes.verifier import verifier
 from ..skills import SkillLibrary
 from ..storage.image_store import ImageStore
-from .node_events import announced
+from .node_events import with_events
 from .routing import after_planner, after_refiner, after_review, at_start
 
 ROLES = (
@@ -108,7 +108,7 @@ def build_graph(
     graph = StateGraph(GemsState, context_schema=context_schema, input_schema=Request)
     for name, node in nodes.items():
         late = name == "review"  # it waits for the planner's branch and the decomposer's
-        graph.add_node(name, announced(name, node, prices or options), defer=late)
+        graph.add_node(name, with_events(name, node, prices or options), defer=late)
     graph.add_conditional_edges(START, at_start, ["planner", "decomposer"])
     graph.add_conditional_edges("planner", after_planner)
     graph.add_edge("load_skill", "planner")

@@ -40,7 +40,7 @@ from ..models.options import ModelOptions
 from ..nodes.budget import money
 
 
-def announced(role: str, node: Any, models: ModelOptions) -> Any:
+def with_events(role: str, node: Any, models: ModelOptions) -> Any:
     """Return a node that does what the given one does, and tells events of it to LangGraph's custom stream.
 
     Args:

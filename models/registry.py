@@ -30,7 +30,7 @@ ImageChoice = ImageModel | ImageOptions | str
 CUSTOM = "custom:"
 """How the options name a model that was given as an object: by this and its name."""
 
-UNTOLD = "diffusers:…/"
+LOCAL_FOLDER = "diffusers:…/"
 """How the options name a model in an absolute folder: by this and the folder's name."""
 
 
@@ -198,9 +198,9 @@ def given_again(recorded: ImageOptions, image: ImageChoice | None) -> ImageChoic
     Raises:
         ModelSpecError: the model is in a folder, which is not recorded, and nothing is given.
     """
-    if not recorded.model.startswith(UNTOLD):
+    if not recorded.model.startswith(LOCAL_FOLDER):
         return image
-    name = recorded.model.removeprefix(UNTOLD)
+    name = recorded.model.removeprefix(LOCAL_FOLDER)
     if image is None:
         raise ModelSpecError(
             f"the run draws with the model in a folder {name}, whose path is not kept: add --image diffusers:FOLDER"
@@ -214,7 +214,7 @@ def _without_folder(options: ImageOptions) -> ImageOptions:
     scheme, _, name = options.model.partition(":")
     if scheme != "diffusers" or not Path(name).is_absolute():
         return options
-    return options.model_copy(update={"model": UNTOLD + Path(name).name})
+    return options.model_copy(update={"model": LOCAL_FOLDER + Path(name).name})
 
 
 def _is_endpoint(kind: str, spec: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from langgraph.store.base import BaseStore
 
 from ..context import RunContext
-from ..memory.lessons import Lesson, Lessons
+from ..memory.lessons import Lessons, StoredLesson
 from ..memory.state import GemsState, ShownLesson, best_of
 
 MOST_SHOWN = 3
@@ -23,14 +23,14 @@ FOR_PLANNER = """\
 Where one of these fits, write the prompt accordingly, also if you load no skill."""
 
 
-def for_planner(context: RunContext, store: BaseStore | None, request: str, skills: Sequence[str]) -> list[Lesson]:
+def for_planner(context: RunContext, store: BaseStore | None, request: str, skills: Sequence[str]) -> list[StoredLesson]:
     """Return the lessons for the first prompt of a request."""
     if context.lessons == "none" or store is None:
         return []
     return Lessons(store).nearest(skills, request=request, n=MOST_SHOWN)
 
 
-def for_refiner(context: RunContext, store: BaseStore | None, state: GemsState) -> list[Lesson]:
+def for_refiner(context: RunContext, store: BaseStore | None, state: GemsState) -> list[StoredLesson]:
     """Return the lessons for what failed in the best and in the latest image."""
     if context.lessons == "none" or store is None:
         return []
@@ -43,7 +43,7 @@ def for_refiner(context: RunContext, store: BaseStore | None, state: GemsState) 
     return Lessons(store).nearest(state.skills, questions, n=MOST_SHOWN)
 
 
-def block(lessons: Sequence[Lesson | ShownLesson], more: str = "") -> list[str]:
+def block(lessons: Sequence[StoredLesson | ShownLesson], more: str = "") -> list[str]:
     """Write lessons as a part of a prompt; nothing where there are none."""
     if not lessons:
         return []
@@ -52,10 +52,10 @@ def block(lessons: Sequence[Lesson | ShownLesson], more: str = "") -> list[str]:
     return ["\n".join([heading, "<lessons>", *lines, "</lessons>"])]
 
 
-def _counts(lesson: Lesson | ShownLesson) -> str:
+def _counts(lesson: StoredLesson | ShownLesson) -> str:
     return f"helped in {lesson.helped} of {lesson.tried} tries" if lesson.tried else "not tried yet"
 
 
-def shown(lessons: Sequence[Lesson], round: int) -> list[ShownLesson]:
+def shown(lessons: Sequence[StoredLesson], round: int) -> list[ShownLesson]:
     """Return what the state remembers of it."""
     return [ShownLesson(round=round, id=x.id, kind=x.kind, text=x.text, tried=x.tried, helped=x.helped) for x in lessons]

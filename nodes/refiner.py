@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
-from ..memory.lessons import Lesson as LessonOfRuns
+from ..memory.lessons import StoredLesson as LessonOfRuns
 from ..memory.recall import USES_EXPERIENCES, feedback, recall
 from ..memory.state import MAX_PROMPT_CHARACTERS, GemsState, ImageRef, ShownLesson, best_of
 from ..models.chat.ask import ask

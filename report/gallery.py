@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from .inline_images import Picture
+from .inline_images import InlineImage
 from .page import environment
 
 EDGE = 288
@@ -33,7 +33,7 @@ class GalleryCard:
     """Why it has failed, or cannot be read, if that is so."""
     page: str
     """Link to its own page; empty where it has none."""
-    picture: Picture | None
+    picture: InlineImage | None
     passed: int
     total: int
     rounds: int

@@ -25,7 +25,7 @@ SMALL = 256
 _logger = logging.getLogger(__name__)
 
 
-class Picture(NamedTuple):
+class InlineImage(NamedTuple):
     """An image as the page shows it; `source` is empty where the pixels could not be read."""
 
     source: str
@@ -47,7 +47,9 @@ def once(read_image: ReadImage) -> ReadImage:
     return read
 
 
-def picture(ref: ImageRef, read_image: ReadImage | None, *, alt: str, edge: int, light: int = LIGHT, density: int = 2) -> Picture:
+def picture(
+    ref: ImageRef, read_image: ReadImage | None, *, alt: str, edge: int, light: int = LIGHT, density: int = 2
+) -> InlineImage:
     """Return the image fitted into a square.
 
     Args:
@@ -62,9 +64,9 @@ def picture(ref: ImageRef, read_image: ReadImage | None, *, alt: str, edge: int,
     crisp = max(ref.width, ref.height) <= SMALL
     data = _read(ref, read_image) if read_image else b""
     if not data:
-        return Picture("", alt, width, height, crisp)
+        return InlineImage("", alt, width, height, crisp)
     source = _uri(data, ref.media_type) if len(data) <= light else _preview(data, ref.media_type, density * edge)
-    return Picture(source, alt, width, height, crisp)
+    return InlineImage(source, alt, width, height, crisp)
 
 
 def _read(ref: ImageRef, read_image: ReadImage) -> bytes:

@@ -31,7 +31,7 @@ LEAST = 0.5
 
 
 @dataclass(frozen=True)
-class Stretch:
+class TimelineSegment:
     """A step on the bar of its round."""
 
     work: Work
@@ -44,11 +44,11 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Lap:
+class TimelineRound:
     """A round on the timeline; 0 is the plan."""
 
     number: int
-    stretches: list[Stretch]
+    stretches: list[TimelineSegment]
     seconds: float
     """At work, without waiting."""
     idle: float
@@ -58,7 +58,7 @@ class Lap:
     best: bool
 
     @property
-    def bar(self) -> list[Stretch]:
+    def bar(self) -> list[TimelineSegment]:
         """The stretches that are drawn: those that can be seen, at least the longest one."""
         seen = [stretch for stretch in self.stretches if stretch.share >= LEAST]
         return seen or [max(self.stretches, key=lambda stretch: stretch.share)]
@@ -73,7 +73,7 @@ class Lap:
 class Timeline:
     """All laps, and what they add up to."""
 
-    laps: list[Lap]
+    laps: list[TimelineRound]
     works: list[tuple[Work, str]]
     """The kinds of work that occur, with their names."""
     began: datetime
@@ -99,13 +99,15 @@ def timeline(history: RunHistory, state: GemsState, best: Attempt | None) -> Tim
     )
 
 
-def _lap(number: int, steps: Sequence[Step], longest: float, state: GemsState, best: Attempt | None) -> Lap:
+def _lap(number: int, steps: Sequence[Step], longest: float, state: GemsState, best: Attempt | None) -> TimelineRound:
     passed = [a.score for a in state.attempts if a.round == number and a.score and a.score.total]
     top = max(passed, key=lambda score: score.key) if passed else None
-    return Lap(
+    return TimelineRound(
         number=number,
         stretches=[
-            Stretch(_work(step), " + ".join(step.roles), step.working, 100 * step.working / longest, step.idle, step.usage.total)
+            TimelineSegment(
+                _work(step), " + ".join(step.roles), step.working, 100 * step.working / longest, step.idle, step.usage.total
+            )
             for step in steps
         ],
         seconds=sum(step.working for step in steps),

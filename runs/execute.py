@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ..errors import RunStoppedError
-
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,26 +14,21 @@ from langgraph.types import Command, StateSnapshot
 from pydantic import ValidationError
 
 from ..context import RunContext
+from ..errors import AnswerError, CheckpointError, RunError, RunStoppedError
 from ..events import Custom, Event, PersonAsked, RoleEnded, RunEnded, RunStarted, read_event
-from ..storage.checksums import readable
-from ..storage.database import Opened
-from ..storage.workspace import Home
-from ..storage.image_store import write_atomically
-from ..errors import CheckpointError
+from ..graph.build import Graph, build_graph
 from ..memory.state import GemsState
 from ..models.registry import Models
 from ..nodes.checks.checkers import Checker
 from ..nodes.review_answer import Answer, in_words
-from ..errors import AnswerError
 from ..skills import SkillLibrary
-from ..graph.build import Graph, build_graph
-from .manifest import Record, config_of, read_record, require_runs, save_record
-from ..errors import RunError
+from ..storage.checksums import readable
+from ..storage.database import DatabaseConnection
+from ..storage.image_store import write_atomically
+from ..storage.workspace import Workspace
+from .manifest import RunManifest, config_of, read_manifest, require_runs, save_manifest
 from .result import RunResult
 from .write_page import write_page
-
-
-
 
 Ask = Callable[[Any, str], Any]
 """Asks a person: called with the question, and with what was wrong with the last answer, if anything was. It returns the
@@ -47,7 +40,7 @@ Events = Generator[Event, None, None]
 
 
 @contextmanager
-def held(home: Home, thread: str, *, new: bool = False) -> Iterator[Opened]:
+def hold_run(home: Workspace, thread: str, *, new: bool = False) -> Iterator[DatabaseConnection]:
     """Open the database and hold a run in it.
 
     Args:
@@ -67,17 +60,17 @@ def held(home: Home, thread: str, *, new: bool = False) -> Iterator[Opened]:
     try:
         with home.database.open() as opened:
             if not new:
-                read_record(opened, home, thread)  # before anything is made for its lock
+                read_manifest(opened, home, thread)  # before anything is made for its lock
             with opened.hold(thread):
                 yield opened
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
 
 
-def drive(
-    opened: Opened,
-    home: Home,
-    record: Record,
+def execute(
+    opened: DatabaseConnection,
+    home: Workspace,
+    record: RunManifest,
     models: Models,
     skills: SkillLibrary | Sequence[Path | str] | None,
     control: RunControl | None,
@@ -123,7 +116,7 @@ def drive(
 
     if record.failed:
         record = record.model_copy(update={"failed": ""})
-        save_record(opened, record)
+        save_manifest(opened, record)
     yield started
     if "prompt" not in now.values:
         opened.saver.delete_thread(record.thread)  # killed before its first step: what is there is a part of its input
@@ -144,13 +137,13 @@ def drive(
             wrong = str(error)
     result = result_of(now)
     if result.cost is not None:
-        save_record(opened, record.model_copy(update={"cost": result.cost.amount}))
+        save_manifest(opened, record.model_copy(update={"cost": result.cost.amount}))
     if not record.pruned:  # its page is there, and cannot be made again
         _publish(result, opened, home, record)
     yield RunEnded.of(result)
 
 
-def to_end(events: Events, on_event: Callable[[Event], None] | None) -> RunResult:
+def run_to_end(events: Events, on_event: Callable[[Event], None] | None) -> RunResult:
     """Take a run to its end, tell each event to `on_event`, and return the result."""
     with closing(events):
         for event in events:
@@ -159,7 +152,7 @@ def to_end(events: Events, on_event: Callable[[Event], None] | None) -> RunResul
     return cast("RunEnded", event).result
 
 
-def _started(record: Record, now: StateSnapshot) -> RunStarted:
+def _started(record: RunManifest, now: StateSnapshot) -> RunStarted:
     state = GemsState.model_validate(now.values) if "prompt" in now.values and now.tasks else None
     return RunStarted(
         thread=record.thread,
@@ -216,6 +209,6 @@ def _save_best(result: RunResult) -> None:
         write_atomically(result.image_path, result.store.read(result.state.best.image))
 
 
-def _publish(result: RunResult, opened: Opened, home: Home, record: Record) -> None:
+def _publish(result: RunResult, opened: DatabaseConnection, home: Workspace, record: RunManifest) -> None:
     _save_best(result)
     write_page(result, opened, home, record)

@@ -6,8 +6,6 @@ with its parent are the pictures made before.
 
 from __future__ import annotations
 
-from ..errors import MissingStepsError
-
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -18,30 +16,25 @@ from typing import Any, NamedTuple
 from langgraph.runtime import RunControl
 
 from ..context import preset
-from ..errors import GemsError
+from ..errors import CheckpointError, GemsError, MissingStepsError, RunError, RunInUseError
 from ..events import Event
-from ..storage.checksums import readable
-from ..storage.database import Opened
-from ..storage.workspace import Home, claims_of
-from ..errors import RunInUseError
-from ..errors import CheckpointError
+from ..graph.build import Graph, build_graph
 from ..memory.state import Check, GemsState, best_of
 from ..models.registry import ChatChoices, ImageChoice
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
+from ..nodes.checks.human_verdicts import asked_anew, overruled
 from ..nodes.generator import count
 from ..nodes.quoted_text import keep_quoted
-from ..nodes.checks.human_verdicts import asked_anew, overruled
 from ..skills import SkillLibrary
-from ..graph.build import Graph, build_graph
-from .execute import Ask, drive, held, to_end
-from .write_page import refresh_page
-from .manifest import config_of, Parent, Record, find_record, read_record, require_runs, save_record
-from ..errors import RunError
+from ..storage.checksums import readable
+from ..storage.database import DatabaseConnection
+from ..storage.workspace import Workspace, claims_of
+from .execute import Ask, execute, hold_run, run_to_end
+from .manifest import ParentRun, RunManifest, config_of, find_manifest, read_manifest, require_runs, save_manifest
 from .result import RunResult
 from .run import models_of, recorded, require_free, to_request
-
-
+from .write_page import refresh_page
 
 
 class Branch(NamedTuple):
@@ -61,7 +54,7 @@ def fork(
     verdicts: Mapping[str, bool | None] | None = None,
     candidate: int | None = None,
     name: str | None = None,
-    runs: Home | Path | str = "runs",
+    runs: Workspace | Path | str = "runs",
     chat: ChatChoices | None = None,
     image: ImageChoice | None = None,
     skills: SkillLibrary | Sequence[Path | str] | None = None,
@@ -99,11 +92,11 @@ def fork(
     Raises:
         GemsError: there is no such run, round, candidate or check, or what is asked for contradicts itself.
     """
-    home = Home.of(runs)
+    home = Workspace.of(runs)
     require_runs(home, thread)
     with ExitStack() as held_parent:
         opened = held_parent.enter_context(home.database.open())
-        parent = read_record(opened, home, thread)
+        parent = read_manifest(opened, home, thread)
         if parent.pruned:
             raise RunError(f"the run {thread} was pruned: only its end and its best image are left, so it cannot be forked")
         with suppress(RunInUseError):  # whoever removes it must hold it, so it stays until the fork has claimed its images
@@ -121,7 +114,7 @@ def fork(
             raise
         if start.after == "refiner":
             count(len(start.state.attempts), context)  # which says so if no image is left to be drawn
-        record = Record(
+        record = RunManifest(
             thread=name or f"{thread[:80]}-r{round}-{secrets.token_hex(2)}",
             prompt=parent.prompt,
             context=context,
@@ -129,35 +122,35 @@ def fork(
             nodes=parent.nodes,
             began=datetime.now(UTC),
             ready=False,
-            parent=Parent(thread=thread, round=round),
+            parent=ParentRun(thread=thread, round=round),
         )
         _require_new(opened, home, record.thread)
-        with held(home, record.thread, new=True) as own:
+        with hold_run(home, record.thread, new=True) as own:
             record = _begin(own, home, record, start, graph.copy({"checkpointer": own.saver}))
             held_parent.close()
-            events = drive(own, home, record, models, skills, control, nodes, checkers, ask)
-            result = to_end(recorded(events, own, home, record, models.options, new=True), on_event)
+            events = execute(own, home, record, models, skills, control, nodes, checkers, ask)
+            result = run_to_end(recorded(events, own, home, record, models.options, new=True), on_event)
     with suppress(GemsError, OSError):  # the fork is done, whatever becomes of its parent's page
         refresh_page(thread, home)
     return result
 
 
-def _begin(opened: Opened, home: Home, record: Record, start: Branch, graph: Graph) -> Record:
+def _begin(opened: DatabaseConnection, home: Workspace, record: RunManifest, start: Branch, graph: Graph) -> RunManifest:
     """Write the first state of a fork. One that was killed here may be begun again, under the same name."""
     _require_new(opened, home, record.thread)
-    save_record(opened, record)
+    save_manifest(opened, record)
     opened.saver.delete_thread(record.thread)
     refs = {ref for attempt in start.state.attempts for ref in (attempt.image, attempt.source) if ref}
     home.images_in(opened).claim(refs, claims_of(record.thread))
     values = {field: getattr(start.state, field) for field in start.state.model_fields_set}
     graph.update_state(config_of(record.thread), values, as_node=start.after)
     ready = record.model_copy(update={"ready": True})
-    save_record(opened, ready)
+    save_manifest(opened, ready)
     return ready
 
 
-def _require_new(opened: Opened, home: Home, thread: str) -> None:
-    old = find_record(opened, home, thread)
+def _require_new(opened: DatabaseConnection, home: Workspace, thread: str) -> None:
+    old = find_manifest(opened, home, thread)
     if old is not None and old.ready:
         raise RunError(f"the run {thread} exists already: choose another name")
     if old is None:
@@ -174,13 +167,13 @@ def _history(graph: Graph, thread: str) -> list[GemsState]:
         raise CheckpointError(f"run {thread}: {error}") from error
 
 
-def _of_another(opened: Opened, home: Home, thread: str, parent: Parent, round: int) -> str:
+def _of_another(opened: DatabaseConnection, home: Workspace, thread: str, parent: ParentRun, round: int) -> str:
     """Return where the steps of a round are that a fork has taken over, and the command that forks there."""
     way = [parent.thread]
-    record = find_record(opened, home, parent.thread)
+    record = find_manifest(opened, home, parent.thread)
     while record and record.parent and round < record.parent.round and record.parent.thread not in way:
         way.append(record.parent.thread)
-        record = find_record(opened, home, way[-1])
+        record = find_manifest(opened, home, way[-1])
     *between, owner = way
     over = f", by way of {' and '.join(reversed(between))}" if between else ""
     told = f"round {round} of the run {thread} belongs to the run {owner}, which it was forked from{over}"

@@ -7,32 +7,31 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..storage.database import Opened
-from ..storage.workspace import Home
 from ..report.history import ForkNode
-from .listing import past
-from .manifest import SPACE, Parent
+from ..storage.database import DatabaseConnection
+from ..storage.workspace import Workspace
+from .listing import summarize
+from .manifest import SPACE, ParentRun
 
-
-Records = Mapping[str, Mapping[str, Any]]
+Manifests = Mapping[str, Mapping[str, Any]]
 """What runs were started with, by their names, as it is stored."""
 
 
-def records_of(opened: Opened) -> Records:
+def manifests_of(opened: DatabaseConnection) -> Manifests:
     """Return all records, an empty one for each that cannot be read."""
     return opened.store.whatever_is_in(SPACE)
 
 
-def parent_of(records: Records, thread: str) -> tuple[str, int] | None:
+def parent_of(records: Manifests, thread: str) -> tuple[str, int] | None:
     """Return the run that one was forked from, and the first round that is its own; None if it is no fork."""
     try:
-        parent = Parent.model_validate(records.get(thread, {}).get("parent"))
+        parent = ParentRun.model_validate(records.get(thread, {}).get("parent"))
     except ValidationError:  # none, or a damaged record
         return None
     return parent.thread, parent.round
 
 
-def eldest(records: Records, thread: str) -> str:
+def root_of(records: Manifests, thread: str) -> str:
     """Return the run that a whole family comes from."""
     seen = {thread}
     while (parent := parent_of(records, thread)) and parent[0] not in seen:
@@ -41,7 +40,7 @@ def eldest(records: Records, thread: str) -> str:
     return thread
 
 
-def line_of(records: Records, first: str) -> list[tuple[str, int, int]]:
+def tree_order(records: Manifests, first: str) -> list[tuple[str, int, int]]:
     """Return a run and all that comes from it, each fork after its parent: its name, its depth and the round it left at."""
     forks: dict[str, list[tuple[int, str]]] = {}
     for thread in records:
@@ -56,15 +55,15 @@ def line_of(records: Records, first: str) -> list[tuple[str, int, int]]:
     return line
 
 
-def family_of(opened: Opened, home: Home, thread: str) -> list[ForkNode]:
+def fork_tree_of(opened: DatabaseConnection, home: Workspace, thread: str) -> list[ForkNode]:
     """Return the family of a run, its eldest first and each fork after its parent; nothing where it has no relatives."""
     if not opened.may_have_forks():
         return []  # most runs have none, and their ends do not read the records of all others
-    records = records_of(opened)
-    line = line_of(records, eldest(records, thread))
+    records = manifests_of(opened)
+    line = tree_order(records, root_of(records, thread))
     if len(line) == 1:
         return []
-    found = {name: past(opened, home, name) for name, _, _ in line if name in records}
+    found = {name: summarize(opened, home, name) for name, _, _ in line if name in records}
     return [
         ForkNode(
             name,

@@ -8,15 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from ..errors import SettingError
-from ..errors import GemsError
-from ..storage.checksums import readable
-from ..storage.database import Opened
-from ..storage.workspace import Home
-from ..errors import CheckpointError
+from ..errors import CheckpointError, GemsError, RunError, SettingError
 from ..memory.state import GemsState, RoleUsage
-from .manifest import Record, config_of, read_record, require_runs, threads
-from ..errors import RunError
+from ..storage.checksums import readable
+from ..storage.database import DatabaseConnection
+from ..storage.workspace import Workspace
+from .manifest import RunManifest, config_of, read_manifest, require_runs, run_names
 from .result import RunResult
 
 Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
@@ -25,7 +22,7 @@ NEXT = "branch:to:"
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 
 
-class Stored(NamedTuple):
+class StoredState(NamedTuple):
     """What the database has of a run."""
 
     state: GemsState
@@ -37,7 +34,7 @@ class Stored(NamedTuple):
     """Whether a role is still to take its turn."""
 
 
-class Past(NamedTuple):
+class RunSummary(NamedTuple):
     """A run in the list."""
 
     thread: str
@@ -57,15 +54,15 @@ class Past(NamedTuple):
     """The run it was forked from."""
 
 
-class Found(NamedTuple):
+class ListedRun(NamedTuple):
     """A run in the list, with what it was started with and its last state; None where there is none, or it cannot be read."""
 
-    past: Past
-    record: Record | None
+    summary: RunSummary
+    record: RunManifest | None
     state: GemsState | None
 
 
-def past_runs(runs: Home | Path | str = "runs", *, state: Standing | None = None, find: str = "") -> list[Past]:
+def list_runs(runs: Workspace | Path | str = "runs", *, state: Standing | None = None, find: str = "") -> list[RunSummary]:
     """Return the runs of a home, the one with the latest step last.
 
     Args:
@@ -79,26 +76,26 @@ def past_runs(runs: Home | Path | str = "runs", *, state: Standing | None = None
         CheckpointError: the database cannot be opened.
     """
     _require_standing(state)
-    home = Home.of(runs)
+    home = Workspace.of(runs)
     if not home.database.exists():
         if not home.folder.is_dir():
             raise RunError(f"there is no folder {home.folder}: begin with `gems run`, or name the folder with --runs")
         return []
     with home.database.open() as opened:
-        return [one.past for one in found_runs(opened, home, state=state, find=find)]
+        return [one.summary for one in list_entries(opened, home, state=state, find=find)]
 
 
-def found_runs(opened: Opened, home: Home, *, state: Standing | None = None, find: str = "") -> list[Found]:
-    """Return the runs of an open database as `past_runs` does, with their records and states."""
+def list_entries(opened: DatabaseConnection, home: Workspace, *, state: Standing | None = None, find: str = "") -> list[ListedRun]:
+    """Return the runs of an open database as `list_runs` does, with their records and states."""
     _require_standing(state)
     wanted = find.casefold()
-    everything = [found(opened, home, thread) for thread in threads(opened, home)]
+    everything = [list_entry(opened, home, thread) for thread in run_names(opened, home)]
     those = [
         one
         for one in everything
-        if state in (None, one.past.standing) and wanted in f"{one.past.thread} {one.past.prompt}".casefold()
+        if state in (None, one.summary.standing) and wanted in f"{one.summary.thread} {one.summary.prompt}".casefold()
     ]
-    return sorted(those, key=lambda one: (one.past.last, one.past.thread))
+    return sorted(those, key=lambda one: (one.summary.last, one.summary.thread))
 
 
 def _require_standing(state: str | None) -> None:
@@ -106,20 +103,20 @@ def _require_standing(state: str | None) -> None:
         raise SettingError(f"no run stands as {state!r}: choose one of {', '.join(STANDINGS)}")
 
 
-def past_run(thread: str, runs: Home | Path | str = "runs") -> RunResult:
+def get_run(thread: str, runs: Workspace | Path | str = "runs") -> RunResult:
     """Return a run as it stands, finished or not.
 
     Raises:
         RunError: there is no such run, its record is damaged, or it has not come to a first step yet.
         CheckpointError: the database cannot be opened.
     """
-    home = Home.of(runs)
+    home = Workspace.of(runs)
     with opened_for(thread, home) as opened:
-        return result_of(opened, home, read_record(opened, home, thread))
+        return result_of(opened, home, read_manifest(opened, home, thread))
 
 
 @contextmanager
-def opened_for(thread: str, home: Home) -> Iterator[Opened]:
+def opened_for(thread: str, home: Workspace) -> Iterator[DatabaseConnection]:
     """Open the database of a home to look at a run.
 
     Raises:
@@ -133,7 +130,7 @@ def opened_for(thread: str, home: Home) -> Iterator[Opened]:
         yield opened
 
 
-def result_of(opened: Opened, home: Home, record: Record) -> RunResult:
+def result_of(opened: DatabaseConnection, home: Workspace, record: RunManifest) -> RunResult:
     """Return a run of an open database as it stands.
 
     Raises:
@@ -149,26 +146,26 @@ def result_of(opened: Opened, home: Home, record: Record) -> RunResult:
     )
 
 
-def past(opened: Opened, home: Home, thread: str) -> Past:
+def summarize(opened: DatabaseConnection, home: Workspace, thread: str) -> RunSummary:
     """Return how a run stands; one that cannot be read is damaged, and says why."""
-    return found(opened, home, thread).past
+    return list_entry(opened, home, thread).summary
 
 
-def found(opened: Opened, home: Home, thread: str) -> Found:
+def list_entry(opened: DatabaseConnection, home: Workspace, thread: str) -> ListedRun:
     """Return how a run stands, with its record and its last state as far as they can be read."""
-    record: Record | None = None
+    record: RunManifest | None = None
     last = datetime.fromtimestamp(0, UTC)
     try:
-        record = read_record(opened, home, thread)
+        record = read_manifest(opened, home, thread)
         last = record.began.astimezone(UTC) if record.began else last
         stored = state_of(opened, thread)
     except GemsError as error:
-        return Found(Past(thread, "damaged", last, record.prompt if record else "", told=str(error)), record, None)
+        return ListedRun(RunSummary(thread, "damaged", last, record.prompt if record else "", told=str(error)), record, None)
     state = stored.state if stored else None
     used = state.usage.total if state else RoleUsage()
     parent = record.parent.thread if record.parent else ""
     standing = _standing(opened, record, stored)
-    told = Past(
+    told = RunSummary(
         thread,
         standing,
         stored.last if stored else last,
@@ -180,10 +177,10 @@ def found(opened: Opened, home: Home, thread: str) -> Found:
         told=record.failed if standing == "failed" else "",
         parent=parent,
     )
-    return Found(told, record, state)
+    return ListedRun(told, record, state)
 
 
-def _standing(opened: Opened, record: Record, stored: Stored | None) -> Standing:
+def _standing(opened: DatabaseConnection, record: RunManifest, stored: StoredState | None) -> Standing:
     if stored and stored.waiting is not None:  # whatever was decided before it asked
         return "running" if opened.in_hand(record.thread) else "waiting"
     decision = stored.state.result.decision if stored and stored.state.result and not stored.more else None
@@ -194,7 +191,7 @@ def _standing(opened: Opened, record: Record, stored: Stored | None) -> Standing
     return "failed" if record.failed else "unfinished"
 
 
-def state_of(opened: Opened, thread: str) -> Stored | None:
+def state_of(opened: DatabaseConnection, thread: str) -> StoredState | None:
     """Return a run's last state; None before its first step.
 
     Raises:
@@ -202,15 +199,15 @@ def state_of(opened: Opened, thread: str) -> Stored | None:
     """
     try:
         with readable():
-            found = opened.saver.get_tuple(config_of(thread))
-            if found is None:
+            newest = opened.saver.get_tuple(config_of(thread))
+            if newest is None:
                 return None
-            values = {name: value for name, value in found.checkpoint["channel_values"].items() if name in GemsState.model_fields}
-            written = datetime.fromisoformat(found.checkpoint["ts"]).astimezone(UTC)
+            values = {name: value for name, value in newest.checkpoint["channel_values"].items() if name in GemsState.model_fields}
+            written = datetime.fromisoformat(newest.checkpoint["ts"]).astimezone(UTC)
             if "prompt" not in values:
                 return None
-            more = any(name.startswith(NEXT) for name in found.checkpoint["channel_values"])
-            return Stored(GemsState.model_validate(values), written, _question(found.pending_writes or ()), more)
+            more = any(name.startswith(NEXT) for name in newest.checkpoint["channel_values"])
+            return StoredState(GemsState.model_validate(values), written, _question(newest.pending_writes or ()), more)
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
 

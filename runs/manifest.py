@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ..errors import RunError
-
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,13 +11,12 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..context import RunContext
-from ..errors import GemsError
+from ..errors import CheckpointError, RunError
 from ..graph.build import STEPS
-from ..storage.checksums import with_hash, without_hash
-from ..storage.database import Opened
-from ..storage.workspace import Home
-from ..errors import CheckpointError
 from ..models.options import ModelOptions
+from ..storage.checksums import with_hash, without_hash
+from ..storage.database import DatabaseConnection
+from ..storage.workspace import Workspace
 
 NAMESPACE = uuid.UUID("6f0e0f0c-6a35-5c0f-9b5e-3d1f5a3c7b11")
 """Of the ids that names give on a LangGraph server."""
@@ -27,8 +24,6 @@ OWN = "those of the graph "
 """In a record of a run of somebody's own graph on a server, before its name: which roles it has swapped is not known."""
 SPACE = ("gems", "runs")
 """Where records are in LangGraph's store; the key is the run's name."""
-
-
 
 
 def studio_id(thread: str) -> str:
@@ -47,7 +42,7 @@ def config_of(thread: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread}, "recursion_limit": STEPS}
 
 
-def require_runs(home: Home, thread: str) -> None:
+def require_runs(home: Workspace, thread: str) -> None:
     """Refuse to look for a run where there are none, before a database is made there.
 
     Raises:
@@ -57,7 +52,7 @@ def require_runs(home: Home, thread: str) -> None:
         raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
 
 
-class Parent(BaseModel):
+class ParentRun(BaseModel):
     """Where a run has branched off."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,7 +61,7 @@ class Parent(BaseModel):
     round: int = Field(ge=1, description="The first round that is not the parent's.")
 
 
-class Record(BaseModel):
+class RunManifest(BaseModel):
     """What a run was started with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,19 +76,19 @@ class Record(BaseModel):
     began: datetime | None = Field(default=None, description="When it was started, in UTC.")
     ready: bool = Field(default=True, description="Whether it can be gone on with: a fork is not before it has its first state.")
     pruned: bool = Field(default=False, description="Whether only its end and its best image are left.")
-    parent: Parent | None = Field(default=None, description="The run it was forked from.")
+    parent: ParentRun | None = Field(default=None, description="The run it was forked from.")
     failed: str = Field(default="", description="Why it ended before its end, if it was an error; empty once it is gone on with.")
     cleaning: Literal["remove", "trim"] | None = Field(
         default=None, description="What is being done with it to make room; left here by a process that was killed meanwhile."
     )
 
 
-def save_record(opened: Opened, record: Record) -> None:
+def save_manifest(opened: DatabaseConnection, record: RunManifest) -> None:
     """Keep a record, in the place of an earlier one of the run."""
     opened.store.put(SPACE, record.thread, with_hash(record.model_dump(mode="json")), index=False)
 
 
-def find_record(opened: Opened, home: Home, thread: str) -> Record | None:
+def find_manifest(opened: DatabaseConnection, home: Workspace, thread: str) -> RunManifest | None:
     """Return a run's record, None where there is no such run.
 
     Raises:
@@ -103,23 +98,23 @@ def find_record(opened: Opened, home: Home, thread: str) -> Record | None:
     try:
         item = opened.store.get(SPACE, thread)
         if item is not None:
-            return Record.model_validate(without_hash(item.value))
-        return Record.model_validate_json(path.read_bytes()) if path.exists() else None
+            return RunManifest.model_validate(without_hash(item.value))
+        return RunManifest.model_validate_json(path.read_bytes()) if path.exists() else None
     except CheckpointError as error:
         raise RunError(f"the record of run {thread} cannot be read ({error})") from error
     except (OSError, ValidationError) as error:
         raise RunError(f"the record of run {thread} is damaged: restore the database, or start the request anew") from error
 
 
-def read_record(opened: Opened, home: Home, thread: str) -> Record:
+def read_manifest(opened: DatabaseConnection, home: Workspace, thread: str) -> RunManifest:
     """Return what a run was started with.
 
     Raises:
         RunError: there is no such run, its record is damaged, or it has begun to be removed.
     """
-    record = find_record(opened, home, thread)
+    record = find_manifest(opened, home, thread)
     if record is None:
-        known = threads(opened, home)[-3:]
+        known = run_names(opened, home)[-3:]
         hint = f"the latest are {', '.join(known)}" if known else "there are no runs in this folder; see --runs"
         raise RunError(f"there is no run {thread}: {hint}")
     if record.cleaning == "remove":
@@ -127,18 +122,18 @@ def read_record(opened: Opened, home: Home, thread: str) -> Record:
     return record
 
 
-def forget_record(opened: Opened, home: Home, thread: str) -> None:
+def delete_manifest(opened: DatabaseConnection, home: Workspace, thread: str) -> None:
     """Delete a run's record."""
     opened.store.delete(SPACE, thread)
     (home.folder_of(thread) / "run.json").unlink(missing_ok=True)
 
 
-def threads(opened: Opened, home: Home) -> list[str]:
+def run_names(opened: DatabaseConnection, home: Workspace) -> list[str]:
     """Return the names of all runs, the one that was begun last at the end; first those whose record cannot be read."""
-    return list(begun(opened, home))
+    return list(start_times(opened, home))
 
 
-def begun(opened: Opened, home: Home) -> dict[str, str]:
+def start_times(opened: DatabaseConnection, home: Workspace) -> dict[str, str]:
     """Return when each run was begun, in ISO 8601, in the order of `threads`; it is empty where the record cannot be read."""
     began = {thread: str(value.get("began") or "") for thread, value in opened.store.whatever_is_in(SPACE).items()}
     for path in home.folder.glob("*/run.json"):

@@ -14,27 +14,24 @@ from typing import Literal, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 
-from ..errors import GemsError
-from ..storage.checksums import readable
-from ..storage.database import Opened, Tip
-from ..storage.files import sweep
-from ..storage.workspace import Home, claims_of
-from ..storage.image_store import ImageStore, StoredImage
-from ..errors import RunInUseError
-from ..errors import CheckpointError
+from ..errors import CheckpointError, GemsError, RunError, RunInUseError
 from ..memory.state import Attempt, best_of
-from .fork_tree import eldest, line_of, records_of
+from ..storage.checksums import readable
+from ..storage.database import BranchHead, DatabaseConnection
+from ..storage.files import sweep
+from ..storage.image_store import ImageStore, StoredImage
+from ..storage.workspace import Workspace, claims_of
+from .fork_tree import manifests_of, root_of, tree_order
+from .listing import Standing, summarize
+from .manifest import SPACE, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
 from .write_page import refresh_page
-from .listing import Standing, past
-from .manifest import SPACE, find_record, forget_record, read_record, save_record, studio_id, threads
-from ..errors import RunError
 
 ENDED: tuple[Standing, ...] = ("accepted", "gave up")
 ORPHAN = timedelta(days=1)
 """Age from which a picture that nothing refers to is an orphan: a younger one may belong to a step that is being taken."""
 
 
-class Freed(NamedTuple):
+class PruneReport(NamedTuple):
     """What was removed, and what room that made."""
 
     removed: tuple[str, ...] = ()
@@ -51,7 +48,7 @@ class Freed(NamedTuple):
     """What was left as it is, and why."""
 
 
-def remove(names: Sequence[str], runs: Home | Path | str = "runs") -> Freed:
+def remove(names: Sequence[str], runs: Workspace | Path | str = "runs") -> PruneReport:
     """Remove runs: their checkpoints, records and folders, and the pictures that no other run refers to.
 
     Args:
@@ -62,14 +59,14 @@ def remove(names: Sequence[str], runs: Home | Path | str = "runs") -> Freed:
         RunError: there is no such run; then none is removed.
         RunInUseError: a run is in progress in another process; then none is removed.
     """
-    home = Home.of(runs)
+    home = Workspace.of(runs)
     if not home.database.exists():
         raise RunError(f"there are no runs in {home.folder}; see --runs")
     with home.database.open() as opened:
-        known = set(threads(opened, home))
+        known = set(run_names(opened, home))
         for name in names:
             if name not in known:
-                read_record(opened, home, name)  # which says which there are
+                read_manifest(opened, home, name)  # which says which there are
             if home.can_be(name) and opened.in_hand(name):
                 raise RunInUseError(
                     f"the run {name} is in progress in another process: wait for it, or end it; nothing was removed"
@@ -88,8 +85,8 @@ def prune(
     keep_best: bool = False,
     unfinished: bool = False,
     dry_run: bool = False,
-    runs: Home | Path | str = "runs",
-) -> Freed:
+    runs: Workspace | Path | str = "runs",
+) -> PruneReport:
     """Make room: remove old runs, and pictures that nothing refers to, and shrink the database.
 
     Args:
@@ -106,7 +103,7 @@ def prune(
     """
     if keep_best and unfinished:
         raise RunError("a run that has not ended has no best image yet: prune with keep_best or with unfinished, not both")
-    home = Home.of(runs)
+    home = Workspace.of(runs)
     if not home.database.exists():
         raise RunError(f"there are no runs in {home.folder}; see --runs")
     with home.database.open() as opened:
@@ -114,25 +111,25 @@ def prune(
         old, damaged = _older(opened, home, older_than, unfinished)
         old = [name for name in old if name not in gone]
         if keep_best:
-            trimmed += [name for name in old if name not in trimmed and not read_record(opened, home, name).pruned]
+            trimmed += [name for name in old if name not in trimmed and not read_manifest(opened, home, name).pruned]
         else:
             gone, trimmed = gone + old, [name for name in trimmed if name not in old]
         cleaning = _Cleaning(opened, home, gone=gone, trimmed=trimmed, orphans=True, damaged=damaged)
         return cleaning.tell() if dry_run else cleaning.do()
 
 
-def _begun(opened: Opened) -> tuple[list[str], list[str]]:
+def _begun(opened: DatabaseConnection) -> tuple[list[str], list[str]]:
     """Return the runs that a killed process has begun to remove, and those that it has begun to trim."""
-    marks = {name: record.get("cleaning") for name, record in records_of(opened).items()}
+    marks = {name: record.get("cleaning") for name, record in manifests_of(opened).items()}
     return [name for name, mark in marks.items() if mark == "remove"], [name for name, mark in marks.items() if mark == "trim"]
 
 
-def _older(opened: Opened, home: Home, than: timedelta | None, unfinished: bool) -> tuple[list[str], list[str]]:
+def _older(opened: DatabaseConnection, home: Workspace, than: timedelta | None, unfinished: bool) -> tuple[list[str], list[str]]:
     """Return the runs that have ended, or also those that have not, and whose last step is older; and the damaged ones."""
     if than is None:
         return [], []
     may_go = {*ENDED, *(("unfinished", "failed", "waiting") if unfinished else ())}
-    runs = [past(opened, home, name) for name in threads(opened, home)]
+    runs = [summarize(opened, home, name) for name in run_names(opened, home)]
     before = datetime.now(UTC) - than
     old = [one.thread for one in runs if one.standing in may_go and one.last < before]
     return old, [one.thread for one in runs if one.standing == "damaged"]
@@ -167,8 +164,8 @@ class _Cleaning:
 
     def __init__(
         self,
-        opened: Opened,
-        home: Home,
+        opened: DatabaseConnection,
+        home: Workspace,
         *,
         gone: Sequence[str] = (),
         trimmed: Sequence[str] = (),
@@ -180,15 +177,15 @@ class _Cleaning:
         self.images = home.images_in(opened)
         self.notes: list[str] = []
 
-    def tell(self) -> Freed:
+    def tell(self) -> PruneReport:
         """Tell what would be removed."""
         look = self._look()
         self._say_unreadable(look)
         surplus = [look.stored[digest].size for digest in self._surplus(look)]
         rows = sum(map(self.opened.rows, (*self.gone, *self.trimmed)))
-        return Freed(tuple(self.gone), tuple(self.trimmed), rows, len(surplus), sum(surplus), 0, tuple(self.notes))
+        return PruneReport(tuple(self.gone), tuple(self.trimmed), rows, len(surplus), sum(surplus), 0, tuple(self.notes))
 
-    def do(self) -> Freed:
+    def do(self) -> PruneReport:
         """Remove what is to go, run by run; one that another process has in hand, or has gone on with, is left as it is."""
         size = self.opened.size()
         first, look = self._look(), self._look()
@@ -221,7 +218,7 @@ class _Cleaning:
             torn = self._sweep()
             if problem := self.opened.shrink():
                 self.notes.append(problem)
-        return Freed(
+        return PruneReport(
             tuple(name for name in self.gone if name in done),
             tuple(name for name in self.trimmed if name in done),
             rows,
@@ -238,12 +235,12 @@ class _Cleaning:
         owners = [owner for name in going for owner in owners_of(name)]
         needed = self.images.noted_by_all(but=owners)
         own = {name: set[str]().union(*map(self.images.noted, owners_of(name))) for name in going}
-        known, unreadable = set(threads(self.opened, self.home)), ""
+        known, unreadable = set(run_names(self.opened, self.home)), ""
         tips = self._tips()
         for thread, checkpoints in tips.items():
             for checkpoint in checkpoints:
                 try:
-                    attempts = list(_attempts(self.opened, Tip(thread, checkpoint)))
+                    attempts = list(_attempts(self.opened, BranchHead(thread, checkpoint)))
                 except CheckpointError:
                     if thread in known and thread not in self.gone:  # others are not of GEMS
                         unreadable = thread
@@ -259,8 +256,8 @@ class _Cleaning:
 
     def _relatives(self) -> set[str]:
         """Return the runs whose pages lead to a run that is to go."""
-        records = records_of(self.opened)
-        lines = [line_of(records, eldest(records, name)) for name in self.gone]
+        records = manifests_of(self.opened)
+        lines = [tree_order(records, root_of(records, name)) for name in self.gone]
         return {name for line in lines for name, _, _ in line if name in records}
 
     def _tips(self) -> dict[str, set[str]]:
@@ -289,9 +286,9 @@ class _Cleaning:
     def _mark(self, name: str, what: Literal["remove", "trim"]) -> None:
         """Note that a run is about to be removed or trimmed, so that the next one does it if this process is killed."""
         with suppress(GemsError):  # the record is damaged: the run goes by its name, or not at all
-            if record := find_record(self.opened, self.home, name):
+            if record := find_manifest(self.opened, self.home, name):
                 edit = {"cleaning": what, "pruned": record.pruned or what == "trim"}
-                save_record(self.opened, record.model_copy(update=edit))
+                save_manifest(self.opened, record.model_copy(update=edit))
 
     def _remove(self, digests: Iterable[str], look: _Look) -> dict[str, int]:
         return {digest: look.stored[digest].size for digest in digests if self.images.delete(digest)}
@@ -309,13 +306,13 @@ class _Cleaning:
         best = best_of([attempt for tip in self.opened.tips(name) for attempt in _attempts(self.opened, tip)])
         forget_notes(self.images, name)
         self.images.claim([best.image] if best else [], claims_of(name))
-        save_record(self.opened, read_record(self.opened, self.home, name).model_copy(update={"cleaning": None}))
+        save_manifest(self.opened, read_manifest(self.opened, self.home, name).model_copy(update={"cleaning": None}))
         return rows - self.opened.rows(name)
 
     def _sweep(self) -> int:
         """Remove what killed processes left in the image store and in the folders of runs."""
         before = datetime.now(UTC) - ORPHAN
-        folders = [self.home.folder_of(name) for name in threads(self.opened, self.home) if self.home.can_be(name)]
+        folders = [self.home.folder_of(name) for name in run_names(self.opened, self.home) if self.home.can_be(name)]
         return self.images.sweep(before) + sum(sweep(folder, ".*.tmp", before) for folder in folders)
 
 
@@ -330,7 +327,7 @@ def forget_notes(images: ImageStore, name: str) -> None:
         images.forget(owner)
 
 
-def forget_run(opened: Opened, home: Home, name: str) -> None:
+def forget_run(opened: DatabaseConnection, home: Workspace, name: str) -> None:
     """Remove all of a run but its pictures, the record last. The run must be held.
 
     Raises:
@@ -339,10 +336,10 @@ def forget_run(opened: Opened, home: Home, name: str) -> None:
     forget_notes(home.images_in(opened), name)
     opened.saver.delete_thread(name)
     shutil.rmtree(home.folder_of(name), ignore_errors=True)
-    forget_record(opened, home, name)
+    delete_manifest(opened, home, name)
 
 
-def _attempts(opened: Opened, tip: Tip) -> Iterator[Attempt]:
+def _attempts(opened: DatabaseConnection, tip: BranchHead) -> Iterator[Attempt]:
     """Yield the attempts of a branch, also those of a step whose checkpoint was not written any more."""
     config: RunnableConfig = {"configurable": {"thread_id": tip.thread, "checkpoint_ns": "", "checkpoint_id": tip.checkpoint}}
     with readable():

@@ -8,12 +8,11 @@ from typing import Any
 from PIL import Image
 
 from ..context import RunContext
-from ..errors import GemsError
-from ..storage.image_store import ImageStore
+from ..errors import GemsError, RunError
 from ..memory.state import Attempt, Check, Decision, GemsState, Usage
 from ..models.options import ModelOptions
 from ..nodes.budget import Money, money
-from ..errors import RunError
+from ..storage.image_store import ImageStore
 
 
 class RunResult:

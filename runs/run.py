@@ -14,25 +14,19 @@ from langgraph.runtime import RunControl
 from pydantic import ValidationError
 
 from ..context import preset as settings_of
-from ..errors import GemsError
+from ..errors import AnswerError, CheckpointError, GemsError, ImageModelError, ModelCallError, RunError, RunStoppedError
 from ..events import Event
-from ..storage.database import Opened
-from ..storage.workspace import Home
-from ..errors import CheckpointError
 from ..memory.state import Request
-from ..errors import ModelCallError
-from ..errors import ImageModelError
 from ..models.options import ModelOptions, private
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, given_again
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
-from ..errors import AnswerError
 from ..skills import SkillLibrary
+from ..storage.database import DatabaseConnection
+from ..storage.workspace import Workspace
+from .execute import Ask, Events, execute, hold_run, run_to_end
+from .manifest import OWN, RunManifest, config_of, find_manifest, read_manifest, save_manifest
 from .prune import forget_run
-from .execute import Ask, Events, drive, held, to_end
-from ..errors import RunStoppedError
-from .manifest import config_of, OWN, Record, find_record, read_record, save_record
-from ..errors import RunError
 from .result import RunResult
 
 LONGEST_REASON = 500
@@ -44,7 +38,7 @@ def run(
     *,
     preset: str = "default",
     thread: str | None = None,
-    runs: Home | Path | str = "runs",
+    runs: Workspace | Path | str = "runs",
     chat: ChatChoices = "shapes",
     image: ImageChoice = "shapes",
     skills: SkillLibrary | Sequence[Path | str] | None = None,
@@ -61,7 +55,7 @@ def run(
         prompt: what to draw, in plain words.
         preset: the settings to start from, see `gems.context.PRESETS`.
         thread: the run's name; made from the time and the prompt by default.
-        runs: the folder of runs: database, images, reports; or a `Home`, which may have the database and the images elsewhere.
+        runs: the folder of runs: database, images, reports; or a `Workspace`, which may have the database and the images elsewhere.
         chat: the chat model, its spec or its options; or a dict of these by role, as for `build_graph`.
         image: the image model, its spec or its options.
         skills: the skill library, or folders of skills beside the bundled ones.
@@ -78,7 +72,7 @@ def run(
         GemsError: the prompt, a setting or a folder is of no use, or a model's answer was; the message says what to do.
             What a model of your own raises passes through. In all these cases nothing is lost: see `resume`.
     """
-    return to_end(
+    return run_to_end(
         stream(
             prompt,
             preset=preset,
@@ -102,7 +96,7 @@ def stream(
     *,
     preset: str | None = None,
     thread: str | None = None,
-    runs: Home | Path | str = "runs",
+    runs: Workspace | Path | str = "runs",
     chat: ChatChoices | None = None,
     image: ImageChoice | None = None,
     skills: SkillLibrary | Sequence[Path | str] | None = None,
@@ -153,8 +147,8 @@ def stream(
     request = to_request(prompt)
     models = Models.choose("shapes" if chat is None else chat, "shapes" if image is None else image)
     require_prices(context, models.options)
-    home = Home.of(runs)
-    record = Record(
+    home = Workspace.of(runs)
+    record = RunManifest(
         thread=thread or _new_thread(prompt),
         prompt=request.prompt,
         context=context,
@@ -162,16 +156,16 @@ def stream(
         nodes=tuple(sorted(nodes or ())),
         began=datetime.now(UTC),
     )
-    with held(home, record.thread, new=True) as opened:
+    with hold_run(home, record.thread, new=True) as opened:
         begin(opened, home, record)
-        events = drive(opened, home, record, models, skills, control, nodes, own, ask)
+        events = execute(opened, home, record, models, skills, control, nodes, own, ask)
         yield from recorded(events, opened, home, record, models.options, new=True)
 
 
 def resume(
     thread: str,
     *,
-    runs: Home | Path | str = "runs",
+    runs: Workspace | Path | str = "runs",
     chat: ChatChoices | None = None,
     image: ImageChoice | None = None,
     skills: SkillLibrary | Sequence[Path | str] | None = None,
@@ -201,12 +195,12 @@ def resume(
         AnswerError: the answer is wrong, or nobody asked; nothing was changed.
         GemsError: there is no such run, its record is damaged, or what it needs was not given.
     """
-    return to_end(_go_on(thread, runs, chat, image, skills, control, nodes, checkers, ask, answer), on_event)
+    return run_to_end(_go_on(thread, runs, chat, image, skills, control, nodes, checkers, ask, answer), on_event)
 
 
 def _go_on(
     thread: str,
-    runs: Home | Path | str,
+    runs: Workspace | Path | str,
     chat: ChatChoices | None,
     image: ImageChoice | None,
     skills: SkillLibrary | Sequence[Path | str] | None,
@@ -216,17 +210,19 @@ def _go_on(
     ask: Ask | None,
     answer: Any,
 ) -> Events:
-    home = Home.of(runs)
-    with held(home, thread) as opened:
-        record = read_record(opened, home, thread)
+    home = Workspace.of(runs)
+    with hold_run(home, thread) as opened:
+        record = read_manifest(opened, home, thread)
         if not record.ready:
             raise RunError(f"the fork {thread} was killed before it had begun: fork again with this name, or remove it")
         models = models_of(record, chat, image, nodes)
-        events = drive(opened, home, record, models, skills, control, nodes, checkers, ask, answer)
+        events = execute(opened, home, record, models, skills, control, nodes, checkers, ask, answer)
         yield from recorded(events, opened, home, record, models.options)
 
 
-def recorded(events: Events, opened: Opened, home: Home, record: Record, models: ModelOptions, *, new: bool = False) -> Events:
+def recorded(
+    events: Events, opened: DatabaseConnection, home: Workspace, record: RunManifest, models: ModelOptions, *, new: bool = False
+) -> Events:
     """Give the events of a run. Where an error ends it, the run's record says why; a new run that was refused is removed.
 
     Args:
@@ -253,12 +249,12 @@ def recorded(events: Events, opened: Opened, home: Home, record: Record, models:
                 why = " ".join(str(error).split()) if isinstance(error, GemsError) else type(error).__name__
                 if isinstance(error, ModelCallError) and error.host:  # it may be of the environment
                     why = why.replace(error.host, "HOST")
-                now = find_record(opened, home, record.thread) or record
-                save_record(opened, now.model_copy(update={"failed": private(why, models)[:LONGEST_REASON]}))
+                now = find_manifest(opened, home, record.thread) or record
+                save_manifest(opened, now.model_copy(update={"failed": private(why, models)[:LONGEST_REASON]}))
         raise
 
 
-def _refused(opened: Opened, record: Record, error: Exception) -> bool:
+def _refused(opened: DatabaseConnection, record: RunManifest, error: Exception) -> bool:
     """Tell whether a run was refused, not failed, and before anything was made for it: a step ended, or a model's answer kept."""
     if not isinstance(error, GemsError) or isinstance(error, ModelCallError | ImageModelError | CheckpointError):
         return False
@@ -269,19 +265,19 @@ def _refused(opened: Opened, record: Record, error: Exception) -> bool:
     return first and not any(channel == "usage" for _, channel, _ in found.pending_writes or ())
 
 
-def begin(opened: Opened, home: Home, record: Record) -> None:
+def begin(opened: DatabaseConnection, home: Workspace, record: RunManifest) -> None:
     """Keep the record of a new run.
 
     Raises:
         RunError: there is a run of this name.
     """
-    if find_record(opened, home, record.thread) is not None:
+    if find_manifest(opened, home, record.thread) is not None:
         raise RunError(f"the run {record.thread} exists already: go on with `gems resume {record.thread}`, or choose another name")
     require_free(opened, record.thread)
-    save_record(opened, record)
+    save_manifest(opened, record)
 
 
-def require_free(opened: Opened, thread: str) -> None:
+def require_free(opened: DatabaseConnection, thread: str) -> None:
     """Refuse a name under which something else than GEMS keeps checkpoints in the same database.
 
     Raises:
@@ -304,7 +300,7 @@ def to_request(prompt: str) -> Request:
         raise RunError(str(first.get("ctx", {}).get("error", f"the prompt: {first['msg']}"))) from error
 
 
-def models_of(record: Record, chat: ChatChoices | None, image: ImageChoice | None, nodes: Mapping[str, Any] | None) -> Models:
+def models_of(record: RunManifest, chat: ChatChoices | None, image: ImageChoice | None, nodes: Mapping[str, Any] | None) -> Models:
     """Return the models of a run that was begun before: the recorded ones, or those that are given instead.
 
     Raises:

@@ -9,10 +9,10 @@ from itertools import pairwise
 from langgraph.checkpoint.base import CheckpointTuple
 
 from ..context import RunContext
+from ..graph.build import ROLES
 from ..memory.state import GemsState, Usage
 from ..nodes.refiner import memory_of
 from ..report.history import RefinerInput, Step
-from ..graph.build import ROLES
 
 DRIVEN = "__interrupt__"
 """Where LangGraph notes what a run had seen when it was last gone on with, and what a step asks a person."""

@@ -19,7 +19,7 @@ from langchain_core.messages.ai import add_usage
 
 from ..models.chat.ask import text_of
 from ..models.chat.call import model_name, speaks_openai
-from .chat_schema import ChatRequest, Image, Tool
+from .chat_schema import ChatRequest, ImagePart, Tool
 from .errors import ApiError
 from .image_codec import decode_url
 
@@ -45,7 +45,7 @@ def to_messages(asked: ChatRequest, *, blocks: bool, max_pixels: int) -> list[Ba
     """
     for i, message in enumerate(asked.messages):
         for j, part in enumerate(message.content if isinstance(message.content, list) else ()):
-            if isinstance(part, Image):
+            if isinstance(part, ImagePart):
                 decode_url(part.image_url.url, max_pixels, f"messages.{i}.content.{j}.image_url.url")
     found = convert_to_messages([{"content": None, **m.model_dump(exclude_none=True)} for m in asked.messages])
     if not blocks:

@@ -7,39 +7,39 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from .schema import Asked
+from .schema import StrictRequest
 
 FORMATS = ("text", "json_object", "json_schema")
 
 
-class Part(BaseModel):
+class ContentPart(BaseModel):
     """Something within a request: strict, and what it does not name is passed over."""
 
     model_config = ConfigDict(strict=True)
 
 
-class Text(Part):
+class TextPart(ContentPart):
     """A text in a message."""
 
     type: Literal["text"]
     text: str
 
 
-class ImageUrl(Part):
+class ImageUrl(ContentPart):
     """A picture, as a data URL."""
 
     url: str
     detail: str | None = None
 
 
-class Image(Part):
+class ImagePart(ContentPart):
     """A picture in a message."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
-class Function(Part):
+class Function(ContentPart):
     """A call of a function as a model has written it."""
 
     name: str
@@ -57,7 +57,7 @@ class Function(Part):
         return arguments
 
 
-class ToolCall(Part):
+class ToolCall(ContentPart):
     """A call of a tool."""
 
     id: str
@@ -70,13 +70,13 @@ def _is_text(value: Any) -> str:
 
 
 Content = Annotated[
-    Annotated[str, Tag("<text>")] | Annotated[list[Annotated[Text | Image, Field(discriminator="type")]], Tag("<other>")],
+    Annotated[str, Tag("<text>")] | Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], Tag("<other>")],
     Discriminator(_is_text),
 ]
 """A text, or parts. The tags keep the other branch out of error messages."""
 
 
-class Message(Part):
+class Message(ContentPart):
     """A message."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -96,7 +96,7 @@ class Message(Part):
         return self
 
 
-class Named(BaseModel):
+class NamedTool(BaseModel):
     """A function by name, with whatever else describes it."""
 
     model_config = ConfigDict(strict=True, extra="allow")
@@ -110,7 +110,7 @@ class Tool(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     type: Literal["function"]
-    function: Named
+    function: NamedTool
 
 
 Choice = Annotated[
@@ -119,13 +119,13 @@ Choice = Annotated[
 """Which tool is to be called."""
 
 
-class StreamOptions(Part):
+class StreamOptions(ContentPart):
     """How a stream is sent."""
 
     include_usage: bool = False
 
 
-class ChatRequest(Asked):
+class ChatRequest(StrictRequest):
     """The body of POST /v1/chat/completions."""
 
     HARMLESS: ClassVar = frozenset(

@@ -17,14 +17,14 @@ from starlette.responses import Response
 from ..models.image.base import ImageRequest, pictures_of
 from .errors import ApiError, Json, invalid, model_errors
 from .image_codec import as_png, as_source
-from .schema import Asked
+from .schema import StrictRequest
 from .served import Served
 
 SEEDS = 2**31
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 
 
-class PictureRequest(Asked):
+class PictureRequest(StrictRequest):
     """The body of a request for pictures, new or edited."""
 
     HARMLESS: ClassVar = frozenset({"user", "metadata", "safety_identifier", "moderation"})

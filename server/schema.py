@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 
-class Asked(BaseModel):
+class StrictRequest(BaseModel):
     """A request's body. Fields that it does not name are kept apart, see `unknown`."""
 
     model_config = ConfigDict(strict=True, extra="allow")

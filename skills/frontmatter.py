@@ -39,7 +39,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _TOOL = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
 
 
-class Note(NamedTuple):
+class FrontMatterNote(NamedTuple):
     """Something wrong on a line: a fatal fault keeps the skill from being used, a cosmetic one is no fault by the standard."""
 
     line: int
@@ -49,7 +49,7 @@ class Note(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Document:
+class FrontMatter:
     """The parts of a SKILL.md."""
 
     name: str
@@ -59,7 +59,7 @@ class Document:
     metadata: Mapping[str, str]
     allowed_tools: tuple[str, ...]
     body: str
-    notes: tuple[Note, ...]
+    notes: tuple[FrontMatterNote, ...]
     name_line: int = 1
 
 
@@ -81,7 +81,7 @@ def usable_name(*names: str) -> str:
     return next((name for name in [*plain, *joined] if _USABLE_NAME.fullmatch(name)), "skill")
 
 
-def read(text: str) -> Document:
+def read(text: str) -> FrontMatter:
     """Take a SKILL.md apart, collecting every fault rather than the first.
 
     Raises:
@@ -102,7 +102,7 @@ def read(text: str) -> Document:
     license_, compatibility = fields.text("license"), fields.text("compatibility", MAX_COMPATIBILITY)
     metadata, tools = fields.mapping("metadata"), fields.words("allowed-tools")
     fields.note_unknown()
-    return Document(
+    return FrontMatter(
         name,
         description,
         license_,
@@ -125,21 +125,21 @@ def body_of(text: str) -> str:
     return former["body"].strip() if former else _split(text)[1].strip()
 
 
-def _of_former(former: re.Match[str]) -> Document:
+def _of_former(former: re.Match[str]) -> FrontMatter:
     """Return a skill in the form that came before the standard, which the paper's own code has."""
     name, body = former["name"].strip(), former["body"].strip()
     hint = (
         "this is the form before the standard: begin with a line ---, then `name: ...` and `description: ...` with the text below "
         "`## Description`, then --- again, and take the three headings away"
     )
-    notes = [Note(1, hint), *_body_notes(body, 1)]
+    notes = [FrontMatterNote(1, hint), *_body_notes(body, 1)]
     description = " ".join(former["description"].split())
     if len(description) > MAX_DESCRIPTION:
         notes.append(_too_long("description", description, MAX_DESCRIPTION, 1))
-    return Document(name, description, "", "", {}, (), body, tuple(notes))
+    return FrontMatter(name, description, "", "", {}, (), body, tuple(notes))
 
 
-def _split(text: str) -> tuple[str, str, int, list[Note]]:
+def _split(text: str) -> tuple[str, str, int, list[FrontMatterNote]]:
     """Return front matter, body, the body's line, and what had to be mended."""
     blank = len(text) - len(text.lstrip())
     opened = text.count("\n", 0, blank)
@@ -151,32 +151,32 @@ def _split(text: str) -> tuple[str, str, int, list[Note]]:
         raise FrontMatterError(1, f"the front matter opened here has no end: close it with a line {_FENCE}")
     front, body = text[start + text[start:].find("\n") + 1 : closing.start()], text[closing.end() :]
     line = text.count("\n", 0, closing.end()) + 1
-    notes = [Note(1, f"{opened} empty lines stand above the front matter: it must begin the file")] if opened else []
+    notes = [FrontMatterNote(1, f"{opened} empty lines stand above the front matter: it must begin the file")] if opened else []
     if not body.startswith("\n") and body:
-        notes.append(Note(line, f"the closing {_FENCE} has other text on its line: give it a line of its own"))
+        notes.append(FrontMatterNote(line, f"the closing {_FENCE} has other text on its line: give it a line of its own"))
     return "\n" * opened + front, body, line, notes
 
 
-def _body_notes(body: str, line: int) -> list[Note]:
+def _body_notes(body: str, line: int) -> list[FrontMatterNote]:
     if not body.strip():
-        return [Note(line, "the body is empty: write the instructions below the front matter", True)]
+        return [FrontMatterNote(line, "the body is empty: write the instructions below the front matter", True)]
     first = line + body.count("\n", 0, len(body) - len(body.lstrip()))
     count = len(body.strip().split("\n"))
     if count > MAX_BODY_LINES:
         reason = f"the body has {count} lines: keep it under {MAX_BODY_LINES} and move detail to references/"
-        return [Note(first + MAX_BODY_LINES, reason, True)]
+        return [FrontMatterNote(first + MAX_BODY_LINES, reason, True)]
     return []
 
 
-def _too_long(key: str, value: str, limit: int, line: int) -> Note:
-    return Note(line, f"{key} has {len(value)} characters: at most {limit} are allowed")
+def _too_long(key: str, value: str, limit: int, line: int) -> FrontMatterNote:
+    return FrontMatterNote(line, f"{key} has {len(value)} characters: at most {limit} are allowed")
 
 
 class _Fields:
     """The front matter, read key by key. All scalars are text: a name 2024 or a description yes means what it says."""
 
     def __init__(self, front: str) -> None:
-        self.notes: list[Note] = []
+        self.notes: list[FrontMatterNote] = []
         self.lines: dict[str, int] = {}
         try:
             self._values = self._load(front)
@@ -194,7 +194,7 @@ class _Fields:
         for key, _ in node.value:
             line = key.start_mark.line + _FIRST_LINE
             if key.value in self.lines:
-                self.notes.append(Note(line, f"{key.value} is given twice: the last one counts, keep one"))
+                self.notes.append(FrontMatterNote(line, f"{key.value} is given twice: the last one counts, keep one"))
             self.lines[key.value] = line
         return dict(values)
 
@@ -213,12 +213,12 @@ class _Fields:
                 values[key] = {} if key == "metadata" else _plain(front[start.end() : end])
                 wrong = _not_yaml(front[start.start() : end], fault, line)
                 how = "left out" if key == "metadata" else "read as plain text"
-                self.notes.append(Note(wrong.line, f"{wrong.reason}; {key} is {how}"))
+                self.notes.append(FrontMatterNote(wrong.line, f"{wrong.reason}; {key} is {how}"))
         return values
 
     def note(self, key: str, reason: str, cosmetic: bool = False, fatal: bool = False) -> None:
         """Note a fault of a key's value; of a missing key on the first line."""
-        self.notes.append(Note(self.lines.get(key, 1), reason, cosmetic, fatal))
+        self.notes.append(FrontMatterNote(self.lines.get(key, 1), reason, cosmetic, fatal))
 
     def text(self, key: str, limit: int | None = None, required: bool = False) -> str:
         """Return the text of a key in one line, empty where it is missing or is no text."""

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from ..errors import FrontMatterError, SkillError
-from .frontmatter import Document, Note, body_of, read, usable_name
+from .frontmatter import FrontMatter, FrontMatterNote, body_of, read, usable_name
 
 SKILL_FILE = "SKILL.md"
 REFERENCES = "references"
@@ -136,7 +136,7 @@ def read_skill(folder: Path) -> tuple[Skill | None, tuple[SkillProblem, ...]]:
     name = usable_name(document.name, own)
     notes = [*document.notes, *_name_notes(document, own, name), *_mention_notes(folder, text, document.body)]
     if file.name != SKILL_FILE:
-        notes.append(Note(1, f"the file is named {file.name}: the standard's name is {SKILL_FILE}"))
+        notes.append(FrontMatterNote(1, f"the file is named {file.name}: the standard's name is {SKILL_FILE}"))
     problems = tuple(SkillProblem(file, *note) for note in sorted(notes, key=lambda note: note.line))
     if any(problem.fatal for problem in problems):
         return None, problems
@@ -152,14 +152,18 @@ def read_skill(folder: Path) -> tuple[Skill | None, tuple[SkillProblem, ...]]:
     return skill, problems
 
 
-def _name_notes(document: Document, own: str, name: str) -> list[Note]:
+def _name_notes(document: FrontMatter, own: str, name: str) -> list[FrontMatterNote]:
     if unicodedata.normalize("NFKC", document.name) in {"", unicodedata.normalize("NFKC", own)}:
         return []
     listed = "" if name == document.name else f"; it is listed as {name!r}"
-    return [Note(document.name_line, f"name {document.name!r} differs from the folder's name {own!r}: make them equal{listed}")]
+    return [
+        FrontMatterNote(
+            document.name_line, f"name {document.name!r} differs from the folder's name {own!r}: make them equal{listed}"
+        )
+    ]
 
 
-def _mention_notes(folder: Path, text: str, body: str) -> list[Note]:
+def _mention_notes(folder: Path, text: str, body: str) -> list[FrontMatterNote]:
     notes = []
     for name in dict.fromkeys(_FILE_IN_REFERENCES.findall(unquote(body))):
         if not any(_files_at(folder, name)):
@@ -167,7 +171,7 @@ def _mention_notes(folder: Path, text: str, body: str) -> list[Note]:
             if os.path.lexists(folder / name):
                 reason = "which is no file in the skill's folder"
             line = text.count("\n", 0, max(0, unquote(text).rfind(name))) + 1
-            notes.append(Note(line, f"the body names {name}, {reason}", True))
+            notes.append(FrontMatterNote(line, f"the body names {name}, {reason}", True))
     return notes
 
 

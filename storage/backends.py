@@ -26,7 +26,7 @@ PASSWORD = re.compile(r"[^/@]*:(?!\d+(/|$))[^@]*@")
 S3 = ("s3", "s3a")
 
 
-class Entry(NamedTuple):
+class StoredFile(NamedTuple):
     """A file or a folder that is in a folder."""
 
     name: str
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
     """When a file was last written, with its time zone; folders have none."""
 
 
-class Folder:
+class LocalStorage:
     """A folder of this machine.
 
     Args:
@@ -57,7 +57,7 @@ class Folder:
         """Write a file: it is there whole or not at all, also after a kill or a power cut."""
         replace_file(self.path / name, data)
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[StoredFile]:
         """Return what is in a folder; one that is not there is empty."""
         found = []
         with suppress(FileNotFoundError), os.scandir(self.path / folder) as listing:
@@ -65,7 +65,7 @@ class Folder:
                 with suppress(FileNotFoundError):  # removed meanwhile
                     told = each.stat()
                     written = datetime.fromtimestamp(told.st_mtime, UTC)
-                    found.append(Entry(f"{folder}/{each.name}".lstrip("/"), each.is_dir(), told.st_size, written))
+                    found.append(StoredFile(f"{folder}/{each.name}".lstrip("/"), each.is_dir(), told.st_size, written))
         return found
 
     def remove(self, name: str) -> int:
@@ -87,7 +87,7 @@ class Folder:
         return sum(sweep(self.path, pattern, before) for pattern in (".*.tmp", "??/.*.tmp", "made/.*.tmp", "made/*/.*.tmp"))
 
 
-class Remote:
+class FsspecStorage:
     """A place behind an fsspec driver. Object stores write an object whole or not at all, so nothing more is done for that.
 
     Args:
@@ -131,7 +131,7 @@ class Remote:
         with _plainly():
             self._fs.pipe_file(self._at(name), data)
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[StoredFile]:
         """Return what is in a folder; one that is not there is empty."""
         path = self._at(folder).rstrip("/")
         with suppress(FileNotFoundError), _plainly():
@@ -160,15 +160,15 @@ class Remote:
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def _entry(self, told: dict[str, Any]) -> Entry:
+    def _entry(self, told: dict[str, Any]) -> StoredFile:
         name, is_folder = told["name"][len(self._root) + 1 :], told["type"] == "directory"
         written: datetime | None = None if is_folder else self._fs.modified(told["name"])
         if written is not None and written.tzinfo is None:
             written = written.replace(tzinfo=UTC)
-        return Entry(name, is_folder, told["size"] or 0, written)
+        return StoredFile(name, is_folder, told["size"] or 0, written)
 
 
-Place = Folder | Remote
+Place = LocalStorage | FsspecStorage
 
 
 def place_of(place: Path | str) -> Place:
@@ -182,13 +182,13 @@ def place_of(place: Path | str) -> Place:
     """
     text = str(place)
     if not URL.match(text):
-        return Folder(Path(place).expanduser())
+        return LocalStorage(Path(place).expanduser())
     if text.startswith("file:"):
         parts = urlsplit(text)
         if parts.netloc not in ("", "localhost"):
             raise ImageStoreError(f"{text} is a folder of another machine: write file:///FOLDER, or the path alone")
-        return Folder(Path(unquote(parts.path)))
-    return Remote(re.sub(r":/+", "://", text, count=1))  # Path("s3://bucket") has lost one of the two
+        return LocalStorage(Path(unquote(parts.path)))
+    return FsspecStorage(re.sub(r":/+", "://", text, count=1))  # Path("s3://bucket") has lost one of the two
 
 
 def _variables(scheme: str) -> str:

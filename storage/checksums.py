@@ -19,7 +19,7 @@ from langgraph.checkpoint.base import (
 )
 
 from ..errors import CheckpointError
-from .serializer import Write, damaged
+from .serializer import NamedWrite, damaged
 
 HASH = "gems_sha256"
 """Where a JSON object has the hash of all else that is in it."""
@@ -63,7 +63,7 @@ class CheckedSaver(BaseCheckpointSaver[str]):
 
     def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
         """Save what a step has written, each value with the name of what it is of."""
-        super().put_writes(config, [(channel, Write(channel, value)) for channel, value in writes], task_id, task_path)
+        super().put_writes(config, [(channel, NamedWrite(channel, value)) for channel, value in writes], task_id, task_path)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, the latest if none is named.
@@ -121,7 +121,7 @@ def _hash(checkpoint: Checkpoint, metadata: Any) -> str:
 
 
 def _written(task: str, channel: str, value: Any) -> tuple[str, str, Any]:
-    if not isinstance(value, Write):  # of an earlier version
+    if not isinstance(value, NamedWrite):  # of an earlier version
         return task, channel, value
     if value.channel != channel:
         raise CheckpointError(damaged(f"what a step has written of {value.channel!r} has another name"))

@@ -18,7 +18,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Chec
 from langgraph.store.base import BaseStore
 
 from ..errors import CheckpointError
-from .encrypted_store import SealedStore
+from .encrypted_store import EncryptedStore
 
 POSTGRES = ("postgresql", "postgres")
 """Schemes of a PostgreSQL URL."""
@@ -120,19 +120,19 @@ class Shared(Generic[C]):
                         each.close()
 
 
-class Tip(NamedTuple):
+class BranchHead(NamedTuple):
     """A checkpoint that no other one follows: the end of a run, or of one of its branches."""
 
     thread: str
     checkpoint: str
 
 
-class Opened(ABC):
+class DatabaseConnection(ABC):
     """An open database."""
 
     saver: BaseCheckpointSaver[Any]
     """Where graphs keep their checkpoints."""
-    store: SealedStore
+    store: EncryptedStore
     """Where records of runs and lessons are kept."""
     id: str
     """Of this database alone: several may share an image store."""
@@ -150,7 +150,7 @@ class Opened(ABC):
         """
 
     @abstractmethod
-    def tips(self, thread: str | None = None) -> list[Tip]:
+    def tips(self, thread: str | None = None) -> list[BranchHead]:
         """Return the last checkpoint of every branch of a run, or of every run."""
 
     @abstractmethod
@@ -185,7 +185,7 @@ class Database(ABC):
         """Tell whether there is anything to be opened, without making it."""
 
     @abstractmethod
-    def open(self) -> AbstractContextManager[Opened]:
+    def open(self) -> AbstractContextManager[DatabaseConnection]:
         """Open it, and make its tables if need be.
 
         Raises:

@@ -17,11 +17,11 @@ PAGE = 500
 """Values read at a time."""
 
 
-class Unreadable(dict[str, Any]):
+class UnreadableValue(dict[str, Any]):
     """Stands for a value whose row holds no JSON object."""
 
 
-class SealedStore(BaseStore):
+class EncryptedStore(BaseStore):
     """A store whose values are encrypted if there is a key. Values written without one stay readable.
 
     Filters of a search look at the values as they are written, so they find nothing in encrypted ones.
@@ -95,7 +95,7 @@ class SealedStore(BaseStore):
         return result
 
     def _open(self, value: dict[str, Any]) -> Any:
-        if isinstance(value, Unreadable):
+        if isinstance(value, UnreadableValue):
             raise CheckpointError("it is damaged (no JSON object): restore the database from a copy")
         if not _is_sealed(value):
             return value
@@ -107,12 +107,12 @@ class SealedStore(BaseStore):
 
 
 def read_value(content: Any) -> dict[str, Any]:
-    """Return the value in a row of a store; one that is torn is `Unreadable`, as an error would hide all other rows."""
+    """Return the value in a row of a store; one that is torn is `UnreadableValue`, as an error would hide all other rows."""
     try:
         value = json.loads(content)
     except (ValueError, TypeError, RecursionError):
-        return Unreadable()
-    return value if isinstance(value, dict) else Unreadable()
+        return UnreadableValue()
+    return value if isinstance(value, dict) else UnreadableValue()
 
 
 def _is_sealed(value: Mapping[str, Any]) -> bool:

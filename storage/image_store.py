@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from ..errors import ImageStoreError, LostImageError
 from ..memory.state import ImageRef
 from ..pixels import MAX_PIXELS, to_rgb
-from .backends import Entry, Folder, Remote, place_of
+from .backends import FsspecStorage, LocalStorage, StoredFile, place_of
 from .files import advice, replace_file
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -81,7 +81,7 @@ class ImageStore:
     @property
     def is_shared(self) -> bool:
         """Whether other machines reach it at its URL: it is neither a folder nor the memory of this process."""
-        return isinstance(self._place, Remote) and not self.url.startswith("memory:")
+        return isinstance(self._place, FsspecStorage) and not self.url.startswith("memory:")
 
     def check(self) -> None:
         """Make sure that pictures can be kept here, before one is paid for. Only the first call writes.
@@ -165,13 +165,13 @@ class ImageStore:
             ImageStoreError: the hash is not one, or the store is no folder.
         """
         name = _name(digest)
-        if not isinstance(self._place, Folder):
+        if not isinstance(self._place, LocalStorage):
             raise ImageStoreError(f"the pictures of {self.url} are no files of this machine: read them instead")
         return self._place.path / name
 
     def is_in(self, folder: Path) -> bool:
         """Tell whether the store is a folder of this machine, and that one or one below it."""
-        return isinstance(self._place, Folder) and self._place.path.resolve().is_relative_to(folder.resolve())
+        return isinstance(self._place, LocalStorage) and self._place.path.resolve().is_relative_to(folder.resolve())
 
     def read(self, ref: ImageRef) -> bytes:
         """Return a picture's bytes.
@@ -308,17 +308,17 @@ class ImageStore:
         except (FileNotFoundError, ValidationError):  # torn notes name nothing: their pictures are drawn anew
             return None
 
-    def _digests(self, entries: list[Entry]) -> set[str]:
+    def _digests(self, entries: list[StoredFile]) -> set[str]:
         names = [e.name for e in entries if NOTE.fullmatch(e.name)]
         with ThreadPoolExecutor(16) as pool:  # an object store answers many at once
             return {ref.sha256 for ref in pool.map(self._noted, names) if ref}
 
-    def _lists(self, folders: list[str]) -> Iterator[Entry]:
+    def _lists(self, folders: list[str]) -> Iterator[StoredFile]:
         with ThreadPoolExecutor(16) as pool:
             for entries in pool.map(self._list, folders):
                 yield from entries
 
-    def _list(self, folder: str) -> list[Entry]:
+    def _list(self, folder: str) -> list[StoredFile]:
         try:
             return self._place.entries(folder)
         except OSError as error:

@@ -22,9 +22,9 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from ..errors import CheckpointError, RunInUseError
 from ..privacy import MASK, redact
 from .checksums import CheckedSaver
-from .database import TIPS, Database, Opened, OwnSaver, Shared, Tip, identify
-from .encrypted_store import SealedStore, read_value
-from .serializer import Sealed, serializer
+from .database import TIPS, BranchHead, Database, DatabaseConnection, OwnSaver, Shared, identify
+from .encrypted_store import EncryptedStore, read_value
+from .serializer import SerializedValue, serializer
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "store")
 CONNECTION: dict[str, str | int] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "gems"}
@@ -41,7 +41,7 @@ HIDDEN = ("password", "sslpassword", "passfile", "oauth_client_secret")
 """Fields of a URL that people are not told."""
 
 
-class SealingSaver(CheckedSaver, OwnSaver, PostgresSaver):
+class EncryptingSaver(CheckedSaver, OwnSaver, PostgresSaver):
     """LangGraph's saver, but texts and numbers of the state go through the serializer too.
 
     LangGraph writes them into the JSON of the checkpoint as they are: neither compressed, nor with a hash, nor encrypted.
@@ -65,7 +65,7 @@ class SealingSaver(CheckedSaver, OwnSaver, PostgresSaver):
         """Save a checkpoint."""
         self._require_lock()
         plain = {k: v for k, v in checkpoint["channel_values"].items() if v is None or isinstance(v, str | int | float | bool)}
-        sealed: dict[str, Any] = {name: Sealed(value) for name, value in plain.items()}
+        sealed: dict[str, Any] = {name: SerializedValue(value) for name, value in plain.items()}
         # A value that has not changed since is written again, as it may have been in the clear; otherwise nothing happens.
         versions = {name: checkpoint["channel_versions"][name] for name in plain if name in checkpoint["channel_versions"]}
         whole: Checkpoint = {**checkpoint, "channel_values": {**checkpoint["channel_values"], **sealed}}
@@ -92,7 +92,7 @@ class PostgresDatabase(Database):
         return True
 
     @contextmanager
-    def open(self) -> Iterator[Opened]:
+    def open(self) -> Iterator[DatabaseConnection]:
         """Connect, and make the tables if need be.
 
         Raises:
@@ -106,7 +106,7 @@ class PostgresDatabase(Database):
             with _CONNECTIONS.use(url, lambda: _Connections(url)) as connections:
                 ready = True
                 store = PostgresStore(connections.pool, deserializer=read_value)
-                yield OpenedPostgres(connections, SealingSaver(connections.pool, serde=serde), SealedStore(store, serde))
+                yield PostgresConnection(connections, EncryptingSaver(connections.pool, serde=serde), EncryptedStore(store, serde))
         except psycopg.Error as error:
             told = str(error)
             raise CheckpointError(self._explain(error, ready)) from (error if self._discreet(told) == told else None)
@@ -181,10 +181,10 @@ class _Connections:
 _CONNECTIONS: Shared[_Connections] = Shared()
 
 
-class OpenedPostgres(Opened):
+class PostgresConnection(DatabaseConnection):
     """An open PostgreSQL database of runs."""
 
-    def __init__(self, connections: _Connections, saver: SealingSaver, store: SealedStore) -> None:
+    def __init__(self, connections: _Connections, saver: EncryptingSaver, store: EncryptedStore) -> None:
         self.connections, self.postgres, self.saver, self.store, self.id = connections, saver, saver, store, connections.id
 
     def in_hand(self, thread: str) -> bool:
@@ -221,11 +221,11 @@ class OpenedPostgres(Opened):
                 held.remove(thread)
                 holder.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
-    def tips(self, thread: str | None = None) -> list[Tip]:
+    def tips(self, thread: str | None = None) -> list[BranchHead]:
         """Return the last checkpoint of every branch of a run, or of every run."""
         only = () if thread is None else (thread,)
         found = self._ask(TIPS + " AND c.thread_id = %s" * len(only), only)
-        return [Tip(row["thread_id"], row["checkpoint_id"]) for row in found]
+        return [BranchHead(row["thread_id"], row["checkpoint_id"]) for row in found]
 
     def rows(self, thread: str) -> int:
         """Return how many rows a run has in the tables of checkpoints."""

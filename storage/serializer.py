@@ -29,13 +29,13 @@ KEY = "LANGGRAPH_AES_KEY"
 """The environment variable with the key, LangGraph's own: 16, 24 or 32 bytes."""
 
 
-class Sealed(NamedTuple):
+class SerializedValue(NamedTuple):
     """A value that a saver is to hand to the serializer, though it would write it in the clear; it is read as the value."""
 
     value: Any
 
 
-class Write(NamedTuple):
+class NamedWrite(NamedTuple):
     """A value that a step has written: with its name, which a database has in the clear."""
 
     channel: str
@@ -60,10 +60,10 @@ class HashedSerializer(SerializerProtocol):
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Return the object's kind, marked, and its bytes; of an error only its name."""
-        mark, value = self.MARK, obj.value if isinstance(obj, Sealed | Write) else obj
+        mark, value = self.MARK, obj.value if isinstance(obj, SerializedValue | NamedWrite) else obj
         if isinstance(value, BaseException):  # LangGraph keeps why a task failed; errors name folders, those of others also keys
             value = type(value).__name__
-        if isinstance(obj, Write):
+        if isinstance(obj, NamedWrite):
             mark, value = self.WRITE_MARK, [obj.channel, value]
         kind, data = self.inner.dumps_typed(value)
         body = zlib.compress(data)
@@ -87,7 +87,7 @@ class HashedSerializer(SerializerProtocol):
                 raise CheckpointError(damaged("its bytes have another hash"))
         try:
             value = self.inner.loads_typed((kind.removesuffix(mark), zlib.decompress(body)))
-            return Write(*value) if mark == self.WRITE_MARK else value
+            return NamedWrite(*value) if mark == self.WRITE_MARK else value
         except (zlib.error, ValueError, TypeError) as error:
             raise CheckpointError(damaged(str(error))) from error
 

@@ -19,8 +19,8 @@ from langgraph.store.sqlite import SqliteStore
 
 from ..errors import CheckpointError
 from .checksums import CheckedSaver
-from .database import TIPS, Database, Opened, OwnSaver, Shared, Tip, identify
-from .encrypted_store import SealedStore, read_value
+from .database import TIPS, BranchHead, Database, DatabaseConnection, OwnSaver, Shared, identify
+from .encrypted_store import EncryptedStore, read_value
 from .files import advice
 from .locks import holding, is_holding
 from .serializer import serializer
@@ -48,7 +48,7 @@ class SqliteDatabase(Database):
         return self.path.exists() or any(self.folder.glob("*/run.json"))
 
     @contextmanager
-    def open(self) -> Iterator[Opened]:
+    def open(self) -> Iterator[DatabaseConnection]:
         """Open the file, and make it if need be. Where nothing can be written it is opened to be read.
 
         Raises:
@@ -66,7 +66,7 @@ class SqliteDatabase(Database):
                 lambda connection: connection.file == _identity(self.path),  # another file may have been put in its place
             ) as connection:
                 saver = OwnSqliteSaver(connection, serde)
-                yield OpenedSqlite(self.folder, self.path, saver, SealedStore(connection.store, serde), connection.id)
+                yield SqliteConnection(self.folder, self.path, saver, EncryptedStore(connection.store, serde), connection.id)
         except sqlite3.Error as error:
             raise CheckpointError(_explain(self.path, error)) from error
 
@@ -179,10 +179,10 @@ class OwnSqliteSaver(CheckedSaver, OwnSaver, SqliteSaver):
         return iter([*super().list(*args, **kwargs)])
 
 
-class OpenedSqlite(Opened):
+class SqliteConnection(DatabaseConnection):
     """An open SQLite file of runs."""
 
-    def __init__(self, folder: Path, path: Path, saver: SqliteSaver, store: SealedStore, id: str) -> None:
+    def __init__(self, folder: Path, path: Path, saver: SqliteSaver, store: EncryptedStore, id: str) -> None:
         self.folder, self.path, self.sqlite, self.saver, self.store, self.id = folder, path, saver, saver, store, id
 
     def in_hand(self, thread: str) -> bool:
@@ -206,11 +206,11 @@ class OpenedSqlite(Opened):
                 raise _unwritable(self.folder, error) from error
             yield
 
-    def tips(self, thread: str | None = None) -> list[Tip]:
+    def tips(self, thread: str | None = None) -> list[BranchHead]:
         """Return the last checkpoint of every branch of a run, or of every run."""
         only = () if thread is None else (thread,)
         with self.sqlite.cursor(transaction=False) as cursor:
-            return [Tip(*row) for row in cursor.execute(TIPS + " AND c.thread_id = ?" * len(only), only)]
+            return [BranchHead(*row) for row in cursor.execute(TIPS + " AND c.thread_id = ?" * len(only), only)]
 
     def rows(self, thread: str) -> int:
         """Return how many rows a run has in the tables of checkpoints."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import CheckpointError, RunNameError
-from .database import Opened, database
+from .database import DatabaseConnection, database
 from .image_store import ImageStore
 from .sqlite import FILE
 
@@ -17,7 +17,7 @@ RESERVED = {"images", "eval", "gallery.html"}
 """What else lies in the folder of runs."""
 
 
-class Home:
+class Workspace:
     """Where runs live.
 
     Args:
@@ -82,7 +82,7 @@ class Home:
         """Tell whether a run has a page."""
         return self.can_be(thread) and (self.folder_of(thread) / "report.html").exists()
 
-    def images_in(self, opened: Opened) -> ImageStore:
+    def images_in(self, opened: DatabaseConnection) -> ImageStore:
         """Return the image store as it is written to: one that may be shared keeps apart the runs of each database."""
         return self.images.within(opened.id) if self.image_store else self.images
 

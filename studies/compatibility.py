@@ -27,7 +27,7 @@ from rich.table import Table
 
 from gems.context import preset
 from gems.errors import GemsError, ModelAnswerError, ModelCallError
-from gems.evaluation.benchmarks.shapes import Sample, benchmark, judge
+from gems.evaluation.benchmarks.shapes import ShapesSample, benchmark, judge
 from gems.memory.evidence import refinements
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
 from gems.models.chat.ask import ask, with_schema
@@ -116,7 +116,7 @@ class Study:
         return {**known, "notes": capability_notes(self.chat), "roles": roles}
 
 
-def questions(sample: Sample, library: SkillLibrary) -> list[Question]:
+def questions(sample: ShapesSample, library: SkillLibrary) -> list[Question]:
     """Return what each role is asked about a request."""
     parsed, rng = parse_request(sample.prompt), random.Random(sample.id)
     owners, colors = [i for i, g in enumerate(parsed.groups) for _ in range(g.count)], choose_colors(parsed, rng)

@@ -151,6 +151,6 @@ def postgres(postgres_server):
 @pytest.fixture(params=["sqlite", "postgres"])
 def home(request, tmp_path):
     """Give a home for runs, on each kind of database."""
-    from gems.storage.workspace import Home
+    from gems.storage.workspace import Workspace
 
-    return Home(tmp_path / "runs", store=request.getfixturevalue("postgres") if request.param == "postgres" else None)
+    return Workspace(tmp_path / "runs", store=request.getfixturevalue("postgres") if request.param == "postgres" else None)

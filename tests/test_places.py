@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gems import GemsError, Home, run
+from gems import GemsError, Workspace, run
 from gems.commands.fork import _read
 from gems.commands.review_dialog import read_answer
 from gems.config import load_config
@@ -90,7 +90,7 @@ def test_what_another_user_is_writing_is_read_as_it_is_now(command, archive):
 
 def test_a_tilde_is_the_home_folder_also_where_no_shell_has_seen_it(command, tmp_path, monkeypatch, sketcher):
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    run("a red circle", thread="t", runs=Home("~/runs", image_store="~/images"), image=sketcher, preset="original")
+    run("a red circle", thread="t", runs=Workspace("~/runs", image_store="~/images"), image=sketcher, preset="original")
     (tmp_path / "me" / "c.toml").write_text('preset = "original"\n')
     monkeypatch.setenv("GEMS_RUNS", "~/runs")
     assert command("gallery", "--out", "~/g.html", "--image-store", "~/images")[0] == 0

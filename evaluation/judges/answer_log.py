@@ -20,7 +20,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from ...errors import BenchmarkError
-from ..benchmark import Answer
+from ..benchmark import JudgeAnswer
 
 SAFE_EVERY = 16
 """Answers after which the file is forced to the disk."""
@@ -28,7 +28,7 @@ SAFE_AFTER = 1.0
 """Seconds after which an answer that comes forces it, however few there were."""
 
 
-class Key(NamedTuple):
+class AnswerKey(NamedTuple):
     """What no two answers of a book share."""
 
     judge: str
@@ -39,7 +39,7 @@ class Key(NamedTuple):
     rollout: int
 
 
-class Line(BaseModel):
+class LogLine(BaseModel):
     """One line of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,10 +56,10 @@ class Line(BaseModel):
     top: tuple[tuple[str, float], ...] = ()
 
 
-class AnswerBook:
+class AnswerLog:
     """The answers in a file. Open it with `answer_book`; threads may share it."""
 
-    def __init__(self, file: FileIO, path: Path, found: dict[Key, Answer]) -> None:
+    def __init__(self, file: FileIO, path: Path, found: dict[AnswerKey, JudgeAnswer]) -> None:
         self._file, self._path, self._found = file, path, found
         self._end = file.seek(0, os.SEEK_END)
         self._unsafe, self._safe_at = 0, time.monotonic()
@@ -69,11 +69,11 @@ class AnswerBook:
         """How many answers there are."""
         return len(self._found)
 
-    def get(self, key: Key) -> Answer | None:
+    def get(self, key: AnswerKey) -> JudgeAnswer | None:
         """Return an answer, None where there is none."""
         return self._found.get(key)
 
-    def put(self, key: Key, answer: Answer, *, sample: str, name: str) -> None:
+    def put(self, key: AnswerKey, answer: JudgeAnswer, *, sample: str, name: str) -> None:
         """Write an answer down. One that is there already stays as it is.
 
         Args:
@@ -85,7 +85,7 @@ class AnswerBook:
         Raises:
             BenchmarkError: the file cannot be written; nothing of the answer is kept.
         """
-        line = Line(sample=sample, key=name, text=answer.text, top=answer.top, **key._asdict())
+        line = LogLine(sample=sample, key=name, text=answer.text, top=answer.top, **key._asdict())
         data = (json.dumps(line.model_dump(mode="json"), ensure_ascii=False) + "\n").encode()
         with self._lock:
             if key in self._found:
@@ -107,7 +107,7 @@ class AnswerBook:
 
 
 @contextmanager
-def answer_book(path: Path) -> Iterator[AnswerBook]:
+def answer_book(path: Path) -> Iterator[AnswerLog]:
     """Open a book of answers, which is made where there is none; one process at a time.
 
     A last line that was not finished is cut off, and its question will be asked again.
@@ -125,23 +125,23 @@ def answer_book(path: Path) -> Iterator[AnswerBook]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BenchmarkError(f"{path}: another process is asking this judge: wait for it, or end it") from None
-        book = AnswerBook(file, path, _read(path))
+        book = AnswerLog(file, path, _read(path))
         try:
             yield book
         finally:
             os.fsync(file.fileno())
 
 
-def _read(path: Path) -> dict[Key, Answer]:
+def _read(path: Path) -> dict[AnswerKey, JudgeAnswer]:
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(path, len(whole))
-    found: dict[Key, Answer] = {}
+    found: dict[AnswerKey, JudgeAnswer] = {}
     for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
         try:
-            one = Line.model_validate_json(line)
+            one = LogLine.model_validate_json(line)
         except ValueError as error:
             raise BenchmarkError(f"{path}, line {number} is damaged: delete it and repeat the command") from error
-        found.setdefault(Key(one.judge, one.question, one.image, one.rollout), Answer(text=one.text, top=one.top))
+        found.setdefault(AnswerKey(one.judge, one.question, one.image, one.rollout), JudgeAnswer(text=one.text, top=one.top))
     return found

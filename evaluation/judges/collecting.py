@@ -8,11 +8,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 from ...errors import GemsError, JudgeError
-from ..benchmark import Answer, Question, has_answer
-from .answer_log import AnswerBook, Key
+from ..benchmark import JudgeAnswer, JudgeQuestion, has_answer
+from .answer_log import AnswerKey, AnswerLog
 from .judging import Judge, unreadable
 
-Readable = Callable[[Question, Answer], bool]
+Readable = Callable[[JudgeQuestion, JudgeAnswer], bool]
 """Whether an answer has the form that is asked for: `Benchmark.readable`."""
 
 TRIES = 3
@@ -25,10 +25,10 @@ LEAST = 4
 """Where there are fewer answers than `FIRST`, so many are enough to refuse it."""
 
 
-class Work(NamedTuple):
+class JudgeTask(NamedTuple):
     """A question about an image of a run."""
 
-    question: Question
+    question: JudgeQuestion
     read: Callable[[], bytes]
     """Gives the image's bytes; called only if something is to be asked."""
     image: str
@@ -37,20 +37,20 @@ class Work(NamedTuple):
     """Id of the prompt."""
 
 
-class Attempt(NamedTuple):
+class JudgingAttempt(NamedTuple):
     """One time that a question is asked."""
 
-    item: Work
-    key: Key
+    item: JudgeTask
+    key: AnswerKey
     place: int
     """Of the answer among all that are wanted."""
 
-    def again(self) -> Attempt:
+    def again(self) -> JudgingAttempt:
         """Return the next attempt at the same answer; its number is no other answer's."""
         return self._replace(key=self.key._replace(rollout=self.key.rollout + self.item.question.rollouts))
 
 
-class Collected(NamedTuple):
+class CollectedAnswers(NamedTuple):
     """How asking went: answers that were in the book already, times that the judge was asked, and answers that cannot be read."""
 
     known: int
@@ -60,13 +60,13 @@ class Collected(NamedTuple):
 
 def collect(
     judge: Judge,
-    work: Iterable[Work],
-    book: AnswerBook,
+    work: Iterable[JudgeTask],
+    book: AnswerLog,
     *,
     readable: Readable = has_answer,
     concurrency: int = 8,
     on_done: Callable[[bool], None] | None = None,
-) -> Collected:
+) -> CollectedAnswers:
     """Ask what is not in the book yet, several at a time, and write each answer down as it comes.
 
     Answers that cannot be read are asked for again after all others, `TRIES` times in all, and again when this is called again.
@@ -88,14 +88,14 @@ def collect(
     known = asked = 0
     first: dict[int, bool] = {}
     """Of the first answers by their place, whether each can be read."""
-    left: list[Attempt] = []
-    wrong: tuple[Question, Answer] | None = None
+    left: list[JudgingAttempt] = []
+    wrong: tuple[JudgeQuestion, JudgeAnswer] | None = None
 
     def check(enough: int) -> None:
         if wrong is not None and len(first) >= enough and sum(not good for good in first.values()) > len(first) / 2:
             raise unreadable(judge, *wrong, count=sum(not good for good in first.values()), of=len(first))
 
-    def missing() -> Iterator[Attempt]:
+    def missing() -> Iterator[JudgingAttempt]:
         nonlocal known
         for place, attempt in enumerate(_each(judge, work, book, readable)):
             if attempt is not None:
@@ -132,17 +132,17 @@ def collect(
         raise JudgeError(f"{error}; {kept}") from error
     finally:
         pool.shutdown()
-    return Collected(known, asked, len(left))
+    return CollectedAnswers(known, asked, len(left))
 
 
-def wanted(judge: Judge, item: Work, book: AnswerBook, readable: Readable) -> bool:
+def wanted(judge: Judge, item: JudgeTask, book: AnswerLog, readable: Readable) -> bool:
     """Tell whether a question is still to be asked."""
     return any(attempt is not None for attempt in _each(judge, [item], book, readable))
 
 
 def recorded(
-    judge: Judge, questions: Iterable[Question], image: str, book: AnswerBook, readable: Readable = has_answer
-) -> dict[str, list[Answer]]:
+    judge: Judge, questions: Iterable[JudgeQuestion], image: str, book: AnswerLog, readable: Readable = has_answer
+) -> dict[str, list[JudgeAnswer]]:
     """Return the answers about an image as `Benchmark.score` wants them; a question without one is left out.
 
     Args:
@@ -152,7 +152,7 @@ def recorded(
         book: where the answers are.
         readable: tells whether an answer has the form that is asked for.
     """
-    found: dict[str, list[Answer]] = {}
+    found: dict[str, list[JudgeAnswer]] = {}
     for question in questions:
         key = judge.key(question, image)
         if told := answers_to(question, lambda number, key=key: book.get(key._replace(rollout=number)), readable):  # type: ignore[misc]
@@ -160,7 +160,7 @@ def recorded(
     return found
 
 
-def answers_to(question: Question, get: Callable[[int], Answer | None], readable: Readable) -> list[Answer]:
+def answers_to(question: JudgeQuestion, get: Callable[[int], JudgeAnswer | None], readable: Readable) -> list[JudgeAnswer]:
     """Return the answers that count, one a rollout: of several attempts the first that can be read, else the first.
 
     Args:
@@ -173,8 +173,8 @@ def answers_to(question: Question, get: Callable[[int], Answer | None], readable
 
 
 def _attempts(
-    question: Question, rollout: int, get: Callable[[int], Answer | None], readable: Readable
-) -> tuple[Answer | None, int | None]:
+    question: JudgeQuestion, rollout: int, get: Callable[[int], JudgeAnswer | None], readable: Readable
+) -> tuple[JudgeAnswer | None, int | None]:
     """Return the answer that counts, and the number of the next attempt: None where none is needed."""
     first = None
     for number in itertools.count(rollout, question.rollouts):
@@ -187,12 +187,12 @@ def _attempts(
     raise AssertionError  # count() has no end
 
 
-def _each(judge: Judge, work: Iterable[Work], book: AnswerBook, readable: Readable) -> Iterator[Attempt | None]:
+def _each(judge: Judge, work: Iterable[JudgeTask], book: AnswerLog, readable: Readable) -> Iterator[JudgingAttempt | None]:
     """Give the attempt at every rollout of every question that is to be made, None where there is an answer.
 
     Variants may share an image, asked about once.
     """
-    begun: set[Key] = set()
+    begun: set[AnswerKey] = set()
     for item in work:
         key = judge.key(item.question, item.image)
         for rollout in range(item.question.rollouts):
@@ -200,16 +200,16 @@ def _each(judge: Judge, work: Iterable[Work], book: AnswerBook, readable: Readab
             first, number = _attempts(item.question, rollout, lambda n, key=key: book.get(key._replace(rollout=n)), readable)  # type: ignore[misc]
             ended = number is None or one in begun or (judge.certain and first is not None)
             begun.add(one)
-            yield None if ended or number is None else Attempt(item, key._replace(rollout=number), 0)
+            yield None if ended or number is None else JudgingAttempt(item, key._replace(rollout=number), 0)
 
 
 def _answered(
-    pool: ThreadPoolExecutor, judge: Judge, attempts: Iterable[Attempt], book: AnswerBook, concurrency: int
-) -> Iterator[tuple[Attempt, Answer]]:
+    pool: ThreadPoolExecutor, judge: Judge, attempts: Iterable[JudgingAttempt], book: AnswerLog, concurrency: int
+) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
     """Ask, so many at a time, and give each answer as it comes."""
-    running: dict[Future[Answer], Attempt] = {}
+    running: dict[Future[JudgeAnswer], JudgingAttempt] = {}
 
-    def reap(until: int) -> Iterator[tuple[Attempt, Answer]]:
+    def reap(until: int) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
         while len(running) > until:
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
             for one in ended:
@@ -221,7 +221,7 @@ def _answered(
     yield from reap(0)
 
 
-def _one(judge: Judge, attempt: Attempt, book: AnswerBook) -> Answer:
+def _one(judge: Judge, attempt: JudgingAttempt, book: AnswerLog) -> JudgeAnswer:
     """Ask and write down."""
     item, key = attempt.item, attempt.key
     told = judge.ask(item.question, item.read(), key.rollout)

@@ -37,8 +37,8 @@ from ...models.shapes.perception import perceive
 from ...models.shapes.world import Thing, center_of, draw
 from ...nodes.checks.ocr import OcrChecker
 from ...nodes.messages import human
-from ..benchmark import Answer, Question
-from .answer_log import Key
+from ..benchmark import JudgeAnswer, JudgeQuestion
+from .answer_log import AnswerKey
 
 SYSTEMS = {
     "say": (
@@ -97,7 +97,7 @@ class Judge(ABC):
         return Spent()
 
     @abstractmethod
-    def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
+    def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
         """Answer a question about an image. What a model refuses to answer is an empty text.
 
         Args:
@@ -111,18 +111,18 @@ class Judge(ABC):
             ModelCallError: its endpoint could not be reached or refused the call.
         """
 
-    def try_out(self, question: Question, png: bytes) -> Answer:
+    def try_out(self, question: JudgeQuestion, png: bytes) -> JudgeAnswer:
         """Ask once, and raise `JudgeError` or `ModelCallError` if the answer is of no use."""
         return self.ask(question, png)
 
-    def sent(self, question: Question) -> dict[str, Any]:
+    def sent(self, question: JudgeQuestion) -> dict[str, Any]:
         """Return what an answer depends on, the image left out, as plain JSON."""
         return question.model_dump(include={"kind", "text"})
 
-    def key(self, question: Question, image: str, rollout: int = 0) -> Key:
+    def key(self, question: JudgeQuestion, image: str, rollout: int = 0) -> AnswerKey:
         """Return under what an answer is kept."""
         sent = json.dumps(self.sent(question), sort_keys=True, ensure_ascii=False)
-        return Key(self.name, hashlib.sha256(sent.encode("utf-8", "surrogatepass")).hexdigest(), image, rollout)
+        return AnswerKey(self.name, hashlib.sha256(sent.encode("utf-8", "surrogatepass")).hexdigest(), image, rollout)
 
 
 def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -> Judge:
@@ -208,18 +208,18 @@ class ChatJudge(Judge):
             told.append(f"{self.name} takes no temperature: it answers at its own.")
         return told
 
-    def sent(self, question: Question) -> dict[str, Any]:
+    def sent(self, question: JudgeQuestion) -> dict[str, Any]:
         """Return everything that is sent but the image."""
         asked = question.model_dump(include={"kind", "text", "temperature"})
         return {**asked, "system": _system(question), "max_tokens": self._most_tokens(question), **self._settings}
 
-    def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
+    def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
         """Ask the model; see `Judge.ask`."""
         if rollout >= question.rollouts and question.kind != "word":  # cold, it would say the same once more
             question = question.model_copy(update={"temperature": max(question.temperature, AGAIN)})
         return self._ask(question, png)[0]
 
-    def try_out(self, question: Question, png: bytes) -> Answer:
+    def try_out(self, question: JudgeQuestion, png: bytes) -> JudgeAnswer:
         """Ask once; an answer that is empty, for whatever reason, is of no use."""
         told, message = self._ask(question, png)
         if question.kind == "word" and not told.top:
@@ -239,19 +239,19 @@ class ChatJudge(Judge):
             raise JudgeError(f"the judge {self.name} {why}")
         return told
 
-    def _ask(self, question: Question, png: bytes) -> tuple[Answer, AIMessage | None]:
+    def _ask(self, question: JudgeQuestion, png: bytes) -> tuple[JudgeAnswer, AIMessage | None]:
         message = self._call(question, _messages(question, png))
         if message is None:
-            return Answer(text=""), None
+            return JudgeAnswer(text=""), None
         text = said_by_judge(message)
         if question.kind != "word":
-            return Answer(text=text), message
+            return JudgeAnswer(text=text), message
         top = first_token(message)
         if text and not top:
             raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")
-        return Answer(text=text, top=top), message
+        return JudgeAnswer(text=text, top=top), message
 
-    def _call(self, question: Question, messages: Sequence[BaseMessage]) -> AIMessage | None:
+    def _call(self, question: JudgeQuestion, messages: Sequence[BaseMessage]) -> AIMessage | None:
         """Call with what the endpoint is known to take, and with less where it refuses some; None: it refuses to look."""
         while True:
             count = self._alternatives if question.kind == "word" else 0
@@ -290,7 +290,7 @@ class ChatJudge(Judge):
             return True
         return False
 
-    def _most_tokens(self, question: Question) -> int:
+    def _most_tokens(self, question: JudgeQuestion) -> int:
         return question.max_tokens if question.kind == "word" else max(question.max_tokens, self._least_tokens)
 
 
@@ -308,13 +308,13 @@ class OcrJudge(Judge):
     def __init__(self) -> None:
         self._ocr = OcrChecker()
 
-    def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
+    def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
         """Read the lines of an image; see `Judge.ask`."""
         if question.kind != "read":
             raise JudgeError("rapidocr only reads the text in images: give --judge a chat model that sees images")
-        return Answer(text="\n".join(line.text for line in self._ocr.read(_opened(png))))
+        return JudgeAnswer(text="\n".join(line.text for line in self._ocr.read(_opened(png))))
 
-    def sent(self, question: Question) -> dict[str, Any]:
+    def sent(self, question: JudgeQuestion) -> dict[str, Any]:
         """Return its version: another one may read otherwise."""
         return {"kind": question.kind, "rapidocr": importlib.metadata.version("rapidocr")}
 
@@ -326,17 +326,19 @@ class PerceptionJudge(Judge):
     kind = "perception"
     certain = True
 
-    def ask(self, question: Question, png: bytes, rollout: int = 0) -> Answer:
+    def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
         """Answer from what is seen, empty where that is no answer; see `Judge.ask`."""
         if question.kind == "read":
             raise JudgeError("perception sees shapes and reads no text: give --judge rapidocr, or a chat model that sees images")
         found = answer(question_in(question.text), perceive(_opened(png)))
         text = found.text if found.known else ""
-        return Answer(text=text, top=((text, 1.0),) if text and question.kind == "word" else ())
+        return JudgeAnswer(text=text, top=((text, 1.0),) if text and question.kind == "word" else ())
 
 
 def probe(
-    judge: Judge, questions: Iterable[Question], readable: Callable[[Question, Answer], bool] = lambda question, answer: True
+    judge: Judge,
+    questions: Iterable[JudgeQuestion],
+    readable: Callable[[JudgeQuestion, JudgeAnswer], bool] = lambda question, answer: True,
 ) -> None:
     """Ask one question of each kind about a small picture, before a whole run is spent on a judge that cannot answer.
 
@@ -349,7 +351,7 @@ def probe(
         JudgeError: it cannot answer such questions: no log-probabilities, no images, empty answers, none that can be read.
         ModelCallError: its endpoint could not be reached or refused the call.
     """
-    firsts: dict[str, dict[str, Question]] = {}
+    firsts: dict[str, dict[str, JudgeQuestion]] = {}
     for question in questions:
         same = firsts.setdefault(question.kind, {})
         if len(same) < PROBES:
@@ -363,7 +365,7 @@ def probe(
                 raise unreadable(judge, question, told, count=number, of=number)
 
 
-def unreadable(judge: Judge, question: Question, told: Answer, *, count: int, of: int) -> JudgeError:
+def unreadable(judge: Judge, question: JudgeQuestion, told: JudgeAnswer, *, count: int, of: int) -> JudgeError:
     """Return the error for a judge that answers in no form that can be read, with an example.
 
     Args:
@@ -406,7 +408,7 @@ def said_by_judge(message: AIMessage) -> str:
     return text if text or message.text.strip() or _cut_off(message) else thought_of(message)
 
 
-def _messages(question: Question, png: bytes) -> list[BaseMessage]:
+def _messages(question: JudgeQuestion, png: bytes) -> list[BaseMessage]:
     """Return what a chat model is shown: the image first, so that servers keep it between the questions about it."""
     size = _opened(png).size
     ref = ImageRef(sha256=hashlib.sha256(png).hexdigest(), width=size[0], height=size[1])
@@ -414,7 +416,7 @@ def _messages(question: Question, png: bytes) -> list[BaseMessage]:
     return [*system, human([ref, question.text], lambda _: png)]
 
 
-def _system(question: Question) -> str:
+def _system(question: JudgeQuestion) -> str:
     return question.system or SYSTEMS[question.kind]
 
 

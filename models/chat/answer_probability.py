@@ -32,7 +32,7 @@ COLON = re.compile(r"\s*:")
 END_OF_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
 
-class Token(NamedTuple):
+class LogprobToken(NamedTuple):
     """A token of an answer with its natural log-probability, and those of the alternatives at its place, itself included or not.
 
     Bytes that are no text by themselves are in `text` as lone surrogates (Python's "surrogateescape").
@@ -43,7 +43,7 @@ class Token(NamedTuple):
     top: Mapping[str, float]
 
 
-def tokens_of(message: AIMessage) -> tuple[Token, ...]:
+def tokens_of(message: AIMessage) -> tuple[LogprobToken, ...]:
     """Return the tokens of an answer, in order, those of its reasoning included; empty where the endpoint gave none."""
     logprobs = message.response_metadata.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
@@ -53,11 +53,11 @@ def tokens_of(message: AIMessage) -> tuple[Token, ...]:
             return ()
         others = item.get("top_logprobs")
         top = {_text(other): p for other in (others if isinstance(others, list) else ()) if (p := _logprob(other)) is not None}
-        tokens.append(Token(_text(item), logprob, top))
+        tokens.append(LogprobToken(_text(item), logprob, top))
     return tuple(tokens)
 
 
-def soft_answers(text: str, tokens: Sequence[Token], wanted: Mapping[str, str]) -> dict[str, float]:
+def soft_answers(text: str, tokens: Sequence[LogprobToken], wanted: Mapping[str, str]) -> dict[str, float]:
     """Return the probability of the expected answer of each finding that has one.
 
     Args:
@@ -76,7 +76,7 @@ def soft_answers(text: str, tokens: Sequence[Token], wanted: Mapping[str, str]) 
     return found
 
 
-def probability(text: str, tokens: Sequence[Token], span: tuple[int, int], expected: str) -> float | None:
+def probability(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int], expected: str) -> float | None:
     """Return the share of the expected answer among all answers of its kind that the model considered.
 
     Args:
@@ -99,7 +99,7 @@ def probability(text: str, tokens: Sequence[Token], span: tuple[int, int], expec
     return weights.get(kind(expected) or "", 0.0) / total if total > 0 else None
 
 
-def considered(text: str, tokens: Sequence[Token], span: tuple[int, int]) -> list[tuple[str, float]]:
+def considered(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[str, float]]:
     """Return what the model considered in the place of a value, with probabilities: the value, and each way to leave it.
 
     A way to leave it is an alternative to one of the value's tokens, after the tokens before it. The token after the value
@@ -157,7 +157,7 @@ def _spans(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
     return spans
 
 
-def _path(text: str, tokens: Sequence[Token], span: tuple[int, int]) -> list[tuple[int, Token]]:
+def _path(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[int, LogprobToken]]:
     """Return the tokens of a value and the one after it, each with the characters of it that come before the value."""
     pieces = [_bytes(token.text) for token in tokens]
     # From the end, since reasoning comes first; without blanks around it, since servers strip the text of an answer.

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from pydantic import BaseModel, ValidationError
 
 from ...errors import ModelAnswerError, ModelCallError
-from .answer_probability import Token, tokens_of
+from .answer_probability import LogprobToken, tokens_of
 from .call import Spent, call, model_name, speaks_openai
 from .capabilities import ALTERNATIVES, REFUSALS, Capabilities
 from .sanitize import objects_in, storable
@@ -30,7 +30,7 @@ MAX_SHOWN = 4000
 """Characters of an answer of no use that the repair turn shows: one that ran on until it was cut off can be very long."""
 
 
-class Answer(NamedTuple, Generic[T]):
+class ModelAnswer(NamedTuple, Generic[T]):
     """A parsed answer, the model's visible reasoning if any, and the cost."""
 
     value: T
@@ -38,11 +38,13 @@ class Answer(NamedTuple, Generic[T]):
     spent: Spent
     text: str = ""
     """The text that the value was found in."""
-    tokens: tuple[Token, ...] = ()
+    tokens: tuple[LogprobToken, ...] = ()
     """The tokens of the whole answer, reasoning included, where log-probabilities were asked for and given."""
 
 
-def ask(chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[T], *, role: str, logprobs: bool = False) -> Answer[T]:
+def ask(
+    chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[T], *, role: str, logprobs: bool = False
+) -> ModelAnswer[T]:
     """Ask and parse, with one repair turn.
 
     Args:
@@ -72,7 +74,7 @@ def ask(chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[T], *
         except ValueError as still:
             cure = ", also when asked to be brief: raise max_tokens" if _cut_off(message) else ""
             raise ModelAnswerError(role, model_name(chat), f"{still}{cure}", _said(message), spent) from still
-    return Answer(value, thought_of(message), spent, text, tokens_of(message) if logprobs else ())
+    return ModelAnswer(value, thought_of(message), spent, text, tokens_of(message) if logprobs else ())
 
 
 def _request(

@@ -43,7 +43,7 @@ SHARE = 32768
 ACTIVATIONS = (functional.silu, functional.gelu, torch.sigmoid, torch.tanh)
 
 
-class Exact(TorchFunctionMode):
+class BatchInvariant(TorchFunctionMode):
     """While it is entered, what this thread computes of a row does not depend on the other rows."""
 
     def __torch_function__(

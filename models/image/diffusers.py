@@ -21,7 +21,7 @@ from .base import ImageModel, ImageRequest
 from .batching import Batcher
 from .devices import DTYPES, OFFLOADS, TURNS, Offload, best_device, best_dtype, free_memory, out_of_memory, place
 from .families import RESERVED, Family, known, unknown
-from .prompt_budget import Reader
+from .prompt_budget import PromptBudget
 
 # In a notebook without ipywidgets the libraries' loading bars are plain text, which is no reason for a warning.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -172,8 +172,8 @@ class DiffusersImage(ImageModel):
         return Batcher(self._draw, self._together, max_size=size, wait=self.wait, is_oom=out_of_memory, recover=self._free_memory)
 
     @cached_property
-    def _reader(self) -> Reader:
-        return Reader(self.load(), self.family, {**self.family.call, **self.call})
+    def _reader(self) -> PromptBudget:
+        return PromptBudget(self.load(), self.family, {**self.family.call, **self.call})
 
     def load(self) -> Any:
         """Load the pipeline once and return it.
@@ -319,9 +319,9 @@ class DiffusersImage(ImageModel):
         if first.source is not None:
             with Image.open(io.BytesIO(first.source)) as source:
                 options["image"] = [source.convert("RGB")]  # a list, in every family: all pictures of one edit
-        from .batch_invariant import Exact
+        from .batch_invariant import BatchInvariant
 
-        with TURNS.drawing(), Exact() if self._exact else nullcontext():
+        with TURNS.drawing(), BatchInvariant() if self._exact else nullcontext():
             out = pipeline(
                 prompt=[r.prompt for r in requests],
                 generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],

@@ -13,7 +13,7 @@ from .families import Family
 MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 
-class Reader:
+class PromptBudget:
     """Counts the tokens of prompts beside a running pipeline, with copies of its tokenizers.
 
     Copies, because a tokenizer keeps the last call's truncation in itself: counting with the pipeline's own would change what

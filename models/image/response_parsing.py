@@ -61,7 +61,7 @@ def read_picture(data: bytes) -> Image.Image:
 def _opened(data: bytes) -> Image.Image:
     """Open a picture without reading its pixels.
 
-    The readers are called themselves: `Image.open` would warn of large pictures before their size can be asked for, and lets
+    The readers are called themselves: `ImagePart.open` would warn of large pictures before their size can be asked for, and lets
     many more formats in.
     """
     for reader in _READERS:

@@ -27,7 +27,7 @@ NEAR = 0.4
 _ALIKE = str.maketrans({**dict.fromkeys("0oO", "o"), **dict.fromkeys("1lI|", "l"), **{s: s.lower() for s in "CKPSUVWXYZ"}, " ": ""})
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line that was read, with how sure that is and the box around it, in pixels."""
 
     text: str
@@ -65,7 +65,7 @@ class OcrChecker:
         known = self._signs() if lines else frozenset()
         return [_verdict(c, lines) if is_read_out(c) and known.issuperset(_signs_of(c.expected)) else None for c in checks]
 
-    def read(self, image: Image.Image) -> list[Line]:
+    def read(self, image: Image.Image) -> list[TextLine]:
         """Return the lines that can be read in an image, top to bottom and left to right."""
         pixels = np.asarray(to_rgb(image))[:, :, ::-1]  # it wants BGR, as OpenCV does
         with self._lock:
@@ -74,7 +74,7 @@ class OcrChecker:
         if found.txts is None or found.boxes is None or found.scores is None:
             return []
         spans = [(*box.min(axis=0).tolist(), *box.max(axis=0).tolist()) for box in found.boxes]
-        lines = [Line(text, float(score), *span) for text, score, span in zip(found.txts, found.scores, spans, strict=True)]
+        lines = [TextLine(text, float(score), *span) for text, score, span in zip(found.txts, found.scores, spans, strict=True)]
         return [line for row in rows(lines) for line in row]
 
     def _signs(self) -> frozenset[str]:
@@ -86,9 +86,9 @@ def installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
 
 
-def rows(lines: Sequence[Line]) -> list[list[Line]]:
+def rows(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     """Return lines by rows, top to bottom, and within a row left to right."""
-    found: list[list[Line]] = []
+    found: list[list[TextLine]] = []
     for line in sorted(lines, key=_middle):
         last = found[-1][-1] if found else None
         if last and _middle(line) - _middle(last) < min(_height(line), _height(last)) / 2:
@@ -98,9 +98,9 @@ def rows(lines: Sequence[Line]) -> list[list[Line]]:
     return [sorted(row, key=lambda line: line.left) for row in found]
 
 
-def columns(lines: Sequence[Line]) -> list[list[Line]]:
+def columns(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     """Return lines by columns, such as two signs side by side, each top to bottom."""
-    found: list[list[Line]] = []
+    found: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: line.top):
         column = next((c for c in found if _below(line, c[-1])), None)
         if column is None:
@@ -110,7 +110,7 @@ def columns(lines: Sequence[Line]) -> list[list[Line]]:
     return found
 
 
-def _verdict(check: Check, lines: Sequence[Line]) -> Verdict | None:
+def _verdict(check: Check, lines: Sequence[TextLine]) -> Verdict | None:
     sure = [line for line in lines if line.confidence >= SURE]
     match, at_most = _compare(check.expected, sure), _compare(check.expected, lines)
     said = "\n".join(" ".join(line.text for line in row) for row in rows(sure))
@@ -123,9 +123,9 @@ def _verdict(check: Check, lines: Sequence[Line]) -> Verdict | None:
     return Verdict(check=check.id, passed=False, answer=said, probability=match.probability, reason=match.difference)
 
 
-def _compare(expected: str, lines: Sequence[Line]) -> TextMatch:
+def _compare(expected: str, lines: Sequence[TextLine]) -> TextMatch:
     """Compare with what the lines say row by row, and column by column; the better of the two counts."""
-    orders: tuple[Callable[[Sequence[Line]], list[list[Line]]], ...] = (rows, columns)
+    orders: tuple[Callable[[Sequence[TextLine]], list[list[TextLine]]], ...] = (rows, columns)
     read = ["\n".join(line.text for group in order(lines) for line in group) for order in orders]
     return max((compare_text(expected, text) for text in read), key=lambda match: match.similarity)
 
@@ -138,15 +138,15 @@ def _signs_of(text: str) -> frozenset[str]:
     return frozenset(normalize(text))
 
 
-def _middle(line: Line) -> float:
+def _middle(line: TextLine) -> float:
     return (line.top + line.bottom) / 2
 
 
-def _height(line: Line) -> float:
+def _height(line: TextLine) -> float:
     return line.bottom - line.top
 
 
-def _below(line: Line, above: Line) -> bool:
+def _below(line: TextLine, above: TextLine) -> bool:
     overlap = min(line.right, above.right) - max(line.left, above.left)
     narrower = min(line.right - line.left, above.right - above.left)
     gap = line.top - above.bottom

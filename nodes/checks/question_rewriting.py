@@ -47,7 +47,7 @@ _LOOK = re.compile(
 _OPEN_QUESTION = re.compile(r"(?:what|which|read)\b", re.IGNORECASE)
 
 
-class Asked(NamedTuple):
+class RewrittenQuestion(NamedTuple):
     """A question as it is asked."""
 
     kind: CheckKind
@@ -55,7 +55,7 @@ class Asked(NamedTuple):
     expected: str
 
 
-def asked(kind: CheckKind, question: str, expected: str, texts: Sequence[str]) -> list[Asked]:
+def asked(kind: CheckKind, question: str, expected: str, texts: Sequence[str]) -> list[RewrittenQuestion]:
     """Return what is asked for a question: texts in the open form where it tells them and asks for nothing else.
 
     Args:
@@ -70,17 +70,17 @@ def asked(kind: CheckKind, question: str, expected: str, texts: Sequence[str]) -
     word = expected.casefold().rstrip(".")
     if kind == "text" and _is_text(question, word, texts):
         tells = len(normalize(expected)) > 1 and contains(normalize(question).casefold(), normalize(expected).casefold())
-        return [Asked("text", READ_OUT if tells else question, literal(expected))]
+        return [RewrittenQuestion("text", READ_OUT if tells else question, literal(expected))]
     if word != "yes":
-        return [Asked(kind, question, "no" if kind == "text" else expected)]
+        return [RewrittenQuestion(kind, question, "no" if kind == "text" else expected)]
     quotes, rest = _without_quotes(question, texts)
     wanted = [(quote, _of_request(quote, texts)) for quote in quotes]
     known = kind == "text" or all(text for _, text in wanted)
     if quotes and known and _merely_written(kind, rest):
-        return [Asked("text", READ_OUT, literal(text or quote)) for quote, text in wanted]
+        return [RewrittenQuestion("text", READ_OUT, literal(text or quote)) for quote, text in wanted]
     if kind != "text" or not quotes:
-        return [Asked(kind, question, "yes" if kind == "text" else expected)]
-    return [Asked("relation" if len(quotes) > 1 or _RELATION.search(rest) else "attribute", question, "yes")]
+        return [RewrittenQuestion(kind, question, "yes" if kind == "text" else expected)]
+    return [RewrittenQuestion("relation" if len(quotes) > 1 or _RELATION.search(rest) else "attribute", question, "yes")]
 
 
 def _is_text(question: str, word: str, texts: Sequence[str]) -> bool:

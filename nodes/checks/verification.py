@@ -24,7 +24,7 @@ UNANSWERED = "The verifier left a check without an answer that can be read: it i
 _logger = logging.getLogger(__name__)
 
 
-class Told(NamedTuple):
+class Reply(NamedTuple):
     """What came of asking the model once: a verdict for each check that was asked, in order."""
 
     verdicts: list[Verdict]
@@ -32,7 +32,7 @@ class Told(NamedTuple):
     notes: list[str]
 
 
-Ask = Callable[[Sequence[Check]], Told]
+Ask = Callable[[Sequence[Check]], Reply]
 
 
 def settle(readings: Sequence[Verdict]) -> Verdict:
@@ -97,7 +97,7 @@ def noisy(verdict: Verdict, check: Check, key: str, context: RunContext) -> Verd
     return Verdict(check=check.id, passed=not verdict.passed, answer=answer)
 
 
-class Examination:
+class ImageVerification:
     """One image on its way to its verdicts.
 
     Args:

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from gems.commands.review_dialog import Dialog
 from gems.errors import SettingError
-from gems.runs.listing import past_run, past_runs
+from gems.runs.listing import get_run, list_runs
 
 WORK = """
 from gems import cli
@@ -99,7 +99,7 @@ def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
     tty.say("\x03")  # Ctrl-C means later
     tty.until("gems resume t --answer")
     assert tty.process.wait(30) == 0
-    assert past_runs()[0].standing == "waiting"
+    assert list_runs()[0].standing == "waiting"
     tty = terminal("resume", "t")
     tty.until("your word [")
     tty.say("a")
@@ -107,7 +107,7 @@ def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
     tty.say("")
     tty.until("a person accepted it")
     assert tty.process.wait(30) == 0
-    result = past_run("t")
+    result = get_run("t")
     assert str(result.state.reviews[0]) == "plan: edited prompt"
     assert result.state.reviews[1].words == "it should be a star"
     assert result.decision == "accept"
@@ -124,7 +124,7 @@ def test_sigterm_ends_a_question_at_once_and_the_run_still_waits(terminal, typed
     tty.process.send_signal(signal.SIGTERM)
     assert "waiting: for your word on the plan" in tty.until("gems resume t --answer", seconds=20)
     assert tty.process.wait(20) == 143
-    assert past_runs()[0].standing == "waiting"
+    assert list_runs()[0].standing == "waiting"
     tty = terminal("resume", "t")
     tty.until("your word [")
     tty.say("a")
@@ -137,15 +137,15 @@ def test_sigterm_ends_a_question_at_once_and_the_run_still_waits(terminal, typed
 def test_a_run_that_is_to_stop_asks_nobody(monkeypatch):
     from langgraph.runtime import RunControl
 
-    from gems.commands.progress import Progress
+    from gems.commands.progress import TerminalProgress
     from gems.commands.review_dialog import asker
-    from gems.storage.workspace import Home
+    from gems.storage.workspace import Workspace
 
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     control = RunControl()
     control.request_drain("SIGTERM")
-    assert asker(Progress(Console()), Home("runs"), False, control)(QUESTION, "") is None
+    assert asker(TerminalProgress(Console()), Workspace("runs"), False, control)(QUESTION, "") is None
 
 
 # Where nobody sits at a terminal

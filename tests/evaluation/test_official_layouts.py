@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gems.evaluation.benchmark import Picture, Sample
+from gems.evaluation.benchmark import BenchmarkImage, Sample
 from gems.evaluation.benchmarks.dpg import BENCHMARKS
 from gems.evaluation.official_layouts import by_sample, first_of_each, grid, write
 
@@ -18,7 +18,7 @@ def png(color: str, size: tuple[int, int] = (4, 4)) -> bytes:
 
 def test_pictures_are_gathered_by_sample_in_their_order() -> None:
     one, two = Sample(id="1", prompt="a"), Sample(id="2", prompt="b")
-    pictures = [Picture(two, 1, b"x"), Picture(two, 0, None), Picture(one, 0, b"y")]
+    pictures = [BenchmarkImage(two, 1, b"x"), BenchmarkImage(two, 0, None), BenchmarkImage(one, 0, b"y")]
     assert list(by_sample(iter(pictures))) == [(two, [None, b"x"]), (one, [b"y"])]
 
 
@@ -60,7 +60,7 @@ def test_folders_are_made_as_needed(tmp_path: Path) -> None:
 def test_the_first_of_each_is_given_and_the_others_are_told() -> None:
     one, two = Sample(id="1", prompt="a"), Sample(id="2", prompt="b")
     told: list[str] = []
-    pictures = [Picture(one, 0, b"x"), Picture(one, 1, b"y"), Picture(two, 0, None)]
+    pictures = [BenchmarkImage(one, 0, b"x"), BenchmarkImage(one, 1, b"y"), BenchmarkImage(two, 0, None)]
     assert list(first_of_each(pictures, told)) == [(one, b"x"), (two, None)]
     assert told == ["only the first of 2 images a prompt are here: the official script takes one"]
 
@@ -68,8 +68,8 @@ def test_the_first_of_each_is_given_and_the_others_are_told() -> None:
 def test_dsg_and_dpg_tell_which_images_are_left_out(tmp_path: Path) -> None:
     dpg, dsg = BENCHMARKS
     sample = Sample(id="1", prompt="a")
-    told = dsg.export(tmp_path, [Picture(sample, n, png("red")) for n in range(2)])
+    told = dsg.export(tmp_path, [BenchmarkImage(sample, n, png("red")) for n in range(2)])
     assert told == ["only the first of 2 images a prompt are here: the official script takes one"]
-    told = dpg.export(tmp_path, [Picture(sample, n, png("red")) for n in range(6)])
+    told = dpg.export(tmp_path, [BenchmarkImage(sample, n, png("red")) for n in range(6)])
     assert "--resolution 4 --pic-num 4," in told[0]
     assert told[1] == "only the first four of 6 images a prompt are in the grids"

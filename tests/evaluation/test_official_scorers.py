@@ -14,7 +14,7 @@ from PIL import Image
 from gems import GemsError
 from gems.commands.evaluate_report import write
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import Imported, Metric
+from gems.evaluation.benchmark import ImportedScores, Metric
 from gems.evaluation.official_scorers import export, take_in
 from gems.evaluation.scoring import OFFICIAL
 from gems.evaluation.study import compare, look, report_of, warnings_of
@@ -200,7 +200,7 @@ class Styled(Colours):
         return [both, *super().metrics(samples), Metric("style", "Style", lambda d: d.mean("style"), digits=2)]
 
     def imported(self, path, samples):
-        return [Imported(id, None, values) for id, values in json.loads(path.read_text()).items()]
+        return [ImportedScores(id, None, values) for id, values in json.loads(path.read_text()).items()]
 
 
 def test_what_no_judge_can_give_stands_in_its_row_with_a_sign(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from gems.errors import ImageModelError
-from gems.evaluation.sample_run import Cell
+from gems.evaluation.sample_run import WorkItem
 from gems.evaluation.study import compare
 from gems.evaluation.variants import noise, variants
 from gems.models.options import ChatOptions, ModelOptions, private
@@ -99,7 +99,7 @@ def test_the_loop_never_sees_the_benchmarks_questions(tmp_path, sketcher):
 def test_a_cell_has_nothing_that_only_the_scorer_may_know():
     (sample, *_) = Colours(secret="Is there a zebra in the image?").read({})
     assert "zebra" in str(sample)
-    assert "zebra" not in str(Cell.of(sample, 0, 1))
+    assert "zebra" not in str(WorkItem.of(sample, 0, 1))
 
 
 def test_a_picture_that_another_variant_drew_is_counted_and_not_drawn_again(tmp_path, sketcher):

@@ -8,7 +8,7 @@ from gems.evaluation.benchmarks.shapes import Shapes
 from gems.evaluation.downloads import fetch
 from gems.evaluation.judges.answer_log import answer_book
 from gems.evaluation.judges.judging import ChatJudge, Judge, judge_of
-from gems.evaluation.runner import Progress, generate, plan
+from gems.evaluation.runner import StudyProgress, generate, plan
 from gems.evaluation.scoring import answers_of
 from gems.evaluation.shards import Shard
 from gems.evaluation.study import compare, look, report_of, score, warnings_of
@@ -78,7 +78,7 @@ def test_a_second_judge_adds_rows_and_asks_only_what_is_new(tmp_path):
     both = look(tmp_path, benchmark=bench)
     assert {r.judge: r.metrics["share"].mean for r in both.results} == {"shapes-perception": 100, "Eyes-8B": 0}
     told = []
-    score(tmp_path, judge, benchmark=bench, progress=Progress(answered=told.append))
+    score(tmp_path, judge, benchmark=bench, progress=StudyProgress(answered=told.append))
     assert told == [True] * 6
     assert len(chat.asked) == asked
     assert timeless(look(tmp_path, benchmark=bench)) == timeless(both)

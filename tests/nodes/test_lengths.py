@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 
 from gems.evaluation.judges.judge_parsing import marks
 from gems.memory.state import Check
-from gems.models.chat.answer_probability import Token, considered, soft_answers
+from gems.models.chat.answer_probability import LogprobToken, considered, soft_answers
 from gems.models.chat.ask import parse as parse_answer
 from gems.models.chat.sanitize import objects_in
 from gems.nodes import decomposer, planner, refiner, summarizer
@@ -60,7 +60,7 @@ def test_a_turn_of_the_planner_is_no_longer_than_it_may_be():
 
 
 def token(text, **top):
-    return Token(text, -0.1, {t: math.log(p) for t, p in top.items()})
+    return LogprobToken(text, -0.1, {t: math.log(p) for t, p in top.items()})
 
 
 READ = [f"w{n % 997}" for n in range(20_000)]

@@ -26,7 +26,7 @@ from gems.memory.state import (
 )
 from gems.report import page as page_module
 from gems.report import render_report, write_report
-from gems.report.diff import Segment, kindred, word_diff
+from gems.report.diff import DiffSegment, kindred, word_diff
 from gems.report.inline_images import fit, picture
 from gems.report.view import duration, without_paths
 
@@ -464,7 +464,7 @@ def test_the_request_is_left_alone(pictures):
 )
 def test_word_diff(old, new, segments):
     found = word_diff(old, new)
-    assert found == [Segment(*s) for s in segments]
+    assert found == [DiffSegment(*s) for s in segments]
     assert "".join(s.text for s in found if s.op != "delete") == new
 
 

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gems import GemsError, Home, fork, prune, remove, resume, run
-from gems.memory.lessons import Lesson, Lessons
+from gems import GemsError, Workspace, fork, prune, remove, resume, run
+from gems.memory.lessons import Lessons, StoredLesson
 from gems.runs.write_page import page_of, refresh_page
 
 from ..moody import Moody
@@ -80,8 +80,8 @@ def shown(page, like):
 @pytest.mark.parametrize("recall", POLICIES)
 def test_the_memory_on_the_page_is_what_the_refiner_was_sent(tmp_path, make_sketcher, recall, fuse):
     chat = Moody(mood={})
-    with (home := Home(tmp_path)).database.open() as opened:
-        Lessons(opened.store).keep(Lesson(kind="count", text='Name each one, <b>singly</b> & "apart".'))
+    with (home := Workspace(tmp_path)).database.open() as opened:
+        Lessons(opened.store).keep(StoredLesson(kind="count", text='Name each one, <b>singly</b> & "apart".'))
     result = run(
         PROMPT, thread="t", runs=home, chat=chat, image=make_sketcher(1.0), plan="none", recall=recall, fuse=fuse,
         candidates=2, max_rounds=4, seed=5, lessons="keep",
@@ -145,7 +145,7 @@ def test_forks_are_on_the_pages_of_both(tmp_path, make_sketcher):
 
 def test_the_page_of_a_pruned_run_is_not_made_worse_by_asking_for_it(tmp_path, make_sketcher):
     run(PROMPT, thread="t", runs=tmp_path, image=make_sketcher(1.0), preset="loop", max_rounds=2, seed=3)
-    home = Home(tmp_path)
+    home = Workspace(tmp_path)
     kept = (tmp_path / "t/report.html").read_text(encoding="utf-8")
     prune(timedelta(0), keep_best=True, runs=tmp_path)
     with home.database.open() as opened:

@@ -8,9 +8,9 @@ import pytest
 
 from gems import GemsError, prune, resume, run, write_gallery
 from gems.runs.fork import fork
-from gems.runs.listing import past_run, past_runs
-from gems.runs.manifest import read_record, save_record
-from gems.storage.workspace import Home
+from gems.runs.listing import get_run, list_runs
+from gems.runs.manifest import read_manifest, save_manifest
+from gems.storage.workspace import Workspace
 
 SQLITE = {
     "metadata-cut": "UPDATE checkpoints SET metadata = substr(metadata, 1, 5) WHERE thread_id = ?",
@@ -74,7 +74,7 @@ def copy(home, thread, names):
             execute(home, f"INSERT INTO {table} (thread_id, {columns}) {rows}")
     with home.database.open() as opened:
         for name in names:
-            save_record(opened, read_record(opened, home, thread).model_copy(update={"thread": name}))
+            save_manifest(opened, read_manifest(opened, home, thread).model_copy(update={"thread": name}))
 
 
 def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_removed(home, sketcher, command):
@@ -90,13 +90,13 @@ def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_re
             opened.store.put(("gems", "runs"), name, {"thread": name}, index=False)
 
     names = {*damages, *ODD}
-    listed = {past.thread: past for past in past_runs(home)}
+    listed = {past.thread: past for past in list_runs(home)}
     assert {name for name, past in listed.items() if past.standing == "damaged"} == names
     assert all(listed[name].told for name in names)
     assert (listed["whole"].standing, listed["asks"].standing) == ("accepted", "waiting")
     for name in damages:
         with pytest.raises(GemsError, match=f"run {name}"):
-            past_run(name, home)
+            get_run(name, home)
         with pytest.raises(GemsError, match=f"run {name}"):
             resume(name, runs=home, image=sketcher)
         with pytest.raises(GemsError, match=f"run {name}"):
@@ -106,7 +106,7 @@ def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_re
     freed = prune(timedelta(days=1), runs=home)
     assert freed.removed == ()
     assert all(any(name in note for note in freed.notes) for name in names)
-    assert past_run("whole", home).image.size == ended.image.size
+    assert get_run("whole", home).image.size == ended.image.size
     options = ("--runs", home.folder, *(("--store", home.store) if home.store else ()))
     code, out, err = command("runs", *options)
     assert (code, err) == (0, "")
@@ -114,19 +114,19 @@ def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_re
 
     code, out, err = command("rm", *names, *options)
     assert (code, err) == (0, "")
-    assert {past.thread: past.standing for past in past_runs(home)} == {"whole": "accepted", "asks": "waiting"}
-    assert past_run("asks", home).state == asks.state
+    assert {past.thread: past.standing for past in list_runs(home)} == {"whole": "accepted", "asks": "waiting"}
+    assert get_run("asks", home).state == asks.state
     assert prune(timedelta(days=1), runs=home).notes == ()
     with home.database.open() as opened:
         assert all(opened.rows(name) == 0 for name in names)
 
 
 def test_a_row_that_langgraph_cannot_read_hides_no_other_run(tmp_path, sketcher, command):
-    home = Home(tmp_path / "runs")
+    home = Workspace(tmp_path / "runs")
     run("a red circle", thread="whole", runs=home, image=sketcher, preset="original", seed=3)
     row = "INSERT INTO store (prefix, key, value, created_at, updated_at) SELECT prefix, {}, value, {}, {} FROM store WHERE key = ?"
     for key, created in (("'dates'", "'yesterday'"), ("x'ff'", "created_at")):
         assert execute(home, row.format(key, created, created), "whole")[0] == 1
-    assert {past.thread: past.standing for past in past_runs(home)} == {"whole": "accepted", "b'\\xff'": "damaged"}
+    assert {past.thread: past.standing for past in list_runs(home)} == {"whole": "accepted", "b'\\xff'": "damaged"}
     assert command("runs", "--runs", home.folder)[0] == 0
     assert command("rm", "whole", "--runs", home.folder)[0] == 0

@@ -7,8 +7,8 @@ import pytest
 from gems import Check, GemsError, GemsState, resume, run
 from gems.events import RoleEnded, RoleStarted
 from gems.runs.fork import branch, fork
-from gems.runs.listing import past_run, past_runs
-from gems.runs.manifest import save_record
+from gems.runs.listing import get_run, list_runs
+from gems.runs.manifest import save_manifest
 from gems.runs.prune import prune, remove
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
@@ -29,7 +29,7 @@ def of_rounds(result, last):
 
 
 def test_a_round_is_drawn_from_another_prompt_and_the_parent_stays_as_it_is(tmp_path, parent, make_sketcher):
-    before = past_run("p", tmp_path).state
+    before = get_run("p", tmp_path).state
     model = make_sketcher(0.0)
     result = go(tmp_path, model, round=2, prompt="a red circle", max_rounds=2)
     assert [a.prompt for a in result.attempts][1] == "a red circle"
@@ -37,7 +37,7 @@ def test_a_round_is_drawn_from_another_prompt_and_the_parent_stays_as_it_is(tmp_
     assert result.state.experiences == parent.state.experiences[:1]
     assert [r.prompt for r in model.made] == ["a red circle"]
     assert result.attempts[1].seed == parent.attempts[1].seed
-    assert past_run("p", tmp_path).state == before
+    assert get_run("p", tmp_path).state == before
     assert result.image_path.exists()
     assert result.report_path.exists()
 
@@ -46,7 +46,7 @@ def test_without_edits_a_round_is_drawn_again_by_another_model(tmp_path, parent,
     result = go(tmp_path, make_sketcher(0.0), round=3)
     assert result.attempts[2].prompt == parent.attempts[2].prompt
     assert result.decision == "accept"
-    assert [(past.thread, past.parent) for past in past_runs(tmp_path)] == [("p", ""), (result.thread, "p")]
+    assert [(past.thread, past.parent) for past in list_runs(tmp_path)] == [("p", ""), (result.thread, "p")]
 
 
 def test_from_its_first_step_on_the_whole_run_is_made_again(tmp_path, parent, make_sketcher):
@@ -124,7 +124,7 @@ def test_what_a_person_said_of_a_round_is_not_lost_in_its_fork(tmp_path, make_sk
     run("a red circle", thread="p", runs=tmp_path, image=model, review="image")
     extra = {"question": "Is there a blue square?", "kind": "object"}
     resume("p", runs=tmp_path, image=model, answer={"action": "reject", "words": "alone", "check": extra})
-    ids = [check.id for check in past_run("p", tmp_path).checks]
+    ids = [check.id for check in get_run("p", tmp_path).checks]
     result = go(tmp_path, model, round=1, verdicts={ids[0]: True}, review="none", max_rounds=1)
     verdicts = {v.check: v.passed for v in result.attempts[0].verdicts}
     assert list(verdicts) == ids
@@ -216,7 +216,7 @@ def test_a_fork_killed_before_it_has_begun_is_begun_again(tmp_path, parent, make
     def die(*args):
         if len(saved) == saves:
             raise Killed
-        saved.append(save_record(*args))
+        saved.append(save_manifest(*args))
 
     saved = []
     edit = {"round": 2, "prompt": "a red circle", "name": "f", "max_rounds": 2}
@@ -256,7 +256,7 @@ def test_quoted_text_that_an_edited_prompt_lost_is_put_back():
 def test_what_cannot_be_is_told_and_nothing_is_made(tmp_path, parent, make_sketcher, edit, told):
     with pytest.raises(GemsError, match=told):
         go(tmp_path, make_sketcher(0.0), **edit)
-    assert [past.thread for past in past_runs(tmp_path)] == ["p"]
+    assert [past.thread for past in list_runs(tmp_path)] == ["p"]
 
 
 def test_a_run_that_is_not_there_leaves_nothing_behind(tmp_path):
@@ -272,12 +272,12 @@ def test_a_pruned_run_says_so(tmp_path, parent, make_sketcher):
     for edit in ({"round": 1}, {"round": 3, "verdicts": {"c1": True}}, {"round": 4, "prompt": "a red circle"}):
         with pytest.raises(GemsError, match="the run p was pruned: only its end and its best image are left"):
             go(tmp_path, make_sketcher(0.0), **edit)
-    assert len(past_runs(tmp_path)) == 1
+    assert len(list_runs(tmp_path)) == 1
 
 
 def test_a_fork_that_may_draw_no_more_is_told_and_nothing_is_made(tmp_path, make_sketcher):
     run(PROMPT, thread="p", runs=tmp_path, image=make_sketcher(1.0), preset="loop", max_images=2)
     with pytest.raises(GemsError, match="all images of max_images 2 are used: raise it to go on"):
         go(tmp_path, make_sketcher(1.0), round=3, prompt="a red circle")
-    assert len(past_runs(tmp_path)) == 1
+    assert len(list_runs(tmp_path)) == 1
     assert go(tmp_path, make_sketcher(1.0), round=3, prompt="a red circle", max_images=3).state.round == 3

@@ -11,10 +11,10 @@ from rich.console import Console
 from gems import GemsError, resume, run
 from gems.commands.progress import show_runs
 from gems.events import RoleEnded, RoleStarted
-from gems.runs.listing import Past, past_run, past_runs
-from gems.runs.manifest import read_record, save_record
+from gems.runs.listing import RunSummary, get_run, list_runs
+from gems.runs.manifest import read_manifest, save_manifest
 from gems.storage.locks import holding
-from gems.storage.workspace import Home
+from gems.storage.workspace import Workspace
 
 
 class Stop(Exception):
@@ -36,7 +36,7 @@ def stopped(sketcher, tmp_path):
 
 
 def test_each_run_is_told_with_how_it_stands_and_what_it_took(stopped):
-    done, half = past_runs(stopped)
+    done, half = list_runs(stopped)
     assert (done.thread, half.thread) == ("done", "half")
     assert done.standing in {"accepted", "gave up"}
     assert (done.rounds, done.images, done.calls) == (1, 1, 2)
@@ -55,21 +55,21 @@ def test_a_run_killed_between_its_decision_and_its_end_has_not_ended(tmp_path, s
     decided = []
     with pytest.raises(Stop):
         run("a red circle", image=sketcher, runs=tmp_path, thread="t", preset="original", on_event=stop)
-    assert past_run("t", tmp_path).decision is not None
-    assert past_runs(tmp_path)[0].standing == "unfinished"
+    assert get_run("t", tmp_path).decision is not None
+    assert list_runs(tmp_path)[0].standing == "unfinished"
     resume("t", image=sketcher, runs=tmp_path)
-    assert past_runs(tmp_path)[0].standing in ("accepted", "gave up")
+    assert list_runs(tmp_path)[0].standing in ("accepted", "gave up")
 
 
 def test_a_run_that_another_process_has_in_hand_is_running(stopped):
     with holding(stopped, "half"):
-        assert [past.standing for past in past_runs(stopped)][1] == "running"
+        assert [past.standing for past in list_runs(stopped)][1] == "running"
 
 
 def test_a_run_whose_record_is_damaged_hides_no_other(stopped):
-    with Home(stopped).database.open() as opened:
+    with Workspace(stopped).database.open() as opened:
         opened.store.put(("gems", "runs"), "half", {"thread": "half"})
-    by_name = {past.thread: past for past in past_runs(stopped)}
+    by_name = {past.thread: past for past in list_runs(stopped)}
     assert by_name["half"].standing == "damaged"
     assert "restore the database" in by_name["half"].told
     assert by_name["done"].images == 1
@@ -79,15 +79,15 @@ def test_looking_changes_neither_database_nor_images(stopped):
     def everything():
         return {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file() and p.name != ".lock"}
 
-    past_runs(stopped)
+    list_runs(stopped)
     before = everything()
-    past_runs(stopped)
-    past_run("half", stopped)
+    list_runs(stopped)
+    get_run("half", stopped)
     assert everything() == before
 
 
 def test_a_run_is_given_back_as_it_stands(stopped):
-    half, done = past_run("half", stopped), past_run("done", stopped)
+    half, done = get_run("half", stopped), get_run("done", stopped)
     assert half.state.round == 1
     assert half.decision is None
     assert done.image.size == (done.best.image.width, done.best.image.height)
@@ -95,25 +95,25 @@ def test_a_run_is_given_back_as_it_stands(stopped):
 
 def test_what_is_not_there_is_told(stopped, tmp_path):
     with pytest.raises(GemsError, match="there is no run nobody: the latest are"):
-        past_run("nobody", stopped)
+        get_run("nobody", stopped)
     with pytest.raises(GemsError, match="there is no folder"):
-        past_runs(tmp_path / "elsewhere")
+        list_runs(tmp_path / "elsewhere")
 
 
 def test_a_folder_without_runs_is_an_empty_list(tmp_path):
-    assert past_runs(tmp_path) == []
+    assert list_runs(tmp_path) == []
 
 
 def test_the_hour_that_comes_twice_keeps_the_order_of_runs(stopped, monkeypatch):
     began = {"first": datetime(2025, 10, 26, 0, 30, tzinfo=UTC), "second": datetime(2025, 10, 26, 1, 15, tzinfo=UTC)}
-    with Home(stopped).database.open() as opened:
-        record = read_record(opened, Home(stopped), "half")
+    with Workspace(stopped).database.open() as opened:
+        record = read_manifest(opened, Workspace(stopped), "half")
         for name, moment in began.items():
-            save_record(opened, record.model_copy(update={"thread": name, "began": moment}))
+            save_manifest(opened, record.model_copy(update={"thread": name, "began": moment}))
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     try:
-        listed = past_runs(stopped)[:2]
+        listed = list_runs(stopped)[:2]
         assert {past.thread: past.last for past in listed} == began
         assert [past.thread for past in listed] == ["first", "second"]
         shown = io.StringIO()
@@ -130,7 +130,7 @@ def test_looking_disturbs_neither_others_who_look_nor_who_goes_on(stopped, sketc
     seen = []
 
     def look():
-        with Home(stopped).database.open() as opened:
+        with Workspace(stopped).database.open() as opened:
             while not ended.is_set():
                 seen.append(opened.in_hand("half"))
 
@@ -142,7 +142,7 @@ def test_looking_disturbs_neither_others_who_look_nor_who_goes_on(stopped, sketc
             time.sleep(0.01)
         assert not any(seen)
         for _ in range(20):
-            with Home(stopped).database.open() as opened, opened.hold("half"):
+            with Workspace(stopped).database.open() as opened, opened.hold("half"):
                 pass
     finally:
         ended.set()
@@ -155,7 +155,7 @@ def test_names_stay_whole_however_narrow_the_terminal_is(terminal, width):
     names = ["20261121-233505-three-red-circles-above-a-bab0", "short"]
     when = datetime(2026, 11, 21, tzinfo=UTC)
     request = "three red circles above a blue square, with a yellow star to the left of all of them"
-    listed = [Past(name, "accepted", when, request, 1, 2, 3) for name in names]
+    listed = [RunSummary(name, "accepted", when, request, 1, 2, 3) for name in names]
     out = io.StringIO()
     show_runs(Console(file=out, width=width, force_terminal=terminal, color_system=None), listed)
     told = out.getvalue()

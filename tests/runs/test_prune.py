@@ -13,7 +13,7 @@ from gems import GemsError, resume, run
 from gems.errors import RunInUseError
 from gems.events import RoleEnded
 from gems.runs.fork import fork
-from gems.runs.listing import past_run, past_runs
+from gems.runs.listing import get_run, list_runs
 from gems.runs.prune import ORPHAN, _Cleaning, prune, remove
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
@@ -52,10 +52,10 @@ def test_a_run_is_removed_with_all_that_is_its_own(home, make_sketcher):
     assert freed.rows > 20
     assert freed.images == len(shown(first) - shown(second))
     assert freed.image_bytes > 0
-    assert [past.thread for past in past_runs(home)] == ["b"]
+    assert [past.thread for past in list_runs(home)] == ["b"]
     assert digests(home) == shown(second)
     assert not (home.folder / "a").exists()
-    assert past_run("b", home).state == second.state
+    assert get_run("b", home).state == second.state
     with home.database.open() as opened:
         assert opened.rows("a") == 0
     assert draw(home, make_sketcher, "a").attempts == first.attempts  # its name is free again
@@ -67,7 +67,7 @@ def test_pictures_that_another_run_refers_to_are_kept(home, make_sketcher):
     remove(["p"], home)
     assert digests(home) == shown(child)
     assert shown(child) & shown(parent)
-    assert past_run("f", home).image.size == child.image.size
+    assert get_run("f", home).image.size == child.image.size
     remove(["f"], home)
     assert digests(home) == set()
 
@@ -91,13 +91,13 @@ def test_old_runs_are_cut_down_to_their_best(home, make_sketcher):
     old = draw(home, make_sketcher, "old")
     with pytest.raises(Stop):
         run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("selector"))
-    whole = past_run("cut", home)
+    whole = get_run("cut", home)
     freed = prune(ANY, keep_best=True, runs=home)
     assert (freed.removed, freed.trimmed) == ((), ("old",))
     assert freed.images == len(shown(old) - {old.best.image.sha256} - shown(whole))
     assert digests(home) == {old.best.image.sha256} | shown(whole)
-    assert past_run("old", home).state == old.state
-    assert past_run("old", home).image.size == old.image.size
+    assert get_run("old", home).state == old.state
+    assert get_run("old", home).image.size == old.image.size
     page = old.report_path.read_text()
     again = resume("old", runs=home, image=make_sketcher(1.0))
     assert again.state == old.state
@@ -114,12 +114,12 @@ def test_pruning_removes_runs_that_have_ended_and_are_old(home, make_sketcher):
     told = prune(ANY, dry_run=True, runs=home)
     assert told.removed == ("done",)
     assert told.images > 0
-    assert len(past_runs(home)) == 2
+    assert len(list_runs(home)) == 2
     freed = prune(ANY, runs=home)
     assert freed._replace(database_bytes=0) == told
-    assert [past.thread for past in past_runs(home)] == ["cut"]
+    assert [past.thread for past in list_runs(home)] == ["cut"]
     assert prune(ANY, unfinished=True, runs=home).removed == ("cut",)
-    assert past_runs(home) == []
+    assert list_runs(home) == []
     assert digests(home) == set()
 
 
@@ -136,13 +136,13 @@ def test_a_run_in_progress_is_left_alone(home, make_sketcher):
         with pytest.raises(RunInUseError, match=r"the run busy is in progress in another process.*nothing was removed"):
             remove(["busy"], home)
         assert prune(ANY, runs=home).notes == ("the run busy is in progress in another process: left as it is",)
-    assert len(past_runs(home)) == 1
+    assert len(list_runs(home)) == 1
 
 
 def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_sketcher):
-    from gems.storage.workspace import Home
+    from gems.storage.workspace import Workspace
 
-    home = Home(tmp_path / "runs")
+    home = Workspace(tmp_path / "runs")
     draw(home, make_sketcher, "t")
     orphan = home.images.put(Image.new("RGB", (8, 8), "red"))
     home.images.forget(None)
@@ -152,13 +152,13 @@ def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_ske
     os.utime(path, (long_ago, long_ago))
     assert prune(runs=home).images == 1
     assert orphan.sha256 not in digests(home)
-    assert len(past_runs(home)) == 1
+    assert len(list_runs(home)) == 1
 
 
 def test_what_a_killed_process_had_begun_to_write_goes_when_it_is_old(tmp_path, make_sketcher):
-    from gems.storage.workspace import Home
+    from gems.storage.workspace import Workspace
 
-    home = Home(tmp_path / "runs", image_store=tmp_path / "elsewhere")
+    home = Workspace(tmp_path / "runs", image_store=tmp_path / "elsewhere")
     draw(home, make_sketcher, "t")
     torn = [tmp_path / "elsewhere" / "ab" / ".x.tmp", tmp_path / "runs" / "t" / ".y.tmp"]
     for path in torn:
@@ -170,7 +170,7 @@ def test_what_a_killed_process_had_begun_to_write_goes_when_it_is_old(tmp_path, 
         os.utime(path, (0, 0))
     assert prune(runs=home).image_bytes == 8
     assert not any(path.exists() for path in torn)
-    assert past_run("t", home).report_path.exists()
+    assert get_run("t", home).report_path.exists()
 
 
 def test_pictures_of_other_doors_are_kept(home, make_sketcher):
@@ -184,9 +184,9 @@ def test_pictures_of_other_doors_are_kept(home, make_sketcher):
 
 
 def test_homes_that_share_an_image_store_leave_each_others_pictures_alone(tmp_path, make_sketcher):
-    from gems.storage.workspace import Home
+    from gems.storage.workspace import Workspace
 
-    mine, theirs = (Home(tmp_path / name, image_store=tmp_path / "shared") for name in ("mine", "theirs"))
+    mine, theirs = (Workspace(tmp_path / name, image_store=tmp_path / "shared") for name in ("mine", "theirs"))
     draw(theirs, make_sketcher, "p")
     child = fork("p", round=3, prompt="a red circle", name="f", max_rounds=3, runs=theirs, image=make_sketcher(1.0))
     kept = draw(theirs, make_sketcher, "t", seed=40)
@@ -197,8 +197,8 @@ def test_homes_that_share_an_image_store_leave_each_others_pictures_alone(tmp_pa
         os.utime(path, (0, 0))
     remove(["t"], mine)
     assert prune(runs=mine).images == 0
-    assert past_run("f", theirs).image.size == child.image.size
-    assert past_run("t", theirs).image.size == kept.image.size
+    assert get_run("f", theirs).image.size == child.image.size
+    assert get_run("t", theirs).image.size == kept.image.size
 
 
 def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketcher, monkeypatch):
@@ -217,7 +217,7 @@ def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketc
         patch.setattr(_Cleaning, "_look", meanwhile)
         assert remove(["old"], home).removed == ("old",)
     for name in ("new", "kid"):
-        for attempt in past_run(name, home).attempts:
+        for attempt in get_run(name, home).attempts:
             home.images.open(attempt.image)
 
 
@@ -237,7 +237,7 @@ def test_a_run_that_is_gone_on_with_meanwhile_is_left_alone(home, make_sketcher,
         patch.setattr(_Cleaning, "_look", meanwhile)
         freed = prune(ANY, unfinished=True, runs=home)
     assert freed.notes == ("the run cut has gone on meanwhile: left as it is",)
-    for attempt in past_run("cut", home).attempts:
+    for attempt in get_run("cut", home).attempts:
         home.images.open(attempt.image)
 
 
@@ -263,9 +263,9 @@ def test_threads_of_other_programs_in_the_same_database_are_let_be(home, make_sk
 def test_many_runs_are_removed_with_few_open_files(tmp_path, make_sketcher):
     import resource
 
-    from gems.storage.workspace import Home
+    from gems.storage.workspace import Workspace
 
-    home = Home(tmp_path)
+    home = Workspace(tmp_path)
     for number in range(40):
         run("a red circle", thread=f"t{number}", runs=home, image=make_sketcher(0.0), preset="original", seed=number)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -278,9 +278,9 @@ def test_many_runs_are_removed_with_few_open_files(tmp_path, make_sketcher):
 
 
 def test_the_folder_of_the_images_cannot_be_a_run(tmp_path, make_sketcher):
-    from gems.storage.workspace import Home
+    from gems.storage.workspace import Workspace
 
-    home = Home(tmp_path, image_store=tmp_path / "pics" / "of me")
+    home = Workspace(tmp_path, image_store=tmp_path / "pics" / "of me")
     with pytest.raises(GemsError, match="'pics' cannot name a run: the images are in the folder of this name"):
         draw(home, make_sketcher, "pics")
 
@@ -288,9 +288,9 @@ def test_the_folder_of_the_images_cannot_be_a_run(tmp_path, make_sketcher):
 def test_while_a_run_cannot_be_read_no_picture_is_removed(tmp_path, make_sketcher):
     import sqlite3
 
-    from gems.storage.workspace import Home
+    from gems.storage.workspace import Workspace
 
-    home = Home(tmp_path)
+    home = Workspace(tmp_path)
     draw(home, make_sketcher, "good")
     draw(home, make_sketcher, "bad", seed=5)
     with sqlite3.connect(tmp_path / "gems.sqlite") as connection:
@@ -318,9 +318,9 @@ def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, 
                 patch.setattr("langgraph.checkpoint.postgres.PostgresSaver.delete_thread", die)
             with pytest.raises(Stop):
                 remove(["t"], home)
-        assert [past.thread for past in past_runs(home)] == ["t"]
+        assert [past.thread for past in list_runs(home)] == ["t"]
     assert remove(["t"], home).removed == ("t",)
-    assert past_runs(home) == []
+    assert list_runs(home) == []
     assert digests(home) == set()
 
 
@@ -336,15 +336,15 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, mo
         patch.setattr(f"gems.runs.prune.{place}", die)
         with pytest.raises(Stop):
             prune(ANY, runs=home)
-    found = {past.thread: past for past in past_runs(home)}
+    found = {past.thread: past for past in list_runs(home)}
     assert [name for name, past in found.items() if past.standing == "damaged"] == ["old"]
     assert "`gems rm old` or `gems prune` finishes it" in found["old"].told
     with pytest.raises(GemsError, match="the run old has begun to be removed"):
         resume("old", runs=home, image=make_sketcher())
     assert prune(runs=home, dry_run=True).removed == ("old",)
     assert prune(runs=home).removed == ("old",)  # however old it is
-    assert [past.thread for past in past_runs(home)] == ["other"]
-    assert digests(home) == shown(past_run("other", home))
+    assert [past.thread for past in list_runs(home)] == ["other"]
+    assert digests(home) == shown(get_run("other", home))
 
 
 @pytest.mark.parametrize("place", ["graph.clean._Cleaning._remove", "memory.images.ImageStore.claim"])
@@ -363,8 +363,8 @@ def test_a_prune_to_the_best_that_was_killed_is_finished_by_the_next(home, make_
     assert prune(runs=home).trimmed == ("old",)
     assert prune(ANY, keep_best=True, runs=home).trimmed == ()
     assert digests(home) == {old.best.image.sha256}
-    assert past_run("old", home).state == old.state
-    assert [past.standing for past in past_runs(home)] == [{"accept": "accepted", "give up": "gave up"}[old.decision]]
+    assert get_run("old", home).state == old.state
+    assert [past.standing for past in list_runs(home)] == [{"accept": "accepted", "give up": "gave up"}[old.decision]]
 
 
 def test_what_cannot_be_is_told_and_nothing_removed(home, make_sketcher):
@@ -373,7 +373,7 @@ def test_what_cannot_be_is_told_and_nothing_removed(home, make_sketcher):
         remove(["t", "nobody"], home)
     with pytest.raises(GemsError, match="with keep_best or with unfinished, not both"):
         prune(ANY, keep_best=True, unfinished=True, runs=home)
-    assert len(past_runs(home)) == 1
+    assert len(list_runs(home)) == 1
 
 
 def test_without_runs_there_is_nothing_to_remove(tmp_path):

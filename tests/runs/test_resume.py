@@ -13,14 +13,14 @@ from gems.errors import RunError
 from gems.events import RoleEnded, RoleStarted
 from gems.models.shapes.chat import ShapesChat
 from gems.runs.fork import fork
-from gems.runs.listing import past_run, past_runs
+from gems.runs.listing import get_run, list_runs
 from gems.runs.prune import prune, remove
 from gems.runs.write_page import refresh_page
 from gems.skills import SkillLibrary
 from gems.storage.image_store import ImageStore
-from gems.storage.postgres import SealingSaver
+from gems.storage.postgres import EncryptingSaver
 from gems.storage.sqlite import OwnSqliteSaver
-from gems.storage.workspace import Home
+from gems.storage.workspace import Workspace
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 SETTINGS = {"preset": "paper", "seed": 11, "max_rounds": 5}
@@ -191,7 +191,7 @@ def test_killed_before_the_first_checkpoint_the_run_starts_from_its_record(tmp_p
 
 def die_at_checkpoint(patch, step):
     """Have a process killed as soon as the checkpoint of a step is stored."""
-    for saver in (OwnSqliteSaver, SealingSaver):
+    for saver in (OwnSqliteSaver, EncryptingSaver):
 
         def put_and_die(self, config, checkpoint, metadata, versions, put=saver.put):
             stored = put(self, config, checkpoint, metadata, versions)
@@ -208,15 +208,15 @@ def test_killed_at_its_first_checkpoints_a_run_is_listed_and_goes_on(home, make_
     with monkeypatch.context() as patch:
         die_at_checkpoint(patch, step)
         assert killed(lambda: run(PROMPT, thread="t", runs=home, **settings))
-    assert [(past.thread, past.standing, past.prompt) for past in past_runs(home)] == [("t", "unfinished", PROMPT)]
+    assert [(past.thread, past.standing, past.prompt) for past in list_runs(home)] == [("t", "unfinished", PROMPT)]
     assert PROMPT in write_gallery(runs=home).read_text(encoding="utf-8")
     assert prune(runs=home).removed == ()
     if step < 0:  # nothing is known of it but its record
-        for look in (past_run, refresh_page):
+        for look in (get_run, refresh_page):
             with pytest.raises(RunError, match="has not come to a first step: go on with `gems resume t`"):
                 look("t", home)
     else:
-        assert past_run("t", home).state.prompt == PROMPT
+        assert get_run("t", home).state.prompt == PROMPT
         assert refresh_page("t", home).exists()
     if step < 1:  # it has no plan that a fork could begin with
         with pytest.raises(RunError, match="the steps of round 1 of the run t are not there"):
@@ -253,7 +253,7 @@ def test_an_unknown_thread_is_named_with_those_there_are(tmp_path, sketcher):
 @pytest.mark.parametrize("thread", ["../evil", "a/b", "", ".hidden", "images", "x" * 101])
 def test_a_thread_cannot_leave_its_folder(tmp_path, thread):
     with pytest.raises(GemsError, match="cannot name a run"):
-        past_run(thread, tmp_path)
+        get_run(thread, tmp_path)
     if thread:  # none at all is named by GEMS
         with pytest.raises(GemsError, match="cannot name a run"):
             run("a red circle", thread=thread, runs=tmp_path)
@@ -274,7 +274,7 @@ def test_a_model_of_ones_own_must_be_given_again(tmp_path, sketcher):
 
 def test_a_damaged_record_is_a_clear_error(tmp_path, sketcher):
     run("a red circle", thread="t", runs=tmp_path, image=sketcher)
-    with Home(tmp_path).database.open() as opened:
+    with Workspace(tmp_path).database.open() as opened:
         opened.store.put(("gems", "runs"), "t", {"thread": "t"})
     with pytest.raises(GemsError, match="record of run t is damaged"):
         resume("t", runs=tmp_path, image=sketcher)
@@ -355,7 +355,7 @@ def test_ten_rounds_of_large_images_keep_the_checkpoints_small(tmp_path, make_sk
     result = run(PROMPT, thread="t", runs=tmp_path, image=Large(), chat=Thinking(), max_rounds=10, patience=None)
     assert result.state.round == 10
     assert sum(p.stat().st_size for p in (tmp_path / "images").rglob("*.png")) > 10_000_000
-    with Home(tmp_path).database.open() as opened:
+    with Workspace(tmp_path).database.open() as opened:
         assert opened.size() < 1_100_000
 
 

@@ -16,7 +16,7 @@ from gems.evaluation.study import compare
 from gems.evaluation.variants import variants
 from gems.events import RoleStarted
 from gems.runs.fork import fork
-from gems.runs.listing import past_run, past_runs
+from gems.runs.listing import get_run, list_runs
 from gems.storage.serializer import serializer
 
 from ..moody import Moody
@@ -200,7 +200,7 @@ def test_a_run_waits_and_is_answered_later(tmp_path, make_sketcher):
         resume("t", image=model, runs=tmp_path, answer={"action": "reject"})
     with pytest.raises(AnswerError, match="action: Field required"):
         resume("t", image=model, runs=tmp_path, answer={})
-    assert past_run("t", tmp_path).waiting == result.waiting
+    assert get_run("t", tmp_path).waiting == result.waiting
     further = resume("t", image=model, runs=tmp_path, answer=Answer(action="reject", words="too <small>"))
     assert (further.waiting["round"], len(model.made)) == (2, 2)
     done = resume("t", image=model, runs=tmp_path, answer={"action": "accept", "round": 1})
@@ -223,10 +223,10 @@ def test_a_run_that_waits_before_its_first_image_can_be_looked_at(tmp_path, sket
 def test_how_a_run_stands_says_that_it_waits_whatever_was_decided(tmp_path, make_sketcher):
     model = make_sketcher(0.0)
     assert run(PROMPT, image=model, runs=tmp_path, thread="t", review="image").state.result.decision == "accept"
-    assert past_runs(tmp_path)[0].standing == "waiting"
+    assert list_runs(tmp_path)[0].standing == "waiting"
     resume("t", image=model, runs=tmp_path, answer={"action": "go on"})
-    assert past_runs(tmp_path)[0].standing == "accepted"
-    assert past_run("t", tmp_path).waiting is None
+    assert list_runs(tmp_path)[0].standing == "accepted"
+    assert get_run("t", tmp_path).waiting is None
 
 
 def test_whoever_answers_a_run_that_asks_nothing_is_told_so(tmp_path, sketcher):
@@ -279,7 +279,7 @@ def test_a_run_that_is_killed_while_it_waits_or_after_the_answer_loses_nothing(t
         resume("t", image=model, runs=tmp_path, on_event=kill, answer={"action": "reject", "words": "too small"})
 
     assert killed(answer_and_die)
-    assert past_runs(tmp_path)[0].standing == "unfinished"
+    assert list_runs(tmp_path)[0].standing == "unfinished"
     result = resume("t", image=model, runs=tmp_path)
     assert (result.waiting["round"], [r.words for r in result.state.reviews]) == (2, ["too small"])
 
@@ -301,7 +301,7 @@ def test_a_fork_from_before_the_answer_is_not_bound_by_it(tmp_path, make_sketche
     model = make_sketcher(1.0)
     run(PROMPT, image=model, runs=tmp_path, thread="t", review="image")
     resume("t", image=model, runs=tmp_path, answer={"action": "edit", "prompt": "a red circle"})
-    parent = past_run("t", tmp_path).state
+    parent = get_run("t", tmp_path).state
     told = [v.check for v in parent.attempts[0].verdicts if v.passed]
     kept = [check for check in parent.checks if check.id in told]
     forked = fork("t", round=1, checks=kept, image=model, runs=tmp_path, review="none")

@@ -14,13 +14,13 @@ from gems.memory.state import Review, RoleUsage, Verdict
 from gems.runs.fork import fork
 from gems.runs.manifest import config_of
 from gems.runs.timeline import shown_to_refiner, steps_of
-from gems.storage.workspace import Home
+from gems.storage.workspace import Workspace
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def history(folder, thread):
-    with Home(folder).database.open() as opened:
+    with Workspace(folder).database.open() as opened:
         return list(opened.saver.list(config_of(thread)))
 
 

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from gems.errors import JudgeError, ModelCallError
-from gems.evaluation.benchmark import Question
+from gems.evaluation.benchmark import JudgeQuestion
 from gems.evaluation.benchmarks.geneval2 import probability
 from gems.evaluation.judges.answer_log import answer_book
-from gems.evaluation.judges.collecting import Work, collect, recorded
+from gems.evaluation.judges.collecting import JudgeTask, collect, recorded
 from gems.evaluation.judges.judging import judge_of, probe
 from gems.models.shapes.world import Thing, center_of, draw
 
@@ -18,16 +18,16 @@ from .conftest import Scripted, problem
 
 OPTIONS = "Options: A: one, B: two, C: three, D: four, E: None"
 QUESTIONS = [
-    Question(key="word", text="How many circles are in the image? Answer in one word.", kind="word", max_tokens=1),
-    Question(key="yes", text="Is the square above the circles? Answer yes or no.", max_tokens=16),
-    Question(
+    JudgeQuestion(key="word", text="How many circles are in the image? Answer in one word.", kind="word", max_tokens=1),
+    JudgeQuestion(key="yes", text="Is the square above the circles? Answer yes or no.", max_tokens=16),
+    JudgeQuestion(
         key="letters",
         text=f"Answer the questions.\n\n1. How many circles are there? {OPTIONS}\n2. How many stars are there? {OPTIONS}\n\n",
         rollouts=5,
         temperature=1.0,
     ),
-    Question(key="read", text="Write down all the text that can be read in this image.", kind="read"),
-    Question(
+    JudgeQuestion(key="read", text="Write down all the text that can be read in this image.", kind="read"),
+    JudgeQuestion(
         key="marks",
         text='Prompt: two red circles above a blue square\n\nAnswer with one JSON object: {"consistency": 0-2, "realism": 0-2}',
         system="You give marks.",
@@ -48,7 +48,7 @@ def test_every_kind_of_question_is_asked_and_answered_over_http(site, tmp_path):
     judge = judge_of(f"{site.url}#shapes-chat")
     probe(judge, QUESTIONS)
     with answer_book(tmp_path / "answers.jsonl") as book:
-        work = [Work(question, lambda: data, image, "0001") for question in QUESTIONS]
+        work = [JudgeTask(question, lambda: data, image, "0001") for question in QUESTIONS]
         assert collect(judge, work, book) == (0, 9, 0)
         assert collect(judge_of("shapes"), work, book) == (9, 0, 0)  # the same model without a server, of the same name
         found = recorded(judge, QUESTIONS, image, book)
@@ -62,7 +62,7 @@ def test_every_kind_of_question_is_asked_and_answered_over_http(site, tmp_path):
 def test_what_it_cannot_judge_is_said_before_a_run_is_spent(site):
     judge = judge_of(f"{site.url}#shapes-chat")
     with pytest.raises(ModelCallError, match="cannot converse"):
-        probe(judge, [Question(key="0", text="Describe the image.")])
+        probe(judge, [JudgeQuestion(key="0", text="Describe the image.")])
 
 
 def test_a_served_model_without_log_probabilities_is_refused_as_a_judge_of_words(serving):

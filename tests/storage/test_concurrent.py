@@ -12,10 +12,10 @@ import pytest
 
 from gems import build_graph, preset, run
 from gems.errors import CheckpointError, RunInUseError
-from gems.runs.listing import past_runs
+from gems.runs.listing import list_runs
 from gems.storage.image_store import ImageStore
 from gems.storage.locks import holding, is_holding
-from gems.storage.workspace import Home
+from gems.storage.workspace import Workspace
 
 
 def in_child(work):
@@ -70,7 +70,7 @@ def test_runs_at_once_in_one_process_take_few_files_and_all_end(tmp_path, make_s
         run("a red circle", thread=f"t{n}", runs=tmp_path, image=models[n], preset="original", seed=n)
 
     assert at_once(30, work) == []
-    assert [past.standing for past in past_runs(tmp_path)] == ["accepted"] * 30
+    assert [past.standing for past in list_runs(tmp_path)] == ["accepted"] * 30
     assert {len(model.made) for model in models} == {1}
 
 
@@ -114,7 +114,7 @@ def test_ainvoke_and_abatch_work_on_the_stores_that_we_open(home, make_sketcher,
 
 
 def test_a_forked_process_opens_the_database_anew(tmp_path, sketcher):
-    home = Home(tmp_path)
+    home = Workspace(tmp_path)
     with home.database.open() as opened, opened.hold("mine"):
 
         def work():
@@ -147,7 +147,7 @@ def test_what_holds_a_run_in_a_killed_process_lets_go_of_it(tmp_path):
 
 
 def test_one_run_that_fails_to_write_leaves_nothing_to_the_next_one(tmp_path):
-    with Home(tmp_path).database.open() as opened, Home(tmp_path).database.open() as other:
+    with Workspace(tmp_path).database.open() as opened, Workspace(tmp_path).database.open() as other:
 
         def half():
             with opened.sqlite.cursor() as cursor:
@@ -162,9 +162,9 @@ def test_one_run_that_fails_to_write_leaves_nothing_to_the_next_one(tmp_path):
 
 def test_a_database_that_is_put_in_the_place_of_an_open_one_is_read(tmp_path, sketcher):
     run("a red circle", thread="old", runs=tmp_path / "a", image=sketcher, preset="original")
-    with Home(tmp_path / "a").database.open():
+    with Workspace(tmp_path / "a").database.open():
         (tmp_path / "a").rename(tmp_path / "b")
         assert not (tmp_path / "a").exists()
         run("a red circle", thread="new", runs=tmp_path / "a", image=sketcher, preset="original")
-        assert [past.thread for past in past_runs(tmp_path / "a")] == ["new"]
-        assert [past.thread for past in past_runs(tmp_path / "b")] == ["old"]
+        assert [past.thread for past in list_runs(tmp_path / "a")] == ["new"]
+        assert [past.thread for past in list_runs(tmp_path / "b")] == ["old"]

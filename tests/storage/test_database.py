@@ -10,8 +10,8 @@ from gems import GemsError, resume, run
 from gems.errors import CheckpointError, RunInUseError
 from gems.events import RoleEnded, RoleStarted
 from gems.runs.fork import fork
-from gems.runs.listing import past_run, past_runs
-from gems.storage.workspace import Home
+from gems.runs.listing import get_run, list_runs
+from gems.storage.workspace import Workspace
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 
@@ -33,27 +33,27 @@ def test_a_run_that_was_stopped_goes_on_and_is_listed(home, make_sketcher):
     whole = run(PROMPT, thread="whole", runs=home, image=make_sketcher(1.0), **settings)
     with pytest.raises(Stop):
         run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("summarizer"), **settings)
-    assert {past.thread: past.standing for past in past_runs(home)} == {"whole": "gave up", "cut": "unfinished"}
+    assert {past.thread: past.standing for past in list_runs(home)} == {"whole": "gave up", "cut": "unfinished"}
     model = make_sketcher(1.0)
     result = resume("cut", runs=home, image=model)
     assert len(model.made) == 2
     assert result.attempts == whole.attempts
     assert result.state.experiences == whole.state.experiences
     timed = {"usage", "before"}
-    assert past_run("cut", home).state.result.model_dump(exclude=timed) == whole.state.result.model_dump(exclude=timed)
+    assert get_run("cut", home).state.result.model_dump(exclude=timed) == whole.state.result.model_dump(exclude=timed)
 
 
 def test_a_run_that_waits_for_a_person_is_listed_and_answered(home, make_sketcher):
     model = make_sketcher(1.0)
     asked = run(PROMPT, thread="t", runs=home, image=model, review="image").waiting
-    assert [past.standing for past in past_runs(home)] == ["waiting"]
-    assert past_run("t", home).waiting == asked
+    assert [past.standing for past in list_runs(home)] == ["waiting"]
+    assert get_run("t", home).waiting == asked
     with pytest.raises(GemsError, match="say in plain words"):
         resume("t", runs=home, image=model, answer={"action": "reject"})
-    assert [past.standing for past in past_runs(home)] == ["waiting"]
+    assert [past.standing for past in list_runs(home)] == ["waiting"]
     assert resume("t", runs=home, image=model, answer={"action": "reject", "words": "no"}).waiting["round"] == 2
     assert resume("t", runs=home, image=model, answer={"action": "accept"}).decision == "accept"
-    assert [past.standing for past in past_runs(home)] == ["accepted"]
+    assert [past.standing for past in list_runs(home)] == ["accepted"]
 
 
 def test_a_run_is_forked(home, make_sketcher):
@@ -83,7 +83,7 @@ def test_only_the_latest_checkpoint_is_kept_and_the_run_can_still_be_shown(home,
         assert opened.rows("t") < rows / 2
         assert opened.rows("other") == others
         assert {tip.thread for tip in opened.tips()} == {"t", "other"}
-    assert past_run("t", home).state == before
+    assert get_run("t", home).state == before
 
 
 def test_shrinking_frees_what_was_deleted(home, make_sketcher):
@@ -119,9 +119,9 @@ def test_many_open_a_new_database_at_once(home):
 WORK = """
 import sys
 from gems import run
-from gems.storage.workspace import Home
+from gems.storage.workspace import Workspace
 from gems.tests.conftest import Sketcher
-home = Home(sys.argv[1], store=sys.argv[2] or None)
+home = Workspace(sys.argv[1], store=sys.argv[2] or None)
 for number in range(4):
     run("three red circles above a blue square", thread=f"{sys.argv[3]}-{number}", runs=home, image=Sketcher(1.0), preset="paper",
         max_rounds=3, seed=number)
@@ -132,17 +132,17 @@ def test_two_processes_share_a_database_and_nothing_is_lost(home, make_sketcher)
     arguments = [sys.executable, "-c", WORK, home.folder, home.store]
     workers = [subprocess.Popen([*arguments, name]) for name in ("a", "b")]
     assert [worker.wait(100) for worker in workers] == [0, 0]
-    found = {past.thread: past for past in past_runs(home)}
+    found = {past.thread: past for past in list_runs(home)}
     assert sorted(found) == [f"{name}-{number}" for name in "ab" for number in range(4)]
     settings = {"image": make_sketcher(1.0), "preset": "paper", "max_rounds": 3, "seed": 3}
     alone = run("three red circles above a blue square", runs=home.folder.parent / "alone", **settings)
     for name in ("a-3", "b-3"):
-        assert past_run(name, home).attempts == alone.attempts
+        assert get_run(name, home).attempts == alone.attempts
         assert found[name].images == len(alone.attempts)
 
 
 def test_fifty_runs_at_once_on_postgresql(tmp_path, postgres, make_sketcher):
-    home = Home(tmp_path / "runs", store=postgres)
+    home = Workspace(tmp_path / "runs", store=postgres)
     failed = []
 
     def work(number):
@@ -157,20 +157,20 @@ def test_fifty_runs_at_once_on_postgresql(tmp_path, postgres, make_sketcher):
     for thread in threads:
         thread.join()
     assert failed == []
-    found = past_runs(home)
+    found = list_runs(home)
     assert sorted(past.thread for past in found) == sorted(f"t{number}" for number in range(50))
     assert {(past.standing, past.images, past.rounds) for past in found} <= {
         ("gave up", 2, 2),
         ("accepted", 2, 2),
         ("accepted", 1, 1),
     }
-    assert [a.seed for a in past_run("t7", home).attempts][:1] == [7]
+    assert [a.seed for a in get_run("t7", home).attempts][:1] == [7]
 
 
 def test_texts_of_the_state_are_not_in_the_clear_of_postgresqls_json(tmp_path, postgres, sketcher):
     import psycopg
 
-    run(PROMPT, thread="t", runs=Home(tmp_path / "runs", store=postgres), image=sketcher)
+    run(PROMPT, thread="t", runs=Workspace(tmp_path / "runs", store=postgres), image=sketcher)
     with psycopg.connect(postgres) as connection:
         rows = connection.execute("SELECT checkpoint::text FROM checkpoints").fetchall()
     assert rows
@@ -189,14 +189,14 @@ def test_texts_of_the_state_are_not_in_the_clear_of_postgresqls_json(tmp_path, p
 )
 def test_a_database_that_cannot_be_is_told_without_its_password(tmp_path, sketcher, url, told):
     with pytest.raises(GemsError, match=told) as caught:
-        run("a red circle", runs=Home(tmp_path / "runs", store=url), image=sketcher)
+        run("a red circle", runs=Workspace(tmp_path / "runs", store=url), image=sketcher)
     assert "geheim" not in str(caught.value)
 
 
 def test_a_server_that_goes_away_during_a_run_is_a_clear_error_and_the_run_goes_on_later(tmp_path, postgres, make_sketcher):
     import psycopg
 
-    home = Home(tmp_path / "runs", store=postgres)
+    home = Workspace(tmp_path / "runs", store=postgres)
 
     def cut(event):
         if isinstance(event, RoleStarted) and event.role == "verifier":
@@ -216,7 +216,7 @@ def test_a_server_that_goes_away_during_a_run_is_a_clear_error_and_the_run_goes_
 def test_a_locked_file_is_told_in_clear_words(tmp_path, sketcher, monkeypatch):
     import sqlite3
 
-    home = Home(tmp_path)
+    home = Workspace(tmp_path)
     with home.database.open():
         pass
     monkeypatch.setattr("gems.storage.sqlite.WAIT", 0.2)
@@ -238,7 +238,7 @@ def test_schemas_of_one_postgresql_database_do_not_share_their_locks(tmp_path, p
         with psycopg.connect(postgres, autocommit=True) as connection:
             connection.execute(f"CREATE SCHEMA {schema}")
         joined = "&" if "?" in postgres else "?"
-        homes.append(Home(tmp_path / schema, store=f"{postgres}{joined}options=-csearch_path%3D{schema}"))
+        homes.append(Workspace(tmp_path / schema, store=f"{postgres}{joined}options=-csearch_path%3D{schema}"))
     with homes[0].database.open() as one, homes[0].database.open() as same, homes[1].database.open() as other, one.hold("t"):
         assert same.in_hand("t")
         assert not other.in_hand("t")
@@ -248,8 +248,8 @@ def test_schemas_of_one_postgresql_database_do_not_share_their_locks(tmp_path, p
 
 def test_the_name_of_a_database_says_all_of_its_url_but_secrets(tmp_path):
     said = "postgresql://me:geheim@/runs?host=%2Frun%2Fpg&password=geheim&sslmode=require&passfile=x&ssl%70assword=geheim"
-    assert Home(tmp_path, store=said).database.name == "postgresql://me@/runs?host=%2Frun%2Fpg&sslmode=require"
-    assert Home(tmp_path, store="postgresql://h/runs?password=geheim").database.name == "postgresql://h/runs"
+    assert Workspace(tmp_path, store=said).database.name == "postgresql://me@/runs?host=%2Frun%2Fpg&sslmode=require"
+    assert Workspace(tmp_path, store="postgresql://h/runs?password=geheim").database.name == "postgresql://h/runs"
 
 
 @pytest.mark.parametrize("prompt", ["a red\0circle", "\0"])
@@ -259,4 +259,4 @@ def test_a_prompt_with_a_nul_character_is_refused_in_clear_words(home, sketcher,
     asked = run(PROMPT, thread="t", runs=home, image=sketcher, review="image").waiting
     with pytest.raises(GemsError, match="it has a NUL character"):
         resume("t", runs=home, image=sketcher, answer={"action": "reject", "words": prompt + "no"})
-    assert past_run("t", home).waiting == asked
+    assert get_run("t", home).waiting == asked

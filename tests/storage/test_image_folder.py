@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gems.errors import ImageStoreError
-from gems.storage.backends import Folder
+from gems.storage.backends import LocalStorage
 from gems.storage.image_store import ImageStore
 
 
@@ -47,7 +47,7 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path):
 def test_killed_between_note_and_picture_there_is_no_picture_without_a_note(tmp_path, monkeypatch, within):
     store, wrote = ImageStore(tmp_path), []
 
-    def write_one_and_die(folder, name, data, write=Folder.write):
+    def write_one_and_die(folder, name, data, write=LocalStorage.write):
         if wrote:
             if within:  # the data is on its way to the disk
                 monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -56,7 +56,7 @@ def test_killed_between_note_and_picture_there_is_no_picture_without_a_note(tmp_
         wrote.append(name)
         write(folder, name, data)
 
-    monkeypatch.setattr(Folder, "write", write_one_and_die)
+    monkeypatch.setattr(LocalStorage, "write", write_one_and_die)
     with pytest.raises(KeyboardInterrupt):
         store.put(picture(), request="x")
     assert list(tmp_path.rglob("*.png")) == list(tmp_path.rglob("*.tmp")) == []

@@ -14,9 +14,9 @@ import pytest
 from gems import run
 from gems.errors import ImageStoreError
 from gems.memory.state import ImageRef
-from gems.storage.backends import Remote
+from gems.storage.backends import FsspecStorage
 from gems.storage.image_store import ImageStore
-from gems.storage.workspace import Home
+from gems.storage.workspace import Workspace
 
 SECRETS = ("hunter2", "GEMSTESTKEY", "gems/test+secret", "wJalr")
 
@@ -87,14 +87,14 @@ def test_pictures_off_this_machine_have_no_path(bucket):
 
 
 def test_a_bucket_that_is_not_there_is_told_before_a_picture_is_paid_for(bucket, sketcher, tmp_path):
-    home = Home(tmp_path, image_store="s3://no-such-bucket/pictures")
+    home = Workspace(tmp_path, image_store="s3://no-such-bucket/pictures")
     line = told(lambda: run("a red circle", runs=home, image=sketcher))
     assert "cannot write to the image store s3://no-such-bucket/pictures (The specified bucket does not exist)" in line
     assert sketcher.made == []
 
 
 def test_a_run_keeps_its_pictures_on_s3(bucket, sketcher, tmp_path):
-    home = Home(tmp_path, image_store=f"s3://{bucket}/pictures")
+    home = Workspace(tmp_path, image_store=f"s3://{bucket}/pictures")
     result = run("a red circle", runs=home, image=sketcher, thread="t")
     refs = {a.image.sha256 for a in result.attempts}
     with home.database.open() as opened:
@@ -167,7 +167,7 @@ def test_what_a_driver_says_is_one_short_line():
         def cat_file(self, path):
             raise RuntimeError("GET http://me:hunter2@host/x?token=hunter2 failed\n" + "because " * 99)
 
-    place = Remote("memory://x")
+    place = FsspecStorage("memory://x")
     place._fs = Chatty()
     with pytest.raises(OSError, match="failed because") as raised:
         place.read("x")

@@ -13,10 +13,10 @@ from gems import GemsError, resume, run
 from gems.errors import CheckpointError, RunError
 from gems.events import RoleEnded
 from gems.memory.state import ImageRef
-from gems.runs.listing import past_run, past_runs
+from gems.runs.listing import get_run, list_runs
 from gems.runs.prune import remove
 from gems.storage.serializer import KEY, serializer
-from gems.storage.workspace import Home
+from gems.storage.workspace import Workspace
 
 STORED = Path(__file__).parent / "stored"
 PROMPT = "three red circles above a blue square and to the left of a green star"
@@ -42,14 +42,14 @@ def tamper(folder, table, column, change):
 def test_runs_stored_by_every_version_are_shown_and_gone_on_with(tmp_path, version):
     with zipfile.ZipFile(STORED / f"{version}.zip") as stored:
         stored.extractall(tmp_path)
-    standings = {past.thread: past.standing for past in past_runs(tmp_path)}
+    standings = {past.thread: past.standing for past in list_runs(tmp_path)}
     waiting = {} if version == "v1" else {"waits": "waiting"}
     assert standings == {"done": "accepted", "cut": "unfinished", **waiting}
-    done = past_run("done", tmp_path)
+    done = get_run("done", tmp_path)
     assert done.state.round == 3
     assert len(done.checks) == 11
     assert done.image.size == (done.best.image.width, done.best.image.height)
-    before = past_run("cut", tmp_path)
+    before = get_run("cut", tmp_path)
     result = resume("cut", runs=tmp_path)
     assert result.decision in ("accept", "give up")
     assert result.attempts[0] == before.attempts[0]
@@ -58,7 +58,7 @@ def test_runs_stored_by_every_version_are_shown_and_gone_on_with(tmp_path, versi
     for name in waiting:
         ended = resume(name, runs=tmp_path, answer={"action": "accept"})
         assert ended.state.result.reason == "a person accepted it"
-    assert {past.standing for past in past_runs(tmp_path)} <= {"accepted", "gave up"}
+    assert {past.standing for past in list_runs(tmp_path)} <= {"accepted", "gave up"}
 
 
 def test_this_version_is_among_the_stored_ones():
@@ -84,10 +84,10 @@ def test_this_version_is_among_the_stored_ones():
 def test_a_checkpoint_that_was_tampered_with_is_refused_by_name(finished, sketcher, change, told):
     tamper(finished, "checkpoints", "checkpoint", change)
     with pytest.raises(CheckpointError, match=f"run t: a checkpoint is damaged .{told}"):
-        past_run("t", finished)
+        get_run("t", finished)
     with pytest.raises(CheckpointError, match=f"run t: a checkpoint is damaged .{told}"):
         resume("t", runs=finished, image=sketcher)
-    assert [(past.standing, told in past.told) for past in past_runs(finished)] == [("damaged", True)]
+    assert [(past.standing, told in past.told) for past in list_runs(finished)] == [("damaged", True)]
 
 
 class Bomb:
@@ -147,12 +147,12 @@ def test_with_a_key_nothing_of_a_run_is_in_the_clear(home, make_sketcher, monkey
     assert [word for word in words if word.encode() in found] == []
     for word in words[:2]:
         assert base64.b64encode(word.encode())[:-4] not in found
-    assert past_run("t", home).state == whole.state
-    assert past_runs(home)[0].prompt == PROMPT
+    assert get_run("t", home).state == whole.state
+    assert list_runs(home)[0].prompt == PROMPT
 
     monkeypatch.setenv(KEY, SECRET[::-1])
     with pytest.raises(RunError, match=r"gems/runs/t: it cannot be decrypted: the key in LANGGRAPH_AES_KEY is another"):
-        past_run("t", home)
+        get_run("t", home)
     monkeypatch.delenv(KEY)
     with pytest.raises(RunError, match="it is encrypted: put its key into LANGGRAPH_AES_KEY"):
         resume("t", runs=home, image=make_sketcher(1.0))
@@ -171,7 +171,7 @@ def test_a_run_begun_in_the_clear_goes_on_encrypted(home, make_sketcher, monkeyp
     monkeypatch.setenv(KEY, SECRET)
     result = resume("t", runs=home, image=make_sketcher(1.0))
     assert result.state.round == 2
-    assert past_run("t", home).state.prompt == PROMPT
+    assert get_run("t", home).state.prompt == PROMPT
 
 
 def test_a_key_of_the_wrong_length_is_told(tmp_path, sketcher, monkeypatch):
@@ -185,11 +185,11 @@ def test_an_encrypted_checkpoint_that_was_tampered_with_is_refused(tmp_path, ske
     run(PROMPT, thread="t", runs=tmp_path, image=sketcher)
     tamper(tmp_path, "checkpoints", "checkpoint", lambda data: data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(CheckpointError, match="run t: it cannot be decrypted"):
-        past_run("t", tmp_path)
+        get_run("t", tmp_path)
 
 
 def test_records_are_json_that_people_can_read_where_there_is_no_key(finished):
-    with Home(finished).database.open() as opened:
+    with Workspace(finished).database.open() as opened:
         item = opened.store.get(("gems", "runs"), "t")
     assert json.loads(json.dumps(item.value))["prompt"] == PROMPT
 
@@ -200,12 +200,12 @@ def test_a_run_with_another_key_hides_no_other_and_can_be_removed(home, sketcher
     for key in (None, SECRET[::-1]):
         monkeypatch.setenv(KEY, key) if key else monkeypatch.delenv(KEY)
         run("a red circle", thread=f"mine-{bool(key)}", runs=home, image=sketcher)
-        found = {past.thread: past for past in past_runs(home)}
+        found = {past.thread: past for past in list_runs(home)}
         assert found["sealed"].standing == "damaged"
         assert KEY in found["sealed"].told
         assert found[f"mine-{bool(key)}"].images > 0
     assert remove(["sealed"], home).removed == ("sealed",)
-    assert "sealed" not in {past.thread for past in past_runs(home)}
+    assert "sealed" not in {past.thread for past in list_runs(home)}
 
 
 @pytest.mark.parametrize("torn", ['{"thread": "t", "pro', "", '["t"]', "3"])
@@ -214,7 +214,7 @@ def test_a_torn_record_hides_no_other_and_can_be_removed(finished, sketcher, tor
     with sqlite3.connect(finished / "gems.sqlite") as connection:
         connection.execute("UPDATE store SET value = ? WHERE key = 't'", (torn,))
     connection.close()
-    found = {past.thread: past for past in past_runs(finished)}
+    found = {past.thread: past for past in list_runs(finished)}
     assert (found["t"].standing, found["whole"].standing) == ("damaged", "accepted")
     assert "restore the database" in found["t"].told
     with pytest.raises(RunError, match=r"the record of run t cannot be read .*it is damaged"):
@@ -243,7 +243,7 @@ def test_a_value_that_only_looks_encrypted_is_read_as_it_was_written(home, monke
 
 def test_an_encrypted_value_that_was_cut_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv(KEY, SECRET)
-    home = Home(tmp_path)
+    home = Workspace(tmp_path)
     with home.database.open() as opened:
         opened.store.put(("mine",), "pet", {"name": "tabby"})
     tamper(tmp_path, "store", "value", lambda text: text[:-3] + text[-2:])

@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import Answer
-from gems.evaluation.judges.answer_log import AnswerBook, Key, answer_book
+from gems.evaluation.benchmark import JudgeAnswer
+from gems.evaluation.judges.answer_log import AnswerKey, AnswerLog, answer_book
 
-YES = Answer(text="Yes", top=(("Yes", 0.75), (" yes", 0.25)))
+YES = JudgeAnswer(text="Yes", top=(("Yes", 0.75), (" yes", 0.25)))
 
 
 def key(question="q", image="i", rollout=0, judge="Qwen"):
-    return Key(judge, question, image, rollout)
+    return AnswerKey(judge, question, image, rollout)
 
 
-def put(book: AnswerBook, of: Key, answer=YES):
+def put(book: AnswerLog, of: AnswerKey, answer=YES):
     book.put(of, answer, sample="0001", name="3")
 
 
@@ -26,8 +26,8 @@ def test_an_answer_is_found_again_by_judge_question_image_and_rollout(tmp_path):
     path = tmp_path / "scores" / "answers.jsonl"
     with answer_book(path) as book:
         put(book, key())
-        put(book, key(rollout=1), Answer(text='两只 "圆"\nand more \u2028'))
-        put(book, key(), Answer(text="No"))  # what was said once stays
+        put(book, key(rollout=1), JudgeAnswer(text='两只 "圆"\nand more \u2028'))
+        put(book, key(), JudgeAnswer(text="No"))  # what was said once stays
     with answer_book(path) as book:
         assert len(book) == 2
         assert book.get(key()) == YES
@@ -69,7 +69,7 @@ def test_a_damaged_line_in_the_midst_is_named(tmp_path):
 def test_many_threads_write_whole_lines(tmp_path):
     path = tmp_path / "a.jsonl"
     with answer_book(path) as book, ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: put(book, key(str(n % 100)), Answer(text="x" * n)), range(400)))
+        list(pool.map(lambda n: put(book, key(str(n % 100)), JudgeAnswer(text="x" * n)), range(400)))
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert sorted(int(line["question"]) for line in lines) == list(range(100))
 

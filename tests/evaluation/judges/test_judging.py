@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from gems.errors import BenchmarkError, JudgeError, ModelCallError
-from gems.evaluation.benchmark import Answer, Question
+from gems.evaluation.benchmark import JudgeAnswer, JudgeQuestion
 from gems.evaluation.judges.answer_log import answer_book
-from gems.evaluation.judges.collecting import TRIES, Work, collect, recorded
+from gems.evaluation.judges.collecting import TRIES, JudgeTask, collect, recorded
 from gems.evaluation.judges.judge_parsing import says_yes
 from gems.evaluation.judges.judging import judge_of, probe
 from gems.models.options import ChatOptions
@@ -22,9 +22,9 @@ from gems.models.shapes.world import Thing, center_of, draw
 
 from ...faulty import Reply, chat_reply, likely, refusal, with_logprobs
 
-WORD = Question(key="0", text="How many dogs are in the image? Answer in one word.", kind="word", max_tokens=1)
-SAY = Question(key="say", text="Is there a dog? Answer yes or no.", max_tokens=16)
-READ = Question(key="read", text="Copy out the text that is written in this image.", kind="read")
+WORD = JudgeQuestion(key="0", text="How many dogs are in the image? Answer in one word.", kind="word", max_tokens=1)
+SAY = JudgeQuestion(key="say", text="Is there a dog? Answer yes or no.", max_tokens=16)
+READ = JudgeQuestion(key="read", text="Copy out the text that is written in this image.", kind="read")
 TWO = with_logprobs(chat_reply("two", finish="length"), likely("two", two=0.75, **{" two": 0.125, "three": 0.0625}))
 NAME = "Qwen/Qwen3-VL-8B-Instruct"
 
@@ -44,7 +44,7 @@ def works(*questions, images=("red",)):
     found = []
     for number, color in enumerate(images):
         data = png(color)
-        found += [Work(q, lambda data=data: data, hashlib.sha256(data).hexdigest(), f"{number:04d}") for q in questions]
+        found += [JudgeTask(q, lambda data=data: data, hashlib.sha256(data).hexdigest(), f"{number:04d}") for q in questions]
     return found
 
 
@@ -132,7 +132,7 @@ def test_bytes_that_are_no_text_are_still_answers(server):
     ],
 )
 def test_what_a_model_refuses_to_answer_is_an_empty_answer(server, reply):
-    assert judge_at(server, reply).ask(SAY, png()) == Answer(text="")
+    assert judge_at(server, reply).ask(SAY, png()) == JudgeAnswer(text="")
 
 
 def test_what_it_took_is_counted(server):
@@ -332,7 +332,7 @@ def test_a_judge_half_of_whose_first_answers_can_be_read_goes_on(server, tmp_pat
 
 def test_who_answers_by_rules_is_not_asked_twice(tmp_path):
     data = circles(0)
-    work = [Work(q, lambda: data, "i", "0001") for q in [SAY.model_copy(update={"text": "Why?"})]]
+    work = [JudgeTask(q, lambda: data, "i", "0001") for q in [SAY.model_copy(update={"text": "Why?"})]]
     for asked in (1, 0):
         with answer_book(tmp_path / "a.jsonl") as book:
             assert collect(judge_of("perception"), work, book)[:2] == (1 - asked, asked)
@@ -390,7 +390,7 @@ def test_an_image_that_is_gone_ends_it_with_its_own_words(server, tmp_path):
         raise BenchmarkError("images/ab.png is missing")
 
     with answer_book(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"images/ab\.png is missing"):
-        collect(judge_at(server), [Work(SAY, gone, "ab", "0001")], book)
+        collect(judge_at(server), [JudgeTask(SAY, gone, "ab", "0001")], book)
 
 
 # Endpoints that fail
@@ -470,18 +470,18 @@ def circles(*cells):
 
 @pytest.mark.parametrize("spec", ["perception", "shapes"])
 def test_shapes_are_judged_without_a_server(spec):
-    question = Question(key="0", text="How many circles are in the image? Answer in one word.", kind="word")
+    question = JudgeQuestion(key="0", text="How many circles are in the image? Answer in one word.", kind="word")
     judge = judge_of(spec)
     probe(judge, [question])
-    assert judge.ask(question, circles(0, 4)) == Answer(text="two", top=(("two", 1.0),))
+    assert judge.ask(question, circles(0, 4)) == JudgeAnswer(text="two", top=(("two", 1.0),))
     assert judge.remarks == []  # a rule is certain: nothing is lost
-    assert judge.ask(question.model_copy(update={"kind": "say"}), circles(0)) == Answer(text="one")
+    assert judge.ask(question.model_copy(update={"kind": "say"}), circles(0)) == JudgeAnswer(text="one")
 
 
 def test_perception_answers_the_questions_of_the_shapes_benchmark_as_they_are():
     judge = judge_of("perception")
-    assert judge.ask(Question(key="0", text="Are there any circles in the image?"), circles(0)).text == "yes"
-    assert judge.ask(Question(key="0", text="Why?"), circles(0)).text == ""
+    assert judge.ask(JudgeQuestion(key="0", text="Are there any circles in the image?"), circles(0)).text == "yes"
+    assert judge.ask(JudgeQuestion(key="0", text="Why?"), circles(0)).text == ""
     with pytest.raises(JudgeError, match="reads no text"):
         probe(judge, [READ])
 
@@ -503,7 +503,7 @@ def test_rapidocr_reads_and_does_nothing_else(tmp_path):
     judge = judge_of("rapidocr")
     probe(judge, [READ])
     with answer_book(tmp_path / "a.jsonl") as book:
-        collect(judge, [Work(READ, lambda: data, "i", "0001")], book)
+        collect(judge, [JudgeTask(READ, lambda: data, "i", "0001")], book)
         assert recorded(judge, [READ], "i", book)["read"][0].text == "FRESH BREWS\nEVERY MORNING"
     assert (judge.name, judge.kind) == ("RapidOCR", "rapidocr")
     with pytest.raises(JudgeError, match="only reads the text in images"):
@@ -514,7 +514,7 @@ def test_an_answer_that_cannot_be_read_is_a_clear_error_and_what_was_said_before
     robot = chat_reply("yes")
     robot.body["choices"][0]["message"]["role"] = "robot"
     judge = judge_at(server, chat_reply("yes"), robot, Reply(b'{"a":' * 100_000))
-    work = [Work(SAY, png, str(n) * 64, "s") for n in range(3)]
+    work = [JudgeTask(SAY, png, str(n) * 64, "s") for n in range(3)]
     with answer_book(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"cannot be read.*2 answers are kept"):
         collect(judge, work, book, concurrency=1)
 

@@ -6,18 +6,20 @@ import math
 import pytest
 from langchain_core.messages import AIMessage
 
-from gems.models.chat.answer_probability import Token, answer_spans, soft_answers, tokens_of
+from gems.models.chat.answer_probability import LogprobToken, answer_spans, soft_answers, tokens_of
 
 LN = math.log
 
 
 def token(text, p=1.0, **top):
-    return Token(text, LN(p), {t: LN(q) for t, q in top.items()})
+    return LogprobToken(text, LN(p), {t: LN(q) for t, q in top.items()})
 
 
 def answered(*pieces):
     """Build tokens from texts and (text, alternatives with probabilities) pairs; return them with their text."""
-    tokens = [token(p) if isinstance(p, str) else Token(p[0], LN(p[1][p[0]]), {t: LN(q) for t, q in p[1].items()}) for p in pieces]
+    tokens = [
+        token(p) if isinstance(p, str) else LogprobToken(p[0], LN(p[1][p[0]]), {t: LN(q) for t, q in p[1].items()}) for p in pieces
+    ]
     return "".join(t.text for t in tokens), tokens
 
 
@@ -88,7 +90,7 @@ def test_texts_are_not_told():
 
 def test_a_short_list_that_lacks_the_chosen_token():
     text, tokens = answered('{"findings": [{"id": "c1", "answer": "', "no", '"}]}')
-    tokens[1] = Token("no", LN(0.05), {"yes": LN(0.95)})
+    tokens[1] = LogprobToken("no", LN(0.05), {"yes": LN(0.95)})
     assert soft_answers(text, tokens, {"c1": "yes"})["c1"] == pytest.approx(0.95)
 
 
@@ -149,7 +151,7 @@ def test_odd_log_probabilities_are_none(logprobs):
 def test_odd_alternatives_are_left_out():
     top = [None, {"token": "b"}, {"token": "c", "logprob": -2.0, "bytes": [999]}]
     message = AIMessage("a", response_metadata={"logprobs": {"content": [{"token": "a", "logprob": -1, "top_logprobs": top}]}})
-    assert tokens_of(message) == (Token("a", -1.0, {"c": -2.0}),)
+    assert tokens_of(message) == (LogprobToken("a", -1.0, {"c": -2.0}),)
 
 
 def spanned(text):

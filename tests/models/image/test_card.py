@@ -7,7 +7,7 @@ from PIL import Image, ImageChops
 
 from gems import run
 from gems.config import Config, changed
-from gems.evaluation.benchmark import Question
+from gems.evaluation.benchmark import JudgeQuestion
 from gems.evaluation.judges.judge_parsing import ask_marks, marks
 from gems.evaluation.judges.judging import judge_of
 from gems.models.image.base import ImageRequest
@@ -67,17 +67,17 @@ def test_answers_have_the_form_that_is_asked_for_and_differ_by_what_is_asked(tex
     pictures = [io.BytesIO() for _ in range(12)]
     for seed, buffer in enumerate(pictures):
         drawn("a cat", seed).save(buffer, "PNG")
-    said = [judge.ask(Question(key="a", text=text), buffer.getvalue()).text for buffer in pictures]
+    said = [judge.ask(JudgeQuestion(key="a", text=text), buffer.getvalue()).text for buffer in pictures]
     assert all(map(reads, said))
     assert len(set(said)) > 1
-    assert said == [judge.ask(Question(key="a", text=text), buffer.getvalue()).text for buffer in pictures]
+    assert said == [judge.ask(JudgeQuestion(key="a", text=text), buffer.getvalue()).text for buffer in pictures]
 
 
 def test_one_word_comes_with_twenty_alternatives_whose_weight_is_on_answers_of_the_kind():
     buffer = io.BytesIO()
     drawn("a cat").save(buffer, "PNG")
     for text, kind in (("How many cats? Answer in one word.", {"two", "3"}), ("Is it a cat? Answer in one word.", {"Yes", " no"})):
-        answer = judge_of("random").ask(Question(key="a", text=text, kind="word", max_tokens=1), buffer.getvalue())
+        answer = judge_of("random").ask(JudgeQuestion(key="a", text=text, kind="word", max_tokens=1), buffer.getvalue())
         assert len(answer.top) == 20
         assert kind <= {token for token, _ in answer.top}
         assert sum(p for _, p in answer.top) == pytest.approx(1, abs=0.05)
