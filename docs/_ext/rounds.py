@@ -30,7 +30,7 @@ def strip() -> Image.Image:
     for column, (attempt, image) in enumerate(shown):
         x, y = GAP + column * (EDGE + GAP), GAP + LINE
         made.paste(image.convert("RGB").resize((EDGE, EDGE), Image.Resampling.LANCZOS), (x, y))
-        total, passed = len(result.checks), attempt.score.passed
+        total, passed = len(result.checks), sum(verdict.passed is True for verdict in attempt.verdicts)
         words = f"Round {attempt.round}: {passed} of {total} checks pass"
         pen.text((x + EDGE / 2, y + EDGE + 16), words, PASSED if passed == total else FAILED, font, anchor="ma")
     return made
