@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib
 import os
-import warnings
+import sys
 from typing import TYPE_CHECKING, Any
+
+from . import _renamed
 
 if TYPE_CHECKING:
     from .context import PRESETS, RunContext, preset
@@ -67,15 +69,13 @@ __all__ = [  # noqa: RUF022  (grouped by what they are for)
 ]  # fmt: skip
 __version__ = "0.1.0"
 
-_RENAMED = {"Home": "Workspace", "Past": "RunSummary", "Freed": "PruneReport", "past_runs": "list_runs", "past_run": "get_run"}
-"""Public names of before, which still work with a DeprecationWarning."""
+sys.meta_path.insert(0, _renamed.RenamedModules())
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import gems` stays quick."""
-    if name in _RENAMED:
-        warnings.warn(f"gems.{name} is called gems.{_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
-        name = _RENAMED[name]
+    if name in _renamed.NAMES:
+        _renamed.warn(name, name := _renamed.NAMES[name], 2)
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)

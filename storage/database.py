@@ -1,4 +1,4 @@
-"""The database of runs: LangGraph's saver and store in SQLite or PostgreSQL, chosen by a URL."""
+"""What a database of runs is: LangGraph's checkpointer and store, locks of runs, and who uses it at the same time."""
 
 from __future__ import annotations
 
@@ -9,20 +9,13 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
-from urllib.parse import urlsplit
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.store.base import BaseStore
 
-from ..errors import CheckpointError
 from .encrypted_store import EncryptedStore
-
-POSTGRES = ("postgresql", "postgres")
-"""Schemes of a PostgreSQL URL."""
-
 
 TIPS = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
     SELECT 1 FROM checkpoints AS p
@@ -191,42 +184,6 @@ class Database(ABC):
         Raises:
             CheckpointError: it cannot be opened, or something fails while it is; the message says what to do.
         """
-
-
-def database(url: str | None, folder: Path) -> Database:
-    """Return the database of a URL.
-
-    Args:
-        url: `postgresql://USER@HOST/NAME`; None is a SQLite file in the folder of runs.
-        folder: the folder of runs.
-
-    Raises:
-        CheckpointError: the URL is not one of these, or a driver is not installed.
-    """
-    if not url:
-        from .sqlite import SqliteDatabase
-
-        return SqliteDatabase(folder)
-    try:
-        scheme, place, *rest = urlsplit(url)
-    except ValueError:  # it quotes a part of the URL, and so may its cause
-        raise CheckpointError("--store: the URL is not understood: write postgresql://user@host:port/name") from None
-    if scheme in POSTGRES and (place.count("@") > 1 or "@" in "".join(rest) or "#" in url):
-        raise CheckpointError(
-            "--store: the user's name or the password has a sign that ends it in a URL: write @ as %40, / as %2F, ? as %3F "
-            "and # as %23, or put the password into PGPASSWORD"
-        )
-    if scheme not in POSTGRES:
-        shown = f" {scheme}" if scheme else "" if {"@", "="} & set(url) else f" {url[:40]}"  # half a URL may begin with a password
-        raise CheckpointError(
-            f"--store{shown}: give a URL such as postgresql://user@host/name; "
-            "without one, runs are kept in a SQLite file in the folder of --runs"
-        )
-    try:
-        from .postgres import PostgresDatabase
-    except ImportError as error:
-        raise CheckpointError('PostgreSQL needs its driver: pip install -c constraints.txt -e ".[postgres]"') from error
-    return PostgresDatabase(url)
 
 
 def identify(store: BaseStore, *, make: bool = True) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import CheckpointError, RunNameError
-from .database import DatabaseConnection, database
+from .database import DatabaseConnection
+from .database_url import database_at
 from .image_store import ImageStore
 from .sqlite import FILE
 
@@ -41,7 +42,7 @@ class Workspace:
         except FileNotFoundError:
             raise CheckpointError("the working directory has been removed: change to one that is there") from None
         self.folder, self.store, self.image_store = Path(runs).expanduser(), store or "", image_store or ""
-        self.database = database(store, self.folder)
+        self.database = database_at(store, self.folder)
         place = image_store or self.folder / "images"
         self.images = place if isinstance(place, ImageStore) else ImageStore(place)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from .answers import Kind, agrees, answer
+from .answers import Kind
 from .grammar import Parsed
 from .language import NUMBERS, name_cell, name_group, plural, say_side
 from .world import Group
-
-__all__ = ["ShapesAnswer", "ShapesQuestion", "agrees", "answer", "questions"]
 
 
 class ShapesQuestion(NamedTuple):

@@ -347,7 +347,7 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, mo
     assert digests(home) == shown(get_run("other", home))
 
 
-@pytest.mark.parametrize("place", ["graph.clean._Cleaning._remove", "memory.images.ImageStore.claim"])
+@pytest.mark.parametrize("place", ["runs.prune._Cleaning._remove", "storage.image_store.ImageStore.claim"])
 def test_a_prune_to_the_best_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, place):
     old = draw(home, make_sketcher, "old")
 
