@@ -72,7 +72,8 @@ def test_nothing_prints_but_by_one_module():
     parts = {"tests", "docs", "notebooks", "build", ".venv"}
     files = [p for p in ROOT.glob("[!.]*/**/*.py") if p.relative_to(ROOT).parts[0] not in parts] + [*ROOT.glob("*.py")]
     own = re.compile(r"^[^#\"]*(?<![\w.])print\(|^(from|import) rich\.console|stdout\.write", re.MULTILINE)
-    found = {path.relative_to(ROOT).as_posix() for path in files if own.search(path.read_text())}
+    code = {path: re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL) for path in files}  # docstrings have examples
+    found = {path.relative_to(ROOT).as_posix() for path, text in code.items() if own.search(text)}
     assert found == {"terminal.py", "models/shapes/train.py"}
 
 
