@@ -309,56 +309,56 @@ def events_of(state: GemsState) -> Iterator[Event]:
         yield SkillsLoaded(role="load_skill", names=tuple(state.skills))
     if state.checks:
         yield ChecksWritten(role="decomposer", checks=tuple(state.checks))
-    yield from _said_in(state, 0)
+    yield from _reviews_of_round(state, 0)
     if state.draft and not state.attempts:
-        yield from _written(state, 1, state.draft)
+        yield from _prompt_events(state, 1, state.draft)
     for round in sorted({a.round for a in state.attempts}):
         attempts = [a for a in state.attempts if a.round == round]
-        yield from _written(state, round, attempts[0].prompt, attempts[0].thought, attempts[0].source is not None)
+        yield from _prompt_events(state, round, attempts[0].prompt, attempts[0].thought, attempts[0].source is not None)
         for attempt in attempts:
             yield ImageMade.of(attempt, "generator")
         for attempt in attempts:
             yield from CheckAnswered.each(attempt, state.checks, "verifier")
-        yield from _said_in(state, round)
+        yield from _reviews_of_round(state, round)
         for experience in state.experiences:
             if experience.round == round:
                 yield ExperienceWritten(role="summarizer", round=round, text=experience.text)
 
 
-def _said_in(state: GemsState, round: int) -> Iterator[Event]:
+def _reviews_of_round(state: GemsState, round: int) -> Iterator[Event]:
     for review in state.reviews:
         if review.round == round:
             yield PersonSaid(role="review", review=review)
 
 
-def _written(state: GemsState, round: int, prompt: str, thought: str = "", edit: bool = False) -> Iterator[Event]:
+def _prompt_events(state: GemsState, round: int, prompt: str, thought: str = "", edit: bool = False) -> Iterator[Event]:
     role = "planner" if round == 1 else "refiner"
     if lessons := tuple(lesson for lesson in state.lessons if lesson.round == round):
         yield LessonsShown(role=role, lessons=lessons)
     yield PromptWritten(role=role, prompt=prompt, thought=thought, edit=edit)
 
 
-_TOLD: ContextVar[set[Event] | None] = ContextVar("told", default=None)
+_EMITTED: ContextVar[set[Event] | None] = ContextVar("told", default=None)
 
 
 @contextmanager
-def telling() -> Iterator[None]:
+def emitting_once() -> Iterator[None]:
     """Let what runs within tell events, each of them once."""
-    token = _TOLD.set(set())
+    token = _EMITTED.set(set())
     try:
         yield
     finally:
-        _TOLD.reset(token)
+        _EMITTED.reset(token)
 
 
-def tell(event: Event) -> None:
+def emit(event: Event) -> None:
     """Write an event to the custom stream, once; outside of a graph of ours nobody listens.
 
     A node tells what others want to know before it ends. The graph itself tells whatever a node's update says on top.
     """
     from langgraph.config import get_stream_writer
 
-    told = _TOLD.get()
+    told = _EMITTED.get()
     if told is not None and event not in told:
         told.add(event)
         get_stream_writer()(event.model_dump(mode="json"))

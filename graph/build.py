@@ -36,13 +36,13 @@ ROLES = (
     *("verifier", "selector", "summarizer", "refiner", "learner"),
 )
 
-WAYS: dict[Hashable, str] = {
+REVIEW_ROUTES: dict[Hashable, str] = {
     **{"accept": "learner", "give up": "learner", "refine": "summarizer"},
     **{"draw": "generator", "rewrite": "refiner", "examine again": "verifier", "decide again": "selector"},
 }
 """Where each way out of the review leads."""
 
-STEPS = 100_000
+RECURSION_LIMIT = 100_000
 """LangGraph's limit of steps, which no run reaches."""
 
 Graph = CompiledStateGraph[GemsState, RunContext, Any, GemsState]  # the input: a Request or a dict of its fields
@@ -113,7 +113,7 @@ def build_graph(
     graph.add_conditional_edges("planner", after_planner)
     graph.add_edge("load_skill", "planner")
     graph.add_edge("decomposer", "review")
-    graph.add_conditional_edges("review", after_review, WAYS)
+    graph.add_conditional_edges("review", after_review, REVIEW_ROUTES)
     graph.add_edge("generator", "verifier")
     graph.add_edge("verifier", "selector")
     graph.add_edge("selector", "review")
@@ -123,5 +123,5 @@ def build_graph(
     compiled = graph.compile(checkpointer=checkpointer, store=store, name="gems")
     # The budget is ours. In a tool LangChain would hand down a limit of 25 steps, which five rounds go past. Set here, as the copy
     # of `with_config` loses what makes a state of the output.
-    compiled.config = {"recursion_limit": STEPS}
+    compiled.config = {"recursion_limit": RECURSION_LIMIT}
     return compiled

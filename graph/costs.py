@@ -46,9 +46,9 @@ def estimate(context: RunContext, checks: int) -> CallEstimate:
     if context.max_images is not None:
         drawn = Bounds(min(drawn.first, context.max_images), min(drawn.worst, context.max_images))
     rounds = math.ceil(drawn.worst / context.candidates)
-    seen = _verify(context, checks)
+    seen = _verifier_calls(context, checks)
     calls = {
-        "planner": _plan(context),
+        "planner": _planner_calls(context),
         "decomposer": Bounds(1, 1),
         "verifier": Bounds(seen.first * drawn.first, seen.worst * drawn.worst),
         "summarizer": Bounds(0, rounds - 1 if summarizes(context) else 0),
@@ -58,11 +58,11 @@ def estimate(context: RunContext, checks: int) -> CallEstimate:
     return CallEstimate(calls, drawn)
 
 
-def _plan(context: RunContext) -> Bounds:
+def _planner_calls(context: RunContext) -> Bounds:
     return {"none": Bounds(0, 0), "rewrite": Bounds(1, 1), "skills": Bounds(1, MAX_SKILL_TURNS + 1)}[context.plan]
 
 
-def _verify(context: RunContext, checks: int) -> Bounds:
+def _verifier_calls(context: RunContext, checks: int) -> Bounds:
     """Return the calls for one image, as for a model without log-probabilities (votes), and without checkers."""
     votes = context.votes if context.soft == "auto" else 1
     if context.verify == "batch":
@@ -73,7 +73,7 @@ def _verify(context: RunContext, checks: int) -> Bounds:
     return Bounds(2, 2 + 2 * again) if context.confirm else Bounds(1, 1 + again)
 
 
-def image_money(estimate: CallEstimate, models: ModelOptions) -> tuple[float, float] | None:
+def image_cost(estimate: CallEstimate, models: ModelOptions) -> tuple[float, float] | None:
     """Return what the images cost, in the same two cases; None where they have no price. Tokens are not known beforehand."""
     price = models.image.price
     return None if price is None else (price * estimate.images.first, price * estimate.images.worst)

@@ -37,7 +37,7 @@ STYLE = """
 """
 
 
-class _Way(NamedTuple):
+class _Edge(NamedTuple):
     source: str
     target: str
     maybe: bool
@@ -45,7 +45,7 @@ class _Way(NamedTuple):
 
 
 class _Lane(NamedTuple):
-    way: _Way
+    way: _Edge
     side: int  # -1: left of the boxes, 1: right of them
     rank: int  # 0: the innermost
 
@@ -61,32 +61,34 @@ def draw(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
         graph: what `build_graph` returns, or any compiled graph of LangGraph.
     """
     names = list(graph.get_graph().nodes)
-    found = list(_ways(graph))
+    found = list(_edges(graph))
     loops = [way for way in found if way.source == way.target]
     ways = [way for way in found if way.source != way.target]
     rows = _rows(names, ways)
-    places = _places(rows, ways)
-    lanes = _lanes([w for w in ways if not _near(w, rows)], rows)
-    ends = _ends(lanes, places)
+    places = _positions(rows, ways)
+    lanes = _lanes([w for w in ways if not _is_short(w, rows)], rows)
+    ends = _port_heights(lanes, places)
     edges = [
-        _beside(w, places) if _row(w.source, rows) == _row(w.target, rows) else _down(w, places) for w in ways if _near(w, rows)
+        _sideways_path(w, places) if _row_of(w.source, rows) == _row_of(w.target, rows) else _straight_path(w, places)
+        for w in ways
+        if _is_short(w, rows)
     ]
-    edges += [_around(lane, lanes, places, ends) for lane in lanes]
-    circles = [_circle(way, rows, lanes) for way in loops]
-    edges += [_loop(circle, places) for circle in circles]
+    edges += [_lane_path(lane, lanes, places, ends) for lane in lanes]
+    circles = [_self_loop(way, rows, lanes) for way in loops]
+    edges += [_self_loop_path(circle, places) for circle in circles]
     boxes = [_box(name, places[name], _is_swapped(graph, name)) for name in names]
-    return _page(graph.get_name(), edges + boxes, _frame(places, lanes, circles), ways + loops)
+    return _svg(graph.get_name(), edges + boxes, _frame(places, lanes, circles), ways + loops)
 
 
-def _ways(graph: CompiledStateGraph[Any, Any, Any, Any]) -> Iterator[_Way]:
+def _edges(graph: CompiledStateGraph[Any, Any, Any, Any]) -> Iterator[_Edge]:
     """Give the edges. What they are called is asked of the branches: `get_graph` keeps one name of several to the same node."""
     for edge in graph.get_graph().edges:
         branches = graph.builder.branches.get(edge.source, {}).values()
         named = [str(k) for b in branches for k, target in (b.ends or {}).items() if target == edge.target and k != target]
-        yield _Way(edge.source, edge.target, edge.conditional, ", ".join(named))
+        yield _Edge(edge.source, edge.target, edge.conditional, ", ".join(named))
 
 
-def _rows(names: list[str], ways: list[_Way]) -> list[list[str]]:
+def _rows(names: list[str], ways: list[_Edge]) -> list[list[str]]:
     """Sort nodes into rows, each below all that lead to it; what leads back to where the way came from does not count."""
     after = {name: [w.target for w in ways if w.source == name] for name in names}
     before = {name: [w.source for w in ways if w.target == name] for name in names}
@@ -118,18 +120,18 @@ def _rows(names: list[str], ways: list[_Way]) -> list[list[str]]:
     return rows
 
 
-def _row(name: str, rows: list[list[str]]) -> int:
+def _row_of(name: str, rows: list[list[str]]) -> int:
     return next(i for i, row in enumerate(rows) if name in row)
 
 
-def _near(way: _Way, rows: list[list[str]]) -> bool:
+def _is_short(way: _Edge, rows: list[list[str]]) -> bool:
     """Tell whether an edge leads to the row below, or to the box beside."""
-    start, end = _row(way.source, rows), _row(way.target, rows)
+    start, end = _row_of(way.source, rows), _row_of(way.target, rows)
     beside = start == end and abs(rows[start].index(way.source) - rows[end].index(way.target)) == 1
     return end == start + 1 or beside
 
 
-def _places(rows: list[list[str]], ways: list[_Way]) -> dict[str, tuple[float, float]]:
+def _positions(rows: list[list[str]], ways: list[_Edge]) -> dict[str, tuple[float, float]]:
     """Give each box its middle: below those that lead to it, with room between."""
     places: dict[str, tuple[float, float]] = {}
     for i, row in enumerate(rows):
@@ -143,11 +145,11 @@ def _places(rows: list[list[str]], ways: list[_Way]) -> dict[str, tuple[float, f
     return places
 
 
-def _lanes(far: list[_Way], rows: list[list[str]]) -> list[_Lane]:
+def _lanes(far: list[_Edge], rows: list[list[str]]) -> list[_Lane]:
     """Lead far edges around: back on the left and on to lower rows on the right, if no other box is in the way there."""
     lanes: list[_Lane] = []
-    for way in sorted(far, key=lambda w: abs(_row(w.source, rows) - _row(w.target, rows))):
-        start, end = _row(way.source, rows), _row(way.target, rows)
+    for way in sorted(far, key=lambda w: abs(_row_of(w.source, rows) - _row_of(w.target, rows))):
+        start, end = _row_of(way.source, rows), _row_of(way.target, rows)
         free = {
             -1: rows[start][0] == way.source and rows[end][0] == way.target,
             1: rows[start][-1] == way.source and rows[end][-1] == way.target,
@@ -158,7 +160,7 @@ def _lanes(far: list[_Way], rows: list[list[str]]) -> list[_Lane]:
     return lanes
 
 
-def _ends(lanes: list[_Lane], places: dict[str, tuple[float, float]]) -> dict[tuple[str, _Lane], float]:
+def _port_heights(lanes: list[_Lane], places: dict[str, tuple[float, float]]) -> dict[tuple[str, _Lane], float]:
     """Give the ends at the same side of a box a height each, in the order in which their lines do not cross."""
     ends: dict[tuple[str, _Lane], float] = {}
     for name, (_, y) in places.items():
@@ -175,7 +177,7 @@ def _ends(lanes: list[_Lane], places: dict[str, tuple[float, float]]) -> dict[tu
     return ends
 
 
-def _down(way: _Way, places: dict[str, tuple[float, float]]) -> str:
+def _straight_path(way: _Edge, places: dict[str, tuple[float, float]]) -> str:
     (x, y), (to_x, to_y) = places[way.source], places[way.target]
     y, to_y = y + HIGH / 2, to_y - HIGH / 2
     bend = (to_y - y) / 2
@@ -183,16 +185,16 @@ def _down(way: _Way, places: dict[str, tuple[float, float]]) -> str:
     return _path(line, way) + _label(way, to_x + (-8 if to_x < x else 8), to_y - 9, to_x < x)
 
 
-def _circle(way: _Way, rows: list[list[str]], lanes: list[_Lane]) -> _Lane:
+def _self_loop(way: _Edge, rows: list[list[str]], lanes: list[_Lane]) -> _Lane:
     """Lead a way from a box to itself around its end: on the right, if no line ends there and one does not on the left."""
-    row = rows[_row(way.source, rows)]
+    row = rows[_row_of(way.source, rows)]
     taken = {side: any(lane.side == side and way.source in lane.way[:2] for lane in lanes) for side in (-1, 1)}
     free = {-1: row[0] == way.source, 1: row[-1] == way.source}
     side = min((1, -1), key=lambda side: (not free[side], taken[side]))
     return _Lane(way, side, 0)
 
 
-def _loop(circle: _Lane, places: dict[str, tuple[float, float]]) -> str:
+def _self_loop_path(circle: _Lane, places: dict[str, tuple[float, float]]) -> str:
     way, side = circle.way, circle.side
     x, y = places[way.source]
     x += side * BOX / 2
@@ -201,14 +203,16 @@ def _loop(circle: _Lane, places: dict[str, tuple[float, float]]) -> str:
     return _path(line, way) + _label(way, x + (LOOP + 5) * side, y + 4, side < 0)
 
 
-def _beside(way: _Way, places: dict[str, tuple[float, float]]) -> str:
+def _sideways_path(way: _Edge, places: dict[str, tuple[float, float]]) -> str:
     (x, y), (to_x, _) = places[way.source], places[way.target]
     side = 1 if to_x > x else -1
     y += 6 * side
     return _path(f"M{x + side * BOX / 2:g} {y:g} H{to_x - side * (BOX / 2 + 2):g}", way)
 
 
-def _around(lane: _Lane, lanes: list[_Lane], places: dict[str, tuple[float, float]], ends: dict[tuple[str, _Lane], float]) -> str:
+def _lane_path(
+    lane: _Lane, lanes: list[_Lane], places: dict[str, tuple[float, float]], ends: dict[tuple[str, _Lane], float]
+) -> str:
     way, side = lane.way, lane.side
     x, to_x = (places[name][0] + side * BOX / 2 for name in way[:2])
     y, to_y = ends[way.source, lane], ends[way.target, lane]
@@ -226,19 +230,19 @@ def _lane_x(lane: _Lane, places: dict[str, tuple[float, float]]) -> float:
     return (max(passed) + BOX / 2 + BESIDE + 14 + lane.rank * LANE) * lane.side
 
 
-def _path(line: str, way: _Way) -> str:
+def _path(line: str, way: _Edge) -> str:
     style = ' class="maybe"' if way.maybe else ""
     return f'<path d="{line}" marker-end="url(#gems-arrow)"{style}/>'
 
 
-def _label(way: _Way, x: float, y: float, before: bool) -> str:
+def _label(way: _Edge, x: float, y: float, before: bool) -> str:
     return f'<text class="note{" before" if before else ""}" x="{x:g}" y="{y:g}">{escape(way.label)}</text>' if way.label else ""
 
 
 def _box(name: str, place: tuple[float, float], swapped: bool) -> str:
     x, y = place
     end = name in (START, END)
-    wide, shown = (62, name.strip("_").upper()) if end else (BOX, _cut(name, BOX - 8))
+    wide, shown = (62, name.strip("_").upper()) if end else (BOX, _shorten(name, BOX - 8))
     mark = f'<text class="note" x="{x - BOX / 4 - 4:g}" y="{y - HIGH / 2 - 4:g}">yours</text>' if swapped else ""
     style = ' class="yours"' if swapped else ""
     size = f'width="{wide}" height="{HIGH}" rx="{HIGH / 2 if end else 7:g}"'
@@ -247,7 +251,7 @@ def _box(name: str, place: tuple[float, float], swapped: bool) -> str:
     return f'<g{style}>{whole}{rect}<text x="{x:g}" y="{y + 4.5:g}">{escape(shown)}</text>{mark}</g>'
 
 
-def _cut(name: str, room: float) -> str:
+def _shorten(name: str, room: float) -> str:
     """Return a name, with dots in its middle where it is wider than so many pixels: long names often differ at their ends."""
     shown, kept = name, len(name)
     while _width(shown) > room:
@@ -278,7 +282,7 @@ def _frame(places: dict[str, tuple[float, float]], lanes: list[_Lane], circles: 
     return left, -HIGH / 2 - 8, max(max(across) + 8 - left, LEGEND), bottom + HIGH / 2 + 44
 
 
-def _page(name: str, parts: list[str], frame: tuple[float, float, float, float], ways: list[_Way]) -> str:
+def _svg(name: str, parts: list[str], frame: tuple[float, float, float, float], ways: list[_Edge]) -> str:
     left, top, wide, high = frame
     said = ". ".join(f"{w.source.strip('_')} to {w.target.strip('_')}" + (f" ({w.label})" if w.label else "") for w in ways)
     y = top + high - 14

@@ -32,8 +32,8 @@ from ..events import (
     RoleEnded,
     RoleStarted,
     SkillsLoaded,
-    tell,
-    telling,
+    emit,
+    emitting_once,
 )
 from ..memory.state import Attempt, Experience, Result, RoleUsage, Usage
 from ..models.options import ModelOptions
@@ -59,11 +59,11 @@ def with_events(role: str, node: Any, models: ModelOptions) -> Any:
     if isinstance(node, Runnable):
 
         def invoke(state: Any, config: RunnableConfig) -> Any:
-            with _announcing(role, state, models) as told:
+            with _emit_role_events(role, state, models) as told:
                 return told(node.invoke(state, config))
 
         async def ainvoke(state: Any, config: RunnableConfig) -> Any:
-            with _announcing(role, state, models) as told:
+            with _emit_role_events(role, state, models) as told:
                 return told(await node.ainvoke(state, config))
 
         return RunnableLambda(invoke, ainvoke, name=role)
@@ -74,50 +74,50 @@ def with_events(role: str, node: Any, models: ModelOptions) -> Any:
     if inspect.iscoroutinefunction(work):
 
         async def later(*args: Any, **kwargs: Any) -> Any:
-            with _announcing(role, args[0] if args else None, models) as told:
+            with _emit_role_events(role, args[0] if args else None, models) as told:
                 return told(await work(*args, **kwargs))
 
         return functools.wraps(work)(later)
 
     def now(*args: Any, **kwargs: Any) -> Any:
-        with _announcing(role, args[0] if args else None, models) as told:
+        with _emit_role_events(role, args[0] if args else None, models) as told:
             return told(work(*args, **kwargs))
 
     return functools.wraps(work)(now)
 
 
 @contextmanager
-def _announcing(role: str, state: Any, models: ModelOptions) -> Iterator[Callable[[Any], Any]]:
+def _emit_role_events(role: str, state: Any, models: ModelOptions) -> Iterator[Callable[[Any], Any]]:
     """Tell that a node begins; give what takes its update, tells of it, and returns it."""
-    with telling():
+    with emitting_once():
         began = time.perf_counter()
-        tell(RoleStarted(role=role))
+        emit(RoleStarted(role=role))
 
         def told(update: Any) -> Any:
-            plain = _fields(update)
-            for event in _said(role, plain, state, models):
-                tell(event)
+            plain = _update_fields(update)
+            for event in _events_of_update(role, plain, state, models):
+                emit(event)
             used = plain.get("usage")
             usage = used.total if isinstance(used, Usage) else RoleUsage()
-            tell(RoleEnded(role=role, seconds=time.perf_counter() - began, usage=usage))
+            emit(RoleEnded(role=role, seconds=time.perf_counter() - began, usage=usage))
             return update
 
         yield told
 
 
-def _fields(update: Any) -> dict[str, Any]:
+def _update_fields(update: Any) -> dict[str, Any]:
     """Return what a node returned by fields of the state, lists of the same field put together."""
     fields: dict[str, Any] = {}
-    for name, value in _pairs(update):
+    for name, value in _field_values(update):
         both = isinstance(value, list) and isinstance(fields.get(name), list)
         fields[name] = [*fields[name], *value] if both else value
     return fields
 
 
-def _pairs(update: Any) -> Iterator[tuple[str, Any]]:
+def _field_values(update: Any) -> Iterator[tuple[str, Any]]:
     """Give the fields and values of whatever LangGraph takes as an update."""
     if isinstance(update, Command):
-        yield from _pairs(update.update)
+        yield from _field_values(update.update)
     elif isinstance(update, BaseModel):
         yield from ((name, getattr(update, name)) for name in update.model_fields_set)
     elif isinstance(update, Mapping):
@@ -126,15 +126,15 @@ def _pairs(update: Any) -> Iterator[tuple[str, Any]]:
         yield update
     elif isinstance(update, list | tuple):
         for one in update:
-            yield from _pairs(one)
+            yield from _field_values(one)
 
 
-def _said(role: str, update: Mapping[str, Any], state: Any, models: ModelOptions) -> Iterator[Event]:
+def _events_of_update(role: str, update: Mapping[str, Any], state: Any, models: ModelOptions) -> Iterator[Event]:
     """Give the events that an update of the state amounts to.
 
     What is not as the state wants it is left out here: LangGraph or the next node complains of it in better words.
     """
-    for field, events in _EVENTS.items():
+    for field, events in _EVENTS_OF_FIELD.items():
         if update.get(field):
             with suppress(ValidationError, TypeError, ValueError):
                 yield from events(role, update, state, models)
@@ -213,7 +213,7 @@ def _notes(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [Noted(role=role, note=note) for note in update["notes"]]
 
 
-_EVENTS: dict[str, Callable[..., list[Event]]] = {
+_EVENTS_OF_FIELD: dict[str, Callable[..., list[Event]]] = {
     "skills": _skills,
     "lessons": _lessons,
     "experiences": _experiences,

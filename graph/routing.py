@@ -8,7 +8,7 @@ from ..errors import UsedThreadError
 from ..memory.state import Decision, GemsState
 from ..nodes.planner import PlannerState, wants_skills
 
-Way = Literal[Decision, "draw", "rewrite", "examine again", "decide again"]
+Route = Literal[Decision, "draw", "rewrite", "examine again", "decide again"]
 
 
 def at_start(state: GemsState) -> list[str]:
@@ -29,7 +29,7 @@ def after_planner(state: PlannerState) -> Literal["load_skill", "review"]:
     return "load_skill" if wants_skills(state) else "review"
 
 
-def after_review(state: GemsState) -> Way:
+def after_review(state: GemsState) -> Route:
     """Follow what a person said, and the selector's decision where nobody was asked or all was left as decided.
 
     Raises:

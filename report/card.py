@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..context import RunContext
 from ..memory.state import GemsState
-from .inline_images import InlineImage, ReadImage, once, picture
+from .inline_images import InlineImage, ReadImage, inline_image, read_once
 from .page import environment
-from .view import AttemptCard, PageView, count_of, view
+from .view import AttemptCard, PageView, build_view, count_of
 
 HERO, THUMB = 256, 64
 """Largest width and height of the best image and of those above the checks, in CSS pixels."""
@@ -29,18 +29,18 @@ def render_card(
         cost: what it has cost in money, if that is known.
         waiting: it waits for a person's answer, whatever was decided before.
     """
-    page = view(state, context, thread, {}, None, cost, waiting)
-    read = once(read_image)
+    page = build_view(state, context, thread, {}, None, cost, waiting)
+    read = read_once(read_image)
 
     def small(card: AttemptCard, alt: str, edge: int) -> InlineImage:
-        return picture(card.attempt.image, read, alt=alt, edge=edge, light=0)
+        return inline_image(card.attempt.image, read, alt=alt, edge=edge, light=0)
 
     hero = page.hero_card and small(page.hero_card, page.hero_card.picture.alt, HERO)
     thumbs = [small(card, f"Image of {card.title.lower()}", THUMB) for card in page.cards if page.rows]
-    return environment().get_template("card.html").render(page=page, hero=hero, thumbs=thumbs, used=_used(page))
+    return environment().get_template("card.html").render(page=page, hero=hero, thumbs=thumbs, used=_usage_texts(page))
 
 
-def _used(page: PageView) -> list[str]:
+def _usage_texts(page: PageView) -> list[str]:
     """Return what the run took, in words."""
     counts = ((page.total.images, "image"), (page.total.calls, "chat call"))
     told = [count_of(number, noun) for number, noun in counts]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..memory.state import Attempt, Check, GemsState
-from .inline_images import InlineImage, ReadImage, picture
+from .inline_images import InlineImage, ReadImage, inline_image
 
 PAIR = 384
 """Largest width and height of each of the two images, in CSS pixels."""
@@ -28,21 +28,21 @@ class ImagePair:
     """How many both pass."""
 
 
-def pair(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> ImagePair | None:
+def compare_first_and_best(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> ImagePair | None:
     """Compare the first image with the best; None where they are one, or where either is not checked."""
     if best is None or not state.attempts:
         return None
     first = state.attempts[0]
     if best.key == first.key or not first.verdicts or not best.verdicts:
         return None
-    before, after = _passed(first), _passed(best)
+    before, after = _passed_checks(first), _passed_checks(best)
 
     def those(was: bool, now: bool) -> list[Check]:
         return [c for c in state.checks if (c.id in before, c.id in after) == (was, now)]
 
     return ImagePair(
-        first=picture(first.image, read_image, alt="The first image", edge=PAIR),
-        best=picture(best.image, read_image, alt="The best image", edge=PAIR),
+        first=inline_image(first.image, read_image, alt="The first image", edge=PAIR),
+        best=inline_image(best.image, read_image, alt="The best image", edge=PAIR),
         gained=those(False, True),
         lost=those(True, False),
         missed=those(False, False),
@@ -50,5 +50,5 @@ def pair(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -
     )
 
 
-def _passed(attempt: Attempt) -> Sequence[str]:
+def _passed_checks(attempt: Attempt) -> Sequence[str]:
     return [v.check for v in attempt.verdicts if v.passed]

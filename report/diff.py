@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 
 Op = Literal["equal", "insert", "delete"]
 
-CAREFUL = 400_000
+EXACT_UP_TO = 400_000
 """Pairs of words up to which every word is compared; beyond, difflib skips the frequent ones to stay quick."""
 
-KINDRED = 0.3
+SIMILAR = 0.3
 """Share of words in common under which two prompts are different texts: marking words would only be noise."""
 
 _MARKS = r".,;:!?()\[\]{}\"“”«»「」、。，"
@@ -36,7 +36,7 @@ def word_diff(old: str, new: str) -> list[DiffSegment]:
     for tag, i1, i2, j1, j2 in _matcher(before, after).get_opcodes():
         if tag in ("delete", "replace"):
             glued = bool(segments) and not segments[-1].text[-1:].isspace()
-            lead = _tail(before[i1 - 1]) if i1 and glued else ""
+            lead = _space_after(before[i1 - 1]) if i1 and glued else ""
             segments.append(DiffSegment("delete", lead + "".join(before[i1:i2])))
         if tag in ("insert", "replace"):
             segments.append(DiffSegment("insert", "".join(after[j1:j2])))
@@ -45,13 +45,13 @@ def word_diff(old: str, new: str) -> list[DiffSegment]:
     return segments
 
 
-def kindred(old: str, new: str) -> bool:
+def similar(old: str, new: str) -> bool:
     """Tell whether two prompts have enough words in common for their differences to be worth reading."""
-    return _matcher(_words(old), _words(new)).quick_ratio() >= KINDRED
+    return _matcher(_words(old), _words(new)).quick_ratio() >= SIMILAR
 
 
 def _matcher(before: list[str], after: list[str]) -> SequenceMatcher[str]:
-    quick = len(before) * len(after) > CAREFUL
+    quick = len(before) * len(after) > EXACT_UP_TO
     return SequenceMatcher(None, [w.strip() for w in before], [w.strip() for w in after], autojunk=quick)
 
 
@@ -60,5 +60,5 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-def _tail(word: str) -> str:
+def _space_after(word: str) -> str:
     return word[len(word.rstrip()) :]

@@ -68,7 +68,7 @@ class GalleryCard:
         return self.passed / self.total if self.total else 0.0
 
 
-def families_together(cards: Sequence[GalleryCard]) -> list[GalleryCard]:
+def sort_by_fork_tree(cards: Sequence[GalleryCard]) -> list[GalleryCard]:
     """Return the cards with the family of the latest first, and each fork after its parent, whichever ended later."""
     latest: dict[str, float] = {}
     for card in cards:

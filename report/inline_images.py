@@ -35,19 +35,19 @@ class InlineImage(NamedTuple):
     crisp: bool
 
 
-def once(read_image: ReadImage) -> ReadImage:
+def read_once(read_image: ReadImage) -> ReadImage:
     """Return what reads each image once, however often it is asked for, and warns once of one that is lost."""
     known: dict[str, bytes] = {}
 
     def read(ref: ImageRef) -> bytes:
         if ref.sha256 not in known:
-            known[ref.sha256] = _read(ref, read_image)
+            known[ref.sha256] = _read_or_empty(ref, read_image)
         return known[ref.sha256]
 
     return read
 
 
-def picture(
+def inline_image(
     ref: ImageRef, read_image: ReadImage | None, *, alt: str, edge: int, light: int = LIGHT, density: int = 2
 ) -> InlineImage:
     """Return the image fitted into a square.
@@ -60,16 +60,16 @@ def picture(
         light: bytes up to which the file is embedded as it is; 0 for never.
         density: pixels of the preview for each CSS pixel; two are sharp on a dense screen as well.
     """
-    width, height = fit(ref.width, ref.height, edge)
+    width, height = fitted_size(ref.width, ref.height, edge)
     crisp = max(ref.width, ref.height) <= SMALL
-    data = _read(ref, read_image) if read_image else b""
+    data = _read_or_empty(ref, read_image) if read_image else b""
     if not data:
         return InlineImage("", alt, width, height, crisp)
-    source = _uri(data, ref.media_type) if len(data) <= light else _preview(data, ref.media_type, density * edge)
+    source = _data_uri(data, ref.media_type) if len(data) <= light else _preview(data, ref.media_type, density * edge)
     return InlineImage(source, alt, width, height, crisp)
 
 
-def _read(ref: ImageRef, read_image: ReadImage) -> bytes:
+def _read_or_empty(ref: ImageRef, read_image: ReadImage) -> bytes:
     try:
         return read_image(ref)
     except (GemsError, OSError, LookupError, ValueError):
@@ -77,7 +77,7 @@ def _read(ref: ImageRef, read_image: ReadImage) -> bytes:
         return b""
 
 
-def fit(width: int, height: int, edge: int) -> tuple[int, int]:
+def fitted_size(width: int, height: int, edge: int) -> tuple[int, int]:
     """Return the size to show: a large image scaled down into the square, a small one enlarged by a whole factor."""
     longest = max(width, height)
     factor: float = max(1, edge // longest) if longest <= SMALL else 1
@@ -93,10 +93,10 @@ def _preview(data: bytes, media_type: str, edge: int) -> str:
             out = BytesIO()
             image.convert("RGBA" if image.has_transparency_data else "RGB").save(out, "WEBP", quality=82)
     except (OSError, ValueError, Image.DecompressionBombError):
-        return _uri(data, media_type)  # the browser may read what Pillow cannot
-    return _uri(out.getvalue(), "image/webp")
+        return _data_uri(data, media_type)  # the browser may read what Pillow cannot
+    return _data_uri(out.getvalue(), "image/webp")
 
 
-def _uri(data: bytes, media_type: str) -> str:
+def _data_uri(data: bytes, media_type: str) -> str:
     kind = media_type if media_type.startswith("image/") else "image/png"
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

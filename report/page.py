@@ -14,8 +14,8 @@ from ..memory.state import GemsState
 from ..storage.files import replace_file
 from ..terminal import visible
 from .history import RunHistory
-from .inline_images import ReadImage, once
-from .view import duration, view
+from .inline_images import ReadImage, read_once
+from .view import build_view, duration
 
 
 def render_report(
@@ -36,7 +36,7 @@ def render_report(
     `waiting`: it waits for a person's answer, whatever was decided before. `history`: its times, what the refiner was shown,
     and its forks; what is not known of it is left out.
     """
-    page = view(state, context, thread, models, once(read_image), cost, waiting, history)
+    page = build_view(state, context, thread, models, read_once(read_image), cost, waiting, history)
     return environment().get_template("page.html").render(page=page)
 
 

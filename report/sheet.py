@@ -44,15 +44,15 @@ def contact_sheet(pictures: Iterable[tuple[str, Image.Image | None]], *, edge: i
         x, y = number % columns * (edge + GAP), number // columns * (edge + line + GAP)
         if picture is None:
             pen.rectangle((x, y, x + edge - 1, y + edge - 1), outline=INK)
-            pen.text((x + edge / 2, y + edge / 2), _cut("lost", font, edge), INK, font, anchor="mm")
+            pen.text((x + edge / 2, y + edge / 2), _shorten("lost", font, edge), INK, font, anchor="mm")
         else:
             fitted = ImageOps.contain(picture.convert("RGBA"), (edge, edge), Image.Resampling.LANCZOS)
             sheet.paste(fitted, (x + (edge - fitted.width) // 2, y + (edge - fitted.height) // 2))
-        pen.text((x + edge / 2, y + edge + 4), _cut(caption, font, edge), INK, font, anchor="ma")
+        pen.text((x + edge / 2, y + edge + 4), _shorten(caption, font, edge), INK, font, anchor="ma")
     return sheet
 
 
-def _cut(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _shorten(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """Return a caption on one line, with dots at its end where it is too wide."""
     text = " ".join(caption.split())
     if font.getlength(text) <= width:

@@ -13,20 +13,20 @@ from .history import RunHistory, Step
 
 Work = Literal["plan", "draw", "check", "learn", "person"]
 
-WORK: dict[str, Work] = {
+WORK_OF_ROLE: dict[str, Work] = {
     **{"planner": "plan", "load_skill": "plan", "decomposer": "plan"},
     **{"generator": "draw", "verifier": "check", "selector": "check"},
     **{"summarizer": "learn", "refiner": "learn", "learner": "learn", "review": "person"},
 }
 """What kind of work each role does: the colour of its stretches."""
 
-ABOUT: dict[Work, str] = {
+WORK_TITLES: dict[Work, str] = {
     **{"plan": "plan and checks", "draw": "drawing", "check": "verifying", "learn": "learning and refining"},
     **{"person": "review"},
 }
 
 
-LEAST = 0.5
+LEAST_SHARE = 0.5
 """Per cent of the longest round from which on a stretch can be seen on a bar."""
 
 
@@ -60,7 +60,7 @@ class TimelineRound:
     @property
     def bar(self) -> list[TimelineSegment]:
         """The stretches that are drawn: those that can be seen, at least the longest one."""
-        seen = [stretch for stretch in self.stretches if stretch.share >= LEAST]
+        seen = [stretch for stretch in self.stretches if stretch.share >= LEAST_SHARE]
         return seen or [max(self.stretches, key=lambda stretch: stretch.share)]
 
     @property
@@ -89,24 +89,24 @@ def timeline(history: RunHistory, state: GemsState, best: Attempt | None) -> Tim
     laps: list[tuple[int, list[Step]]] = [(n, list(group)) for n, group in groupby(history.steps, key=lambda step: step.round)]
     longest = max(sum(step.working for step in steps) for _, steps in laps) or 1.0
     first, last = history.steps[0], history.steps[-1]
-    found = {work for step in history.steps for work in [_work(step)]}
+    found = {work for step in history.steps for work in [_work_of(step)]}
     return Timeline(
-        laps=[_lap(number, steps, longest, state, best) for number, steps in laps],
-        works=[(work, said) for work, said in ABOUT.items() if work in found],
+        laps=[_timeline_round(number, steps, longest, state, best) for number, steps in laps],
+        works=[(work, said) for work, said in WORK_TITLES.items() if work in found],
         began=first.began,
         seconds=(last.began - first.began).total_seconds() + last.seconds,
         idle=sum(step.idle for step in history.steps),
     )
 
 
-def _lap(number: int, steps: Sequence[Step], longest: float, state: GemsState, best: Attempt | None) -> TimelineRound:
+def _timeline_round(number: int, steps: Sequence[Step], longest: float, state: GemsState, best: Attempt | None) -> TimelineRound:
     passed = [a.score for a in state.attempts if a.round == number and a.score and a.score.total]
     top = max(passed, key=lambda score: score.key) if passed else None
     return TimelineRound(
         number=number,
         stretches=[
             TimelineSegment(
-                _work(step), " + ".join(step.roles), step.working, 100 * step.working / longest, step.idle, step.usage.total
+                _work_of(step), " + ".join(step.roles), step.working, 100 * step.working / longest, step.idle, step.usage.total
             )
             for step in steps
         ],
@@ -118,5 +118,5 @@ def _lap(number: int, steps: Sequence[Step], longest: float, state: GemsState, b
     )
 
 
-def _work(step: Step) -> Work:
-    return next((WORK[role] for role in step.roles if role in WORK), "check")
+def _work_of(step: Step) -> Work:
+    return next((WORK_OF_ROLE[role] for role in step.roles if role in WORK_OF_ROLE), "check")

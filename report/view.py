@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from ..context import PROMPTS, RunContext, nearest_preset
 from ..memory.state import Attempt, Check, GemsState, ImageRef, RoleUsage, Score, ShownLesson, Verdict, best_of
-from .compare import ImagePair, pair
-from .diff import DiffSegment, kindred, word_diff
+from .compare import ImagePair, compare_first_and_best
+from .diff import DiffSegment, similar, word_diff
 from .history import ForkNode, RefinerInput, RunHistory
-from .inline_images import HEAVY, InlineImage, ReadImage, picture
+from .inline_images import HEAVY, InlineImage, ReadImage, inline_image
 from .timeline import Timeline, timeline
 
 HERO, CARD, THUMB = 480, 320, 128
@@ -26,8 +26,8 @@ MANY = 24
 Tone = Literal["pass", "fail", "unknown", "skipped", "blank"]
 
 _TONES: dict[bool | None, Tone] = {True: "pass", False: "fail", None: "unknown"}
-_ORDER: tuple[Tone, ...] = ("pass", "unknown", "fail", "skipped")
-_SAID = {"pass": "passed", "fail": "failed", "unknown": "unknown", "skipped": "skipped", "blank": "not checked"}
+_TONE_ORDER: tuple[Tone, ...] = ("pass", "unknown", "fail", "skipped")
+_TONE_WORDS = {"pass": "passed", "fail": "failed", "unknown": "unknown", "skipped": "skipped", "blank": "not checked"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class CheckResult:
     @property
     def said(self) -> str:
         """The sign in words, and whose it is where it is not the verifier's."""
-        return _SAID[self.tone] + (", said by a person" if self.by_person else "")
+        return _TONE_WORDS[self.tone] + (", said by a person" if self.by_person else "")
 
     @property
     def reason(self) -> str:
@@ -116,7 +116,7 @@ class AttemptCard:
     @property
     def tally(self) -> dict[Tone, int]:
         """How many verdicts there are of each tone."""
-        return {tone: sum(f.tone == tone for f in (*self.open, *self.passed)) for tone in _ORDER}
+        return {tone: sum(f.tone == tone for f in (*self.open, *self.passed)) for tone in _TONE_ORDER}
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class PageView:
     models: dict[str, str]
 
 
-def view(
+def build_view(
     state: GemsState,
     context: RunContext,
     thread: str,
@@ -209,22 +209,22 @@ def view(
     best = state.best or best_of(state.attempts)
     cards = list(_cards(state, best, read_image))
     hero = best or (state.attempts[-1] if state.attempts else None)
-    pending = state.draft if _awaits_drawing(state) else ""
+    pending = state.draft if _has_unused_prompt(state) else ""
     return PageView(
         thread=without_paths(thread),
         request=state.prompt,
-        outcome=_waiting(state) if waiting else _outcome(state, context, best, history.failed),
-        hero=picture(hero.image, read_image, alt=_alt(hero), edge=HERO, light=HEAVY) if hero else None,
+        outcome=_outcome_of_waiting(state) if waiting else _outcome(state, context, best, history.failed),
+        hero=inline_image(hero.image, read_image, alt=_alt(hero), edge=HERO, light=HEAVY) if hero else None,
         hero_card=next((card for card in cards if card.attempt is hero), None),
         hero_label=_hero_label(state, best),
         tiles=_tiles(state, context, best),
         skills=state.skills,
-        rows=[MatrixRow(check, [_finding(check, a) for a in state.attempts]) for check in state.checks],
+        rows=[MatrixRow(check, [_check_result(check, a) for a in state.attempts]) for check in state.checks],
         by_person=any(a.said for a in state.attempts),
         cards=cards,
-        thumbs=_thumbs(state, history, read_image),
+        thumbs=_thumbnails(state, history, read_image),
         shot=max((card.picture.width for card in cards), default=CARD),
-        pair=pair(state, best, read_image),
+        pair=compare_first_and_best(state, best, read_image),
         timeline=timeline(history, state, best),
         forks=history.forks,
         parent=history.parent,
@@ -232,7 +232,7 @@ def view(
         preset=_preset(context),
         rounds=list(_rounds(state, cards, history.refiner_inputs)),
         next_memory=[s for s in history.refiner_inputs if s.round > state.round] if pending else [],
-        next_prompt=_changes(state.attempts[-1].prompt if state.attempts else state.prompt, pending)[0],
+        next_prompt=_prompt_changes(state.attempts[-1].prompt if state.attempts else state.prompt, pending)[0],
         next_thought=state.thought if pending else "",
         notes=[without_paths(note) for note in state.notes],
         costs=_costs(state),
@@ -243,19 +243,19 @@ def view(
     )
 
 
-def _thumbs(state: GemsState, history: RunHistory, read_image: ReadImage | None) -> dict[str, InlineImage]:
+def _thumbnails(state: GemsState, history: RunHistory, read_image: ReadImage | None) -> dict[str, InlineImage]:
     remembered = [part for shown in history.refiner_inputs for part in shown.parts if isinstance(part, ImageRef)]
     heads = [a.image for a in state.attempts if state.checks]  # of the matrix, which there is with checks only
     refs = {ref.sha256: ref for ref in (*heads, *remembered)}
-    return {name: picture(ref, read_image, alt="", edge=THUMB, light=0) for name, ref in refs.items()}
+    return {name: inline_image(ref, read_image, alt="", edge=THUMB, light=0) for name, ref in refs.items()}
 
 
 def _preset(context: RunContext) -> str:
-    name, others = preset_told(context)
+    name, others = preset_and_changes(context)
     return name + (f", with other {others}" if others else "")
 
 
-def preset_told(context: RunContext) -> tuple[str, str]:
+def preset_and_changes(context: RunContext) -> tuple[str, str]:
     """Return the preset that a context is most like, and in words the settings in which it differs, but for the seed."""
     name, changed = nearest_preset(context)
     return name, ", ".join(setting.replace("_", " ") for setting in changed if setting != "seed")
@@ -269,17 +269,17 @@ def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage | None)
     for attempt in state.attempts:
         siblings = sum(a.round == attempt.round for a in state.attempts)
         image = f", image {attempt.candidate + 1} of {siblings}" if siblings > 1 else ""
-        segments, change = _changes(before.prompt if before else state.prompt, attempt.prompt)
+        segments, change = _prompt_changes(before.prompt if before else state.prompt, attempt.prompt)
         findings = [CheckResult(checks.get(verdict.check), verdict, verdict in attempt.said) for verdict in attempt.verdicts]
         card = AttemptCard(
             attempt=attempt,
             title=f"Round {attempt.round}{image}",
             best=attempt is best,
-            picture=picture(attempt.image, read_image, alt=_alt(attempt), edge=CARD, density=density),
+            picture=inline_image(attempt.image, read_image, alt=_alt(attempt), edge=CARD, density=density),
             score=attempt.score,
             prompt=segments,
             change=change.format("the attempt before" if before else "the request"),
-            twin=before is not None and _words(before) == _words(attempt),
+            twin=before is not None and _prompt_key(before) == _prompt_key(attempt),
             edited=attempt.source is not None,
             source=drawn.get(attempt.source.sha256) if attempt.source else None,
             open=sorted((f for f in findings if f.tone != "pass"), key=lambda f: ("fail", "unknown", "skipped").index(f.tone)),
@@ -289,7 +289,7 @@ def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage | None)
         before, drawn[attempt.image.sha256] = attempt, card
 
 
-def _words(attempt: Attempt) -> tuple[int, str, str]:
+def _prompt_key(attempt: Attempt) -> tuple[int, str, str]:
     return attempt.round, attempt.prompt, attempt.thought
 
 
@@ -302,23 +302,23 @@ def _rounds(state: GemsState, cards: Sequence[AttemptCard], shown: Sequence[Refi
         yield RoundSection(number, drawn.get(number, []), learned, said, lessons, [s for s in shown if s.round == number])
 
 
-def _changes(before: str, prompt: str) -> tuple[list[DiffSegment], str]:
+def _prompt_changes(before: str, prompt: str) -> tuple[list[DiffSegment], str]:
     """Return the prompt in segments and, with {} for what it is compared to, how it changed."""
     if not prompt:
         return [], ""
     if before == prompt:
         return [DiffSegment("equal", prompt)], "Same as {}"
-    if not kindred(before, prompt):
+    if not similar(before, prompt):
         return [DiffSegment("equal", prompt)], "Written anew"
     return word_diff(before, prompt), "Changes from {}"
 
 
-def _finding(check: Check, attempt: Attempt) -> CheckResult:
+def _check_result(check: Check, attempt: Attempt) -> CheckResult:
     verdict = next((v for v in attempt.verdicts if v.check == check.id), None)
     return CheckResult(check, verdict, verdict in attempt.said)
 
 
-def _awaits_drawing(state: GemsState) -> bool:
+def _has_unused_prompt(state: GemsState) -> bool:
     over = state.result is not None and state.result.decision != "refine"
     return bool(state.draft) and not over and all(a.prompt != state.draft for a in state.latest)
 
@@ -340,7 +340,7 @@ def _outcome(state: GemsState, context: RunContext, best: Attempt | None, failed
     return RunOutcome("unknown", "Still refining", f"{rounds} so far; {shown}", reason)
 
 
-def _waiting(state: GemsState) -> RunOutcome:
+def _outcome_of_waiting(state: GemsState) -> RunOutcome:
     line = f"for a person's word on {f'round {state.round}' if state.attempts else 'the plan'}"
     decided = f"{state.result.decision}: {without_paths(state.result.reason)}" if state.result else ""
     return RunOutcome("unknown", "Waiting", line, decided)
@@ -362,7 +362,7 @@ def _tiles(state: GemsState, context: RunContext, best: Attempt | None) -> list[
         Tile("Rounds", str(state.round), f"of at most {context.max_rounds}"),
         Tile("Images", f"{total.images:,}", f"{count_of(len(state.attempts), 'attempt')}"),
         Tile("Chat calls", f"{total.calls:,}", f"{count_of(len(state.usage.roles), 'role')}"),
-        Tile("Tokens", _short(tokens), f"{total.input_tokens:,} in, {total.output_tokens:,} out"),
+        Tile("Tokens", short_number(tokens), f"{total.input_tokens:,} in, {total.output_tokens:,} out"),
         Tile("Model time", duration(total.seconds), "all roles added up"),
     ]
 
@@ -375,21 +375,21 @@ def _costs(state: GemsState) -> list[RoleCost]:
 def _settings(context: RunContext) -> list[ChangedSetting]:
     return [
         ChangedSetting(
-            name.replace("_", " "), _brief(name, value), (field.description or "").replace("`", ""), value != field.default
+            name.replace("_", " "), _setting_value(name, value), (field.description or "").replace("`", ""), value != field.default
         )
         for name, field in RunContext.model_fields.items()
         for value in [getattr(context, name)]
     ]
 
 
-def _brief(name: str, value: Any) -> str:
+def _setting_value(name: str, value: Any) -> str:
     """Return a setting as the list shows it: of a role's own text only that there is one."""
     if name not in PROMPTS:
-        return _plain(value)
+        return _plain_value(value)
     return f"changed, {count_of(len(value.split()), 'word')}" if value else "built in"
 
 
-def _plain(value: Any) -> str:
+def _plain_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None or value == "" else str(value)
@@ -401,11 +401,12 @@ def _alt(attempt: Attempt) -> str:
 
 
 def count_of(number: int, noun: str) -> str:
-    """Say a number of things."""
+    """Return a number with its noun, in the plural where it is not 1."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _short(number: int) -> str:
+def short_number(number: int) -> str:
+    """Return a number shortened to thousands or millions: 12.3k, 1.2M."""
     if number < 10_000:
         return f"{number:,}"
     return f"{number / 1000:.1f}k" if number < 999_950 else f"{number / 1_000_000:.1f}M"

@@ -26,11 +26,11 @@ from ..storage.checksums import readable
 from ..storage.database import DatabaseConnection
 from ..storage.image_store import write_atomically
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, read_manifest, require_runs, save_manifest
+from .manifest import RunManifest, config_of, read_manifest, require_database, save_manifest
 from .result import RunResult
 from .write_page import write_page
 
-Ask = Callable[[Any, str], Any]
+AskPerson = Callable[[Any, str], Any]
 """Asks a person: called with the question, and with what was wrong with the last answer, if anything was. It returns the
 answer, an `Answer` or plain JSON of that form; None leaves the run waiting."""
 
@@ -40,11 +40,11 @@ Events = Generator[Event, None, None]
 
 
 @contextmanager
-def hold_run(home: Workspace, thread: str, *, new: bool = False) -> Iterator[DatabaseConnection]:
+def hold_run(workspace: Workspace, thread: str, *, new: bool = False) -> Iterator[DatabaseConnection]:
     """Open the database and hold a run in it.
 
     Args:
-        home: where runs live.
+        workspace: where runs live.
         thread: the run's name.
         new: whether it may be a run that is not there yet.
 
@@ -54,29 +54,29 @@ def hold_run(home: Workspace, thread: str, *, new: bool = False) -> Iterator[Dat
         RunInUseError: another process holds the run.
         CheckpointError: the database cannot be opened, or what it has of this run is damaged.
     """
-    home.folder_of(thread)
+    workspace.folder_of(thread)
     if not new:
-        require_runs(home, thread)
+        require_database(workspace, thread)
     try:
-        with home.database.open() as opened:
+        with workspace.database.open() as database:
             if not new:
-                read_manifest(opened, home, thread)  # before anything is made for its lock
-            with opened.hold(thread):
-                yield opened
+                read_manifest(database, workspace, thread)  # before anything is made for its lock
+            with database.hold(thread):
+                yield database
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
 
 
 def execute(
-    opened: DatabaseConnection,
-    home: Workspace,
-    record: RunManifest,
+    database: DatabaseConnection,
+    workspace: Workspace,
+    manifest: RunManifest,
     models: Models,
     skills: SkillLibrary | Sequence[Path | str] | None,
     control: RunControl | None,
     nodes: Mapping[str, Any] | None,
     checkers: Sequence[Checker] | None,
-    ask: Ask | None = None,
+    ask: AskPerson | None = None,
     answer: Any = None,
 ) -> Events:
     """Take a run from where it is to its end, or to where it waits, and write its picture and its page. The run must be held.
@@ -85,61 +85,67 @@ def execute(
         GemsError: as for `run`.
     """
     library = SkillLibrary.of(skills)
-    config = config_of(record.thread)
+    config = config_of(manifest.thread)
     graph = build_graph(
         models.chats,
         models.image,
         skills=library,
-        image_store=home.images_in(opened),
-        store=opened.store,
-        checkpointer=opened.saver,
+        image_store=workspace.images_in(database),
+        store=database.store,
+        checkpointer=database.saver,
         checkers=checkers,
         prices=models.options,
         **dict(nodes or {}),
     )
     with readable():
         now = graph.get_state(config)
-        started = _started(record, now)
+        started = _run_started(manifest, now)
     _require_skills(now.values.get("skills", ()), library)
     if answer is not None and not now.interrupts:
-        raise AnswerError(f"the run {record.thread} does not wait for an answer: see `gems show {record.thread}`")
+        raise AnswerError(f"the run {manifest.thread} does not wait for an answer: see `gems show {manifest.thread}`")
 
     def go_on(given: Any) -> Generator[Event, None, StateSnapshot]:
-        yield from _steps(graph, given, config, record.context, control)
+        yield from _graph_events(graph, given, config, manifest.context, control)
         return graph.get_state(config)
 
     def result_of(now: StateSnapshot) -> RunResult:
         state, waiting = GemsState.model_validate(now.values), now.interrupts[0].value if now.interrupts else None
         return RunResult(
-            record.thread, state, record.context, home.folder_of(record.thread), home.images, models.options, waiting=waiting
+            manifest.thread,
+            state,
+            manifest.context,
+            workspace.folder_of(manifest.thread),
+            workspace.images,
+            models.options,
+            waiting=waiting,
         )
 
-    if record.failed:
-        record = record.model_copy(update={"failed": ""})
-        save_manifest(opened, record)
+    if manifest.failed:
+        manifest = manifest.model_copy(update={"failed": ""})
+        save_manifest(database, manifest)
     yield started
     if "prompt" not in now.values:
-        opened.saver.delete_thread(record.thread)  # killed before its first step: what is there is a part of its input
-        now = yield from go_on({"prompt": record.prompt})
+        database.saver.delete_thread(manifest.thread)  # killed before its first step: what is there is a part of its input
+        now = yield from go_on({"prompt": manifest.prompt})
     elif now.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
-        now = yield from go_on(None if answer is None else _to_answer(now, answer))
+        now = yield from go_on(None if answer is None else _resume_command(now, answer))
 
     wrong = ""
     while now.interrupts:
-        _save_best(result_of(now))  # for whoever is asked to look at it
+        _write_best_image(result_of(now))  # for whoever is asked to look at it
         if not wrong:
             yield PersonAsked(question=now.interrupts[0].value)
         if ask is None or (said := ask(now.interrupts[0].value, wrong)) is None:
             break
         try:
-            now, wrong = (yield from go_on(_to_answer(now, said))), ""
+            now, wrong = (yield from go_on(_resume_command(now, said))), ""
         except AnswerError as error:
             wrong = str(error)
     result = result_of(now)
     if result.cost is not None:
-        save_manifest(opened, record.model_copy(update={"cost": result.cost.amount}))
-    if not record.pruned:  # its page is there, and cannot be made again
-        _publish(result, opened, home, record)
+        save_manifest(database, manifest.model_copy(update={"cost": result.cost.amount}))
+    if not manifest.pruned:  # its page is there, and cannot be made again
+        _publish(result, database, workspace, manifest)
     yield RunEnded.of(result)
 
 
@@ -152,24 +158,24 @@ def run_to_end(events: Events, on_event: Callable[[Event], None] | None) -> RunR
     return cast("RunEnded", event).result
 
 
-def _started(record: RunManifest, now: StateSnapshot) -> RunStarted:
+def _run_started(manifest: RunManifest, now: StateSnapshot) -> RunStarted:
     state = GemsState.model_validate(now.values) if "prompt" in now.values and now.tasks else None
     return RunStarted(
-        thread=record.thread,
-        prompt=record.prompt,
+        thread=manifest.thread,
+        prompt=manifest.prompt,
         resumed=state is not None,
         checks=tuple(state.checks) if state else (),
         images=len(state.attempts) if state else 0,
     )
 
 
-def _to_answer(waiting: StateSnapshot, answer: Any) -> Command[Any]:
+def _resume_command(waiting: StateSnapshot, answer: Any) -> Command[Any]:
     """Return an answer as LangGraph takes it: by the question's id, or an empty one would be none."""
     plain = answer.model_dump(mode="json", exclude_unset=True) if isinstance(answer, Answer) else answer
     return Command(resume={waiting.interrupts[0].id: plain})
 
 
-def _steps(
+def _graph_events(
     graph: Graph, given: Any, config: RunnableConfig, context: RunContext, control: RunControl | None
 ) -> Generator[Event, None, None]:
     """Run a graph until it ends, waits or is to stop; give its events."""
@@ -204,11 +210,11 @@ def _require_skills(names: Iterable[str], library: SkillLibrary) -> None:
         raise RunError(f"this run has loaded the skill {missing[0]}, which is not there now: name its folder with --skills")
 
 
-def _save_best(result: RunResult) -> None:
+def _write_best_image(result: RunResult) -> None:
     if result.state.best is not None:
         write_atomically(result.image_path, result.store.read(result.state.best.image))
 
 
-def _publish(result: RunResult, opened: DatabaseConnection, home: Workspace, record: RunManifest) -> None:
-    _save_best(result)
-    write_page(result, opened, home, record)
+def _publish(result: RunResult, database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> None:
+    _write_best_image(result)
+    write_page(result, database, workspace, manifest)

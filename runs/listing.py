@@ -13,7 +13,7 @@ from ..memory.state import GemsState, RoleUsage
 from ..storage.checksums import readable
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, read_manifest, require_runs, run_names
+from .manifest import RunManifest, config_of, read_manifest, require_database, run_names
 from .result import RunResult
 
 Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
@@ -58,15 +58,15 @@ class ListedRun(NamedTuple):
     """A run in the list, with what it was started with and its last state; None where there is none, or it cannot be read."""
 
     summary: RunSummary
-    record: RunManifest | None
+    manifest: RunManifest | None
     state: GemsState | None
 
 
 def list_runs(runs: Workspace | Path | str = "runs", *, state: Standing | None = None, find: str = "") -> list[RunSummary]:
-    """Return the runs of a home, the one with the latest step last.
+    """Return the runs of a workspace, the one with the latest step last.
 
     Args:
-        runs: the folder of runs, or their home.
+        runs: the folder of runs, or a `Workspace`.
         state: only those that stand so; all by default.
         find: only those with this in their name or request.
 
@@ -76,20 +76,22 @@ def list_runs(runs: Workspace | Path | str = "runs", *, state: Standing | None =
         CheckpointError: the database cannot be opened.
     """
     _require_standing(state)
-    home = Workspace.of(runs)
-    if not home.database.exists():
-        if not home.folder.is_dir():
-            raise RunError(f"there is no folder {home.folder}: begin with `gems run`, or name the folder with --runs")
+    workspace = Workspace.of(runs)
+    if not workspace.database.exists():
+        if not workspace.folder.is_dir():
+            raise RunError(f"there is no folder {workspace.folder}: begin with `gems run`, or name the folder with --runs")
         return []
-    with home.database.open() as opened:
-        return [one.summary for one in list_entries(opened, home, state=state, find=find)]
+    with workspace.database.open() as database:
+        return [one.summary for one in list_with_state(database, workspace, state=state, find=find)]
 
 
-def list_entries(opened: DatabaseConnection, home: Workspace, *, state: Standing | None = None, find: str = "") -> list[ListedRun]:
-    """Return the runs of an open database as `list_runs` does, with their records and states."""
+def list_with_state(
+    database: DatabaseConnection, workspace: Workspace, *, state: Standing | None = None, find: str = ""
+) -> list[ListedRun]:
+    """Return the runs of an open database as `list_runs` does, with their manifests and states."""
     _require_standing(state)
     wanted = find.casefold()
-    everything = [list_entry(opened, home, thread) for thread in run_names(opened, home)]
+    everything = [entry_of(database, workspace, thread) for thread in run_names(database, workspace)]
     those = [
         one
         for one in everything
@@ -107,91 +109,98 @@ def get_run(thread: str, runs: Workspace | Path | str = "runs") -> RunResult:
     """Return a run as it stands, finished or not.
 
     Raises:
-        RunError: there is no such run, its record is damaged, or it has not come to a first step yet.
+        RunError: there is no such run, its manifest is damaged, or it has not come to a first step yet.
         CheckpointError: the database cannot be opened.
     """
-    home = Workspace.of(runs)
-    with opened_for(thread, home) as opened:
-        return result_of(opened, home, read_manifest(opened, home, thread))
+    workspace = Workspace.of(runs)
+    with open_for(thread, workspace) as database:
+        return result_of(database, workspace, read_manifest(database, workspace, thread))
 
 
 @contextmanager
-def opened_for(thread: str, home: Workspace) -> Iterator[DatabaseConnection]:
-    """Open the database of a home to look at a run.
+def open_for(thread: str, workspace: Workspace) -> Iterator[DatabaseConnection]:
+    """Open the database of a workspace to look at a run.
 
     Raises:
         RunNameError: the name cannot be one.
         RunError: there is no database.
         CheckpointError: it cannot be opened.
     """
-    home.folder_of(thread)
-    require_runs(home, thread)
-    with home.database.open() as opened:
-        yield opened
+    workspace.folder_of(thread)
+    require_database(workspace, thread)
+    with workspace.database.open() as database:
+        yield database
 
 
-def result_of(opened: DatabaseConnection, home: Workspace, record: RunManifest) -> RunResult:
+def result_of(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunResult:
     """Return a run of an open database as it stands.
 
     Raises:
         RunError: it has not come to a first step yet.
     """
-    thread, stored = record.thread, state_of(opened, record.thread)
+    thread, stored = manifest.thread, state_of(database, manifest.thread)
     if stored is None:
-        why = f", as it has failed ({record.failed})" if record.failed else ""
+        why = f", as it has failed ({manifest.failed})" if manifest.failed else ""
         raise RunError(f"the run {thread} has not come to a first step{why}: go on with `gems resume {thread}`")
-    folder = home.folder_of(thread)
+    folder = workspace.folder_of(thread)
     return RunResult(
-        thread, stored.state, record.context, folder, home.images, record.models, waiting=stored.waiting, failed=record.failed
+        thread,
+        stored.state,
+        manifest.context,
+        folder,
+        workspace.images,
+        manifest.models,
+        waiting=stored.waiting,
+        failed=manifest.failed,
     )
 
 
-def summarize(opened: DatabaseConnection, home: Workspace, thread: str) -> RunSummary:
+def summarize_run(database: DatabaseConnection, workspace: Workspace, thread: str) -> RunSummary:
     """Return how a run stands; one that cannot be read is damaged, and says why."""
-    return list_entry(opened, home, thread).summary
+    return entry_of(database, workspace, thread).summary
 
 
-def list_entry(opened: DatabaseConnection, home: Workspace, thread: str) -> ListedRun:
-    """Return how a run stands, with its record and its last state as far as they can be read."""
-    record: RunManifest | None = None
+def entry_of(database: DatabaseConnection, workspace: Workspace, thread: str) -> ListedRun:
+    """Return how a run stands, with its manifest and its last state as far as they can be read."""
+    manifest: RunManifest | None = None
     last = datetime.fromtimestamp(0, UTC)
     try:
-        record = read_manifest(opened, home, thread)
-        last = record.began.astimezone(UTC) if record.began else last
-        stored = state_of(opened, thread)
+        manifest = read_manifest(database, workspace, thread)
+        last = manifest.began.astimezone(UTC) if manifest.began else last
+        stored = state_of(database, thread)
     except GemsError as error:
-        return ListedRun(RunSummary(thread, "damaged", last, record.prompt if record else "", told=str(error)), record, None)
+        return ListedRun(RunSummary(thread, "damaged", last, manifest.prompt if manifest else "", told=str(error)), manifest, None)
     state = stored.state if stored else None
     used = state.usage.total if state else RoleUsage()
-    parent = record.parent.thread if record.parent else ""
-    standing = _standing(opened, record, stored)
+    parent = manifest.parent.thread if manifest.parent else ""
+    standing = _standing(database, manifest, stored)
     told = RunSummary(
         thread,
         standing,
         stored.last if stored else last,
-        record.prompt,
+        manifest.prompt,
         state.round if state else 0,
         used.images,
         used.calls,
-        record.cost,
-        told=record.failed if standing == "failed" else "",
+        manifest.cost,
+        told=manifest.failed if standing == "failed" else "",
         parent=parent,
     )
-    return ListedRun(told, record, state)
+    return ListedRun(told, manifest, state)
 
 
-def _standing(opened: DatabaseConnection, record: RunManifest, stored: StoredState | None) -> Standing:
+def _standing(database: DatabaseConnection, manifest: RunManifest, stored: StoredState | None) -> Standing:
     if stored and stored.waiting is not None:  # whatever was decided before it asked
-        return "running" if opened.in_hand(record.thread) else "waiting"
+        return "running" if database.in_hand(manifest.thread) else "waiting"
     decision = stored.state.result.decision if stored and stored.state.result and not stored.more else None
     if decision in ("accept", "give up"):
         return "accepted" if decision == "accept" else "gave up"
-    if opened.in_hand(record.thread):
+    if database.in_hand(manifest.thread):
         return "running"
-    return "failed" if record.failed else "unfinished"
+    return "failed" if manifest.failed else "unfinished"
 
 
-def state_of(opened: DatabaseConnection, thread: str) -> StoredState | None:
+def state_of(database: DatabaseConnection, thread: str) -> StoredState | None:
     """Return a run's last state; None before its first step.
 
     Raises:
@@ -199,7 +208,7 @@ def state_of(opened: DatabaseConnection, thread: str) -> StoredState | None:
     """
     try:
         with readable():
-            newest = opened.saver.get_tuple(config_of(thread))
+            newest = database.saver.get_tuple(config_of(thread))
             if newest is None:
                 return None
             values = {name: value for name, value in newest.checkpoint["channel_values"].items() if name in GemsState.model_fields}

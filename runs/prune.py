@@ -1,6 +1,6 @@
 """Room: runs that are removed, and old ones of which only the end and the best image are kept.
 
-What a killed process leaves undone is done by the next one: a run's record says what is being done with it, and goes last.
+What a killed process leaves undone is done by the next one: a run's manifest says what is being done with it, and goes last.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..storage.files import sweep
 from ..storage.image_store import ImageStore, StoredImage
 from ..storage.workspace import Workspace, claims_of
 from .fork_tree import manifests_of, root_of, tree_order
-from .listing import Standing, summarize
-from .manifest import SPACE, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
+from .listing import Standing, summarize_run
+from .manifest import MANIFESTS, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
 from .write_page import refresh_page
 
 ENDED: tuple[Standing, ...] = ("accepted", "gave up")
-ORPHAN = timedelta(days=1)
+ORPHAN_AGE = timedelta(days=1)
 """Age from which a picture that nothing refers to is an orphan: a younger one may belong to a step that is being taken."""
 
 
@@ -49,33 +49,33 @@ class PruneReport(NamedTuple):
 
 
 def remove(names: Sequence[str], runs: Workspace | Path | str = "runs") -> PruneReport:
-    """Remove runs: their checkpoints, records and folders, and the pictures that no other run refers to.
+    """Remove runs: their checkpoints, manifests and folders, and the pictures that no other run refers to.
 
     Args:
         names: of the runs.
-        runs: the folder of runs, or their home.
+        runs: the folder of runs, or a `Workspace`.
 
     Raises:
         RunError: there is no such run; then none is removed.
         RunInUseError: a run is in progress in another process; then none is removed.
     """
-    home = Workspace.of(runs)
-    if not home.database.exists():
-        raise RunError(f"there are no runs in {home.folder}; see --runs")
-    with home.database.open() as opened:
-        known = set(run_names(opened, home))
+    workspace = Workspace.of(runs)
+    if not workspace.database.exists():
+        raise RunError(f"there are no runs in {workspace.folder}; see --runs")
+    with workspace.database.open() as database:
+        known = set(run_names(database, workspace))
         for name in names:
             if name not in known:
-                read_manifest(opened, home, name)  # which says which there are
-            if home.can_be(name) and opened.in_hand(name):
+                read_manifest(database, workspace, name)  # which says which there are
+            if workspace.can_be(name) and database.in_hand(name):
                 raise RunInUseError(
                     f"the run {name} is in progress in another process: wait for it, or end it; nothing was removed"
                 )
-        odd = [name for name in dict.fromkeys(names) if not home.can_be(name)]
-        freed = _Cleaning(opened, home, gone=[name for name in dict.fromkeys(names) if name not in odd]).do()
+        odd = [name for name in dict.fromkeys(names) if not workspace.can_be(name)]
+        freed = _Cleaning(database, workspace, gone=[name for name in dict.fromkeys(names) if name not in odd]).do()
         for name in odd:  # of a damaged database: nothing but its rows can be there
-            opened.saver.delete_thread(name)
-            opened.store.delete(SPACE, name)
+            database.saver.delete_thread(name)
+            database.store.delete(MANIFESTS, name)
         return freed._replace(removed=(*freed.removed, *odd))
 
 
@@ -95,7 +95,7 @@ def prune(
         unfinished: also runs that were interrupted, have failed or wait for a person; else only those that have ended. Damaged
             ones stay.
         dry_run: only tell what would be removed; the database's share is not known then.
-        runs: the folder of runs, or their home.
+        runs: the folder of runs, or a `Workspace`.
 
     Raises:
         CheckpointError: the database cannot be opened.
@@ -103,33 +103,35 @@ def prune(
     """
     if keep_best and unfinished:
         raise RunError("a run that has not ended has no best image yet: prune with keep_best or with unfinished, not both")
-    home = Workspace.of(runs)
-    if not home.database.exists():
-        raise RunError(f"there are no runs in {home.folder}; see --runs")
-    with home.database.open() as opened:
-        gone, trimmed = _begun(opened)
-        old, damaged = _older(opened, home, older_than, unfinished)
+    workspace = Workspace.of(runs)
+    if not workspace.database.exists():
+        raise RunError(f"there are no runs in {workspace.folder}; see --runs")
+    with workspace.database.open() as database:
+        gone, trimmed = _interrupted(database)
+        old, damaged = _older_runs(database, workspace, older_than, unfinished)
         old = [name for name in old if name not in gone]
         if keep_best:
-            trimmed += [name for name in old if name not in trimmed and not read_manifest(opened, home, name).pruned]
+            trimmed += [name for name in old if name not in trimmed and not read_manifest(database, workspace, name).pruned]
         else:
             gone, trimmed = gone + old, [name for name in trimmed if name not in old]
-        cleaning = _Cleaning(opened, home, gone=gone, trimmed=trimmed, orphans=True, damaged=damaged)
+        cleaning = _Cleaning(database, workspace, gone=gone, trimmed=trimmed, orphans=True, damaged=damaged)
         return cleaning.tell() if dry_run else cleaning.do()
 
 
-def _begun(opened: DatabaseConnection) -> tuple[list[str], list[str]]:
+def _interrupted(database: DatabaseConnection) -> tuple[list[str], list[str]]:
     """Return the runs that a killed process has begun to remove, and those that it has begun to trim."""
-    marks = {name: record.get("cleaning") for name, record in manifests_of(opened).items()}
+    marks = {name: manifest.get("cleaning") for name, manifest in manifests_of(database).items()}
     return [name for name, mark in marks.items() if mark == "remove"], [name for name, mark in marks.items() if mark == "trim"]
 
 
-def _older(opened: DatabaseConnection, home: Workspace, than: timedelta | None, unfinished: bool) -> tuple[list[str], list[str]]:
+def _older_runs(
+    database: DatabaseConnection, workspace: Workspace, than: timedelta | None, unfinished: bool
+) -> tuple[list[str], list[str]]:
     """Return the runs that have ended, or also those that have not, and whose last step is older; and the damaged ones."""
     if than is None:
         return [], []
     may_go = {*ENDED, *(("unfinished", "failed", "waiting") if unfinished else ())}
-    runs = [summarize(opened, home, name) for name in run_names(opened, home)]
+    runs = [summarize_run(database, workspace, name) for name in run_names(database, workspace)]
     before = datetime.now(UTC) - than
     old = [one.thread for one in runs if one.standing in may_go and one.last < before]
     return old, [one.thread for one in runs if one.standing == "damaged"]
@@ -154,8 +156,8 @@ class _Cleaning:
     """Removes runs and trims others.
 
     Args:
-        opened: the database.
-        home: where the runs live.
+        database: the open database.
+        workspace: where the runs live.
         gone: the runs to remove.
         trimmed: the runs to trim.
         orphans: whether pictures that nothing refers to are removed, and the database is shrunk.
@@ -164,17 +166,17 @@ class _Cleaning:
 
     def __init__(
         self,
-        opened: DatabaseConnection,
-        home: Workspace,
+        database: DatabaseConnection,
+        workspace: Workspace,
         *,
         gone: Sequence[str] = (),
         trimmed: Sequence[str] = (),
         orphans: bool = False,
         damaged: Sequence[str] = (),
     ) -> None:
-        self.opened, self.home, self.gone, self.trimmed, self.orphans = opened, home, gone, trimmed, orphans
+        self.database, self.workspace, self.gone, self.trimmed, self.orphans = database, workspace, gone, trimmed, orphans
         self.damaged = [name for name in damaged if name not in gone]
-        self.images = home.images_in(opened)
+        self.images = workspace.images_in(database)
         self.notes: list[str] = []
 
     def tell(self) -> PruneReport:
@@ -182,12 +184,12 @@ class _Cleaning:
         look = self._look()
         self._say_unreadable(look)
         surplus = [look.stored[digest].size for digest in self._surplus(look)]
-        rows = sum(map(self.opened.rows, (*self.gone, *self.trimmed)))
+        rows = sum(map(self.database.rows, (*self.gone, *self.trimmed)))
         return PruneReport(tuple(self.gone), tuple(self.trimmed), rows, len(surplus), sum(surplus), 0, tuple(self.notes))
 
     def do(self) -> PruneReport:
         """Remove what is to go, run by run; one that another process has in hand, or has gone on with, is left as it is."""
-        size = self.opened.size()
+        size = self.database.size()
         first, look = self._look(), self._look()
         # Another run may draw the same picture meanwhile: then it is noted, or written anew.
         surplus = {d for d in self._surplus(first) & self._surplus(look) if look.stored[d] == first.stored[d]}
@@ -198,8 +200,8 @@ class _Cleaning:
         rows = 0
         for name in (*self.gone, *self.trimmed):
             try:
-                with self.opened.hold(name):
-                    if {tip.checkpoint for tip in self.opened.tips(name)} != first.tips.get(name, set()):
+                with self.database.hold(name):
+                    if {tip.checkpoint for tip in self.database.tips(name)} != first.tips.get(name, set()):
                         self.notes.append(f"the run {name} has gone on meanwhile: left as it is")
                         continue
                     self._mark(name, "remove" if name in self.gone else "trim")
@@ -210,13 +212,13 @@ class _Cleaning:
                 self.notes.append(f"the run {name} is in progress in another process: left as it is")
         for name in relatives.difference(done):
             with suppress(GemsError, OSError):  # what was to go is gone, whatever becomes of the pages that led to it
-                if self.home.has_page(name):
-                    refresh_page(name, self.home)
+                if self.workspace.has_page(name):
+                    refresh_page(name, self.workspace)
         torn = 0
         if self.orphans:
             removed |= self._remove(surplus - set[str]().union(*look.own.values()), look)
             torn = self._sweep()
-            if problem := self.opened.shrink():
+            if problem := self.database.shrink():
                 self.notes.append(problem)
         return PruneReport(
             tuple(name for name in self.gone if name in done),
@@ -224,7 +226,7 @@ class _Cleaning:
             rows,
             len(removed),
             sum(removed.values()) + torn,
-            max(0, size - self.opened.size()),
+            max(0, size - self.database.size()),
             tuple(self.notes),
         )
 
@@ -232,15 +234,15 @@ class _Cleaning:
         going = {*self.gone, *self.trimmed}
         when = datetime.now(UTC)
         stored = {picture.digest: picture for picture in self.images.pictures()}  # first: notes are written before pictures
-        owners = [owner for name in going for owner in owners_of(name)]
+        owners = [owner for name in going for owner in claim_owners(name)]
         needed = self.images.noted_by_all(but=owners)
-        own = {name: set[str]().union(*map(self.images.noted, owners_of(name))) for name in going}
-        known, unreadable = set(run_names(self.opened, self.home)), ""
+        own = {name: set[str]().union(*map(self.images.noted, claim_owners(name))) for name in going}
+        known, unreadable = set(run_names(self.database, self.workspace)), ""
         tips = self._tips()
         for thread, checkpoints in tips.items():
             for checkpoint in checkpoints:
                 try:
-                    attempts = list(_attempts(self.opened, BranchHead(thread, checkpoint)))
+                    attempts = list(_attempts_at(self.database, BranchHead(thread, checkpoint)))
                 except CheckpointError:
                     if thread in known and thread not in self.gone:  # others are not of GEMS
                         unreadable = thread
@@ -256,13 +258,13 @@ class _Cleaning:
 
     def _relatives(self) -> set[str]:
         """Return the runs whose pages lead to a run that is to go."""
-        records = manifests_of(self.opened)
-        lines = [tree_order(records, root_of(records, name)) for name in self.gone]
-        return {name for line in lines for name, _, _ in line if name in records}
+        manifests = manifests_of(self.database)
+        lines = [tree_order(manifests, root_of(manifests, name)) for name in self.gone]
+        return {name for line in lines for name, _, _ in line if name in manifests}
 
     def _tips(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
-        for tip in self.opened.tips():
+        for tip in self.database.tips():
             found.setdefault(tip.thread, set()).add(tip.checkpoint)
         return found
 
@@ -279,71 +281,73 @@ class _Cleaning:
         """Return the pictures to remove: those of the runs, and old ones of nobody, that nothing else refers to."""
         if look.unreadable:
             return set()
-        old = {digest for digest, picture in look.stored.items() if picture.written < look.when - ORPHAN}
+        old = {digest for digest, picture in look.stored.items() if picture.written < look.when - ORPHAN_AGE}
         of_runs = set[str]().union(*look.own.values())
         return ((of_runs | old if self.orphans else of_runs) - look.needed) & set(look.stored)
 
     def _mark(self, name: str, what: Literal["remove", "trim"]) -> None:
         """Note that a run is about to be removed or trimmed, so that the next one does it if this process is killed."""
-        with suppress(GemsError):  # the record is damaged: the run goes by its name, or not at all
-            if record := find_manifest(self.opened, self.home, name):
-                edit = {"cleaning": what, "pruned": record.pruned or what == "trim"}
-                save_manifest(self.opened, record.model_copy(update=edit))
+        with suppress(GemsError):  # the manifest is damaged: the run goes by its name, or not at all
+            if manifest := find_manifest(self.database, self.workspace, name):
+                edit = {"cleaning": what, "pruned": manifest.pruned or what == "trim"}
+                save_manifest(self.database, manifest.model_copy(update=edit))
 
     def _remove(self, digests: Iterable[str], look: _Look) -> dict[str, int]:
         return {digest: look.stored[digest].size for digest in digests if self.images.delete(digest)}
 
     def _remove_run(self, name: str) -> int:
-        """Remove all of a run but its pictures, the record last; return how many rows that were."""
-        rows = self.opened.rows(name)
-        forget_run(self.opened, self.home, name)
+        """Remove all of a run but its pictures, the manifest last; return how many rows that were."""
+        rows = self.database.rows(name)
+        delete_run(self.database, self.workspace, name)
         return rows
 
     def _trim(self, name: str) -> int:
         """Keep the end of a run and claim its best picture; return how many rows were removed."""
-        rows = self.opened.rows(name)
-        self.opened.keep_latest(name)
-        best = best_of([attempt for tip in self.opened.tips(name) for attempt in _attempts(self.opened, tip)])
-        forget_notes(self.images, name)
+        rows = self.database.rows(name)
+        self.database.keep_latest(name)
+        best = best_of([attempt for tip in self.database.tips(name) for attempt in _attempts_at(self.database, tip)])
+        delete_claims(self.images, name)
         self.images.claim([best.image] if best else [], claims_of(name))
-        save_manifest(self.opened, read_manifest(self.opened, self.home, name).model_copy(update={"cleaning": None}))
-        return rows - self.opened.rows(name)
+        save_manifest(self.database, read_manifest(self.database, self.workspace, name).model_copy(update={"cleaning": None}))
+        return rows - self.database.rows(name)
 
     def _sweep(self) -> int:
         """Remove what killed processes left in the image store and in the folders of runs."""
-        before = datetime.now(UTC) - ORPHAN
-        folders = [self.home.folder_of(name) for name in run_names(self.opened, self.home) if self.home.can_be(name)]
+        before = datetime.now(UTC) - ORPHAN_AGE
+        folders = [
+            self.workspace.folder_of(name) for name in run_names(self.database, self.workspace) if self.workspace.can_be(name)
+        ]
         return self.images.sweep(before) + sum(sweep(folder, ".*.tmp", before) for folder in folders)
 
 
-def owners_of(name: str) -> tuple[str, ...]:
+def claim_owners(name: str) -> tuple[str, ...]:
     """Return under which names a run may have notes of pictures: its own, as a thread of a server, and for what it has claimed."""
     return tuple(dict.fromkeys((name, studio_id(name), claims_of(name))))
 
 
-def forget_notes(images: ImageStore, name: str) -> None:
+def delete_claims(images: ImageStore, name: str) -> None:
     """Remove the notes of a run's pictures; the pictures stay."""
-    for owner in owners_of(name):
+    for owner in claim_owners(name):
         images.forget(owner)
 
 
-def forget_run(opened: DatabaseConnection, home: Workspace, name: str) -> None:
-    """Remove all of a run but its pictures, the record last. The run must be held.
+def delete_run(database: DatabaseConnection, workspace: Workspace, name: str) -> None:
+    """Remove all of a run but its pictures, the manifest last. The run must be held.
 
     Raises:
         ImageStoreError: its notes cannot be removed.
     """
-    forget_notes(home.images_in(opened), name)
-    opened.saver.delete_thread(name)
-    shutil.rmtree(home.folder_of(name), ignore_errors=True)
-    delete_manifest(opened, home, name)
+    delete_claims(workspace.images_in(database), name)
+    database.saver.delete_thread(name)
+    shutil.rmtree(workspace.folder_of(name), ignore_errors=True)
+    delete_manifest(database, workspace, name)
 
 
-def _attempts(opened: DatabaseConnection, tip: BranchHead) -> Iterator[Attempt]:
+def _attempts_at(database: DatabaseConnection, tip: BranchHead) -> Iterator[Attempt]:
     """Yield the attempts of a branch, also those of a step whose checkpoint was not written any more."""
     config: RunnableConfig = {"configurable": {"thread_id": tip.thread, "checkpoint_ns": "", "checkpoint_id": tip.checkpoint}}
     with readable():
-        found = opened.saver.get_tuple(config)
+        found = database.saver.get_tuple(config)
         if found is None:
             return
         written = [value for _, channel, value in found.pending_writes or () if channel == "attempts"]

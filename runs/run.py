@@ -24,9 +24,9 @@ from ..nodes.checks.checkers import Checker
 from ..skills import SkillLibrary
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
-from .execute import Ask, Events, execute, hold_run, run_to_end
-from .manifest import OWN, RunManifest, config_of, find_manifest, read_manifest, save_manifest
-from .prune import forget_run
+from .execute import AskPerson, Events, execute, hold_run, run_to_end
+from .manifest import SERVER_GRAPH, RunManifest, config_of, find_manifest, read_manifest, save_manifest
+from .prune import delete_run
 from .result import RunResult
 
 LONGEST_REASON = 500
@@ -46,7 +46,7 @@ def run(
     control: RunControl | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | str | None = None,
-    ask: Ask | None = None,
+    ask: AskPerson | None = None,
     **settings: Any,
 ) -> RunResult:
     """Draw a request, checking and refining until every check passes or the budget ends.
@@ -103,7 +103,7 @@ def stream(
     control: RunControl | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | str | None = None,
-    ask: Ask | None = None,
+    ask: AskPerson | None = None,
     answer: Any = None,
     **settings: Any,
 ) -> Events:
@@ -147,19 +147,19 @@ def stream(
     request = to_request(prompt)
     models = Models.choose("shapes" if chat is None else chat, "shapes" if image is None else image)
     require_prices(context, models.options)
-    home = Workspace.of(runs)
-    record = RunManifest(
-        thread=thread or _new_thread(prompt),
+    workspace = Workspace.of(runs)
+    manifest = RunManifest(
+        thread=thread or _name_from_prompt(prompt),
         prompt=request.prompt,
         context=context,
         models=models.options,
         nodes=tuple(sorted(nodes or ())),
         began=datetime.now(UTC),
     )
-    with hold_run(home, record.thread, new=True) as opened:
-        begin(opened, home, record)
-        events = execute(opened, home, record, models, skills, control, nodes, own, ask)
-        yield from recorded(events, opened, home, record, models.options, new=True)
+    with hold_run(workspace, manifest.thread, new=True) as database:
+        register_run(database, workspace, manifest)
+        events = execute(database, workspace, manifest, models, skills, control, nodes, own, ask)
+        yield from record_failure(events, database, workspace, manifest, models.options, new=True)
 
 
 def resume(
@@ -173,14 +173,14 @@ def resume(
     control: RunControl | None = None,
     nodes: Mapping[str, Any] | None = None,
     checkers: Sequence[Checker] | None = None,
-    ask: Ask | None = None,
+    ask: AskPerson | None = None,
     answer: Any = None,
 ) -> RunResult:
     """Go on with a run from its last finished step; a finished run is returned as it is, and so is one that waits for an answer.
 
     Args:
         thread: the run's name.
-        runs: the folder of runs, or their home.
+        runs: the folder of runs, or a `Workspace`.
         chat: the chat model; the recorded one by default.
         image: the image model; the recorded one by default.
         skills: the skill library, or folders of skills beside the bundled ones.
@@ -193,7 +193,7 @@ def resume(
 
     Raises:
         AnswerError: the answer is wrong, or nobody asked; nothing was changed.
-        GemsError: there is no such run, its record is damaged, or what it needs was not given.
+        GemsError: there is no such run, its manifest is damaged, or what it needs was not given.
     """
     return run_to_end(_go_on(thread, runs, chat, image, skills, control, nodes, checkers, ask, answer), on_event)
 
@@ -207,29 +207,35 @@ def _go_on(
     control: RunControl | None,
     nodes: Mapping[str, Any] | None,
     checkers: Sequence[Checker] | None,
-    ask: Ask | None,
+    ask: AskPerson | None,
     answer: Any,
 ) -> Events:
-    home = Workspace.of(runs)
-    with hold_run(home, thread) as opened:
-        record = read_manifest(opened, home, thread)
-        if not record.ready:
+    workspace = Workspace.of(runs)
+    with hold_run(workspace, thread) as database:
+        manifest = read_manifest(database, workspace, thread)
+        if not manifest.ready:
             raise RunError(f"the fork {thread} was killed before it had begun: fork again with this name, or remove it")
-        models = models_of(record, chat, image, nodes)
-        events = execute(opened, home, record, models, skills, control, nodes, checkers, ask, answer)
-        yield from recorded(events, opened, home, record, models.options)
+        models = models_of(manifest, chat, image, nodes)
+        events = execute(database, workspace, manifest, models, skills, control, nodes, checkers, ask, answer)
+        yield from record_failure(events, database, workspace, manifest, models.options)
 
 
-def recorded(
-    events: Events, opened: DatabaseConnection, home: Workspace, record: RunManifest, models: ModelOptions, *, new: bool = False
+def record_failure(
+    events: Events,
+    database: DatabaseConnection,
+    workspace: Workspace,
+    manifest: RunManifest,
+    models: ModelOptions,
+    *,
+    new: bool = False,
 ) -> Events:
-    """Give the events of a run. Where an error ends it, the run's record says why; a new run that was refused is removed.
+    """Give the events of a run. Where an error ends it, the run's manifest says why; a new run that was refused is removed.
 
     Args:
         events: of the run, which must be held.
-        opened: the database.
-        home: where it lives.
-        record: what it was started with.
+        database: the open database.
+        workspace: where it lives.
+        manifest: what it was started with.
         models: what it is gone on with; their hosts are not kept with the reason.
         new: whether nobody has heard of the run yet.
     """
@@ -243,47 +249,49 @@ def recorded(
         raise
     except Exception as error:
         with suppress(Exception):  # the first error is the one to be told
-            if new and (not begun or _refused(opened, record, error)):
-                forget_run(opened, home, record.thread)
+            if new and (not begun or _was_refused(database, manifest, error)):
+                delete_run(database, workspace, manifest.thread)
             elif begun:
                 why = " ".join(str(error).split()) if isinstance(error, GemsError) else type(error).__name__
                 if isinstance(error, ModelCallError) and error.host:  # it may be of the environment
                     why = why.replace(error.host, "HOST")
-                now = find_manifest(opened, home, record.thread) or record
-                save_manifest(opened, now.model_copy(update={"failed": private(why, models)[:LONGEST_REASON]}))
+                now = find_manifest(database, workspace, manifest.thread) or manifest
+                save_manifest(database, now.model_copy(update={"failed": private(why, models)[:LONGEST_REASON]}))
         raise
 
 
-def _refused(opened: DatabaseConnection, record: RunManifest, error: Exception) -> bool:
+def _was_refused(database: DatabaseConnection, manifest: RunManifest, error: Exception) -> bool:
     """Tell whether a run was refused, not failed, and before anything was made for it: a step ended, or a model's answer kept."""
     if not isinstance(error, GemsError) or isinstance(error, ModelCallError | ImageModelError | CheckpointError):
         return False
-    found = opened.saver.get_tuple(config_of(record.thread))
+    found = database.saver.get_tuple(config_of(manifest.thread))
     if found is None:
         return True
-    first = found.metadata.get("source") != "loop" or (record.parent is None and found.metadata.get("step") == 0)
+    first = found.metadata.get("source") != "loop" or (manifest.parent is None and found.metadata.get("step") == 0)
     return first and not any(channel == "usage" for _, channel, _ in found.pending_writes or ())
 
 
-def begin(opened: DatabaseConnection, home: Workspace, record: RunManifest) -> None:
-    """Keep the record of a new run.
+def register_run(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> None:
+    """Keep the manifest of a new run.
 
     Raises:
         RunError: there is a run of this name.
     """
-    if find_manifest(opened, home, record.thread) is not None:
-        raise RunError(f"the run {record.thread} exists already: go on with `gems resume {record.thread}`, or choose another name")
-    require_free(opened, record.thread)
-    save_manifest(opened, record)
+    if find_manifest(database, workspace, manifest.thread) is not None:
+        raise RunError(
+            f"the run {manifest.thread} exists already: go on with `gems resume {manifest.thread}`, or choose another name"
+        )
+    require_free_name(database, manifest.thread)
+    save_manifest(database, manifest)
 
 
-def require_free(opened: DatabaseConnection, thread: str) -> None:
+def require_free_name(database: DatabaseConnection, thread: str) -> None:
     """Refuse a name under which something else than GEMS keeps checkpoints in the same database.
 
     Raises:
         RunError: it does.
     """
-    if opened.rows(thread):
+    if database.rows(thread):
         raise RunError(f"the name {thread} is taken by another user of this database, or by one of its servers: choose another one")
 
 
@@ -300,30 +308,32 @@ def to_request(prompt: str) -> Request:
         raise RunError(str(first.get("ctx", {}).get("error", f"the prompt: {first['msg']}"))) from error
 
 
-def models_of(record: RunManifest, chat: ChatChoices | None, image: ImageChoice | None, nodes: Mapping[str, Any] | None) -> Models:
+def models_of(
+    manifest: RunManifest, chat: ChatChoices | None, image: ImageChoice | None, nodes: Mapping[str, Any] | None
+) -> Models:
     """Return the models of a run that was begun before: the recorded ones, or those that are given instead.
 
     Raises:
         GemsError: what the run needs was not given.
     """
-    known, thread = record.models, record.thread
+    known, thread = manifest.models, manifest.thread
     image = given_again(known.image, image)
-    recorded = {"default": known.chat, **known.roles}
-    own = [o.model for o in recorded.values() if o.model.startswith(CUSTOM)] if chat is None else []
+    record_failure = {"default": known.chat, **known.roles}
+    own = [o.model for o in record_failure.values() if o.model.startswith(CUSTOM)] if chat is None else []
     own += [known.image.model] if image is None and known.image.model.startswith(CUSTOM) else []
     if own:
         option = "image" if own[0] == known.image.model else "chat"
         name = own[0].removeprefix(CUSTOM)
         raise RunError(f"the run {thread} was made with a {option} model of your own ({name}): pass it as {option}=")
-    untold = any(role.startswith(OWN) for role in record.nodes)
-    if set(nodes or ()) != set(record.nodes) and not (untold and nodes):
-        swapped = ", ".join(record.nodes) or "none"
+    untold = any(role.startswith(SERVER_GRAPH) for role in manifest.nodes)
+    if set(nodes or ()) != set(manifest.nodes) and not (untold and nodes):
+        swapped = ", ".join(manifest.nodes) or "none"
         raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
-    models = Models.choose(recorded if chat is None else chat, known.image if image is None else image)
-    require_prices(record.context, models.options)
+    models = Models.choose(record_failure if chat is None else chat, known.image if image is None else image)
+    require_prices(manifest.context, models.options)
     return models
 
 
-def _new_thread(prompt: str) -> str:
+def _name_from_prompt(prompt: str) -> str:
     words = "-".join(re.findall(r"[a-z0-9]+", prompt.lower())[:5])[:40].strip("-")
     return "-".join(filter(None, (f"{datetime.now():%Y%m%d-%H%M%S}", words, secrets.token_hex(2))))

@@ -27,8 +27,8 @@ def steps_of(history: Iterable[CheckpointTuple]) -> list[Step]:
         history: as a saver lists it, the latest first.
     """
     return [
-        _step(before, after)
-        for before, after in pairwise(_line(history))
+        _step_between(before, after)
+        for before, after in pairwise(_latest_branch(history))
         if after.metadata.get("source") == "loop" and "prompt" in before.checkpoint["channel_values"]
     ]
 
@@ -41,15 +41,15 @@ def shown_to_refiner(history: Iterable[CheckpointTuple], context: RunContext) ->
         context: the settings of the run.
     """
     found = []
-    for before, after in pairwise(_line(history)):
+    for before, after in pairwise(_latest_branch(history)):
         if "refiner" in _worked(before, after):
-            state = _state(before)
+            state = _state_at(before)
             lessons = next((value for _, channel, value in before.pending_writes or () if channel == "lessons"), ())
             found.append(RefinerInput(state.round + 1, tuple(memory_of(state, context, lessons))))
     return found
 
 
-def _line(history: Iterable[CheckpointTuple]) -> list[CheckpointTuple]:
+def _latest_branch(history: Iterable[CheckpointTuple]) -> list[CheckpointTuple]:
     """Return the checkpoints that led to the latest one, oldest first: a thread may have other branches."""
     line: list[CheckpointTuple] = []
     for one in history:
@@ -58,10 +58,10 @@ def _line(history: Iterable[CheckpointTuple]) -> list[CheckpointTuple]:
     return line[::-1]
 
 
-def _step(before: CheckpointTuple, after: CheckpointTuple) -> Step:
-    old, new = _state(before), _state(after)
+def _step_between(before: CheckpointTuple, after: CheckpointTuple) -> Step:
+    old, new = _state_at(before), _state_at(after)
     roles = _worked(before, after)
-    began, ended = _when(before), _when(after)
+    began, ended = _time_of(before), _time_of(after)
     seconds = max(0.0, (ended - began).total_seconds())
     used = new.usage.since(old.usage)
     spent = Usage(roles={role: usage for role, usage in used.roles.items() if usage.calls or usage.images or usage.seconds})
@@ -85,10 +85,10 @@ def _worked(before: CheckpointTuple, after: CheckpointTuple) -> tuple[str, ...]:
     return tuple(role for role in ROLES if role in now and now[role] != was.get(role))
 
 
-def _state(one: CheckpointTuple) -> GemsState:
+def _state_at(one: CheckpointTuple) -> GemsState:
     values = one.checkpoint["channel_values"]
     return GemsState.model_validate({name: values[name] for name in GemsState.model_fields if name in values})
 
 
-def _when(one: CheckpointTuple) -> datetime:
+def _time_of(one: CheckpointTuple) -> datetime:
     return datetime.fromisoformat(one.checkpoint["ts"]).astimezone(UTC)

@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from ..errors import GalleryError
 from ..memory.state import Attempt, best_of
-from ..report.gallery import EDGE, GalleryCard, families_together, render_gallery
-from ..report.inline_images import InlineImage, ReadImage, picture
-from ..report.view import preset_told, without_paths
+from ..report.gallery import EDGE, GalleryCard, render_gallery, sort_by_fork_tree
+from ..report.inline_images import InlineImage, ReadImage, inline_image
+from ..report.view import preset_and_changes, without_paths
 from ..storage.files import replace_file
 from ..storage.workspace import Workspace
 from .fork_tree import Manifests, manifests_of, parent_of, root_of, tree_order
-from .listing import ListedRun, Standing, list_entries, list_runs
+from .listing import ListedRun, Standing, list_runs, list_with_state
 
 
 def write_gallery(
@@ -26,7 +26,7 @@ def write_gallery(
 
     Args:
         out: the file; `gallery.html` in the folder of runs by default. Its links to the runs' own pages are relative.
-        runs: the folder of runs, or their home.
+        runs: the folder of runs, or a `Workspace`.
         state: only runs that stand so; all by default.
         find: only those with this in their name or request.
 
@@ -36,22 +36,22 @@ def write_gallery(
         CheckpointError: the database cannot be opened.
         GalleryError: the file cannot be written.
     """
-    home = Workspace.of(runs)
-    path = home.folder / "gallery.html" if out is None else Path(out)
-    if not home.database.exists():
-        list_runs(home, state=state)  # which says so if there is no such folder
-        return _write(path, [])
-    with home.database.open() as opened:
-        found = list_entries(opened, home, state=state, find=find)
-        records = manifests_of(opened)
-    forks = Counter(parent[0] for thread in records if (parent := parent_of(records, thread)))
-    lines = {first: tree_order(records, first) for first in {root_of(records, one.summary.thread) for one in found}}
+    workspace = Workspace.of(runs)
+    path = workspace.folder / "gallery.html" if out is None else Path(out)
+    if not workspace.database.exists():
+        list_runs(workspace, state=state)  # which says so if there is no such folder
+        return _write_page(path, [])
+    with workspace.database.open() as database:
+        found = list_with_state(database, workspace, state=state, find=find)
+        manifests = manifests_of(database)
+    forks = Counter(parent[0] for thread in manifests if (parent := parent_of(manifests, thread)))
+    lines = {first: tree_order(manifests, first) for first in {root_of(manifests, one.summary.thread) for one in found}}
     places = {name: place for line in lines.values() for place, (name, _, _) in enumerate(line)}
-    cards = [_card(one, home, path, records, forks, places) for one in found]
-    return _write(path, families_together(cards))
+    cards = [_card(one, workspace, path, manifests, forks, places) for one in found]
+    return _write_page(path, sort_by_fork_tree(cards))
 
 
-def _write(path: Path, cards: Sequence[GalleryCard]) -> Path:
+def _write_page(path: Path, cards: Sequence[GalleryCard]) -> Path:
     if path.is_dir():
         raise GalleryError(f"{path} is a folder: name the file to write, such as {path / 'gallery.html'}")
     try:
@@ -62,20 +62,20 @@ def _write(path: Path, cards: Sequence[GalleryCard]) -> Path:
 
 
 def _card(
-    one: ListedRun, home: Workspace, path: Path, records: Manifests, forks: Mapping[str, int], places: Mapping[str, int]
+    one: ListedRun, workspace: Workspace, path: Path, manifests: Manifests, forks: Mapping[str, int], places: Mapping[str, int]
 ) -> GalleryCard:
     summary, manifest, state = one
     best = (state.best or best_of(state.attempts) or next(reversed(state.attempts), None)) if state else None
-    page = home.folder / summary.thread / "report.html"
-    name, changed = preset_told(manifest.context) if manifest else ("", "")
-    parent = parent_of(records, summary.thread) or ("", 0)
+    page = workspace.folder / summary.thread / "report.html"
+    name, changed = preset_and_changes(manifest.context) if manifest else ("", "")
+    parent = parent_of(manifests, summary.thread) or ("", 0)
     return GalleryCard(
         thread=summary.thread,
         request=summary.prompt,
         standing=summary.standing,
         told=without_paths(summary.told),
-        page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if home.has_page(summary.thread) else "",
-        picture=_picture(best, summary.thread, home.images.read) if best else None,
+        page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if workspace.has_page(summary.thread) else "",
+        picture=_best_image(best, summary.thread, workspace.images.read) if best else None,
         passed=best.score.passed if best and best.score else 0,
         total=best.score.total if best and best.score else 0,
         rounds=summary.rounds,
@@ -90,10 +90,10 @@ def _card(
         parent=parent[0],
         left=parent[1],
         forks=forks.get(summary.thread, 0),
-        family=root_of(records, summary.thread),
+        family=root_of(manifests, summary.thread),
         place=places[summary.thread],
     )
 
 
-def _picture(best: Attempt, thread: str, read_image: ReadImage) -> InlineImage:
-    return picture(best.image, read_image, alt=f"Best image of {thread}", edge=EDGE, light=0, density=1)
+def _best_image(best: Attempt, thread: str, read_image: ReadImage) -> InlineImage:
+    return inline_image(best.image, read_image, alt=f"Best image of {thread}", edge=EDGE, light=0, density=1)

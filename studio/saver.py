@@ -24,7 +24,7 @@ from ..context import RunContext
 from ..errors import RunInUseError
 from ..runs.listing import NEXT
 from ..runs.manifest import RunManifest, find_manifest, run_names, save_manifest, studio_id
-from ..runs.prune import forget_run
+from ..runs.prune import delete_run
 from ..storage.database import DatabaseConnection, OwnAllowlist
 from ..storage.workspace import Workspace
 from . import setup
@@ -137,7 +137,7 @@ class ServerSaver(OwnAllowlist):
                 return
             name = self._name(str(thread_id))
             with self._held(name):
-                forget_run(self.opened, self.home, name)
+                delete_run(self.opened, self.home, name)
 
         await asyncio.to_thread(delete)
 
@@ -202,7 +202,7 @@ class ServerSaver(OwnAllowlist):
             return
         if record is None:
             with suppress(RunInUseError), self.opened.hold(name):
-                forget_run(self.opened, self.home, name)
+                delete_run(self.opened, self.home, name)
         raise HTTPException(410, f"the run {name} was removed while the server worked on it: send its request anew")
 
     @contextmanager

@@ -118,7 +118,7 @@ def test_what_cannot_be_read_is_told_and_hides_nothing(runs):
         image.write_bytes(b"no picture")
     path = write_gallery(runs=runs)
     assert "damaged" in told(path, "won")
-    assert "the record of run won is damaged" in told(path, "won")
+    assert "the manifest of run won is damaged" in told(path, "won")
     assert "image could not be read" in told(path, "lost")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gems import Check, GemsError, GemsState, resume, run
 from gems.events import RoleEnded, RoleStarted
-from gems.runs.fork import branch, fork
+from gems.runs.fork import fork, fork_start
 from gems.runs.listing import get_run, list_runs
 from gems.runs.manifest import save_manifest
 from gems.runs.prune import prune, remove
@@ -233,7 +233,7 @@ def test_a_fork_killed_before_it_has_begun_is_begun_again(tmp_path, parent, make
 def test_quoted_text_that_an_edited_prompt_lost_is_put_back():
     check = Check(id="c1", kind="text", question="What does the sign say?", expected="HELLO")
     planned = GemsState(prompt='a sign that says "HELLO"', draft='a sign that says "HELLO"', checks=[check])
-    start = branch([planned], "p", 1, prompt="a blue sign")
+    start = fork_start([planned], "p", 1, prompt="a blue sign")
     assert start.state.draft == 'a blue sign. The image shows the text "HELLO".'
     assert any("put back" in note for note in start.state.notes)
 

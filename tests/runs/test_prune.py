@@ -14,7 +14,7 @@ from gems.errors import RunInUseError
 from gems.events import RoleEnded
 from gems.runs.fork import fork
 from gems.runs.listing import get_run, list_runs
-from gems.runs.prune import ORPHAN, _Cleaning, prune, remove
+from gems.runs.prune import ORPHAN_AGE, _Cleaning, prune, remove
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 ANY = timedelta(0)
@@ -148,7 +148,7 @@ def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_ske
     home.images.forget(None)
     assert prune(runs=home).images == 0
     path = next((tmp_path / "runs" / "images").glob(f"*/{orphan.sha256}.png"))
-    long_ago = time.time() - ORPHAN.total_seconds() - 60
+    long_ago = time.time() - ORPHAN_AGE.total_seconds() - 60
     os.utime(path, (long_ago, long_ago))
     assert prune(runs=home).images == 1
     assert orphan.sha256 not in digests(home)
