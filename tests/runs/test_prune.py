@@ -14,7 +14,7 @@ from gems.errors import RunInUseError
 from gems.events import RoleEnded
 from gems.runs.fork import fork
 from gems.runs.listing import get_run, list_runs
-from gems.runs.prune import ORPHAN_AGE, _Cleaning, prune, remove
+from gems.runs.prune import ORPHAN_AGE, prune, read_references, remove
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 ANY = timedelta(0)
@@ -203,10 +203,10 @@ def test_homes_that_share_an_image_store_leave_each_others_pictures_alone(tmp_pa
 
 def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketcher, monkeypatch):
     draw(home, make_sketcher, "old")
-    look, looks = _Cleaning._look, []
+    looks = []
 
-    def meanwhile(self):
-        found = look(self)
+    def meanwhile(*args):
+        found = read_references(*args)
         looks.append(found)
         if len(looks) == 1:
             draw(home, make_sketcher, "new")
@@ -214,7 +214,7 @@ def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketc
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Cleaning, "_look", meanwhile)
+        patch.setattr("gems.runs.prune.read_references", meanwhile)
         assert remove(["old"], home).removed == ("old",)
     for name in ("new", "kid"):
         for attempt in get_run(name, home).attempts:
@@ -224,17 +224,17 @@ def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketc
 def test_a_run_that_is_gone_on_with_meanwhile_is_left_alone(home, make_sketcher, monkeypatch):
     with pytest.raises(Stop):
         run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("selector"))
-    look, looks = _Cleaning._look, []
+    looks = []
 
-    def meanwhile(self):
-        found = look(self)
+    def meanwhile(*args):
+        found = read_references(*args)
         looks.append(found)
         if len(looks) == 1:
             resume("cut", runs=home, image=make_sketcher(1.0))
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Cleaning, "_look", meanwhile)
+        patch.setattr("gems.runs.prune.read_references", meanwhile)
         freed = prune(ANY, unfinished=True, runs=home)
     assert freed.notes == ("the run cut has gone on meanwhile: left as it is",)
     for attempt in get_run("cut", home).attempts:
@@ -309,10 +309,10 @@ def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, 
     def die(*args):
         raise Stop
 
-    for step in ("delete_thread", "forget_record"):
+    for step in ("delete_thread", "delete_manifest"):
         with monkeypatch.context() as patch:
-            if step == "forget_record":
-                patch.setattr("gems.runs.prune.forget_record", die)
+            if step == "delete_manifest":
+                patch.setattr("gems.runs.prune.delete_manifest", die)
             else:
                 patch.setattr("langgraph.checkpoint.sqlite.SqliteSaver.delete_thread", die)
                 patch.setattr("langgraph.checkpoint.postgres.PostgresSaver.delete_thread", die)
@@ -324,7 +324,7 @@ def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, 
     assert digests(home) == set()
 
 
-@pytest.mark.parametrize("place", ["_Cleaning._remove", "forget_record"])
+@pytest.mark.parametrize("place", ["_delete_images", "delete_manifest"])
 def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, place):
     draw(home, make_sketcher, "old")
     draw(home, make_sketcher, "other", seed=77)
@@ -347,7 +347,7 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, mo
     assert digests(home) == shown(get_run("other", home))
 
 
-@pytest.mark.parametrize("place", ["runs.prune._Cleaning._remove", "storage.image_store.ImageStore.claim"])
+@pytest.mark.parametrize("place", ["runs.prune._delete_images", "storage.image_store.ImageStore.claim"])
 def test_a_prune_to_the_best_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, place):
     old = draw(home, make_sketcher, "old")
 
