@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ..context import RunContext
 from ..memory.state import GemsState
+from .attempts import AttemptCard
 from .inline_images import InlineImage, ReadImage, inline_image, read_once
 from .page import environment
-from .view import AttemptCard, PageView, build_view, count_of
+from .text import count_of
+from .view import PageView, build_view
 
-HERO, THUMB = 256, 64
+HERO, THUMBNAIL = 256, 64
 """Largest width and height of the best image and of those above the checks, in CSS pixels."""
 
 
@@ -36,7 +38,7 @@ def render_card(
         return inline_image(card.attempt.image, read, alt=alt, edge=edge, light=0)
 
     hero = page.hero_card and small(page.hero_card, page.hero_card.picture.alt, HERO)
-    thumbs = [small(card, f"Image of {card.title.lower()}", THUMB) for card in page.cards if page.rows]
+    thumbs = [small(card, f"Image of {card.title.lower()}", THUMBNAIL) for card in page.cards if page.rows]
     return environment().get_template("card.html").render(page=page, hero=hero, thumbs=thumbs, used=_usage_texts(page))
 
 

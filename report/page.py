@@ -15,7 +15,8 @@ from ..storage.files import replace_file
 from ..terminal import visible
 from .history import RunHistory
 from .inline_images import ReadImage, read_once
-from .view import build_view, duration
+from .text import duration
+from .view import build_view
 
 
 def render_report(

@@ -1,4 +1,4 @@
-"""Takes a run from where it is to its end, telling what happens."""
+"""Execute a run from its last finished step to its end, yielding events."""
 
 from __future__ import annotations
 
@@ -31,28 +31,27 @@ from .result import RunResult
 from .write_page import write_page
 
 AskPerson = Callable[[Any, str], Any]
-"""Asks a person: called with the question, and with what was wrong with the last answer, if anything was. It returns the
-answer, an `Answer` or plain JSON of that form; None leaves the run waiting."""
-
+"""Asks a person: called with the question, and with the error of the last answer, empty if there was none. Returns an `Answer`,
+or plain JSON of that form; None leaves the run waiting."""
 
 Events = Generator[Event, None, None]
-"""The events of a run as they happen. The last one is `RunEnded`, which has the result."""
+"""The events of a run as they happen; the last one is `RunEnded`, which has the result."""
 
 
 @contextmanager
 def hold_run(workspace: Workspace, thread: str, *, new: bool = False) -> Iterator[DatabaseConnection]:
-    """Open the database and hold a run in it.
+    """Open the database and lock a run in it.
 
     Args:
-        workspace: where runs live.
+        workspace: where the run is.
         thread: the run's name.
-        new: whether it may be a run that is not there yet.
+        new: whether the run need not exist yet.
 
     Raises:
-        RunNameError: the name cannot be one.
+        RunNameError: it cannot name a run.
         RunError: there is no such run.
         RunInUseError: another process holds the run.
-        CheckpointError: the database cannot be opened, or what it has of this run is damaged.
+        CheckpointError: the database cannot be opened, or its data of this run are damaged.
     """
     workspace.folder_of(thread)
     if not new:
@@ -60,7 +59,7 @@ def hold_run(workspace: Workspace, thread: str, *, new: bool = False) -> Iterato
     try:
         with workspace.database.open() as database:
             if not new:
-                read_manifest(database, workspace, thread)  # before anything is made for its lock
+                read_manifest(database, workspace, thread)  # raises an error before a lock file is made
             with database.hold(thread):
                 yield database
     except CheckpointError as error:
@@ -79,7 +78,7 @@ def execute(
     ask: AskPerson | None = None,
     answer: Any = None,
 ) -> Events:
-    """Take a run from where it is to its end, or to where it waits, and write its picture and its page. The run must be held.
+    """Execute a run, which must be held, to its end or to where it waits, and write its best image and its page.
 
     Raises:
         GemsError: as for `run`.
@@ -104,11 +103,11 @@ def execute(
     if answer is not None and not now.interrupts:
         raise AnswerError(f"the run {manifest.thread} does not wait for an answer: see `gems show {manifest.thread}`")
 
-    def go_on(given: Any) -> Generator[Event, None, StateSnapshot]:
-        yield from _graph_events(graph, given, config, manifest.context, control)
+    def advance(graph_input: Any) -> Generator[Event, None, StateSnapshot]:
+        yield from _graph_events(graph, graph_input, config, manifest.context, control)
         return graph.get_state(config)
 
-    def result_of(now: StateSnapshot) -> RunResult:
+    def result_at(now: StateSnapshot) -> RunResult:
         state, waiting = GemsState.model_validate(now.values), now.interrupts[0].value if now.interrupts else None
         return RunResult(
             manifest.thread,
@@ -125,32 +124,33 @@ def execute(
         save_manifest(database, manifest)
     yield started
     if "prompt" not in now.values:
-        database.saver.delete_thread(manifest.thread)  # killed before its first step: what is there is a part of its input
-        now = yield from go_on({"prompt": manifest.prompt})
-    elif now.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
-        now = yield from go_on(None if answer is None else _resume_command(now, answer))
+        database.saver.delete_thread(manifest.thread)  # killed before its first step: only a part of its input is there
+        now = yield from advance({"prompt": manifest.prompt})
+    elif now.tasks:  # not `next`, which leaves out a task whose result is stored but not yet part of a checkpoint
+        now = yield from advance(None if answer is None else _resume_command(now, answer))
 
-    wrong = ""
+    problem = ""
     while now.interrupts:
-        _write_best_image(result_of(now))  # for whoever is asked to look at it
-        if not wrong:
+        _write_best_image(result_at(now))  # the person who is asked looks at it
+        if not problem:
             yield PersonAsked(question=now.interrupts[0].value)
-        if ask is None or (said := ask(now.interrupts[0].value, wrong)) is None:
+        if ask is None or (reply := ask(now.interrupts[0].value, problem)) is None:
             break
         try:
-            now, wrong = (yield from go_on(_resume_command(now, said))), ""
+            now, problem = (yield from advance(_resume_command(now, reply))), ""
         except AnswerError as error:
-            wrong = str(error)
-    result = result_of(now)
+            problem = str(error)
+    result = result_at(now)
     if result.cost is not None:
         save_manifest(database, manifest.model_copy(update={"cost": result.cost.amount}))
-    if not manifest.pruned:  # its page is there, and cannot be made again
-        _publish(result, database, workspace, manifest)
+    if not manifest.pruned:  # the page of a pruned run cannot be made again
+        _write_best_image(result)
+        write_page(result, database, workspace, manifest)
     yield RunEnded.of(result)
 
 
 def run_to_end(events: Events, on_event: Callable[[Event], None] | None) -> RunResult:
-    """Take a run to its end, tell each event to `on_event`, and return the result."""
+    """Consume the events of a run, pass each to `on_event`, and return the result."""
     with closing(events):
         for event in events:
             if on_event is not None:
@@ -170,17 +170,17 @@ def _run_started(manifest: RunManifest, now: StateSnapshot) -> RunStarted:
 
 
 def _resume_command(waiting: StateSnapshot, answer: Any) -> Command[Any]:
-    """Return an answer as LangGraph takes it: by the question's id, or an empty one would be none."""
+    """Return an answer as LangGraph's command, by the question's id: otherwise an empty answer would count as no answer."""
     plain = answer.model_dump(mode="json", exclude_unset=True) if isinstance(answer, Answer) else answer
     return Command(resume={waiting.interrupts[0].id: plain})
 
 
 def _graph_events(
-    graph: Graph, given: Any, config: RunnableConfig, context: RunContext, control: RunControl | None
+    graph: Graph, graph_input: Any, config: RunnableConfig, context: RunContext, control: RunControl | None
 ) -> Generator[Event, None, None]:
-    """Run a graph until it ends, waits or is to stop; give its events."""
+    """Run a graph until it ends, waits or is stopped, and yield its events."""
     parts = graph.stream(
-        given, config, context=context, control=control, durability="sync", stream_mode=["custom", "tasks"], version="v2"
+        graph_input, config, context=context, control=control, durability="sync", stream_mode=["custom", "tasks"], version="v2"
     )
     ended: dict[str, RoleEnded] = {}
     try:
@@ -188,9 +188,9 @@ def _graph_events(
             if part["type"] == "custom":
                 event = read_event(part["data"])
                 if isinstance(event, RoleEnded):
-                    ended[event.role] = event  # to be told when its result is stored: nobody then takes back that it was
+                    ended[event.role] = event  # yielded once its result is stored, so that no kill takes it back
                 elif isinstance(event, RunStarted | RunEnded | PersonAsked):
-                    yield Custom(data=part["data"])  # only a run tells these: a node that writes such a thing means something else
+                    yield Custom(data=part["data"])  # events of runs only: a node that writes one means something else
                 else:
                     yield event
             elif "result" in (task := cast("dict[str, Any]", part["data"])) and task["name"] in ended:
@@ -202,19 +202,16 @@ def _graph_events(
         raise in_words(error, schema.get("properties", ())) from error
     except GraphDrained as error:
         thread = config["configurable"]["thread_id"]
-        raise RunStoppedError(f"the run {thread} has stopped after a finished step: go on with `gems resume {thread}`") from error
+        raise RunStoppedError(
+            f"the run {thread} has stopped after a finished step: resume it with `gems resume {thread}`"
+        ) from error
 
 
 def _require_skills(names: Iterable[str], library: SkillLibrary) -> None:
     if missing := sorted(set(names) - set(library.names)):
-        raise RunError(f"this run has loaded the skill {missing[0]}, which is not there now: name its folder with --skills")
+        raise RunError(f"this run has loaded the skill {missing[0]}, which is missing now: name its folder with --skills")
 
 
 def _write_best_image(result: RunResult) -> None:
     if result.state.best is not None:
         write_atomically(result.image_path, result.store.read(result.state.best.image))
-
-
-def _publish(result: RunResult, database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> None:
-    _write_best_image(result)
-    write_page(result, database, workspace, manifest)

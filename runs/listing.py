@@ -1,14 +1,15 @@
-"""Runs that were made before: a list of them, and one as it stands. Nothing is changed by looking."""
+"""List the runs of a workspace, and read one in its current state. Nothing is changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import CheckpointError, GemsError, RunError, SettingError
+from ..graph import langgraph_internals
 from ..memory.state import GemsState, RoleUsage
 from ..storage.checksums import readable
 from ..storage.database import DatabaseConnection
@@ -17,31 +18,36 @@ from .manifest import RunManifest, config_of, read_manifest, require_database, r
 from .result import RunResult
 
 Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
-NEXT = "branch:to:"
-"""Begin of the channels by which LangGraph has a role take its turn."""
+"""Status of a run."""
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 
 
 class StoredState(NamedTuple):
-    """What the database has of a run."""
+    """The latest state of a run in the database."""
 
     state: GemsState
     last: datetime
     """When its last step ended, in UTC."""
     waiting: Any
-    """The question that it waits for an answer to; None where it does not wait."""
-    more: bool
-    """Whether a role is still to take its turn."""
+    """The question that it waits with; None if it does not wait."""
+    has_next: bool
+    """Whether a role is to run next."""
 
 
 class RunSummary(NamedTuple):
-    """A run in the list."""
+    """A run in the list of runs.
+
+    Example:
+        ```python
+        for summary in gems.list_runs(state="accepted"):
+            print(summary.thread, summary.rounds, summary.prompt)
+        ```
+    """
 
     thread: str
     standing: Standing
-    """"waiting": for a person's answer, see `gems show`; "unfinished": it was interrupted, and `gems resume`
-    goes on with it; "failed": it ended by an error, `told` says which, and `gems resume` tries again; "damaged": it cannot be
-    read, `told` says why."""
+    """Its status. "waiting": for a person's answer, see `gems show`; "unfinished": interrupted, `gems resume` resumes it; "failed":
+    ended by the error in `told`, `gems resume` tries again; "damaged": cannot be read, `told` says why."""
     last: datetime
     """When its last step ended, in UTC."""
     prompt: str = ""
@@ -50,12 +56,13 @@ class RunSummary(NamedTuple):
     calls: int = 0
     cost: float | None = None
     told: str = ""
+    """The error of a run that failed or cannot be read."""
     parent: str = ""
     """The run it was forked from."""
 
 
 class ListedRun(NamedTuple):
-    """A run in the list, with what it was started with and its last state; None where there is none, or it cannot be read."""
+    """A run in the list with its manifest and its last state, each None if it is missing or cannot be read."""
 
     summary: RunSummary
     manifest: RunManifest | None
@@ -63,54 +70,66 @@ class ListedRun(NamedTuple):
 
 
 def list_runs(runs: Workspace | Path | str = "runs", *, state: Standing | None = None, find: str = "") -> list[RunSummary]:
-    """Return the runs of a workspace, the one with the latest step last.
+    """Return the runs of a workspace, that with the latest step last.
 
     Args:
         runs: the folder of runs, or a `Workspace`.
-        state: only those that stand so; all by default.
-        find: only those with this in their name or request.
+        state: only runs of this status; all by default.
+        find: only runs with this in their name or request.
 
     Raises:
-        SettingError: no run stands so.
+        SettingError: there is no such status.
         RunError: there is no such folder.
         CheckpointError: the database cannot be opened.
+
+    Example:
+        ```python
+        for summary in gems.list_runs(find="circle"):
+            print(summary.thread, summary.standing)
+        ```
     """
     _require_standing(state)
     workspace = Workspace.of(runs)
     if not workspace.database.exists():
         if not workspace.folder.is_dir():
-            raise RunError(f"there is no folder {workspace.folder}: begin with `gems run`, or name the folder with --runs")
+            raise RunError(f"there is no folder {workspace.folder}: start a run with `gems run`, or name the folder with --runs")
         return []
     with workspace.database.open() as database:
-        return [one.summary for one in list_with_state(database, workspace, state=state, find=find)]
+        return [entry.summary for entry in list_with_state(database, workspace, state=state, find=find)]
 
 
 def list_with_state(
     database: DatabaseConnection, workspace: Workspace, *, state: Standing | None = None, find: str = ""
 ) -> list[ListedRun]:
-    """Return the runs of an open database as `list_runs` does, with their manifests and states."""
+    """Return the runs of an open database like `list_runs`, with their manifests and states."""
     _require_standing(state)
     wanted = find.casefold()
-    everything = [entry_of(database, workspace, thread) for thread in run_names(database, workspace)]
-    those = [
-        one
-        for one in everything
-        if state in (None, one.summary.standing) and wanted in f"{one.summary.thread} {one.summary.prompt}".casefold()
+    entries = [entry_of(database, workspace, thread) for thread in run_names(database, workspace)]
+    matches = [
+        entry
+        for entry in entries
+        if state in (None, entry.summary.standing) and wanted in f"{entry.summary.thread} {entry.summary.prompt}".casefold()
     ]
-    return sorted(those, key=lambda one: (one.summary.last, one.summary.thread))
+    return sorted(matches, key=lambda entry: (entry.summary.last, entry.summary.thread))
 
 
 def _require_standing(state: str | None) -> None:
     if state is not None and state not in STANDINGS:
-        raise SettingError(f"no run stands as {state!r}: choose one of {', '.join(STANDINGS)}")
+        raise SettingError(f"there is no status {state!r}: choose one of {', '.join(STANDINGS)}")
 
 
 def get_run(thread: str, runs: Workspace | Path | str = "runs") -> RunResult:
-    """Return a run as it stands, finished or not.
+    """Return a run in its current state, finished or not.
 
     Raises:
-        RunError: there is no such run, its manifest is damaged, or it has not come to a first step yet.
+        RunError: there is no such run, its manifest is damaged, or it has not finished a step yet.
         CheckpointError: the database cannot be opened.
+
+    Example:
+        ```python
+        result = gems.get_run("circle")
+        print(result.decision, result.waiting)
+        ```
     """
     workspace = Workspace.of(runs)
     with open_for(thread, workspace) as database:
@@ -119,10 +138,10 @@ def get_run(thread: str, runs: Workspace | Path | str = "runs") -> RunResult:
 
 @contextmanager
 def open_for(thread: str, workspace: Workspace) -> Iterator[DatabaseConnection]:
-    """Open the database of a workspace to look at a run.
+    """Open the database of a workspace to read a run.
 
     Raises:
-        RunNameError: the name cannot be one.
+        RunNameError: it cannot name a run.
         RunError: there is no database.
         CheckpointError: it cannot be opened.
     """
@@ -133,15 +152,15 @@ def open_for(thread: str, workspace: Workspace) -> Iterator[DatabaseConnection]:
 
 
 def result_of(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunResult:
-    """Return a run of an open database as it stands.
+    """Return a run of an open database in its current state.
 
     Raises:
-        RunError: it has not come to a first step yet.
+        RunError: it has not finished a step yet.
     """
     thread, stored = manifest.thread, state_of(database, manifest.thread)
     if stored is None:
         why = f", as it has failed ({manifest.failed})" if manifest.failed else ""
-        raise RunError(f"the run {thread} has not come to a first step{why}: go on with `gems resume {thread}`")
+        raise RunError(f"the run {thread} has not finished a step yet{why}: resume it with `gems resume {thread}`")
     folder = workspace.folder_of(thread)
     return RunResult(
         thread,
@@ -156,12 +175,12 @@ def result_of(database: DatabaseConnection, workspace: Workspace, manifest: RunM
 
 
 def summarize_run(database: DatabaseConnection, workspace: Workspace, thread: str) -> RunSummary:
-    """Return how a run stands; one that cannot be read is damaged, and says why."""
+    """Return a run as an item of the list; one that cannot be read is "damaged"."""
     return entry_of(database, workspace, thread).summary
 
 
 def entry_of(database: DatabaseConnection, workspace: Workspace, thread: str) -> ListedRun:
-    """Return how a run stands, with its manifest and its last state as far as they can be read."""
+    """Return a run as an item of the list, with its manifest and its last state if they can be read."""
     manifest: RunManifest | None = None
     last = datetime.fromtimestamp(0, UTC)
     try:
@@ -174,7 +193,7 @@ def entry_of(database: DatabaseConnection, workspace: Workspace, thread: str) ->
     used = state.usage.total if state else RoleUsage()
     parent = manifest.parent.thread if manifest.parent else ""
     standing = _standing(database, manifest, stored)
-    told = RunSummary(
+    summary = RunSummary(
         thread,
         standing,
         stored.last if stored else last,
@@ -186,13 +205,13 @@ def entry_of(database: DatabaseConnection, workspace: Workspace, thread: str) ->
         told=manifest.failed if standing == "failed" else "",
         parent=parent,
     )
-    return ListedRun(told, manifest, state)
+    return ListedRun(summary, manifest, state)
 
 
 def _standing(database: DatabaseConnection, manifest: RunManifest, stored: StoredState | None) -> Standing:
-    if stored and stored.waiting is not None:  # whatever was decided before it asked
+    if stored and stored.waiting is not None:  # whatever was decided before the question
         return "running" if database.in_hand(manifest.thread) else "waiting"
-    decision = stored.state.result.decision if stored and stored.state.result and not stored.more else None
+    decision = stored.state.result.decision if stored and stored.state.result and not stored.has_next else None
     if decision in ("accept", "give up"):
         return "accepted" if decision == "accept" else "gave up"
     if database.in_hand(manifest.thread):
@@ -201,7 +220,7 @@ def _standing(database: DatabaseConnection, manifest: RunManifest, stored: Store
 
 
 def state_of(database: DatabaseConnection, thread: str) -> StoredState | None:
-    """Return a run's last state; None before its first step.
+    """Return the last state of a run; None before its first step.
 
     Raises:
         CheckpointError: it is damaged.
@@ -215,14 +234,7 @@ def state_of(database: DatabaseConnection, thread: str) -> StoredState | None:
             written = datetime.fromisoformat(newest.checkpoint["ts"]).astimezone(UTC)
             if "prompt" not in values:
                 return None
-            more = any(name.startswith(NEXT) for name in newest.checkpoint["channel_values"])
-            return StoredState(GemsState.model_validate(values), written, _question(newest.pending_writes or ()), more)
+            question, has_next = langgraph_internals.pending_question(newest), langgraph_internals.has_next_node(newest)
+            return StoredState(GemsState.model_validate(values), written, question, has_next)
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
-
-
-def _question(writes: Sequence[tuple[str, str, Any]]) -> Any:
-    """Return what the last step asks and nobody has answered yet."""
-    answered = {task for task, channel, _ in writes if channel == "__resume__"}
-    asked = [value for task, channel, value in writes if channel == "__interrupt__" and task not in answered]
-    return asked[0][0].value if asked else None

@@ -13,7 +13,7 @@ from ..memory.state import Attempt, best_of
 from ..privacy import without_paths
 from ..report.gallery import EDGE, GalleryCard, render_gallery, sort_by_fork_tree
 from ..report.inline_images import InlineImage, ReadImage, inline_image
-from ..report.view import preset_and_changes
+from ..report.setting_rows import preset_and_changes
 from ..storage.files import replace_file
 from ..storage.workspace import Workspace
 from .fork_tree import Manifests, manifests_of, parent_of, root_of, tree_order
@@ -23,32 +23,37 @@ from .listing import ListedRun, Standing, list_runs, list_with_state
 def write_gallery(
     out: Path | str | None = None, *, runs: Workspace | Path | str = "runs", state: Standing | None = None, find: str = ""
 ) -> Path:
-    """Write one page with many runs, and return where it is.
+    """Write one page with the runs of a workspace, and return its path.
 
     Args:
         out: the file; `gallery.html` in the folder of runs by default. Its links to the runs' own pages are relative.
         runs: the folder of runs, or a `Workspace`.
-        state: only runs that stand so; all by default.
-        find: only those with this in their name or request.
+        state: only runs of this status; all by default.
+        find: only runs with this in their name or request.
 
     Raises:
-        SettingError: no run stands so.
+        SettingError: there is no such status.
         RunError: there is no such folder of runs.
         CheckpointError: the database cannot be opened.
         GalleryError: the file cannot be written.
+
+    Example:
+        ```python
+        path = gems.write_gallery("foxes.html", find="fox")
+        ```
     """
     workspace = Workspace.of(runs)
     path = workspace.folder / "gallery.html" if out is None else Path(out)
     if not workspace.database.exists():
-        list_runs(workspace, state=state)  # which says so if there is no such folder
+        list_runs(workspace, state=state)  # raises an error if there is no such folder
         return _write_page(path, [])
     with workspace.database.open() as database:
-        found = list_with_state(database, workspace, state=state, find=find)
+        entries = list_with_state(database, workspace, state=state, find=find)
         manifests = manifests_of(database)
     forks = Counter(parent[0] for thread in manifests if (parent := parent_of(manifests, thread)))
-    lines = {first: tree_order(manifests, first) for first in {root_of(manifests, one.summary.thread) for one in found}}
-    places = {name: place for line in lines.values() for place, (name, _, _) in enumerate(line)}
-    cards = [_card(one, workspace, path, manifests, forks, places) for one in found]
+    roots = {root_of(manifests, entry.summary.thread) for entry in entries}
+    positions = {name: n for root in roots for n, (name, _, _) in enumerate(tree_order(manifests, root))}
+    cards = [_card(entry, workspace, path, manifests, forks, positions) for entry in entries]
     return _write_page(path, sort_by_fork_tree(cards))
 
 
@@ -63,9 +68,9 @@ def _write_page(path: Path, cards: Sequence[GalleryCard]) -> Path:
 
 
 def _card(
-    one: ListedRun, workspace: Workspace, path: Path, manifests: Manifests, forks: Mapping[str, int], places: Mapping[str, int]
+    entry: ListedRun, workspace: Workspace, path: Path, manifests: Manifests, forks: Mapping[str, int], positions: Mapping[str, int]
 ) -> GalleryCard:
-    summary, manifest, state = one
+    summary, manifest, state = entry
     best = (state.best or best_of(state.attempts) or next(reversed(state.attempts), None)) if state else None
     page = workspace.folder / summary.thread / "report.html"
     name, changed = preset_and_changes(manifest.context) if manifest else ("", "")
@@ -74,7 +79,7 @@ def _card(
         thread=summary.thread,
         request=summary.prompt,
         standing=summary.standing,
-        told=without_paths(summary.told),
+        message=without_paths(summary.told),
         page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if workspace.has_page(summary.thread) else "",
         picture=_best_image(best, summary.thread, workspace.images.read) if best else None,
         passed=best.score.passed if best and best.score else 0,
@@ -89,10 +94,10 @@ def _card(
         last=f"{summary.last:%Y-%m-%d %H:%M}",
         when=summary.last.timestamp(),
         parent=parent[0],
-        left=parent[1],
+        forked_at=parent[1],
         forks=forks.get(summary.thread, 0),
-        family=root_of(manifests, summary.thread),
-        place=places[summary.thread],
+        root=root_of(manifests, summary.thread),
+        position=positions[summary.thread],
     )
 
 

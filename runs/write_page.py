@@ -1,4 +1,4 @@
-"""The page of a run, written from its last state, its checkpoints and the manifests of its relatives."""
+"""Write the page of a run from its last state, its checkpoints and the manifests of its forks."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def write_page(result: RunResult, database: DatabaseConnection, workspace: Works
     """Write the page of a run.
 
     Args:
-        result: the run as it stands.
-        database: the open database it is in.
-        workspace: where it lives.
-        manifest: what it was started with.
+        result: its current state.
+        database: the open database.
+        workspace: where the run is.
+        manifest: what the run was started with.
     """
     write_report(result.report_path, result.state, result.context, **_report_arguments(result, database, workspace, manifest))
 
 
 def page_as_text(thread: str, database: DatabaseConnection, workspace: Workspace) -> str:
-    """Return the page of a run as it stands now, without writing it; links to other runs are to ../THREAD/report.html.
+    """Return the page of a run in its current state as HTML, without writing it; other runs are linked as ../THREAD/report.html.
 
-    That of a pruned run is the one that it had: of its steps and images too little is left for another.
+    A pruned run keeps the page that it had: too few of its steps and images are left for another.
 
     Raises:
-        GemsError: there is no such run, it has not come to a first step yet, or what is stored of it is damaged.
+        GemsError: there is no such run, it has not finished a step yet, or its stored data are damaged.
     """
     manifest = read_manifest(database, workspace, thread)
     result = result_of(database, workspace, manifest)
@@ -57,10 +57,10 @@ def _report_arguments(
 
 
 def refresh_page(thread: str, runs: Workspace | Path | str = "runs") -> Path:
-    """Write the page of a run anew, as it stands now and with the forks it has now; that of a pruned run stays as it is.
+    """Write the page of a run anew, in its current state and with its current forks; that of a pruned run stays as it is.
 
     Raises:
-        GemsError: there is no such run, it has not come to a first step yet, or what is stored of it is damaged.
+        GemsError: there is no such run, it has not finished a step yet, or its stored data are damaged.
     """
     workspace = Workspace.of(runs)
     with open_for(thread, workspace) as database:
@@ -69,16 +69,16 @@ def refresh_page(thread: str, runs: Workspace | Path | str = "runs") -> Path:
         if not manifest.pruned:
             write_page(result, database, workspace, manifest)
         elif not result.report_path.exists():
-            raise RunError(f"the run {thread} was pruned, and its page is gone: it cannot be written again")
+            raise RunError(f"the run {thread} was pruned, and its page was removed: it cannot be written again")
     return result.report_path
 
 
 def _run_history(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunHistory:
     try:
         checkpoints = list(database.saver.list(config_of(manifest.thread)))
-    except CheckpointError:  # a damaged step of long ago does not spoil the page of a run that has gone on since
+    except CheckpointError:  # a damaged early step does not spoil the page of a run that has been resumed since
         checkpoints = []
-    swapped = "refiner" in manifest.nodes  # what another one looked at is not known
+    swapped = "refiner" in manifest.nodes  # what a swapped refiner reads is not known
     return RunHistory(
         steps=steps_of(checkpoints),
         refiner_inputs=[] if swapped else shown_to_refiner(checkpoints, manifest.context),

@@ -292,7 +292,7 @@ def test_whoever_stops_listening_stops_the_run_and_can_go_on(make_sketcher, tmp_
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "say what to draw, or the thread to go on with"),
+        ({}, "give a prompt, or the thread of a run to resume"),
         ({"thread": "t", "max_rounds": 2}, "settings and presets are for new runs and forks"),
         ({"thread": "t", "preset": "loop"}, "settings and presets are for new runs and forks"),
         ({"prompt": "a red circle", "answer": {"action": "accept"}}, "a new run has not asked anything yet"),

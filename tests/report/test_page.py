@@ -29,7 +29,7 @@ from gems.report import page as page_module
 from gems.report import render_report, write_report
 from gems.report.diff import DiffSegment, similar, word_diff
 from gems.report.inline_images import fitted_size, inline_image
-from gems.report.view import duration
+from gems.report.text import duration
 
 HOSTILE = '</style><script>alert(1)</script>" onerror="alert(2)\' <img src=http://evil.example/x> {{ 7*7 }} javascript:x'
 

@@ -59,7 +59,7 @@ def test_the_round_after_the_last_is_drawn_from_a_prompt_only(tmp_path, parent, 
     result = go(tmp_path, make_sketcher(0.0), round=4, prompt=PROMPT, max_rounds=4)
     assert result.state.round == 4
     assert of_rounds(result, 3) == parent.attempts
-    with pytest.raises(GemsError, match="round 4 has not been planned by the run p: say what it is drawn from"):
+    with pytest.raises(GemsError, match="round 4 has not been planned by the run p: give the prompt of its images"):
         go(tmp_path, make_sketcher(0.0), round=4)
 
 

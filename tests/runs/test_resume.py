@@ -213,7 +213,7 @@ def test_killed_at_its_first_checkpoints_a_run_is_listed_and_goes_on(home, make_
     assert prune(runs=home).removed == ()
     if step < 0:  # nothing is known of it but its record
         for look in (get_run, refresh_page):
-            with pytest.raises(RunError, match="has not come to a first step: go on with `gems resume t`"):
+            with pytest.raises(RunError, match="has not finished a step yet: resume it with `gems resume t`"):
                 look("t", home)
     else:
         assert get_run("t", home).state.prompt == PROMPT
@@ -262,7 +262,7 @@ def test_a_thread_cannot_leave_its_folder(tmp_path, thread):
 
 def test_a_thread_is_not_used_twice(tmp_path, sketcher):
     run("a red circle", thread="t", runs=tmp_path, image=sketcher)
-    with pytest.raises(GemsError, match="exists already: go on with `gems resume t`"):
+    with pytest.raises(GemsError, match="exists already: resume it with `gems resume t`"):
         run("a blue square", thread="t", runs=tmp_path, image=sketcher)
 
 
