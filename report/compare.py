@@ -1,4 +1,4 @@
-"""The first image against the best one: which checks were gained, which were lost."""
+"""Compare the first image with the best one: checks gained and lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAIR = 384
 
 @dataclass(frozen=True)
 class ImagePair:
-    """The first image and the best one."""
+    """The first image and the best one, with the checks in which they differ."""
 
     first: InlineImage
     best: InlineImage
@@ -24,12 +24,12 @@ class ImagePair:
     """Checks that only the first image passes."""
     missed: list[Check]
     """Checks that neither passes."""
-    kept: int
-    """How many both pass."""
+    passed_by_both: int
+    """Number of checks."""
 
 
 def compare_first_and_best(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> ImagePair | None:
-    """Compare the first image with the best; None where they are one, or where either is not checked."""
+    """Compare the first image with the best; None if they are the same, or if either is not verified."""
     if best is None or not state.attempts:
         return None
     first = state.attempts[0]
@@ -37,16 +37,16 @@ def compare_first_and_best(state: GemsState, best: Attempt | None, read_image: R
         return None
     before, after = _passed_checks(first), _passed_checks(best)
 
-    def those(was: bool, now: bool) -> list[Check]:
+    def checks_with(was: bool, now: bool) -> list[Check]:
         return [c for c in state.checks if (c.id in before, c.id in after) == (was, now)]
 
     return ImagePair(
         first=inline_image(first.image, read_image, alt="The first image", edge=PAIR),
         best=inline_image(best.image, read_image, alt="The best image", edge=PAIR),
-        gained=those(False, True),
-        lost=those(True, False),
-        missed=those(False, False),
-        kept=len(those(True, True)),
+        gained=checks_with(False, True),
+        lost=checks_with(True, False),
+        missed=checks_with(False, False),
+        passed_by_both=len(checks_with(True, True)),
     )
 
 

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 Op = Literal["equal", "insert", "delete"]
 
 EXACT_UP_TO = 400_000
-"""Pairs of words up to which every word is compared; beyond, difflib skips the frequent ones to stay quick."""
+"""Pairs of words up to which every word is compared; with more, difflib skips frequent words to stay quick."""
 
 SIMILAR = 0.3
-"""Share of words in common under which two prompts are different texts: marking words would only be noise."""
+"""Share of common words below which two prompts are shown as different texts: a diff would only be noise."""
 
 _MARKS = r".,;:!?()\[\]{}\"“”«»「」、。，"
 _IDEOGRAPHS = r"\u3040-\u30ff\u3400-\u9fff"
@@ -20,16 +20,16 @@ _WORD = re.compile(rf"\s*(?:[{_MARKS}{_IDEOGRAPHS}]|[^\s{_MARKS}{_IDEOGRAPHS}]+)
 
 
 class DiffSegment(NamedTuple):
-    """A piece of text that is in both prompts, only in the new one, or only in the old one."""
+    """Text that is in both prompts, only in the new one, or only in the old one."""
 
     op: Op
     text: str
 
 
 def word_diff(old: str, new: str) -> list[DiffSegment]:
-    """Return what turns `old` into `new`, word by word. Without the deletions the texts spell `new`.
+    """Return the difference of two texts word by word. The segments without deletions add up to `new`.
 
-    Space around a word is not compared: a change of line breaks alone is no difference.
+    White space around words is not compared: other line breaks are no difference.
     """
     before, after = _words(old), _words(new)
     segments: list[DiffSegment] = []
@@ -46,7 +46,7 @@ def word_diff(old: str, new: str) -> list[DiffSegment]:
 
 
 def similar(old: str, new: str) -> bool:
-    """Tell whether two prompts have enough words in common for their differences to be worth reading."""
+    """Return whether two prompts have enough words in common for a diff."""
     return _matcher(_words(old), _words(new)).quick_ratio() >= SIMILAR
 
 
@@ -56,7 +56,7 @@ def _matcher(before: list[str], after: list[str]) -> SequenceMatcher[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Split into words and punctuation marks, each with the space after it; ideographs are words of their own."""
+    """Split a text into words and punctuation marks, each with the white space after it; an ideograph is a word."""
     return _WORD.findall(text)
 
 

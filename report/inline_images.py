@@ -1,4 +1,4 @@
-"""Pictures as data URIs: the page carries its images in itself."""
+"""Images as data URIs, so that a page is one file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..errors import GemsError
 from ..memory.state import ImageRef
 
 ReadImage = Callable[[ImageRef], bytes]
-"""Returns the bytes of an image; none, or an error (GemsError, OSError, LookupError, ValueError), where it is lost."""
+"""Returns the bytes of an image. For one that is lost: no bytes, or GemsError, OSError, LookupError or ValueError."""
 
 LIGHT, HEAVY = 48 * 1024, 384 * 1024
-"""Bytes up to which a file is embedded as it is, of an attempt's image and of the best one; heavier ones get a preview."""
+"""Bytes up to which the file of an attempt's image, and of the best image, is embedded; larger ones get a preview."""
 
 SMALL = 256
-"""Pixels up to which an image is enlarged in whole steps, with hard edges."""
+"""Pixels up to which an image is enlarged by a whole factor, with hard edges."""
 
 _logger = logging.getLogger(__name__)
 
 
 class InlineImage(NamedTuple):
-    """An image as the page shows it; `source` is empty where the pixels could not be read."""
+    """An image as a page shows it; `source` is empty if it could not be read."""
 
     source: str
     alt: str
@@ -36,13 +36,13 @@ class InlineImage(NamedTuple):
 
 
 def read_once(read_image: ReadImage) -> ReadImage:
-    """Return what reads each image once, however often it is asked for, and warns once of one that is lost."""
-    known: dict[str, bytes] = {}
+    """Return a reader that reads each image once, and warns once about one that is lost."""
+    cache: dict[str, bytes] = {}
 
     def read(ref: ImageRef) -> bytes:
-        if ref.sha256 not in known:
-            known[ref.sha256] = _read_or_empty(ref, read_image)
-        return known[ref.sha256]
+        if ref.sha256 not in cache:
+            cache[ref.sha256] = _read_or_empty(ref, read_image)
+        return cache[ref.sha256]
 
     return read
 
@@ -50,15 +50,15 @@ def read_once(read_image: ReadImage) -> ReadImage:
 def inline_image(
     ref: ImageRef, read_image: ReadImage | None, *, alt: str, edge: int, light: int = LIGHT, density: int = 2
 ) -> InlineImage:
-    """Return the image fitted into a square.
+    """Return an image scaled to fit a square.
 
     Args:
         ref: the image.
-        read_image: returns its bytes; None where only its size and words are wanted.
-        alt: what it shows, for those who do not see it.
+        read_image: returns its bytes; None if only its size and its text are needed.
+        alt: its alternative text.
         edge: of the square, in CSS pixels.
         light: bytes up to which the file is embedded as it is; 0 for never.
-        density: pixels of the preview for each CSS pixel; two are sharp on a dense screen as well.
+        density: pixels of the preview per CSS pixel; 2 is sharp on dense screens.
     """
     width, height = fitted_size(ref.width, ref.height, edge)
     crisp = max(ref.width, ref.height) <= SMALL
@@ -78,7 +78,7 @@ def _read_or_empty(ref: ImageRef, read_image: ReadImage) -> bytes:
 
 
 def fitted_size(width: int, height: int, edge: int) -> tuple[int, int]:
-    """Return the size to show: a large image scaled down into the square, a small one enlarged by a whole factor."""
+    """Return the size of an image in a square: a large one is scaled down, a small one enlarged by a whole factor."""
     longest = max(width, height)
     factor: float = max(1, edge // longest) if longest <= SMALL else 1
     if longest * factor > edge:

@@ -36,6 +36,8 @@ class PruneReport(NamedTuple):
 
     Example:
         ```python
+        from datetime import timedelta
+
         report = gems.prune(timedelta(days=30), keep_best=True, dry_run=True)
         print(report.trimmed, report.images, report.image_bytes)
         ```
