@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, field_serializer
+from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, field_serializer
 from pydantic_core import to_jsonable_python
 
+from .frozen import Frozen
 from .memory.state import (
     Attempt,
     Check,
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
     from .runs.result import RunResult
 
 
-class EventBase(BaseModel):
+class EventBase(Frozen):
     """Base of all events."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RunStarted(EventBase):
@@ -204,10 +203,8 @@ class Decided(EventBase):
 BudgetName = Literal["rounds", "images", "calls", "tokens", "seconds", "cost"]
 
 
-class Budget(BaseModel):
+class Budget(Frozen):
     """What the run has used of a budget, and its limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: BudgetName
     used: float

@@ -1,6 +1,6 @@
-"""Room: runs that are removed, and old ones of which only the end and the best image are kept.
+"""Free disk space: remove runs, or trim old ones to their end and their best image.
 
-What a killed process leaves undone is done by the next one: a run's manifest says what is being done with it, and goes last.
+What a killed process leaves undone is done by the next one: a run's manifest says what is being done with it, and is deleted last.
 """
 
 from __future__ import annotations
