@@ -443,3 +443,12 @@ def test_lines_of_events_are_not_mixed_with_anything_else(other, command):
     code, out, err = command("run", "a red circle", "--events", other)
     assert (code, out) == (2, "")
     assert "--events" in err
+
+
+def test_emit_is_still_there_by_its_name_of_before():
+    import gems.events
+
+    with pytest.warns(DeprecationWarning, match=r"gems\.events\.tell is called gems\.events\.emit now"):
+        assert gems.events.tell is gems.events.emit
+    with pytest.raises(AttributeError, match="has no attribute 'say'"):
+        gems.events.say  # noqa: B018
