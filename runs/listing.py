@@ -17,9 +17,9 @@ from ..storage.workspace import Workspace
 from .manifest import RunManifest, config_of, read_manifest, require_database, run_names
 from .result import RunResult
 
-Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
+RunStatus = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
 """Status of a run."""
-STANDINGS: tuple[Standing, ...] = get_args(Standing)
+RUN_STATUSES: tuple[RunStatus, ...] = get_args(RunStatus)
 
 
 class StoredState(NamedTuple):
@@ -45,7 +45,7 @@ class RunSummary(NamedTuple):
     """
 
     thread: str
-    standing: Standing
+    standing: RunStatus
     """Its status. "waiting": for a person's answer, see `gems show`; "unfinished": interrupted, `gems resume` resumes it; "failed":
     ended by the error in `told`, `gems resume` tries again; "damaged": cannot be read, `told` says why."""
     last: datetime
@@ -69,7 +69,7 @@ class ListedRun(NamedTuple):
     state: GemsState | None
 
 
-def list_runs(runs: Workspace | Path | str = "runs", *, state: Standing | None = None, find: str = "") -> list[RunSummary]:
+def list_runs(runs: Workspace | Path | str = "runs", *, state: RunStatus | None = None, find: str = "") -> list[RunSummary]:
     """Return the runs of a workspace, that with the latest step last.
 
     Args:
@@ -88,7 +88,7 @@ def list_runs(runs: Workspace | Path | str = "runs", *, state: Standing | None =
             print(summary.thread, summary.standing)
         ```
     """
-    _require_standing(state)
+    _require_status(state)
     workspace = Workspace.of(runs)
     if not workspace.database.exists():
         if not workspace.folder.is_dir():
@@ -99,10 +99,10 @@ def list_runs(runs: Workspace | Path | str = "runs", *, state: Standing | None =
 
 
 def list_with_state(
-    database: DatabaseConnection, workspace: Workspace, *, state: Standing | None = None, find: str = ""
+    database: DatabaseConnection, workspace: Workspace, *, state: RunStatus | None = None, find: str = ""
 ) -> list[ListedRun]:
     """Return the runs of an open database like `list_runs`, with their manifests and states."""
-    _require_standing(state)
+    _require_status(state)
     wanted = find.casefold()
     entries = [entry_of(database, workspace, thread) for thread in run_names(database, workspace)]
     matches = [
@@ -113,9 +113,9 @@ def list_with_state(
     return sorted(matches, key=lambda entry: (entry.summary.last, entry.summary.thread))
 
 
-def _require_standing(state: str | None) -> None:
-    if state is not None and state not in STANDINGS:
-        raise SettingError(f"there is no status {state!r}: choose one of {', '.join(STANDINGS)}")
+def _require_status(state: str | None) -> None:
+    if state is not None and state not in RUN_STATUSES:
+        raise SettingError(f"there is no status {state!r}: choose one of {', '.join(RUN_STATUSES)}")
 
 
 def get_run(thread: str, runs: Workspace | Path | str = "runs") -> RunResult:
@@ -192,7 +192,7 @@ def entry_of(database: DatabaseConnection, workspace: Workspace, thread: str) ->
     state = stored.state if stored else None
     used = state.usage.total if state else RoleUsage()
     parent = manifest.parent.thread if manifest.parent else ""
-    standing = _standing(database, manifest, stored)
+    standing = _status_of(database, manifest, stored)
     summary = RunSummary(
         thread,
         standing,
@@ -208,7 +208,7 @@ def entry_of(database: DatabaseConnection, workspace: Workspace, thread: str) ->
     return ListedRun(summary, manifest, state)
 
 
-def _standing(database: DatabaseConnection, manifest: RunManifest, stored: StoredState | None) -> Standing:
+def _status_of(database: DatabaseConnection, manifest: RunManifest, stored: StoredState | None) -> RunStatus:
     if stored and stored.waiting is not None:  # whatever was decided before the question
         return "running" if database.in_hand(manifest.thread) else "waiting"
     decision = stored.state.result.decision if stored and stored.state.result and not stored.has_next else None

@@ -22,11 +22,11 @@ from ..storage.files import sweep
 from ..storage.image_store import ImageStore, StoredImage
 from ..storage.workspace import Workspace, claims_of
 from .fork_tree import manifests_of, root_of, tree_order
-from .listing import Standing, summarize_run
+from .listing import RunStatus, summarize_run
 from .manifest import MANIFESTS, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
 from .write_page import refresh_page
 
-ENDED: tuple[Standing, ...] = ("accepted", "gave up")
+ENDED: tuple[RunStatus, ...] = ("accepted", "gave up")
 ORPHAN_AGE = timedelta(days=1)
 """Age from which an image that nothing refers to is removed: a younger one may belong to a step in progress."""
 

@@ -17,11 +17,11 @@ from ..report.setting_rows import preset_and_changes
 from ..storage.files import replace_file
 from ..storage.workspace import Workspace
 from .fork_tree import Manifests, manifests_of, parent_of, root_of, tree_order
-from .listing import ListedRun, Standing, list_runs, list_with_state
+from .listing import ListedRun, RunStatus, list_runs, list_with_state
 
 
 def write_gallery(
-    out: Path | str | None = None, *, runs: Workspace | Path | str = "runs", state: Standing | None = None, find: str = ""
+    out: Path | str | None = None, *, runs: Workspace | Path | str = "runs", state: RunStatus | None = None, find: str = ""
 ) -> Path:
     """Write one page with the runs of a workspace, and return its path.
 
