@@ -72,17 +72,17 @@ def with_events(role: str, node: Any, models: ModelOptions) -> Any:
     work: Callable[..., Any] = node if inspect.isroutine(node) or isinstance(node, functools.partial) else node.__call__
     if inspect.iscoroutinefunction(work):
 
-        async def later(*args: Any, **kwargs: Any) -> Any:
+        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
             with _emit_role_events(role, args[0] if args else None, models) as emit_update:
                 return emit_update(await work(*args, **kwargs))
 
-        return functools.wraps(work)(later)
+        return functools.wraps(work)(async_wrapper)
 
-    def now(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         with _emit_role_events(role, args[0] if args else None, models) as emit_update:
             return emit_update(work(*args, **kwargs))
 
-    return functools.wraps(work)(now)
+    return functools.wraps(work)(wrapper)
 
 
 @contextmanager
@@ -139,32 +139,32 @@ def _events_of_update(role: str, update: Mapping[str, Any], state: Any, models: 
                 yield from events(role, update, state, models)
 
 
-def _skills(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _skills_loaded(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [SkillsLoaded(role=role, names=update["skills"])]
 
 
-def _checks(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _checks_written(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [ChecksWritten(role=role, checks=update["checks"])]
 
 
-def _lessons(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _lessons_shown(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [LessonsShown(role=role, lessons=update["lessons"])]
 
 
-def _experiences(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _experiences_written(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     experiences = [Experience.model_validate(e) for e in update["experiences"]]
     return [ExperienceWritten(role=role, round=e.round, text=e.text) for e in experiences]
 
 
-def _reviews(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _person_said(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [PersonSaid(role=role, review=review) for review in update["reviews"]]
 
 
-def _draft(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _prompt_written(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [PromptWritten(role=role, prompt=update["draft"], thought=update.get("thought", ""), edit=update.get("edit", False))]
 
 
-def _attempts(role: str, update: Mapping[str, Any], state: Any, *_: Any) -> list[Event]:
+def _images_or_verdicts(role: str, update: Mapping[str, Any], state: Any, *_: Any) -> list[Event]:
     attempts = [Attempt.model_validate(a) for a in update["attempts"]]
     if role == "generator":
         return [ImageMade.of(a, role) for a in attempts]
@@ -172,7 +172,7 @@ def _attempts(role: str, update: Mapping[str, Any], state: Any, *_: Any) -> list
     return [event for a in attempts for event in CheckAnswered.each(a, checks, role)] if role == "verifier" else []
 
 
-def _result(role: str, update: Mapping[str, Any], state: Any, models: ModelOptions) -> list[Event]:
+def _decision(role: str, update: Mapping[str, Any], state: Any, models: ModelOptions) -> list[Event]:
     result = Result.model_validate(update["result"])
     best = (result.best_round, result.best_candidate)
     attempts = [Attempt.model_validate(a) for a in update.get("attempts", ())]
@@ -208,19 +208,19 @@ def budgets(result: Result, models: ModelOptions) -> tuple[Budget, ...]:
     return tuple(Budget(name=name, used=amount, limit=limit) for name, amount, limit in rows)
 
 
-def _notes(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _noted(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [Noted(role=role, note=note) for note in update["notes"]]
 
 
 _EVENTS_OF_FIELD: dict[str, Callable[..., list[Event]]] = {
-    "skills": _skills,
-    "lessons": _lessons,
-    "experiences": _experiences,
-    "reviews": _reviews,
-    "checks": _checks,
-    "draft": _draft,
-    "attempts": _attempts,
-    "result": _result,
-    "notes": _notes,
+    "skills": _skills_loaded,
+    "lessons": _lessons_shown,
+    "experiences": _experiences_written,
+    "reviews": _person_said,
+    "checks": _checks_written,
+    "draft": _prompt_written,
+    "attempts": _images_or_verdicts,
+    "result": _decision,
+    "notes": _noted,
 }
 """Makes the events of a field of an update; they are emitted in this order."""

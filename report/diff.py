@@ -31,7 +31,7 @@ def word_diff(old: str, new: str) -> list[DiffSegment]:
 
     White space around words is not compared: other line breaks are no difference.
     """
-    before, after = _words(old), _words(new)
+    before, after = _split_words(old), _split_words(new)
     segments: list[DiffSegment] = []
     for tag, i1, i2, j1, j2 in _matcher(before, after).get_opcodes():
         if tag in ("delete", "replace"):
@@ -47,7 +47,7 @@ def word_diff(old: str, new: str) -> list[DiffSegment]:
 
 def similar(old: str, new: str) -> bool:
     """Return whether two prompts have enough words in common for a diff."""
-    return _matcher(_words(old), _words(new)).quick_ratio() >= SIMILAR
+    return _matcher(_split_words(old), _split_words(new)).quick_ratio() >= SIMILAR
 
 
 def _matcher(before: list[str], after: list[str]) -> SequenceMatcher[str]:
@@ -55,7 +55,7 @@ def _matcher(before: list[str], after: list[str]) -> SequenceMatcher[str]:
     return SequenceMatcher(None, [w.strip() for w in before], [w.strip() for w in after], autojunk=quick)
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     """Split a text into words and punctuation marks, each with the white space after it; an ideograph is a word."""
     return _WORD.findall(text)
 

@@ -81,7 +81,7 @@ class Timeline:
     idle: float
 
 
-def timeline(history: RunHistory, state: GemsState, best: Attempt | None) -> Timeline | None:
+def build_timeline(history: RunHistory, state: GemsState, best: Attempt | None) -> Timeline | None:
     """Return the timeline of a run; None if its steps are not known."""
     if not history.steps:
         return None

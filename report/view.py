@@ -25,7 +25,7 @@ from .history import ForkNode, RefinerInput, RunHistory
 from .inline_images import HEAVY, InlineImage, ReadImage, inline_image
 from .setting_rows import SettingRow, preset_line, setting_rows
 from .summary import RoleCost, RunOutcome, Tile, best_label, costs_by_role, outcome_of, outcome_of_waiting, summary_tiles
-from .timeline import Timeline, timeline
+from .timeline import Timeline, build_timeline
 
 HERO, THUMBNAIL = 480, 128
 """Largest width and height of the best image and of a thumbnail, in CSS pixels."""
@@ -101,7 +101,7 @@ def build_view(
         thumbnails=_thumbnails(state, history, read_image),
         card_width=max((card.picture.width for card in cards), default=CARD),
         pair=compare_first_and_best(state, best, read_image),
-        timeline=timeline(history, state, best),
+        timeline=build_timeline(history, state, best),
         forks=history.forks,
         parent=history.parent,
         began=f"{history.began:%d %B %Y, %H:%M} UTC" if history.began else "",

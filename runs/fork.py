@@ -235,7 +235,7 @@ def fork_start(
     edited = ", ".join(f"other {what}" for what, edit in edits.items() if edit is not None) or "nothing edited"
     state = state.model_copy(update={"notes": [*state.notes, f"Forked from the run {thread} at round {round}: {edited}."]})
     if kept == round:
-        state = _without_lessons_of_round(state)
+        state = _without_experience_of_round(state)
     if checks is not None:
         state = _with_checks(state, checks)
     if verdicts:
@@ -261,7 +261,7 @@ def _state_of_round(history: Sequence[GemsState], thread: str, round: int, judge
     return states[0]
 
 
-def _without_lessons_of_round(state: GemsState) -> GemsState:
+def _without_experience_of_round(state: GemsState) -> GemsState:
     """Return the state without the experience of its round, which is summarized again once the round is judged again."""
     lessons = [lesson for lesson in state.lessons if lesson.round <= state.round]
     experiences = [experience for experience in state.experiences if experience.round < state.round]

@@ -104,7 +104,7 @@ def list_with_state(
     """Return the runs of an open database like `list_runs`, with their manifests and states."""
     _require_status(state)
     wanted = find.casefold()
-    entries = [entry_of(database, workspace, thread) for thread in run_names(database, workspace)]
+    entries = [read_entry(database, workspace, thread) for thread in run_names(database, workspace)]
     matches = [
         entry
         for entry in entries
@@ -176,10 +176,10 @@ def result_of(database: DatabaseConnection, workspace: Workspace, manifest: RunM
 
 def summarize_run(database: DatabaseConnection, workspace: Workspace, thread: str) -> RunSummary:
     """Return a run as an item of the list; one that cannot be read is "damaged"."""
-    return entry_of(database, workspace, thread).summary
+    return read_entry(database, workspace, thread).summary
 
 
-def entry_of(database: DatabaseConnection, workspace: Workspace, thread: str) -> ListedRun:
+def read_entry(database: DatabaseConnection, workspace: Workspace, thread: str) -> ListedRun:
     """Return a run as an item of the list, with its manifest and its last state if they can be read."""
     manifest: RunManifest | None = None
     last = datetime.fromtimestamp(0, UTC)

@@ -235,7 +235,7 @@ def apply_plan(database: DatabaseConnection, workspace: Workspace, plan: PrunePl
                 if {head.checkpoint for head in database.tips(name)} != before.heads.get(name, set()):
                     notes.append(f"the run {name} has gone on meanwhile: left as it is")
                     continue
-                _mark(database, workspace, name, "remove" if name in plan.remove else "trim")
+                _mark_manifest(database, workspace, name, "remove" if name in plan.remove else "trim")
                 deleted |= _delete_images(images, now.by_run[name] & unneeded)
                 rows += (_remove_run if name in plan.remove else _trim_run)(database, workspace, name)
                 done.append(name)
@@ -316,7 +316,7 @@ def _linked_pages(database: DatabaseConnection, plan: PrunePlan) -> set[str]:
     return {name for tree in trees for name, _, _ in tree if name in manifests}
 
 
-def _mark(database: DatabaseConnection, workspace: Workspace, name: str, what: Literal["remove", "trim"]) -> None:
+def _mark_manifest(database: DatabaseConnection, workspace: Workspace, name: str, what: Literal["remove", "trim"]) -> None:
     """Note in a run's manifest that it is about to be removed or trimmed: the next prune does it if this process is killed."""
     with suppress(GemsError):  # the manifest is damaged: the run is removed by its name, or not at all
         if manifest := find_manifest(database, workspace, name):

@@ -46,7 +46,7 @@ def test_without_edits_a_round_is_drawn_again_by_another_model(tmp_path, parent,
     result = go(tmp_path, make_sketcher(0.0), round=3)
     assert result.attempts[2].prompt == parent.attempts[2].prompt
     assert result.decision == "accept"
-    assert [(past.thread, past.parent) for past in list_runs(tmp_path)] == [("p", ""), (result.thread, "p")]
+    assert [(summary.thread, summary.parent) for summary in list_runs(tmp_path)] == [("p", ""), (result.thread, "p")]
 
 
 def test_from_its_first_step_on_the_whole_run_is_made_again(tmp_path, parent, make_sketcher):
@@ -256,7 +256,7 @@ def test_quoted_text_that_an_edited_prompt_lost_is_put_back():
 def test_what_cannot_be_is_told_and_nothing_is_made(tmp_path, parent, make_sketcher, edit, told):
     with pytest.raises(GemsError, match=told):
         go(tmp_path, make_sketcher(0.0), **edit)
-    assert [past.thread for past in list_runs(tmp_path)] == ["p"]
+    assert [summary.thread for summary in list_runs(tmp_path)] == ["p"]
 
 
 def test_a_run_that_is_not_there_leaves_nothing_behind(tmp_path):

@@ -52,7 +52,7 @@ def test_a_run_is_removed_with_all_that_is_its_own(home, make_sketcher):
     assert freed.rows > 20
     assert freed.images == len(shown(first) - shown(second))
     assert freed.image_bytes > 0
-    assert [past.thread for past in list_runs(home)] == ["b"]
+    assert [summary.thread for summary in list_runs(home)] == ["b"]
     assert digests(home) == shown(second)
     assert not (home.folder / "a").exists()
     assert get_run("b", home).state == second.state
@@ -117,7 +117,7 @@ def test_pruning_removes_runs_that_have_ended_and_are_old(home, make_sketcher):
     assert len(list_runs(home)) == 2
     freed = prune(ANY, runs=home)
     assert freed._replace(database_bytes=0) == told
-    assert [past.thread for past in list_runs(home)] == ["cut"]
+    assert [summary.thread for summary in list_runs(home)] == ["cut"]
     assert prune(ANY, unfinished=True, runs=home).removed == ("cut",)
     assert list_runs(home) == []
     assert digests(home) == set()
@@ -318,7 +318,7 @@ def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, 
                 patch.setattr("langgraph.checkpoint.postgres.PostgresSaver.delete_thread", die)
             with pytest.raises(Stop):
                 remove(["t"], home)
-        assert [past.thread for past in list_runs(home)] == ["t"]
+        assert [summary.thread for summary in list_runs(home)] == ["t"]
     assert remove(["t"], home).removed == ("t",)
     assert list_runs(home) == []
     assert digests(home) == set()
@@ -336,14 +336,14 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, mo
         patch.setattr(f"gems.runs.prune.{place}", die)
         with pytest.raises(Stop):
             prune(ANY, runs=home)
-    found = {past.thread: past for past in list_runs(home)}
-    assert [name for name, past in found.items() if past.standing == "damaged"] == ["old"]
+    found = {summary.thread: summary for summary in list_runs(home)}
+    assert [name for name, summary in found.items() if summary.standing == "damaged"] == ["old"]
     assert "`gems rm old` or `gems prune` finishes it" in found["old"].told
     with pytest.raises(GemsError, match="the run old has begun to be removed"):
         resume("old", runs=home, image=make_sketcher())
     assert prune(runs=home, dry_run=True).removed == ("old",)
     assert prune(runs=home).removed == ("old",)  # however old it is
-    assert [past.thread for past in list_runs(home)] == ["other"]
+    assert [summary.thread for summary in list_runs(home)] == ["other"]
     assert digests(home) == shown(get_run("other", home))
 
 
@@ -364,7 +364,7 @@ def test_a_prune_to_the_best_that_was_killed_is_finished_by_the_next(home, make_
     assert prune(ANY, keep_best=True, runs=home).trimmed == ()
     assert digests(home) == {old.best.image.sha256}
     assert get_run("old", home).state == old.state
-    assert [past.standing for past in list_runs(home)] == [{"accept": "accepted", "give up": "gave up"}[old.decision]]
+    assert [summary.standing for summary in list_runs(home)] == [{"accept": "accepted", "give up": "gave up"}[old.decision]]
 
 
 def test_what_cannot_be_is_told_and_nothing_removed(home, make_sketcher):

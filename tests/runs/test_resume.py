@@ -208,7 +208,7 @@ def test_killed_at_its_first_checkpoints_a_run_is_listed_and_goes_on(home, make_
     with monkeypatch.context() as patch:
         die_at_checkpoint(patch, step)
         assert killed(lambda: run(PROMPT, thread="t", runs=home, **settings))
-    assert [(past.thread, past.standing, past.prompt) for past in list_runs(home)] == [("t", "unfinished", PROMPT)]
+    assert [(summary.thread, summary.standing, summary.prompt) for summary in list_runs(home)] == [("t", "unfinished", PROMPT)]
     assert PROMPT in write_gallery(runs=home).read_text(encoding="utf-8")
     assert prune(runs=home).removed == ()
     if step < 0:  # nothing is known of it but its record
