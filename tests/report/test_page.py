@@ -508,7 +508,7 @@ def test_failed_render_leaves_the_old_page(pictures, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(page_module, "view", fail)
+    monkeypatch.setattr(page_module, "build_view", fail)
     with pytest.raises(RuntimeError):
         write_report(path, finished(pictures), RunContext(), thread="t", models={}, read_image=pictures.read)
     assert path.read_text() == "old"
