@@ -404,7 +404,7 @@ def test_a_second_request_on_a_thread_is_refused_and_nothing_counts_for_it(sketc
     config = {"configurable": {"thread_id": "t"}}
     graph.invoke({"prompt": "a red circle"}, config, context=preset("original"))
     before = graph.get_state(config)
-    with pytest.raises(GemsError, match="begin a new thread for a new request"):
+    with pytest.raises(GemsError, match="start a new thread for a new request"):
         graph.invoke({"prompt": "two blue squares"}, config, context=preset("original"))
     after = graph.get_state(config)
     assert {**after.values, "prompt": before.values["prompt"]} == before.values
