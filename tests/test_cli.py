@@ -358,7 +358,7 @@ def test_runs_are_listed_and_shown(command):
     _, out, _ = command("show", "mine")
     assert "How many stars are in the image?" in out
     assert json.loads(command("show", "mine", "--json")[1])["usage"]["calls"] == 2
-    assert "resume it with `gems resume dead`" in command("show", "dead")[1]
+    assert "go on with `gems resume dead`" in command("show", "dead")[1]
     code, _, err = command("runs", "--state", "lost")
     assert (code, "choose one of running, accepted" in err) == (2, True)
 

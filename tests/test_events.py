@@ -409,7 +409,7 @@ def test_a_second_request_on_a_thread_is_refused_and_nothing_counts_for_it(sketc
     after = graph.get_state(config)
     assert {**after.values, "prompt": before.values["prompt"]} == before.values
     assert after.next == ()
-    with pytest.raises(GemsError, match="begin a new thread"):  # also when it is tried again
+    with pytest.raises(GemsError, match="start a new thread"):  # also when it is tried again
         graph.invoke({"prompt": "two blue squares"}, config, context=preset("original"))
 
 
