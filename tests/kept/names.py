@@ -7,7 +7,6 @@ import re
 import sys
 import textwrap
 import tomllib
-import uuid
 from pathlib import Path
 
 THREADS = ("done", "a-run.2026_1", "6F0E0F0C-6A35-5C0F-9B5E-3D1F5A3C7B11", "6f0e0f0c-6a35-5c0f-9b5e-3d1f5a3c7b11")
@@ -25,6 +24,7 @@ def root():
 def commands():
     """Return the options of each command by its path, each with the environment variable that stands for it."""
     import typer
+
     from gems.cli import app
 
     def below(command, path):
@@ -81,9 +81,9 @@ def ids():
 
 def assistants():
     """Return the ids of the presets as assistants of a LangGraph server."""
-    from gems import PRESETS
+    from gems import PRESETS, studio_id
 
-    return {name: str(uuid.uuid5(uuid.UUID("6f0e0f0c-6a35-5c0f-9b5e-3d1f5a3c7b11"), f"preset/{name}")) for name in PRESETS}
+    return {name: studio_id(f"preset/{name}") for name in PRESETS}
 
 
 def shown_imports():

@@ -51,12 +51,11 @@ OTHER_STEPS = {
     "eval table": "eval table finished --json table.json",
     "eval score": "eval score finished --json score.json",
     "eval, gone on with": "eval shapes --limit 2 --presets original,default --out begun --json begun.json",
-    "eval memory": "eval memory --limit 1 --rounds 2 --presets paper --out memory --json memory.json",
     "eval lessons": "eval lessons --limit 2 --presets loop-memory --out lessons --json lessons.json",
 }
 """Steps on the stored studies, and those that need nothing stored."""
 
-STUDY_FILES = ("finished", "begun", "memory", "lessons")
+STUDY_FILES = ("finished", "begun", "lessons")
 """Folders of studies whose files are compared after the steps."""
 
 SQLITE_ONLY = ("taught", "branch")

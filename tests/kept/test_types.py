@@ -1,4 +1,4 @@
-"""What a checkpoint names, `gems.memory.state.NAME`, is read back as that class: LangGraph makes a plain dict of what it cannot find."""
+"""What a checkpoint names, `gems.memory.state.NAME`, is read back as that class: LangGraph makes a dict of what it cannot find."""
 
 import json
 import re

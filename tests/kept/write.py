@@ -38,8 +38,9 @@ MORE = [
 def make_runs(commands, *where):
     """Make runs by commands, and one that is killed in its second round."""
     for command in commands:
-        code, _, err = steps.gems(*command, *where)
-        print(command[:4], code, err.strip().splitlines()[-1:] if code else "")
+        code, _, error = steps.gems(*command, *where)
+        if code != (2 if "failed" in command else 0):
+            sys.exit(f"{command}: exit code {code}: {error}")
     command = [sys.executable, "-m", "gems", "run", PROMPT, "--thread", "cut", "--seed", "3", "--rounds", "3", "--events", *where]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
         rounds = 0
@@ -49,16 +50,18 @@ def make_runs(commands, *where):
             if rounds == 2:
                 os.kill(run.pid, signal.SIGKILL)
                 break
-    print("cut:", run.wait())
+    if run.returncode != -signal.SIGKILL:
+        sys.exit(f"{command}: not killed but ended with {run.returncode}")
 
 
 def make_types(folder):
     """Write a checkpoint that holds one of each stored type by itself."""
     from typing import Any, TypedDict
 
+    from langgraph.graph import StateGraph
+
     from gems import Home
     from gems.memory import state as s
-    from langgraph.graph import StateGraph
 
     class Everything(TypedDict):
         items: Any
@@ -134,7 +137,7 @@ def main(target):
     Path("postgres.sql").write_text(dump(server, url))
     types = make_types(Path("types"))
     for args in (["--out", "finished"], ["--out", "begun", "--shard", "1/2"]):
-        print(steps.gems("eval", "shapes", *STUDY, *args)[0], args)
+        steps.gems("eval", "shapes", *STUDY, *args)
     pack(target / "stored.tar.xz", stored)
     unpacked = steps.unpack(target / "stored.tar.xz", place / "unpacked")
     os.chdir(unpacked)
