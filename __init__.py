@@ -7,75 +7,82 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+from . import _renamed
 
 if TYPE_CHECKING:
     from .context import PRESETS, RunContext, preset
-    from .errors import GemsError
+    from .errors import AnswerError, GemsError
     from .events import CheckAnswered, Event, ImageMade, RoleEnded, RoleStarted, RunEnded, read_event
     from .graph.build import build_graph
-    from .graph.clean import Freed, prune, remove
-    from .graph.fork import fork
-    from .graph.past import Past, past_run, past_runs
-    from .graph.record import studio_id
-    from .graph.result import RunResult
-    from .graph.run import resume, run, stream
-    from .memory.home import Home
-    from .memory.images import ImageStore
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Review, Score, Usage, Verdict
-    from .models.image import ImageModel, ImageRequest
-    from .nodes.review_answer import Answer, AnswerError
+    from .models.image.base import ImageModel, ImageRequest
+    from .nodes.review_answer import Answer
     from .report import contact_sheet
-    from .report.gallery import write_gallery
+    from .runs.fork import fork
+    from .runs.listing import RunSummary, get_run, list_runs
+    from .runs.manifest import studio_id
+    from .runs.prune import PruneReport, prune, remove
+    from .runs.result import RunResult
+    from .runs.run import resume, run, stream
+    from .runs.write_gallery import write_gallery
     from .skills import SkillLibrary
+    from .storage.image_store import ImageStore
+    from .storage.workspace import Workspace
 
 # Libraries that would send statistics of their own ask for these when they are imported, so they are set before any is: of
 # images alone, diffusers imports ONNX Runtime. What the user has set stays. See docs/safety.md.
 for _name, _quiet in {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}.items():
     os.environ.setdefault(_name, _quiet)
 
-_HOMES = {
+_MODULES = {
     "context": ("PRESETS", "RunContext", "preset"),
-    "errors": ("GemsError",),
+    "errors": ("AnswerError", "GemsError"),
     "events": ("CheckAnswered", "Event", "ImageMade", "RoleEnded", "RoleStarted", "RunEnded", "read_event"),
     "graph.build": ("build_graph",),
-    "graph.clean": ("Freed", "prune", "remove"),
-    "graph.fork": ("fork",),
-    "graph.past": ("Past", "past_run", "past_runs"),
-    "graph.record": ("studio_id",),
-    "graph.result": ("RunResult",),
-    "graph.run": ("resume", "run", "stream"),
-    "memory.home": ("Home",),
-    "memory.images": ("ImageStore",),
+    "runs.prune": ("PruneReport", "prune", "remove"),
+    "runs.fork": ("fork",),
+    "runs.listing": ("RunSummary", "get_run", "list_runs"),
+    "runs.manifest": ("studio_id",),
+    "runs.result": ("RunResult",),
+    "runs.run": ("resume", "run", "stream"),
+    "storage.workspace": ("Workspace",),
+    "storage.image_store": ("ImageStore",),
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Review", "Score", "Usage", "Verdict"),
-    "models.image": ("ImageModel", "ImageRequest"),
-    "nodes.review_answer": ("Answer", "AnswerError"),
+    "models.image.base": ("ImageModel", "ImageRequest"),
+    "nodes.review_answer": ("Answer",),
     "report": ("contact_sheet",),
-    "report.gallery": ("write_gallery",),
+    "runs.write_gallery": ("write_gallery",),
     "skills": ("SkillLibrary",),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
-    "run", "stream", "resume", "build_graph", "RunResult", "Home", "contact_sheet",
+    "run", "stream", "resume", "build_graph", "RunResult", "Workspace", "contact_sheet",
     "Event", "RoleStarted", "RoleEnded", "ImageMade", "CheckAnswered", "RunEnded", "read_event",
-    "past_runs", "past_run", "Past", "write_gallery", "fork", "remove", "prune", "Freed", "studio_id",
+    "list_runs", "get_run", "RunSummary", "write_gallery", "fork", "remove", "prune", "PruneReport", "studio_id",
     "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",
     "Answer", "AnswerError", "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
+sys.meta_path.insert(0, _renamed.RenamedModules())
+
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that `import gems` stays quick."""
-    if name not in _HOME_OF:
+    """Import a public name when it is first used, so that `import gems` stays quick."""
+    if name in _renamed.NAMES:
+        _renamed.warn(name, name := _renamed.NAMES[name], 2)
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     """List the public names, loaded or not."""
-    return sorted({*globals(), *_HOME_OF})
+    return sorted({*globals(), *_MODULE_OF})

@@ -6,12 +6,12 @@ import codecs
 import io
 import json
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from . import __version__
-from .commands import clean, draw, fork, past, picture, presets, serving
+from .commands import fork, graph, presets, prune, run, runs, serve
 from .commands.evaluate import eval_app
 from .commands.fail import fail
 from .commands.lessons import lessons_app
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        Console().print(f"gems {__version__}", highlight=False)
+        Console().print(f"gems {version('gems-agent')}", highlight=False)
         raise typer.Exit
 
 
@@ -42,18 +42,18 @@ def gems(
 
 
 # In this order `gems --help` lists them.
-app.command("run")(draw.run_command)
-app.command("runs")(past.runs_command)
-app.command("show")(past.show_command)
-app.command("gallery")(past.gallery_command)
-app.command("rm")(clean.rm_command)
-app.command("prune")(clean.prune_command)
+app.command("run")(run.run_command)
+app.command("runs")(runs.runs_command)
+app.command("show")(runs.show_command)
+app.command("gallery")(runs.gallery_command)
+app.command("rm")(prune.rm_command)
+app.command("prune")(prune.prune_command)
 app.command("presets")(presets.presets_command)
-app.command("graph")(picture.graph_command)
-app.command("resume")(draw.resume_command)
+app.command("graph")(graph.graph_command)
+app.command("resume")(run.resume_command)
 app.command("fork")(fork.fork_command)
-app.command("serve")(serving.serve_command)
-app.command("doctor")(serving.doctor_command)
+app.command("serve")(serve.serve_command)
+app.command("doctor")(serve.doctor_command)
 app.add_typer(skills_app, name="skills")
 app.add_typer(lessons_app, name="lessons")
 app.add_typer(eval_app, name="eval")

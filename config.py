@@ -32,15 +32,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import GemsError, what_is_wrong
+from .errors import ConfigError, what_is_wrong
 from .models.options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
-from .models.registry import CUSTOM, UNTOLD, ChatChoices, ImageChoice
+from .models.registry import CUSTOM, LOCAL_FOLDER, ChatChoices, ImageChoice
 
 Options = TypeVar("Options", ChatOptions, ImageOptions)
-
-
-class ConfigError(GemsError, ValueError):
-    """A configuration file is missing or something in it is wrong; the message says what."""
 
 
 class Config(BaseModel):
@@ -170,8 +166,8 @@ def _over(known: Options, said: Options, names: Iterable[str]) -> Options:
 
 
 def _require_spec(path: Path | str, place: str, options: ChatOptions | ImageOptions) -> None:
-    if options.model.startswith((CUSTOM, UNTOLD)):
-        name = options.model.removeprefix(CUSTOM).removeprefix(UNTOLD)
+    if options.model.startswith((CUSTOM, LOCAL_FOLDER)):
+        name = options.model.removeprefix(CUSTOM).removeprefix(LOCAL_FOLDER)
         raise ConfigError(f'{path}: the run\'s own model {name} cannot be made from its record: write model = "..." in [{place}]')
 
 

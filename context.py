@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .errors import GemsError, what_is_wrong
+from .errors import SettingError, what_is_wrong
 
 Plan = Literal["none", "rewrite", "skills"]
 Recall = Literal["none", "last", "feedback", "images", "thoughts", "experiences", "default"]
@@ -178,10 +178,6 @@ ABOUT: dict[str, str] = {
     "thorough": "spends more: two images a round, votes, a second reading before it accepts",
 }
 """What each preset is, in a line."""
-
-
-class SettingError(GemsError, ValueError):
-    """A preset does not exist, or a setting has an unknown name or a value out of bounds."""
 
 
 def preset(name: str, **changes: Any) -> RunContext:

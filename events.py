@@ -28,7 +28,7 @@ from .memory.state import (
 )
 
 if TYPE_CHECKING:
-    from .graph.result import RunResult
+    from .runs.result import RunResult
 
 
 class EventBase(BaseModel):
@@ -251,7 +251,7 @@ class RunEnded(EventBase):
             AttributeError: the event was read from JSON.
         """
         if self._result is None:
-            raise AttributeError("an event that was read from JSON has no result: see `past_run(event.thread)`")
+            raise AttributeError("an event that was read from JSON has no result: see `get_run(event.thread)`")
         found: RunResult = self._result
         return found
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..evaluation.catalogue import CATALOGUE
 from ..terminal import Console
 from .evaluate_options import (
@@ -95,24 +95,24 @@ def eval_benchmark(
     """Compare presets, or values of any setting, on a benchmark. The same command goes on with a study that was stopped."""
     set_debug(debug)
     from ..config import changed, load_config
-    from ..evaluation import studies
+    from ..evaluation import variants
     from ..evaluation.catalogue import find
-    from ..evaluation.data import fetch
-    from ..evaluation.judging import judge_of
-    from ..evaluation.outcome import compare
+    from ..evaluation.downloads import fetch
+    from ..evaluation.judges.judging import judge_of
     from ..evaluation.runner import plan
     from ..evaluation.shards import Shard
-    from .evaluate_bars import bars
-    from .evaluate_show import show, show_costs
+    from ..evaluation.study import compare
+    from .evaluate_progress import bars
+    from .evaluate_report import show, show_costs
 
     bench = find(str(ctx.info_name))
     if exact_yes:
         bench = bench.exact()
     paper = wants_paper(against)
-    axes = [studies.axis(text) for text in (*(sweep or ()), *(ablate or ()))]
-    fixed = together(studies.changes(set_ or ()), studies.noise(noise) if noise is not None else {}, "--noise")
+    axes = [variants.axis(text) for text in (*(sweep or ()), *(ablate or ()))]
+    fixed = together(variants.changes(set_ or ()), variants.noise(noise) if noise is not None else {}, "--noise")
     usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
-    made = studies.variants(names(presets if presets is not None else "default" if axes else usual), axes, fixed)
+    made = variants.variants(names(presets if presets is not None else "default" if axes else usual), axes, fixed)
     file = changed(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
     wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
@@ -173,11 +173,11 @@ def eval_score(
     set_debug(debug)
     from ..config import load_config
     from ..evaluation.catalogue import find
-    from ..evaluation.judging import judge_of
-    from ..evaluation.outcome import look, score
+    from ..evaluation.judges.judging import judge_of
     from ..evaluation.records import read_study
-    from .evaluate_bars import bars
-    from .evaluate_show import show
+    from ..evaluation.study import look, score
+    from .evaluate_progress import bars
+    from .evaluate_report import show
 
     paper = wants_paper(against)
     bench = find(read_study(folder).benchmark)
@@ -206,8 +206,8 @@ def eval_table(
 ) -> None:
     """Show the tables of a study again, and write its files anew; nothing is asked or made."""
     set_debug(debug)
-    from ..evaluation.outcome import look
-    from .evaluate_show import show
+    from ..evaluation.study import look
+    from .evaluate_report import show
 
     store = store_of(image_store)
     show(look(folder, base, store=store), paper=wants_paper(against), json_file=json_file)
@@ -225,7 +225,7 @@ def eval_export(
 ) -> None:
     """Write the images of a study as the benchmark's official scorer wants them."""
     set_debug(debug)
-    from ..evaluation.exchange import export
+    from ..evaluation.official_scorers import export
 
     store = store_of(image_store)
     for name, (place, told) in export(folder, to, layout=layout, variants=variant, store=store).items():
@@ -251,9 +251,9 @@ def eval_import(
 ) -> None:
     """Take the result file of an official scorer into the table of a study."""
     set_debug(debug)
-    from ..evaluation.exchange import take_in
-    from ..evaluation.outcome import look
-    from .evaluate_show import show
+    from ..evaluation.official_scorers import take_in
+    from ..evaluation.study import look
+    from .evaluate_report import show
 
     paper = wants_paper(against)
     taken = take_in(folder, file, variant, seed=seed)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..context import SettingError
-from ..errors import GemsError
+from ..errors import GemsError, SettingError
 from ..terminal import Console
 from .options import path_option
 
 if TYPE_CHECKING:
-    from ..evaluation.data import Fetched
-    from ..memory.images import ImageStore
+    from ..evaluation.downloads import Fetched
+    from ..storage.image_store import ImageStore
 
 WIDTH = 140
 """Columns of a table where there is no terminal to ask."""
@@ -83,7 +82,7 @@ def shapes_data(path: Path | None) -> Fetched:
         GemsError: they cannot be read.
     """
     from ..evaluation.benchmarks.shapes import Shapes
-    from ..evaluation.data import fetch
+    from ..evaluation.downloads import fetch
 
     return fetch(Shapes(), path, say=note)
 
@@ -94,7 +93,7 @@ def store_of(place: str | None) -> ImageStore | None:
     Raises:
         GemsError: the place is not understood.
     """
-    from ..memory.images import ImageStore
+    from ..storage.image_store import ImageStore
 
     return None if place is None else ImageStore(place)
 

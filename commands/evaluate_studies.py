@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..context import SettingError
-from ..memory.files import replace_file
+from ..errors import SettingError
+from ..storage.files import replace_file
 from ..terminal import Console
 from .evaluate_options import (
     RUNS,
@@ -47,13 +47,13 @@ def eval_memory(
 ) -> None:
     """Measure how the refiner's input grows with the memory: no check ever passes, so every run takes all its rounds."""
     set_debug(debug)
-    from ..evaluation import studies
-    from ..evaluation.outcome import compare
-    from .evaluate_bars import bars
-    from .evaluate_show import show
+    from ..evaluation import variants
+    from ..evaluation.study import compare
+    from .evaluate_progress import bars
+    from .evaluate_report import show
 
     forced = {"max_rounds": rounds, "noise_fn": 1.0, "noise_fp": 0.0}
-    made = studies.variants(names(presets), (), together(studies.changes(set_ or ()), forced, "this study (--rounds)"))
+    made = variants.variants(names(presets), (), together(variants.changes(set_ or ()), forced, "this study (--rounds)"))
     options: dict[str, Any] = {"limit": limit, "data": shapes_data(data), "seed": seed, "seeds": seeds, "concurrency": concurrency}
     with bars() as progress:
         outcome = compare(made, name="memory", out=out, runs=runs, progress=progress, **options)
@@ -80,16 +80,17 @@ def eval_lessons(
     Your own lessons are neither read nor written.
     """
     set_debug(debug)
-    from ..evaluation import lessons, studies
-    from ..evaluation.plots import PlotError, plot_differences
-    from .evaluate_bars import bars
-    from .evaluate_show import as_json
+    from ..errors import PlotError
+    from ..evaluation import lessons, variants
+    from ..evaluation.plots import plot_differences
+    from .evaluate_progress import bars
+    from .evaluate_report import as_json
 
-    axes = [studies.axis(text) for text in sweep or ()]
+    axes = [variants.axis(text) for text in sweep or ()]
     if any(a.knob == "lessons" for a in axes):
         raise SettingError("--sweep lessons: this study sets it by itself; compare its values with `gems eval shapes`")
-    fixed = together(studies.changes(set_ or ()), {"lessons": "none"}, "this study")
-    made = studies.variants(names(presets), axes, fixed)
+    fixed = together(variants.changes(set_ or ()), {"lessons": "none"}, "this study")
+    made = variants.variants(names(presets), axes, fixed)
     options: dict[str, Any] = {"limit": limit, "data": shapes_data(data), "seed": seed, "seeds": seeds, "concurrency": concurrency}
     with bars() as progress:
         outcome = lessons.compare_lessons(made, out=out, runs=runs, progress=progress, **options)

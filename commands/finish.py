@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..context import SettingError
-from ..errors import GemsError
+from ..errors import GemsError, SettingError
 from ..terminal import Console, echo
 from .fail import fail
 from .options import reach
@@ -20,12 +19,12 @@ from .options import reach
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
-    from ..graph.result import RunResult
-    from ..memory.home import Home
-    from ..progress import Progress
+    from ..runs.result import RunResult
+    from ..storage.workspace import Workspace
+    from .progress import TerminalProgress
 
 
-def progress(as_json: bool, events: bool) -> Progress:
+def progress(as_json: bool, events: bool) -> TerminalProgress:
     """Return what shows a run while it goes on: to people, or with `events` to programs, or to nobody.
 
     Raises:
@@ -33,18 +32,16 @@ def progress(as_json: bool, events: bool) -> Progress:
     """
     if as_json and events:
         raise SettingError("--json and --events: choose one; after --events, `gems show THREAD --json` tells the result")
-    from ..progress import JsonLines, Progress
+    from .progress import JsonLines, TerminalProgress
 
-    return JsonLines() if events else Progress(Console(quiet=as_json))
+    return JsonLines() if events else TerminalProgress(Console(quiet=as_json))
 
 
-def finish(show: Progress, home: Home, as_json: bool, work: Callable[[RunControl], RunResult]) -> None:
+def finish(show: TerminalProgress, home: Workspace, as_json: bool, work: Callable[[RunControl], RunResult]) -> None:
     """Do the work and tell what came of it; every way to end leaves a run that can be gone on with, and says how."""
     from langgraph.runtime import RunControl
 
-    from ..graph.drive import RunStoppedError
-    from ..models.call import ModelCallError
-    from ..models.image import ImageModelError
+    from ..errors import ImageModelError, ModelCallError, RunStoppedError
 
     def again() -> str:
         return f"go on with `gems resume {show.thread}{reach(home)}`"

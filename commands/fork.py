@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from ..context import SettingError
-from ..errors import what_is_wrong
-from .ask import asker
+from ..errors import SettingError, what_is_wrong
 from .finish import finish, progress
 from .options import (
     RUNS,
@@ -36,12 +34,13 @@ from .options import (
     path_option,
     set_debug,
 )
+from .review_dialog import asker
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
-    from ..graph.result import RunResult
     from ..memory.state import Check
+    from ..runs.result import RunResult
 
 VERDICTS = {"pass": True, "fail": False, "unknown": None}
 
@@ -83,8 +82,8 @@ def fork_command(
 ) -> None:
     """Begin a new run at a step of an old one, with another prompt, other checks or other verdicts."""
     set_debug(debug)
-    from ..graph.fork import fork
-    from ..graph.past import past_run
+    from ..runs.fork import fork
+    from ..runs.listing import get_run
 
     home = home_of(runs, store, image_store)
     verdicts = dict(_verdict(text) for text in verdict or ())
@@ -92,7 +91,7 @@ def fork_command(
     if checks is not None:
         edited = _read(checks)
     if add_check or drop_check:
-        edited = _edited(edited or past_run(thread, home).checks, add_check or (), drop_check or ())
+        edited = _edited(edited or get_run(thread, home).checks, add_check or (), drop_check or ())
     told = {
         **{"max_rounds": rounds, "candidates": candidates, "patience": patience, "seed": seed, "max_images": max_images},
         **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},

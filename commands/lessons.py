@@ -14,13 +14,13 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..memory.state import CheckKind
 from ..terminal import Console, echo
 from .options import RUNS, AsJson, Runs, Store, home_of, path_argument
 
 if TYPE_CHECKING:
-    from ..memory.lessons import Lesson, Lessons
+    from ..memory.lessons import Lessons, StoredLesson
 
 lessons_app = typer.Typer(help="What runs have learned for later ones; see `gems run --lessons`.", no_args_is_help=True)
 
@@ -98,8 +98,8 @@ def lessons_export(
     file: Annotated[Path, path_argument(help="File to write, - for standard output.")], runs: Runs = RUNS, store: Store = None
 ) -> None:
     """Write all lessons, a line of JSON each, for `gems lessons import` elsewhere."""
-    from ..memory.files import replace_file
     from ..memory.lesson_files import export_lines
+    from ..storage.files import replace_file
 
     with _book(runs, store) as book:
         lines = [line + "\n" for line in export_lines(book)]
@@ -118,8 +118,8 @@ def lessons_import(
     store: Store = None,
 ) -> None:
     """Take over lessons from elsewhere. What was imported before counts once."""
+    from ..errors import LessonError
     from ..memory.lesson_files import import_lines
-    from ..memory.lessons import LessonError
 
     try:
         text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
@@ -138,7 +138,8 @@ def _book(runs: Path, store: str | None, new: bool = False) -> Iterator[Lessons]
     Raises:
         LessonError: there is no database yet, and none is to be made.
     """
-    from ..memory.lessons import LessonError, Lessons
+    from ..errors import LessonError
+    from ..memory.lessons import Lessons
 
     database = home_of(runs, store, None).database
     if not new and not database.exists():
@@ -149,13 +150,13 @@ def _book(runs: Path, store: str | None, new: bool = False) -> Iterator[Lessons]
         yield Lessons(opened.store)
 
 
-def _standing(lesson: Lesson) -> str:
+def _standing(lesson: StoredLesson) -> str:
     if lesson.status == "proposed":
         return "waits for approval"
     return "no longer shown: it seldom helps" if lesson.hurts else "kept"
 
 
-def _table(found: Sequence[Lesson]) -> Table:
+def _table(found: Sequence[StoredLesson]) -> Table:
     out = Table(box=box.SIMPLE, pad_edge=False)
     for name in ("id", "kind", "skill"):
         out.add_column(name, no_wrap=True)

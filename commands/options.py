@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..context import SettingError
+from ..errors import SettingError
 from ..terminal import Console
 
 if TYPE_CHECKING:
-    from ..memory.home import Home
-    from ..progress import Progress
     from ..skills import SkillLibrary
+    from ..storage.workspace import Workspace
+    from .progress import TerminalProgress
 
 RUNS = Path("runs")
 """Folder of runs where none is named."""
@@ -100,35 +100,35 @@ def set_debug(debug: bool) -> None:
         os.environ["GEMS_DEBUG"] = "1"
 
 
-def home_of(runs: Path, store: str | None, image_store: str | None) -> Home:
+def home_of(runs: Path, store: str | None, image_store: str | None) -> Workspace:
     """Return where runs live, as the options say.
 
     Raises:
         GemsError: a URL is not understood, or its driver is not installed.
     """
-    from ..memory.home import Home
+    from ..storage.workspace import Workspace
 
-    return Home(runs, store=store, image_store=image_store)
+    return Workspace(runs, store=store, image_store=image_store)
 
 
-def models_given(thread: str, home: Home, chat: str | None, image: str | None, config: Path | None) -> dict[str, Any]:
+def models_given(thread: str, home: Workspace, chat: str | None, image: str | None, config: Path | None) -> dict[str, Any]:
     """Return the models that the options give to a run made before, as `resume` and `fork` take them.
 
     Raises:
         GemsError: the file of `--config` cannot be used, or the run's record cannot be read.
     """
     from ..config import models_again
-    from ..graph.record import read_record
+    from ..runs.manifest import read_manifest
 
     if config is None or not home.database.exists():  # no database, no run: that is told where the run is looked for
         return {"chat": chat, "image": image}
     with home.database.open() as opened:
-        recorded = read_record(opened, home, thread).models
+        recorded = read_manifest(opened, home, thread).models
     chats, drawer = models_again(config, recorded, chat, image)
     return {"chat": chats, "image": drawer}
 
 
-def reach(home: Home) -> str:
+def reach(home: Workspace) -> str:
     """Return the options that lead a command to a home, quoted for a shell and with a space before.
 
     There are no passwords in it, and nothing that the environment says already.
@@ -157,7 +157,7 @@ def request_of(prompt: str) -> str:
         raise SettingError(f"{prompt}: the file of the request cannot be read: {reason}") from error
 
 
-def library(folders: Sequence[Path] | None, show: Progress | None = None) -> SkillLibrary:
+def library(folders: Sequence[Path] | None, show: TerminalProgress | None = None) -> SkillLibrary:
     """Load the skills, with those in folders of one's own; say on standard error what is wrong with them.
 
     Args:

@@ -16,7 +16,7 @@ def presets_command(
     as_json: AsJson = False,
 ) -> None:
     """List the presets: what each is, and what it may take."""
-    from ..estimates import presets_table, presets_told
+    from .estimates import presets_table, presets_told
 
     if as_json:
         echo(json.dumps(presets_told(checks), indent=1, ensure_ascii=False))

@@ -17,14 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import GemsError
+from ..errors import BenchmarkError
 
 FREE = frozenset({"Apache-2.0", "MIT", "CC-BY-4.0"})
 """Licences of data that may be fetched without a word of consent."""
-
-
-class BenchmarkError(GemsError, ValueError):
-    """A benchmark's data, its images or an official result file cannot be used; the message names the file and what to do."""
 
 
 class Source(BaseModel):
@@ -66,7 +62,7 @@ class Sample(BaseModel):
     """The rest of its line, as plain JSON."""
 
 
-class Question(BaseModel):
+class JudgeQuestion(BaseModel):
     """What a judge is asked about one image."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,7 +80,7 @@ class Question(BaseModel):
     max_tokens: int = 1024
 
 
-class Answer(BaseModel):
+class JudgeAnswer(BaseModel):
     """What a judge said."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,17 +90,17 @@ class Answer(BaseModel):
     """For a word: the likeliest first tokens, as they are spelt, each with its probability from 0 to 1."""
 
 
-def has_answer(question: Question, answer: Answer) -> bool:
+def has_answer(question: JudgeQuestion, answer: JudgeAnswer) -> bool:
     """Tell whether anything was answered; of a question for the text in an image, no text is an answer too."""
     return question.kind == "read" or bool(answer.text.strip() or answer.top)
 
 
-Answers = Mapping[str, Sequence[Answer]]
+Answers = Mapping[str, Sequence[JudgeAnswer]]
 """The answers about one image, by the key of the question, one a rollout; a question without an answer is missing."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class BenchmarkImage:
     """An image to be exported."""
 
     sample: Sample
@@ -115,7 +111,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedScores:
     """Numbers that an official scorer gave: to one image, or to all images of a prompt together."""
 
     id: str
@@ -123,7 +119,7 @@ class Imported:
     values: Mapping[str, float]
 
 
-class Draws:
+class BootstrapSample:
     """The prompts of a benchmark with their numbers, and resamples of them: what a metric is computed from.
 
     Args:
@@ -159,7 +155,7 @@ class Metric(NamedTuple):
     """For programs: `gm`."""
     title: str
     """For people: `Soft-TIFA GM`."""
-    of: Callable[[Draws], NDArray[np.float64]]
+    of: Callable[[BootstrapSample], NDArray[np.float64]]
     """From draws to a value for each of them."""
     digits: int = 1
     part: str = ""
@@ -220,11 +216,11 @@ class Benchmark(ABC):
             BenchmarkError: a file is not of the official format; the message names the file and the line.
         """
 
-    def questions(self, sample: Sample) -> list[Question]:
+    def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Return what to ask a judge about each image of a sample; nothing where only the official scorer can judge it."""
         return []
 
-    def readable(self, question: Question, answer: Answer) -> bool:
+    def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Tell whether an answer has the form that `score` reads; one that has not is asked for again, and counted."""
         return has_answer(question, answer)
 
@@ -240,7 +236,7 @@ class Benchmark(ABC):
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """Return the numbers of the table, the one that counts first. Their keys are those of `score` and of what is imported."""
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write images as the official scorer wants them; return what it should know, such as images that are missing.
 
         Args:
@@ -252,7 +248,7 @@ class Benchmark(ABC):
         """
         raise BenchmarkError(f"{self.title} has no layout of its own: its images are in the folder of the run, by their hash")
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read the result file of the official scorer.
 
         Raises:

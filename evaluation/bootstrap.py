@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from .benchmark import Draws, Metric
+from .benchmark import BootstrapSample, Metric
 
 RESAMPLES = 2000
 LEVEL = 95
@@ -61,8 +61,8 @@ def estimate_metric(
     """
 
     def of(picks: NDArray[np.int64]) -> NDArray[np.float64]:
-        values = metric.of(Draws(rows, groups, picks))
-        return values if minus is None else values - metric.of(Draws(minus, groups, picks))
+        values = metric.of(BootstrapSample(rows, groups, picks))
+        return values if minus is None else values - metric.of(BootstrapSample(minus, groups, picks))
 
     if not rows:
         return None

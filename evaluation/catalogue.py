@@ -7,13 +7,13 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..context import SettingError
+from ..errors import SettingError
 
 if TYPE_CHECKING:
     from .benchmark import Benchmark
 
 
-class Entry(NamedTuple):
+class BenchmarkEntry(NamedTuple):
     """A benchmark's line."""
 
     file: str
@@ -22,20 +22,26 @@ class Entry(NamedTuple):
 
 
 CATALOGUE = {
-    "shapes": Entry("shapes", "Shapes: 200 prompts of the embedded models' small world, made after GenEval2."),
-    "geneval": Entry("geneval", "GenEval: 553 short prompts in six tags, judged by its official detector."),
-    "geneval2": Entry("geneval2", "GenEval2: 800 prompts of atomicity 3 to 10, scored by Soft-TIFA."),
-    "dpg": Entry("dpg", "DPG-Bench: 1,065 dense prompts, questions with dependencies."),
-    "dsg": Entry("dpg", "DSG-1k: 1,060 prompts, questions with dependencies."),
-    "oneig-en": Entry("oneig", "OneIG-Bench, English: 1,120 prompts in five categories; alignment, text, and imported dimensions."),
-    "oneig-zh": Entry("oneig", "OneIG-Bench, Chinese: 1,320 prompts in six categories; alignment, text, and imported dimensions."),
-    "wise": Entry("wise", "WISE: 1,000 prompts that need knowledge of the world, marked by WiScore; the first release."),
-    "wise-verified": Entry("wise", "WISE_Verified: 1,000 corrected prompts, right or wrong; a scale of its own."),
-    "longtext-en": Entry("longtext", "LongText-Bench, English: 160 prompts with text to be drawn, read by OCR."),
-    "longtext-zh": Entry("longtext", "LongText-Bench, Chinese: 160 prompts with text to be drawn, read by OCR."),
-    "spatialgeneval": Entry("spatialgeneval", "SpatialGenEval: 1,230 prompts, ten multiple-choice questions each."),
-    "crea": Entry("crea", "CREA: 12 objects, 25 creative images each, six criteria; the objects come with GEMS."),
-    "artimuse": Entry("artimuse", "ArtiMuse: the 553 GenEval prompts as aesthetic drawings, judged by its official model."),
+    "shapes": BenchmarkEntry("shapes", "Shapes: 200 prompts of the embedded models' small world, made after GenEval2."),
+    "geneval": BenchmarkEntry("geneval", "GenEval: 553 short prompts in six tags, judged by its official detector."),
+    "geneval2": BenchmarkEntry("geneval2", "GenEval2: 800 prompts of atomicity 3 to 10, scored by Soft-TIFA."),
+    "dpg": BenchmarkEntry("dpg", "DPG-Bench: 1,065 dense prompts, questions with dependencies."),
+    "dsg": BenchmarkEntry("dpg", "DSG-1k: 1,060 prompts, questions with dependencies."),
+    "oneig-en": BenchmarkEntry(
+        "oneig", "OneIG-Bench, English: 1,120 prompts in five categories; alignment, text, and imported dimensions."
+    ),
+    "oneig-zh": BenchmarkEntry(
+        "oneig", "OneIG-Bench, Chinese: 1,320 prompts in six categories; alignment, text, and imported dimensions."
+    ),
+    "wise": BenchmarkEntry("wise", "WISE: 1,000 prompts that need knowledge of the world, marked by WiScore; the first release."),
+    "wise-verified": BenchmarkEntry("wise", "WISE_Verified: 1,000 corrected prompts, right or wrong; a scale of its own."),
+    "longtext-en": BenchmarkEntry("longtext", "LongText-Bench, English: 160 prompts with text to be drawn, read by OCR."),
+    "longtext-zh": BenchmarkEntry("longtext", "LongText-Bench, Chinese: 160 prompts with text to be drawn, read by OCR."),
+    "spatialgeneval": BenchmarkEntry("spatialgeneval", "SpatialGenEval: 1,230 prompts, ten multiple-choice questions each."),
+    "crea": BenchmarkEntry("crea", "CREA: 12 objects, 25 creative images each, six criteria; the objects come with GEMS."),
+    "artimuse": BenchmarkEntry(
+        "artimuse", "ArtiMuse: the 553 GenEval prompts as aesthetic drawings, judged by its official model."
+    ),
 }
 
 

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from ..graph.build import Graph
 from ..models.options import ModelOptions
-from .draw import Cell, draw
-from .records import Record
-from .studies import Variant
+from .records import SampleRecord
+from .sample_run import WorkItem, draw
+from .variants import Variant
 
 
 class Job(NamedTuple):
     """A cell, and the variants that are to be run on it, one after the other: they may ask for the same pictures."""
 
-    cell: Cell
+    cell: WorkItem
     variants: tuple[Variant, ...]
 
 
@@ -26,7 +26,7 @@ class Engine(ABC):
     """Runs jobs."""
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job], on_record: Callable[[Record], None], stop: threading.Event) -> None:
+    def run(self, jobs: Sequence[Job], on_record: Callable[[SampleRecord], None], stop: threading.Event) -> None:
         """Run all jobs, and give each record once, as soon as its run has ended, from one of several threads.
 
         When `stop` is set, or at an exception such as Ctrl-C, nothing new begins, and records of what was under way may still
@@ -46,7 +46,7 @@ class LocalEngine(Engine):
     def __init__(self, graph: Graph, prices: ModelOptions, concurrency: int = 1) -> None:
         self._graph, self._prices, self._concurrency = graph, prices, concurrency
 
-    def run(self, jobs: Sequence[Job], on_record: Callable[[Record], None], stop: threading.Event) -> None:
+    def run(self, jobs: Sequence[Job], on_record: Callable[[SampleRecord], None], stop: threading.Event) -> None:
         """Run all jobs. One thread runs all variants of a cell, so that no two draw the same picture at once."""
         ended = threading.Event()
 

@@ -13,24 +13,24 @@ from typing import Any, NamedTuple
 from langgraph.store.base import BaseStore
 from rich.table import Table
 
-from ..context import SettingError
-from ..memory.images import ImageStore
-from ..memory.lessons import Lesson, Lessons
-from ..memory.sqlite import SqliteDatabase
+from ..errors import SettingError
+from ..memory.lessons import Lessons, StoredLesson
 from ..models.registry import ImageChoice
-from .answers import answer_book
+from ..storage.image_store import ImageStore
+from ..storage.sqlite import SqliteDatabase
 from .benchmark import Sample
 from .benchmarks.shapes import Shapes
 from .bootstrap import LEVEL, Estimate, estimate
-from .data import Fetched
-from .draw import Cell
-from .judging import judge_of
-from .records import Key, Record
+from .downloads import Fetched
+from .judges.answer_log import answer_book
+from .judges.judging import judge_of
+from .records import Key, SampleRecord
 from .results import VariantResult, interval, per_prompt, results_of, rows_of, told
-from .runner import IMAGES, SILENT, Plan, Progress, folder_of, generate, plan
+from .runner import IMAGES, SILENT, StudyPlan, StudyProgress, folder_of, generate, plan
+from .sample_run import WorkItem
 from .scoring import Scored, answers_of, judge_all
-from .studies import Study, Variant
 from .tables import new_table, say
+from .variants import Study, Variant
 
 WITHOUT, WITH, LEARNING = "without lessons", "with lessons", "learning"
 FOLDS = ("a", "b")
@@ -41,7 +41,7 @@ CAPTION = (
     "those of the measured runs, without the learning."
 )
 
-Records = Mapping[Key, Record]
+Records = Mapping[Key, SampleRecord]
 
 
 class Compared(NamedTuple):
@@ -52,7 +52,7 @@ class Compared(NamedTuple):
     with_: VariantResult
     differences: dict[str, Estimate]
     """With minus without, prompt by prompt, of each of `MEASURES`."""
-    learned: tuple[list[Lesson], ...]
+    learned: tuple[list[StoredLesson], ...]
     """What was learned on each half, the most promising first."""
     learning: Estimate
     """Chat calls per prompt while it learned."""
@@ -92,7 +92,7 @@ def compare_lessons(
     concurrency: int = 1,
     runs: Path = Path("runs"),
     image: ImageChoice = "shapes",
-    progress: Progress = SILENT,
+    progress: StudyProgress = SILENT,
 ) -> LessonsOutcome:
     """Let every variant learn on one half of the prompts, and compare it on the other with itself without lessons.
 
@@ -143,7 +143,7 @@ def compare_lessons(
 
     compared = []
     for variant in variants:
-        records: dict[Key, Record] = {}
+        records: dict[Key, SampleRecord] = {}
         learned = []
         for fold, other in zip(FOLDS, reversed(FOLDS), strict=True):
             with _lessons(folder, variant, fold) as store:
@@ -222,7 +222,7 @@ def table(outcome: LessonsOutcome) -> Table:
     return made
 
 
-def _line(lesson: Lesson) -> str:
+def _line(lesson: StoredLesson) -> str:
     about = f"{lesson.kind}, {lesson.skill}" if lesson.skill else lesson.kind
     return f"- {about}, helped in {lesson.helped} of {lesson.tried}: {lesson.text}"
 
@@ -236,7 +236,7 @@ def _modes(variant: Variant) -> list[Variant]:
     ]
 
 
-def _cells_of_half(cells: Sequence[Cell], half: Sequence[Sample]) -> list[Cell]:
+def _cells_of_half(cells: Sequence[WorkItem], half: Sequence[Sample]) -> list[WorkItem]:
     place = {sample.id: k for k, sample in enumerate(half)}
     return sorted((c for c in cells if c.id in place), key=lambda c: place[c.id])
 
@@ -251,19 +251,19 @@ def _lessons(folder: Path, variant: Variant, fold: str) -> Iterator[BaseStore]:
         yield opened.store
 
 
-def _judged(planned: Plan, folder: Path, records: Records, images: ImageStore) -> dict[Key, Scored]:
+def _judged(planned: StudyPlan, folder: Path, records: Records, images: ImageStore) -> dict[Key, Scored]:
     judge = judge_of("perception")
     with answer_book(answers_of(folder, judge.name)) as book:
         return judge_all(planned.benchmark, planned.samples, records, judge, book, images)
 
 
 def _compared(
-    planned: Plan,
+    planned: StudyPlan,
     variant: Variant,
     records: Records,
     scored: Mapping[Key, Scored],
-    learned: tuple[list[Lesson], ...],
-    calls: Sequence[Record],
+    learned: tuple[list[StoredLesson], ...],
+    calls: Sequence[SampleRecord],
 ) -> Compared:
     modes, samples, shapes = _modes(variant)[:2], planned.samples, planned.benchmark
     images = planned.study.seeds * planned.study.per_prompt

@@ -12,20 +12,20 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 
-from ..memory.files import replace_file
 from ..memory.state import ImageRef
+from ..privacy import without_paths
+from ..report.inline_images import InlineImage, picture
 from ..report.page import environment
-from ..report.pictures import Picture, picture
-from ..report.view import without_paths
-from .answers import Line
-from .benchmark import Answer, Answers, Benchmark, Metric, Sample
+from ..storage.files import replace_file
+from .benchmark import Answers, Benchmark, JudgeAnswer, Metric, Sample
 from .bootstrap import estimate_metric
-from .collecting import answers_to
-from .outcome import Outcome
-from .records import Key, Record
+from .judges.answer_log import LogLine
+from .judges.collecting import answers_to
+from .records import Key, SampleRecord
 from .results import rows_of
 from .scoring import Scored, answers_of
-from .tables import SECONDS, Cell, Report, caption, judge_title, leading_metric, main_table, published_table
+from .study import StudyResult
+from .tables import SECONDS, StudyReport, TableCell, caption, judge_title, leading_metric, main_table, published_table
 
 MOST = 12
 """Prompts of each kind, and failed runs: the page stays small, however many prompts there are."""
@@ -41,12 +41,12 @@ MANY = 24
 
 PAGE = "gallery.html"
 
-Found = Mapping[tuple[str, str], Mapping[str, Mapping[int, Answer]]]
+Found = Mapping[tuple[str, str], Mapping[str, Mapping[int, JudgeAnswer]]]
 """Answers by prompt and image, then by the key of the question and the number of the attempt."""
 
 
 @dataclass(frozen=True)
-class Said:
+class RecordedAnswer:
     """A question about an image, and what the judge answered."""
 
     question: str
@@ -58,7 +58,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Side:
+class VariantSide:
     """What a variant made of a prompt."""
 
     variant: str
@@ -66,11 +66,11 @@ class Side:
     """Of the prompt, over all its images."""
     others: Sequence[tuple[str, str]]
     """The other judges, each with the value that it gives."""
-    record: Record | None
+    record: SampleRecord | None
     """The image of lowest value, or the run that failed where there is none; None where it was not made yet."""
     images: int
     """Of the prompt, those that failed included."""
-    said: Sequence[Said]
+    said: Sequence[RecordedAnswer]
     more: int
     """Questions that are not shown."""
 
@@ -81,7 +81,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PromptEntry:
     """A prompt."""
 
     sample: Sample
@@ -89,28 +89,28 @@ class Entry:
     """Of the variant to the base; empty where one of them has no value."""
     others: Sequence[tuple[str, str]]
     """The other variants' values."""
-    sides: Sequence[Side]
+    sides: Sequence[VariantSide]
     """The base, and the variant that is looked at; one where there is no other."""
 
 
 @dataclass(frozen=True)
-class Part:
+class PagePart:
     """Prompts of a kind."""
 
     id: str
     title: str
     about: str
-    entries: Sequence[Entry]
+    entries: Sequence[PromptEntry]
 
 
-def write_page(outcome: Outcome, report: Report) -> Path:
+def write_page(outcome: StudyResult, report: StudyReport) -> Path:
     """Write the page into the folder of the study, and return where it is."""
     path = outcome.folder / PAGE
     replace_file(path, render_page(outcome, report).encode("utf-8", "replace"))
     return path
 
 
-def render_page(outcome: Outcome, report: Report) -> str:
+def render_page(outcome: StudyResult, report: StudyReport) -> str:
     """Return the page: one file with its images and its styles, without any script."""
     shown = _Shown(outcome, report)
     found = shown.parts()
@@ -144,7 +144,7 @@ def render_page(outcome: Outcome, report: Report) -> str:
 class _Shown:
     """Chooses prompts by the first judge's leading metric, for the variant that has most of it."""
 
-    def __init__(self, outcome: Outcome, report: Report) -> None:
+    def __init__(self, outcome: StudyResult, report: StudyReport) -> None:
         self._outcome, self.metric = outcome, leading_metric(report)
         self._judge = report.results[0].judge if report.results else ""
         self._scored = outcome.scored.get(self._judge, {})
@@ -156,14 +156,14 @@ class _Shown:
         }
         self._title = judge_title(self._judge, report.official_judge)
         self._values = self._by_judge.get(self._title) or {v.name: {} for v in outcome.variants}
-        self._made: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
+        self._made: defaultdict[tuple[str, str], list[SampleRecord]] = defaultdict(list)
         for (variant, id, _), record in sorted(outcome.records.items()):
             self._made[variant, id].append(record)
         means = {r.name: r.metrics[self.metric.name].mean for r in report.results
                  if r.judge == self._judge and r.name != outcome.base and self.metric.name in r.metrics}  # fmt: skip
         self._leader = max(means, key=lambda name: means[name]) if means else outcome.base
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[PagePart]:
         """Return the prompts that are shown, the most improved first; kinds without any are left out."""
         mine, base = self._values[self._leader], self._values[self._outcome.base]
         by = f" by {self._title}" if len(self._by_judge) > 1 else ""
@@ -180,13 +180,13 @@ class _Shown:
         }
         answers = self._answers({id for ids in chosen.values() for id in ids})
         samples = {sample.id: sample for sample in self._outcome.samples}
-        return [Part(*told, [self._entry(samples[id], answers) for id in ids]) for told, ids in chosen.items() if ids]
+        return [PagePart(*told, [self._entry(samples[id], answers) for id in ids]) for told, ids in chosen.items() if ids]
 
-    def _entry(self, sample: Sample, answers: Found) -> Entry:
+    def _entry(self, sample: Sample, answers: Found) -> PromptEntry:
         names = list(dict.fromkeys((self._outcome.base, self._leader)))
         base, mine = (self._values[name].get(sample.id) for name in (names[0], names[-1]))
         others = [v.name for v in self._outcome.variants if v.name not in names and sample.id in self._values[v.name]]
-        return Entry(
+        return PromptEntry(
             sample=sample,
             difference=f"{mine - base + 0.0:+.{self.metric.digits}f}"
             if len(names) > 1 and mine is not None and base is not None
@@ -195,13 +195,13 @@ class _Shown:
             sides=[self._side(name, sample, answers) for name in names],
         )
 
-    def _side(self, variant: str, sample: Sample, answers: Found) -> Side:
+    def _side(self, variant: str, sample: Sample, answers: Found) -> VariantSide:
         made = self._made[variant, sample.id]
         record = min((r for r in made if r.image), key=lambda r: self._own(r, sample), default=next(iter(made), None))
         bench, found = self._outcome.benchmark, answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
         each = ((q.key, answers_to(q, found.get(q.key, {}).get, bench.readable)) for q in bench.questions(sample))
         said = list(said_of(bench, sample, {key: told for key, told in each if told}))
-        return Side(
+        return VariantSide(
             variant=variant,
             value=self._said(self._values[variant].get(sample.id)),
             others=[
@@ -215,7 +215,7 @@ class _Shown:
             more=max(0, len(said) - MANY),
         )
 
-    def _own(self, record: Record, sample: Sample) -> float:
+    def _own(self, record: SampleRecord, sample: Sample) -> float:
         """Return the value of one image; of several of a prompt the lowest shows what is wrong."""
         score = self._scored.get(record.key)
         found = estimate_metric(self.metric, [score.values], [sample.group]) if score else None
@@ -236,7 +236,7 @@ def values_of(metric: Metric, variant: str, samples: Sequence[Sample], scored: M
     return {id: value.mean for id, value in found.items() if value is not None}
 
 
-def said_of(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[Said]:
+def said_of(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[RecordedAnswer]:
     """Give the questions about an image that have an answer, and whether it scored.
 
     An answer is wrong if the numbers of the image are the same without it. Of a word the likeliest token alone is tried.
@@ -250,7 +250,7 @@ def said_of(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[
         with_it, without = benchmark.score(sample, sure), benchmark.score(sample, rest)
         wrong = all(with_it.get(name) == value for name, value in without.items() if name not in benchmark.of_judge)
         text = " · ".join(dict.fromkeys(one.text or "no answer" for one in told))
-        yield Said(_short(question.text), _short(text), tuple(told[0].top[:3]), wrong)
+        yield RecordedAnswer(_short(question.text), _short(text), tuple(told[0].top[:3]), wrong)
 
 
 def recorded_answers(path: Path, samples: set[str]) -> Found:
@@ -258,37 +258,37 @@ def recorded_answers(path: Path, samples: set[str]) -> Found:
 
     Where a question was asked anew in other words, the latest.
     """
-    found: defaultdict[tuple[str, str], dict[str, dict[int, Answer]]] = defaultdict(dict)
+    found: defaultdict[tuple[str, str], dict[str, dict[int, JudgeAnswer]]] = defaultdict(dict)
     asked: dict[tuple[str, str, str], str] = {}
     data = path.read_bytes()
     for text in data[: data.rfind(b"\n") + 1].splitlines():
         if json.loads(text)["sample"] not in samples:
             continue
-        line = Line.model_validate_json(text)
+        line = LogLine.model_validate_json(text)
         place = (line.sample, line.image, line.key)
         if asked.get(place) != line.question:
             asked[place] = line.question
             found[line.sample, line.image][line.key] = {}
-        found[line.sample, line.image][line.key][line.rollout] = Answer(text=line.text, top=line.top)
+        found[line.sample, line.image][line.key][line.rollout] = JudgeAnswer(text=line.text, top=line.top)
     return found
 
 
-def _sure(answer: Answer) -> Answer:
+def _sure(answer: JudgeAnswer) -> JudgeAnswer:
     if not answer.top:
         return answer
     likeliest, _ = max(answer.top, key=lambda token: token[1])
-    return Answer(text=answer.text, top=((likeliest, 1.0),))
+    return JudgeAnswer(text=answer.text, top=((likeliest, 1.0),))
 
 
 def _short(text: str) -> str:
     return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
 
 
-def _as_table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, list[str], list[list[Cell]]]:
-    return heading, ["", *columns], [[Cell(text) for text in row] for row in rows]
+def _as_table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, list[str], list[list[TableCell]]]:
+    return heading, ["", *columns], [[TableCell(text) for text in row] for row in rows]
 
 
-def _plot(path: Path) -> Picture:
+def _plot(path: Path) -> InlineImage:
     width, height = 1100, 480
     ref = ImageRef(sha256="0" * 64, width=width, height=height)
     return picture(ref, lambda _: path.read_bytes(), alt="The leading metric against images and against chat calls", edge=width)

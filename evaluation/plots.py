@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GemsError
+from ..errors import PlotError
 from ..models.shapes.chat import IMAGE_TOKENS
 from .benchmark import Metric
 from .bootstrap import Estimate
@@ -44,10 +44,6 @@ OFFSETS = [
 
 PICTURE_TOKENS = 1024 * 1024 / 750
 """What a picture of 1024x1024 pixels counts with Claude, by Anthropic's rule of width * height / 750; others are near."""
-
-
-class PlotError(GemsError):
-    """Plots cannot be drawn."""
 
 
 def require_matplotlib() -> None:

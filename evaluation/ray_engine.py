@@ -14,18 +14,17 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..context import SettingError
-from ..errors import GemsError
-from ..memory.images import ImageStore
-from ..models.image import ImageModel
+from ..errors import ClusterError, SettingError
+from ..models.image.base import ImageModel
 from ..models.options import ImageOptions
 from ..models.registry import ImageChoice
+from ..storage.image_store import ImageStore
 from .engine import Engine, Job
-from .records import Record
-from .runner import Plan
+from .records import SampleRecord
+from .runner import StudyPlan
 
 if TYPE_CHECKING:
-    from .painter import About, Setup
+    from .ray_image_worker import ModelInfo, WorkerSetup
 
 PATIENCE = 120.0
 """Seconds until all painters must have begun; loading weights is not among it."""
@@ -39,13 +38,9 @@ RETRIES = 5
 MISSING = 'Ray is not installed: pip install -c constraints.txt -e ".[ray]"'
 
 
-class ClusterError(GemsError):
-    """A Ray cluster cannot be used, or one of its machines cannot; the message says what to do."""
-
-
 def ray_engine(
     *, address: str | None = None, painters: int = 1, gpus: float = 0, concurrency: int = 1, patience: float = PATIENCE
-) -> Callable[[Plan, ImageStore], Engine]:
+) -> Callable[[StudyPlan, ImageStore], Engine]:
     """Return what makes a `RayEngine` for a study.
 
     Args:
@@ -91,12 +86,12 @@ class RayEngine(Engine):
     """
 
     def __init__(
-        self, plan: Plan, store: ImageStore, address: str | None, painters: int, gpus: float, concurrency: int, patience: float
+        self, plan: StudyPlan, store: ImageStore, address: str | None, painters: int, gpus: float, concurrency: int, patience: float
     ) -> None:
         self._plan, self._store, self._address = plan, store, address
         self._painters, self._gpus, self._concurrency, self._patience = painters, gpus, concurrency, patience
 
-    def run(self, jobs: Sequence[Job], on_record: Callable[[Record], None], stop: threading.Event) -> None:
+    def run(self, jobs: Sequence[Job], on_record: Callable[[SampleRecord], None], stop: threading.Event) -> None:
         """Run all jobs. Records are given from one thread.
 
         Raises:
@@ -120,15 +115,15 @@ class RayEngine(Engine):
     def _loop(
         self,
         jobs: Sequence[Job],
-        on_record: Callable[[Record], None],
+        on_record: Callable[[SampleRecord], None],
         actors: Sequence[Any],
-        about: About,
+        about: ModelInfo,
         ending: Callable[[], bool],
         left: threading.Event,
     ) -> None:
         import ray
 
-        from .painter import paint
+        from .ray_image_worker import paint
 
         task = ray.remote(paint).options(num_cpus=CPUS, max_retries=RETRIES, num_returns="streaming", scheduling_strategy="SPREAD")
         setup = ray.put(self._setup(actors, about))
@@ -154,11 +149,11 @@ class RayEngine(Engine):
             for stream in under_way if ray.is_initialized() else ():
                 ray.cancel(stream, force=True)
 
-    def _take(self, stream: Any, one: _UnderWay) -> tuple[list[Record], bool]:
+    def _take(self, stream: Any, one: _UnderWay) -> tuple[list[SampleRecord], bool]:
         """Return the records that a worker has ready, with their images in the store, and whether there may be more."""
         from ray.exceptions import RayError, RayTaskError
 
-        from .painter import answer
+        from .ray_image_worker import answer
 
         try:
             record, data = answer(next(stream))
@@ -176,11 +171,11 @@ class RayEngine(Engine):
         one.done.append(record.variant)
         return [record], True
 
-    def _setup(self, actors: Sequence[Any], about: About) -> Setup:
-        from .painter import Setup
+    def _setup(self, actors: Sequence[Any], about: ModelInfo) -> WorkerSetup:
+        from .ray_image_worker import WorkerSetup
 
         plan = self._plan
-        return Setup(
+        return WorkerSetup(
             id=uuid.uuid4().hex,
             code=plan.study.code,
             chat=_sent(plan.chat, "chat"),
@@ -191,15 +186,15 @@ class RayEngine(Engine):
         )
 
     @contextlib.contextmanager
-    def _actors(self, own: bool) -> Iterator[tuple[list[Any], About]]:
+    def _actors(self, own: bool) -> Iterator[tuple[list[Any], ModelInfo]]:
         """Start the painters, and end them; `own`: the cluster was started for this study."""
         import ray
 
-        from .painter import Painter
+        from .ray_image_worker import ImageModelActor
 
         self._require(ray.cluster_resources(), own)
         image = _sent(_absolute(self._plan.image), "image")
-        actor = ray.remote(Painter).options(
+        actor = ray.remote(ImageModelActor).options(
             num_cpus=0,
             num_gpus=self._gpus,
             max_restarts=-1,
@@ -223,11 +218,11 @@ class RayEngine(Engine):
         if has.get("CPU", 0) < CPUS:
             raise ClusterError(f"a prompt wants {CPUS} of a core: {_told(has)}. Start its machines with --num-cpus")
 
-    def _ready(self, actors: Sequence[Any]) -> About:
+    def _ready(self, actors: Sequence[Any]) -> ModelInfo:
         import ray
         from ray.exceptions import RayError
 
-        from .painter import answer
+        from .ray_image_worker import answer
 
         asked = [one.about.remote() for one in actors]
         done, late = ray.wait(asked, num_returns=len(asked), timeout=self._patience)
@@ -246,7 +241,7 @@ class RayEngine(Engine):
                 raise ClusterError(
                     f"a painter has another model {other[0].name!r} than this machine: its files differ; copy the same to all"
                 )
-        about: About = told[0]
+        about: ModelInfo = told[0]
         return about
 
     def _wanted(self) -> str:
@@ -320,10 +315,10 @@ def _absolute(choice: ImageChoice) -> ImageChoice:
     return options.model_copy(update={"model": f"diffusers:{Path(name).resolve()}"})
 
 
-def _lost(job: Job, variant: str, error: Exception) -> Record:
+def _lost(job: Job, variant: str, error: Exception) -> SampleRecord:
     cell = job.cell
     why = f"the worker was lost {RETRIES + 1} times ({_said(error)})"
-    return Record(id=cell.id, prompt=cell.prompt, variant=variant, index=cell.index, seed=cell.seed, error=why)
+    return SampleRecord(id=cell.id, prompt=cell.prompt, variant=variant, index=cell.index, seed=cell.seed, error=why)
 
 
 def _told(has: dict[str, float]) -> str:

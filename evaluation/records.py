@@ -11,23 +11,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import GemsError
-from ..memory.files import replace_file
-from ..memory.images import ImageStore, LostImageError
-from ..memory.locks import RunInUseError, exclusive, is_held
+from ..errors import LostImageError, RunInUseError, StudyError
 from ..memory.state import ImageRef
+from ..storage.files import replace_file
+from ..storage.image_store import ImageStore
+from ..storage.locks import exclusive, is_held
 from .shards import WHOLE, Shard
-from .studies import Study
+from .variants import Study
 
 DEFINITION = "study.json"
 SAMPLES = "samples.jsonl"
 
 Key = tuple[str, str, int]
 """Variant, prompt and which of the prompt's images: what no two records of a study share."""
-
-
-class StudyError(GemsError):
-    """A study's folder cannot be used; the message says what to do."""
 
 
 class Checked(BaseModel):
@@ -43,7 +39,7 @@ class Checked(BaseModel):
     """Arithmetic mean of their probabilities."""
 
 
-class Record(BaseModel):
+class SampleRecord(BaseModel):
     """One finished run of the graph, or one that failed: what it reached and what it took."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,7 +81,7 @@ class Record(BaseModel):
 class Journal:
     """The records in a folder. Open it with `journal`."""
 
-    def __init__(self, path: Path, records: Mapping[Key, Record]) -> None:
+    def __init__(self, path: Path, records: Mapping[Key, SampleRecord]) -> None:
         self.records = dict(records)
         self._path = path
         self._lock = threading.Lock()
@@ -95,7 +91,7 @@ class Journal:
         found = self.records.get(key)
         return found is None or found.image is None
 
-    def add(self, record: Record) -> None:
+    def add(self, record: SampleRecord) -> None:
         """Write a record's line, at once and to the disk.
 
         Raises:
@@ -142,18 +138,18 @@ def journal(folder: Path, study: Study, shard: Shard = WHOLE) -> Iterator[Journa
         yield Journal(path, read_records(folder))
 
 
-def read_records(folder: Path) -> dict[Key, Record]:
+def read_records(folder: Path) -> dict[Key, SampleRecord]:
     """Return the records in a folder, those of all shards; of several of one key the first that has an image, or else the last.
 
     Raises:
         StudyError: a line is damaged. One that was not finished is left out.
     """
-    found: dict[Key, Record] = {}
+    found: dict[Key, SampleRecord] = {}
     for path in sorted(folder.glob("samples*.jsonl")):
         data = path.read_bytes()
         for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
             try:
-                record = Record.model_validate(json.loads(line))
+                record = SampleRecord.model_validate(json.loads(line))
             except ValueError as error:
                 what = f"{path}, line {number} is damaged, or of another version of gems"
                 raise StudyError(f"{what}: delete it and repeat the command, or take another --out") from error
@@ -163,7 +159,7 @@ def read_records(folder: Path) -> dict[Key, Record]:
     return found
 
 
-def picture_of(record: Record, image: ImageRef, store: ImageStore) -> bytes:
+def picture_of(record: SampleRecord, image: ImageRef, store: ImageStore) -> bytes:
     """Return the image of a record, as PNG.
 
     Raises:

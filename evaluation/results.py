@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from .benchmark import Benchmark, Draws, Metric, Sample
+from .benchmark import Benchmark, BootstrapSample, Metric, Sample
 from .bootstrap import Estimate, estimate, estimate_metric
-from .records import Key, Record
+from .records import Key, SampleRecord
 from .scores import arithmetic_mean
 from .scoring import OFFICIAL, Scored
-from .studies import Variant
+from .variants import Variant
 
 MEASURED = "measured"
 BOTH = f"{MEASURED}, {OFFICIAL}"
@@ -73,7 +73,7 @@ def results_of(
     benchmark: Benchmark,
     variants: Sequence[Variant],
     samples: Sequence[Sample],
-    records: Mapping[Key, Record],
+    records: Mapping[Key, SampleRecord],
     scored: Mapping[Key, Scored],
     against: str,
     *,
@@ -121,7 +121,7 @@ def leading_of(metrics: Sequence[Metric], samples: Sequence[Sample], tables: Seq
 
 def _has_value(metric: Metric, samples: Sequence[Sample], rows: Mapping[str, Mapping[str, float]]) -> bool:
     groups = _groups(samples)
-    draws = Draws(list(rows.values()), [groups[id] for id in rows], np.arange(len(rows), dtype=np.int64)[None])
+    draws = BootstrapSample(list(rows.values()), [groups[id] for id in rows], np.arange(len(rows), dtype=np.int64)[None])
     return not np.isnan(metric.of(draws)[0])
 
 
@@ -153,7 +153,7 @@ def rows_of(variant: str, samples: Sequence[Sample], scored: Mapping[Key, Scored
     return {prompt: _mean(values) for prompt, values in found.items() if values}
 
 
-def per_prompt(variant: str, samples: Sequence[Sample], records: Mapping[Key, Record], what: str) -> list[float]:
+def per_prompt(variant: str, samples: Sequence[Sample], records: Mapping[Key, SampleRecord], what: str) -> list[float]:
     """Return a variant's mean cost for each prompt: one of `COSTS`, or any number of a record; prompts without any are left out."""
     grouped: dict[str, list[float]] = {s.id: [] for s in samples}
     for (name, prompt, _), record in sorted(records.items()):
@@ -162,7 +162,7 @@ def per_prompt(variant: str, samples: Sequence[Sample], records: Mapping[Key, Re
     return [arithmetic_mean(values) for values in grouped.values() if values]
 
 
-def _value(record: Record, what: str) -> float:
+def _value(record: SampleRecord, what: str) -> float:
     if what == "tokens":
         return record.input_tokens + record.output_tokens
     return 100.0 * (record.decision == "accept") if what == "accepted" else float(getattr(record, what) or 0)
@@ -182,7 +182,7 @@ def _result(
     leading: Metric,
     variant: Variant,
     samples: Sequence[Sample],
-    records: Mapping[Key, Record],
+    records: Mapping[Key, SampleRecord],
     scored: Mapping[Key, Scored],
     rows: Mapping[str, Mapping[str, float]],
     against: str,

@@ -13,18 +13,19 @@ from typing import NamedTuple, TypeVar
 
 from langgraph.store.base import BaseStore
 
-from ..context import PRESETS, SettingError
+from ..context import PRESETS
+from ..errors import SettingError, StudyError
 from ..graph.build import build_graph
-from ..memory.files import replace_file
-from ..memory.images import ImageStore
 from ..models.options import CHAT_ROLES, ChatOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
+from ..storage.files import replace_file
+from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, Sample
-from .draw import Cell, kept
 from .engine import Engine, Job, LocalEngine
-from .records import Key, Record, StudyError, journal, read_study
+from .records import Key, SampleRecord, journal, read_study
+from .sample_run import WorkItem, kept
 from .shards import WHOLE, Shard
-from .studies import Study, Variant, code_digest
+from .variants import Study, Variant, code_digest
 
 SEED_STEP = 1_000
 """Distance of the seeds of two prompts' runs: more than the images of one run, so that no two share their noise."""
@@ -44,12 +45,12 @@ PACKAGES = ("langgraph", "langchain-core", "langchain-openai", "diffusers", "tra
 T = TypeVar("T")
 
 
-class Progress(NamedTuple):
+class StudyProgress(NamedTuple):
     """What is told while a study runs."""
 
     start: Callable[[str, int, int], None] = lambda variant, total, found: None
     """Called for each variant with its name, the number of its runs, and of those found."""
-    done: Callable[[Record], None] = lambda record: None
+    done: Callable[[SampleRecord], None] = lambda record: None
     """Called with each new record, from one of several threads."""
     asking: Callable[[int], None] = lambda total: None
     """Called with the number of answers of the judge that are wanted."""
@@ -57,15 +58,15 @@ class Progress(NamedTuple):
     """Called for each of them, with whether it was known before."""
 
 
-SILENT = Progress()
+SILENT = StudyProgress()
 
 
-class Plan(NamedTuple):
+class StudyPlan(NamedTuple):
     """What is to be run: decided before anything is."""
 
     benchmark: Benchmark
     samples: list[Sample]
-    cells: list[Cell]
+    cells: list[WorkItem]
     variants: tuple[Variant, ...]
     models: Models
     study: Study
@@ -86,7 +87,7 @@ def plan(
     seeds: int = 1,
     chat: ChatChoices = "shapes",
     image: ImageChoice = "shapes",
-) -> Plan:
+) -> StudyPlan:
     """Decide what a study is.
 
     Args:
@@ -112,14 +113,14 @@ def plan(
     count = per_prompt or benchmark.images_per_prompt
     chosen = spread(samples, limit)
     study = define(benchmark, variants, chosen, len(samples), models, data=data or {}, per_prompt=count, seed=seed, seeds=seeds)
-    return Plan(benchmark, chosen, cells_of(chosen, seed, seeds * count), tuple(variants), models, study, chat, image)
+    return StudyPlan(benchmark, chosen, cells_of(chosen, seed, seeds * count), tuple(variants), models, study, chat, image)
 
 
-def cells_of(samples: Sequence[Sample], seed: int, images: int) -> list[Cell]:
+def cells_of(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem]:
     """Return the cells of a study: each prompt with the seed of each of its images."""
     repeat = max(REPEAT_STEP, len(samples) * SEED_STEP)
     return [
-        Cell.of(sample, index, (seed + index * repeat + number * SEED_STEP) % 2**31)
+        WorkItem.of(sample, index, (seed + index * repeat + number * SEED_STEP) % 2**31)
         for number, sample in enumerate(samples)
         for index in range(images)
     ]
@@ -131,7 +132,7 @@ def folder_of(study: Study, runs: Path, name: str | None = None) -> Path:
 
 
 def generate(
-    plan: Plan,
+    plan: StudyPlan,
     folder: Path,
     *,
     engine: Callable[[ImageStore], Engine] | None = None,
@@ -139,12 +140,12 @@ def generate(
     shard: Shard = WHOLE,
     store: ImageStore | None = None,
     lessons: BaseStore | None = None,
-    cells: Sequence[Cell] | None = None,
+    cells: Sequence[WorkItem] | None = None,
     variants: Sequence[Variant] | None = None,
     max_failures: int = MAX_FAILURES,
-    progress: Progress = SILENT,
+    progress: StudyProgress = SILENT,
     stop: threading.Event | None = None,
-) -> tuple[dict[Key, Record], int]:
+) -> tuple[dict[Key, SampleRecord], int]:
     """Run what a study's folder has no image of yet. What failed before is tried again.
 
     Args:
@@ -185,9 +186,9 @@ def generate(
         failed = set(book.records)  # of what is wanted, the rest has its image
         if cells is None:  # what failed before may well fail again: it waits, so that it cannot keep the others from being made
             jobs.sort(key=lambda job: any((v.name, job.cell.id, job.cell.index) in failed for v in job.variants))
-        luck = Luck(max_failures)
+        luck = FailureLimit(max_failures)
 
-        def on_record(record: Record) -> None:
+        def on_record(record: SampleRecord) -> None:
             book.add(kept(record, images, folder))
             progress.done(record)
             luck.note(record, before=record.key in failed)
@@ -202,7 +203,7 @@ def generate(
         return dict(book.records), found
 
 
-class Luck:
+class FailureLimit:
     """Ends a study in which everything fails.
 
     Args:
@@ -212,7 +213,7 @@ class Luck:
     def __init__(self, most: int) -> None:
         self._most, self._row, self._lock = most, 0, threading.Lock()
 
-    def note(self, record: Record, *, before: bool = False) -> None:
+    def note(self, record: SampleRecord, *, before: bool = False) -> None:
         """Take note of how a run ended.
 
         Args:
@@ -286,13 +287,11 @@ def define(
     seeds: int,
 ) -> Study:
     """Return what decides the records of a study."""
-    from .. import __version__
-
     options = models.options
     chats = {"default": options.chat, **{role: options.roles[role] for role in CHAT_ROLES if role in options.roles}}
     return Study(
         benchmark=benchmark.name,
-        version=__version__,
+        version=_version("gems-agent"),
         code=code_digest(),
         versions={"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
         data=dict(data),

@@ -14,13 +14,14 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..memory.files import replace_file
-from ..memory.images import ImageStore
-from .answers import AnswerBook
-from .benchmark import Benchmark, BenchmarkError, Imported, Sample
-from .collecting import Work, collect, recorded, wanted
-from .judging import Judge, probe
-from .records import Key, Record, picture_of
+from ..errors import BenchmarkError
+from ..storage.files import replace_file
+from ..storage.image_store import ImageStore
+from .benchmark import Benchmark, ImportedScores, Sample
+from .judges.answer_log import AnswerLog
+from .judges.collecting import JudgeTask, collect, recorded, wanted
+from .judges.judging import Judge, probe
+from .records import Key, SampleRecord, picture_of
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -68,13 +69,13 @@ class JudgeScores(BaseModel):
 
     @classmethod
     def of(
-        cls, judge: Judge, records: Mapping[Key, Record], scored: Mapping[Key, Scored], reading: Sequence[str] = ()
+        cls, judge: Judge, records: Mapping[Key, SampleRecord], scored: Mapping[Key, Scored], reading: Sequence[str] = ()
     ) -> JudgeScores:
         """Gather what is to be kept; `reading` is what is to be said of how the answers were read."""
         rows = tuple((*key, _hash(records[key]), dict(score.values), score.unanswered) for key, score in sorted(scored.items()))
         return cls(judge=judge.name, remarks=(*judge.remarks, *reading), rows=rows)
 
-    def scored(self, records: Mapping[Key, Record]) -> dict[Key, Scored]:
+    def scored(self, records: Mapping[Key, SampleRecord]) -> dict[Key, Scored]:
         """Return the scores of records, those left out whose image is another one by now."""
         keys = {(variant, id, index): (image, Scored(values, empty)) for variant, id, index, image, values, empty in self.rows}
         return {key: score for key, (image, score) in keys.items() if key in records and _hash(records[key]) == image}
@@ -110,9 +111,9 @@ def require_able(benchmark: Benchmark, judge: Judge, samples: Sequence[Sample]) 
 def judge_all(
     benchmark: Benchmark,
     samples: Sequence[Sample],
-    records: Mapping[Key, Record],
+    records: Mapping[Key, SampleRecord],
     judge: Judge,
-    book: AnswerBook,
+    book: AnswerLog,
     store: ImageStore,
     *,
     concurrency: int = 8,
@@ -147,7 +148,9 @@ def judge_all(
     return {key: _scored(benchmark, known[record.id], record, judge, book) for key, record in records.items() if record.id in known}
 
 
-def _work(benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[Key, Record], store: ImageStore) -> Iterator[Work]:
+def _work(
+    benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[Key, SampleRecord], store: ImageStore
+) -> Iterator[JudgeTask]:
     """Give what is to be asked; a picture that two variants have in common is asked about once."""
     seen: set[tuple[str, str]] = set()
     for record in records.values():
@@ -155,10 +158,10 @@ def _work(benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[
             continue
         seen.add((record.id, record.image.sha256))
         for question in benchmark.questions(samples[record.id]):
-            yield Work(question, partial(picture_of, record, record.image, store), record.image.sha256, record.id)
+            yield JudgeTask(question, partial(picture_of, record, record.image, store), record.image.sha256, record.id)
 
 
-def _scored(benchmark: Benchmark, sample: Sample, record: Record, judge: Judge, book: AnswerBook) -> Scored:
+def _scored(benchmark: Benchmark, sample: Sample, record: SampleRecord, judge: Judge, book: AnswerLog) -> Scored:
     if record.image is None:  # nothing of what was asked for is there to be seen
         return Scored(benchmark.score(sample, {}))
     questions = benchmark.questions(sample)
@@ -186,7 +189,7 @@ def kept_scores(folder: Path) -> list[JudgeScores]:
     return [_read(path, JudgeScores, "score again") for path in sorted(folder.glob("scores-*.json"))]
 
 
-def keep_imported(folder: Path, variant: str, file: str, found: Sequence[Imported]) -> Path:
+def keep_imported(folder: Path, variant: str, file: str, found: Sequence[ImportedScores]) -> Path:
     """Keep what was imported for a variant; the same file imported again takes the place of what it gave before."""
     path = folder / f"imported-{file_name(variant, file)}.json"
     now = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -206,7 +209,7 @@ def imported(folder: Path) -> list[ImportedRows]:
 
 
 def with_imported(
-    benchmark: Benchmark, records: Mapping[Key, Record], scored: Mapping[Key, Scored], rows: Sequence[ImportedRows]
+    benchmark: Benchmark, records: Mapping[Key, SampleRecord], scored: Mapping[Key, Scored], rows: Sequence[ImportedRows]
 ) -> dict[Key, Scored]:
     """Return a judge's scores with the imported numbers that no judge of ours can give: `Benchmark.official_only`."""
     found = dict(scored)
@@ -218,7 +221,7 @@ def with_imported(
 
 
 def official_scores(
-    benchmark: Benchmark, samples: Sequence[Sample], records: Mapping[Key, Record], rows: Sequence[ImportedRows]
+    benchmark: Benchmark, samples: Sequence[Sample], records: Mapping[Key, SampleRecord], rows: Sequence[ImportedRows]
 ) -> dict[Key, Scored]:
     """Return what was imported alone; failed runs get what nothing scores, in the numbers that were imported.
 
@@ -243,7 +246,7 @@ def official_scores(
     return found
 
 
-def _imported_values(records: Mapping[Key, Record], rows: Sequence[ImportedRows]) -> dict[Key, dict[str, float]]:
+def _imported_values(records: Mapping[Key, SampleRecord], rows: Sequence[ImportedRows]) -> dict[Key, dict[str, float]]:
     """Return the imported numbers of each image; of several files the later one counts."""
     images: defaultdict[tuple[str, str], list[Key]] = defaultdict(list)
     for key, record in records.items():
@@ -275,5 +278,5 @@ def file_name(*names: str) -> str:
     return f"{plain}-{digest}" if plain else digest
 
 
-def _hash(record: Record) -> str | None:
+def _hash(record: SampleRecord) -> str | None:
     return record.image.sha256 if record.image else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import NamedTuple, TypeVar
 
-from ..context import SettingError
+from ..errors import SettingError
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ SIGNS = {MEASURED: "", OFFICIAL: " †", BOTH: " ‡"}
 SECONDS = " Seconds are of a run from begin to end; a picture that was drawn before, by another variant too, took it none."
 
 
-class Report(NamedTuple):
+class StudyReport(NamedTuple):
     """All that the tables of a study tell."""
 
     title: str
@@ -46,21 +46,21 @@ class Report(NamedTuple):
     """Whom the official scorer asks."""
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """What a cell says: the value, and its interval below."""
 
     value: str
     interval: str = ""
 
 
-def table(report: Report) -> Table:
+def table(report: StudyReport) -> Table:
     """Return the scores, a row a variant, with the intervals below the means."""
     headings, rows = main_table(report)
     keep = len(headings) - len(_costs(report))
     return _drawn(new_table(report.title, caption(report)), headings[:keep], [row[:keep] for row in rows])
 
 
-def costs(report: Report) -> Table:
+def costs(report: StudyReport) -> Table:
     """Return what the variants took, a row each, with the intervals below the means."""
     headings, rows = main_table(report)
     judges = "judge" in headings
@@ -71,7 +71,7 @@ def costs(report: Report) -> Table:
     return _drawn(new_table("What a run took", SECONDS.strip()), [headings[i] for i in chosen], picked)
 
 
-def _drawn(made: Table, headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
+def _drawn(made: Table, headings: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> Table:
     made.add_column("", overflow="fold", min_width=min(24, max((len(row[0].value) for row in rows), default=0)))
     for heading in headings[1:]:
         made.add_column(heading, justify="right", no_wrap=heading != "judge")
@@ -82,11 +82,11 @@ def _drawn(made: Table, headings: Sequence[str], rows: Sequence[Sequence[Cell]])
     return made
 
 
-def _costs(report: Report) -> list[tuple[str, str, int]]:
+def _costs(report: StudyReport) -> list[tuple[str, str, int]]:
     return [cost for cost in COSTS if any(getattr(r, cost[1]) is not None for r in report.results)]
 
 
-def parts(report: Report) -> list[Table]:
+def parts(report: StudyReport) -> list[Table]:
     """Return the tables of parts, such as AM by skill, a row a variant; and what was published, if that is wanted."""
     made = []
     for heading, headings, rows in _parts(report):
@@ -112,7 +112,7 @@ def new_table(title: str, below: str | None = None) -> Table:
     return Table(title=title, caption=below, **style)
 
 
-def markdown(report: Report) -> str:
+def markdown(report: StudyReport) -> str:
     """Return all tables as Markdown, with what else is to be said of the study."""
     headings, rows = main_table(report)
     said = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
@@ -127,7 +127,7 @@ def markdown(report: Report) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def to_csv(report: Report) -> str:
+def to_csv(report: StudyReport) -> str:
     """Return everything as CSV, a row a number: variant, judge, metric, value, low, high, n, source.
 
     Numbers have the names that they have in the JSON.
@@ -158,7 +158,7 @@ def to_csv(report: Report) -> str:
     return out.getvalue()
 
 
-def main_table(report: Report) -> tuple[list[str], list[list[Cell]]]:
+def main_table(report: StudyReport) -> tuple[list[str], list[list[TableCell]]]:
     """Return the headings and rows of the main table; columns that say nothing anywhere are left out."""
     results = report.results
     metrics = [m for m in report.metrics if not m.part and any(m.name in r.metrics for r in results)]
@@ -171,17 +171,17 @@ def main_table(report: Report) -> tuple[list[str], list[list[Cell]]]:
     headings += [*(heading for heading, _ in COUNTS), *(heading for heading, _, _ in costs)]
     rows = []
     for result in results:
-        row = [Cell(result.name), *([Cell(judge_title(result.judge, report.official_judge))] if judges else [])]
+        row = [TableCell(result.name), *([TableCell(judge_title(result.judge, report.official_judge))] if judges else [])]
         for metric in metrics:
             row.append(_measured(result, metric))
             if metric.name in compared:
                 row.append(say(result.gain if metric.name == result.leading else None, metric.digits, sign="+"))
-        row += [Cell(str(getattr(result, field))) for _, field in COUNTS]
+        row += [TableCell(str(getattr(result, field))) for _, field in COUNTS]
         rows.append(row + [say(getattr(result, field), digits) for _, field, digits in costs])
     return headings, rows
 
 
-def _measured(result: VariantResult, metric: Metric) -> Cell:
+def _measured(result: VariantResult, metric: Metric) -> TableCell:
     """Write a metric of a variant, with a sign where it is not, or not only, of the row's judge."""
     cell = say(result.metrics.get(metric.name), metric.digits)
     sign = "" if result.judge == OFFICIAL else SIGNS[result.sources.get(metric.name, MEASURED)]
@@ -193,13 +193,13 @@ def judge_title(judge: str, official_judge: str) -> str:
     return f"{judge} ({official_judge})" if judge == OFFICIAL and official_judge else judge
 
 
-def leading_metric(report: Report) -> Metric:
+def leading_metric(report: StudyReport) -> Metric:
     """Return the metric by which variants are compared: that of the first judge."""
     names = [result.leading for result in report.results]
     return next((m for m in report.metrics if m.name in names[:1]), report.metrics[0])
 
 
-def published_table(report: Report) -> tuple[str, list[str], list[list[str]]] | None:
+def published_table(report: StudyReport) -> tuple[str, list[str], list[list[str]]] | None:
     """Return the heading, the columns and the rows of what was published; None where nothing is wanted or known."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     for one in report.published:
@@ -219,7 +219,7 @@ def _said(model: str, method: str) -> str:
     return ", ".join(filter(None, (model, method)))
 
 
-def _parts(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
+def _parts(report: StudyReport) -> list[tuple[str, list[str], list[list[str]]]]:
     found = []
     judges = len({r.judge for r in report.results}) > 1
     for part in dict.fromkeys(m.part for m in report.metrics if m.part):
@@ -241,7 +241,7 @@ def _pipes(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def caption(report: Report) -> str:
+def caption(report: StudyReport) -> str:
     """Return what is to be said of the main table: of what its means and intervals are, and who judged."""
     results = report.results
     compared = next((r.against for r in results if r.gain is not None), None)
@@ -260,14 +260,14 @@ def caption(report: Report) -> str:
     return f"Means, without intervals: there is one prompt only.{judged}{gain}{runs}"
 
 
-def say(value: Estimate | None, digits: int, sign: str = "") -> Cell:
+def say(value: Estimate | None, digits: int, sign: str = "") -> TableCell:
     """Write an estimate as it stands in a table."""
     if value is None:
-        return Cell("-")
+        return TableCell("-")
 
     def number(of: float) -> str:
         return f"{of + 0.0:{sign}.{digits}f}"
 
     if value.low is None or value.high is None:
-        return Cell(number(value.mean))
-    return Cell(number(value.mean), f"{number(value.low)}{' to ' if sign else '–'}{number(value.high)}")
+        return TableCell(number(value.mean))
+    return TableCell(number(value.mean), f"{number(value.low)}{' to ' if sign else '–'}{number(value.high)}")

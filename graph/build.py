@@ -12,11 +12,10 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 
 from ..context import RunContext
-from ..memory.images import ImageStore
 from ..memory.state import GemsState, Request
 from ..models.options import ModelOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
-from ..nodes.checkers import Checker, installed_checkers, usable
+from ..nodes.checks.checkers import Checker, installed_checkers, usable
 from ..nodes.decomposer import decomposer
 from ..nodes.generator import generator
 from ..nodes.learner import learner
@@ -24,11 +23,12 @@ from ..nodes.planner import planner
 from ..nodes.refiner import refiner
 from ..nodes.review import review
 from ..nodes.selector import selector
-from ..nodes.skills import skill_loader
+from ..nodes.skill_loader import skill_loader
 from ..nodes.summarizer import summarizer
 from ..nodes.verifier import verifier
 from ..skills import SkillLibrary
-from .announce import announced
+from ..storage.image_store import ImageStore
+from .node_events import with_events
 from .routing import after_planner, after_refiner, after_review, at_start
 
 ROLES = (
@@ -108,7 +108,7 @@ def build_graph(
     graph = StateGraph(GemsState, context_schema=context_schema, input_schema=Request)
     for name, node in nodes.items():
         late = name == "review"  # it waits for the planner's branch and the decomposer's
-        graph.add_node(name, announced(name, node, prices or options), defer=late)
+        graph.add_node(name, with_events(name, node, prices or options), defer=late)
     graph.add_conditional_edges(START, at_start, ["planner", "decomposer"])
     graph.add_conditional_edges("planner", after_planner)
     graph.add_edge("load_skill", "planner")

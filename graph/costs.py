@@ -18,7 +18,7 @@ class Bounds(NamedTuple):
     worst: int
 
 
-class Estimate(NamedTuple):
+class CallEstimate(NamedTuple):
     """What a run may take. Repair turns, and repetitions of calls that failed, are not counted."""
 
     calls: dict[str, Bounds]
@@ -31,7 +31,7 @@ class Estimate(NamedTuple):
         return Bounds(sum(c.first for c in self.calls.values()), sum(c.worst for c in self.calls.values()))
 
 
-def estimate(context: RunContext, checks: int) -> Estimate:
+def estimate(context: RunContext, checks: int) -> CallEstimate:
     """Return what a run with these settings may take.
 
     If the first image is accepted, no skill was loaded and every answer was certain. In the worst case all rounds are
@@ -55,7 +55,7 @@ def estimate(context: RunContext, checks: int) -> Estimate:
         "refiner": Bounds(0, rounds - 1),
         "learner": Bounds(0, int(context.lessons in ("keep", "review") and rounds > 1)),
     }
-    return Estimate(calls, drawn)
+    return CallEstimate(calls, drawn)
 
 
 def _plan(context: RunContext) -> Bounds:
@@ -73,7 +73,7 @@ def _verify(context: RunContext, checks: int) -> Bounds:
     return Bounds(2, 2 + 2 * again) if context.confirm else Bounds(1, 1 + again)
 
 
-def image_money(estimate: Estimate, models: ModelOptions) -> tuple[float, float] | None:
+def image_money(estimate: CallEstimate, models: ModelOptions) -> tuple[float, float] | None:
     """Return what the images cost, in the same two cases; None where they have no price. Tokens are not known beforehand."""
     price = models.image.price
     return None if price is None else (price * estimate.images.first, price * estimate.images.worst)

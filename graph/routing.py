@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..errors import GemsError
+from ..errors import UsedThreadError
 from ..memory.state import Decision, GemsState
 from ..nodes.planner import PlannerState, wants_skills
 
 Way = Literal[Decision, "draw", "rewrite", "examine again", "decide again"]
-
-
-class UsedThreadError(GemsError):
-    """A second request was given to a thread."""
 
 
 def at_start(state: GemsState) -> list[str]:

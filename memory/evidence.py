@@ -14,7 +14,7 @@ from .lessons import Trial
 from .state import Attempt, Check, CheckKind, GemsState, best_of
 
 
-class Refinement(NamedTuple):
+class RefinementStep(NamedTuple):
     """A prompt that came from another one, and what became of the checks."""
 
     before: Attempt
@@ -35,7 +35,7 @@ class Refinement(NamedTuple):
         return _count(self.turned, kind) > _count(self.broken, kind)
 
 
-def refinements(state: GemsState) -> list[Refinement]:
+def refinements(state: GemsState) -> list[RefinementStep]:
     """Return the run's refinements, oldest first, without those whose prompt had been drawn before."""
     found = []
     for round in dict.fromkeys(a.round for a in state.attempts):
@@ -49,7 +49,7 @@ def refinements(state: GemsState) -> list[Refinement]:
     return found
 
 
-def borne_out(state: GemsState) -> dict[CheckKind, Refinement]:
+def borne_out(state: GemsState) -> dict[CheckKind, RefinementStep]:
     """Return for each kind of check the latest refinement that helped."""
     return {c.kind: r for r in refinements(state) for c in r.turned if r.helped(c.kind)}
 
@@ -68,11 +68,11 @@ def trials(state: GemsState, run: str = "") -> list[tuple[str, Trial]]:
     ]
 
 
-def _compare(base: Attempt, before: Sequence[Attempt], after: Sequence[Attempt], checks: Sequence[Check]) -> Refinement:
+def _compare(base: Attempt, before: Sequence[Attempt], after: Sequence[Attempt], checks: Sequence[Check]) -> RefinementStep:
     was = {c.id: [v for a in before if (v := _passed(a, c.id)) is not None] for c in checks}
     now = {c.id: [v for a in after if (v := _passed(a, c.id)) is not None] for c in checks}
     failing = tuple(c for c in checks if was[c.id] and not any(was[c.id]))
-    return Refinement(
+    return RefinementStep(
         before=base,
         after=best_of(after) or after[0],
         key=_key(before, after),

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from .lessons import LOCK, MAX_WORDS, STORED, Kept, Lesson, LessonError, Lessons, Trial, one_line
+from ..errors import LessonError
+from .lessons import LOCK, MAX_WORDS, STORED, Kept, Lessons, StoredLesson, Trial, one_line
 
 _TRIALS = TypeAdapter(tuple[Trial, ...])
 
 
-class Imported(NamedTuple):
+class ImportedLessons(NamedTuple):
     """What an import has done."""
 
     new: int
@@ -26,13 +27,13 @@ class Imported(NamedTuple):
     """Trials that were not booked yet and are not: for review, what is known keeps the counts it has."""
 
 
-class Merged(NamedTuple):
+class MergedLessons(NamedTuple):
     """What an import will write, worked out beforehand."""
 
-    lessons: list[Lesson]
+    lessons: list[StoredLesson]
     trials: list[tuple[str, Trial]]
     """Each with the id of its lesson."""
-    done: Imported
+    done: ImportedLessons
 
 
 def export_lines(book: Lessons) -> Iterator[str]:
@@ -43,7 +44,7 @@ def export_lines(book: Lessons) -> Iterator[str]:
         yield json.dumps(told, ensure_ascii=False)
 
 
-def import_lines(book: Lessons, lines: Iterable[str], review: bool = False) -> Imported:
+def import_lines(book: Lessons, lines: Iterable[str], review: bool = False) -> ImportedLessons:
     """Take over lessons. A trial is booked under the key it has in the file, so importing twice counts nothing twice.
 
     Args:
@@ -61,13 +62,13 @@ def import_lines(book: Lessons, lines: Iterable[str], review: bool = False) -> I
     return merged.done
 
 
-def merge(there: Sequence[Kept], read: Iterable[Kept], review: bool) -> Merged:
+def merge(there: Sequence[Kept], read: Iterable[Kept], review: bool) -> MergedLessons:
     """Return what lessons of a file add to those that are there.
 
     A lesson that is there keeps its words and status, and a trial that is there says what it says: a file overturns nothing.
     """
-    new: list[Lesson] = []
-    alike: dict[tuple[str, str], list[Lesson]] = {}
+    new: list[StoredLesson] = []
+    alike: dict[tuple[str, str], list[StoredLesson]] = {}
     for kept in there:
         alike.setdefault((kept.lesson.kind, kept.lesson.skill), []).append(kept.lesson)
     booked = {(k.lesson.id, t.key) for k in there for t in k.trials}
@@ -86,7 +87,7 @@ def merge(there: Sequence[Kept], read: Iterable[Kept], review: bool) -> Merged:
             if (same.id, trial.key) not in booked:
                 found.setdefault((same.id, trial.key), trial)
     taken = [(id, trial) for (id, _), trial in found.items() if not (review and id in known)]
-    return Merged(new, taken, Imported(len(new), len(met & known), len(taken), len(found) - len(taken)))
+    return MergedLessons(new, taken, ImportedLessons(len(new), len(met & known), len(taken), len(found) - len(taken)))
 
 
 def _read(number: int, line: str) -> Kept:
@@ -97,7 +98,7 @@ def _read(number: int, line: str) -> Kept:
             raise ValueError(f"there is no field {unknown[0]!r}: the fields are {', '.join(sorted(STORED))}, trials")
         if len(str(told.get("text", "")).split()) > MAX_WORDS:
             raise ValueError(f"text: more than {MAX_WORDS} words")
-        return Kept(Lesson.model_validate(told), trials)
+        return Kept(StoredLesson.model_validate(told), trials)
     except ValidationError as error:
         first = error.errors()[0]
         problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

@@ -19,7 +19,7 @@ from langgraph.store.base import BaseStore, Item, PutOp
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from rapidfuzz import fuzz
 
-from ..errors import GemsError
+from ..errors import LessonError
 from .quotes import replace_quotes
 from .state import CheckKind
 
@@ -62,10 +62,6 @@ Status = Literal["kept", "proposed"]
 
 LOCK = threading.RLock()
 """Keeping reads before it writes; and LangGraph's store in memory cannot be read while another thread writes."""
-
-
-class LessonError(GemsError):
-    """A lesson does not exist, or cannot be kept or imported; the message says what to do."""
 
 
 def one_line(text: str) -> str:
@@ -127,7 +123,7 @@ class Trial(BaseModel):
         return one_line(run)[:MAX_RUN] if isinstance(run, str) else run
 
 
-class Lesson(BaseModel):
+class StoredLesson(BaseModel):
     """What turned a failed check into a passed one, said so that other requests have a use for it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -164,7 +160,7 @@ class Lesson(BaseModel):
         """Whether it was tried often and seldom helped."""
         return self.tried >= HURTS[0] and self.helped < HURTS[1] * self.tried
 
-    def like(self, other: Lesson) -> bool:
+    def like(self, other: StoredLesson) -> bool:
         """Tell whether the two say nearly the same about the same kind and skill."""
         return (self.kind, self.skill) == (other.kind, other.skill) and says_the_same(self.text, other.text)
 
@@ -180,11 +176,11 @@ STORED = {"kind", "skill", "text", "question", "status", "created", "updated"}
 class Kept(NamedTuple):
     """A lesson and its trials, oldest first."""
 
-    lesson: Lesson
+    lesson: StoredLesson
     trials: tuple[Trial, ...]
 
 
-_Stored = TypeVar("_Stored", Lesson, Trial)
+_Stored = TypeVar("_Stored", StoredLesson, Trial)
 
 
 class Lessons:
@@ -197,7 +193,7 @@ class Lessons:
     def __init__(self, store: BaseStore) -> None:
         self.store = store
 
-    def ranked(self, status: Status | None = None, kind: CheckKind | None = None) -> list[Lesson]:
+    def ranked(self, status: Status | None = None, kind: CheckKind | None = None) -> list[StoredLesson]:
         """Return the lessons with their counts, the most promising first."""
         found = [k.lesson for k in self.kept() if status in (None, k.lesson.status) and kind in (None, k.lesson.kind)]
         return sorted(found, key=lambda x: (-x.promise, -x.tried, x.id))
@@ -214,7 +210,7 @@ class Lessons:
         booked: dict[str, list[Trial]] = {}
         for item in trials:
             booked.setdefault(item.key.partition("/")[0], []).append(_stored(Trial, item))
-        return [_kept(_stored(Lesson, i), booked.get(i.key, ())) for i in sorted(lessons, key=lambda i: i.key)]
+        return [_kept(_stored(StoredLesson, i), booked.get(i.key, ())) for i in sorted(lessons, key=lambda i: i.key)]
 
     def get(self, id: str) -> Kept:
         """Return one lesson, by its id or by the beginning of it if no other begins so.
@@ -228,7 +224,7 @@ class Lessons:
             raise LessonError(f"{what}: `gems lessons list` shows them all")
         return found[0]
 
-    def keep(self, lesson: Lesson, trials: Iterable[Trial] = ()) -> Lesson:
+    def keep(self, lesson: StoredLesson, trials: Iterable[Trial] = ()) -> StoredLesson:
         """Keep a lesson, or book its trials on the one that says nearly the same.
 
         One that is there already keeps its words and its status: what waits for a person's approval goes on waiting.
@@ -263,7 +259,7 @@ class Lessons:
             if new != old:
                 self.write((), [(id, new)])
 
-    def approve(self, id: str) -> Lesson:
+    def approve(self, id: str) -> StoredLesson:
         """Keep a lesson that was proposed; return it.
 
         Raises:
@@ -274,7 +270,7 @@ class Lessons:
             self.write([lesson])
             return lesson
 
-    def remove(self, id: str) -> Lesson:
+    def remove(self, id: str) -> StoredLesson:
         """Remove a lesson and its trials; return what it was. A later run may learn it again.
 
         Raises:
@@ -293,7 +289,7 @@ class Lessons:
         questions: Mapping[str, Sequence[str]] | None = None,
         request: str = "",
         n: int = 5,
-    ) -> list[Lesson]:
+    ) -> list[StoredLesson]:
         """Return the few lessons that are of most use, best first: kept ones that have not been seen to hurt.
 
         Args:
@@ -306,7 +302,7 @@ class Lessons:
         everything = [k for k in self.kept() if k.lesson.status == "kept"]  # what waits for approval decides nothing
         usual = _usual(everything)
 
-        def key(lesson: Lesson) -> tuple[bool, bool, float, int, str]:
+        def key(lesson: StoredLesson) -> tuple[bool, bool, float, int, str]:
             compared = questions[lesson.kind] if questions is not None else [request]
             likeness = max((_alike(without_quotes(q), lesson.question) for q in compared), default=0.0)
             same = [k for k in everything if says_the_same(k.lesson.text, lesson.text)]
@@ -315,13 +311,13 @@ class Lessons:
 
         found = [k.lesson for k in everything if not k.lesson.hurts]
         usable = [lesson for lesson in found if questions is None or lesson.kind in questions]
-        chosen: list[Lesson] = []
+        chosen: list[StoredLesson] = []
         for lesson in sorted(usable, key=key):
             if len(chosen) < n and not any(says_the_same(lesson.text, c.text) for c in chosen):
                 chosen.append(lesson)
         return chosen
 
-    def write(self, lessons: Iterable[Lesson], trials: Iterable[tuple[str, Trial]] = ()) -> None:
+    def write(self, lessons: Iterable[StoredLesson], trials: Iterable[tuple[str, Trial]] = ()) -> None:
         """Write lessons, and trials with the id of their lesson each, in place of what has the same keys."""
         told = [PutOp(LESSONS, x.id, x.model_dump(mode="json", include=STORED), index=False) for x in lessons]
         told += [PutOp(TRIALS, f"{id}/{trial.key}", trial.model_dump(mode="json"), index=False) for id, trial in trials]
@@ -340,7 +336,7 @@ def _stored(kind: type[_Stored], item: Item) -> _Stored:
         raise LessonError(f"{problem}: delete the item, or restore the store from a copy") from error
 
 
-def _kept(lesson: Lesson, trials: Sequence[Trial]) -> Kept:
+def _kept(lesson: StoredLesson, trials: Sequence[Trial]) -> Kept:
     ordered = tuple(sorted(trials, key=lambda t: (t.at, t.key)))
     counts = {"tried": len(ordered), "helped": sum(t.helped for t in ordered)}
     runs = tuple(dict.fromkeys(t.run for t in reversed(ordered) if t.run))[:RUNS_TOLD]

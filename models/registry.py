@@ -12,9 +12,10 @@ from weakref import WeakValueDictionary
 
 from langchain_core.language_models import BaseChatModel
 
-from .call import model_name
-from .image import ImageModel
-from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions, ModelSpecError
+from ..errors import ModelSpecError
+from .chat.call import model_name
+from .image.base import ImageModel
+from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
 
 ChatChoice = BaseChatModel | ChatOptions | str
 """A chat model: the model itself, its options, or its spec."""
@@ -29,7 +30,7 @@ ImageChoice = ImageModel | ImageOptions | str
 CUSTOM = "custom:"
 """How the options name a model that was given as an object: by this and its name."""
 
-UNTOLD = "diffusers:…/"
+LOCAL_FOLDER = "diffusers:…/"
 """How the options name a model in an absolute folder: by this and the folder's name."""
 
 
@@ -51,7 +52,7 @@ class _Loaded:
 
     def get(self, options: ImageOptions) -> ImageModel:
         """Return the model of options, made if there is none."""
-        from .diffusers import fingerprint
+        from .image.diffusers import fingerprint
 
         name = options.model.partition(":")[2]
         folder = Path(name).expanduser().resolve() if name and Path(name).expanduser().is_dir() else None
@@ -123,11 +124,11 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
 
         return shapes_chat()
     if options.model == "random":
-        from .random_answers import RandomChat
+        from .chat.random_chat import RandomChat
 
         return RandomChat()
     if _is_endpoint("chat", options.model):
-        from .endpoint import endpoint_chat
+        from .chat.endpoint import endpoint_chat
 
         return endpoint_chat(options)
     raise ModelSpecError(
@@ -149,7 +150,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
     """
     options = _image_options(choice)
     if options.model == "card":
-        from .card import CardImage
+        from .image.card import CardImage
 
         return CardImage()
     scheme, _, name = options.model.partition(":")
@@ -158,7 +159,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
             raise ModelSpecError(f"--image {options.model}: there is no such folder")
         return _LOADED.get(options)
     if _is_endpoint("image", options.model):
-        from .images_api import endpoint_image
+        from .image.images_api import endpoint_image
 
         return endpoint_image(options)
     raise ModelSpecError(
@@ -173,7 +174,7 @@ def _with_weights(options: ImageOptions) -> ImageModel:
         from .shapes import shapes_image
 
         return shapes_image(call=options.call, batch=options.batch, wait=options.wait)
-    from .diffusers import DiffusersImage
+    from .image.diffusers import DiffusersImage
 
     name = options.model.partition(":")[2]
     return DiffusersImage(
@@ -197,9 +198,9 @@ def given_again(recorded: ImageOptions, image: ImageChoice | None) -> ImageChoic
     Raises:
         ModelSpecError: the model is in a folder, which is not recorded, and nothing is given.
     """
-    if not recorded.model.startswith(UNTOLD):
+    if not recorded.model.startswith(LOCAL_FOLDER):
         return image
-    name = recorded.model.removeprefix(UNTOLD)
+    name = recorded.model.removeprefix(LOCAL_FOLDER)
     if image is None:
         raise ModelSpecError(
             f"the run draws with the model in a folder {name}, whose path is not kept: add --image diffusers:FOLDER"
@@ -213,7 +214,7 @@ def _without_folder(options: ImageOptions) -> ImageOptions:
     scheme, _, name = options.model.partition(":")
     if scheme != "diffusers" or not Path(name).is_absolute():
         return options
-    return options.model_copy(update={"model": UNTOLD + Path(name).name})
+    return options.model_copy(update={"model": LOCAL_FOLDER + Path(name).name})
 
 
 def _is_endpoint(kind: str, spec: str) -> bool:

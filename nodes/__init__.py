@@ -1,1 +1,1 @@
-"""The roles, one file each."""
+"""The roles, one file each: prompt, schema of the answer, pure `render` and `parse`, and the node."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..context import RunContext, SettingError
+from ..context import RunContext
+from ..errors import SettingError
 from ..memory.state import RoleUsage, Usage
 from ..models.options import ModelOptions
 

@@ -12,13 +12,13 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
 from ..memory.state import MAX_PROMPT_CHARACTERS, Check, CheckKind, Request
-from ..models.ask import ask
-from ..models.capabilities import capability_notes
-from .answers import is_read_out
-from .keep import visible_strings
-from .parts import MAX_QUESTION, Node, cost, human, shorten
-from .spelling import normalize
-from .wording import READ_OUT, asked, literal
+from ..models.chat.ask import ask
+from ..models.chat.capabilities import capability_notes
+from .checks.answers import is_read_out
+from .checks.question_rewriting import READ_OUT, asked, literal
+from .checks.text_match import normalize
+from .messages import MAX_QUESTION, Node, cost, human, shorten
+from .quoted_text import visible_strings
 
 MAX_CHECKS = 40
 

@@ -12,12 +12,13 @@ from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.runtime import Runtime
 from langsmith.utils import tracing_is_enabled
 
-from ..context import RunContext, SettingError, settings_in
+from ..context import RunContext, settings_in
+from ..errors import SettingError
 from ..events import ImageMade, tell
-from ..memory.images import ImageStore
 from ..memory.state import Attempt, ImageRef, Request, best_of
-from ..models.image import ImageModel, ImageRequest, pictures_of
-from .parts import Node, cost
+from ..models.image.base import ImageModel, ImageRequest, pictures_of
+from ..storage.image_store import ImageStore
+from .messages import Node, cost
 
 TRACED = "LangSmith tracing is on (LANGSMITH_TRACING, LANGCHAIN_TRACING_V2): requests, answers and images are posted to it."
 

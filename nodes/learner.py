@@ -11,18 +11,17 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
+from ..errors import CheckpointError, LessonError, ModelAnswerError, ModelCallError
 from ..events import LessonLearned, tell
-from ..memory.evidence import Refinement, borne_out, trials
-from ..memory.lessons import MAX_CHARACTERS, Lesson, LessonError, Lessons, Status, Trial, one_line, without_quotes
+from ..memory.evidence import RefinementStep, borne_out, trials
+from ..memory.lessons import MAX_CHARACTERS, Lessons, Status, StoredLesson, Trial, one_line, without_quotes
 from ..memory.quotes import quoted_strings
-from ..memory.serializer import CheckpointError
 from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
-from ..models.ask import ModelAnswerError, ask
-from ..models.call import ModelCallError
-from ..models.capabilities import capability_notes
-from .lessons import NO_STORE
-from .parts import Node, cost, human
-from .spelling import contains, normalize
+from ..models.chat.ask import ask
+from ..models.chat.capabilities import capability_notes
+from .checks.text_match import contains, normalize
+from .lesson_prompts import NO_STORE
+from .messages import Node, cost, human
 
 SYSTEM = """\
 You keep the book of lessons of a studio that makes images with a text-to-image model. Prompts are written, the images are \
@@ -51,7 +50,7 @@ class LearnedLessons(BaseModel):
 
 
 def render(
-    changes: Mapping[CheckKind, Refinement], skills: Sequence[str], reviews: Sequence[Review] = (), system: str = ""
+    changes: Mapping[CheckKind, RefinementStep], skills: Sequence[str], reviews: Sequence[Review] = (), system: str = ""
 ) -> list[BaseMessage]:
     """Return what the model is shown: for each kind the prompts before and after, and what was seen before.
 
@@ -79,20 +78,20 @@ def render(
 
 def parse(
     answer: LearnedLessons,
-    changes: Mapping[CheckKind, Refinement],
+    changes: Mapping[CheckKind, RefinementStep],
     skills: Sequence[str],
     private: Sequence[str],
     status: Status,
-) -> list[Lesson]:
+) -> list[StoredLesson]:
     """Return the lessons, at most one a kind. One that repeats one of the private texts is left out, and so is such an example."""
-    found: dict[CheckKind, Lesson] = {}
+    found: dict[CheckKind, StoredLesson] = {}
     for learned in answer.lessons:
         text = one_line(learned.text)
         if learned.kind not in changes or learned.kind in found or not text or _repeats(text, private):
             continue
         example = next(c for c in changes[learned.kind].turned if c.kind == learned.kind)
         question = without_quotes(example.question)[:1000]
-        found[learned.kind] = Lesson(
+        found[learned.kind] = StoredLesson(
             kind=learned.kind,
             skill=learned.skill if learned.skill in skills else "",
             text=text,
@@ -152,20 +151,20 @@ def learner(chat: BaseChatModel) -> Node:
     return node
 
 
-def _book_trials(state: GemsState, book: Lessons, thread: str) -> dict[CheckKind, Refinement]:
+def _book_trials(state: GemsState, book: Lessons, thread: str) -> dict[CheckKind, RefinementStep]:
     """Book what the run says of the lessons it was shown; return what there is to learn from."""
     for id, trial in trials(state, thread):
         book.book(id, trial)
     return unlearned(borne_out(state), book)
 
 
-def unlearned(changes: Mapping[CheckKind, Refinement], book: Lessons) -> dict[CheckKind, Refinement]:
+def unlearned(changes: Mapping[CheckKind, RefinementStep], book: Lessons) -> dict[CheckKind, RefinementStep]:
     """Leave out what lessons were learned from already: by this step before a kill, or by the run that this one was forked from."""
     known = {(k.lesson.kind, trial.key) for k in book.kept() for trial in k.trials if trial.learned}
     return {kind: change for kind, change in changes.items() if (kind, change.key) not in known}
 
 
-def _seen(check: Check, change: Refinement) -> str:
+def _seen(check: Check, change: RefinementStep) -> str:
     verdict = next((v for v in change.before.verdicts if v.check == check.id), None)
     answer = f" Wanted: {check.expected}. Before: {verdict.answer or 'none'}." if verdict else ""
     reason = f" Seen: {verdict.reason}" if verdict and verdict.reason and verdict not in change.before.said else ""
@@ -183,7 +182,7 @@ def _repeats(text: str, private: Iterable[str]) -> bool:
     return any(contains(plain, normalize(p).casefold()) for p in private)
 
 
-def _note(lesson: Lesson) -> str:
+def _note(lesson: StoredLesson) -> str:
     if lesson.status == "proposed":
         return f"A lesson waits for approval ({lesson.kind}): {lesson.text} Keep it with `gems lessons approve {lesson.id}`."
     return f"A lesson was kept ({lesson.kind}, {lesson.id}): {lesson.text}"

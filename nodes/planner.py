@@ -12,16 +12,17 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
-from ..memory.lessons import Lesson
+from ..errors import ModelCallError
+from ..memory.lessons import StoredLesson
 from ..memory.state import MAX_PROMPT_CHARACTERS, Request
-from ..models.ask import ask, text_of, thought_of, with_schema
-from ..models.ask import parse as parse_answer
-from ..models.call import ModelCallError, Spent, call
+from ..models.chat.ask import ask, text_of, thought_of, with_schema
+from ..models.chat.ask import parse as parse_answer
+from ..models.chat.call import Spent, call
 from ..skills import SkillLibrary, skill_tools
-from .keep import keep_quoted
-from .lessons import FOR_PLANNER, block, for_planner, shown
-from .parts import Node, clip, cost, human, shorten
-from .skills import calling, reveal
+from .lesson_prompts import FOR_PLANNER, block, for_planner, shown
+from .messages import Node, clip, cost, human, shorten
+from .quoted_text import keep_quoted
+from .skill_loader import calling, reveal
 
 UNREAD_CALL = "The planner called a tool in a way that could not be read."
 
@@ -74,7 +75,7 @@ def render(
     request: str,
     catalog: str,
     planning: Sequence[BaseMessage] = (),
-    lessons: Sequence[Lesson] = (),
+    lessons: Sequence[StoredLesson] = (),
     system: str = "",
 ) -> list[BaseMessage]:
     """Return what the model is shown: with a catalog where it may load skills, else it just rewrites.
@@ -121,7 +122,7 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         update = plan(state, context, lessons)
         return {**update, "lessons": shown(lessons, 1)} if lessons else update
 
-    def plan(state: PlannerState, context: RunContext, lessons: Sequence[Lesson]) -> dict[str, Any]:
+    def plan(state: PlannerState, context: RunContext, lessons: Sequence[StoredLesson]) -> dict[str, Any]:
         system = context.planner_prompt
         if context.plan == "rewrite" or not tools:
             return _rewrite(chat, render(state.prompt, "", lessons=lessons, system=system), state.prompt, [])

@@ -11,16 +11,16 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
-from ..memory.lessons import Lesson as LessonOfRuns
+from ..memory.lessons import StoredLesson as LessonOfRuns
 from ..memory.recall import USES_EXPERIENCES, feedback, recall
 from ..memory.state import MAX_PROMPT_CHARACTERS, GemsState, ImageRef, ShownLesson, best_of
-from ..models.ask import ask
-from ..models.capabilities import capability_notes
-from ..models.image import ImageModel
+from ..models.chat.ask import ask
+from ..models.chat.capabilities import capability_notes
+from ..models.image.base import ImageModel
 from ..skills import SkillLibrary
-from .keep import keep_quoted
-from .lessons import block, for_refiner, shown
-from .parts import Node, ReadImage, clip, cost, human, shorten
+from .lesson_prompts import block, for_refiner, shown
+from .messages import Node, ReadImage, clip, cost, human, shorten
+from .quoted_text import keep_quoted
 from .summarizer import Lesson
 from .summarizer import parse as note_down
 

@@ -11,12 +11,13 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from pydantic import BaseModel, ValidationError, model_validator
 
-from ..context import RunContext, SettingError, settings_in
+from ..context import RunContext, settings_in
+from ..errors import SettingError
 from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
-from .keep import keep_quoted
-from .overrule import a_person, asked_anew, overruled
-from .parts import Node
-from .review_answer import Answer, ListedCheck, Moment, answer_schema
+from .checks.human_verdicts import a_person, asked_anew, overruled
+from .messages import Node
+from .quoted_text import keep_quoted
+from .review_answer import Answer, AnswerRules, ListedCheck, answer_schema
 
 MEANS: dict[Stage, dict[Action, str]] = {
     "plan": {
@@ -55,12 +56,12 @@ def asked(state: GemsState, context: RunContext) -> bool:
     return context.review in (stage_of(state), "both") and (not state.attempts or state.result is not None)
 
 
-def moment_of(state: GemsState, context: RunContext) -> Moment:
+def moment_of(state: GemsState, context: RunContext) -> AnswerRules:
     """Return what an answer must fit: a person may go beyond the rounds of a run, but not beyond its images."""
     may_draw = context.max_images is None or len(state.attempts) < context.max_images
     actions: list[Action] = [a for a in MEANS[stage_of(state)] if may_draw or a != "reject"]
     id = f"{stage_of(state)}-{state.round}-{len(state.reviews) + 1}"  # every answer is a review: no two questions have the same
-    return Moment(actions, state.checks, state.attempts, may_draw, id)
+    return AnswerRules(actions, state.checks, state.attempts, may_draw, id)
 
 
 def question(state: GemsState, context: RunContext) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
-from ..errors import GemsError
+from ..errors import AnswerError
 from ..memory.state import MAX_PROMPT_CHARACTERS, Action, Attempt, Check, CheckKind
 from ..models.numerals import number
 
@@ -26,10 +26,6 @@ BELONGS: dict[str, tuple[Action, ...]] = {
     "candidate": ("accept", "reject", "edit"),
 }
 """Which fields say something only with some actions."""
-
-
-class AnswerError(GemsError, ValueError):
-    """An answer to a run that waits for a person is of no use; nothing was changed, and it can be answered again."""
 
 
 class NewCheck(BaseModel):
@@ -149,7 +145,7 @@ class Answer(_Rules):
     )
 
 
-class Moment(NamedTuple):
+class AnswerRules(NamedTuple):
     """What an answer must fit."""
 
     actions: Sequence[Action]
@@ -161,7 +157,7 @@ class Moment(NamedTuple):
     """Id of the question."""
 
 
-def answer_schema(moment: Moment) -> type[BaseModel]:
+def answer_schema(moment: AnswerRules) -> type[BaseModel]:
     """Return what may be answered at a moment, as a pydantic model: its JSON Schema draws a form, and it refuses all else."""
     fields = _fields(moment)
     known = {a.key for a in moment.attempts}
@@ -186,7 +182,7 @@ def answer_schema(moment: Moment) -> type[BaseModel]:
     )
 
 
-def _fields(moment: Moment) -> dict[str, Any]:
+def _fields(moment: AnswerRules) -> dict[str, Any]:
     """Return the fields of `Answer` that fit a moment, with the values that do."""
     names = ["action", "words", *(["check", "prompt"] if moment.may_draw else []), "checks", "question"]
     kinds: dict[str, Any] = {name: Answer.model_fields[name].annotation for name in Answer.model_fields}

@@ -12,7 +12,7 @@ from ..context import RunContext, settings_in
 from ..memory.state import Attempt, Check, Decision, Result, Review, Score, Usage, Verdict, best_of
 from ..models.options import ModelOptions
 from .budget import money, require_prices, too_much
-from .parts import Node
+from .messages import Node
 
 _NOTHING = Usage()
 _NO_PRICES = ModelOptions()

@@ -12,9 +12,9 @@ from pydantic import BaseModel, Field
 from ..context import RunContext, settings_in
 from ..memory.recall import USES_EXPERIENCES, feedback, findings
 from ..memory.state import Attempt, Check, Experience, Request, Review, best_of
-from ..models.ask import ask
-from ..models.capabilities import capability_notes
-from .parts import MAX_QUESTION, Node, ReadImage, cost, human, shorten
+from ..models.chat.ask import ask
+from ..models.chat.capabilities import capability_notes
+from .messages import MAX_QUESTION, Node, ReadImage, cost, human, shorten
 
 MAX_WORDS = 100
 

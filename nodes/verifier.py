@@ -17,15 +17,16 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
+from ..errors import ModelAnswerError
 from ..events import CheckAnswered, tell
 from ..memory.state import Attempt, Check, ImageRef, Verdict
-from ..models.ask import ModelAnswerError, ask
-from ..models.capabilities import capability_notes
-from ..models.soft import plain_id, soft_answers
-from .answers import is_read_out, passes, read_out
-from .checkers import Checker
-from .examine import Examination, Told
-from .parts import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, cost, human, list_checks, shorten
+from ..models.chat.answer_probability import plain_id, soft_answers
+from ..models.chat.ask import ask
+from ..models.chat.capabilities import capability_notes
+from .checks.answers import is_read_out, passes, read_out
+from .checks.checkers import Checker
+from .checks.verification import ImageVerification, Reply
+from .messages import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, cost, human, list_checks, shorten
 
 PARALLEL_CALLS = 8
 
@@ -155,7 +156,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         checkers: who is asked first about the kinds of checks that they know; the model answers the others.
     """
 
-    def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext, look: ReadImage) -> Told:
+    def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext, look: ReadImage) -> Reply:
         messages = render(checks, image, look, context.verifier_prompt)
         soft = context.soft == "auto"
         try:
@@ -163,19 +164,19 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
             read_back, notes = _shortened(answer.value)
         except ModelAnswerError as error:  # an answer that cannot be read says nothing about the image
             note = f"An answer of the verifier could not be read: {str(error)[:200]}"
-            return Told([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
+            return Reply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
         likely = soft_answers(answer.text, answer.tokens, _closed(checks)) if soft else {}
-        return Told(parse(read_back, checks, likely), answer.spent, notes)
+        return Reply(parse(read_back, checks, likely), answer.spent, notes)
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
         began = time.perf_counter()
         asked = checkers if context.checkers == "auto" else ()
 
-        def examine(attempt: Attempt, pool: Executor) -> tuple[Attempt, Examination]:
+        def examine(attempt: Attempt, pool: Executor) -> tuple[Attempt, ImageVerification]:
             image = attempt.image
             look = functools.cache(shrink(read, context.verify_size))  # scaled down once, not for every call
-            one = Examination(state.checks, image, context, lambda checks: ask_once(checks, image, context, look), pool)
+            one = ImageVerification(state.checks, image, context, lambda checks: ask_once(checks, image, context, look), pool)
             judged = attempt.judged(one.run(asked, lambda: Image.open(io.BytesIO(read(image))).convert("RGB")))
             for event in CheckAnswered.each(judged, state.checks, "verifier"):
                 tell(event)

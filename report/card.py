@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..context import RunContext
 from ..memory.state import GemsState
+from .inline_images import InlineImage, ReadImage, once, picture
 from .page import environment
-from .pictures import Picture, ReadImage, once, picture
-from .view import Card, View, count_of, view
+from .view import AttemptCard, PageView, count_of, view
 
 HERO, THUMB = 256, 64
 """Largest width and height of the best image and of those above the checks, in CSS pixels."""
@@ -32,7 +32,7 @@ def render_card(
     page = view(state, context, thread, {}, None, cost, waiting)
     read = once(read_image)
 
-    def small(card: Card, alt: str, edge: int) -> Picture:
+    def small(card: AttemptCard, alt: str, edge: int) -> InlineImage:
         return picture(card.attempt.image, read, alt=alt, edge=edge, light=0)
 
     hero = page.hero_card and small(page.hero_card, page.hero_card.picture.alt, HERO)
@@ -40,7 +40,7 @@ def render_card(
     return environment().get_template("card.html").render(page=page, hero=hero, thumbs=thumbs, used=_used(page))
 
 
-def _used(page: View) -> list[str]:
+def _used(page: PageView) -> list[str]:
     """Return what the run took, in words."""
     counts = ((page.total.images, "image"), (page.total.calls, "chat call"))
     told = [count_of(number, noun) for number, noun in counts]

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..memory.state import Attempt, Check, GemsState
-from .pictures import Picture, ReadImage, picture
+from .inline_images import InlineImage, ReadImage, picture
 
 PAIR = 384
 """Largest width and height of each of the two images, in CSS pixels."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class ImagePair:
     """The first image and the best one."""
 
-    first: Picture
-    best: Picture
+    first: InlineImage
+    best: InlineImage
     gained: list[Check]
     """Checks that only the best image passes."""
     lost: list[Check]
@@ -28,7 +28,7 @@ class Pair:
     """How many both pass."""
 
 
-def pair(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> Pair | None:
+def pair(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> ImagePair | None:
     """Compare the first image with the best; None where they are one, or where either is not checked."""
     if best is None or not state.attempts:
         return None
@@ -40,7 +40,7 @@ def pair(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -
     def those(was: bool, now: bool) -> list[Check]:
         return [c for c in state.checks if (c.id in before, c.id in after) == (was, now)]
 
-    return Pair(
+    return ImagePair(
         first=picture(first.image, read_image, alt="The first image", edge=PAIR),
         best=picture(best.image, read_image, alt="The best image", edge=PAIR),
         gained=those(False, True),

@@ -19,29 +19,29 @@ _IDEOGRAPHS = r"\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(rf"\s*(?:[{_MARKS}{_IDEOGRAPHS}]|[^\s{_MARKS}{_IDEOGRAPHS}]+)\s*|\s+")
 
 
-class Segment(NamedTuple):
+class DiffSegment(NamedTuple):
     """A piece of text that is in both prompts, only in the new one, or only in the old one."""
 
     op: Op
     text: str
 
 
-def word_diff(old: str, new: str) -> list[Segment]:
+def word_diff(old: str, new: str) -> list[DiffSegment]:
     """Return what turns `old` into `new`, word by word. Without the deletions the texts spell `new`.
 
     Space around a word is not compared: a change of line breaks alone is no difference.
     """
     before, after = _words(old), _words(new)
-    segments: list[Segment] = []
+    segments: list[DiffSegment] = []
     for tag, i1, i2, j1, j2 in _matcher(before, after).get_opcodes():
         if tag in ("delete", "replace"):
             glued = bool(segments) and not segments[-1].text[-1:].isspace()
             lead = _tail(before[i1 - 1]) if i1 and glued else ""
-            segments.append(Segment("delete", lead + "".join(before[i1:i2])))
+            segments.append(DiffSegment("delete", lead + "".join(before[i1:i2])))
         if tag in ("insert", "replace"):
-            segments.append(Segment("insert", "".join(after[j1:j2])))
+            segments.append(DiffSegment("insert", "".join(after[j1:j2])))
         if tag == "equal":
-            segments.append(Segment("equal", "".join(after[j1:j2])))
+            segments.append(DiffSegment("equal", "".join(after[j1:j2])))
     return segments
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..context import RunContext
-from ..memory.files import replace_file
 from ..memory.state import GemsState
+from ..storage.files import replace_file
 from ..terminal import visible
-from .pictures import ReadImage, once
-from .story import Story
+from .history import RunHistory
+from .inline_images import ReadImage, once
 from .view import duration, view
 
 
@@ -27,16 +27,16 @@ def render_report(
     read_image: ReadImage,
     cost: str = "",
     waiting: bool = False,
-    story: Story | None = None,
+    history: RunHistory | None = None,
 ) -> str:
     """Return the HTML page of a run, finished or not: one file with its images and styles in it, and no script.
 
     `models` says which model played which part, e.g. {"chat": ..., "image": ...}. An image that `read_image` cannot
     read (OSError, LookupError, ValueError) shows as a blank that says so. `cost` is what it has cost in money, if that is known.
-    `waiting`: it waits for a person's answer, whatever was decided before. `story`: its times, what the refiner was shown, and its
-    forks; what is not known of it is left out.
+    `waiting`: it waits for a person's answer, whatever was decided before. `history`: its times, what the refiner was shown,
+    and its forks; what is not known of it is left out.
     """
-    page = view(state, context, thread, models, once(read_image), cost, waiting, story)
+    page = view(state, context, thread, models, once(read_image), cost, waiting, history)
     return environment().get_template("page.html").render(page=page)
 
 
@@ -50,11 +50,11 @@ def write_report(
     read_image: ReadImage,
     cost: str = "",
     waiting: bool = False,
-    story: Story | None = None,
+    history: RunHistory | None = None,
 ) -> Path:
     """Write the page of a run to `path` and return it. Whoever reads the file meanwhile sees the old page or the new one, whole."""
     page = render_report(
-        state, context, thread=thread, models=models, read_image=read_image, cost=cost, waiting=waiting, story=story
+        state, context, thread=thread, models=models, read_image=read_image, cost=cost, waiting=waiting, history=history
     )
     replace_file(path, page.encode("utf-8", "replace"))
     return path

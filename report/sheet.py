@@ -6,17 +6,13 @@ from collections.abc import Iterable
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ..errors import GemsError
+from ..errors import ContactSheetError
 
 GAP = 12
 """Pixels between pictures."""
 
 INK = (112, 118, 128, 255)
 """Grey that can be read on white and on black: the sheet itself has no background."""
-
-
-class SheetError(GemsError, ValueError):
-    """There is nothing to lay out, or no room for it."""
 
 
 def contact_sheet(pictures: Iterable[tuple[str, Image.Image | None]], *, edge: int = 160, columns: int = 5) -> Image.Image:
@@ -32,12 +28,12 @@ def contact_sheet(pictures: Iterable[tuple[str, Image.Image | None]], *, edge: i
         SheetError: there is no picture, or `edge` or `columns` is less than 1.
     """
     if edge < 1 or columns < 1:
-        raise SheetError(
+        raise ContactSheetError(
             f"a contact sheet of {columns} columns with pictures of {edge} pixels has no room: take at least 1 of each"
         )
     shown = list(pictures)
     if not shown:
-        raise SheetError("a contact sheet needs at least one picture")
+        raise ContactSheetError("a contact sheet needs at least one picture")
     font = ImageFont.load_default(size=max(11, edge // 12))
     line = edge // 12 + 14
     columns = min(columns, len(shown))

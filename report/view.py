@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ..context import PROMPTS, RunContext, nearest_preset
-from ..graph.family import Relative
-from ..graph.timeline import Shown
 from ..memory.state import Attempt, Check, GemsState, ImageRef, RoleUsage, Score, ShownLesson, Verdict, best_of
-from .compare import Pair, pair
-from .diff import Segment, kindred, word_diff
-from .pictures import HEAVY, Picture, ReadImage, picture
-from .story import Story, Timeline, timeline
+from ..privacy import folder_name, without_paths
+from .compare import ImagePair, pair
+from .diff import DiffSegment, kindred, word_diff
+from .history import ForkNode, RefinerInput, RunHistory
+from .inline_images import HEAVY, InlineImage, ReadImage, picture
+from .timeline import Timeline, timeline
 
 HERO, CARD, THUMB = 480, 320, 128
 """Largest width and height of the best image, of an attempt's and of a small one, in CSS pixels."""
@@ -32,7 +30,7 @@ _SAID = {"pass": "passed", "fail": "failed", "unknown": "unknown", "skipped": "s
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How the run ended, in a word, a line and the selector's reason."""
 
     tone: Tone
@@ -51,7 +49,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One check in one attempt: `verdict` is None where it was not answered, `check` where the list does not have it."""
 
     check: Check | None
@@ -83,31 +81,31 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Row:
+class MatrixRow:
     """A check of the matrix and its findings, one for each attempt."""
 
     check: Check
-    findings: list[Finding]
+    findings: list[CheckResult]
 
 
 @dataclass(frozen=True)
-class Card:
+class AttemptCard:
     """One attempt, ready to be laid out; a `twin` repeats the words of the one before in the same round."""
 
     attempt: Attempt
     title: str
     best: bool
-    picture: Picture
+    picture: InlineImage
     score: Score | None
-    prompt: list[Segment]
+    prompt: list[DiffSegment]
     change: str
     twin: bool
     edited: bool
     """Whether it was made by editing an earlier image instead of drawing a new one."""
-    source: Card | None
+    source: AttemptCard | None
     """The attempt whose image was edited; None where it is not known."""
-    open: list[Finding]
-    passed: list[Finding]
+    open: list[CheckResult]
+    passed: list[CheckResult]
 
     @property
     def anchor(self) -> str:
@@ -121,16 +119,16 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundSection:
     """The attempts of a round, what it taught, and what a person said; round 0 is the plan."""
 
     number: int
-    cards: list[Card]
+    cards: list[AttemptCard]
     lessons: list[str]
     said: list[str]
     shown: list[ShownLesson]
     """Lessons of earlier runs with which its prompt was written."""
-    memory: list[Shown]
+    memory: list[RefinerInput]
     """What the refiner was shown before it wrote the round's prompt, each time it was asked."""
 
     @property
@@ -140,7 +138,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Cost:
+class RoleCost:
     """What a role used, and its share of the seconds in per cent."""
 
     role: str
@@ -149,7 +147,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ChangedSetting:
     """A knob of the run."""
 
     name: str
@@ -159,39 +157,39 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class View:
+class PageView:
     """Everything the template needs."""
 
     thread: str
     request: str
-    outcome: Outcome
-    hero: Picture | None
-    hero_card: Card | None
+    outcome: RunOutcome
+    hero: InlineImage | None
+    hero_card: AttemptCard | None
     hero_label: str
     tiles: list[Tile]
     skills: list[str]
-    rows: list[Row]
+    rows: list[MatrixRow]
     by_person: bool
     """Whether a person gave some of the verdicts."""
-    cards: list[Card]
-    thumbs: dict[str, Picture]
+    cards: list[AttemptCard]
+    thumbs: dict[str, InlineImage]
     """Small images, by their hash: each is in the page once, however often it shows."""
     shot: int
-    pair: Pair | None
+    pair: ImagePair | None
     timeline: Timeline | None
-    family: Sequence[Relative]
+    forks: Sequence[ForkNode]
     parent: tuple[str, int] | None
     began: str
     preset: str
-    rounds: list[Round]
-    next_memory: list[Shown]
-    next_prompt: list[Segment]
+    rounds: list[RoundSection]
+    next_memory: list[RefinerInput]
+    next_prompt: list[DiffSegment]
     next_thought: str
     notes: list[str]
-    costs: list[Cost]
+    costs: list[RoleCost]
     total: RoleUsage
     money: str
-    settings: list[Setting]
+    settings: list[ChangedSetting]
     models: dict[str, str]
 
 
@@ -203,36 +201,36 @@ def view(
     read_image: ReadImage | None,
     money: str = "",
     waiting: bool = False,
-    story: Story | None = None,
-) -> View:
+    history: RunHistory | None = None,
+) -> PageView:
     """Turn a run into what the page shows; without `read_image` there are no pictures in it, only their sizes and words."""
-    story = story or Story()
+    history = history or RunHistory()
     best = state.best or best_of(state.attempts)
     cards = list(_cards(state, best, read_image))
     hero = best or (state.attempts[-1] if state.attempts else None)
     pending = state.draft if _awaits_drawing(state) else ""
-    return View(
+    return PageView(
         thread=without_paths(thread),
         request=state.prompt,
-        outcome=_waiting(state) if waiting else _outcome(state, context, best, story.failed),
+        outcome=_waiting(state) if waiting else _outcome(state, context, best, history.failed),
         hero=picture(hero.image, read_image, alt=_alt(hero), edge=HERO, light=HEAVY) if hero else None,
         hero_card=next((card for card in cards if card.attempt is hero), None),
         hero_label=_hero_label(state, best),
         tiles=_tiles(state, context, best),
         skills=state.skills,
-        rows=[Row(check, [_finding(check, a) for a in state.attempts]) for check in state.checks],
+        rows=[MatrixRow(check, [_finding(check, a) for a in state.attempts]) for check in state.checks],
         by_person=any(a.said for a in state.attempts),
         cards=cards,
-        thumbs=_thumbs(state, story, read_image),
+        thumbs=_thumbs(state, history, read_image),
         shot=max((card.picture.width for card in cards), default=CARD),
         pair=pair(state, best, read_image),
-        timeline=timeline(story, state, best),
-        family=story.family,
-        parent=story.parent,
-        began=f"{story.began:%d %B %Y, %H:%M} UTC" if story.began else "",
+        timeline=timeline(history, state, best),
+        forks=history.forks,
+        parent=history.parent,
+        began=f"{history.began:%d %B %Y, %H:%M} UTC" if history.began else "",
         preset=_preset(context),
-        rounds=list(_rounds(state, cards, story.shown)),
-        next_memory=[s for s in story.shown if s.round > state.round] if pending else [],
+        rounds=list(_rounds(state, cards, history.refiner_inputs)),
+        next_memory=[s for s in history.refiner_inputs if s.round > state.round] if pending else [],
         next_prompt=_changes(state.attempts[-1].prompt if state.attempts else state.prompt, pending)[0],
         next_thought=state.thought if pending else "",
         notes=[without_paths(note) for note in state.notes],
@@ -240,12 +238,12 @@ def view(
         total=state.usage.total,
         money=money,
         settings=_settings(context),
-        models={role: _model_name(name) for role, name in models.items()},
+        models={role: without_paths(folder_name(name)) for role, name in models.items()},
     )
 
 
-def _thumbs(state: GemsState, story: Story, read_image: ReadImage | None) -> dict[str, Picture]:
-    remembered = [part for shown in story.shown for part in shown.parts if isinstance(part, ImageRef)]
+def _thumbs(state: GemsState, history: RunHistory, read_image: ReadImage | None) -> dict[str, InlineImage]:
+    remembered = [part for shown in history.refiner_inputs for part in shown.parts if isinstance(part, ImageRef)]
     heads = [a.image for a in state.attempts if state.checks]  # of the matrix, which there is with checks only
     refs = {ref.sha256: ref for ref in (*heads, *remembered)}
     return {name: picture(ref, read_image, alt="", edge=THUMB, light=0) for name, ref in refs.items()}
@@ -262,17 +260,17 @@ def preset_told(context: RunContext) -> tuple[str, str]:
     return name, ", ".join(setting.replace("_", " ") for setting in changed if setting != "seed")
 
 
-def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> Iterator[Card]:
+def _cards(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> Iterator[AttemptCard]:
     checks = {check.id: check for check in state.checks}
     before: Attempt | None = None
-    drawn: dict[str, Card] = {}
+    drawn: dict[str, AttemptCard] = {}
     density = 2 if len(state.attempts) <= MANY else 1
     for attempt in state.attempts:
         siblings = sum(a.round == attempt.round for a in state.attempts)
         image = f", image {attempt.candidate + 1} of {siblings}" if siblings > 1 else ""
         segments, change = _changes(before.prompt if before else state.prompt, attempt.prompt)
-        findings = [Finding(checks.get(verdict.check), verdict, verdict in attempt.said) for verdict in attempt.verdicts]
-        card = Card(
+        findings = [CheckResult(checks.get(verdict.check), verdict, verdict in attempt.said) for verdict in attempt.verdicts]
+        card = AttemptCard(
             attempt=attempt,
             title=f"Round {attempt.round}{image}",
             best=attempt is best,
@@ -294,29 +292,29 @@ def _words(attempt: Attempt) -> tuple[int, str, str]:
     return attempt.round, attempt.prompt, attempt.thought
 
 
-def _rounds(state: GemsState, cards: Sequence[Card], shown: Sequence[Shown]) -> Iterator[Round]:
+def _rounds(state: GemsState, cards: Sequence[AttemptCard], shown: Sequence[RefinerInput]) -> Iterator[RoundSection]:
     drawn = {number: list(group) for number, group in groupby(cards, key=lambda card: card.attempt.round)}
     for number in sorted({*drawn, *(e.round for e in state.experiences), *(r.round for r in state.reviews)}):
         learned = [e.text for e in state.experiences if e.round == number]
         said = [without_paths(str(r)) for r in state.reviews if r.round == number]
         lessons = [s for s in state.lessons if s.round == number]
-        yield Round(number, drawn.get(number, []), learned, said, lessons, [s for s in shown if s.round == number])
+        yield RoundSection(number, drawn.get(number, []), learned, said, lessons, [s for s in shown if s.round == number])
 
 
-def _changes(before: str, prompt: str) -> tuple[list[Segment], str]:
+def _changes(before: str, prompt: str) -> tuple[list[DiffSegment], str]:
     """Return the prompt in segments and, with {} for what it is compared to, how it changed."""
     if not prompt:
         return [], ""
     if before == prompt:
-        return [Segment("equal", prompt)], "Same as {}"
+        return [DiffSegment("equal", prompt)], "Same as {}"
     if not kindred(before, prompt):
-        return [Segment("equal", prompt)], "Written anew"
+        return [DiffSegment("equal", prompt)], "Written anew"
     return word_diff(before, prompt), "Changes from {}"
 
 
-def _finding(check: Check, attempt: Attempt) -> Finding:
+def _finding(check: Check, attempt: Attempt) -> CheckResult:
     verdict = next((v for v in attempt.verdicts if v.check == check.id), None)
-    return Finding(check, verdict, verdict in attempt.said)
+    return CheckResult(check, verdict, verdict in attempt.said)
 
 
 def _awaits_drawing(state: GemsState) -> bool:
@@ -324,27 +322,27 @@ def _awaits_drawing(state: GemsState) -> bool:
     return bool(state.draft) and not over and all(a.prompt != state.draft for a in state.latest)
 
 
-def _outcome(state: GemsState, context: RunContext, best: Attempt | None, failed: str) -> Outcome:
+def _outcome(state: GemsState, context: RunContext, best: Attempt | None, failed: str) -> RunOutcome:
     rounds = count_of(state.round, "round")
     if failed and (state.result is None or state.result.decision == "refine"):
         line = f"after {rounds}" if state.attempts else "before an image was drawn"
-        return Outcome("fail", "Failed", line, without_paths(failed))
+        return RunOutcome("fail", "Failed", line, without_paths(failed))
     if state.result is None:
         line = f"{rounds} so far, and no decision yet" if state.attempts else "no image has been drawn yet"
-        return Outcome("unknown", "Unfinished", line, "")
+        return RunOutcome("unknown", "Unfinished", line, "")
     reason = without_paths(state.result.reason)
     shown = f"best attempt: round {best.round}" if best else "no attempt to show"
     if state.result.decision == "accept":
-        return Outcome("pass", "Accepted", f"in round {state.result.best_round} of at most {context.max_rounds}", reason)
+        return RunOutcome("pass", "Accepted", f"in round {state.result.best_round} of at most {context.max_rounds}", reason)
     if state.result.decision == "give up":
-        return Outcome("fail", "Gave up", f"after {rounds}; {shown}", reason)
-    return Outcome("unknown", "Still refining", f"{rounds} so far; {shown}", reason)
+        return RunOutcome("fail", "Gave up", f"after {rounds}; {shown}", reason)
+    return RunOutcome("unknown", "Still refining", f"{rounds} so far; {shown}", reason)
 
 
-def _waiting(state: GemsState) -> Outcome:
+def _waiting(state: GemsState) -> RunOutcome:
     line = f"for a person's word on {f'round {state.round}' if state.attempts else 'the plan'}"
     decided = f"{state.result.decision}: {without_paths(state.result.reason)}" if state.result else ""
-    return Outcome("unknown", "Waiting", line, decided)
+    return RunOutcome("unknown", "Waiting", line, decided)
 
 
 def _hero_label(state: GemsState, best: Attempt | None) -> str:
@@ -368,14 +366,16 @@ def _tiles(state: GemsState, context: RunContext, best: Attempt | None) -> list[
     ]
 
 
-def _costs(state: GemsState) -> list[Cost]:
+def _costs(state: GemsState) -> list[RoleCost]:
     seconds = state.usage.total.seconds
-    return [Cost(role, used, 100 * used.seconds / seconds if seconds else 0.0) for role, used in state.usage.roles.items()]
+    return [RoleCost(role, used, 100 * used.seconds / seconds if seconds else 0.0) for role, used in state.usage.roles.items()]
 
 
-def _settings(context: RunContext) -> list[Setting]:
+def _settings(context: RunContext) -> list[ChangedSetting]:
     return [
-        Setting(name.replace("_", " "), _brief(name, value), (field.description or "").replace("`", ""), value != field.default)
+        ChangedSetting(
+            name.replace("_", " "), _brief(name, value), (field.description or "").replace("`", ""), value != field.default
+        )
         for name, field in RunContext.model_fields.items()
         for value in [getattr(context, name)]
     ]
@@ -416,29 +416,3 @@ def duration(seconds: float, digits: int = 1) -> str:
         return f"{seconds:.{digits}f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-_TOP = "root|home|Users|Volumes|tmp|var|mnt|opt|srv|usr|etc"
-"""Folders at the top of a disk: what begins with them is a path, also where it stands right after a letter of another script."""
-
-_PATH = re.compile(
-    rf"""(?<![A-Za-z0-9_/.~\\-])(?:file:///?)?                # not inside a word, a web address or a relative path
-        (?: /(?:home|Users)/(?:[^\s/"'<>|]+(?:[ ][A-Z][^\s/"'<>|]*){{0,2}}/)+               # /home/First Last/...
-          | [A-Za-z]:[\\/]Users[\\/](?:[^\s\\/"'<>|]+(?:[ ][A-Z][^\s\\/"'<>|]*){{0,2}}[\\/])+   # C:\Users\First Last\...
-          | /(?:{_TOP})/(?:[^\s/"'<>|]+/)*                  # /home/me/...
-          | /(?=(?:{_TOP})(?![^\s"'<>|,;:.!?)]))            # /root
-          | (?<!\w)/(?!v\d+/(?!\S*\.\./))(?:[^\s/"'<>|]+/)+   # /any/folder/..., but not /v1/images/...
-          | [A-Za-z]:[\\/](?:[^\s\\/"'<>|]+[\\/])*          # C:\Users\me\...
-          | \\\\(?:[^\s\\/"'<>|]+[\\/])+ )                  # \\server\share\...""",
-    re.VERBOSE,
-)
-
-
-def without_paths(text: str) -> str:
-    """Return text without the folders of absolute paths: a page that is passed on tells nothing of the disk it was made on."""
-    return _PATH.sub("…/", text)
-
-
-def _model_name(name: str) -> str:
-    """Return a model's name; of one that lies in a local folder, the folder's own name."""
-    return PurePosixPath(name).name if name.startswith(("/", "~/", "file:/")) else without_paths(name)

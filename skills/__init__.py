@@ -1,8 +1,9 @@
 """Skills: what the planner can read to write a better prompt, one folder each, and the tools that read them."""
 
+from ..errors import SkillError
 from .author import new, validate
 from .library import SkillLibrary
-from .skill import Skill, SkillError, SkillProblem
+from .skill import Skill, SkillProblem
 from .tools import skill_tools
 
 __all__ = ["Skill", "SkillError", "SkillLibrary", "SkillProblem", "new", "skill_tools", "validate"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import SkillError
 from .frontmatter import name_fault
 from .library import existing, no_skills, skill_folders
-from .skill import SKILL_FILE, SkillError, SkillProblem, read_skill
+from .skill import SKILL_FILE, SkillProblem, read_skill
 
 TEMPLATE = """\
 ---

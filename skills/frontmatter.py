@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ..errors import FrontMatterError
+
 MAX_NAME = 64
 MAX_DESCRIPTION = 1024
 LISTED_DESCRIPTION = 10_000
@@ -37,16 +39,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _TOOL = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
 
 
-class UnreadableError(Exception):
-    """A text that cannot be read or taken apart at all."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}")
-        self.line = line
-        self.reason = reason
-
-
-class Note(NamedTuple):
+class FrontMatterNote(NamedTuple):
     """Something wrong on a line: a fatal fault keeps the skill from being used, a cosmetic one is no fault by the standard."""
 
     line: int
@@ -56,7 +49,7 @@ class Note(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Document:
+class FrontMatter:
     """The parts of a SKILL.md."""
 
     name: str
@@ -66,7 +59,7 @@ class Document:
     metadata: Mapping[str, str]
     allowed_tools: tuple[str, ...]
     body: str
-    notes: tuple[Note, ...]
+    notes: tuple[FrontMatterNote, ...]
     name_line: int = 1
 
 
@@ -88,7 +81,7 @@ def usable_name(*names: str) -> str:
     return next((name for name in [*plain, *joined] if _USABLE_NAME.fullmatch(name)), "skill")
 
 
-def read(text: str) -> Document:
+def read(text: str) -> FrontMatter:
     """Take a SKILL.md apart, collecting every fault rather than the first.
 
     Raises:
@@ -109,7 +102,7 @@ def read(text: str) -> Document:
     license_, compatibility = fields.text("license"), fields.text("compatibility", MAX_COMPATIBILITY)
     metadata, tools = fields.mapping("metadata"), fields.words("allowed-tools")
     fields.note_unknown()
-    return Document(
+    return FrontMatter(
         name,
         description,
         license_,
@@ -132,58 +125,58 @@ def body_of(text: str) -> str:
     return former["body"].strip() if former else _split(text)[1].strip()
 
 
-def _of_former(former: re.Match[str]) -> Document:
+def _of_former(former: re.Match[str]) -> FrontMatter:
     """Return a skill in the form that came before the standard, which the paper's own code has."""
     name, body = former["name"].strip(), former["body"].strip()
     hint = (
         "this is the form before the standard: begin with a line ---, then `name: ...` and `description: ...` with the text below "
         "`## Description`, then --- again, and take the three headings away"
     )
-    notes = [Note(1, hint), *_body_notes(body, 1)]
+    notes = [FrontMatterNote(1, hint), *_body_notes(body, 1)]
     description = " ".join(former["description"].split())
     if len(description) > MAX_DESCRIPTION:
         notes.append(_too_long("description", description, MAX_DESCRIPTION, 1))
-    return Document(name, description, "", "", {}, (), body, tuple(notes))
+    return FrontMatter(name, description, "", "", {}, (), body, tuple(notes))
 
 
-def _split(text: str) -> tuple[str, str, int, list[Note]]:
+def _split(text: str) -> tuple[str, str, int, list[FrontMatterNote]]:
     """Return front matter, body, the body's line, and what had to be mended."""
     blank = len(text) - len(text.lstrip())
     opened = text.count("\n", 0, blank)
     if not re.match(r"---[ \t]*(?:\n|$)", text[blank:]):
-        raise UnreadableError(1, f"the file must begin with a line {_FENCE}, then name and description, then {_FENCE} again")
+        raise FrontMatterError(1, f"the file must begin with a line {_FENCE}, then name and description, then {_FENCE} again")
     start = blank + len(_FENCE)
     closing = _CLOSING.search(text, start) or _INDENTED_CLOSING.search(text, start)
     if closing is None:
-        raise UnreadableError(1, f"the front matter opened here has no end: close it with a line {_FENCE}")
+        raise FrontMatterError(1, f"the front matter opened here has no end: close it with a line {_FENCE}")
     front, body = text[start + text[start:].find("\n") + 1 : closing.start()], text[closing.end() :]
     line = text.count("\n", 0, closing.end()) + 1
-    notes = [Note(1, f"{opened} empty lines stand above the front matter: it must begin the file")] if opened else []
+    notes = [FrontMatterNote(1, f"{opened} empty lines stand above the front matter: it must begin the file")] if opened else []
     if not body.startswith("\n") and body:
-        notes.append(Note(line, f"the closing {_FENCE} has other text on its line: give it a line of its own"))
+        notes.append(FrontMatterNote(line, f"the closing {_FENCE} has other text on its line: give it a line of its own"))
     return "\n" * opened + front, body, line, notes
 
 
-def _body_notes(body: str, line: int) -> list[Note]:
+def _body_notes(body: str, line: int) -> list[FrontMatterNote]:
     if not body.strip():
-        return [Note(line, "the body is empty: write the instructions below the front matter", True)]
+        return [FrontMatterNote(line, "the body is empty: write the instructions below the front matter", True)]
     first = line + body.count("\n", 0, len(body) - len(body.lstrip()))
     count = len(body.strip().split("\n"))
     if count > MAX_BODY_LINES:
         reason = f"the body has {count} lines: keep it under {MAX_BODY_LINES} and move detail to references/"
-        return [Note(first + MAX_BODY_LINES, reason, True)]
+        return [FrontMatterNote(first + MAX_BODY_LINES, reason, True)]
     return []
 
 
-def _too_long(key: str, value: str, limit: int, line: int) -> Note:
-    return Note(line, f"{key} has {len(value)} characters: at most {limit} are allowed")
+def _too_long(key: str, value: str, limit: int, line: int) -> FrontMatterNote:
+    return FrontMatterNote(line, f"{key} has {len(value)} characters: at most {limit} are allowed")
 
 
 class _Fields:
     """The front matter, read key by key. All scalars are text: a name 2024 or a description yes means what it says."""
 
     def __init__(self, front: str) -> None:
-        self.notes: list[Note] = []
+        self.notes: list[FrontMatterNote] = []
         self.lines: dict[str, int] = {}
         try:
             self._values = self._load(front)
@@ -194,14 +187,14 @@ class _Fields:
         loader = yaml.BaseLoader(front)  # safe: it makes texts, lists and mappings only
         node = loader.get_single_node()
         if node is None:
-            raise UnreadableError(1, "the front matter is empty: give name and description")
+            raise FrontMatterError(1, "the front matter is empty: give name and description")
         if not isinstance(node, yaml.MappingNode):
-            raise UnreadableError(_FIRST_LINE + node.start_mark.line, "the front matter must hold lines of the form key: value")
+            raise FrontMatterError(_FIRST_LINE + node.start_mark.line, "the front matter must hold lines of the form key: value")
         values = loader.construct_document(node)
         for key, _ in node.value:
             line = key.start_mark.line + _FIRST_LINE
             if key.value in self.lines:
-                self.notes.append(Note(line, f"{key.value} is given twice: the last one counts, keep one"))
+                self.notes.append(FrontMatterNote(line, f"{key.value} is given twice: the last one counts, keep one"))
             self.lines[key.value] = line
         return dict(values)
 
@@ -220,12 +213,12 @@ class _Fields:
                 values[key] = {} if key == "metadata" else _plain(front[start.end() : end])
                 wrong = _not_yaml(front[start.start() : end], fault, line)
                 how = "left out" if key == "metadata" else "read as plain text"
-                self.notes.append(Note(wrong.line, f"{wrong.reason}; {key} is {how}"))
+                self.notes.append(FrontMatterNote(wrong.line, f"{wrong.reason}; {key} is {how}"))
         return values
 
     def note(self, key: str, reason: str, cosmetic: bool = False, fatal: bool = False) -> None:
         """Note a fault of a key's value; of a missing key on the first line."""
-        self.notes.append(Note(self.lines.get(key, 1), reason, cosmetic, fatal))
+        self.notes.append(FrontMatterNote(self.lines.get(key, 1), reason, cosmetic, fatal))
 
     def text(self, key: str, limit: int | None = None, required: bool = False) -> str:
         """Return the text of a key in one line, empty where it is missing or is no text."""
@@ -270,19 +263,19 @@ class _Fields:
             self.note(unknown[0], f"unknown {are.format(names)} ignored: the standard knows {', '.join(KEYS)}", True)
 
 
-def _not_yaml(front: str, error: Exception, first: int = _FIRST_LINE) -> UnreadableError:
+def _not_yaml(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMatterError:
     """Return what is wrong with YAML whose first line is that line of the file."""
     if isinstance(error, yaml.reader.ReaderError):
         line = front.count("\n", 0, error.position) + first
-        return UnreadableError(line, "the front matter holds a character that YAML does not allow")
+        return FrontMatterError(line, "the front matter holds a character that YAML does not allow")
     if not isinstance(error, yaml.MarkedYAMLError):
-        return UnreadableError(first, "the front matter is nested too deeply")
+        return FrontMatterError(first, "the front matter is nested too deeply")
     problem, mark = error.problem or "it cannot be read", error.problem_mark or error.context_mark
     if "end of stream" in problem and error.context_mark is not None:
         mark = error.context_mark  # a quote never closed: the line that opened it is the one to mend
     hint = "; put a value that holds a colon in quotes" if "mapping values" in problem else ""
     context = f" {error.context}:" if error.context else ""
-    return UnreadableError((mark.line if mark else 0) + first, f"the front matter is not YAML:{context} {problem}{hint}")
+    return FrontMatterError((mark.line if mark else 0) + first, f"the front matter is not YAML:{context} {problem}{hint}")
 
 
 def _plain(value: str) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 
+from ..errors import SkillError
 from .frontmatter import usable_name
-from .skill import SKILL_FILE, UNREAD, Skill, SkillError, SkillProblem, read_skill, skill_file
+from .skill import SKILL_FILE, UNREAD, Skill, SkillProblem, read_skill, skill_file
 
 BUNDLED = Path(__file__).parent
 VARIABLE = "GEMS_SKILLS"

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from ..errors import GemsError
-from .frontmatter import Document, Note, UnreadableError, body_of, read, usable_name
+from ..errors import FrontMatterError, SkillError
+from .frontmatter import FrontMatter, FrontMatterNote, body_of, read, usable_name
 
 SKILL_FILE = "SKILL.md"
 REFERENCES = "references"
@@ -30,10 +30,6 @@ _MENTION = re.compile(
     r"|(?<![\w.-])(?<![\w.-]/)((?:[\w.-]+/)*[\w-]+(?:\.\w+)+|(?:[\w.-]+/)+)"  # a run of signs is begun once
 )
 _FILE_IN_REFERENCES = re.compile(rf"{REFERENCES}/[\w./-]{{0,{LONGEST_NAME}}}\w\.\w+")
-
-
-class SkillError(GemsError, ValueError):
-    """A skill, a file of one, or a folder of skills that cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class Skill:
         """
         try:
             return body_of(_text(skill_file(self.path), self.path))
-        except UnreadableError as error:
+        except FrontMatterError as error:
             raise SkillError(f"skill {self.name!r}: {SKILL_FILE}:{error.line}: {error.reason}") from error
 
     @property
@@ -113,7 +109,7 @@ class Skill:
             raise SkillError(f"skill {self.name!r} has no file {file!r}: choose one of {', '.join(self.files) or '(none)'}")
         try:
             return _text(self.path / file, self.path)
-        except UnreadableError as error:
+        except FrontMatterError as error:
             raise SkillError(f"skill {self.name!r}: {file}:{error.line}: {error.reason}") from error
 
 
@@ -134,13 +130,13 @@ def read_skill(folder: Path) -> tuple[Skill | None, tuple[SkillProblem, ...]]:
     try:
         text = _text(file, folder)
         document = read(text)
-    except UnreadableError as error:
+    except FrontMatterError as error:
         return None, (SkillProblem(file, error.line, error.reason, fatal=True),)
     own = folder.resolve().name if folder.name in {"", ".."} else folder.name
     name = usable_name(document.name, own)
     notes = [*document.notes, *_name_notes(document, own, name), *_mention_notes(folder, text, document.body)]
     if file.name != SKILL_FILE:
-        notes.append(Note(1, f"the file is named {file.name}: the standard's name is {SKILL_FILE}"))
+        notes.append(FrontMatterNote(1, f"the file is named {file.name}: the standard's name is {SKILL_FILE}"))
     problems = tuple(SkillProblem(file, *note) for note in sorted(notes, key=lambda note: note.line))
     if any(problem.fatal for problem in problems):
         return None, problems
@@ -156,14 +152,18 @@ def read_skill(folder: Path) -> tuple[Skill | None, tuple[SkillProblem, ...]]:
     return skill, problems
 
 
-def _name_notes(document: Document, own: str, name: str) -> list[Note]:
+def _name_notes(document: FrontMatter, own: str, name: str) -> list[FrontMatterNote]:
     if unicodedata.normalize("NFKC", document.name) in {"", unicodedata.normalize("NFKC", own)}:
         return []
     listed = "" if name == document.name else f"; it is listed as {name!r}"
-    return [Note(document.name_line, f"name {document.name!r} differs from the folder's name {own!r}: make them equal{listed}")]
+    return [
+        FrontMatterNote(
+            document.name_line, f"name {document.name!r} differs from the folder's name {own!r}: make them equal{listed}"
+        )
+    ]
 
 
-def _mention_notes(folder: Path, text: str, body: str) -> list[Note]:
+def _mention_notes(folder: Path, text: str, body: str) -> list[FrontMatterNote]:
     notes = []
     for name in dict.fromkeys(_FILE_IN_REFERENCES.findall(unquote(body))):
         if not any(_files_at(folder, name)):
@@ -171,7 +171,7 @@ def _mention_notes(folder: Path, text: str, body: str) -> list[Note]:
             if os.path.lexists(folder / name):
                 reason = "which is no file in the skill's folder"
             line = text.count("\n", 0, max(0, unquote(text).rfind(name))) + 1
-            notes.append(Note(line, f"the body names {name}, {reason}", True))
+            notes.append(FrontMatterNote(line, f"the body names {name}, {reason}", True))
     return notes
 
 
@@ -220,18 +220,18 @@ def _text(file: Path, folder: Path) -> str:
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError(1, "this is no regular file: put a text file in its place")
+            raise FrontMatterError(1, "this is no regular file: put a text file in its place")
         if not file.resolve().is_relative_to(folder.resolve()):
-            raise UnreadableError(1, "this is a link out of the skill's folder: put the file itself in its place")
+            raise FrontMatterError(1, "this is a link out of the skill's folder: put the file itself in its place")
         if status.st_size > MAX_FILE_BYTES:
-            raise UnreadableError(1, f"the file has {status.st_size} bytes: at most {MAX_FILE_BYTES} are read")
+            raise FrontMatterError(1, f"the file has {status.st_size} bytes: at most {MAX_FILE_BYTES} are read")
         data = file.read_bytes()
     except OSError as error:
-        raise UnreadableError(1, f"the file cannot be read: {error.strerror}") from error
+        raise FrontMatterError(1, f"the file cannot be read: {error.strerror}") from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableError(data.count(b"\n", 0, error.start) + 1, "the file is not UTF-8 text") from error
+        raise FrontMatterError(data.count(b"\n", 0, error.start) + 1, "the file is not UTF-8 text") from error
     if "\0" in text:
-        raise UnreadableError(text.count("\n", 0, text.index("\0")) + 1, "the file is no text: it holds a NUL character")
+        raise FrontMatterError(text.count("\n", 0, text.index("\0")) + 1, "the file is no text: it holds a NUL character")
     return text.replace("\r\n", "\n").replace("\r", "\n")

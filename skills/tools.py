@@ -8,8 +8,8 @@ from typing import Any, Literal
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field, create_model
 
+from ..errors import SkillError
 from .library import SkillLibrary
-from .skill import SkillError
 
 LOAD = """\
 Read the instructions of one skill before you write the prompt.

@@ -21,9 +21,9 @@ from rich.table import Table
 from gems.context import preset
 from gems.evaluation.benchmarks.shapes import benchmark
 from gems.graph.build import build_graph
-from gems.memory.images import ImageStore
-from gems.models.image import ImageModel, ImageRequest
+from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.shapes import shapes_image
+from gems.storage.image_store import ImageStore
 from gems.terminal import Console
 
 SIZES = (1, 8)

@@ -26,13 +26,13 @@ from rich.progress import track
 from rich.table import Table
 
 from gems.context import preset
-from gems.errors import GemsError
-from gems.evaluation.benchmarks.shapes import Sample, benchmark, judge
+from gems.errors import GemsError, ModelAnswerError, ModelCallError
+from gems.evaluation.benchmarks.shapes import ShapesSample, benchmark, judge
 from gems.memory.evidence import refinements
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
-from gems.models.ask import ModelAnswerError, ask, with_schema
-from gems.models.call import ModelCallError, Spent, call, model_name
-from gems.models.capabilities import capability_notes
+from gems.models.chat.ask import ask, with_schema
+from gems.models.chat.call import Spent, call, model_name
+from gems.models.chat.capabilities import capability_notes
 from gems.models.options import CHAT_ROLES, ChatOptions
 from gems.models.registry import chat_model
 from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
@@ -116,7 +116,7 @@ class Study:
         return {**known, "notes": capability_notes(self.chat), "roles": roles}
 
 
-def questions(sample: Sample, library: SkillLibrary) -> list[Question]:
+def questions(sample: ShapesSample, library: SkillLibrary) -> list[Question]:
     """Return what each role is asked about a request."""
     parsed, rng = parse_request(sample.prompt), random.Random(sample.id)
     owners, colors = [i for i, g in enumerate(parsed.groups) for _ in range(g.count)], choose_colors(parsed, rng)

@@ -26,14 +26,14 @@ from PIL import Image
 from rich.table import Table
 
 from gems import run
-from gems.errors import GemsError
+from gems.errors import GemsError, OutsideWorldError
 from gems.evaluation.benchmarks.shapes import benchmark
-from gems.graph.past import past_run, past_runs
-from gems.memory.home import Home
-from gems.models.image import ImageModel, ImageRequest
+from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.registry import Models
-from gems.models.shapes.grammar import OutsideWorldError, parse_request
+from gems.models.shapes.grammar import parse_request
 from gems.models.shapes.world import Thing, center_of, draw
+from gems.runs.listing import get_run, list_runs
+from gems.storage.workspace import Workspace
 from gems.terminal import Console
 
 from .kill_soak.__main__ import database_of
@@ -91,7 +91,7 @@ def at_most(handles: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def measure(home: Home, runs: int, handles: int, rounds: int) -> dict[str, Any]:
+def measure(home: Workspace, runs: int, handles: int, rounds: int) -> dict[str, Any]:
     """Start all runs at once, wait for their end, and return the figures."""
     every = benchmark()
     prompts = [every[number % len(every)].prompt for number in range(runs)]
@@ -128,8 +128,8 @@ def measure(home: Home, runs: int, handles: int, rounds: int) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         watch.ended.set()
         watch.join()
-    found = Counter(past.thread for past in past_runs(home) if past.standing in ("accepted", "gave up"))
-    ended = [thread for thread in found if len(past_run(thread, home).attempts) == sum(models[int(thread[1:])].drawn.values())]
+    found = Counter(past.thread for past in list_runs(home) if past.standing in ("accepted", "gave up"))
+    ended = [thread for thread in found if len(get_run(thread, home).attempts) == sum(models[int(thread[1:])].drawn.values())]
     return {
         "runs": runs,
         "ok": len(ended),
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tempfile.TemporaryDirectory() as folder,
             database_of("sqlite" if kind == "sqlite" else "postgresql", given.store if url else None) as store,
         ):
-            told = measure(Home(Path(folder) / "runs", store=store), given.runs, given.handles, given.rounds)
+            told = measure(Workspace(Path(folder) / "runs", store=store), given.runs, given.handles, given.rounds)
     except GemsError as error:
         raise SystemExit(str(error)) from error
     table = Table("", kind, title=f"{given.runs} runs at once in one process, at most {given.handles} open files")

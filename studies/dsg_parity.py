@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from gems.evaluation.benchmark import Answer, Benchmark, Sample
+from gems.evaluation.benchmark import Benchmark, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.dpg import Dsg
 from gems.terminal import Console
 
@@ -59,7 +59,7 @@ def answers_of(path: Path) -> dict[str, dict[str, str]]:
 def our_scores(benchmark: Benchmark, samples: Sequence[Sample], given: Given) -> list[float]:
     """Score the answers to each prompt by ours."""
     return [
-        benchmark.score(sample, {key: [Answer(text=text)] for key, text in given.get(sample.id, {}).items()})["score"]
+        benchmark.score(sample, {key: [JudgeAnswer(text=text)] for key, text in given.get(sample.id, {}).items()})["score"]
         for sample in samples
     ]
 

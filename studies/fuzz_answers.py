@@ -34,20 +34,20 @@ from PIL import Image
 import gems.nodes.verifier as verifying
 from gems.context import RunContext
 from gems.errors import GemsError
-from gems.evaluation.benchmark import Question
-from gems.evaluation.judging import judge_of
-from gems.evaluation.marks import marks, says_yes
-from gems.memory.serializer import serializer
+from gems.evaluation.benchmark import JudgeQuestion
+from gems.evaluation.judges.judge_parsing import marks, says_yes
+from gems.evaluation.judges.judging import judge_of
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Score, Verdict
-from gems.models.endpoint import EndpointChat, endpoint_chat
+from gems.models.chat.endpoint import EndpointChat, endpoint_chat
 from gems.models.options import ChatOptions
 from gems.nodes.decomposer import decomposer
 from gems.nodes.learner import learner
 from gems.nodes.planner import PlannerState, planner, wants_skills
 from gems.nodes.refiner import refiner
-from gems.nodes.skills import skill_loader
+from gems.nodes.skill_loader import skill_loader
 from gems.nodes.summarizer import SummarizerState, summarizer
 from gems.skills import SkillLibrary
+from gems.storage.serializer import serializer
 from gems.terminal import Console, echo
 
 LONGEST = 2.0
@@ -191,7 +191,7 @@ def roles() -> dict[str, Role]:
 
     def judge(chat: BaseChatModel) -> Any:
         one = judge_of(chat)
-        told = [one.ask(Question(key="q", text="Is it red?", kind=kind), png) for kind in ("say", "read", "word")]
+        told = [one.ask(JudgeQuestion(key="q", text="Is it red?", kind=kind), png) for kind in ("say", "read", "word")]
         texts = [answer.text for answer in told]
         readings = [[says_yes(text), marks(text, {"realism": (0, 2), "aesthetic": (0, 2)})] for text in texts]
         return [readings, json.dumps([answer.model_dump(mode="json") for answer in told], ensure_ascii=False).encode()]

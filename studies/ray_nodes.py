@@ -27,10 +27,10 @@ from ray.cluster_utils import Cluster
 
 from gems.evaluation.catalogue import find
 from gems.evaluation.ray_engine import ray_engine
-from gems.evaluation.records import Key, Record, read_records
-from gems.evaluation.runner import Plan, Progress, generate, plan
-from gems.evaluation.studies import variants
-from gems.models.image import ImageModel, ImageRequest
+from gems.evaluation.records import Key, SampleRecord, read_records
+from gems.evaluation.runner import StudyPlan, StudyProgress, generate, plan
+from gems.evaluation.variants import variants
+from gems.models.image.base import ImageModel, ImageRequest
 from gems.terminal import echo
 
 WORKERS = (1, 2, 4)
@@ -112,13 +112,13 @@ class Killed(NamedTuple):
     """Longest time without a new record after that, in seconds."""
 
 
-def planned(seconds: float, prompts: int, seed: int, presets: Sequence[str] = ("original",)) -> Plan:
+def planned(seconds: float, prompts: int, seed: int, presets: Sequence[str] = ("original",)) -> StudyPlan:
     """Return a study of shapes prompts."""
     bench = find("shapes")
     return plan(bench, bench.read({}), variants(presets), limit=prompts, seed=seed, image=Waiting(seconds))
 
 
-def speed(study: Plan, workers: int, on_ray: bool) -> float:
+def speed(study: StudyPlan, workers: int, on_ray: bool) -> float:
     """Return the prompts per second of one run, from the record on until which each worker has had one, with the start in it."""
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +128,7 @@ def speed(study: Plan, workers: int, on_ray: bool) -> float:
             Path(folder),
             engine=(lambda store: made(study, store)) if on_ray else None,
             concurrency=workers,
-            progress=Progress(done=lambda record: ends.append(time.perf_counter())),
+            progress=StudyProgress(done=lambda record: ends.append(time.perf_counter())),
         )
     return (len(ends) - workers) / (ends[-1] - ends[workers - 1])
 
@@ -156,7 +156,7 @@ def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> Killed:
     keys: list[Key] = []
     killed = threading.Event()
 
-    def done(record: Record) -> None:
+    def done(record: SampleRecord) -> None:
         times.append(time.perf_counter())
         keys.append(record.key)
         if len(times) >= wanted // 4 and not killed.is_set():
@@ -166,7 +166,7 @@ def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> Killed:
     with tempfile.TemporaryDirectory() as folder:
         lost, local = Path(folder, "lost"), Path(folder, "local")
         made = ray_engine(painters=2, concurrency=4)
-        generate(study, lost, engine=lambda store: made(study, store), progress=Progress(done=done))
+        generate(study, lost, engine=lambda store: made(study, store), progress=StudyProgress(done=done))
         generate(study, local, concurrency=4)
         mine, theirs = _untimed(lost), _untimed(local)
         lines = len((lost / "samples.jsonl").read_text().splitlines())
@@ -177,7 +177,7 @@ def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> Killed:
     return Killed(wanted, len(mine), lines, equal, before, max(pauses))
 
 
-def _untimed(folder: Path) -> dict[Key, Record]:
+def _untimed(folder: Path) -> dict[Key, SampleRecord]:
     return {key: record.model_copy(update={"seconds": 0.0}) for key, record in read_records(folder).items()}
 
 

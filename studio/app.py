@@ -16,17 +16,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from ..errors import GemsError
-from ..graph.page import page_of
-from ..graph.record import RunError, studio_id, threads
-from ..hosts import refusal
-from ..memory.home import RunNameError
-from ..memory.images import DIGEST, ImageStoreError, LostImageError
+from ..errors import GemsError, ImageStoreError, LostImageError, RunError, RunNameError
 from ..memory.state import ImageRef
+from ..runs.manifest import run_names, studio_id
+from ..runs.write_page import page_of
+from ..server.hosts import refusal
+from ..storage.image_store import DIGEST
 from . import setup
 from .assistants import offer_presets
 from .saver import opened
-from .threads import Listed
+from .threads import ThreadSync
 
 FOR_EVER = "public, max-age=31536000, immutable"
 THREAD = re.compile(r"/threads/([0-9a-f-]{36})(/.*)?")
@@ -59,7 +58,7 @@ def page(request: Request) -> Response:
     thread = request.path_params["thread"]
     try:
         with setup.home.database.open() as database:
-            names = threads(database, setup.home)
+            names = run_names(database, setup.home)
             told = page_of(next((name for name in names if studio_id(name) == thread), thread), database, setup.home)
     except (RunError, RunNameError) as error:
         raise HTTPException(404, str(error)) from error
@@ -73,7 +72,7 @@ def to_page(request: Request) -> Response:
     return RedirectResponse(f"{request.url.path}/report.html")
 
 
-class OwnPages:
+class OriginMiddleware:
     """Refuses what a stranger's page sends from the user's browser: CORS only keeps it from reading the answer, and not always."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -90,7 +89,7 @@ class OwnPages:
             await JSONResponse({"detail": problem}, 403)(scope, receive, send)
 
 
-class NewRuns:
+class NewRunsMiddleware:
     """Looks for runs that Python has made meanwhile before the server lists threads, or opens a new one."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -100,7 +99,7 @@ class NewRuns:
         """Pass a request on."""
         if scope["type"] == "http" and scope.get("root_path") != "/noauth":  # that is the server's own client
             asked = THREAD.fullmatch(scope["path"])
-            listed: Listed = scope["app"].state.listed
+            listed: ThreadSync = scope["app"].state.listed
             if scope["path"] in LISTS or (asked and not await listed.has(asked[1])):
                 await listed.refresh()
         await self.app(scope, receive, send)
@@ -111,7 +110,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Make the threads and the assistants when the server starts, and take the threads off its list when it ends."""
     client = get_client()
     async with opened() as database:
-        app.state.listed = Listed(client, setup.home, database)
+        app.state.listed = ThreadSync(client, setup.home, database)
         await offer_presets(client)
         await app.state.listed.refresh()
         yield
@@ -120,6 +119,6 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 app = Starlette(
     routes=[Route("/images/{digest}.png", image), Route("/runs/{thread}", to_page), Route("/runs/{thread}/report.html", page)],
-    middleware=[Middleware(OwnPages), Middleware(NewRuns)],
+    middleware=[Middleware(OriginMiddleware), Middleware(NewRunsMiddleware)],
     lifespan=lifespan,
 )

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph_sdk.client import LangGraphClient
 
 from ..context import ABOUT, PRESETS, RunContext, preset
-from ..graph.record import NAMESPACE
+from ..runs.manifest import NAMESPACE
 from . import setup
 
 

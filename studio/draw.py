@@ -16,10 +16,10 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext
 from ..errors import GemsError
-from ..graph.record import studio_id
-from ..graph.result import RunResult
-from ..graph.run import run
 from ..memory.state import Request
+from ..runs.manifest import studio_id
+from ..runs.result import RunResult
+from ..runs.run import run
 from . import setup
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.build import Graph, build_graph
-from ..graph.record import OWN
+from ..runs.manifest import OWN
 from . import setup
-from .pixels import pixel_verifier
+from .pixel_verifier import pixel_verifier
 
 _images = setup.images()
 

@@ -21,12 +21,12 @@ from langgraph.store.base import BaseStore
 from starlette.exceptions import HTTPException
 
 from ..context import RunContext
-from ..graph.clean import forget_run
-from ..graph.past import NEXT
-from ..graph.record import Record, find_record, save_record, studio_id, threads
-from ..memory.database import Opened, OwnAllowlist
-from ..memory.home import Home
-from ..memory.locks import RunInUseError
+from ..errors import RunInUseError
+from ..runs.listing import NEXT
+from ..runs.manifest import RunManifest, find_manifest, run_names, save_manifest, studio_id
+from ..runs.prune import forget_run
+from ..storage.database import DatabaseConnection, OwnAllowlist
+from ..storage.workspace import Workspace
 from . import setup
 from .graphs import roles_of
 
@@ -49,7 +49,7 @@ class ServerSaver(OwnAllowlist):
         home: where its runs live.
     """
 
-    def __init__(self, opened: Opened, home: Home) -> None:
+    def __init__(self, opened: DatabaseConnection, home: Workspace) -> None:
         super().__init__(serde=opened.saver.serde)
         self.opened, self.home = opened, home
         self._names: dict[str, str] = {}
@@ -175,7 +175,7 @@ class ServerSaver(OwnAllowlist):
         """Return the name of the run that a thread of the server is."""
         thread = thread.lower()  # a run's name may be a UUID in upper case: no thread's id is
         if thread not in self._names:
-            self._names |= {studio_id(name): name for name in threads(self.opened, self.home)}
+            self._names |= {studio_id(name): name for name in run_names(self.opened, self.home)}
             self._names.setdefault(thread, thread)
         return self._names[thread]
 
@@ -197,7 +197,7 @@ class ServerSaver(OwnAllowlist):
         """Refuse to go on with a run that was removed, and leave nothing of it."""
         if name not in self._began:
             return
-        record = find_record(self.opened, self.home, name)
+        record = find_manifest(self.opened, self.home, name)
         if record is not None and record.began == self._began[name]:
             return
         if record is None:
@@ -219,9 +219,9 @@ class ServerSaver(OwnAllowlist):
         planned = f"{NEXT}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
         if name in self._began or not prompt or not planned or "graph_id" not in told:
             return
-        record = find_record(self.opened, self.home, name)
+        record = find_manifest(self.opened, self.home, name)
         if record is None:
-            record = Record(
+            record = RunManifest(
                 thread=name,
                 prompt=prompt,
                 context=setup.plain(context or setup.Settings()),  # a state written through the API has no settings
@@ -229,7 +229,7 @@ class ServerSaver(OwnAllowlist):
                 nodes=roles_of(told["graph_id"]),
                 began=datetime.now(UTC),
             )
-            save_record(self.opened, record)
+            save_manifest(self.opened, record)
         self._began[name] = record.began
 
 
@@ -255,13 +255,13 @@ def _outside(found: CheckpointTuple, config: RunnableConfig) -> CheckpointTuple:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Opened]:
+async def opened() -> AsyncIterator[DatabaseConnection]:
     """Open the database of runs, without holding up the server's loop.
 
     Raises:
         CheckpointError: it cannot be opened.
     """
-    database: AbstractContextManager[Opened] = setup.home.database.open()
+    database: AbstractContextManager[DatabaseConnection] = setup.home.database.open()
     entered = await asyncio.to_thread(database.__enter__)
     try:
         yield entered

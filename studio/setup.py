@@ -13,12 +13,12 @@ from pydantic import Field, create_model
 
 from ..config import changed, load_config
 from ..context import PROMPTS, RunContext, preset
-from ..hosts import allowed_by
-from ..memory.home import Home
-from ..memory.images import ImageStore
 from ..models.registry import Models
 from ..nodes import decomposer, learner, planner, refiner, summarizer, verifier
+from ..server.hosts import allowed_by
 from ..skills import SkillLibrary
+from ..storage.image_store import ImageStore
+from ..storage.workspace import Workspace
 
 BUILT_IN = {
     f"{file.__name__.rpartition('.')[2]}_prompt": file.SYSTEM
@@ -29,7 +29,7 @@ BUILT_IN = {
 _told = {name: os.environ.get(f"GEMS_{name}") or None for name in ("CONFIG", "CHAT", "IMAGE", "RUNS", "STORE", "IMAGE_STORE")}
 
 config = changed(load_config(_told["CONFIG"]), _told["CHAT"], _told["IMAGE"], None)
-home = Home(Path(_told["RUNS"] or "runs"), store=_told["STORE"], image_store=_told["IMAGE_STORE"])
+home = Workspace(Path(_told["RUNS"] or "runs"), store=_told["STORE"], image_store=_told["IMAGE_STORE"])
 models = Models.choose(config.chats, config.image)
 skills = SkillLibrary.load()
 allowed_hosts = allowed_by(os.environ.get("GEMS_ALLOWED_HOSTS"))

@@ -10,9 +10,9 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
 from ..errors import GemsError
-from ..graph.record import begun, find_record, read_record, studio_id
-from ..memory.database import Opened
-from ..memory.home import Home
+from ..runs.manifest import find_manifest, read_manifest, start_times, studio_id
+from ..storage.database import DatabaseConnection
+from ..storage.workspace import Workspace
 from .assistants import differing
 from .graphs import graph_of
 from .saver import ENDING
@@ -20,7 +20,7 @@ from .saver import ENDING
 PAGE = 500
 
 
-class Listed:
+class ThreadSync:
     """The runs of a home, as threads of the server.
 
     Args:
@@ -29,7 +29,7 @@ class Listed:
         opened: its database.
     """
 
-    def __init__(self, client: LangGraphClient, home: Home, opened: Opened) -> None:
+    def __init__(self, client: LangGraphClient, home: Workspace, opened: DatabaseConnection) -> None:
         self.client, self.home, self.opened = client, home, opened
         self._known: dict[str, tuple[str, str]] = {}  # a run's name, and when it was begun
         self._alone = asyncio.Lock()
@@ -40,7 +40,7 @@ class Listed:
             return False
         name, when = self._known[thread]
         try:
-            record = await asyncio.to_thread(find_record, self.opened, self.home, name)
+            record = await asyncio.to_thread(find_manifest, self.opened, self.home, name)
         except GemsError:  # damaged: `gems runs` says so
             return True
         return record is None or record.began is None or bool(when and record.began == datetime.fromisoformat(when))
@@ -48,7 +48,7 @@ class Listed:
     async def refresh(self) -> None:
         """Make a thread for every run that has none yet, and delete those of runs that are gone."""
         async with self._alone:
-            runs = await asyncio.to_thread(begun, self.opened, self.home)
+            runs = await asyncio.to_thread(start_times, self.opened, self.home)
             now = {studio_id(name): (name, when) for name, when in runs.items()}
             for thread in [thread for thread in self._known if thread not in now]:
                 with suppress(ConflictError):  # it is being removed: the next look deletes it
@@ -69,7 +69,7 @@ class Listed:
 
     async def _add(self, thread: str, name: str) -> None:
         try:
-            record = await asyncio.to_thread(read_record, self.opened, self.home, name)
+            record = await asyncio.to_thread(read_manifest, self.opened, self.home, name)
         except GemsError:  # damaged: `gems runs` says so
             return
         metadata = {"run": name, "prompt": record.prompt[:200], "settings": differing(record.context)}

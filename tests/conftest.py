@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from gems import cli
-from gems.models.image import ImageModel
-from gems.models.shapes.grammar import OutsideWorldError, choose_colors, choose_layout, parse_request
+from gems.errors import OutsideWorldError
+from gems.models.image.base import ImageModel
+from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
 from gems.models.shapes.world import COLORS, SHAPES, Thing, center_of, draw
 
 from .faulty import FaultyServer
@@ -150,6 +151,6 @@ def postgres(postgres_server):
 @pytest.fixture(params=["sqlite", "postgres"])
 def home(request, tmp_path):
     """Give a home for runs, on each kind of database."""
-    from gems.memory.home import Home
+    from gems.storage.workspace import Workspace
 
-    return Home(tmp_path / "runs", store=request.getfixturevalue("postgres") if request.param == "postgres" else None)
+    return Workspace(tmp_path / "runs", store=request.getfixturevalue("postgres") if request.param == "postgres" else None)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gems.config import ConfigError, changed, load_config, models_again
+from gems.config import changed, load_config, models_again
+from gems.errors import ConfigError
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 
 FILE = """

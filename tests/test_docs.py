@@ -1,7 +1,6 @@
 """The docs are true where the build of the site does not look: commands, names, files, and what is made from the code."""
 
 import ast
-import graphlib
 import importlib
 import importlib.util
 import os
@@ -228,41 +227,6 @@ def test_what_is_public_and_has_no_place_in_the_reference_is_put_at_its_end(refe
     assert ".. autoclass:: gems.Verdict\n   :members:" in rest
     assert ".. autofunction:: gems.fork" in rest
     assert "gems.run" not in rest
-
-
-def imports_of(path, whole):
-    """Give the modules of the package that one imports, but for its types: when it is loaded, or (`whole`) at any time."""
-    folder = path.relative_to(ROOT).parts[:-1]
-    waiting = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.ImportFrom) and node.level:
-            module = (*folder[: len(folder) + 1 - node.level], *(node.module or "").split("."))
-            for name in node.names:
-                found = [part for part in (*module, name.name) if part]
-                one = ROOT.joinpath(*found)
-                yield "/".join(found if one.with_suffix(".py").exists() or one.is_dir() else found[:-1])
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            continue
-        if whole or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            waiting += ast.iter_child_nodes(node)
-
-
-def test_imports_go_downwards_as_contributing_says():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    chain = re.search(r"Imports go downwards only: (.*?)\.\s", text, re.DOTALL).group(1)
-    level = {name: number for number, names in enumerate(chain.split("→")) for name in re.findall(r"`(\w+)`", names)}
-    modules = [path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0].removesuffix(".py") in level]
-    upwards = set()
-    for path in modules:
-        own = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        others = {name.split("/")[0] for name in imports_of(path, whole=True)} - {own, ""}
-        assert others <= set(level) | {"__version__"}, path
-        upwards |= {(str(path.relative_to(ROOT)), other) for other in others & set(level) if level[other] <= level[own]}
-    assert upwards == {("graph/page.py", "report"), ("graph/result.py", "report")}
-    assert all(f.name in (*level, "tests", "docs", "studies", "notebooks") for f in ROOT.iterdir() if (f / "__init__.py").exists())
-    names = {path: str(path.relative_to(ROOT).with_suffix("")).removesuffix("/__init__") for path in modules}
-    graphlib.TopologicalSorter({names[p]: {*imports_of(p, whole=False)} - {names[p]} for p in modules}).prepare()
 
 
 def test_every_extra_has_its_line():

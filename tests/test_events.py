@@ -13,7 +13,7 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 import gems
-from gems import GemsError, GemsState, RunContext, Verdict, build_graph, past_run, past_runs, preset, resume, run, stream
+from gems import GemsError, GemsState, RunContext, Verdict, build_graph, get_run, list_runs, preset, resume, run, stream
 from gems.events import (
     BudgetUsed,
     CheckAnswered,
@@ -37,8 +37,8 @@ from gems.events import (
     events_of,
     read_event,
 )
-from gems.memory.images import ImageStore
 from gems.memory.state import merge_attempts
+from gems.storage.image_store import ImageStore
 
 PROMPT = "two red circles above a blue square"
 
@@ -113,7 +113,7 @@ def test_all_events_survive_json(seen):
         again = read_event(json.loads(event.model_dump_json()))
         assert again.model_dump() == event.model_dump()
         assert type(again) is type(event)
-    with pytest.raises(AttributeError, match="past_run"):
+    with pytest.raises(AttributeError, match="get_run"):
         again.result  # noqa: B018
 
 
@@ -282,7 +282,7 @@ def test_whoever_stops_listening_stops_the_run_and_can_go_on(make_sketcher, tmp_
         if isinstance(event, Decided):
             break
     del event
-    assert [past.standing for past in past_runs(tmp_path)] == ["unfinished"]
+    assert [past.standing for past in list_runs(tmp_path)] == ["unfinished"]
     assert len(model.made) == 1
     result = resume("t", image=model, runs=tmp_path)
     assert result.state.round == 4
@@ -433,7 +433,7 @@ def test_a_run_that_was_left_is_unfinished_and_does_not_wait(make_sketcher, tmp_
         if isinstance(event, Decided):
             break
     del event
-    left = past_run("t", runs=tmp_path)
+    left = get_run("t", runs=tmp_path)
     assert left.decision is None
     assert repr(left).startswith("<RunResult t: unfinished in round 1")
 

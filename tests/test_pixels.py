@@ -11,12 +11,13 @@ import pytest
 from PIL import Image, ImageCms
 
 from gems import ImageModel, run
-from gems.memory.images import ImageStore, ImageStoreError
-from gems.models.image import ImageModelError, ImageRequest, pictures_of
-from gems.models.images_answer import read_picture
+from gems.errors import ImageModelError, ImageStoreError
+from gems.models.image.base import ImageRequest, pictures_of
+from gems.models.image.response_parsing import read_picture
 from gems.pixels import to_rgb
-from gems.serve.errors import ApiError
-from gems.serve.pictures import as_source
+from gems.server.errors import ApiError
+from gems.server.image_codec import as_source
+from gems.storage.image_store import ImageStore
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -232,7 +233,7 @@ def test_a_served_model_is_asked_for_the_same():
     from starlette.testclient import TestClient
 
     from gems.models.shapes import shapes_chat
-    from gems.serve import create_app
+    from gems.server import create_app
 
     for given, status in [(None, 500), ([half_clear("RGBA")], 200)]:
         answer = TestClient(create_app(shapes_chat(), Mine(given))).post("/v1/images/generations", json={"prompt": "a"})

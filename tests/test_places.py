@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from gems import GemsError, Home, run
-from gems.commands.ask import read_answer
+from gems import GemsError, Workspace, run
 from gems.commands.fork import _read
+from gems.commands.review_dialog import read_answer
 from gems.config import load_config
-from gems.memory.files import replace_file
-from gems.memory.locks import exclusive
-from gems.memory.sqlite import _explain
+from gems.storage.files import replace_file
+from gems.storage.locks import exclusive
+from gems.storage.sqlite import _explain
 
 NOBODY = 65534
 
@@ -90,7 +90,7 @@ def test_what_another_user_is_writing_is_read_as_it_is_now(command, archive):
 
 def test_a_tilde_is_the_home_folder_also_where_no_shell_has_seen_it(command, tmp_path, monkeypatch, sketcher):
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    run("a red circle", thread="t", runs=Home("~/runs", image_store="~/images"), image=sketcher, preset="original")
+    run("a red circle", thread="t", runs=Workspace("~/runs", image_store="~/images"), image=sketcher, preset="original")
     (tmp_path / "me" / "c.toml").write_text('preset = "original"\n')
     monkeypatch.setenv("GEMS_RUNS", "~/runs")
     assert command("gallery", "--out", "~/g.html", "--image-store", "~/images")[0] == 0
@@ -211,7 +211,7 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path, monkeypatch):
         run("a red circle")
 
 
-@pytest.mark.parametrize("place", ["gems.memory.places.replace_file", "gems.memory.images.replace_file"])
+@pytest.mark.parametrize("place", ["gems.storage.backends.replace_file", "gems.storage.image_store.replace_file"])
 def test_a_picture_that_does_not_fit_on_the_disk_asks_for_room(tmp_path, sketcher, monkeypatch, place):
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device")

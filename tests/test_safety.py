@@ -19,11 +19,11 @@ from PIL.PngImagePlugin import PngInfo
 
 import gems
 from gems import GemsError, fork, resume, run
-from gems.memory.home import Home
-from gems.memory.serializer import KEY as AES
-from gems.models.diffusers import DiffusersImage
+from gems.models.image.diffusers import DiffusersImage
 from gems.models.shapes import WEIGHTS, shapes_chat
-from gems.serve import create_app, running
+from gems.server import create_app, running
+from gems.storage.serializer import KEY as AES
+from gems.storage.workspace import Workspace
 
 from .conftest import Sketcher
 from .faulty import Reply
@@ -194,7 +194,7 @@ def test_no_error_of_an_endpoint_shows_the_key(planted, gossip, command, tmp_pat
     with pytest.raises(GemsError) as caught:
         command(*args, "--debug")
     trace = "".join(traceback.format_exception(caught.value))
-    home = Home(tmp_path / "runs")
+    home = Workspace(tmp_path / "runs")
     assert leaks({**kept(home), **logs(caplog), "out": out, "err": err, "trace": trace}, *SECRETS) == []
     assert found_paths({**kept(home), **logs(caplog)}, tmp_path) == []
 
@@ -253,7 +253,7 @@ def test_the_password_of_a_database_is_nowhere(postgres, planted, command, tmp_p
         ]
         assert [code for code, *_ in said] == [0, 2, 2, 2, 2, 2]
         assert "%40" in said[3][2]
-        texts = {**kept(Home("runs", store=url)), **logs(caplog), "said": "".join(out + err for _, out, err in said)}
+        texts = {**kept(Workspace("runs", store=url)), **logs(caplog), "said": "".join(out + err for _, out, err in said)}
         assert leaks(texts, password) == []
     finally:
         with psycopg.connect(postgres, autocommit=True) as connection:
@@ -273,7 +273,9 @@ def test_a_key_in_the_address_of_a_model_is_refused(command, option, model):
     code, out, err = command("run", PROMPT, option, model.replace("KEY", CHAT_KEY.replace("/", "_")))
     assert code == 2
     assert "GEMS_API_KEY" in err
-    assert leaks({"said": out + err, **kept(Home("."))} if Path("gems.sqlite").exists() else {"said": out + err}, CHAT_KEY) == []
+    assert (
+        leaks({"said": out + err, **kept(Workspace("."))} if Path("gems.sqlite").exists() else {"said": out + err}, CHAT_KEY) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -297,7 +299,7 @@ def test_of_a_folder_with_a_model_only_the_name_is_kept_and_it_is_named_again(co
     image = f"diffusers:{folder}"
     code, _, err = command("run", "a red circle", "--thread", "t", "--image", image, *sets, "--preset", "original")
     assert code == 0, err
-    home = Home("runs")
+    home = Workspace("runs")
     assert found_paths(kept(home), tmp_path) == []
     assert Image.open("runs/t/best.png").text["model"] == "my-shapes"
     code, _, err = command("resume", "t")
@@ -324,8 +326,8 @@ def test_of_an_endpoints_picture_only_the_pixels_are_kept(server, tmp_path, kind
     assert IMAGE_KEY.encode() in out.getvalue()
     server.replies = [Reply({"data": [{"b64_json": base64.b64encode(out.getvalue()).decode()}]})]
     run("a red circle", runs="runs", image=f"{server.url}#m", preset="original")
-    assert leaks(kept(Home("runs")), IMAGE_KEY) == []
-    assert found_paths(kept(Home("runs")), tmp_path) == []
+    assert leaks(kept(Workspace("runs")), IMAGE_KEY) == []
+    assert found_paths(kept(Workspace("runs")), tmp_path) == []
 
 
 def test_pickled_weights_are_refused(tmp_path):

@@ -31,8 +31,8 @@ sys.addaudithook(watch)
 import gems
 import onnxruntime  # its sender waits some nine seconds before it begins
 if "undone" not in sys.argv:
-    import gems.cli, gems.doctor, gems.evaluation.runner, gems.serve
-    from gems.nodes.ocr import OcrChecker
+    import gems.cli, gems.commands.doctor, gems.evaluation.runner, gems.server
+    from gems.nodes.checks.ocr import OcrChecker
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (256, 96), "white")

@@ -15,10 +15,10 @@ from rich.table import Table
 
 import gems
 from gems import terminal
-from gems.commands.ask import Dialog
+from gems.commands.review_dialog import Dialog
 from gems.models.shapes import shapes_chat
 from gems.models.shapes.chat import ShapesChat
-from gems.serve import create_app, running
+from gems.server import create_app, running
 from gems.terminal import Console, visible
 
 from .conftest import Sketcher

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from gems.memory.serializer import serializer
+from gems.storage.serializer import serializer
 
 PIECE = 12
 """Characters of a secret that give it away."""

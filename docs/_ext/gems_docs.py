@@ -20,7 +20,7 @@ from gems.cli import app as program
 from gems.context import ABOUT, PRESETS, RunContext
 from gems.events import Event
 from gems.graph.build import ROLES, build_graph
-from gems.graph.picture import draw
+from gems.graph.graph_svg import draw
 from gems.memory.state import STATE_TYPES, GemsState
 from gems.models.options import ChatOptions, ImageOptions
 

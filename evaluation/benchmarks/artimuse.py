@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Sample
-from ..layouts import first_of_each, write
-from ..reading import json_file, table_rows
+from ...errors import BenchmarkError
+from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, Metric, Sample
+from ..dataset_files import json_file, table_rows
+from ..official_layouts import first_of_each, write
 from .geneval import SOURCE, samples_of
 
 PREFIX = "Aesthetic Drawing: "
@@ -41,7 +42,7 @@ class ArtiMuse(Benchmark):
         """The mean score."""
         return [Metric("score", "ArtiMuse", lambda draws: draws.mean("score"), digits=2)]
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `images/<id>.png` and `test.json`, the list of them: a data set of the official `src/eval/eval_dataset.py`."""
         listed, missing = [], 0
         told = [
@@ -58,17 +59,17 @@ class ArtiMuse(Benchmark):
             told.append(f"{missing} prompts have no image: ArtiMuse does not see them, the table here counts them as 0")
         return told
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read scores by file name: the official list of {image, score}, an object {file: score}, or a CSV with file,score."""
         known = {sample.id for sample in samples}
-        rows: dict[str, Imported] = {}
+        rows: dict[str, ImportedScores] = {}
         for where, file, score in _scores(path):
             name = PurePosixPath(file.replace("\\", "/")).stem
             if name not in known:
                 raise BenchmarkError(f"{path}, {where}: {file} is no image of these samples: import the result of this run")
             if name in rows:
                 raise BenchmarkError(f"{path}, {where}: {file} is there twice: delete one")
-            rows[name] = Imported(name, 0, {"score": _from_0_to_100(score, f"{path}, {where}")})
+            rows[name] = ImportedScores(name, 0, {"score": _from_0_to_100(score, f"{path}, {where}")})
         if not rows:
             raise BenchmarkError(f"{path}: there are no scores in it")
         return list(rows.values())

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, write
-from ..marks import ask_marks, first_text, marks
-from ..reading import checked, json_file, text_of, unique
+from ...errors import BenchmarkError
+from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
+from ..dataset_files import checked, json_file, text_of, unique
+from ..judges.judge_parsing import ask_marks, first_text, marks
+from ..official_layouts import by_sample, write
 
 OBJECTS = ("couch", "chair", "car", "monster", "mug", "table", "bowl", "bike", "guitar", "helmet", "teapot", "umbrella")
 FILE = "crea_objects.txt"
@@ -54,16 +55,16 @@ class Crea(Benchmark):
         ]
         return unique(samples, path or Path(FILE))
 
-    def questions(self, sample: Sample) -> list[Question]:
+    def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all six marks at once."""
         criteria = "\n".join(f"{name}: {meaning}." for name, meaning in CRITERIA.items())
         text = (
             f"Prompt: {sample.prompt}\n\n"
             f"How creative is this image of it? Give six marks, whole numbers from 1 to 5.\n{criteria}\n\n{ask_marks(RANGES)}"
         )
-        return [Question(key="marks", text=text, system=SYSTEM, max_tokens=500)]
+        return [JudgeQuestion(key="marks", text=text, system=SYSTEM, max_tokens=500)]
 
-    def readable(self, question: Question, answer: Answer) -> bool:
+    def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Tell whether all marks are in an answer."""
         return marks(answer.text, RANGES) is not None
 
@@ -84,7 +85,7 @@ class Crea(Benchmark):
             ),
         ]
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `img_idx_00000_sub_00.png` and so on, and `image_paths.json`: {prompt: [paths]}."""
         paths: dict[str, list[str]] = {}
         missing = 0
@@ -102,13 +103,13 @@ class Crea(Benchmark):
             told.append(f"{missing} images are missing; the official script leaves them out of its means, here they count 0")
         return told
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `evaluation_results.json`: a list with prompt, image_path and six scores for each image."""
         found = json_file(path)
         if not isinstance(found, list):
             raise BenchmarkError(f"{path}: a list with the scores of each image is wanted")
         known = {sample.prompt: sample for sample in samples}
-        rows: dict[tuple[str, int], Imported] = {}
+        rows: dict[tuple[str, int], ImportedScores] = {}
         for number, item in enumerate(found, start=1):
             where = f"{path}, item {number}"
             item = checked(item, {"prompt": str, "image_path": str, "scores": list}, where)
@@ -121,7 +122,7 @@ class Crea(Benchmark):
             key = (sample.id, int(place[1]))
             if key in rows:
                 raise BenchmarkError(f"{where}: {item['image_path']} is there twice: delete one")
-            rows[key] = Imported(*key, numbers(dict(zip(CRITERIA, scores, strict=True))))
+            rows[key] = ImportedScores(*key, numbers(dict(zip(CRITERIA, scores, strict=True))))
         return list(rows.values())
 
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, encoded, first_of_each, grid, only_four, write
-from ..marks import agreed, says_yes
-from ..reading import table_rows, text_of, unique
+from ...errors import BenchmarkError
+from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
+from ..dataset_files import table_rows, text_of, unique
+from ..judges.judge_parsing import agreed, says_yes
+from ..official_layouts import by_sample, encoded, first_of_each, grid, only_four, write
 
 ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
 COLUMNS = (
@@ -87,14 +88,14 @@ class QuestionGraph(Benchmark):
         ]
         return Sample(id=item, prompt=rows[0]["text"], group=self.group(item), truth={"questions": asked})
 
-    def questions(self, sample: Sample) -> list[Question]:
+    def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask each question for yes or no."""
         return [
-            Question(key=str(asked["id"]), text=f"{asked['question']} Answer with yes or no only.")
+            JudgeQuestion(key=str(asked["id"]), text=f"{asked['question']} Answer with yes or no only.")
             for asked in sample.truth["questions"]
         ]
 
-    def readable(self, question: Question, answer: Answer) -> bool:
+    def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Tell whether an answer is yes or no; where one word alone is yes, whatever else is said is no."""
         return super().readable(question, answer) if self.exact_yes else says_yes(answer.text) is not None
 
@@ -157,7 +158,7 @@ class Dpg(QuestionGraph):
         """DPG-Bench has no parts."""
         return ""
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<item_id>.png`: the four images of a prompt as a grid of 2 x 2, or its one image."""
         sizes: set[tuple[int, int]] = set()
         empty = black = most = 0
@@ -188,10 +189,10 @@ class Dpg(QuestionGraph):
             told.append(f"{empty} prompts have no image: the official script leaves them out, the table here counts them as 0")
         return told
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `dpg-bench_<time>_results.txt`: `path, score of each image, their mean` a line, then a summary, which is left."""
         known = {sample.id for sample in samples}
-        rows: dict[str, list[Imported]] = {}
+        rows: dict[str, list[ImportedScores]] = {}
         for number, line in enumerate(text_of(path).splitlines(), start=1):
             found = re.fullmatch(r"(.+?)((?:, (?:-?\d[\d.eE+-]*|nan|-?inf)){2,})", line)
             if found is None:
@@ -209,7 +210,7 @@ class Dpg(QuestionGraph):
                 )
             if not all(0 <= score <= 1 for score in scores) or abs(sum(scores) / len(scores) - mean) > 1e-6:
                 raise BenchmarkError(f"{path}, line {number}: these are not scores from 0 to 1 and their mean")
-            rows[item] = [Imported(item, index, {"score": score}) for index, score in enumerate(scores)]
+            rows[item] = [ImportedScores(item, index, {"score": score}) for index, score in enumerate(scores)]
         if not rows:
             raise BenchmarkError(f"{path}: there are no results in it: the file whose name ends in _results.txt is wanted")
         return [row for mine in rows.values() for row in mine]
@@ -248,7 +249,7 @@ class Dsg(QuestionGraph):
         """Return the source that the prompt was taken from: `whoops` of `whoops_5`."""
         return item.rpartition("_")[0]
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<item_id>.png`."""
         missing = 0
         told: list[str] = []

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Sample, Source
-from ..layouts import by_sample, write
-from ..reading import json_lines, unique
+from ...errors import BenchmarkError
+from ..benchmark import Answers, Benchmark, BenchmarkImage, BootstrapSample, ImportedScores, Metric, Sample, Source
+from ..dataset_files import json_lines, unique
+from ..official_layouts import by_sample, write
 
 SOURCE = Source(
     file="evaluation_metadata.jsonl",
@@ -59,7 +60,7 @@ class GenEval(Benchmark):
             ),
         ]
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `00000/metadata.jsonl` and `00000/samples/0000.png` and on, a folder for each prompt."""
         missing = 0
         for sample, images in by_sample(pictures):
@@ -76,10 +77,10 @@ class GenEval(Benchmark):
             told.append(f"{missing} images are missing: the official summary leaves them out, the table here counts them as wrong")
         return told
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `results.jsonl` of the official script: a line for each image, found by its folder and file name."""
         known = {sample.id: sample for sample in samples}
-        rows: dict[tuple[str, int], Imported] = {}
+        rows: dict[tuple[str, int], ImportedScores] = {}
         for number, line in json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
             found = re.search(r"(?:^|[/\\])(\d{1,9})[/\\]samples[/\\](\d{1,9})\.png$", line["filename"])
@@ -96,7 +97,7 @@ class GenEval(Benchmark):
                 )
             if (sample.id, int(found[2])) in rows:
                 raise BenchmarkError(f"{where}: {line['filename']} is there twice: delete one of the lines")
-            rows[sample.id, int(found[2])] = Imported(sample.id, int(found[2]), {"correct": float(line["correct"])})
+            rows[sample.id, int(found[2])] = ImportedScores(sample.id, int(found[2]), {"correct": float(line["correct"])})
         if not rows:
             raise BenchmarkError(f"{path}: there are no results in it")
         return list(rows.values())
@@ -115,7 +116,7 @@ def samples_of(path: Path) -> list[Sample]:
     return unique(samples, path)
 
 
-def mean_of_tasks(draws: Draws, tags: Sequence[str]) -> NDArray[np.float64]:
+def mean_of_tasks(draws: BootstrapSample, tags: Sequence[str]) -> NDArray[np.float64]:
     """Return the mean over the tasks of each task's share of right images; a task of which a draw has no prompt is left out."""
     shares = np.array([draws.mean("correct", tag) for tag in tags])
     known = ~np.isnan(shares)

@@ -10,10 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import BenchmarkError
 from ...models.numerals import NUMBER_WORDS
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import first_of_each, write
-from ..reading import json_file, json_lines, unique
+from ..benchmark import (
+    Answers,
+    Benchmark,
+    BenchmarkImage,
+    BootstrapSample,
+    ImportedScores,
+    JudgeAnswer,
+    JudgeQuestion,
+    Metric,
+    Sample,
+    Source,
+)
+from ..dataset_files import json_file, json_lines, unique
+from ..official_layouts import first_of_each, write
 from ..scores import arithmetic_mean, geometric_mean
 
 NUMBERS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], start=1)}
@@ -71,15 +83,15 @@ class GenEval2(Benchmark):
             samples.append(Sample(id=f"{len(samples):04d}", prompt=line["prompt"], group=f"{line['atom_count']:02d}", truth=truth))
         return unique(samples, path)
 
-    def questions(self, sample: Sample) -> list[Question]:
+    def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask each question for one word, of which the first token counts."""
         pairs = sample.truth["vqa_list"]
         return [
-            Question(key=str(n), text=f"{question} Answer in one word.", kind="word", max_tokens=1)
+            JudgeQuestion(key=str(n), text=f"{question} Answer in one word.", kind="word", max_tokens=1)
             for n, (question, _) in enumerate(pairs)
         ]
 
-    def readable(self, question: Question, answer: Answer) -> bool:
+    def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Tell whether an answer of the kind that is asked for, yes or no or a number, is among the likeliest tokens."""
         return of_kind(question.text, answer.top) > 0
 
@@ -131,7 +143,7 @@ class GenEval2(Benchmark):
         tifa = Metric("tifa", "TIFA", _percent("tifa"))
         return [soft[0], most[0], soft[1], most[1], tifa, *soft[2:], *judge]
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write the images, `image_paths.json`, {prompt: path}, and `geneval2_data.jsonl` with the lines of these prompts alone."""
         paths: dict[str, str] = {}
         lines = []
@@ -153,7 +165,7 @@ class GenEval2(Benchmark):
             told.append(f"{missing} prompts have no image: their lines are left out for evaluation.py, the table counts them as 0")
         return told
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read the official output: a list with a list of scores for each prompt, in the order of the data.
 
         The prompts are those of `image_paths.json` beside it, if there is one. Scores that are all 0 or 1 are those of TIFA.
@@ -166,11 +178,11 @@ class GenEval2(Benchmark):
             )
         scored = [_checked_scores(sample, scores, path) for sample, scores in zip(asked, found, strict=True)]
         if all(score in (0.0, 1.0) for scores in scored for score in scores):
-            return [Imported(s.id, 0, {"tifa": arithmetic_mean(scores)}) for s, scores in zip(asked, scored, strict=True)]
-        return [Imported(s.id, 0, soft_tifa(scores, s.truth["skills"])) for s, scores in zip(asked, scored, strict=True)]
+            return [ImportedScores(s.id, 0, {"tifa": arithmetic_mean(scores)}) for s, scores in zip(asked, scored, strict=True)]
+        return [ImportedScores(s.id, 0, soft_tifa(scores, s.truth["skills"])) for s, scores in zip(asked, scored, strict=True)]
 
 
-def _percent(over: str, under: str | None = None) -> Callable[[Draws], NDArray[np.float64]]:
+def _percent(over: str, under: str | None = None) -> Callable[[BootstrapSample], NDArray[np.float64]]:
     return lambda draws: 100 * draws.ratio(over, under)
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..benchmark import Answers, Benchmark, BenchmarkError, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, write
-from ..reading import json_lines, unique
+from ...errors import BenchmarkError
+from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeQuestion, Metric, Sample, Source
+from ..dataset_files import json_lines, unique
+from ..official_layouts import by_sample, write
 
 COMMIT = "2b8237bb3789638c290eeda3e83ed81bd3652c3b"
 KEYS = {"category": str, "length": str, "prompt": str, "text": list, "prompt_id": int}
@@ -64,9 +65,9 @@ class LongText(Benchmark):
             samples.append(Sample(id=f"{line['prompt_id']:04d}", prompt=line["prompt"], group=line["category"], truth=truth))
         return unique(samples, path)
 
-    def questions(self, sample: Sample) -> list[Question]:
+    def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all text in the image."""
-        return [Question(key="text", text=READ, kind="read")]
+        return [JudgeQuestion(key="text", text=READ, kind="read")]
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return how many words or characters are wanted, and how many of them were read: in all, and for the prompt's length."""
@@ -95,7 +96,7 @@ class LongText(Benchmark):
             ),
         ]
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `0000_1.png` to `0199_4.png`: the prompt's id, and which of its images."""
         missing = 0
         for sample, images in by_sample(pictures):
@@ -114,10 +115,10 @@ class LongText(Benchmark):
             )
         return told
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `results.jsonl`, or a `results_chunk0.jsonl`, of the official script: the text read in each image, scored here."""
         known = {sample.id: sample for sample in samples}
-        rows: dict[tuple[str, int], Imported] = {}
+        rows: dict[tuple[str, int], ImportedScores] = {}
         for number, line in json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
             found = re.search(r"(?:^|[/\\])(\d{1,9})(?:_(\d{1,9}))?\.png$", line["image"])
@@ -131,7 +132,7 @@ class LongText(Benchmark):
             index = int(found[2] or 1) - 1
             if (sample.id, index) in rows:
                 raise BenchmarkError(f"{where}: {line['image']} is there twice: delete one of the lines")
-            rows[sample.id, index] = Imported(sample.id, index, self._numbers(sample, line["ocr_results"]))
+            rows[sample.id, index] = ImportedScores(sample.id, index, self._numbers(sample, line["ocr_results"]))
         if not rows:
             raise BenchmarkError(f"{path}: there are no results in it")
         return list(rows.values())

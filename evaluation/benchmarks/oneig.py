@@ -14,10 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import by_sample, encoded, grid, only_four, write
-from ..marks import agreed, first_text, says_yes, spoken
-from ..reading import checked, json_file, table_rows, unique
+from ...errors import BenchmarkError
+from ..benchmark import (
+    Answers,
+    Benchmark,
+    BenchmarkImage,
+    BootstrapSample,
+    ImportedScores,
+    JudgeAnswer,
+    JudgeQuestion,
+    Metric,
+    Sample,
+    Source,
+)
+from ..dataset_files import checked, json_file, table_rows, unique
+from ..judges.judge_parsing import agreed, first_text, says_yes, spoken
+from ..official_layouts import by_sample, encoded, grid, only_four, write
 
 FOLDERS = {
     "Anime_Stylization": "anime",
@@ -107,17 +119,17 @@ class OneIG(Benchmark):
             samples.append(Sample(id=f"{folder}_{id}", prompt=row[self.column], group=folder, truth=truth))
         return unique(samples, path)
 
-    def questions(self, sample: Sample) -> list[Question]:
+    def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask the questions of the graph one by one, or for all text in the image."""
         if "text" in sample.truth:
             tokens = 256 if len(sample.truth["text"].split()) > 60 else 128
-            return [Question(key="read", text=READ, kind="read", max_tokens=tokens)]
+            return [JudgeQuestion(key="read", text=READ, kind="read", max_tokens=tokens)]
         return [
-            Question(key=key, text=f"{question} Answer yes or no.", max_tokens=16)
+            JudgeQuestion(key=key, text=f"{question} Answer yes or no.", max_tokens=16)
             for key, question in sample.truth.get("questions", {}).items()
         ]
 
-    def readable(self, question: Question, answer: Answer) -> bool:
+    def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Tell whether an answer is yes or no; of what is read, and where one word alone is yes, any answer can be read."""
         either = question.kind == "read" or self.exact_yes
         return super().readable(question, answer) if either else says_yes(answer.text) is not None
@@ -136,7 +148,7 @@ class OneIG(Benchmark):
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """The overall score and its five dimensions from 0 to 1; alignment and diversity by set; what the text score is made of."""
-        five: dict[str, Callable[[Draws], NDArray[np.float64]]] = {
+        five: dict[str, Callable[[BootstrapSample], NDArray[np.float64]]] = {
             "alignment": _mean("alignment"),
             "text": self.text_score,
             "reasoning": _mean("reasoning"),
@@ -158,13 +170,13 @@ class OneIG(Benchmark):
             Metric("wac", "word accuracy", lambda d: d.ratio("matched", "words"), digits=3, part="text"),
         ]
 
-    def text_score(self, draws: Draws) -> NDArray[np.float64]:
+    def text_score(self, draws: BootstrapSample) -> NDArray[np.float64]:
         """Return 1 - min(MAX, ED) (1 - CR) (1 - WAC) / MAX of the means ED and CR and of WAC, for each draw."""
         distance = np.minimum(self.farthest, draws.mean("ed"))
         wrong = (1 - draws.mean("cr")) * (1 - draws.ratio("matched", "words"))
         return np.asarray(1 - distance * wrong / self.farthest, dtype=np.float64)
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `images/<set>/gems/<id>.webp`: a 2x2 grid of four images, or the image where there is one a prompt.
 
         Lossless, as the official scripts tell a missing cell by its being black to the last pixel.
@@ -193,7 +205,7 @@ class OneIG(Benchmark):
             told.append("run_alignment.sh and run_diversity.sh leave multilingualism out: add it to their --class_items")
         return told
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read an official `<dimension>_prompt_score_<mode>_<time>.csv`; the file's name says which dimension it is."""
         dimension = next((d for d in _DIMENSIONS if path.name.startswith(f"{d}_prompt_score")), None)
         if dimension is None:
@@ -206,7 +218,7 @@ class OneIG(Benchmark):
             raise BenchmarkError(f"{path}: these are scores of the {other} prompts, and this is {self.title}")
         known = {sample.id: sample for sample in samples}
         set_of = {"text": "text", "reasoning": "reasoning", "style": "anime"}
-        rows: dict[str, Imported] = {}
+        rows: dict[str, ImportedScores] = {}
         for where, row, value in _column(path):
             if not value:  # a prompt of the official files that has no image, of another part of the benchmark too
                 continue
@@ -215,7 +227,7 @@ class OneIG(Benchmark):
                 raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
             if id in rows:
                 raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
-            rows[id] = Imported(id, None, self._values(dimension, value, known[id], where))
+            rows[id] = ImportedScores(id, None, self._values(dimension, value, known[id], where))
         return list(rows.values())
 
     @property
@@ -334,7 +346,7 @@ def compare(wanted: str, read: str) -> dict[str, float]:
     }
 
 
-def _mean(key: str, group: str | None = None) -> Callable[[Draws], NDArray[np.float64]]:
+def _mean(key: str, group: str | None = None) -> Callable[[BootstrapSample], NDArray[np.float64]]:
     return lambda draws: draws.mean(key, group)
 
 

@@ -15,15 +15,16 @@ from typing import Literal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
-from ...models.shapes.answers import Answer as Found
+from ...errors import BenchmarkError, OutsideWorldError
+from ...models.shapes.answers import ShapesAnswer as Found
 from ...models.shapes.answers import agrees, answer
-from ...models.shapes.grammar import OutsideWorldError, Parsed, layouts, parse_request
+from ...models.shapes.grammar import Parsed, layouts, parse_request
 from ...models.shapes.language import NUMBERS, name_cell, name_group, plural, say_side, say_spec
 from ...models.shapes.perception import perceive
 from ...models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Group, Relation, Spec
-from ..benchmark import Answers, Benchmark, BenchmarkError, Metric, Question, Source
+from ..benchmark import Answers, Benchmark, JudgeQuestion, Metric, Source
 from ..benchmark import Sample as AnySample
-from ..reading import text_of
+from ..dataset_files import text_of
 from .geneval2 import soft_tifa, soft_tifa_metrics
 
 ATOMICITIES = tuple(range(3, 11))
@@ -43,7 +44,7 @@ class Probe(BaseModel):
     skill: Skill
 
 
-class Sample(AnySample):
+class ShapesSample(AnySample):
     """One prompt and its questions. The questions are for judging only."""
 
     @property
@@ -72,9 +73,9 @@ class Shapes(Benchmark):
         path = files.get("prompts.txt")
         return list(benchmark() if path is None else samples_from_file(path))
 
-    def questions(self, sample: AnySample) -> list[Question]:
+    def questions(self, sample: AnySample) -> list[JudgeQuestion]:
         """Ask every probe."""
-        return [Question(key=str(n), text=probe["question"]) for n, probe in enumerate(sample.truth["questions"])]
+        return [JudgeQuestion(key=str(n), text=probe["question"]) for n, probe in enumerate(sample.truth["questions"])]
 
     def score(self, sample: AnySample, answers: Answers) -> dict[str, float]:
         """Score 1 for each probe that is answered as expected, else 0; their means as Soft-TIFA has them."""
@@ -92,7 +93,7 @@ def _right(answers: Answers, number: int, expected: str) -> float:
     return float(agrees(Found(said, said not in ("", "unknown"), ""), expected) or False)
 
 
-def benchmark(n: int = 200, seed: int = 0) -> list[Sample]:
+def benchmark(n: int = 200, seed: int = 0) -> list[ShapesSample]:
     """Return the fixed benchmark: different prompts, as many of each atomicity from 3 to 10, lowest first.
 
     A prompt has at most three kinds of things, each with a shape of its own, at most six things in all, and can be laid
@@ -115,7 +116,7 @@ def benchmark(n: int = 200, seed: int = 0) -> list[Sample]:
     return samples
 
 
-def samples_from_file(path: str | Path) -> list[Sample]:
+def samples_from_file(path: str | Path) -> list[ShapesSample]:
     """Read requests in the words of the shapes world, one a line; blank lines and lines starting with # are skipped.
 
     Raises:
@@ -135,7 +136,7 @@ def samples_from_file(path: str | Path) -> list[Sample]:
     return samples
 
 
-def judge(sample: Sample, image: Image.Image) -> list[float]:
+def judge(sample: ShapesSample, image: Image.Image) -> list[float]:
     """Score an image on each question of a sample: 1 where what is seen in it gives the expected answer, else 0."""
     seen = perceive(image)
     return [1.0 if agrees(answer(probe.question, seen), probe.expected) else 0.0 for probe in sample.questions]
@@ -196,10 +197,10 @@ def _name(parsed: Parsed, group: Group) -> str:
     return f"{group.color} {noun}" if shared and group.color else noun
 
 
-def _sample(name: str, prompt: str, parsed: Parsed) -> Sample:
+def _sample(name: str, prompt: str, parsed: Parsed) -> ShapesSample:
     atomicity = atomicity_of(parsed)
     truth = {"atomicity": atomicity, "questions": [probe.model_dump() for probe in probes(parsed)]}
-    return Sample(id=name, prompt=prompt, group=f"{atomicity:02d}", truth=truth)
+    return ShapesSample(id=name, prompt=prompt, group=f"{atomicity:02d}", truth=truth)
 
 
 def _unplaced(spec: Spec) -> Parsed:

@@ -12,10 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import encoded, first_of_each, write
-from ..marks import spoken
-from ..reading import json_lines, unique
+from ...errors import BenchmarkError
+from ..benchmark import (
+    Answers,
+    Benchmark,
+    BenchmarkImage,
+    BootstrapSample,
+    ImportedScores,
+    JudgeAnswer,
+    JudgeQuestion,
+    Metric,
+    Sample,
+    Source,
+)
+from ..dataset_files import json_lines, unique
+from ..judges.judge_parsing import spoken
+from ..official_layouts import encoded, first_of_each, write
 
 QUESTIONS = 10
 BASIC = 2
@@ -90,16 +102,16 @@ class SpatialGenEval(Benchmark):
             )
         return unique(samples, path)
 
-    def questions(self, sample: Sample) -> list[Question]:
+    def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask all ten questions in one call, five times."""
         listed = "\n".join(f"{n}. {_unnumbered(text)}" for n, text in enumerate(sample.truth["questions"], start=1))
         return [
-            Question(
+            JudgeQuestion(
                 key="letters", text=ASK.format(questions=listed), system=SYSTEM, rollouts=ROLLOUTS, temperature=1.0, max_tokens=512
             )
         ]
 
-    def readable(self, question: Question, answer: Answer) -> bool:
+    def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Tell whether ten letters are in an answer."""
         return letters(answer.text) is not None
 
@@ -124,7 +136,7 @@ class SpatialGenEval(Benchmark):
             *(Metric(f"dimension {name}", name, mean_of([name]), part="By dimension") for name in dimensions),
         ]
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `images/<id>.png`, and the prompts that they are of.
 
         The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
@@ -144,10 +156,10 @@ class SpatialGenEval(Benchmark):
             )
         return told
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read the official results: JSON lines with `id` and `true-or-false`, ten answers each."""
         known = {sample.id: sample for sample in samples}
-        rows: dict[str, Imported] = {}
+        rows: dict[str, ImportedScores] = {}
         for number, line in json_lines(path, {"id": str, "true-or-false": list}):
             where, id, verdicts = f"{path}, line {number}", line["id"], line["true-or-false"]
             if id not in known:
@@ -156,14 +168,14 @@ class SpatialGenEval(Benchmark):
                 raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
             if len(verdicts) != QUESTIONS or not all(isinstance(verdict, bool) for verdict in verdicts):
                 raise BenchmarkError(f"{where}: ten of true and false are wanted in 'true-or-false'")
-            rows[id] = Imported(id, 0, numbers(known[id].truth["question_type"], verdicts))
+            rows[id] = ImportedScores(id, 0, numbers(known[id].truth["question_type"], verdicts))
         return list(rows.values())
 
 
-def mean_of(dimensions: Sequence[str]) -> Callable[[Draws], NDArray[np.float64]]:
+def mean_of(dimensions: Sequence[str]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
     """Return the mean over dimensions, times 100, of the share of right answers in each, rounded to three digits."""
 
-    def of(draws: Draws) -> NDArray[np.float64]:
+    def of(draws: BootstrapSample) -> NDArray[np.float64]:
         shares = [[round(share, 3) for share in draws.mean(f"dimension {name}").tolist()] for name in dimensions]
         found: NDArray[np.float64] = 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
         return found

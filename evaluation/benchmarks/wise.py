@@ -10,10 +10,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..benchmark import Answer, Answers, Benchmark, BenchmarkError, Draws, Imported, Metric, Picture, Question, Sample, Source
-from ..layouts import first_of_each, write
-from ..marks import Range, ask_marks, first_text, marks
-from ..reading import checked, json_file, json_lines, unique
+from ...errors import BenchmarkError
+from ..benchmark import (
+    Answers,
+    Benchmark,
+    BenchmarkImage,
+    BootstrapSample,
+    ImportedScores,
+    JudgeAnswer,
+    JudgeQuestion,
+    Metric,
+    Sample,
+    Source,
+)
+from ..dataset_files import checked, json_file, json_lines, unique
+from ..judges.judge_parsing import Range, ask_marks, first_text, marks
+from ..official_layouts import first_of_each, write
 
 KEYS = {"Prompt": str, "Explanation": str, "prompt_id": int}
 REPOSITORY = "https://raw.githubusercontent.com/PKU-YuanGroup/WISE/eb51174"
@@ -73,14 +85,14 @@ class Wise(Benchmark):
                 samples.append(self._sample(checked(item, KEYS, f"{path}, item {number}"), f"{path}, item {number}"))
         return unique(sorted(samples, key=lambda sample: int(sample.id)), next(iter(files.values())))
 
-    def questions(self, sample: Sample) -> list[Question]:
+    def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all marks at once, with the prompt and its explanation."""
         text = (
             f"Prompt: {sample.prompt}\n"
             f"What the prompt means: {sample.truth['explanation']}\n\n"
             f"{self.criteria}\n\n{ask_marks(self.ranges)}"
         )
-        return [Question(key="marks", text=text, system=SYSTEM, max_tokens=500)]
+        return [JudgeQuestion(key="marks", text=text, system=SYSTEM, max_tokens=500)]
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """WiScore of all categories by weight, and of each."""
@@ -93,7 +105,7 @@ class Wise(Benchmark):
         ]
         return [Metric("wiscore", title, weighted("wiscore", self.categories), digits=3), *parts]
 
-    def export(self, folder: Path, pictures: Iterable[Picture]) -> list[str]:
+    def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<id>.png`, in one folder."""
         made = missing = 0
         told = ["the official script takes this folder as IMAGE_DIR"]
@@ -112,17 +124,17 @@ class Wise(Benchmark):
             )
         return told
 
-    def imported(self, path: Path, samples: Sequence[Sample]) -> list[Imported]:
+    def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read an official `..._scores_results.jsonl`: a line a prompt, of one category file or of all."""
         known = {sample.id for sample in samples}
-        rows: dict[str, Imported] = {}
+        rows: dict[str, ImportedScores] = {}
         for number, line in json_lines(path, {"prompt_id": int, **dict.fromkeys(self.official_keys, (int, float))}):
             where, id = f"{path}, line {number}", str(line["prompt_id"])
             if id not in known:
                 raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
             if id in rows:
                 raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
-            rows[id] = Imported(id, 0, self.official_values(line, where))
+            rows[id] = ImportedScores(id, 0, self.official_values(line, where))
         return list(rows.values())
 
     official_keys: tuple[str, ...]
@@ -141,7 +153,7 @@ class Wise(Benchmark):
                 raise BenchmarkError(f"{where}: {key} is {value}, not {low} to {high}: run the official script again, it resumes")
         return self.numbers({key: int(value) for key, value in found.items()})
 
-    def readable(self, question: Question, answer: Answer) -> bool:
+    def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Tell whether all marks are in an answer."""
         return marks(answer.text, self.ranges) is not None
 
@@ -249,10 +261,10 @@ class WiseVerified(Wise):
         return {"wiscore": float(given["score"])}
 
 
-def weighted(key: str, categories: Sequence[Category]) -> Callable[[Draws], NDArray[np.float64]]:
+def weighted(key: str, categories: Sequence[Category]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
     """Return the metric that weights the mean of each category; the weights of those that a draw has are made to sum to 1."""
 
-    def of(draws: Draws) -> NDArray[np.float64]:
+    def of(draws: BootstrapSample) -> NDArray[np.float64]:
         means = np.array([draws.mean(key, category.name) for category in categories])
         weights = np.array([category.weight for category in categories])[:, None] * ~np.isnan(means)
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from ..image import ImageModel
+    from ..image.base import ImageModel
 
 WEIGHTS = Path(__file__).parent / "weights"
 CALL = {"num_inference_steps": 9, "guidance_scale": 0.0, "width": 128, "height": 128, "max_sequence_length": 32}
@@ -27,7 +27,7 @@ def shapes_image(
         batch: most pictures in one call; 8 by default, which two CPU cores draw in about half the time of eight calls.
         wait: seconds to wait for a batch to fill.
     """
-    from ..diffusers import DiffusersImage
+    from ..image.diffusers import DiffusersImage
 
     return DiffusersImage(weights, name="shapes-image", call={**CALL, **(call or {})}, device="cpu", batch=batch or 8, wait=wait)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .grammar import region
-from .language import NUMBERS, Token, name_cell, plural, say_side, scan
+from .language import NUMBERS, WordToken, name_cell, plural, say_side, scan
 from .world import SIZE, lies
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CLEAR = 0.15
 """What is seen with less certainty counts as no shape and no colour: nobody would call it a red circle."""
 
 
-class Answer(NamedTuple):
+class ShapesAnswer(NamedTuple):
     """What the picture says: "yes", "no", a number in words, a colour, a place. Not `known`: no answer, never a guess."""
 
     text: str
@@ -49,7 +49,7 @@ class Kind(NamedTuple):
         return self.color in (None, thing.color) and self.shape in (None, thing.shape)
 
 
-def agrees(answer: Answer, expected: str) -> bool | None:
+def agrees(answer: ShapesAnswer, expected: str) -> bool | None:
     """Tell whether an answer is the expected one, "three" and "3" alike; None where there is no answer."""
     return _plain(answer.text) == _plain(expected) if answer.known else None
 
@@ -59,7 +59,7 @@ def _plain(text: str) -> str:
     return {**{name: str(n) for n, name in enumerate(NUMBERS) if n}, "zero": "0", "none": "0"}.get(word, word)
 
 
-def answer(question_text: str, seen: Sequence[Seen]) -> Answer:
+def answer(question_text: str, seen: Sequence[Seen]) -> ShapesAnswer:
     """Answer a question from what is seen.
 
     Understood are: whether there is something ("Is there at least one red circle?", "Are there exactly three circles?"), how
@@ -79,8 +79,8 @@ def answer(question_text: str, seen: Sequence[Seen]) -> Answer:
         if found:
             blurred = len(seen) - len(clear)
             more = f", and {_number(blurred)} more that I cannot make out" if blurred else ""
-            return Answer(found[0], True, found[1] + more)
-    return Answer("unknown", False, f'I do not understand the question "{" ".join(question_text.split())[:200]}"')
+            return ShapesAnswer(found[0], True, found[1] + more)
+    return ShapesAnswer("unknown", False, f'I do not understand the question "{" ".join(question_text.split())[:200]}"')
 
 
 class _Parts(NamedTuple):
@@ -107,7 +107,7 @@ _SAME = {
 _WIDE = re.compile(r"\b(?:row|column|side|edge|third)\b")
 
 
-def _encode(tokens: Sequence[Token]) -> tuple[str, _Parts]:
+def _encode(tokens: Sequence[WordToken]) -> tuple[str, _Parts]:
     """Write a question as words and letters (K a kind, N a number, C a colour, R a side, P a place) and the values behind them."""
     parts = _Parts([], [], [], [], [])
     code: list[str] = []

@@ -24,7 +24,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
 
-from ...errors import GemsError
+from ...errors import NotForShapesError
 from ...pixels import to_rgb
 from . import judge, roles
 
@@ -33,10 +33,6 @@ REFINEMENTS = {"Refinement", "EditRefinement", "FusedRefinement", "FusedEditRefi
 
 IMAGE_TOKENS = 64
 """What a picture counts in tokens: one for each of its 16x16 pixel patches."""
-
-
-class NotForShapesError(GemsError, ValueError):
-    """The embedded chat model was asked something else than one of the roles of GEMS."""
 
 
 class ShapesChat(BaseChatModel):

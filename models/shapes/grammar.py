@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 from typing import Any, NamedTuple
 
-from ...errors import GemsError
-from .language import Token, name_cell, name_group, say_layout, scan
+from ...errors import OutsideWorldError
+from .language import WordToken, name_cell, name_group, say_layout, scan
 from .world import CELLS, COLORS, MAX_THINGS, Group, Relation, Spec, Thing, center_of, lies, row_and_column
 
 _DRAWS = (
@@ -31,10 +31,6 @@ _BACK = frozenset({"the", "it", "them"})
 """Words that point back to something already named."""
 _LITTLE = frozenset({"on", "of", "in", "at", "to", "by", "for", "as", "from", "off", "into", "it's", "is"})  # fmt: skip
 """Words that are never what an error is about: "on a beach" fails for the beach."""
-
-
-class OutsideWorldError(GemsError, ValueError):
-    """A request asks for something that the shapes world cannot draw, or cannot read."""
 
 
 def outside(problem: str) -> OutsideWorldError:
@@ -90,7 +86,7 @@ def parse_request(text: str) -> Parsed:
     return parsed
 
 
-def _known(tokens: Sequence[Token]) -> list[Token]:
+def _known(tokens: Sequence[WordToken]) -> list[WordToken]:
     """Drop filler words; a word without a meaning here is an error."""
     words = [t for t in tokens if t.kind == "word" and t.value not in _FILLERS | _BACK]
     if words:
@@ -102,12 +98,12 @@ def _known(tokens: Sequence[Token]) -> list[Token]:
 class _Reader:
     """Puts tokens together, left to right. `gap` is the break since the last group, side or place."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(self, tokens: Sequence[WordToken]) -> None:
         self.tokens = tokens
         self.groups: list[Group] = []
         self.places: list[int | None] = []
         self.relations: list[Relation] = []
-        self.phrase: list[Token] = []
+        self.phrase: list[WordToken] = []
         self.subject = self.last = -1
         self.gap, self.side, self.told_side = "", "", ""
         self.place: int | None = None
@@ -128,7 +124,7 @@ class _Reader:
             raise outside(f'it misses a shape after "{" ".join(t.text for t in left or self.tokens[-1:])}"')
         return Parsed(tuple(self.groups), tuple(self.relations), tuple(self.places))
 
-    def _group(self, token: Token, follows: str) -> None:
+    def _group(self, token: WordToken, follows: str) -> None:
         index = self._refer(token)
         if index is None:
             index = self._new(token)
@@ -140,7 +136,7 @@ class _Reader:
             self.subject, self.told_side = index, ""
         self.last, self.gap, self.side, self.phrase = index, "", "", []
 
-    def _refer(self, token: Token) -> int | None:
+    def _refer(self, token: WordToken) -> int | None:
         """Return the one group that "the red circle" refers back to, if there is one."""
         said = {t.kind: t.value for t in self.phrase}
         if not any(t.value == "the" for t in self.phrase) or self.place is not None:
@@ -152,7 +148,7 @@ class _Reader:
         ]
         return fits[0] if len(fits) == 1 else None
 
-    def _new(self, token: Token) -> int:
+    def _new(self, token: WordToken) -> int:
         numbers, colors = ([t for t in self.phrase if t.kind == kind] for kind in ("number", "color"))
         text = " ".join(t.text for t in [*self.phrase, token])
         if len(numbers) > 1 or len(colors) > 1:
@@ -167,7 +163,7 @@ class _Reader:
         self.place = None
         return len(self.groups) - 1
 
-    def _other(self, token: Token, follows: str) -> None:
+    def _other(self, token: WordToken, follows: str) -> None:
         if token.kind == "break":
             self.gap = "," if "," in (self.gap, token.value) else token.value
         elif token.kind == "side":
@@ -177,14 +173,14 @@ class _Reader:
         else:
             self._back(token)
 
-    def _side(self, token: Token) -> None:
+    def _side(self, token: WordToken) -> None:
         if self.side or self.last < 0:
             raise outside(f'it misses a shape before "{token.text}"')
         if not self.gap and self.told_side:
             self.subject = self.last
         self.side, self.gap, self.phrase = token.value, "", []
 
-    def _place(self, token: Token, follows: str) -> None:
+    def _place(self, token: WordToken, follows: str) -> None:
         ahead = follows in ("number", "color", "shape", "word") and (self.gap or self.last < 0)
         if ahead or self.last < 0:
             self.place = int(token.value)
@@ -194,7 +190,7 @@ class _Reader:
             self.places[self.last] = int(token.value)
         self.gap = ""
 
-    def _back(self, token: Token) -> None:
+    def _back(self, token: WordToken) -> None:
         """Read "it" and "them": "a circle with a square below it" puts the square below the circle."""
         if not self.side or self.last < 1:
             raise outside(f'it cannot tell what "{token.text}" means')

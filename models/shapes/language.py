@@ -69,7 +69,7 @@ def caption(scene: Scene, rng: random.Random, detail: float = 0.6) -> str:
 TokenKind = Literal["number", "color", "shape", "side", "place", "break", "filler", "word"]
 
 
-class Token(NamedTuple):
+class WordToken(NamedTuple):
     """A word or phrase: `value` is its canonical form (a number in digits, a cell's index), `text` what was written."""
 
     kind: TokenKind
@@ -121,7 +121,7 @@ _SHAPE_WORDS = {plural(shape, n): shape for shape in SHAPES for n in (1, 2)}
 _BREAKS = {"and": "and", "&": "and", "+": "and", "with": ",", "plus": ",", "then": ",", "while": ",", "where": ","}
 
 
-def scan(text: str) -> list[Token]:
+def scan(text: str) -> list[WordToken]:
     """Cut a text into tokens; what this world has no word for comes out as a `word`."""
     tokens, at = [], 0
     while at < len(text):
@@ -143,24 +143,24 @@ def _match(text: str, at: int) -> tuple[str, re.Match[str]] | None:
     return None
 
 
-def _token(name: str, match: re.Match[str]) -> Token:
+def _token(name: str, match: re.Match[str]) -> WordToken:
     text = match.group()
     word = text.lower()
     if name == "place":
-        return Token("place", str(_cell_of(match)), word)
+        return WordToken("place", str(_cell_of(match)), word)
     if name in ("above", "below"):
-        return Token("side", name, word)
+        return WordToken("side", name, word)
     if name == "beside":
-        return Token("side", f"{match['side'].lower()} of", word)
+        return WordToken("side", f"{match['side'].lower()} of", word)
     if name in ("pair", "digits") or word in _COUNTS:
-        return Token("number", "2" if name == "pair" else _COUNTS.get(word, word), word)
+        return WordToken("number", "2" if name == "pair" else _COUNTS.get(word, word), word)
     if word in COLORS:
-        return Token("color", word, word)
+        return WordToken("color", word, word)
     if word in _SHAPE_WORDS:
-        return Token("shape", _SHAPE_WORDS[word], word)
+        return WordToken("shape", _SHAPE_WORDS[word], word)
     if name == "break" or word in _BREAKS:
-        return Token("break", _BREAKS.get(word, ","), word)
-    return Token("filler" if name == "filler" else "word", word.replace("’", "'"), text)
+        return WordToken("break", _BREAKS.get(word, ","), word)
+    return WordToken("filler" if name == "filler" else "word", word.replace("’", "'"), text)
 
 
 def _cell_of(match: re.Match[str]) -> int:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from .answers import Answer, Kind, agrees, answer
+from .answers import Kind
 from .grammar import Parsed
 from .language import NUMBERS, name_cell, name_group, plural, say_side
 from .world import Group
 
-__all__ = ["Answer", "Question", "agrees", "answer", "questions"]
 
-
-class Question(NamedTuple):
+class ShapesQuestion(NamedTuple):
     """One atomic question; `parents` are the indices of the questions that must pass for this one to mean anything."""
 
     kind: Literal["object", "count", "attribute", "relation"]
@@ -21,13 +19,13 @@ class Question(NamedTuple):
     parents: tuple[int, ...] = ()
 
 
-def questions(parsed: Parsed) -> list[Question]:
+def questions(parsed: Parsed) -> list[ShapesQuestion]:
     """Make the questions of a request: for each kind of thing whether it is there, how many, its colour; then how they lie.
 
     A colour is asked on its own ("Is the circle red?") where one kind has that shape. Where several have ("a red circle and
     two blue circles"), the kinds are told apart by colour, and the shape is counted once more over all of them.
     """
-    made: list[Question] = []
+    made: list[ShapesQuestion] = []
     parents: dict[Group, tuple[int, ...]] = {}
     for shape in dict.fromkeys(g.shape for g in parsed.groups):
         groups = [g for g in parsed.groups if g.shape == shape]
@@ -39,21 +37,21 @@ def questions(parsed: Parsed) -> list[Question]:
             asked = _ask_kind(made, Kind(color, shape, count > 1), count, alone=len(colors) == 1)
             parents.update(dict.fromkeys(same, asked))
         if len(colors) > 1 and None not in colors:
-            made.append(Question("count", f"How many {plural(shape, 2)} are in the image?", NUMBERS[total]))
+            made.append(ShapesQuestion("count", f"How many {plural(shape, 2)} are in the image?", NUMBERS[total]))
     made += [_ask_relation(parsed, k, parents) for k in range(len(parsed.relations))]
     made += [_ask_place(parsed, i, cell, parents) for i, cell in enumerate(parsed.places) if cell is not None]
     return made
 
 
-def _ask_kind(made: list[Question], kind: Kind, count: int, alone: bool) -> tuple[int, ...]:
+def _ask_kind(made: list[ShapesQuestion], kind: Kind, count: int, alone: bool) -> tuple[int, ...]:
     """Append what is asked of one kind; return the indices that later questions about it depend on."""
     first = len(made)
     name = kind._replace(color=None) if alone else kind
-    made.append(Question("object", f"Is there {name_group(Group(1, name.color, kind.shape or ''))} in the image?", "yes"))
-    made.append(Question("count", f"How many {name._replace(several=True)} are in the image?", NUMBERS[count], (first,)))
+    made.append(ShapesQuestion("object", f"Is there {name_group(Group(1, name.color, kind.shape or ''))} in the image?", "yes"))
+    made.append(ShapesQuestion("count", f"How many {name._replace(several=True)} are in the image?", NUMBERS[count], (first,)))
     if not alone or kind.color is None:
         return (first,)
-    made.append(Question("attribute", f"{_these(name)} {kind.color}?", "yes", (first,)))
+    made.append(ShapesQuestion("attribute", f"{_these(name)} {kind.color}?", "yes", (first,)))
     return (first, len(made) - 1)
 
 
@@ -65,15 +63,15 @@ def _kind_of(group: Group) -> Kind:
     return Kind(group.color, group.shape, group.count > 1)
 
 
-def _ask_relation(parsed: Parsed, index: int, parents: dict[Group, tuple[int, ...]]) -> Question:
+def _ask_relation(parsed: Parsed, index: int, parents: dict[Group, tuple[int, ...]]) -> ShapesQuestion:
     relation = parsed.relations[index]
     a, b = parsed.groups[relation.a], parsed.groups[relation.b]
     text = f"{_these(_kind_of(a))} {say_side(relation.side)} the {_kind_of(b)}?"
-    return Question("relation", text, "yes", tuple(sorted({*parents[a], *parents[b]})))
+    return ShapesQuestion("relation", text, "yes", tuple(sorted({*parents[a], *parents[b]})))
 
 
-def _ask_place(parsed: Parsed, index: int, cell: int, parents: dict[Group, tuple[int, ...]]) -> Question:
+def _ask_place(parsed: Parsed, index: int, cell: int, parents: dict[Group, tuple[int, ...]]) -> ShapesQuestion:
     group = parsed.groups[index]
     alike = sum(g[1:] == group[1:] for g in parsed.groups) > 1
     start = f"{'Is' if group.count == 1 else 'Are'} there {name_group(group)}" if alike else _these(_kind_of(group))
-    return Question("relation", f"{start} {name_cell(cell)} of the image?", "yes", parents[group])
+    return ShapesQuestion("relation", f"{start} {name_cell(cell)} of the image?", "yes", parents[group])

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from .grammar import OutsideWorldError, Parsed, choose_colors, choose_layout, describe, parse_request
+from ...errors import OutsideWorldError
+from .answers import answer
+from .grammar import Parsed, choose_colors, choose_layout, describe, parse_request
 from .habits import Habit, gives_places, habits_in, what_changed
 from .language import NUMBERS, name_cell, plural, say_spec
 from .perception import Seen, perceive
-from .questions import answer, questions
+from .questions import questions
 from .world import CELLS, Group, center_of
 
 LAYOUT_SKILLS = ("counting", "spatial-layout")

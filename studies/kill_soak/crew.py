@@ -14,14 +14,12 @@ from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gems.errors import GemsError
+from gems.errors import GemsError, RunError, RunInUseError
 from gems.evaluation.benchmarks.shapes import benchmark
-from gems.graph.record import RunError
-from gems.graph.run import resume, run
-from gems.memory.home import Home
-from gems.memory.locks import RunInUseError
-from gems.memory.postgres import SealingSaver
-from gems.memory.sqlite import OwnSqliteSaver
+from gems.runs.run import resume, run
+from gems.storage.postgres import EncryptingSaver
+from gems.storage.sqlite import OwnSqliteSaver
+from gems.storage.workspace import Workspace
 
 from .watch import Journal, Painter, Watch, WatchedStore, lines_of
 
@@ -75,9 +73,9 @@ class Place:
         for name in ("journals", "pictures", "done"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
-    def home(self) -> Home:
+    def home(self) -> Workspace:
         """Return the home of the runs, as anybody else sees it."""
-        return Home(self.runs, store=self.url)
+        return Workspace(self.runs, store=self.url)
 
     def job(self, number: int) -> Job:
         """Return the run of a number."""
@@ -115,7 +113,7 @@ class Place:
         with closing(Journal(self.pictures(wanted.thread), durable=True)) as pictures:
             watch = Watch(journal, pictures, wanted.thread, new)
             watch.at("opening")
-            home = Home(self.runs, store=self.url, image_store=WatchedStore(self.images, watch))
+            home = Workspace(self.runs, store=self.url, image_store=WatchedStore(self.images, watch))
             painter = Painter(watch, self.images)
             if new:
                 settings = {"preset": wanted.preset, **wanted.settings}
@@ -126,7 +124,7 @@ class Place:
 
 def die_at(step: int, journal: Journal) -> None:
     """Have this process killed as soon as it has stored the checkpoint of a step of whichever run."""
-    for saver in (OwnSqliteSaver, SealingSaver):
+    for saver in (OwnSqliteSaver, EncryptingSaver):
 
         def put(self: Any, config: Any, checkpoint: Any, metadata: Any, versions: Any, stored: Any = saver.put) -> Any:
             config_of_next = stored(self, config, checkpoint, metadata, versions)

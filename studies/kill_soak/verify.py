@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gems.graph.drive import config_of
-from gems.memory.database import Opened
-from gems.memory.home import Home
-from gems.memory.images import ImageStoreError
-from gems.memory.postgres import OpenedPostgres
-from gems.memory.sqlite import OpenedSqlite, SqliteDatabase
+from gems.errors import ImageStoreError
 from gems.memory.state import GemsState, ImageRef
+from gems.runs.manifest import config_of
+from gems.storage.database import DatabaseConnection
+from gems.storage.postgres import PostgresConnection
+from gems.storage.sqlite import SqliteConnection, SqliteDatabase
+from gems.storage.workspace import Workspace
 
 from .crew import Place
 from .watch import lines_of
@@ -56,7 +56,7 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
     return state
 
 
-def history(opened: Opened, thread: str) -> list[tuple[Any, dict[str, Any]]]:
+def history(opened: DatabaseConnection, thread: str) -> list[tuple[Any, dict[str, Any]]]:
     """Return step and state of every checkpoint of a run, the oldest first."""
     found = [(c.metadata.get("step"), comparable(c.checkpoint["channel_values"])) for c in opened.saver.list(config_of(thread))]
     return found[::-1]
@@ -123,7 +123,7 @@ def _compare(
     found.drawn_again += sum(line["what"] == "drawn" and line["again"] for line in made)
 
 
-def _end(home: Home, thread: str, state: dict[str, Any]) -> Iterator[str]:
+def _end(home: Workspace, thread: str, state: dict[str, Any]) -> Iterator[str]:
     result = state.get("result") or {}
     if result.get("decision") not in ("accept", "give up"):
         yield f"it is not finished: {result.get('decision', 'no decision')}"
@@ -150,9 +150,9 @@ def _difference(past: list[tuple[Any, dict[str, Any]]], whole: list[tuple[Any, d
     return f"at step {step} it differs from an unkilled run in {', '.join(fields)}"
 
 
-def orphans(opened: Opened) -> list[str]:
+def orphans(opened: DatabaseConnection) -> list[str]:
     """Return what is wrong with the rows of checkpoints: writes without a checkpoint, checkpoints whose parent is gone."""
-    writes = "writes" if isinstance(opened, OpenedSqlite) else "checkpoint_writes"
+    writes = "writes" if isinstance(opened, SqliteConnection) else "checkpoint_writes"
     other = (
         "(SELECT 1 FROM checkpoints AS p WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = c.checkpoint_ns AND p.checkpoint_id"
     )
@@ -163,7 +163,7 @@ def orphans(opened: Opened) -> list[str]:
             f"AND NOT EXISTS {other} = c.parent_checkpoint_id)"
         ),
     }
-    if isinstance(opened, OpenedPostgres):
+    if isinstance(opened, PostgresConnection):
         asked["values of no checkpoint"] = (
             "SELECT count(*) AS n FROM checkpoint_blobs AS b WHERE NOT EXISTS (SELECT 1 FROM checkpoints AS c "
             "WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns "
@@ -173,11 +173,11 @@ def orphans(opened: Opened) -> list[str]:
     return [f"{count} {what}" for what, count in counts.items() if count]
 
 
-def _count(opened: Opened, statement: str) -> int:
-    if isinstance(opened, OpenedPostgres):
+def _count(opened: DatabaseConnection, statement: str) -> int:
+    if isinstance(opened, PostgresConnection):
         with opened.connections.pool.connection() as connection:
             found = connection.execute(statement).fetchone()
         return int(found["n"]) if found else 0
-    assert isinstance(opened, OpenedSqlite)
+    assert isinstance(opened, SqliteConnection)
     with opened.sqlite.cursor(transaction=False) as cursor:
         return int(cursor.execute(statement).fetchone()[0])

@@ -12,12 +12,13 @@ from typing import Any
 
 from PIL import Image
 
+from gems.errors import OutsideWorldError
 from gems.events import Event, RoleEnded, RoleStarted, RunStarted
-from gems.memory.images import ImageStore
 from gems.memory.state import ImageRef
-from gems.models.image import ImageModel, ImageRequest
-from gems.models.shapes.grammar import OutsideWorldError, parse_request
+from gems.models.image.base import ImageModel, ImageRequest
+from gems.models.shapes.grammar import parse_request
 from gems.models.shapes.world import draw, realize
+from gems.storage.image_store import ImageStore
 
 DRAWING = 0.02
 """Seconds that a picture takes, besides its drawing."""

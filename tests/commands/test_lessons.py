@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gems.memory.home import Home
-from gems.memory.lessons import Lesson, Lessons, Trial
+from gems.memory.lessons import Lessons, StoredLesson, Trial
+from gems.storage.workspace import Workspace
 
 TEXTS = {"count": "Name the things singly.", "relation": "Say the places first.", "object": "Draw [bold]less[/] of it."}
 
@@ -14,11 +14,11 @@ TEXTS = {"count": "Name the things singly.", "relation": "Say the places first."
 @pytest.fixture
 def ids():
     """Lessons in the folder of runs; return their ids by kind. The one about objects waits for approval."""
-    with Home("runs").database.open() as opened:
+    with Workspace("runs").database.open() as opened:
         book = Lessons(opened.store)
         return {
             kind: book.keep(
-                Lesson(kind=kind, text=text, status="proposed" if kind == "object" else "kept", question="Is it?"),
+                StoredLesson(kind=kind, text=text, status="proposed" if kind == "object" else "kept", question="Is it?"),
                 [Trial(key=f"{n:016x}", helped=n > 0, run=f"run-{n}") for n in range(2)],
             ).id
             for kind, text in TEXTS.items()

@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from gems.graph.past import past_run, past_runs
+from gems.runs.listing import get_run, list_runs
 
 WORK = """
 import sys, time
-import gems.graph.run as front
+import gems.runs.run as front
 from gems.commands.finish import finish
-from gems.memory.home import Home
-from gems.progress import Progress
+from gems.storage.workspace import Workspace
+from gems.commands.progress import Progress
 from gems.tests.conftest import Sketcher
 from rich.console import Console
 
@@ -24,7 +24,7 @@ class Slow(Sketcher):
         time.sleep(float(sys.argv[1]))
         return super().generate(requests)
 
-home = Home("runs")
+home = Workspace("runs")
 show = Progress(Console(stderr=True))
 finish(show, home, False, lambda control: front.run(
     "three red circles above a blue square", thread="t", runs=home, image=Slow(1.0), preset="paper", max_rounds=3,
@@ -59,8 +59,8 @@ def test_the_first_signal_stops_the_run_after_its_step(drawing, number):
     assert process.returncode == 128 + number
     assert "stopping when this step has ended; once more to end at once" in err
     assert "stopped after a finished step: go on with `gems resume t`" in err
-    assert [past.standing for past in past_runs()] == ["unfinished"]
-    assert past_run("t").state.round == 1  # the image that was being drawn is there
+    assert [past.standing for past in list_runs()] == ["unfinished"]
+    assert get_run("t").state.round == 1  # the image that was being drawn is there
 
 
 def test_the_second_signal_ends_the_process_at_once(drawing):
@@ -73,4 +73,4 @@ def test_the_second_signal_ends_the_process_at_once(drawing):
     assert time.monotonic() - began < 20
     assert process.returncode == 130
     assert "ended at once: go on with `gems resume t`" in err
-    assert [past.standing for past in past_runs()] == ["unfinished"]
+    assert [past.standing for past in list_runs()] == ["unfinished"]

@@ -6,11 +6,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from gems.evaluation.benchmark import Benchmark, BenchmarkError, Imported, Metric, Question, Sample
-from gems.evaluation.layouts import write
-from gems.evaluation.records import Checked, Record
+from gems.errors import BenchmarkError, ImageModelError
+from gems.evaluation.benchmark import Benchmark, ImportedScores, JudgeQuestion, Metric, Sample
+from gems.evaluation.official_layouts import write
+from gems.evaluation.records import Checked, SampleRecord
 from gems.memory.state import ImageRef
-from gems.models.image import ImageModelError
 
 from ..conftest import Sketcher
 
@@ -40,7 +40,7 @@ class Colours(Benchmark):
                       truth={"asks": asks})  # fmt: skip
 
     def questions(self, sample):
-        return [Question(key=str(n), text=f"{text} Answer in one word.") for n, (text, _) in enumerate(sample.truth["asks"])]
+        return [JudgeQuestion(key=str(n), text=f"{text} Answer in one word.") for n, (text, _) in enumerate(sample.truth["asks"])]
 
     def score(self, sample, answers):
         right = [float(bool(answers.get(str(n))) and answers[str(n)][0].text.lower().startswith(expected))
@@ -66,7 +66,7 @@ class Colours(Benchmark):
             found = json.loads(path.read_text())
         except ValueError as error:
             raise BenchmarkError(f"{path}: this is no result file of Colours") from error
-        return [Imported(id, None, {"share": share}) for id, share in found.items()]
+        return [ImportedScores(id, None, {"share": share}) for id, share in found.items()]
 
 
 class Says(BaseChatModel):
@@ -104,7 +104,7 @@ def record(id="c00", variant="original", index=0, image="a", **more):
     """A record; `image` is a letter that its hash is made of, or None for a run that failed."""
     ref = None if image is None else ImageRef(sha256=image * 64, width=8, height=8)
     told = {"decision": "accept", "checks": Checked(total=2, passed=2, gm=1, am=1)} if image else {"error": "it failed"}
-    return Record(
+    return SampleRecord(
         **{"id": id, "prompt": f"prompt {id}", "variant": variant, "index": index, "seed": 0, "image": ref, **told, **more}
     )
 
@@ -112,7 +112,7 @@ def record(id="c00", variant="original", index=0, image="a", **more):
 def records_in(folder):
     """Return the lines of all records in a folder."""
     lines = [line for path in sorted(folder.glob("samples*.jsonl")) for line in path.read_text().splitlines()]
-    return [Record.model_validate_json(line) for line in lines]
+    return [SampleRecord.model_validate_json(line) for line in lines]
 
 
 def timeless(outcome):

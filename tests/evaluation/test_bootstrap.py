@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gems.evaluation.benchmark import Draws, Metric
+from gems.evaluation.benchmark import BootstrapSample, Metric
 from gems.evaluation.bootstrap import estimate, estimate_metric
 
 
@@ -74,6 +74,6 @@ def test_of_one_prompt_there_is_no_interval_and_of_none_nothing():
 
 
 def test_a_group_is_of_its_prompts_alone():
-    draws = Draws(rows([0.0, 1.0, 0.5]), ["a", "b", "b"], np.array([[0, 1, 2], [0, 0, 0]]))
+    draws = BootstrapSample(rows([0.0, 1.0, 0.5]), ["a", "b", "b"], np.array([[0, 1, 2], [0, 0, 0]]))
     assert draws.mean("share", "b")[0] == 0.75
     assert np.isnan(draws.mean("share", "b")[1])  # a resample that has none of the group

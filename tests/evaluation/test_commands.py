@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gems.models.diffusers import DiffusersImage
-from gems.models.image import ImageModelError
+from gems.errors import ImageModelError
+from gems.models.image.diffusers import DiffusersImage
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gems.evaluation.outcome.compare", interrupted)
+    monkeypatch.setattr("gems.evaluation.study.compare", interrupted)
     code, _, err = command("shapes", "--limit", 1)
     assert code == 130
     assert "interrupted: the same command goes on with what is left" in err

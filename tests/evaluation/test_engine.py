@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from gems.evaluation.engine import Engine
-from gems.evaluation.outcome import compare
-from gems.evaluation.runner import Progress, generate, plan
-from gems.evaluation.studies import changes, variants
+from gems.evaluation.runner import StudyProgress, generate, plan
+from gems.evaluation.study import compare
+from gems.evaluation.variants import changes, variants
 
 from ..conftest import Sketcher
 from .colours import Colours, record, records_in, timeless
@@ -64,7 +64,7 @@ def test_ctrl_c_keeps_what_was_made_and_the_same_call_goes_on(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        generate(planned(model), tmp_path, progress=Progress(done=interrupt))
+        generate(planned(model), tmp_path, progress=StudyProgress(done=interrupt))
     assert [r.id for r in records_in(tmp_path)] == ["c00", "c01"]
     records, found = generate(planned(model), tmp_path)
     assert (len(records), found, len(model.made)) == (6, 2, 6)
@@ -72,7 +72,7 @@ def test_ctrl_c_keeps_what_was_made_and_the_same_call_goes_on(tmp_path):
 
 def test_told_to_stop_nothing_new_begins(tmp_path):
     stop, model = threading.Event(), Sketcher(0.0)
-    records, _ = generate(planned(model), tmp_path, stop=stop, progress=Progress(done=lambda of: stop.set()))
+    records, _ = generate(planned(model), tmp_path, stop=stop, progress=StudyProgress(done=lambda of: stop.set()))
     assert [r.id for r in records.values()] == ["c00"]
     records, _ = generate(planned(model), tmp_path, stop=stop)
     assert len(records) == 1

@@ -8,24 +8,24 @@ import pytest
 from gems import GemsError, run
 from gems.evaluation.benchmarks.shapes import benchmark
 from gems.evaluation.lessons import compare_lessons, halves, markdown, table, to_json
-from gems.evaluation.outcome import compare
-from gems.evaluation.runner import Progress
-from gems.evaluation.studies import axis, changes, variants
-from gems.memory.home import Home
-from gems.memory.lessons import Lesson, Lessons
+from gems.evaluation.runner import StudyProgress
+from gems.evaluation.study import compare
+from gems.evaluation.variants import axis, changes, variants
+from gems.memory.lessons import Lessons, StoredLesson
+from gems.storage.workspace import Workspace
 
 
 @pytest.fixture
 def mine(tmp_path):
     """A folder of runs with a lesson that would change every picture."""
     runs = tmp_path / "runs"
-    with Home(runs).database.open() as opened:
-        Lessons(opened.store).keep(Lesson(kind="object", text="Give every thing a place of its own."))
+    with Workspace(runs).database.open() as opened:
+        Lessons(opened.store).keep(StoredLesson(kind="object", text="Give every thing a place of its own."))
     return runs
 
 
 def lessons_in(runs):
-    with Home(runs).database.open() as opened:
+    with Workspace(runs).database.open() as opened:
         return Lessons(opened.store).kept()
 
 
@@ -55,7 +55,9 @@ def test_the_same_study_gives_the_same_and_makes_nothing_again(mine, make_sketch
     model, found = make_sketcher(0.2), []
     once = study(mine, model, out=mine / "study")
     made = len(model.made)
-    again = study(mine, model, out=mine / "study", progress=Progress(start=lambda name, total, done: found.append(total - done)))
+    again = study(
+        mine, model, out=mine / "study", progress=StudyProgress(start=lambda name, total, done: found.append(total - done))
+    )
     assert (len(model.made), set(found)) == (made, {0})
     assert to_json(again) == to_json(once)
     elsewhere = study(mine.parent / "elsewhere", make_sketcher(0.2))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gems.evaluation.catalogue import CATALOGUE, find
 from gems.models.shapes import shapes_chat, shapes_image
-from gems.serve import create_app, running
+from gems.server import create_app, running
 
 DATA = Path(__file__).parent / "benchmarks" / "data"
 FOLDERS = {"artimuse": "geneval", "longtext-en": "longtext", "longtext-zh": "longtext"}
@@ -101,6 +101,6 @@ def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp
 
 
 def read_back(folder, name):
-    from gems.evaluation.data import fetch
+    from gems.evaluation.downloads import fetch
 
     return fetch(find(name), folder, say=print).files

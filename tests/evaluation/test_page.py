@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.commands.evaluate_show import write
-from gems.evaluation.answers import Key, answer_book
-from gems.evaluation.benchmark import Answer, Metric, Sample
+from gems.commands.evaluate_report import write
+from gems.errors import ImageModelError
+from gems.evaluation.benchmark import JudgeAnswer, Metric, Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
-from gems.evaluation.judging import ChatJudge, judge_of
-from gems.evaluation.outcome import Outcome, compare, look, report_of, score
+from gems.evaluation.judges.answer_log import AnswerKey, answer_book
+from gems.evaluation.judges.judging import ChatJudge, judge_of
 from gems.evaluation.page import MOST, recorded_answers, render_page, said_of, values_of, write_page
 from gems.evaluation.runner import plan
 from gems.evaluation.scoring import Scored, answers_of
-from gems.evaluation.studies import variants
-from gems.memory.images import ImageStore
-from gems.models.image import ImageModelError
+from gems.evaluation.study import StudyResult, compare, look, report_of, score
+from gems.evaluation.variants import variants
+from gems.storage.image_store import ImageStore
 
 from ..conftest import Sketcher
 from ..report import test_browser as reports
@@ -125,7 +125,7 @@ def test_answers_stand_by_their_image_and_wrong_ones_are_marked(tmp_path):
 def test_an_answer_is_wrong_if_it_scored_nothing():
     bench = Colours(1)
     (sample,) = bench.read({})
-    told = list(said_of(bench, sample, {"0": [Answer(text="yes")], "1": [Answer(text="no, blue")]}))
+    told = list(said_of(bench, sample, {"0": [JudgeAnswer(text="yes")], "1": [JudgeAnswer(text="no, blue")]}))
     assert [(one.answer, one.wrong) for one in told] == [("yes", False), ("no, blue", True)]
     assert list(said_of(bench, sample, {})) == []
 
@@ -133,7 +133,10 @@ def test_an_answer_is_wrong_if_it_scored_nothing():
 def test_of_a_word_the_likeliest_token_says_whether_it_is_wrong():
     truth = {"atom_count": 3, "vqa_list": [["How many cats are in the image?", "two"]] * 2, "skills": ["count", "count"]}
     sample = Sample(id="0", prompt="two cats", group="03", truth=truth)
-    answers = {"0": [Answer(text="three", top=(("three", 0.7), ("two", 0.3)))], "1": [Answer(text="two", top=(("two", 0.6),))]}
+    answers = {
+        "0": [JudgeAnswer(text="three", top=(("three", 0.7), ("two", 0.3)))],
+        "1": [JudgeAnswer(text="two", top=(("two", 0.6),))],
+    }
     told = list(said_of(GenEval2(), sample, answers))
     assert [one.wrong for one in told] == [True, False]
     assert told[0].chances == (("three", 0.7), ("two", 0.3))
@@ -264,13 +267,13 @@ def by_hand(folder, bench, names, draw, values, answer="yes"):
                 records[one.key], scored[one.key] = one, Scored({"share": values[v][n]})
                 for question in bench.questions(sample) if ref else ():
                     book.put(
-                        Key("J", question.key, ref.sha256, 0),
-                        Answer(text=answer, top=((answer[:200], 0.5),)),
+                        AnswerKey("J", question.key, ref.sha256, 0),
+                        JudgeAnswer(text=answer, top=((answer[:200], 0.5),)),
                         sample=sample.id,
                         name=question.key,
                     )
     planned = plan(bench, samples, made, image=Sketcher())
-    return Outcome(planned.study, bench, samples, made, records, {"J": scored}, {"J": (answer,)}, names[0], folder, store)
+    return StudyResult(planned.study, bench, samples, made, records, {"J": scored}, {"J": (answer,)}, names[0], folder, store)
 
 
 def test_a_large_study_of_photos_stays_light(tmp_path):

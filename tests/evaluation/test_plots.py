@@ -1,8 +1,8 @@
 """The plots: a sweep is a line, and nothing is drawn where there is nothing to be seen."""
 
-from gems.evaluation.outcome import compare, report_of
 from gems.evaluation.plots import _short, plot_memory, plot_scores
-from gems.evaluation.studies import axis, variants
+from gems.evaluation.study import compare, report_of
+from gems.evaluation.variants import axis, variants
 
 
 def test_a_sweep_and_its_plot(tmp_path, make_sketcher):

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from gems.context import SettingError
+from gems.errors import ClusterError, LostImageError, SettingError, StudyError
 from gems.evaluation import ray_engine as under_test
 from gems.evaluation.catalogue import find
-from gems.evaluation.outcome import compare
-from gems.evaluation.ray_engine import ClusterError, ray_engine
-from gems.evaluation.records import StudyError, read_records
-from gems.evaluation.runner import Progress, generate, plan
-from gems.evaluation.studies import variants
-from gems.memory.images import ImageStore, LostImageError
-from gems.models.image import ImageModel
+from gems.evaluation.ray_engine import ray_engine
+from gems.evaluation.records import read_records
+from gems.evaluation.runner import StudyProgress, generate, plan
+from gems.evaluation.study import compare
+from gems.evaluation.variants import variants
+from gems.models.image.base import ImageModel
 from gems.models.options import ImageOptions
 from gems.models.shapes import shapes_image
+from gems.storage.image_store import ImageStore
 from gems.tests.conftest import Sketcher
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -174,7 +174,7 @@ def test_ctrl_c_leaves_a_folder_that_both_engines_go_on_with_to_the_same_records
 
     named = {"limit": 16, "out": study, **CHEAP}
     stop = threading.Event()
-    compare(variants(["original", "loop"]), **named, progress=Progress(done=lambda record: stop.set()), stop=stop)
+    compare(variants(["original", "loop"]), **named, progress=StudyProgress(done=lambda record: stop.set()), stop=stop)
     between = alike(study)
     assert len(stopped) < len(between) < 32
     done = compare(variants(["original", "loop"]), **named, engine=ray_engine())
@@ -200,7 +200,7 @@ def test_a_killed_node_loses_and_doubles_nothing(cluster, tmp_path):
             cluster.remove_node(cluster.second, allow_graceful=False)
 
     made = ray_engine(painters=4, concurrency=4)  # so that both nodes have some
-    generate(decided, tmp_path / "ray", engine=lambda images: made(decided, images), progress=Progress(done=kill))
+    generate(decided, tmp_path / "ray", engine=lambda images: made(decided, images), progress=StudyProgress(done=kill))
     assert killed
     assert killed[0] < 16
     assert len(drawn(tmp_path / "drawn")) == 2  # both had painted

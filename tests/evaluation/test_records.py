@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gems.evaluation.outcome import compare
-from gems.evaluation.records import RunInUseError, StudyError, journal, read_records, read_study
+from gems.errors import RunInUseError, StudyError
+from gems.evaluation.records import journal, read_records, read_study
 from gems.evaluation.runner import plan
 from gems.evaluation.shards import Shard
-from gems.evaluation.studies import variants
+from gems.evaluation.study import compare
+from gems.evaluation.variants import variants
 
 from .colours import Colours, record, records_in
 

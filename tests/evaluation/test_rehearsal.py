@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from gems import GemsError
+from gems.errors import ImageModelError
 from gems.evaluation.catalogue import CATALOGUE, find
-from gems.evaluation.data import fetch
-from gems.evaluation.exchange import export, take_in
-from gems.evaluation.judging import ChatJudge, judge_of
-from gems.evaluation.outcome import compare, look, report_of, score, warnings_of
-from gems.evaluation.studies import variants
-from gems.models.card import CardImage
-from gems.models.image import ImageModelError
+from gems.evaluation.downloads import fetch
+from gems.evaluation.judges.judging import ChatJudge, judge_of
+from gems.evaluation.official_scorers import export, take_in
+from gems.evaluation.study import compare, look, report_of, score, warnings_of
+from gems.evaluation.variants import variants
+from gems.models.image.card import CardImage
 
 from .colours import Says
 

@@ -9,7 +9,7 @@ from gems.evaluation.bootstrap import Estimate
 from gems.evaluation.records import Checked
 from gems.evaluation.results import per_prompt, results_of, rows_of, to_json
 from gems.evaluation.scoring import Scored
-from gems.evaluation.studies import variants
+from gems.evaluation.variants import variants
 
 from .colours import Colours, record
 

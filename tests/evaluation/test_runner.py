@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from gems.context import SettingError
+from gems.errors import SettingError, StudyError
 from gems.evaluation.benchmark import Sample
-from gems.evaluation.outcome import compare, warnings_of
-from gems.evaluation.records import StudyError, read_records
-from gems.evaluation.runner import MAX_FAILURES, Luck, Progress, cells_of, generate, plan, read_prompts, spread
+from gems.evaluation.records import read_records
+from gems.evaluation.runner import MAX_FAILURES, FailureLimit, StudyProgress, cells_of, generate, plan, read_prompts, spread
 from gems.evaluation.shards import Shard
-from gems.evaluation.studies import variants
+from gems.evaluation.study import compare, warnings_of
+from gems.evaluation.variants import variants
 
 from ..conftest import Sketcher
 from .colours import Breaking, Colours, record, records_in, timeless
@@ -139,7 +139,7 @@ def test_a_study_in_which_everything_fails_is_stopped_and_kept(tmp_path):
 
 
 def test_only_failures_in_a_row_stop_a_study():
-    luck = Luck(2)
+    luck = FailureLimit(2)
     for image in (None, "a", None, "a", None):
         luck.note(record(image=image))
     with pytest.raises(StudyError, match="2 runs in a row"):
@@ -151,13 +151,15 @@ def test_runs_that_fail_each_time_do_not_keep_the_others_from_being_made(tmp_pat
     planned = plan(bench, bench.read({}), variants(["original"]), image=Breaking("red", "blue", "green", "yellow"))
     ended = []
     for times in (1, 2):  # 20 of 30 are refused, and so all that is left the second time
-        records, found = generate(planned, tmp_path, max_failures=6, progress=Progress(done=lambda r: ended.append(bool(r.image))))
+        records, found = generate(
+            planned, tmp_path, max_failures=6, progress=StudyProgress(done=lambda r: ended.append(bool(r.image)))
+        )
         assert (len(records), sum(r.image is not None for r in records.values())) == (30, 10)
         assert found == (0, 10)[times - 1]
     file = tmp_path / "samples.jsonl"
     file.write_text("".join(r.model_dump_json() + "\n" for r in records_in(tmp_path)[:30] if not r.image))
     ended.clear()
-    generate(planned, tmp_path, max_failures=6, progress=Progress(done=lambda r: ended.append(bool(r.image))))
+    generate(planned, tmp_path, max_failures=6, progress=StudyProgress(done=lambda r: ended.append(bool(r.image))))
     assert ended == [True] * 10 + [False] * 20  # what has not been tried yet comes first
 
 
@@ -194,7 +196,7 @@ def test_without_a_folder_named_other_studies_go_elsewhere(tmp_path, sketcher):
 def test_what_is_told_while_a_study_runs(tmp_path):
     bench = Colours(4)
     began, ended = [], []
-    progress = Progress(start=lambda *told: began.append(told), done=lambda r: ended.append(r.key))
+    progress = StudyProgress(start=lambda *told: began.append(told), done=lambda r: ended.append(r.key))
     planned = plan(bench, bench.read({}), variants(["original", "loop"]), image=Sketcher(0.0))
     generate(planned, tmp_path, shard=Shard(1, 2), progress=progress)
     assert began == [("original", 2, 0), ("loop", 2, 0)]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from gems.evaluation.benchmark import BenchmarkError, Imported
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import ImportedScores
 from gems.evaluation.benchmarks.artimuse import ArtiMuse
-from gems.evaluation.judging import judge_of
+from gems.evaluation.judges.judging import judge_of
 from gems.evaluation.scoring import (
     ImportedRows,
     JudgeScores,
@@ -49,9 +50,9 @@ def test_two_judges_have_a_file_each(tmp_path):
 
 
 def test_the_same_file_imported_again_takes_its_own_place(tmp_path):
-    keep_imported(tmp_path, "original", "r.json", [Imported("c00", 0, {"share": 0.1})])
-    keep_imported(tmp_path, "original", "r.json", [Imported("c00", None, {"share": 0.2})])
-    keep_imported(tmp_path, "original", "style.json", [Imported("c00", None, {"style": 0.3})])
+    keep_imported(tmp_path, "original", "r.json", [ImportedScores("c00", 0, {"share": 0.1})])
+    keep_imported(tmp_path, "original", "r.json", [ImportedScores("c00", None, {"share": 0.2})])
+    keep_imported(tmp_path, "original", "style.json", [ImportedScores("c00", None, {"style": 0.3})])
     assert {one.file: one.rows for one in imported(tmp_path)} == {
         "r.json": (("c00", None, {"share": 0.2}),),
         "style.json": (("c00", None, {"style": 0.3}),),
@@ -90,7 +91,7 @@ def test_of_what_was_imported_a_judge_takes_only_what_no_judge_can_give():
 def test_no_two_names_share_a_file(tmp_path):
     pairs = [("negative_prompt=中文", "r.json"), ("negative_prompt=日本", "r.json"), ("a", "b-c"), ("a-b", "c"), ("a b", "c"),
              ("a/b", "c"), ("x" * 300, "c"), ("x" * 301, "c"), ("..", "c"), ("original", "r.json")]  # fmt: skip
-    made = {keep_imported(tmp_path, *pair, [Imported("c00", None, {"share": 0.5})]) for pair in pairs}
+    made = {keep_imported(tmp_path, *pair, [ImportedScores("c00", None, {"share": 0.5})]) for pair in pairs}
     assert len(made) == len(pairs)
     assert {path.parent for path in made} == {tmp_path}
     assert {(one.variant, one.file) for one in imported(tmp_path)} == set(pairs)
@@ -102,7 +103,7 @@ def test_no_two_names_share_a_file(tmp_path):
 def test_of_two_files_the_one_that_was_imported_last_counts(tmp_path):
     records = {KEYS[0]: record("c00", image="a")}
     for file, share in (("z.json", 0.1), ("a.json", 0.9)):
-        keep_imported(tmp_path, "original", file, [Imported("c00", None, {"share": share})])
+        keep_imported(tmp_path, "original", file, [ImportedScores("c00", None, {"share": share})])
     assert official_scores(Colours(3), SAMPLES, records, imported(tmp_path))[KEYS[0]].values["share"] == 0.9
 
 

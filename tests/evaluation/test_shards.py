@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gems.context import SettingError
-from gems.evaluation.outcome import compare, look, warnings_of
+from gems.errors import SettingError
 from gems.evaluation.shards import WHOLE, Shard
-from gems.evaluation.studies import variants
+from gems.evaluation.study import compare, look, warnings_of
+from gems.evaluation.variants import variants
 
 from ..conftest import Sketcher
 from .colours import records_in, timeless

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from gems.evaluation.benchmark import Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
-from gems.evaluation.judging import ChatJudge
-from gems.evaluation.outcome import compare, look, report_of, score
+from gems.evaluation.judges.judging import ChatJudge
 from gems.evaluation.published import Published, published
 from gems.evaluation.results import results_of, to_json
 from gems.evaluation.scoring import Scored
-from gems.evaluation.studies import variants
-from gems.evaluation.tables import Report, costs, markdown, parts, table, to_csv
+from gems.evaluation.study import compare, look, report_of, score
+from gems.evaluation.tables import StudyReport, costs, markdown, parts, table, to_csv
+from gems.evaluation.variants import variants
 
 from .colours import Breaking, Colours, Says, record
 
@@ -112,7 +112,7 @@ def test_published_rows_are_marked_with_their_source():
     scores = {("original", "c00", 0): Scored({"gm": 0.5, "am": 0.5})}
     results = results_of(bench, variants(["original"]), samples, {("original", "c00", 0): record()}, scores, "original")
     metrics = bench.metrics(samples)
-    report = Report("GenEval2", metrics, results, published=published("geneval2"))
+    report = StudyReport("GenEval2", metrics, results, published=published("geneval2"))
     text = markdown(report)
     assert "| original | 50.0 |" in text
     measured, _, told = text.partition(
@@ -157,7 +157,7 @@ def test_the_difference_is_of_the_metric_that_has_values(tmp_path):
             ]
 
     results = results_of(OnlyAm(), variants(["original", "default"]), samples, made, scores, "original")
-    report = Report("x", OnlyAm().metrics(samples), results)
+    report = StudyReport("x", OnlyAm().metrics(samples), results)
     text = markdown(report)
     assert "|  | Soft-TIFA AM | Δ Soft-TIFA AM |" in text
     assert "+25.0" in text

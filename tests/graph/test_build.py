@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from gems import Check, GemsState, ImageStore, Result, RunContext, Verdict, build_graph, preset, run
 from gems.graph.build import ROLES
-from gems.memory.serializer import serializer
+from gems.storage.serializer import serializer
 
 PROMPT = "two blue stars to the left of a red circle"
 

@@ -8,9 +8,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from gems import GemsError, ImageStore, RunContext, Usage, build_graph, preset, resume, run
 from gems.context import PRESETS
 from gems.graph.costs import Bounds, estimate, image_money
-from gems.graph.past import past_runs
-from gems.memory.serializer import serializer
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
+from gems.runs.listing import list_runs
+from gems.storage.serializer import serializer
 
 from ..moody import Moody
 
@@ -120,7 +120,7 @@ def test_what_a_run_has_cost_is_in_its_result_record_and_report(tmp_path, make_s
     total = result.usage.total
     assert result.cost.amount == pytest.approx((total.input_tokens + 2 * total.output_tokens) / 1e6)
     assert result.cost.unpriced == ("generator",)
-    assert [past.cost for past in past_runs(tmp_path)] == [result.cost.amount]
+    assert [past.cost for past in list_runs(tmp_path)] == [result.cost.amount]
     assert f"{result.cost.amount:.4f} (without the price of: generator)" in result.report_path.read_text()
     assert resume("t", image=make_sketcher(0.0), runs=tmp_path).cost == result.cost
 

@@ -6,7 +6,7 @@ import pytest
 
 from gems.memory.quotes import quoted_strings, quotes, replace_quotes
 from gems.nodes import decomposer
-from gems.nodes.keep import keep_quoted
+from gems.nodes.quoted_text import keep_quoted
 
 MARKS = [
     ('a sign "OPEN"', ["OPEN"]),

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from gems.memory.quotes import quoted_strings  # fmt: skip
 from gems.memory.state import (
     Attempt,
     Check,
@@ -14,8 +15,7 @@ from gems.memory.state import (
     Verdict,
     best_of,
     merge_attempts,
-    quoted_strings,
-)  # fmt: skip
+)
 
 IMAGE = ImageRef(sha256="0" * 64, width=8, height=8)
 

@@ -13,11 +13,12 @@ from socket import create_server
 import pytest
 from langchain_core.messages import HumanMessage
 
+from gems.errors import ImageModelError, ModelCallError
 from gems.models import http
-from gems.models.call import ModelCallError, call
-from gems.models.endpoint import endpoint_chat
-from gems.models.image import ImageModelError, ImageRequest
-from gems.models.images_api import endpoint_image
+from gems.models.chat.call import call
+from gems.models.chat.endpoint import endpoint_chat
+from gems.models.image.base import ImageRequest
+from gems.models.image.images_api import endpoint_image
 from gems.models.options import ChatOptions, ImageOptions
 
 from ..faulty import FaultyServer, Reply, chat_reply, stream_reply

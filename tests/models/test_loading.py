@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gems import run
-from gems.models.devices import TURNS
-from gems.models.diffusers import DiffusersImage
-from gems.models.image import ImageModelError, ImageRequest
+from gems.errors import ImageModelError
+from gems.models.image.base import ImageRequest
+from gems.models.image.devices import TURNS
+from gems.models.image.diffusers import DiffusersImage
 from gems.models.options import ImageOptions
 from gems.models.registry import image_model
 from gems.models.shapes import WEIGHTS

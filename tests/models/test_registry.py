@@ -2,7 +2,8 @@
 
 import pytest
 
-from gems.models.options import ChatOptions, ModelSpecError
+from gems.errors import ModelSpecError
+from gems.models.options import ChatOptions
 from gems.models.registry import Models, chat_model, image_model
 from gems.models.shapes import shapes_chat
 

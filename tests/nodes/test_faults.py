@@ -8,9 +8,9 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from gems import GemsError, ImageStore, build_graph, preset, run
-from gems.memory.serializer import serializer
 from gems.models.shapes.chat import ShapesChat
 from gems.skills import SkillLibrary
+from gems.storage.serializer import serializer
 
 from ..moody import Moody
 
@@ -179,9 +179,9 @@ def test_a_stored_malformed_call_of_an_older_run_is_stepped_over(tmp_path, sketc
 
     chat = Moody(mood={"tools": lambda n: AIMessage("", tool_calls=[{**c} for c in calls])})
     with monkeypatch.context() as older:
-        older.setattr("gems.models.call.clean_message", as_it_came)
+        older.setattr("gems.models.chat.call.clean_message", as_it_came)
         older.setattr("gems.nodes.planner.calling", as_it_came)
-        older.setattr("gems.nodes.skills.calling", failed)
+        older.setattr("gems.nodes.skill_loader.calling", failed)
         with pytest.raises(TypeError):
             run("two red circles", chat=chat, image=sketcher, runs=tmp_path, thread="t")
     result = resume("t", runs=tmp_path, chat=ShapesChat(), image=sketcher)

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from gems import ImageModel, run
-from gems.memory.images import ImageStore, ImageStoreError
-from gems.models.image import ImageModelError, ImageRequest
+from gems.errors import ImageModelError, ImageStoreError
+from gems.models.image.base import ImageRequest
 from gems.nodes.generator import identity, obtain
+from gems.storage.image_store import ImageStore
 
 
 class Crowd(ImageModel):

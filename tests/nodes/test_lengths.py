@@ -7,17 +7,17 @@ import time
 import pytest
 from langchain_core.messages import AIMessage
 
-from gems.evaluation.marks import marks
+from gems.evaluation.judges.judge_parsing import marks
 from gems.memory.state import Check
-from gems.models.ask import parse as parse_answer
-from gems.models.clean import objects_in
-from gems.models.soft import Token, considered, soft_answers
+from gems.models.chat.answer_probability import LogprobToken, considered, soft_answers
+from gems.models.chat.ask import parse as parse_answer
+from gems.models.chat.sanitize import objects_in
 from gems.nodes import decomposer, planner, refiner, summarizer
-from gems.nodes.answers import passes
-from gems.nodes.parts import MAX_ANSWER, MAX_QUESTION
+from gems.nodes.checks.answers import passes
+from gems.nodes.checks.text_match import compare_text, contains, normalize
+from gems.nodes.messages import MAX_ANSWER, MAX_QUESTION
 from gems.nodes.planner import Plan
-from gems.nodes.skills import calling
-from gems.nodes.spelling import compare_text, contains, normalize
+from gems.nodes.skill_loader import calling
 from gems.nodes.verifier import Finding, Findings, _shortened
 
 LONG = "long words " * 10_000
@@ -60,7 +60,7 @@ def test_a_turn_of_the_planner_is_no_longer_than_it_may_be():
 
 
 def token(text, **top):
-    return Token(text, -0.1, {t: math.log(p) for t, p in top.items()})
+    return LogprobToken(text, -0.1, {t: math.log(p) for t, p in top.items()})
 
 
 READ = [f"w{n % 997}" for n in range(20_000)]

@@ -12,9 +12,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from gems import RunContext
 from gems.memory.evidence import borne_out
-from gems.memory.lessons import Lesson
+from gems.memory.lessons import StoredLesson
 from gems.memory.state import Attempt, Check, Experience, GemsState, ImageRef, Score, Verdict
-from gems.models.ask import with_schema
+from gems.models.chat.ask import with_schema
 from gems.nodes import decomposer, learner, planner, refiner, summarizer, verifier
 from gems.skills import SkillLibrary, skill_tools
 
@@ -71,8 +71,8 @@ def refined(policy):
 
 LEARNED = STATE.model_copy(update={"attempts": [attempt(1, "two"), attempt(2, "three")]})
 LESSONS = [
-    Lesson(kind="count", skill="counting", text="Name the circles singly, each with its place.", tried=4, helped=3),
-    Lesson(kind="object", text="Say the smallest thing first."),
+    StoredLesson(kind="count", skill="counting", text="Name the circles singly, each with its place.", tried=4, helped=3),
+    StoredLesson(kind="object", text="Say the smallest thing first."),
 ]
 SUMMED = summarizer.SummarizerState(prompt=REQUEST, checks=CHECKS, experiences=STATE.experiences[:1])
 CASES = {

@@ -4,9 +4,9 @@ import pytest
 
 from gems import Attempt, Check, ImageRef, RunContext, Score, Verdict, preset
 from gems.nodes import decomposer, planner, refiner, summarizer, verifier
-from gems.nodes.answers import passes
+from gems.nodes.checks.answers import passes
 from gems.nodes.decomposer import CheckDraft, Checks
-from gems.nodes.keep import keep_quoted
+from gems.nodes.quoted_text import keep_quoted
 from gems.nodes.selector import decide
 from gems.nodes.verifier import Finding, Findings
 
@@ -203,7 +203,7 @@ def test_a_string_with_other_quotes_or_line_breaks_has_survived():
 
 
 def test_a_string_that_holds_quotes_is_put_back_in_others():
-    from gems.memory.state import quoted_strings
+    from gems.memory.quotes import quoted_strings
 
     request = 'a board with «the "best" pie»'
     prompt, restored = keep_quoted("A board.", request)

@@ -3,7 +3,7 @@
 import pytest
 
 from gems import Attempt, ImageRef, RunContext, Score, Usage, Verdict, preset
-from gems.context import SettingError
+from gems.errors import SettingError
 from gems.memory.state import RoleUsage
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 from gems.nodes.budget import Money, money, require_prices

@@ -18,7 +18,7 @@ from gems import Check, ImageStore, RunContext, Verdict, build_graph, preset, re
 from gems.memory.recall import findings
 from gems.memory.state import Attempt, Score
 from gems.models.shapes.chat import ShapesChat
-from gems.nodes.examine import lineage
+from gems.nodes.checks.verification import lineage
 from gems.nodes.verifier import PARALLEL_CALLS, VerifierState, verifier
 
 from ..moody import Moody
@@ -502,11 +502,11 @@ def test_the_refiner_is_told_what_was_skipped_and_why(examine):
 def test_a_skipped_check_has_a_sign_of_its_own_while_the_run_goes_on(examine):
     from rich.console import Console
 
+    from gems.commands.progress import TerminalProgress
     from gems.events import CheckAnswered, ChecksWritten
-    from gems.progress import Progress
 
     console = Console(record=True, width=100, file=io.StringIO())
-    show, found = Progress(console), examine(Scripted({"c1": ["no"]}), chain(2))
+    show, found = TerminalProgress(console), examine(Scripted({"c1": ["no"]}), chain(2))
     show(ChecksWritten(role="decomposer", checks=tuple(chain(2))))
     for event in CheckAnswered.each(found.attempt, (), "verifier"):
         show(event)

@@ -14,8 +14,6 @@ from PIL import Image
 from pypdfium2 import PdfDocument
 
 from gems import RunContext, fork, run, write_gallery
-from gems.graph.family import Relative
-from gems.graph.timeline import Shown, Step
 from gems.memory.state import (
     Attempt,
     Check,
@@ -30,9 +28,10 @@ from gems.memory.state import (
     Usage,
     Verdict,
 )
-from gems.report import Story, write_report
+from gems.report import RunHistory, write_report
 from gems.report.gallery import GalleryCard, render_gallery
-from gems.report.pictures import Picture
+from gems.report.history import ForkNode, RefinerInput, Step
+from gems.report.inline_images import InlineImage
 
 from ..conftest import Sketcher
 
@@ -159,15 +158,15 @@ def hostile_page(folder):
         Step(n // 9, (words(n)[:300],) if n % 5 == 0 else ("generator",), began + timedelta(hours=n), 10.0 ** (n % 6), 0.0, usage)
         for n in range(9 * 13)
     ]
-    shown = [Shown(n, (words(n), attempts[n].image, words(n + 1), attempts[0].image)) for n in range(2, 14)]
-    family = [Relative("t", 0, 0, "accepted", 3, True)] + [
-        Relative(f"t{n}".ljust(100, "x"), n, 3, "gave up" if n % 2 else None, 3, False) for n in range(1, 40)
+    shown = [RefinerInput(n, (words(n), attempts[n].image, words(n + 1), attempts[0].image)) for n in range(2, 14)]
+    family = [ForkNode("t", 0, 0, "accepted", 3, True)] + [
+        ForkNode(f"t{n}".ljust(100, "x"), n, 3, "gave up" if n % 2 else None, 3, False) for n in range(1, 40)
     ]
-    story = Story(steps, shown, family, began, ("t".ljust(100, "y"), 3))
+    history = RunHistory(steps, shown, family, began, ("t".ljust(100, "y"), 3))
     context = RunContext(max_rounds=12, candidates=8, negative_prompt=words(1))
     models = {"chat": words(0), "image": words(5)}
     return write_report(
-        folder / "hostile" / "report.html", state, context, thread=words(5), models=models, read_image=read, story=story,
+        folder / "hostile" / "report.html", state, context, thread=words(5), models=models, read_image=read, history=history,
         cost=words(0),
     )  # fmt: skip
 
@@ -176,7 +175,7 @@ def hostile_card(number):
     standing = ("accepted", "gave up", "waiting", "unfinished", "running", "failed", "damaged")[number % 7]
     return GalleryCard(
         thread=f"run-{number}".ljust(100, "x"), request=words(number), standing=standing, told=words(number + 1), page="",
-        picture=Picture("", words(number), 288, 288, False) if number % 2 else None, passed=10**6, total=10**6, rounds=10**9,
+        picture=InlineImage("", words(number), 288, 288, False) if number % 2 else None, passed=10**6, total=10**6, rounds=10**9,
         images=10**9, calls=10**9, cost=1e12, preset="default", changed=words(number + 2),
         models={"chat": words(number), "image": words(number + 3)}, last="2026-01-02 03:04", when=float(number),
         parent="p".ljust(100, "z"), left=10**6, forks=10**6, family="f", place=number,
@@ -342,7 +341,7 @@ def test_by_keyboard_every_section_is_reached_in_order_and_seen(look):
         assert outline != "none"
         reached.append(where)
     sections = list(dict.fromkeys(filter(None, reached)))
-    assert sections == ["change", "timeline", "checks", "attempts", "cost", "family", "settings"]
+    assert sections == ["change", "timeline", "checks", "attempts", "cost", "forks", "settings"]
 
 
 def test_colours_are_chosen_without_a_script(look):
@@ -392,10 +391,10 @@ def test_a_long_run_of_real_size_stays_light(tmp_path):
     checks = [Check(id=f"c{n}", kind="object", question=f"Thing {n}?") for n in range(10)]
     found = tuple(Verdict(check=c.id, passed=True) for c in checks)
     attempts = [Attempt(round=n, prompt="p " * 200, seed=n, image=draw(n), verdicts=found) for n in range(1, 13)]
-    shown = [Shown(n, tuple(part for a in attempts[: n - 1] for part in ("text " * 100, a.image))) for n in range(2, 13)]
+    shown = [RefinerInput(n, tuple(part for a in attempts[: n - 1] for part in ("text " * 100, a.image))) for n in range(2, 13)]
     path = write_report(
         tmp_path / "r.html", GemsState(prompt="a photo", checks=checks, attempts=attempts), RunContext(), thread="t", models={},
-        read_image=lambda ref: files[ref.sha256], story=Story(shown=shown),
+        read_image=lambda ref: files[ref.sha256], history=RunHistory(refiner_inputs=shown),
     )  # fmt: skip
     assert sum(map(len, files.values())) > 12_000_000
     assert path.stat().st_size < 2_000_000
@@ -466,7 +465,7 @@ def test_the_shortest_round_has_something_on_its_bar(look, pages, tmp_path):
     steps = [Step(n, (role,), began, seconds, 0.0, Usage()) for n, role, seconds in ((0, "planner", 0.1), (1, "generator", 600.0))]
     pages["short"] = write_report(
         tmp_path / "short.html", GemsState(prompt="a cat"), RunContext(), thread="t", models={}, read_image=lost,
-        story=Story(steps=steps),
+        history=RunHistory(steps=steps),
     )  # fmt: skip
     widths = look("short").page.evaluate("[...document.querySelectorAll('.track i')].map((n) => n.getBoundingClientRect().width)")
     assert len(widths) == 2

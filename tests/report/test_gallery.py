@@ -5,11 +5,11 @@ from html import unescape
 
 import pytest
 
-from gems import GemsError, fork, past_runs, preset, resume, run, write_gallery
+from gems import GemsError, fork, list_runs, preset, resume, run, write_gallery
 from gems.context import nearest_preset
-from gems.graph.family import eldest, line_of
-from gems.memory.home import Home
 from gems.models.options import ModelOptions
+from gems.runs.fork_tree import root_of, tree_order
+from gems.storage.workspace import Workspace
 
 PROMPT = "three red circles above a blue square"
 
@@ -81,7 +81,7 @@ def test_a_fork_stands_after_its_parent_also_where_that_ended_later(tmp_path, ma
 def test_a_state_that_no_run_has_is_told(tmp_path, make_sketcher, there):
     if there:
         run("a red circle", runs=tmp_path, image=make_sketcher(0.0))
-    for look in (write_gallery, past_runs):
+    for look in (write_gallery, list_runs):
         with pytest.raises(GemsError, match="no run stands as 'nonsense': choose one of running, accepted, gave up, waiting"):
             look(runs=tmp_path, state="nonsense")
 
@@ -112,7 +112,7 @@ def test_links_lead_to_the_pages_from_wherever_it_is_written(runs, tmp_path):
 
 
 def test_what_cannot_be_read_is_told_and_hides_nothing(runs):
-    with Home(runs).database.open() as opened:
+    with Workspace(runs).database.open() as opened:
         opened.store.put(("gems", "runs"), "won", {"nothing": "of use"}, index=False)
     for image in (runs / "images").glob("*/*.png"):
         image.write_bytes(b"no picture")
@@ -171,8 +171,8 @@ def test_a_family_is_told_from_its_eldest_on_also_where_that_is_gone():
         return {"parent": {"thread": thread, "round": round}}
 
     records = {"b": child("a", 3), "c": child("a", 2), "d": child("c", 1), "alone": {"parent": None}, "damaged": {}}
-    assert eldest(records, "d") == "a"
-    assert line_of(records, "a") == [("a", 0, 0), ("c", 1, 2), ("d", 2, 1), ("b", 1, 3)]
-    assert line_of(records, "alone") == [("alone", 0, 0)]
+    assert root_of(records, "d") == "a"
+    assert tree_order(records, "a") == [("a", 0, 0), ("c", 1, 2), ("d", 2, 1), ("b", 1, 3)]
+    assert tree_order(records, "alone") == [("alone", 0, 0)]
     circle = {"x": child("y", 1), "y": child("x", 1)}
-    assert {name for name, _, _ in line_of(circle, eldest(circle, "x"))} == {"x", "y"}, "it comes to an end"
+    assert {name for name, _, _ in tree_order(circle, root_of(circle, "x"))} == {"x", "y"}, "it comes to an end"

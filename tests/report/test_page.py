@@ -24,11 +24,12 @@ from gems.memory.state import (
     Usage,
     Verdict,
 )
+from gems.privacy import without_paths
 from gems.report import page as page_module
 from gems.report import render_report, write_report
-from gems.report.diff import Segment, kindred, word_diff
-from gems.report.pictures import fit, picture
-from gems.report.view import duration, without_paths
+from gems.report.diff import DiffSegment, kindred, word_diff
+from gems.report.inline_images import fit, picture
+from gems.report.view import duration
 
 HOSTILE = '</style><script>alert(1)</script>" onerror="alert(2)\' <img src=http://evil.example/x> {{ 7*7 }} javascript:x'
 
@@ -464,7 +465,7 @@ def test_the_request_is_left_alone(pictures):
 )
 def test_word_diff(old, new, segments):
     found = word_diff(old, new)
-    assert found == [Segment(*s) for s in segments]
+    assert found == [DiffSegment(*s) for s in segments]
     assert "".join(s.text for s in found if s.op != "delete") == new
 
 
@@ -580,7 +581,7 @@ def test_a_run_without_steps_has_no_timeline(pictures):
     page = render(finished(pictures), pictures)
     assert 'id="timeline"' not in page
     assert "What the refiner was shown" not in page
-    assert 'id="family"' not in page
+    assert 'id="forks"' not in page
 
 
 def test_the_settings_that_differ_come_first(pictures):

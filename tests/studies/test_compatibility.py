@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gems.models.shapes import shapes_chat
-from gems.serve import create_app, running
+from gems.server import create_app, running
 
 from ..faulty import chat_reply, refusal
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gems.errors import GemsError
-from gems.models.call import call
-from gems.models.endpoint import endpoint_chat
+from gems.models.chat.call import call
+from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
 
 from ..faulty import Reply, chat_reply

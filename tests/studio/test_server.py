@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import gems
-from gems import past_run
+from gems import get_run
 from gems.context import ABOUT, PRESETS, PROMPTS, RunContext
 from gems.events import Custom, ImageMade, RoleEnded, read_event
 from gems.nodes import refiner
@@ -54,7 +54,7 @@ def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(studio, 
     done = client.runs.wait(thread, best_of_five, input={"prompt": "a red circle"})
     assert len(done["attempts"]) == 5
     assert done["result"]["round"] == 1
-    assert past_run(thread, studio.runs).context.max_seconds == 3000  # from the file of GEMS_CONFIG, over any preset
+    assert get_run(thread, studio.runs).context.max_seconds == 3000  # from the file of GEMS_CONFIG, over any preset
 
 
 def test_a_run_streams_its_values_its_updates_its_tasks_and_its_events(studio, client):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gems.context import PROMPTS, RunContext, preset
-from gems.graph.record import studio_id
+from gems.runs.manifest import studio_id
 from gems.studio import graphs, setup
 
 

@@ -9,10 +9,11 @@ import httpx
 import pytest
 from langgraph_sdk.errors import ConflictError
 
-from gems import Home, build_graph, fork, past_run, past_runs, prune, remove, resume, run, stream, studio_id
+from gems import Workspace, build_graph, fork, get_run, list_runs, prune, remove, resume, run, stream, studio_id
+from gems.errors import RunError
 from gems.events import RoleEnded
-from gems.graph.clean import owners_of
-from gems.graph.record import RunError, read_record
+from gems.runs.manifest import read_manifest
+from gems.runs.prune import owners_of
 from gems.studio.graphs import graph_of, roles_of
 
 from .conftest import QUICK
@@ -28,7 +29,7 @@ def made(studio):
 
 
 def rows_of(studio, name):
-    with Home(studio.runs).database.open() as opened:
+    with Workspace(studio.runs).database.open() as opened:
         return opened.rows(name)
 
 
@@ -46,7 +47,7 @@ def test_a_run_of_python_is_listed_and_has_its_whole_history(studio, made, clien
     history = client.threads.get_history(thread, limit=100)
     assert history[0]["next"] == []
     assert history[-1]["next"] == ["__start__"]
-    with Home(studio.runs).database.open() as opened:
+    with Workspace(studio.runs).database.open() as opened:
         assert len(history) == len(list(opened.saver.list({"configurable": {"thread_id": name}})))
     assert history[0]["values"]["attempts"][0]["prompt"] == "a red circle"
 
@@ -61,10 +62,10 @@ def test_a_run_of_python_is_forked_on_the_server_and_python_reads_it_rightly(stu
     assert [a["prompt"] for a in done["attempts"]] == ["a green star"]
     assert done["result"]["decision"] == "give up"
 
-    read = past_run(name, studio.runs)
+    read = get_run(name, studio.runs)
     assert (read.decision, read.best.prompt) == ("give up", "a green star")
     assert resume(name, runs=studio.runs).image_path.exists()
-    assert [p.standing for p in past_runs(studio.runs) if p.thread == name] == ["gave up"]
+    assert [p.standing for p in list_runs(studio.runs) if p.thread == name] == ["gave up"]
     other = fork(name, round=1, prompt="a blue square", runs=studio.runs)
     assert other.best.prompt == "a blue square"
     assert f"/{name}" in str(read.folder)
@@ -72,7 +73,7 @@ def test_a_run_of_python_is_forked_on_the_server_and_python_reads_it_rightly(stu
 
 def test_a_run_of_the_server_is_one_of_python_with_the_settings_it_had(studio, drawn):
     thread, done = drawn
-    assert thread in [past.thread for past in past_runs(studio.runs)]
+    assert thread in [past.thread for past in list_runs(studio.runs)]
     read = resume(thread, runs=studio.runs)
     assert read.best.image.sha256 == done["attempts"][0]["image"]["sha256"]
     assert (read.context.plan, read.context.verify, read.context.max_rounds) == ("none", "batch", 1)
@@ -84,8 +85,8 @@ def test_a_run_of_the_server_is_one_of_python_with_the_settings_it_had(studio, d
 def test_a_run_with_a_swapped_node_says_so_to_python(studio, client):
     thread = client.threads.create()["thread_id"]
     client.runs.wait(thread, "gems-pixels", input={"prompt": "a red circle"}, context=QUICK)
-    with Home(studio.runs).database.open() as opened:
-        assert read_record(opened, Home(studio.runs), thread).nodes == ("verifier",)
+    with Workspace(studio.runs).database.open() as opened:
+        assert read_manifest(opened, Workspace(studio.runs), thread).nodes == ("verifier",)
 
 
 def test_a_graph_of_ones_own_is_served_beside_the_others_and_its_runs_are_listed(studio, client):
@@ -94,7 +95,7 @@ def test_a_graph_of_ones_own_is_served_beside_the_others_and_its_runs_are_listed
     thread = client.threads.create()["thread_id"]
     done = client.runs.wait(thread, "mine", input={"prompt": "two red circles"}, context=QUICK)
     assert done["result"]["reason"] == "all 3 checks passed"
-    assert past_run(thread, studio.runs).best.score.passed == 3
+    assert get_run(thread, studio.runs).best.score.passed == 3
     assert graph_of(roles_of("mine")) == "mine"
     with pytest.raises(RunError, match="those of the graph mine"):
         resume(thread, runs=studio.runs)
@@ -108,20 +109,20 @@ def test_a_waiting_run_of_python_is_answered_on_the_server(studio, client):
     assert client.threads.get_state(thread)["next"] == ["review"]
     done = client.runs.wait(thread, "gems", command={"resume": {"action": "accept"}}, context={**QUICK, "review": "image"})
     assert done["result"]["reason"].startswith("a person accepted it")
-    assert past_run(result.thread, studio.runs).decision == "accept"
+    assert get_run(result.thread, studio.runs).decision == "accept"
 
 
 def test_a_run_that_python_has_in_hand_is_left_alone(studio, made, client):
     name, thread = made
     past = before_drawing(client, thread)["checkpoint"]["checkpoint_id"]
     rows = rows_of(studio, name)
-    with Home(studio.runs).database.open() as opened, opened.hold(name):
+    with Workspace(studio.runs).database.open() as opened, opened.hold(name):
         with pytest.raises(ConflictError, match=IN_USE):
             client.threads.update_state(thread, {"draft": "x"}, as_node="refiner", checkpoint_id=past)
         with pytest.raises(ConflictError, match=IN_USE):
             client.threads.delete(thread)
     assert rows_of(studio, name) == rows
-    assert past_run(name, studio.runs).best.prompt == "a red circle"
+    assert get_run(name, studio.runs).best.prompt == "a red circle"
 
 
 def test_the_server_gives_no_answer_while_python_waits_for_a_person(studio, client):
@@ -145,10 +146,10 @@ def test_the_server_takes_no_step_while_a_stream_of_python_pauses(studio, client
     next(event for event in events if isinstance(event, RoleEnded) and event.role == "review")  # the generator is next
     told = client.runs.wait(studio_id("paused"), "gems", input=None, context=QUICK, raise_error=False)
     assert re.search(IN_USE, told["__error__"]["message"])
-    with Home(studio.runs).database.open() as opened:
+    with Workspace(studio.runs).database.open() as opened:
         found = opened.saver.get_tuple({"configurable": {"thread_id": "paused"}})
     assert "attempts" not in [channel for _, channel, _ in found.pending_writes]
-    assert not Home(studio.runs).images.noted(studio_id("paused"))  # refused before it drew anything
+    assert not Workspace(studio.runs).images.noted(studio_id("paused"))  # refused before it drew anything
     assert len(list(events)[-1].result.attempts) == 1
 
 
@@ -158,8 +159,8 @@ def test_a_run_that_is_removed_while_the_server_draws_leaves_nothing(studio, cli
     assert done["__error__"]["message"].startswith(f"410: the run {thread} was removed")
     assert rows_of(studio, thread) == 0
     assert not (studio.runs / thread).exists()
-    assert thread not in [past.thread for past in past_runs(studio.runs)]
-    home = Home(studio.runs)
+    assert thread not in [past.thread for past in list_runs(studio.runs)]
+    home = Workspace(studio.runs)
     assert all(not home.images.noted(owner) for owner in owners_of(thread))
 
 
@@ -168,8 +169,8 @@ def test_a_run_that_was_removed_is_run_again_on_its_thread(studio, client):
     for prompt in ("a red circle", "a blue square"):
         client.runs.wait(thread, "gems", input={"prompt": prompt}, context=QUICK)
         client.threads.get(thread)
-        assert [past.prompt for past in past_runs(studio.runs) if past.thread == thread] == [prompt]
-        assert past_run(thread, studio.runs).best.prompt == prompt
+        assert [past.prompt for past in list_runs(studio.runs) if past.thread == thread] == [prompt]
+        assert get_run(thread, studio.runs).best.prompt == prompt
         assert remove([thread], studio.runs).removed == (thread,)
 
 
@@ -196,7 +197,7 @@ def test_metadata_of_a_client_is_no_setting_of_its_run(studio, client):
     thread = client.threads.create(metadata={"seed": 77})["thread_id"]
     said = {"max_rounds": 50, "refiner_prompt": "from metadata"}
     client.runs.wait(thread, "gems", input={"prompt": "a red circle"}, context=QUICK, metadata=said)
-    had = past_run(thread, studio.runs).context
+    had = get_run(thread, studio.runs).context
     assert (had.max_rounds, had.refiner_prompt, had.seed, had.plan) == (1, "", 0, "none")
 
 
@@ -209,11 +210,11 @@ def test_what_is_removed_at_one_door_is_gone_at_the_other(studio, made, client):
     server_thread = client.threads.create()["thread_id"]
     done = client.runs.wait(server_thread, "gems", input={"prompt": "a red circle"}, context=QUICK)
     client.threads.delete(server_thread)
-    assert server_thread not in [past.thread for past in past_runs(studio.runs)]
+    assert server_thread not in [past.thread for past in list_runs(studio.runs)]
     assert not (studio.runs / server_thread).exists()
     digest = done["attempts"][0]["image"]["sha256"]
     assert httpx.get(f"{studio.url}/images/{digest}.png").is_success  # until it is pruned, a day later
-    home = Home(studio.runs)
+    home = Workspace(studio.runs)
     assert all(not home.images.noted(owner) for owner in owners_of(server_thread))
     assert prune(timedelta(days=1), dry_run=True, runs=studio.runs).removed == ()
 
@@ -225,12 +226,12 @@ def test_settings_and_headers_are_not_kept_in_the_clear(studio, client):
         rows = database.execute("SELECT metadata FROM checkpoints WHERE thread_id = ?", (thread,)).fetchall()
     assert rows
     assert not [row for row in rows if b"hide" in bytes(row[0]) or b"127.0.0.1" in bytes(row[0])]
-    assert past_run(thread, studio.runs).context.negative_prompt == "a word to hide"
+    assert get_run(thread, studio.runs).context.negative_prompt == "a word to hide"
 
 
 def test_the_lessons_of_python_are_the_servers(studio, client):
     client.store.put_item(("gems", "notes"), "one", {"text": "hello"})
-    with Home(studio.runs).database.open() as opened:
+    with Workspace(studio.runs).database.open() as opened:
         assert opened.store.get(("gems", "notes"), "one").value == {"text": "hello"}
         opened.store.delete(("gems", "notes"), "one")
     assert client.store.search_items(("gems", "notes"))["items"] == []
@@ -257,6 +258,6 @@ def test_the_saver_forks_a_run_by_its_id_in_either_database(home, sketcher):
         assert states[0].config["configurable"]["thread_id"] == studio_id("one")
         asyncio.run(saver.aprune([studio_id("one")]))
         assert opened.rows("one") < len(states)
-    assert done["attempts"][0].prompt == past_run("one", home).best.prompt == "a green star"
+    assert done["attempts"][0].prompt == get_run("one", home).best.prompt == "a green star"
     removed = remove(["one"], home)
     assert removed.images == 2

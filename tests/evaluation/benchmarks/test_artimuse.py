@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gems.evaluation.benchmark import BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, Sample
 from gems.evaluation.benchmarks.artimuse import BENCHMARKS
 from gems.evaluation.benchmarks.geneval import BENCHMARKS as OF_GENEVAL
 
@@ -27,7 +28,7 @@ def test_prompts_are_those_of_geneval_with_a_prefix(samples: list[Sample]) -> No
 
 
 def test_the_export_is_a_data_set_of_the_official_script(samples: list[Sample], tmp_path: Path) -> None:
-    told = ARTIMUSE.export(tmp_path, [Picture(s, 0, None if s.id == "00002" else s.id.encode()) for s in samples])
+    told = ARTIMUSE.export(tmp_path, [BenchmarkImage(s, 0, None if s.id == "00002" else s.id.encode()) for s in samples])
     kept = [s.id for s in samples if s.id != "00002"]
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == [f"{i}.png" for i in kept]
     assert json.loads((tmp_path / "test.json").read_text()) == [{"image": f"{i}.png"} for i in kept]
@@ -47,7 +48,7 @@ def test_scores_are_read_by_file_name(samples: list[Sample], tmp_path: Path, nam
     rows = ARTIMUSE.imported(tmp_path / name, samples)
     assert [(r.id, r.index, r.values) for r in rows] == [("00000", 0, {"score": 43.5}), ("00001", 0, {"score": 50.0})]
     failed = ARTIMUSE.score(samples[2], {})
-    draws = Draws([rows[0].values, rows[1].values, failed], ["", "", ""], np.array([[0, 1, 2]]))
+    draws = BootstrapSample([rows[0].values, rows[1].values, failed], ["", "", ""], np.array([[0, 1, 2]]))
     assert float(ARTIMUSE.metrics(samples)[0].of(draws)[0]) == pytest.approx((43.5 + 50 + 0) / 3), "a failed prompt counts as 0"
 
 

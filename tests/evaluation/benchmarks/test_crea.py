@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
 from gems.evaluation.benchmarks.crea import CRITERIA, FILE, OBJECTS, Crea
 from gems.models.shapes.grammar import parse_request
 
@@ -21,7 +22,7 @@ def png():
 
 
 def said(*given):
-    return {"marks": [Answer(text=json.dumps(dict(zip(CRITERIA, given, strict=False))))]}
+    return {"marks": [JudgeAnswer(text=json.dumps(dict(zip(CRITERIA, given, strict=False))))]}
 
 
 def test_the_twelve_prompts_need_no_file():
@@ -62,7 +63,7 @@ def test_the_total_is_the_sum_of_six_marks():
 
 
 @pytest.mark.parametrize(
-    "answers", [{}, {"marks": [Answer(text="lovely")]}, said(5, 4, 3, 2, 1), said(0, 4, 3, 2, 1, 5), said(6, 4, 3, 2, 1, 5)]
+    "answers", [{}, {"marks": [JudgeAnswer(text="lovely")]}, said(5, 4, 3, 2, 1), said(0, 4, 3, 2, 1, 5), said(6, 4, 3, 2, 1, 5)]
 )
 def test_an_answer_that_cannot_be_read_counts_nothing(answers):
     assert set(BENCHMARK.score(BENCHMARK.read({})[0], answers).values()) == {0.0}
@@ -71,7 +72,7 @@ def test_an_answer_that_cannot_be_read_counts_nothing(answers):
 def test_the_mean_of_the_totals_is_the_sum_of_the_means():
     samples = BENCHMARK.read({})[:2]
     rows = [BENCHMARK.score(samples[0], said(5, 5, 5, 5, 5, 5)), BENCHMARK.score(samples[1], said(1, 2, 3, 4, 5, 1))]
-    draws = Draws(rows, [s.group for s in samples], np.array([[0, 1]]))
+    draws = BootstrapSample(rows, [s.group for s in samples], np.array([[0, 1]]))
     metrics = {m.name: float(m.of(draws)[0]) for m in BENCHMARK.metrics(samples)}
     assert metrics["total"] == 23  # (30 + 16) / 2
     assert sum(metrics[name] for name in CRITERIA) == pytest.approx(23)
@@ -80,7 +81,9 @@ def test_the_mean_of_the_totals_is_the_sum_of_the_means():
 
 def test_files_are_laid_out_and_read_back(tmp_path):
     samples = BENCHMARK.read({})[:2]
-    told = BENCHMARK.export(tmp_path, [Picture(s, n, None if n and s is samples[0] else png()) for s in samples for n in range(3)])
+    told = BENCHMARK.export(
+        tmp_path, [BenchmarkImage(s, n, None if n and s is samples[0] else png()) for s in samples for n in range(3)]
+    )
     assert (tmp_path / "img_idx_00001_sub_02.png").is_file()
     paths = json.loads((tmp_path / "image_paths.json").read_text())
     assert {prompt: len(names) for prompt, names in paths.items()} == {"a creative couch": 1, "a creative chair": 3}

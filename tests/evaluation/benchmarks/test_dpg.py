@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.dpg import BENCHMARKS, QuestionGraph, zeroed
 from gems.models.shapes.grammar import parse_request
 
@@ -34,8 +35,8 @@ def rows(folder: Path, benchmark: QuestionGraph, *lines: Sequence[str]) -> list[
     return read(benchmark, folder)
 
 
-def said(answers: Mapping[str, str]) -> dict[str, list[Answer]]:
-    return {key: [Answer(text=text)] for key, text in answers.items()}
+def said(answers: Mapping[str, str]) -> dict[str, list[JudgeAnswer]]:
+    return {key: [JudgeAnswer(text=text)] for key, text in answers.items()}
 
 
 CHAIN = [
@@ -96,13 +97,13 @@ def test_the_table_weighs_prompts_and_categories_weigh_questions() -> None:
         {"score": 0.25, "yes entity": 1.0, "questions entity": 1.0},
         {"score": 0.75, "yes entity": 1.5, "questions entity": 4.0},
     ]
-    found = {m.name: float(m.of(Draws(numbers, ["", ""], np.array([[0, 1]])))[0]) for m in DPG.metrics(samples)}
+    found = {m.name: float(m.of(BootstrapSample(numbers, ["", ""], np.array([[0, 1]])))[0]) for m in DPG.metrics(samples)}
     assert found == {"score": 50.0, "entity": 50.0}  # (1 + 1.5) / (1 + 4)
 
 
 def test_dsg_is_told_by_source_too() -> None:
     samples = read(DSG)
-    draws = Draws([DSG.score(s, {}) for s in samples], [s.group for s in samples], np.array([range(8)]))
+    draws = BootstrapSample([DSG.score(s, {}) for s in samples], [s.group for s in samples], np.array([range(8)]))
     names = {m.name: float(m.of(draws)[0]) for m in DSG.metrics(samples) if m.part == "by source"}
     assert set(names) == {f"source {s}" for s in ("whoops", "vrd", "countbench", "drawtext", "midjourney", "posescript")}
     assert set(names.values()) == {0.0}
@@ -159,7 +160,9 @@ def test_dpg_exports_grids(tmp_path: Path) -> None:
     samples = read(DPG)[:3]
     colors = ["red", "lime", "blue", "white"]
     images = [
-        Picture(s, n, None if s.id == "10" or (s.id, n) == ("1", 1) else png(c)) for s in samples for n, c in enumerate(colors)
+        BenchmarkImage(s, n, None if s.id == "10" or (s.id, n) == ("1", 1) else png(c))
+        for s in samples
+        for n, c in enumerate(colors)
     ]
     told = DPG.export(tmp_path, images)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0.png", "1.png"]
@@ -178,7 +181,9 @@ def test_dpg_exports_grids(tmp_path: Path) -> None:
 
 def test_dpg_with_one_image_a_prompt_is_no_grid_and_other_shapes_are_told(tmp_path: Path) -> None:
     samples = read(DPG)[:2]
-    told = DPG.export(tmp_path, [Picture(samples[0], 0, png("red", (4, 4))), Picture(samples[1], 0, png("red", (6, 4)))])
+    told = DPG.export(
+        tmp_path, [BenchmarkImage(samples[0], 0, png("red", (4, 4))), BenchmarkImage(samples[1], 0, png("red", (6, 4)))]
+    )
     with Image.open(tmp_path / "0.png") as whole:
         assert whole.size == (4, 4)
     assert "--pic-num 1" in told[0]
@@ -186,7 +191,7 @@ def test_dpg_with_one_image_a_prompt_is_no_grid_and_other_shapes_are_told(tmp_pa
 
 
 def test_dsg_exports_a_flat_folder(tmp_path: Path) -> None:
-    told = DSG.export(tmp_path, [Picture(s, 0, None if s.id == "vrd_0" else b"x") for s in read(DSG)])
+    told = DSG.export(tmp_path, [BenchmarkImage(s, 0, None if s.id == "vrd_0" else b"x") for s in read(DSG)])
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"{s.id}.png" for s in read(DSG) if s.id != "vrd_0")
     assert told == ["1 prompts have no image: they count as 0"]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gems.evaluation.benchmark import BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, Sample
 from gems.evaluation.benchmarks.geneval import BENCHMARKS
 from gems.models.shapes.grammar import parse_request
 
@@ -23,7 +24,7 @@ def samples() -> list[Sample]:
 
 
 def table(samples: list[Sample], rows: list[Mapping[str, float]], picks: list[list[int]] | None = None) -> dict[str, list[float]]:
-    draws = Draws(rows, [s.group for s in samples], np.array(picks or [range(len(samples))], dtype=np.int64))
+    draws = BootstrapSample(rows, [s.group for s in samples], np.array(picks or [range(len(samples))], dtype=np.int64))
     return {metric.name: [float(v) for v in metric.of(draws)] for metric in GENEVAL.metrics(samples)}
 
 
@@ -61,7 +62,9 @@ def test_a_draw_without_a_task_is_the_mean_of_the_others(samples: list[Sample]) 
 
 
 def test_the_export_is_the_official_layout(samples: list[Sample], tmp_path: Path) -> None:
-    images = [Picture(s, n, None if (s.id, n) == ("00001", 2) else f"{s.id} {n}".encode()) for s in samples for n in range(4)]
+    images = [
+        BenchmarkImage(s, n, None if (s.id, n) == ("00001", 2) else f"{s.id} {n}".encode()) for s in samples for n in range(4)
+    ]
     told = GENEVAL.export(tmp_path, iter(images))
     assert sorted(p.name for p in tmp_path.iterdir()) == [s.id for s in samples]
     official = [json.loads(line) for line in DATA.read_text().splitlines()]
@@ -73,7 +76,7 @@ def test_the_export_is_the_official_layout(samples: list[Sample], tmp_path: Path
 
 
 def test_a_prompt_without_images_keeps_its_folder(samples: list[Sample], tmp_path: Path) -> None:
-    GENEVAL.export(tmp_path, [Picture(samples[0], 0, None)])
+    GENEVAL.export(tmp_path, [BenchmarkImage(samples[0], 0, None)])
     assert list((tmp_path / "00000" / "samples").iterdir()) == []
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.geneval2 import BENCHMARKS, PROBABILITIES, of_kind, probability, spellings, unlisted
 from gems.models.shapes.grammar import parse_request
 
@@ -36,8 +37,8 @@ def samples() -> list[Sample]:
     return GENEVAL2.read({DATA.name: DATA})
 
 
-def said(*tops: Mapping[str, float] | None) -> dict[str, list[Answer]]:
-    return {str(n): [Answer(text="", top=tuple(top.items()))] for n, top in enumerate(tops) if top is not None}
+def said(*tops: Mapping[str, float] | None) -> dict[str, list[JudgeAnswer]]:
+    return {str(n): [JudgeAnswer(text="", top=tuple(top.items()))] for n, top in enumerate(tops) if top is not None}
 
 
 def test_the_spellings_of_an_answer_are_the_official_ones() -> None:
@@ -130,8 +131,8 @@ def test_a_judge_that_does_not_answer_in_one_word_is_told() -> None:
     assert told.startswith("the mean probability of an answer of the kind asked for, yes or no or a number, is 0.10:")
     assert GENEVAL2.cautions([GENEVAL2.score(COUNTED, said({"2": 0.6}, {"No": 1.0}, {"yes": 0.6}))]) == []
     asked = GENEVAL2.questions(COUNTED)
-    assert [GENEVAL2.readable(q, Answer(text="The", top=(("The", 0.7), ("2", 0.1)))) for q in asked] == [True, False, False]
-    assert not GENEVAL2.readable(asked[0], Answer(text=""))
+    assert [GENEVAL2.readable(q, JudgeAnswer(text="The", top=(("The", 0.7), ("2", 0.1)))) for q in asked] == [True, False, False]
+    assert not GENEVAL2.readable(asked[0], JudgeAnswer(text=""))
 
 
 def test_the_likeliest_token_is_compared_in_lower_case() -> None:
@@ -147,7 +148,7 @@ def test_the_table_weighs_prompts_for_means_and_questions_for_skills() -> None:
         Sample(id=n, prompt="x", group=g, truth={"atom_count": int(g), "vqa_list": [], "skills": ["count"]})
         for n, g in (("0", "03"), ("1", "10"))
     ]
-    draws = Draws([one, two], [s.group for s in samples], np.array([[0, 1]]))
+    draws = BootstrapSample([one, two], [s.group for s in samples], np.array([[0, 1]]))
     found = {m.name: (float(m.of(draws)[0]), m.part) for m in GENEVAL2.metrics(samples)}
     assert found == {
         "gm": (50.0, ""),
@@ -173,7 +174,7 @@ def test_lines_become_samples_and_questions(samples: list[Sample]) -> None:
 
 
 def test_the_export_is_what_the_official_script_reads(samples: list[Sample], tmp_path: Path) -> None:
-    told = GENEVAL2.export(tmp_path, [Picture(s, 0, None if s.id == "0003" else s.id.encode()) for s in samples])
+    told = GENEVAL2.export(tmp_path, [BenchmarkImage(s, 0, None if s.id == "0003" else s.id.encode()) for s in samples])
     paths = json.loads((tmp_path / "image_paths.json").read_text())
     assert paths[samples[4].prompt] == "images/0004.png"
     assert (tmp_path / "images" / "0004.png").read_bytes() == b"0004"
@@ -197,7 +198,7 @@ def test_the_official_output_is_read(samples: list[Sample], tmp_path: Path) -> N
 
 
 def test_the_output_for_exported_prompts_alone_finds_them(samples: list[Sample], tmp_path: Path) -> None:
-    GENEVAL2.export(tmp_path, [Picture(s, 0, None if s.id == "0003" else b"x") for s in samples])
+    GENEVAL2.export(tmp_path, [BenchmarkImage(s, 0, None if s.id == "0003" else b"x") for s in samples])
     path = tmp_path / "score_lists.json"
     path.write_text(json.dumps([[0.5] * len(s.truth["vqa_list"]) for s in samples if s.id != "0003"]))
     assert [r.id for r in GENEVAL2.imported(path, samples)] == [s.id for s in samples if s.id != "0003"]
@@ -253,7 +254,7 @@ def test_the_full_file() -> None:
 
 
 def test_an_export_tells_that_images_are_left_out(samples: list[Sample], tmp_path: Path) -> None:
-    told = GENEVAL2.export(tmp_path, [Picture(samples[0], index, b"png") for index in range(3)])
+    told = GENEVAL2.export(tmp_path, [BenchmarkImage(samples[0], index, b"png") for index in range(3)])
     assert any("only the first of 3 images a prompt" in text for text in told)
 
 

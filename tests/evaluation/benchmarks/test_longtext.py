@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.longtext import BENCHMARKS, LongText, matches, units
 from gems.models.shapes.grammar import parse_request
 
@@ -21,8 +22,8 @@ def read(benchmark: LongText, folder: Path = DATA) -> list[Sample]:
     return benchmark.read({file: folder / file})
 
 
-def said(text: str) -> dict[str, list[Answer]]:
-    return {"text": [Answer(text=text)]}
+def said(text: str) -> dict[str, list[JudgeAnswer]]:
+    return {"text": [JudgeAnswer(text=text)]}
 
 
 def test_english_words_lose_case_and_signs() -> None:
@@ -70,7 +71,7 @@ def test_the_score_is_a_ratio_of_sums() -> None:
         {"matched": 6.0, "wanted": 12.0, "matched long": 6.0, "wanted long": 12.0},
         EN.score(samples[2], {}),
     ]
-    draws = Draws(rows, [s.group for s in samples], np.array([[0, 1, 2]]))
+    draws = BootstrapSample(rows, [s.group for s in samples], np.array([[0, 1, 2]]))
     found = {(m.part, m.name): float(m.of(draws)[0]) for m in EN.metrics(samples)}
     assert found == {
         ("", "score"): pytest.approx(10 / 20),
@@ -100,7 +101,9 @@ def test_texts_are_a_list_of_texts(tmp_path: Path, text: object) -> None:
 
 def test_the_export_is_what_the_official_script_reads(tmp_path: Path) -> None:
     samples = read(ZH)[-2:]
-    told = ZH.export(tmp_path, [Picture(s, n, None if (s.id, n) == ("0140", 0) else b"x") for s in samples for n in range(4)])
+    told = ZH.export(
+        tmp_path, [BenchmarkImage(s, n, None if (s.id, n) == ("0140", 0) else b"x") for s in samples for n in range(4)]
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"0140_{n}.png" for n in (2, 3, 4)] + [
         f"0199_{n}.png" for n in (1, 2, 3, 4)
     ]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
 from gems.evaluation.benchmarks.oneig import BENCHMARKS, OneIG, alignment, clean, compare, without_noise
 from gems.models.shapes.grammar import parse_request
 
@@ -31,7 +32,7 @@ def png(color, size=(8, 8)):
 
 
 def table(benchmark, samples, rows):
-    draws = Draws(rows, [s.group for s in samples], np.arange(len(samples))[None])
+    draws = BootstrapSample(rows, [s.group for s in samples], np.arange(len(samples))[None])
     return {m.name: float(m.of(draws)[0]) for m in benchmark.metrics(samples)}
 
 
@@ -80,11 +81,11 @@ def test_only_the_parents_own_answer_counts_not_the_grandparents():
 def test_alignment_of_an_image():
     sample = samples_of(EN)["anime_000"]
     answers = {"1": "Yes", "2": "no", "3": " yes.", "4": "**Yes**, it is"}
-    assert EN.score(sample, {key: [Answer(text=text)] for key, text in answers.items()}) == {"alignment": 0.75}
+    assert EN.score(sample, {key: [JudgeAnswer(text=text)] for key, text in answers.items()}) == {"alignment": 0.75}
     del answers["3"]  # not answered: no, and 4 depends on it
-    assert EN.score(sample, {key: [Answer(text=text)] for key, text in answers.items()}) == {"alignment": 0.25}
+    assert EN.score(sample, {key: [JudgeAnswer(text=text)] for key, text in answers.items()}) == {"alignment": 0.25}
     assert EN.score(sample, {}) == {"alignment": 0.0}
-    assert EN.score(sample, {"1": [Answer(text="Yesterday")]}) == {"alignment": 0.0}
+    assert EN.score(sample, {"1": [JudgeAnswer(text="Yesterday")]}) == {"alignment": 0.0}
 
 
 def test_texts_are_compared_without_signs_and_spaces_too_many():
@@ -119,7 +120,7 @@ def test_missing_images_have_no_text():
     rows = [EN.score(sample, {}) for sample in samples]
     assert rows[0] == {"ed": 100, "cr": 0, "matched": 0, "words": 6}
     assert table(EN, samples, rows)["text"] == 0
-    read = EN.score(samples[1], {"read": [Answer(text="MENU")]})
+    read = EN.score(samples[1], {"read": [JudgeAnswer(text="MENU")]})
     assert read == {"ed": 0, "cr": 1, "matched": 1, "words": 1}
 
 
@@ -142,9 +143,11 @@ def test_overall_is_the_mean_of_five_and_empty_until_all_are_there():
 
 def test_official_grids_are_lossless_and_by_set(tmp_path):
     samples = samples_of(EN)
-    pictures = [Picture(s, n, png(c)) for s in list(samples.values())[:1] for n, c in enumerate(["red", "lime", "blue", "white"])]
-    pictures += [Picture(samples["text_000"], n, png("red") if n == 1 else None) for n in range(4)]
-    pictures += [Picture(samples["human_000"], n, None) for n in range(4)]
+    pictures = [
+        BenchmarkImage(s, n, png(c)) for s in list(samples.values())[:1] for n, c in enumerate(["red", "lime", "blue", "white"])
+    ]
+    pictures += [BenchmarkImage(samples["text_000"], n, png("red") if n == 1 else None) for n in range(4)]
+    pictures += [BenchmarkImage(samples["human_000"], n, None) for n in range(4)]
     told = EN.export(tmp_path, pictures)
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.webp")) == [
         "images/anime/gems/000.webp",
@@ -160,7 +163,7 @@ def test_official_grids_are_lossless_and_by_set(tmp_path):
 
 
 def test_one_image_a_prompt_is_no_grid(tmp_path):
-    told = ZH.export(tmp_path, [Picture(s, 0, png("red")) for s in samples_of(ZH).values()])
+    told = ZH.export(tmp_path, [BenchmarkImage(s, 0, png("red")) for s in samples_of(ZH).values()])
     with Image.open(tmp_path / "images/multilingualism/gems/000.webp") as image:
         assert image.size == (8, 8)
     assert "MODE=ZH" in told[0]
@@ -273,5 +276,5 @@ def test_an_id_that_is_no_file_name_is_refused(tmp_path, id):
 def test_a_question_in_chinese_may_be_answered_in_chinese():
     sample = samples_of(ZH)["multilingualism_000"]
     keys = list(sample.truth["questions"])
-    assert ZH.score(sample, {key: [Answer(text="是的。")] for key in keys}) == {"alignment": 1.0}
-    assert ZH.score(sample, {key: [Answer(text="不是")] for key in keys}) == {"alignment": 0.0}
+    assert ZH.score(sample, {key: [JudgeAnswer(text="是的。")] for key in keys}) == {"alignment": 1.0}
+    assert ZH.score(sample, {key: [JudgeAnswer(text="不是")] for key in keys}) == {"alignment": 0.0}

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from gems.evaluation.benchmark import Answer, BenchmarkError
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import JudgeAnswer
 from gems.evaluation.benchmarks.shapes import Probe, Shapes, atomicity_of, benchmark, judge, samples_from_file
 from gems.models.shapes.grammar import choose_colors, layouts, parse_request
 from gems.models.shapes.questions import questions
@@ -162,13 +163,13 @@ def test_its_scores_are_soft_tifa_of_the_probes(tmp_path):
     (sample,) = read(tmp_path, "two red circles above a blue square")
     asked = Shapes().questions(sample)
     assert [q.text for q in asked] == [p.question for p in sample.questions]
-    right = {q.key: [Answer(text=p.expected)] for q, p in zip(asked, sample.questions, strict=True)}
+    right = {q.key: [JudgeAnswer(text=p.expected)] for q, p in zip(asked, sample.questions, strict=True)}
     assert Shapes().score(sample, right) == {
         "gm": 1.0, "am": 1.0,
         "skill object": 2.0, "questions object": 2.0, "skill count": 2.0, "questions count": 2.0,
         "skill attribute": 2.0, "questions attribute": 2.0, "skill position": 1.0, "questions position": 1.0,
     }  # fmt: skip
-    wrong = Shapes().score(sample, {**right, "1": [Answer(text="three")]})
+    wrong = Shapes().score(sample, {**right, "1": [JudgeAnswer(text="three")]})
     assert (wrong["gm"], wrong["am"], wrong["skill count"]) == (0, pytest.approx(6 / 7), 1)
     nothing = Shapes().score(sample, {})
     assert (nothing["gm"], nothing["am"], nothing["skill count"], nothing["questions count"]) == (0, 0, 0, 2)
@@ -177,5 +178,5 @@ def test_its_scores_are_soft_tifa_of_the_probes(tmp_path):
 def test_an_answer_that_is_none_is_wrong(tmp_path):
     (sample,) = read(tmp_path, "a red circle")
     for text in ("", "unknown"):
-        found = Shapes().score(sample, {q.key: [Answer(text=text)] for q in Shapes().questions(sample)})
+        found = Shapes().score(sample, {q.key: [JudgeAnswer(text=text)] for q in Shapes().questions(sample)})
         assert found["am"] == 0

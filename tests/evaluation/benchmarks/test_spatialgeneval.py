@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
 from gems.evaluation.benchmarks.spatialgeneval import FILE, SpatialGenEval, letters, numbers, right
 from gems.models.shapes.grammar import parse_request
 
@@ -21,7 +22,7 @@ def read():
 
 def said(sample, *rollouts):
     """What the judge said: a string of ten letters for each rollout."""
-    return {"letters": [Answer(text="\n".join(f"{n}. {c}" for n, c in enumerate(r, start=1))) for r in rollouts]}
+    return {"letters": [JudgeAnswer(text="\n".join(f"{n}. {c}" for n, c in enumerate(r, start=1))) for r in rollouts]}
 
 
 def png(color):
@@ -131,7 +132,7 @@ def test_the_table_is_of_all_prompts_times_100():
     samples = read()[:2]
     names = samples[0].truth["question_type"]
     rows = [numbers(names, verdicts) for verdicts in ([True, False] + [True] * 7 + [False], [True] * 5 + [False] * 5)]
-    draws = Draws(rows, [s.group for s in samples], np.array([[0, 1]]))
+    draws = BootstrapSample(rows, [s.group for s in samples], np.array([[0, 1]]))
     values = {m.name: m.of(draws)[0] for m in BENCHMARK.metrics(samples)}
     assert values["accuracy"] == pytest.approx(65)
     assert values["basic"] == pytest.approx(75)
@@ -143,7 +144,7 @@ def test_shares_of_dimensions_are_rounded_before_their_mean_as_in_the_official_s
     samples = read()[:3]
     names = samples[0].truth["question_type"]
     rows = [numbers(names, [n == 0] * 9 + [True]) for n in range(3)]
-    draws = Draws(rows, [""] * 3, np.array([[0, 1, 2]]))
+    draws = BootstrapSample(rows, [""] * 3, np.array([[0, 1, 2]]))
     values = {m.name: m.of(draws)[0] for m in BENCHMARK.metrics(samples)}
     assert values["accuracy"] == pytest.approx(39.97, abs=1e-9)  # (9 * 0.333 + 1) / 10, not 0.4
     assert values["basic"] == pytest.approx(33.3, abs=1e-9)
@@ -152,7 +153,7 @@ def test_shares_of_dimensions_are_rounded_before_their_mean_as_in_the_official_s
 
 def test_official_images_are_by_id_and_a_missing_one_keeps_the_order(tmp_path):
     samples = read()
-    told = BENCHMARK.export(tmp_path, [Picture(s, 0, None if n == 3 else png("red")) for n, s in enumerate(samples)])
+    told = BENCHMARK.export(tmp_path, [BenchmarkImage(s, 0, None if n == 3 else png("red")) for n, s in enumerate(samples)])
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == [f"{s.id}.png" for s in samples]
     assert Image.open(tmp_path / "images" / "000004.png").getextrema() == ((0, 0),) * 3
     assert "1 prompts have no image" in told[1]
@@ -191,5 +192,5 @@ def test_a_line_that_is_not_official_is_refused(tmp_path, change, message):
 
 def test_exported_prompts_stand_in_the_order_of_their_files(tmp_path):
     two = read()[:2]
-    BENCHMARK.export(tmp_path, [Picture(sample, 0, png("red")) for sample in reversed(two)])
+    BENCHMARK.export(tmp_path, [BenchmarkImage(sample, 0, png("red")) for sample in reversed(two)])
     assert [json.loads(line)["id"] for line in (tmp_path / FILE).read_text().splitlines()] == [s.id for s in two]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.evaluation.benchmark import Answer, BenchmarkError, Draws, Picture, Sample
+from gems.errors import BenchmarkError
+from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.wise import LEGACY, VERIFIED, WiseLegacy, WiseVerified
 from gems.models.shapes.grammar import parse_request
 
@@ -20,7 +21,7 @@ def folder(benchmark):
 
 def value(benchmark, samples, scores, name="wiscore"):
     metric = next(m for m in benchmark.metrics(samples) if m.name == name)
-    draws = Draws([{"wiscore": score} for score in scores], [s.group for s in samples], np.arange(len(samples))[None])
+    draws = BootstrapSample([{"wiscore": score} for score in scores], [s.group for s in samples], np.arange(len(samples))[None])
     return float(metric.of(draws)[0])
 
 
@@ -80,14 +81,14 @@ def test_the_judge_is_told_prompt_and_meaning_and_asked_for_one_object():
 def test_wiscore_of_an_image(text, expected):
     benchmark = WiseLegacy()
     sample = benchmark.read(folder(benchmark))[0]
-    assert benchmark.score(sample, {"marks": [Answer(text=text)]})["wiscore"] == pytest.approx(expected)
+    assert benchmark.score(sample, {"marks": [JudgeAnswer(text=text)]})["wiscore"] == pytest.approx(expected)
 
 
 def test_an_image_that_is_missing_gets_nothing():
     for benchmark in (WiseLegacy(), WiseVerified()):
         sample = benchmark.read(folder(benchmark))[0]
         assert benchmark.score(sample, {})["wiscore"] == 0
-    assert WiseVerified().score(sample, {"marks": [Answer(text='{"score": 1}')]}) == {"wiscore": 1.0}
+    assert WiseVerified().score(sample, {"marks": [JudgeAnswer(text='{"score": 1}')]}) == {"wiscore": 1.0}
 
 
 def test_overall_weights_the_categories_whatever_their_size():
@@ -115,15 +116,15 @@ def test_a_draw_may_miss_a_category():
     benchmark = WiseLegacy()
     samples = of_ids(1, 701, benchmark=benchmark)
     metric = benchmark.metrics(samples)[0]
-    draws = Draws([{"wiscore": 1.0}, {"wiscore": 0.5}], [s.group for s in samples], np.array([[0, 0], [1, 1], [0, 1]]))
+    draws = BootstrapSample([{"wiscore": 1.0}, {"wiscore": 0.5}], [s.group for s in samples], np.array([[0, 0], [1, 1], [0, 1]]))
     assert metric.of(draws).tolist() == pytest.approx([1.0, 0.5, 0.9])
-    assert np.isnan(metric.of(Draws([{}, {}], [s.group for s in samples], np.array([[0, 1]]))))
+    assert np.isnan(metric.of(BootstrapSample([{}, {}], [s.group for s in samples], np.array([[0, 1]]))))
 
 
 def test_images_are_named_by_id(tmp_path):
     benchmark = WiseLegacy()
     samples = benchmark.read(folder(benchmark))
-    pictures = [Picture(s, 0, None if s.id == "2" else png()) for s in samples]
+    pictures = [BenchmarkImage(s, 0, None if s.id == "2" else png()) for s in samples]
     told = benchmark.export(tmp_path, pictures)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"{i}.png" for i in (1, 400, 401, 568, 701, 801, 901))
     assert told[1] == "1 prompts have no image: here they count 0"

@@ -4,16 +4,8 @@ import sys
 
 import pytest
 
-from gems.models.shapes.grammar import (
-    OutsideWorldError,
-    Parsed,
-    choose_colors,
-    choose_layout,
-    describe,
-    layouts,
-    parse_request,
-    region,
-)
+from gems.errors import OutsideWorldError
+from gems.models.shapes.grammar import Parsed, choose_colors, choose_layout, describe, layouts, parse_request, region
 from gems.models.shapes.language import say_layout, say_spec
 from gems.models.shapes.world import COLORS, Group, Relation, place, realize, sample_scene, sample_spec
 

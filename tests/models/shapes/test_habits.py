@@ -5,12 +5,12 @@ import json
 import pytest
 
 from gems.memory.evidence import borne_out
-from gems.memory.lessons import Lesson
+from gems.memory.lessons import StoredLesson
 from gems.models.shapes import roles
 from gems.models.shapes.habits import OWN_PLACE, WAYS, gives_places, habits_in, what_changed
 from gems.models.shapes.world import CELLS
 from gems.nodes import learner
-from gems.nodes.lessons import block
+from gems.nodes.lesson_prompts import block
 
 from ...nodes.test_learner import PLACED, PLAIN
 from ...nodes.test_learner import borne_out as run_of
@@ -98,7 +98,7 @@ def test_it_answers_the_learner_from_the_prompts_it_is_shown():
 def test_it_reads_the_lessons_in_the_message_and_only_there():
     plan = {"type": "text", "text": f"<request>\n{REQUEST}\n</request>"}
     plain = asks("Plan", plan)["prompt"]
-    (lessons,) = block([Lesson(kind="count", text=CORNERS.less, tried=2, helped=1)])
+    (lessons,) = block([StoredLesson(kind="count", text=CORNERS.less, tried=2, helped=1)])
     assert cells(plain) == set()
     assert cells(asks("Plan", plan, text(lessons))["prompt"]) <= {0, 2, 4, 6, 8}
     assert asks("Plan", plan, text(lessons.replace("lessons>", "other>")))["prompt"] == plain

@@ -8,7 +8,7 @@ import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from gems import GemsError
-from gems.models.ask import ask
+from gems.models.chat.ask import ask
 from gems.models.shapes import shapes_chat
 from gems.models.shapes.world import Thing, center_of, draw
 from gems.nodes.verifier import Findings

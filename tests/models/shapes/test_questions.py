@@ -2,10 +2,11 @@ import random
 
 import pytest
 
+from gems.models.shapes.answers import ShapesAnswer, agrees, answer
 from gems.models.shapes.grammar import parse_request
 from gems.models.shapes.language import say_layout, say_spec
 from gems.models.shapes.perception import Seen, perceive
-from gems.models.shapes.questions import Answer, Question, agrees, answer, questions
+from gems.models.shapes.questions import ShapesQuestion, questions
 from gems.models.shapes.world import Thing, center_of, draw, sample_scene
 
 
@@ -23,13 +24,13 @@ def seen():
 
 def test_questions_of_a_request():
     assert questions(parse_request("three red circles above a blue square")) == [
-        Question("object", "Is there a circle in the image?", "yes"),
-        Question("count", "How many circles are in the image?", "three", (0,)),
-        Question("attribute", "Are all the circles red?", "yes", (0,)),
-        Question("object", "Is there a square in the image?", "yes"),
-        Question("count", "How many squares are in the image?", "one", (3,)),
-        Question("attribute", "Is the square blue?", "yes", (3,)),
-        Question("relation", "Are all the red circles above the blue square?", "yes", (0, 2, 3, 5)),
+        ShapesQuestion("object", "Is there a circle in the image?", "yes"),
+        ShapesQuestion("count", "How many circles are in the image?", "three", (0,)),
+        ShapesQuestion("attribute", "Are all the circles red?", "yes", (0,)),
+        ShapesQuestion("object", "Is there a square in the image?", "yes"),
+        ShapesQuestion("count", "How many squares are in the image?", "one", (3,)),
+        ShapesQuestion("attribute", "Is the square blue?", "yes", (3,)),
+        ShapesQuestion("relation", "Are all the red circles above the blue square?", "yes", (0, 2, 3, 5)),
     ]
 
 
@@ -184,7 +185,7 @@ def test_what_cannot_be_made_out_is_not_counted_but_told():
 
 
 def test_numbers_agree_in_words_and_digits():
-    assert agrees(Answer("three", True, ""), "3")
-    assert agrees(Answer("zero", True, ""), "0")
-    assert agrees(Answer("yes", True, ""), "Yes")
-    assert agrees(Answer("yes", True, ""), "no") is False
+    assert agrees(ShapesAnswer("three", True, ""), "3")
+    assert agrees(ShapesAnswer("zero", True, ""), "0")
+    assert agrees(ShapesAnswer("yes", True, ""), "Yes")
+    assert agrees(ShapesAnswer("yes", True, ""), "no") is False

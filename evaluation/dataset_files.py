@@ -1,0 +1,120 @@
+"""Reading benchmark files: JSON lines and tables, checked line by line, with errors that name the line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import BenchmarkError
+from .benchmark import Sample
+
+_REST = "\0"
+"""Where columns go that the first line has no name for; a column whose name is empty, as pandas writes its index, is one."""
+
+
+def json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Give the objects of a file of JSON lines with their line numbers, blank lines left out.
+
+    Args:
+        path: the file, UTF-8.
+        keys: what every object must have, and of which type; more is kept.
+
+    Raises:
+        BenchmarkError: it cannot be read, or a line is not of this form.
+    """
+    for number, line in enumerate(text_of(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        yield number, checked(_json(line, where), keys, where)
+
+
+def json_file(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        BenchmarkError: it cannot be read.
+    """
+    return _json(text_of(path), str(path))
+
+
+def _json(text: str, where: str) -> Any:
+    """Return what JSON text holds; half of a surrogate pair is none, as it could not be written down again."""
+    try:
+        found = json.loads(text)
+        if "\\ud" in text.casefold():
+            json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise BenchmarkError(f"{where}: this is no JSON ({error}): fetch the file again") from error
+    return found
+
+
+def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Give the rows of a CSV file with their line numbers.
+
+    Raises:
+        BenchmarkError: it cannot be read, a column is missing, or a line has more or fewer columns than the first.
+    """
+    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), restkey=_REST, strict=True)
+    try:
+        if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
+            raise BenchmarkError(f"{path}: there is no column {missing[0]!r}: is it the benchmark's own file?")
+        for row in reader:
+            if None in row.values() or _REST in row:
+                raise BenchmarkError(
+                    f"{path}, line {reader.line_num}: it has more or fewer columns than the first line: fetch the file again"
+                )
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise BenchmarkError(f"{path}, line {reader.line_num}: this is no CSV ({error}): fetch the file again") from error
+
+
+def checked(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
+    """Return an object that has the keys it must have, and a prompt that is not empty.
+
+    Raises:
+        BenchmarkError: it has not; the message begins with `where`.
+    """
+    if not isinstance(found, dict):
+        raise BenchmarkError(f"{where}: an object with {', '.join(keys)} is wanted, this is {type(found).__name__}")
+    for key, kind in keys.items():
+        if key not in found:
+            raise BenchmarkError(f"{where}: the key {key!r} is missing: is it the benchmark's own file?")
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(found[key], kinds) or (isinstance(found[key], bool) and bool not in kinds):
+            raise BenchmarkError(f"{where}: {key!r} is {type(found[key]).__name__}: is it the benchmark's own file?")
+        if key.casefold() == "prompt" and not found[key].strip():
+            raise BenchmarkError(f"{where}: the prompt is empty: is it the benchmark's own file?")
+    return found
+
+
+def unique(samples: list[Sample], path: Path) -> list[Sample]:
+    """Return samples, all of different ids.
+
+    Raises:
+        BenchmarkError: there are none, or two share an id.
+    """
+    if not samples:
+        raise BenchmarkError(f"{path}: there are no prompts in it")
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.id in seen:
+            raise BenchmarkError(f"{path}: two prompts have the id {sample.id}: delete one, or fetch the file again")
+        seen.add(sample.id)
+    return samples
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        BenchmarkError: it cannot be read as UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"{path}: cannot be read as UTF-8 text: {error}") from error

@@ -1,0 +1,271 @@
+"""Where a benchmark's files come from: a copy that the user names, the cache, or a download, with its licence said before."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
+
+from ..errors import BenchmarkError
+from .benchmark import Benchmark, Source
+
+LIMIT = 2**30
+"""Bytes of a download."""
+UNPACKED_LIMIT = 8 * 2**30
+"""Bytes of an archive's files in all."""
+TIMEOUT = httpx2.Timeout(60.0, connect=15.0)
+BLOCK = 2**20
+
+
+class Fetched(NamedTuple):
+    """A benchmark's files."""
+
+    files: dict[str, Path]
+    """The path of each source by its `file`; an archive is a folder. Optional ones that nobody has are left out."""
+    digests: dict[str, str]
+    """SHA-256 of each, for a run's definition; of a folder see `digest`."""
+
+
+class _DoneWithoutError(BenchmarkError):
+    """A file is not to be had: an optional one is done without."""
+
+
+def fetch(
+    benchmark: Benchmark,
+    data: Path | None,
+    *,
+    accept: Collection[str] = (),
+    cache: Path | None = None,
+    say: Callable[[str], None],
+) -> Fetched:
+    """Find a benchmark's files, and download what is missing.
+
+    Args:
+        benchmark: whose files.
+        data: the user's own copy: a folder with the sources' file names, or a file where the benchmark needs but one. Nothing
+            is downloaded then.
+        accept: licences that the user agrees to, where they are not free: `CC-BY-NC-4.0`, `none stated`.
+        cache: where downloads are kept; by default `cache_folder()`.
+        say: told in a sentence what is fetched, from where and under which licence, before that happens.
+
+    Raises:
+        BenchmarkError: a file is missing from `data`, a licence is not accepted, or a download fails or is another file than
+            expected. Nothing of a failed download is kept.
+    """
+    kept = (cache or cache_folder()) / "benchmarks" / benchmark.name
+    if data is not None:
+        files = _given(benchmark, data, kept, say)
+    else:
+        files = _downloaded(benchmark, kept, {licence.casefold() for licence in accept}, say)
+    return Fetched(files, {name: digest(path) for name, path in files.items()})
+
+
+def cache_folder() -> Path:
+    """Return where downloads are kept: $GEMS_CACHE, else ~/.cache/gems."""
+    return Path(os.environ.get("GEMS_CACHE") or "~/.cache/gems").expanduser()
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file; of a folder, that of its files' digests and names, sorted by name.
+
+    Raises:
+        BenchmarkError: it cannot be read.
+    """
+    try:
+        if path.is_file():
+            return _sha256(path)
+        path.stat()  # a folder that is not there would seem empty
+        names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+        lines = "".join(f"{_sha256(path / name)}  {name}\n" for name in names)
+    except OSError as error:
+        raise BenchmarkError(f"{path}: cannot be read: {error}") from error
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _given(benchmark: Benchmark, data: Path, kept: Path, say: Callable[[str], None]) -> dict[str, Path]:
+    data = data.expanduser()
+    needed = [source for source in benchmark.sources if not source.optional]
+    if not benchmark.sources:
+        raise BenchmarkError(f"{benchmark.title} ships with the package: leave --data out")
+    if not data.exists():
+        raise BenchmarkError(f"{data}: there is no such file or folder: name a copy of {_names(needed)}, or leave --data out")
+    if data.is_file():
+        if len(needed) > 1:
+            raise BenchmarkError(f"{data}: {benchmark.title} needs {_names(needed)}: name the folder that holds them")
+        found = {(needed or benchmark.sources)[0].file: data}
+    else:
+        found = {source.file: path for source in benchmark.sources if (path := _in_folder(source, data)) is not None}
+    if missing := [source for source in needed if source.file not in found]:
+        raise BenchmarkError(f"{data}: {_names(missing)} is missing: copy it there from {missing[0].url}")
+    for source in benchmark.sources:
+        path = found.get(source.file)
+        if path is None and source.url:
+            say(f"{data}: {source.file} is not there: prompts are read without it, what needs it cannot be scored. {source.url}")
+        if path is None or not path.is_file():
+            continue
+        if source.sha256 is not None and digest(path) != source.sha256:
+            say(f"{path} differs from the file of {source.origin}: figures may not be comparable with published ones")
+        if source.archive:
+            found[source.file] = _unpacked(path, kept / f"{source.file}.{digest(path)[:16]}")
+    return found
+
+
+def _in_folder(source: Source, data: Path) -> Path | None:
+    """The file, or what a user has unpacked of it."""
+    names = [source.file, *(source.file.removesuffix(end) for end in (".tar.gz", ".zip") if source.archive)]
+    return next((data / name for name in names if (data / name).exists()), None)
+
+
+def _cached(source: Source, kept: Path) -> Path | None:
+    path = kept / source.file
+    if not path.is_file():
+        return None
+    return path if source.sha256 is None or digest(path) == source.sha256 else None
+
+
+def _no_consent(benchmark: Benchmark, source: Source) -> BenchmarkError:
+    quoted = f'"{source.licence}"' if " " in source.licence else source.licence
+    return BenchmarkError(
+        f"{benchmark.title}: {source.file} of {source.origin} is not fetched without your consent. Its licence: {source.licence}. "
+        f"{_meaning(source.licence)} If you may use it, add --accept-licence {quoted}; or name a copy of your own with --data"
+    )
+
+
+def _meaning(licence: str) -> str:
+    if licence == "none stated":
+        return "Its authors give no permission to use it: ask them, or check which right you have."
+    if "-NC" in licence:
+        return "It may be used with attribution, and not for commercial purposes."
+    return "Read it at its origin."
+
+
+def _downloaded(benchmark: Benchmark, kept: Path, agreed: Collection[str], say: Callable[[str], None]) -> dict[str, Path]:
+    sources = [source for source in benchmark.sources if source.url]
+    found = {source.file: _cached(source, kept) for source in sources}
+    barred = [s for s in sources if found[s.file] is None and not s.free and s.licence.casefold() not in agreed]
+    if needed := [source for source in barred if not source.optional]:
+        raise _no_consent(benchmark, needed[0])  # before anything is fetched
+    files = {}
+    for source in sources:
+        path = found[source.file]
+        try:
+            if path is None and source in barred:
+                raise _DoneWithoutError(str(_no_consent(benchmark, source)))
+            if path is None:
+                say(f"{benchmark.title}: fetching {source.file} of {source.origin}. Licence: {source.licence}. {source.url}")
+                path = _download(source, kept)
+        except _DoneWithoutError as error:
+            if not source.optional:
+                raise
+            say(f"{source.file} is left out: prompts are read without it, what needs it cannot be scored. {error}")
+            continue
+        files[source.file] = _unpacked(path, kept / f"{source.file}.{digest(path)[:16]}") if source.archive else path
+    return files
+
+
+def _download(source: Source, kept: Path) -> Path:
+    """Fetch a file into the cache: it is there as a whole, or not at all."""
+    out = f"cannot fetch {source.url}"
+    other = "fetch it elsewhere and name the copy with --data"
+    name = ""
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=kept, prefix=".part-")
+        seen = hashlib.sha256()
+        size = 0
+        with os.fdopen(handle, "wb") as file, httpx2.stream("GET", source.url, timeout=TIMEOUT, follow_redirects=True) as reply:
+            reply.raise_for_status()
+            if reply.headers.get("Content-Type", "").startswith("text/html"):
+                raise _DoneWithoutError(
+                    f"{out}: a web page came instead of the file: is there a login before the network? Or {other}"
+                )
+            for block in reply.iter_bytes(BLOCK):
+                size += len(block)
+                if size > LIMIT:
+                    raise BenchmarkError(f"{out}: it is larger than {LIMIT // 2**20} MiB: {other}")
+                seen.update(block)
+                file.write(block)
+        if source.sha256 is not None and seen.hexdigest() != source.sha256:
+            raise BenchmarkError(
+                f"{source.url}: this is another file than expected (SHA-256 {seen.hexdigest()}, not {source.sha256}); nothing "
+                "was kept. Try again, or name a copy with --data"
+            )
+        Path(name).chmod(0o644)  # mkstemp makes files for their owner alone; a cache may be shared
+        (kept / source.file).parent.mkdir(parents=True, exist_ok=True)  # a source may be in a folder: scripts/text/...
+        return Path(name).replace(kept / source.file)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise _DoneWithoutError(f"{out}: {str(error) or type(error).__name__}: is there a network? Or {other}") from error
+    except OSError as error:
+        raise BenchmarkError(f"{kept}: cannot be written: {error}: set GEMS_CACHE to a folder that can") from error
+    finally:
+        if name:
+            Path(name).unlink(missing_ok=True)
+
+
+def _unpacked(archive: Path, folder: Path) -> Path:
+    """Unpack an archive once; the folder is there as a whole, or not at all."""
+    if folder.is_dir():
+        return folder
+    part: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
+        if zipfile.is_zipfile(archive):
+            _unzip(archive, part)
+        else:
+            _untar(archive, part)
+        part.chmod(0o755)
+        try:
+            part.replace(folder)
+        except OSError:
+            if not folder.is_dir():  # another process was faster: its folder is as good
+                raise
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BenchmarkError(f"{archive}: this archive cannot be unpacked ({error}): delete it, and fetch it again") from error
+    except OSError as error:
+        raise BenchmarkError(f"{archive}: cannot be unpacked to {folder}: {error}") from error
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _unzip(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        entries = opened.infolist()
+        _check_size(archive, sum(entry.file_size for entry in entries))
+        for entry in entries:
+            if not (folder / entry.filename).resolve().is_relative_to(folder.resolve()):
+                raise BenchmarkError(f"{archive}: {entry.filename} would be written outside of its folder: do not use this archive")
+        opened.extractall(folder)
+
+
+def _untar(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive, "r:gz") as opened:
+        _check_size(archive, sum(entry.size for entry in opened))
+        opened.extractall(folder, filter="data")
+
+
+def _check_size(archive: Path, size: int) -> None:
+    if size > UNPACKED_LIMIT:
+        raise BenchmarkError(
+            f"{archive}: its files have {size // 2**20} MiB in all, more than {UNPACKED_LIMIT // 2**20}: unpack it by hand"
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _names(sources: Iterable[Source]) -> str:
+    return " and ".join(source.file for source in sources)

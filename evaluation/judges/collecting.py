@@ -1,0 +1,229 @@
+"""How the asking of a judge goes on until every answer is in the book, and how the answers about an image are read from it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import NamedTuple
+
+from ...errors import GemsError, JudgeError
+from ..benchmark import JudgeAnswer, JudgeQuestion, has_answer
+from .answer_log import AnswerKey, AnswerLog
+from .judging import Judge, unreadable
+
+Readable = Callable[[JudgeQuestion, JudgeAnswer], bool]
+"""Whether an answer has the form that is asked for: `Benchmark.readable`."""
+
+TRIES = 3
+"""How many times an answer is asked for while it cannot be read."""
+
+FIRST = 12
+"""A judge is refused if more than half of so many first answers cannot be read."""
+
+LEAST = 4
+"""Where there are fewer answers than `FIRST`, so many are enough to refuse it."""
+
+
+class JudgeTask(NamedTuple):
+    """A question about an image of a run."""
+
+    question: JudgeQuestion
+    read: Callable[[], bytes]
+    """Gives the image's bytes; called only if something is to be asked."""
+    image: str
+    """SHA-256 of these bytes."""
+    sample: str
+    """Id of the prompt."""
+
+
+class JudgingAttempt(NamedTuple):
+    """One time that a question is asked."""
+
+    item: JudgeTask
+    key: AnswerKey
+    place: int
+    """Of the answer among all that are wanted."""
+
+    def again(self) -> JudgingAttempt:
+        """Return the next attempt at the same answer; its number is no other answer's."""
+        return self._replace(key=self.key._replace(rollout=self.key.rollout + self.item.question.rollouts))
+
+
+class CollectedAnswers(NamedTuple):
+    """How asking went: answers that were in the book already, times that the judge was asked, and answers that cannot be read."""
+
+    known: int
+    asked: int
+    unreadable: int
+
+
+def collect(
+    judge: Judge,
+    work: Iterable[JudgeTask],
+    book: AnswerLog,
+    *,
+    readable: Readable = has_answer,
+    concurrency: int = 8,
+    on_done: Callable[[bool], None] | None = None,
+) -> CollectedAnswers:
+    """Ask what is not in the book yet, several at a time, and write each answer down as it comes.
+
+    Answers that cannot be read are asked for again after all others, `TRIES` times in all, and again when this is called again.
+    The first error ends it, and so does Ctrl-C: nothing more is asked, and what is under way is waited for and written down.
+
+    Args:
+        judge: who is asked.
+        work: the questions, in the order in which they are asked; it may be made on the way.
+        book: where the answers go.
+        readable: tells whether an answer has the form that is asked for.
+        concurrency: most questions under way.
+        on_done: told of every rollout of a question that has its answer, and whether it was known already.
+
+    Raises:
+        JudgeError: the judge failed, or most of its first answers cannot be read; the message says how, and how many answers
+            are kept.
+    """
+    tell = on_done or (lambda known: None)
+    known = asked = 0
+    first: dict[int, bool] = {}
+    """Of the first answers by their place, whether each can be read."""
+    left: list[JudgingAttempt] = []
+    wrong: tuple[JudgeQuestion, JudgeAnswer] | None = None
+
+    def check(enough: int) -> None:
+        if wrong is not None and len(first) >= enough and sum(not good for good in first.values()) > len(first) / 2:
+            raise unreadable(judge, *wrong, count=sum(not good for good in first.values()), of=len(first))
+
+    def missing() -> Iterator[JudgingAttempt]:
+        nonlocal known
+        for place, attempt in enumerate(_each(judge, work, book, readable)):
+            if attempt is not None:
+                yield attempt._replace(place=place)
+                continue
+            known += 1
+            if place < FIRST:
+                first[place] = True
+            tell(True)
+
+    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
+    try:
+        for attempt, answer in _answered(pool, judge, missing(), book, concurrency):
+            asked += 1
+            good = readable(attempt.item.question, answer)
+            if not good:
+                left.append(attempt)
+                wrong = wrong or (attempt.item.question, answer)
+            if attempt.place < FIRST:
+                first[attempt.place] = good
+                check(FIRST)
+            tell(False)
+        check(LEAST)
+        for _ in range(0 if judge.certain else TRIES - 1):
+            again, left = [attempt.again() for attempt in left], []
+            for attempt, answer in _answered(pool, judge, again, book, concurrency):
+                asked += 1
+                left += [] if readable(attempt.item.question, answer) else [attempt]
+    except BaseException as error:
+        pool.shutdown()
+        if not isinstance(error, GemsError):
+            raise
+        kept = f"{len(book)} answers are kept in the book: repeat the command to ask for the others"
+        raise JudgeError(f"{error}; {kept}") from error
+    finally:
+        pool.shutdown()
+    return CollectedAnswers(known, asked, len(left))
+
+
+def wanted(judge: Judge, item: JudgeTask, book: AnswerLog, readable: Readable) -> bool:
+    """Tell whether a question is still to be asked."""
+    return any(attempt is not None for attempt in _each(judge, [item], book, readable))
+
+
+def recorded(
+    judge: Judge, questions: Iterable[JudgeQuestion], image: str, book: AnswerLog, readable: Readable = has_answer
+) -> dict[str, list[JudgeAnswer]]:
+    """Return the answers about an image as `Benchmark.score` wants them; a question without one is left out.
+
+    Args:
+        judge: whose answers.
+        questions: of the image's prompt.
+        image: SHA-256 of its bytes.
+        book: where the answers are.
+        readable: tells whether an answer has the form that is asked for.
+    """
+    found: dict[str, list[JudgeAnswer]] = {}
+    for question in questions:
+        key = judge.key(question, image)
+        if told := answers_to(question, lambda number, key=key: book.get(key._replace(rollout=number)), readable):  # type: ignore[misc]
+            found[question.key] = told
+    return found
+
+
+def answers_to(question: JudgeQuestion, get: Callable[[int], JudgeAnswer | None], readable: Readable) -> list[JudgeAnswer]:
+    """Return the answers that count, one a rollout: of several attempts the first that can be read, else the first.
+
+    Args:
+        question: what was asked.
+        get: gives the answer with a number. Attempt k, from 0, at rollout r has the number r + k * rollouts.
+        readable: tells whether an answer has the form that is asked for.
+    """
+    each = (_attempts(question, rollout, get, readable)[0] for rollout in range(question.rollouts))
+    return [answer for answer in each if answer is not None]
+
+
+def _attempts(
+    question: JudgeQuestion, rollout: int, get: Callable[[int], JudgeAnswer | None], readable: Readable
+) -> tuple[JudgeAnswer | None, int | None]:
+    """Return the answer that counts, and the number of the next attempt: None where none is needed."""
+    first = None
+    for number in itertools.count(rollout, question.rollouts):
+        answer = get(number)
+        if answer is None:
+            return first, number
+        if readable(question, answer):
+            return answer, None
+        first = first or answer
+    raise AssertionError  # count() has no end
+
+
+def _each(judge: Judge, work: Iterable[JudgeTask], book: AnswerLog, readable: Readable) -> Iterator[JudgingAttempt | None]:
+    """Give the attempt at every rollout of every question that is to be made, None where there is an answer.
+
+    Variants may share an image, asked about once.
+    """
+    begun: set[AnswerKey] = set()
+    for item in work:
+        key = judge.key(item.question, item.image)
+        for rollout in range(item.question.rollouts):
+            one = key._replace(rollout=rollout)
+            first, number = _attempts(item.question, rollout, lambda n, key=key: book.get(key._replace(rollout=n)), readable)  # type: ignore[misc]
+            ended = number is None or one in begun or (judge.certain and first is not None)
+            begun.add(one)
+            yield None if ended or number is None else JudgingAttempt(item, key._replace(rollout=number), 0)
+
+
+def _answered(
+    pool: ThreadPoolExecutor, judge: Judge, attempts: Iterable[JudgingAttempt], book: AnswerLog, concurrency: int
+) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
+    """Ask, so many at a time, and give each answer as it comes."""
+    running: dict[Future[JudgeAnswer], JudgingAttempt] = {}
+
+    def reap(until: int) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
+        while len(running) > until:
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for one in ended:
+                yield running.pop(one), one.result()
+
+    for attempt in attempts:
+        yield from reap(concurrency - 1)
+        running[pool.submit(_one, judge, attempt, book)] = attempt
+    yield from reap(0)
+
+
+def _one(judge: Judge, attempt: JudgingAttempt, book: AnswerLog) -> JudgeAnswer:
+    """Ask and write down."""
+    item, key = attempt.item, attempt.key
+    told = judge.ask(item.question, item.read(), key.rollout)
+    book.put(key, told, sample=item.sample, name=item.question.key)
+    return told

@@ -1,0 +1,149 @@
+"""To official scorers and back: images laid out as they want them, and their result files."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..errors import BenchmarkError, SettingError
+from ..storage.image_store import ImageStore
+from .benchmark import Benchmark, BenchmarkImage, ImportedScores
+from .catalogue import find
+from .records import picture_of
+from .scoring import file_name, keep_imported
+from .study import StudyResult, look
+
+
+def export(
+    folder: Path,
+    to: Path,
+    *,
+    layout: str | None = None,
+    variants: Sequence[str] | None = None,
+    benchmark: Benchmark | None = None,
+    store: ImageStore | None = None,
+) -> dict[str, tuple[Path, list[str]]]:
+    """Write the images of a study for an official scorer, a folder for each variant.
+
+    In the folder of a variant whose prompts were drawn several times (`--seeds`) there is one for each time: `seed-1`, `seed-2`.
+    A folder is there as a whole or not at all: what a killed export left is cleared away by the next one.
+
+    Args:
+        folder: of the study.
+        to: in which the folders are made; they must not be there yet, or be empty.
+        layout: the benchmark whose layout it is; the study's own by default.
+        variants: only these.
+        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        store: where the images are; in the study's folder by default.
+
+    Returns:
+        By variant its folder, and what is to be known before the scorer is run.
+
+    Raises:
+        GemsError: there is no study or no such layout or variant, an image is lost, or a folder is in use.
+    """
+    outcome = look(folder, benchmark=benchmark, store=store)
+    bench = outcome.benchmark if layout is None else find(layout)
+    chosen = [_variant(outcome, name) for name in variants] if variants else list(outcome.study.variants)
+    places = {name: to / file_name(name) for name in chosen}
+    for place in places.values():
+        if place.exists() and any(place.iterdir()):
+            raise BenchmarkError(f"{place} is not empty: take another --to, or remove it")
+    return {name: (place, _exported(bench, place, outcome, name)) for name, place in places.items()}
+
+
+def _exported(bench: Benchmark, place: Path, outcome: StudyResult, variant: str) -> list[str]:
+    """Lay out a variant's images beside their place, and put them there at the end."""
+    seeds = outcome.study.seeds
+    names = [f"seed-{number}" for number in range(1, seeds + 1)] if seeds > 1 else ["."]
+    part = place.with_name(f".{place.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    told = {}
+    try:
+        for number, name in enumerate(names, start=1):
+            (part / name).mkdir(parents=True)
+            told[name] = bench.export(part / name, _pictures(outcome, variant, number))
+        part.replace(place)
+    except KeyError as error:
+        if bench.name == outcome.benchmark.name:
+            raise
+        wanted = f"the layout of {bench.title} needs {error} of each prompt"
+        raise BenchmarkError(f"{wanted}, which {outcome.benchmark.title} does not have: take another --layout") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    if seeds == 1:
+        return told["."]
+    shared = [line for line in told[names[0]] if all(line in lines for lines in told.values())]
+    own = [f"{name}: {line}" for name, lines in told.items() for line in lines if line not in shared]
+    each = f"a folder for each of {seeds} seeds: score each of them, and import its results with --seed 1 to {seeds}"
+    return [each, *shared, *own]
+
+
+def take_in(
+    folder: Path, file: Path, variant: str | None = None, *, seed: int | None = None, benchmark: Benchmark | None = None
+) -> int:
+    """Take the result file of an official scorer into a study; return how many images or prompts it has numbers of.
+
+    Args:
+        folder: of the study.
+        file: the result file; the same file, or another of its name, taken in again replaces what it gave before.
+        variant: whose images were scored; may be left out where the study has one variant.
+        seed: which of the study's seeds they were drawn with: the number in the name of the exported folder, from 1; may be
+            left out where there is one.
+        benchmark: of the study; needed where it is one of your own, which no name leads to.
+
+    Raises:
+        GemsError: there is no study or no such variant or seed, or the file is of no use.
+    """
+    outcome = look(folder, benchmark=benchmark)
+    if variant is None and len(outcome.study.variants) > 1:
+        raise SettingError(f"say whose images were scored: --variant {' or '.join(outcome.study.variants)}")
+    name = _variant(outcome, variant) if variant else next(iter(outcome.study.variants))
+    seeds, count = outcome.study.seeds, outcome.study.per_prompt
+    if seed is None and seeds > 1:
+        raise SettingError(f"say which images were scored: --seed 1 to {seeds}, the number in the name of the exported folder")
+    if seed is not None and not 1 <= seed <= seeds:
+        raise SettingError(f"--seed {seed}: the study has {seeds}, the first being 1")
+    if not file.exists():
+        raise BenchmarkError(f"{file}: there is no such file: name the result file of the official scorer")
+    found = outcome.benchmark.imported(file, outcome.samples)
+    known = {sample.id for sample in outcome.samples}
+    if strange := [one.id for one in found if one.id not in known]:
+        raise BenchmarkError(f"{file}: prompt {strange[0]} is none of this study's: was another one exported?")
+    if not found:
+        raise BenchmarkError(f"{file}: there are no results in it")
+    for one in found:
+        if strange := [name for name, value in one.values.items() if not math.isfinite(value)]:
+            raise BenchmarkError(f"{file}: prompt {one.id}: {strange[0]} is not a number: run the official scorer again")
+        if one.index is not None and one.index >= count:
+            raise BenchmarkError(f"{file}: prompt {one.id} has image {one.index + 1}, where this study has {count} of each prompt")
+    if seeds == 1:
+        keep_imported(folder, name, file.name, found)
+        return len(found)
+    first = ((seed or 1) - 1) * count  # each seed's images follow those of the one before
+    rows = [
+        ImportedScores(one.id, first + index, one.values)
+        for one in found
+        for index in (range(count) if one.index is None else [one.index])
+    ]
+    keep_imported(folder, name, f"seed-{seed}/{file.name}", rows)
+    return len(found)
+
+
+def _pictures(outcome: StudyResult, variant: str, seed: int) -> Iterator[BenchmarkImage]:
+    count = outcome.study.per_prompt
+    for sample in outcome.samples:
+        for index in range(count):
+            record = outcome.records.get((variant, sample.id, (seed - 1) * count + index))
+            image = record.image if record else None
+            yield BenchmarkImage(
+                sample, index, None if record is None or image is None else picture_of(record, image, outcome.store)
+            )
+
+
+def _variant(outcome: StudyResult, name: str) -> str:
+    if name not in outcome.study.variants:
+        raise SettingError(f"--variant {name}: there is no such variant; choose one of {', '.join(outcome.study.variants)}")
+    return name

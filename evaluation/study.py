@@ -1,0 +1,382 @@
+"""A study from beginning to end, and what its folder tells: results by judge, what is to be said of them, published rows."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import BenchmarkError, SettingError
+from ..models.registry import ChatChoices, ImageChoice
+from ..storage.image_store import ImageStore
+from ..storage.locks import exclusive
+from .benchmark import Benchmark, Metric, Sample
+from .catalogue import find
+from .downloads import Fetched
+from .engine import Engine
+from .judges.answer_log import answer_book
+from .judges.judging import Judge, judge_of
+from .published import published
+from .records import Key, SampleRecord, read_records, read_study
+from .results import VariantResult, results_of
+from .runner import IMAGES, SILENT, StudyPlan, StudyProgress, folder_of, generate, plan, read_prompts
+from .scoring import (
+    OFFICIAL,
+    ImportedRows,
+    JudgeScores,
+    Scored,
+    answers_of,
+    imported,
+    judge_all,
+    keep_scores,
+    kept_scores,
+    official_scores,
+    require_able,
+    with_imported,
+)
+from .shards import WHOLE, Shard
+from .tables import StudyReport, judge_title
+from .variants import Study, Variant
+
+MOST_REASONS = 3
+"""Of failed runs, the most frequent ones."""
+
+EMBEDDED = {"shapes", "shapes-chat", "shapes-image"}
+"""Names of the embedded models, here and behind an endpoint."""
+
+
+REHEARSAL = {"card": "card writes the prompt on a card", "random": "random answers at random"}
+"""What stands in for models in a rehearsal."""
+
+
+class StudyResult(NamedTuple):
+    """What the folder of a study holds."""
+
+    study: Study
+    benchmark: Benchmark
+    samples: list[Sample]
+    variants: list[Variant]
+    records: Mapping[Key, SampleRecord]
+    scored: Mapping[str, Mapping[Key, Scored]]
+    """By judge. What an official scorer gave is a judge of its own; see `Benchmark.official_only` for the numbers it shares."""
+    remarks: Mapping[str, tuple[str, ...]]
+    """What is to be said of how each judge was asked."""
+    base: str
+    """The variant that the others are compared with."""
+    folder: Path
+    store: ImageStore
+    """Where its images are."""
+    found: int = 0
+    """How many of its images were there already when it was gone on with."""
+    imports: Sequence[ImportedRows] = ()
+    """What official scorers gave, file by file."""
+
+    @property
+    def results(self) -> list[VariantResult]:
+        """What each variant came to, by judge."""
+        images = self.study.per_prompt * self.study.seeds
+        return [
+            result
+            for judge, scored in self.scored.items()
+            for result in results_of(
+                self.benchmark, self.variants, self.samples, self.records, scored, self.base, judge=judge, images=images
+            )
+        ]
+
+
+def compare(
+    variants: Sequence[Variant],
+    *,
+    benchmark: Benchmark | str = "shapes",
+    name: str | None = None,
+    data: Fetched | None = None,
+    out: Path | None = None,
+    limit: int | None = None,
+    per_prompt: int | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    concurrency: int = 1,
+    base: str | None = None,
+    runs: Path = Path("runs"),
+    chat: ChatChoices = "shapes",
+    image: ImageChoice = "shapes",
+    judge: Judge | None = None,
+    engine: Callable[[StudyPlan, ImageStore], Engine] | None = None,
+    shard: Shard = WHOLE,
+    store: ImageStore | None = None,
+    progress: StudyProgress = SILENT,
+    stop: threading.Event | None = None,
+) -> StudyResult:
+    """Run variants on a benchmark's prompts and judge their best images.
+
+    All variants draw from the same seeds, and share an image store: a picture that two of them ask for is drawn once,
+    and counted for both. Each finished run is written down at once: the same call goes on where a killed one stopped.
+
+    Args:
+        variants: settings by name.
+        benchmark: what is measured, or its name.
+        name: of the study, for its folder; the benchmark's by default.
+        data: the benchmark's files; not needed where its prompts come with the package.
+        out: folder of the study; by default one in `runs/eval`, named after its definition.
+        limit: only so many prompts, spread evenly over the benchmark.
+        per_prompt: images of each prompt; those of the official protocol by default.
+        seed: seed of the first prompt's first image.
+        seeds: how many times all of it is done, each with seeds of its own.
+        concurrency: prompts, and then questions to the judge, at the same time.
+        base: the variant that the others are compared with; the first by default.
+        runs: folder of runs.
+        chat: the chat models.
+        image: the image model. Its pictures are found again by its name and settings.
+        judge: who judges; the shapes world's perception where the benchmark is its own. Without one, images are made and
+            nothing is judged.
+        engine: makes who runs it, from the plan and the image store; threads of this process by default.
+        shard: the part of the prompts that is run.
+        store: where images are kept; in the folder by default.
+        progress: who is told.
+        stop: when it is set, the runs under way end and nothing new begins.
+
+    Raises:
+        GemsError: there is nothing to compare, a file or a model cannot be used, or the folder holds another study.
+    """
+    bench = find(benchmark) if isinstance(benchmark, str) else benchmark
+    judge = judge_of("perception") if judge is None and "perception" in bench.judges else judge
+    _require_variant(base, [v.name for v in variants])
+    files = data.files if data else {}
+    planned = plan(
+        bench,
+        bench.read(files),
+        variants,
+        data=data.digests if data else {},
+        limit=limit,
+        per_prompt=per_prompt,
+        seed=seed,
+        seeds=seeds,
+        chat=chat,
+        image=image,
+    )
+    if judge is not None:
+        require_able(bench, judge, planned.samples)  # before a picture is made that it could not judge
+    folder = out or folder_of(planned.study, runs, name)
+    images = store or ImageStore(folder / IMAGES)
+    _, found = generate(
+        planned,
+        folder,
+        engine=None if engine is None else lambda of: engine(planned, of),
+        concurrency=concurrency,
+        shard=shard,
+        store=images,
+        progress=progress,
+        stop=stop,
+    )
+    if judge is not None:
+        with _turn(folder, shard):
+            score(folder, judge, benchmark=bench, store=images, concurrency=concurrency, progress=progress)
+    return look(folder, base, benchmark=bench, store=images)._replace(found=found)
+
+
+@contextmanager
+def _turn(folder: Path, shard: Shard) -> Iterator[None]:
+    """Wait for other shards that are judging: who judges last sees all images, so nothing is left out."""
+    if shard.whole:
+        yield
+        return
+    place = folder / ".shards"
+    place.mkdir(parents=True, exist_ok=True)
+    with exclusive(place, patience=math.inf):
+        yield
+
+
+def score(
+    folder: Path,
+    judge: Judge,
+    *,
+    benchmark: Benchmark | None = None,
+    store: ImageStore | None = None,
+    concurrency: int = 8,
+    progress: StudyProgress = SILENT,
+) -> None:
+    """Judge the images in the folder of a study; what the judge has answered before is not asked again.
+
+    Args:
+        folder: of the study.
+        judge: who judges.
+        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        store: where the images are; in the folder by default.
+        concurrency: questions at the same time.
+        progress: who is told.
+
+    Raises:
+        GemsError: there is no study, or the judge cannot be used; what it has answered is kept.
+    """
+    study = read_study(folder)
+    bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
+    images = store or ImageStore(folder / IMAGES)
+    with answer_book(answers_of(folder, judge.name)) as book:
+        scored = judge_all(
+            bench,
+            samples,
+            records,
+            judge,
+            book,
+            images,
+            concurrency=concurrency,
+            on_start=progress.asking,
+            on_done=progress.answered,
+        )
+    keep_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
+
+
+def look(
+    folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None
+) -> StudyResult:
+    """Return what the folder of a study holds, by all its judges.
+
+    Args:
+        folder: of the study.
+        base: the variant that the others are compared with; the first by default.
+        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        store: where the images are; in the folder by default.
+
+    Raises:
+        GemsError: there is no study, something in it is damaged, or there is no such variant.
+    """
+    study = read_study(folder)
+    bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
+    variants = study.as_variants()
+    _require_variant(base, study.variants)
+    kept, rows = kept_scores(folder), imported(folder)
+    scored = {one.judge: with_imported(bench, records, one.scored(records), rows) for one in kept}
+    given = {name for one in rows for _, _, values in one.rows for name in values}
+    if rows and not (kept and given <= bench.official_only):
+        scored[OFFICIAL] = official_scores(bench, samples, records, rows)
+    remarks = {one.judge: one.remarks for one in kept}
+    images = store or ImageStore(folder / IMAGES)
+    base = base or variants[0].name
+    return StudyResult(study, bench, samples, variants, records, scored, remarks, base, folder, images, imports=rows)
+
+
+def _require_variant(base: str | None, names: Collection[str]) -> None:
+    if base is not None and base not in names:
+        raise SettingError(f"--base {base}: there is no such variant; choose one of {', '.join(names)}")
+
+
+def _benchmark(study: Study, given: Benchmark | None) -> Benchmark:
+    if given is not None and given.name != study.benchmark:
+        raise BenchmarkError(f"the folder holds a study of {study.benchmark}, not of {given.name}: name another folder")
+    return given or find(study.benchmark)
+
+
+def report_of(outcome: StudyResult, *, paper: bool = False) -> StudyReport:
+    """Return what is to be told of a study.
+
+    Args:
+        outcome: what it holds.
+        paper: add the paper's published rows.
+    """
+    study, bench = outcome.study, outcome.benchmark
+    results = outcome.results
+    times = f"{study.seeds} times " if study.seeds > 1 else ""
+    ours = () if OFFICIAL not in outcome.scored else (f"What follows is of judges that GEMS asks, not of the {OFFICIAL}.",)
+    runs = f"seed {study.seed}, {times}{study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
+    models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
+    return StudyReport(
+        title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
+        metrics=_metrics_of(outcome, *outcome.scored),
+        results=results,
+        per_prompt=study.per_prompt * study.seeds,
+        warnings=warnings_of(outcome, results),
+        facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *ours, *bench.remarks],
+        published=published(bench.name) if paper else (),
+        official_judge=bench.official_judge,
+    )
+
+
+def _metrics_of(outcome: StudyResult, *judges: str) -> list[Metric]:
+    """Return the metrics of the prompts that judges have numbers of: a title may name the parts that those are."""
+    known = {id for judge in judges for _, id, _ in outcome.scored[judge]}
+    return outcome.benchmark.metrics([sample for sample in outcome.samples if sample.id in known] or outcome.samples)
+
+
+def warnings_of(outcome: StudyResult, results: Sequence[VariantResult] | None = None) -> list[str]:
+    """Return what keeps the figures of a study from being compared with others, a sentence each.
+
+    Args:
+        outcome: what the study holds.
+        results: its results, where they are known already: every interval in them takes thousands of resamples.
+    """
+    study, bench = outcome.study, outcome.benchmark
+    said = []
+    embedded = EMBEDDED & {_name(study.image), *map(_name, study.chat.values())}
+    if embedded and bench.name != "shapes":
+        said.append("the embedded models of the shapes world were used: these figures say nothing about real models.")
+    if played := REHEARSAL.keys() & {_name(study.image), *map(_name, study.chat.values()), *outcome.scored}:
+        said.append(f"this is a rehearsal: {', '.join(REHEARSAL[name] for name in sorted(played))}. The figures mean nothing.")
+    verifier = _name(study.chat.get("verifier", study.chat["default"]))
+    for judge in outcome.scored:
+        if _same(bench.official_judge if judge == OFFICIAL else judge, verifier):
+            seen = f"the judge {judge_title(judge, bench.official_judge)} is also the loop's verifier"
+            said.append(f"{seen}: the loop was led by the eyes that score it.")
+        if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
+            said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
+        said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
+        said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in outcome.scored[judge].values()])]
+        titles = {metric.name: metric.title for metric in _metrics_of(outcome, *outcome.scored)}
+        other = [f"{titles[m.name]} is {m.title}" for m in _metrics_of(outcome, judge) if titles[m.name] != m.title]
+        said += [f"{judge}: {title}." for title in other]
+    if len(outcome.samples) < study.available:
+        said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
+    if study.per_prompt != bench.images_per_prompt:
+        said.append(f"each prompt has {study.per_prompt} images, where the official protocol has {bench.images_per_prompt}.")
+    results = outcome.results if results is None else results
+    for judge in outcome.scored:
+        shown = {r.name for r in results if r.judge == judge}
+        if absent := [v.name for v in outcome.variants if v.name not in shown]:
+            said.append(f"{judge} has judged nothing of {', '.join(absent)} yet: not in the table.")
+    if missing := _by_judge(results, "missing"):
+        said.append(f"images that are not made or not judged yet do not count: {missing}.")
+    if failed := dict.fromkeys(f"{r.name} {r.failed}" for r in results if r.failed):
+        said.append(f"runs failed, and count as images that show nothing: {', '.join(failed)}.")
+        reasons = Counter(record.error for record in outcome.records.values() if record.error).most_common(MOST_REASONS)
+        said.append(f"why runs failed: {'; '.join(f'{reason} ({count} times)' for reason, count in reasons)}.")
+    if empty := _by_judge(results, "unanswered"):
+        said.append(f"answers that are missing or cannot be read, however often they were asked for, count as wrong: {empty}.")
+    return said
+
+
+def imports_of(outcome: StudyResult) -> list[dict[str, Any]]:
+    """Return for programs what was imported into a study: a file each, with the variant it is of and the numbers it gave."""
+    return [
+        {
+            "judge": OFFICIAL,
+            "official_judge": outcome.benchmark.official_judge,
+            "variant": one.variant,
+            "file": one.file,
+            "when": one.when,
+            "numbers": sorted({name for _, _, values in one.rows for name in values}),
+            "rows": len(one.rows),
+        }
+        for one in outcome.imports
+    ]
+
+
+def _by_judge(results: Sequence[VariantResult], what: str) -> str:
+    """Return the counts of variants that are not 0, each with its judge where there are several."""
+    several = len({r.judge for r in results}) > 1
+    counts = [(r, count) for r in results if (count := getattr(r, what))]
+    return ", ".join(f"{r.name} {count}{f' ({r.judge})' if several else ''}" for r, count in counts)
+
+
+def _name(told: str) -> str:
+    """Return the name in what a study tells of a model, without the digest of its settings."""
+    return told.rpartition(" ")[0] or told
+
+
+def _same(one: str, other: str) -> bool:
+    def last(name: str) -> str:
+        return name.lower().rpartition("/")[2].removesuffix("-chat")
+
+    return last(one) == last(other)

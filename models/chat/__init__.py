@@ -1,0 +1,1 @@
+"""Chat models: endpoints, what servers refuse, and how answers are parsed."""

@@ -1,0 +1,180 @@
+"""One call of a chat model: its cost, and its failures in words that say what to do."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from ...errors import ModelCallError, NotACompletionError
+from ...privacy import keys_of, redact, without_keys
+from .capabilities import host_of
+from .sanitize import clean_message
+
+UNREAD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What Python raises where data is not of the form that was expected: in a model, of the answer that it reads."""
+
+
+class Spent(NamedTuple):
+    """What asking has cost."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+
+    def plus(self, other: Spent) -> Spent:
+        """Add up, field by field."""
+        tokens = self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
+        return Spent(self.calls + other.calls, *tokens, self.seconds + other.seconds)
+
+
+def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple[AIMessage, Spent]:
+    """Call a chat model (or one with bound options) once; return its message, made clean, and the cost.
+
+    Args:
+        chat: the model; its client repeats what is worth repeating.
+        messages: what it is shown.
+        role: who calls, for errors.
+
+    Raises:
+        ModelCallError: an OpenAI client failed, or what a model answered cannot be read. What else a model raises passes through.
+    """
+    began = time.perf_counter()
+    try:
+        message = clean_message(chat.invoke(list(messages)))
+    except Exception as error:
+        if not of_an_endpoint(error) and not _of_an_answer(error):
+            raise
+        # A cause that quotes the key would show it in a traceback.
+        raise _told(error, unbound(chat), role) from (None if _quotes_a_key(error, chat) else error)
+    message = without_keys(message, chat)
+    usage = message.usage_metadata
+    seconds = time.perf_counter() - began
+    return message, Spent(1, usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, seconds)
+
+
+def unbound(chat: Any) -> Any:
+    """Return the model inside of bound options."""
+    while (inner := getattr(chat, "bound", None)) is not None:
+        chat = inner
+    return chat
+
+
+def model_name(chat: Any) -> str:
+    """Return the name under which a chat model is shown in errors and reports."""
+    for attribute in ("model_name", "model"):
+        if isinstance(name := getattr(chat, attribute, None), str) and name:
+            return name
+    return type(chat).__name__
+
+
+def said_by(error: Exception, chat: Any) -> str:
+    """Return what an endpoint said with an error, in one line, without the key in it."""
+    body = getattr(error, "body", None)
+    said = body.get("message") or body.get("detail") or body.get("error") if isinstance(body, dict) else None
+    text = " ".join(str(said or getattr(error, "message", "") or error).split())
+    text = redact(text, *keys_of(chat))
+    return text if len(text) <= 300 else text[:300] + "..."
+
+
+def sends_elsewhere(error: Any) -> str:
+    """Say where an endpoint sends a request to, which is not followed: the key and the words are for the host that was named.
+
+    Args:
+        error: an error of the openai client with a status from 300 to 399.
+    """
+    to = error.response.headers.get("location", "").partition("?")[0][:200]
+    return f"answered {error.status_code} and sends elsewhere{f' ({to})' if to else ''}: give the address it sends to"
+
+
+def speaks_openai(chat: Any) -> bool:
+    """Tell whether a model, bound options or not, is a client of an OpenAI-compatible endpoint."""
+    return any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__)
+
+
+def of_an_endpoint(error: Exception) -> bool:
+    """Tell whether an error comes from the endpoint behind a model or from the client in between."""
+    if isinstance(error, NotACompletionError):
+        return True
+    return any(base.__module__.partition(".")[0] in {"openai", "httpx", "httpx2"} for base in type(error).__mro__)
+
+
+def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
+    """Put an error of the client into words."""
+    client = getattr(chat, "root_client", None)
+    url = str(getattr(client, "base_url", ""))
+    host, status, name = host_of(url), getattr(error, "status_code", None), model_name(chat)
+    tries = (getattr(client, "max_retries", 0) or 0) + 1
+    after = f" after {tries} tries" if tries > 1 else ""
+    said = said_by(error, chat)
+    kinds = {base.__name__ for base in type(error).__mro__}
+    if status == 401:
+        key = getattr(chat, "key_env", "") or "OPENAI_API_KEY"
+        problem = f"the key in {key} was refused, or there is none (HTTP 401: {said})"
+    elif status == 403:
+        problem = f"the endpoint does not allow this (HTTP 403: {said})"
+    elif status == 404:
+        problem = f"HTTP 404: {said}; {_what_there_is(client, name)}"
+    elif status == 429:
+        problem = f"too many requests, or no quota left{after}: {said}; wait, or lower in_flight"
+    elif status is not None and status >= 500:
+        problem = f"the endpoint failed{after} (HTTP {status}): {said}"
+    elif status is not None and 300 <= status < 400:
+        problem = f"the endpoint {sends_elsewhere(error)}"
+    elif status is not None:
+        problem = f"the endpoint refused the request (HTTP {status}): {said}"
+    elif kinds & {"APITimeoutError", "TimeoutException"}:
+        seconds = getattr(chat, "request_timeout", None)
+        problem = f"no answer within {seconds:g} s{after}: raise the option timeout" if seconds else f"no answer in time{after}"
+    elif "OversizedAnswerError" in kinds:
+        problem = f"{said}: it is not taken"
+    elif isinstance(error, NotACompletionError) and error.an_error:
+        problem = f"the endpoint answered with an error: {said}"
+    elif isinstance(error, NotACompletionError) and error.unread:
+        problem = f"its answer cannot be read: {said}"
+    elif _of_an_answer(error):
+        problem = f"its answer cannot be read ({type(error).__name__}: {said})"
+    elif isinstance(error, NotACompletionError) or kinds & {"APIResponseValidationError", "DecodingError"}:
+        problem = f"this is not an OpenAI-compatible chat endpoint: {said}; check the URL, which mostly ends in /v1"
+    elif "ConnectError" in {type(cause).__name__ for cause in _causes(error)}:
+        problem = f"it cannot be reached{after}: is the server running at {host}?"
+    else:
+        problem = f"the connection broke off{after}: {said}"
+    return ModelCallError(role, name, host, redact(problem, *keys_of(chat)), status, said)
+
+
+def _of_an_answer(error: Exception) -> bool:
+    """Tell whether LangChain raised an error where it read what a model of one's own answered."""
+    frames = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
+    innermost = next((package for package in reversed(frames) if package != "pydantic"), "")
+    return isinstance(error, UNREAD) and innermost == "langchain_core"
+
+
+def _quotes_a_key(error: Exception, chat: Any) -> bool:
+    told = " ".join(map(str, _causes(error)))
+    return redact(told, *keys_of(chat)) != told
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _what_there_is(client: Any, name: str) -> str:
+    """Say which models an endpoint has, if it tells quickly."""
+    try:
+        has = [model.id for model in client.with_options(timeout=3, max_retries=0).models.list().data]
+    except Exception:  # a hint is not worth a second error
+        has = []
+    if not has:
+        return f"check the URL, which mostly ends in /v1, and the model's name ({name})"
+    if name in has:
+        return f"it lists the model {name}, so check the URL"
+    return f"it has no model {name}, but {', '.join(has[:8])}" + (" and others" if len(has) > 8 else "")

@@ -1,0 +1,247 @@
+"""Chat models behind OpenAI-compatible endpoints: `ChatOpenAI`, less what it loses and plus what people's servers need."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from json import JSONDecodeError
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_openai import ChatOpenAI
+from openai import OpenAIError
+from pydantic import BaseModel, SecretStr
+
+from ...errors import ModelSpecError, NotACompletionError
+from ...privacy import read_key, refuse_secrets
+from ..http import GuardedAsyncClient, GuardedClient
+from ..in_flight import InFlight, in_flight
+from ..options import ChatOptions
+from .call import UNREAD
+from .capabilities import Capabilities, capabilities_of, host_of
+from .sanitize import clean_fields, tool_calls_of
+from .thinking import thinking_fields, thinking_note
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+# Advice for a way of asking that is not ours: a schema that is not taken is found out, and noted, by `ask`.
+warnings.filterwarnings("ignore", r"(This model does not support|Invalid schema for) OpenAI's structured output feature")
+# Of pieces of a stream that are not of OpenAI's form: they are made clean.
+warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
+
+
+class EndpointChat(ChatOpenAI):
+    """A chat model behind an endpoint.
+
+    Keeps the reasoning that `ChatOpenAI` drops, in `additional_kwargs["reasoning_content"]`; sends `max_tokens` where only
+    OpenAI knows `max_completion_tokens`; limits the calls to a host at the same time; and remembers what the endpoint takes.
+    One object may be used from many threads and event loops.
+    """
+
+    in_flight: int = 8
+    """Most calls to the host at the same time, those of other models of this process included."""
+    key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key, for errors."""
+    remarks: list[str] = []
+    """What of the options is not done as it was asked for, in sentences for the run's record."""
+
+    @property
+    def base_url(self) -> str:
+        """The endpoint's URL."""
+        return str(self.openai_api_base or OPENAI_URL)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the endpoint turned out to take, shared by all models of this URL and name in this process."""
+        return capabilities_of(self.base_url, self.model_name)
+
+    @property
+    def _slots(self) -> InFlight:
+        return in_flight(host_of(self.base_url))
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        with self._slots.slot(self.in_flight), _reading():
+            return super()._generate(*args, **kwargs)
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        async with self._slots.async_slot(self.in_flight):
+            with _reading():
+                return await super()._agenerate(*args, **kwargs)
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        chunk = None
+        with self._slots.slot(self.in_flight), _reading():
+            for chunk in super()._stream(*args, **kwargs):
+                yield chunk
+        if chunk is None:
+            raise NotACompletionError("its stream is empty")
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        chunk = None
+        async with self._slots.async_slot(self.in_flight):
+            with _reading():
+                async for chunk in super()._astream(*args, **kwargs):
+                    yield chunk
+        if chunk is None:
+            raise NotACompletionError("its stream is empty")
+
+    def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
+        # Ollama and Z.ai know only `max_tokens`; vLLM, SGLang and llama.cpp know both; OpenAI's newer models only the other.
+        if "max_completion_tokens" in payload and not is_openai(self.base_url):
+            payload["max_tokens"] = payload.pop("max_completion_tokens")
+        return payload
+
+    def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+        with _reading():
+            fields = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
+            choices = fields.get("choices") if isinstance(fields, dict) else None
+            if not isinstance(fields, dict) or fields.get("error") or not isinstance(choices, list) or not choices:
+                raise _no_completion(response)
+            clean = clean_fields(fields)
+            if not clean["choices"] or any("message" not in choice for choice in clean["choices"]):
+                raise _no_completion(response)
+            calls = [choice["message"].pop("tool_calls") for choice in clean["choices"]]
+            result = super()._create_chat_result(clean, generation_info)
+            for generation, choice, called in zip(result.generations, clean["choices"], calls, strict=True):
+                if isinstance(generation.message, AIMessage):
+                    generation.message.tool_calls, generation.message.invalid_tool_calls = tool_calls_of(called)
+                _keep_reasoning(generation.message, choice["message"])
+        return result
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
+    ) -> ChatGenerationChunk | None:
+        inner = chunk.get("chunk")  # where the SDK makes events of the pieces
+        chunk = clean_fields(inner if isinstance(inner, dict) else chunk)
+        if any("delta" not in choice for choice in chunk["choices"][:1]):
+            return None
+        converted = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+        if converted is not None and (choices := chunk.get("choices")):
+            _keep_reasoning(converted.message, choices[0].get("delta"))
+        return converted
+
+
+def endpoint_chat(options: ChatOptions) -> EndpointChat:
+    """Build a chat model from its options.
+
+    Args:
+        options: its `model` is `openai:MODEL` or `http(s)://HOST/v1#MODEL`; the `OPENAI_BASE_URL` of the environment counts
+            for the former, as in OpenAI's own client.
+
+    Raises:
+        ModelSpecError: the spec is neither, the key is missing, or one stands where it would be recorded.
+    """
+    base_url, query, model = _address(options.model)
+    refuse_secrets("chat", options.model, options.extra_body)
+    key_env = options.key_env or ("OPENAI_API_KEY" if options.model.startswith("openai:") else "GEMS_API_KEY")
+    thinking = thinking_fields(base_url, model, options.thinking)
+    # ChatOpenAI drops the temperature of GPT-5 models unless it sees that they do not reason.
+    known = {"reasoning_effort": thinking.pop("reasoning_effort", None)} if is_openai(base_url) else {}
+    body = _merged(thinking, options.extra_body)
+    chat = EndpointChat(
+        model=model,
+        base_url=base_url,
+        default_query=query or None,
+        api_key=SecretStr(_key(options, key_env)),
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_completion_tokens=options.max_tokens,
+        timeout=options.timeout,
+        max_retries=options.retries,
+        http_client=GuardedClient(),
+        http_async_client=GuardedAsyncClient(),
+        stream_chunk_timeout=None,  # the time-out is of the whole answer: a slow model may be silent as long
+        extra_body=body or None,
+        # Only OpenAI has the Responses API for sure; there ChatOpenAI knows best which models need it.
+        use_responses_api=None if is_openai(base_url) else False,
+        stream_usage=True if is_openai(base_url) else None,
+        in_flight=options.in_flight,
+        key_env=key_env,
+        **known,
+    )
+    if note := thinking_note(base_url, model, options.thinking):
+        chat.remarks.append(note)
+    if options.temperature is not None and chat.temperature is None:
+        chat.remarks.append(f"{model} takes no temperature while it reasons: {options.temperature:g} is not sent.")
+    return chat
+
+
+def is_openai(base_url: str) -> bool:
+    """Tell whether an endpoint is OpenAI's own, or Azure's."""
+    host = urlsplit(base_url).hostname or ""
+    return host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
+
+
+def _address(spec: str) -> tuple[str, dict[str, str], str]:
+    """Take a spec apart into URL, query and model."""
+    scheme, _, name = spec.partition(":")
+    if scheme == "openai" and name:
+        return os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, {}, name
+    url = urlsplit(spec)
+    if url.scheme in ("http", "https") and url.hostname and url.fragment:
+        return url._replace(fragment="", query="").geturl(), dict(parse_qsl(url.query)), url.fragment
+    raise ModelSpecError(f"the chat model {spec!r} is not understood: write openai:MODEL or http://HOST:PORT/v1#MODEL")
+
+
+def _key(options: ChatOptions, key_env: str) -> str:
+    if key := read_key(key_env):
+        return key
+    if options.key_env or options.model.startswith("openai:"):
+        raise ModelSpecError(f"--chat {options.model} needs a key: set {key_env}")
+    return "none"
+
+
+def _merged(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Put fields over others; objects that both have are merged, one level deep."""
+    merged = {**fields, **over}
+    for name in fields.keys() & over.keys():
+        if isinstance(fields[name], dict) and isinstance(over[name], dict):
+            merged[name] = {**fields[name], **over[name]}
+    return merged
+
+
+def _keep_reasoning(message: Any, source: Any) -> None:
+    """Copy what a choice's message or delta holds of reasoning: `reasoning_content`, or `reasoning` with newer vLLM and Ollama."""
+    if not isinstance(source, dict) or not isinstance(message, AIMessage):
+        return
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(text := source.get(name), str) and text:
+            message.additional_kwargs["reasoning_content"] = text
+            return
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say of an answer that cannot be read that it is the answer.
+
+    Raises:
+        NotACompletionError: it cannot.
+    """
+    try:
+        yield
+    except (NotACompletionError, OpenAIError):
+        raise
+    except JSONDecodeError as error:
+        raise NotACompletionError(f"its answer is not JSON ({error})") from error
+    except UNREAD as error:
+        raise NotACompletionError(f"{type(error).__name__}: {error}"[:300], unread=True) from error
+
+
+def _no_completion(response: Any) -> NotACompletionError:
+    """Describe an answer that is no chat completion."""
+    if isinstance(response, str):
+        begin = " ".join(response.split())[:80]
+        page = begin.lower().startswith(("<!doctype", "<html"))
+        return NotACompletionError(f"its answer is {'a web page' if page else 'text'}: {begin!r}")
+    fields = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
+    if not isinstance(fields, dict):
+        return NotACompletionError(f"its answer is a JSON {type(fields).__name__}")
+    if error := fields.get("error"):
+        said = error.get("message") if isinstance(error, dict) else error
+        return NotACompletionError(str(said or error), an_error=True)
+    return NotACompletionError("its choices have no message" if fields.get("choices") else "its answer has no choices")

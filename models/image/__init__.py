@@ -1,0 +1,1 @@
+"""Image models: the interface, diffusers pipelines, endpoints."""

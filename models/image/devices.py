@@ -1,0 +1,150 @@
+"""Where a pipeline runs, in which number format, and what of it waits in main memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from ...errors import ImageModelError
+
+Offload = Literal["none", "model", "sequential", "group"]
+OFFLOADS: tuple[Offload, ...] = ("none", "model", "sequential", "group")
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+class Turns:
+    """Whose turn it is in a process: one thread loads a model, or any number draw.
+
+    While weights are loaded, diffusers, transformers and accelerate change what belongs to the whole process: torch's default
+    number format, and where modules keep their parameters. Two loads at once leave that changed for good, and a picture that
+    is drawn meanwhile could be computed in another number format.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: in a forked process, whose parent's threads have their turns there."""
+        self._changed = threading.Condition()
+        self._loader: int | None = None
+        self._depth = self._drawing = self._waiting = 0
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Wait until nobody else loads or draws, and keep it so. A thread that loads may enter again."""
+        me = threading.get_ident()
+        with self._changed:
+            if self._loader != me:
+                self._waiting += 1
+                try:
+                    self._changed.wait_for(lambda: self._loader is None and not self._drawing)
+                finally:
+                    self._waiting -= 1
+                self._loader = me
+            self._depth += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._depth -= 1
+                self._loader = me if self._depth else None
+                self._changed.notify_all()
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Wait until nobody loads or waits to load, and have loads wait."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._loader is None and not self._waiting)
+            self._drawing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._drawing -= 1
+                self._changed.notify_all()
+
+
+TURNS = Turns()
+"""Of this process."""
+
+os.register_at_fork(after_in_child=TURNS.forget)
+
+
+def best_device() -> str:
+    """Return the best device there is: cuda (also ROCm), xpu, mps or cpu."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.xpu.is_available():
+        return "xpu"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def best_dtype(device: str) -> str:
+    """Return the number format that the weights are made for, or the next best one that a device computes in."""
+    import torch
+
+    match device.partition(":")[0]:
+        case "cpu":
+            return "float32"
+        case "cuda" if not torch.cuda.is_bf16_supported(including_emulation=False):
+            return "float16"
+        case "mps" if not torch.backends.mps.is_macos_or_newer(14, 0):
+            return "float16"
+    return "bfloat16"
+
+
+def place(pipeline: Any, device: str, offload: Offload) -> None:
+    """Put a pipeline on a device, or set up how its parts get there.
+
+    Raises:
+        ImageModelError: there is no device to offload from.
+    """
+    import torch
+
+    if offload == "none":
+        pipeline.to(device)
+        return
+    if device.partition(":")[0] == "cpu":
+        raise ImageModelError(
+            f"offload {offload!r} moves weights between a GPU and main memory, and this model runs on the CPU: "
+            "leave offload at 'none', or name the GPU as its device"
+        )
+    match offload:
+        case "model":
+            pipeline.enable_model_cpu_offload(device=device)
+        case "sequential":
+            pipeline.enable_sequential_cpu_offload(device=device)
+        case "group":
+            # Layer by layer, copied ahead on a stream of its own: as little memory as sequential, in nearly the time of none.
+            stream = device.startswith("cuda")
+            pipeline.enable_group_offload(torch.device(device), offload_type="leaf_level", use_stream=stream)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that a device's memory, or main memory, is used up."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    words = str(error).lower()  # the CPU's allocator, and libraries such as cuBLAS, raise a plain RuntimeError
+    signs = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+    return isinstance(error, RuntimeError) and any(sign in words for sign in signs)
+
+
+def free_memory() -> None:
+    """Give memory that torch holds in reserve back to the device."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    for backend in (torch.cuda, torch.xpu):
+        if backend.is_available():
+            backend.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()

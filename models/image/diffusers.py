@@ -1,0 +1,419 @@
+"""Any text-to-image pipeline of diffusers as an image model."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import io
+import warnings
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ...errors import ImageModelError
+from ...pixels import to_rgb
+from .base import ImageModel, ImageRequest
+from .batching import Batcher
+from .devices import DTYPES, OFFLOADS, TURNS, Offload, best_device, best_dtype, free_memory, out_of_memory, place
+from .families import RESERVED, Family, known, unknown
+from .prompt_budget import PromptBudget
+
+# In a notebook without ipywidgets the libraries' loading bars are plain text, which is no reason for a warning.
+warnings.filterwarnings("ignore", message="IProgress not found")
+
+BATCH = 4
+"""Most pictures in one call on a GPU; on a CPU a batch of large models takes memory and gains nothing."""
+
+
+class DiffusersImage(ImageModel):
+    """A diffusers pipeline, loaded at the first picture and called as its family is; see `gems.models.image.families`.
+
+    Requests from several threads are drawn together. A picture depends on its own seed and not on its neighbours: on a CPU
+    in float32 bit by bit, on a GPU to the precision of the number format; see `gems.models.image.batch_invariant`.
+
+    Args:
+        source: a folder in diffusers layout, or the name of a repository.
+        name: what to call it; the last part of the source by default.
+        call: options of the pipeline's call, such as steps and guidance; they win over the family's.
+        device: where it runs, such as cuda:1; the best there is, by default.
+        dtype: float32, bfloat16 or float16; what suits the device, by default.
+        offload: what waits in main memory until it is needed: none, model (one part of the pipeline at a time is on the
+            GPU), sequential or group (one layer at a time).
+        batch: most pictures in one call; 4 on a GPU and 1 on a CPU by default.
+        wait: seconds to wait for a batch to fill, 0.01 by default. While a call runs the next batch fills by itself.
+
+    Raises:
+        ValueError: dtype, offload or batch is not one of these.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        name: str | None = None,
+        call: Mapping[str, Any] | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        offload: Offload = "none",
+        batch: int | None = None,
+        wait: float | None = None,
+    ) -> None:
+        if dtype not in (None, *DTYPES):
+            raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {dtype!r}")
+        if offload not in OFFLOADS:
+            raise ValueError(f"offload is one of {', '.join(OFFLOADS)}, not {offload!r}")
+        if batch is not None and batch < 1:
+            raise ValueError(f"batch is at least 1, not {batch}")
+        self.source = str(source)
+        self.name = name or Path(self.source).name
+        self.call = dict(call or {})
+        self.device = device
+        self.dtype = dtype
+        self.offload = offload
+        self.batch = batch
+        self.wait = 0.01 if wait is None else wait
+        self._pipeline: Any = None
+        self._only_batcher: Batcher[ImageRequest, Image.Image] | None = None
+
+    @cached_property
+    def settings(self) -> dict[str, object]:
+        """The call's options, the number format and, for a folder, the state of its files: what tells its pictures from others.
+
+        Not the device, the offload and the batch: they say where and when a picture is made, and a run that goes on elsewhere
+        should find its pictures again.
+        """
+        source = hashlib.sha256(self.source.encode()).hexdigest()[:16]  # a hash: a folder's path is nobody's business
+        return {
+            "model": self.name,
+            "source": source,
+            "files": fingerprint(Path(self.source)),
+            **({"dtype": self.dtype} if self.dtype else {}),
+            **self.call,
+        }
+
+    @property
+    def parallel(self) -> int:  # type: ignore[override]
+        """As many calls as fit into one batch."""
+        return self._batcher.first_max_size
+
+    @property
+    def can_edit(self) -> bool:
+        """Whether the family takes a picture to be changed; of a repository only `model_index.json` is read for it."""
+        return self.family.edits != "no"
+
+    @property
+    def prompt_limit(self) -> int | None:
+        """Tokens of the prompt itself, without what the pipeline puts around it. Loads the pipeline to count those."""
+        return self._reader.limit
+
+    def prepare(self) -> None:
+        """Load the pipeline.
+
+        Raises:
+            ImageModelError: it cannot be loaded, or is no text-to-image pipeline.
+        """
+        self.load()
+        _ = self.family
+
+    @property
+    def family(self) -> Family:
+        """How this pipeline is called.
+
+        Raises:
+            ImageModelError: it cannot be loaded, or is no text-to-image pipeline.
+        """
+        return self._family_and_doubt[0]
+
+    @cached_property
+    def _family_and_doubt(self) -> tuple[Family, bool]:
+        with TURNS.loading():  # diffusers imports what it is asked for, and so does a load
+            return self._look_up()
+
+    def _look_up(self) -> tuple[Family, bool]:
+        import diffusers
+
+        loaded = self._pipeline
+        config = self._index() if loaded is None else {**loaded.config, "_class_name": type(loaded).__name__}
+        title = str(config.get("_class_name"))
+        if row := known(title, Path(self.source).name, config):
+            return row
+        made = getattr(diffusers, title, None)
+        return unknown(made if made is not None else type(self.load())), False
+
+    def _index(self) -> Mapping[str, Any]:
+        """Return what `model_index.json` says, which takes no weights."""
+        from diffusers import DiffusionPipeline
+
+        with self._explained_loading():
+            config: dict[str, Any] = DiffusionPipeline.load_config(self.source, local_files_only=Path(self.source).exists())
+            return config
+
+    @cached_property
+    def _device(self) -> str:
+        return self.device or best_device()
+
+    @cached_property
+    def _dtype(self) -> str:
+        return self.dtype or best_dtype(self._device)
+
+    @property
+    def _exact(self) -> bool:
+        """Whether pictures must not depend on their batch by a bit."""
+        return self._device == "cpu" and self._dtype == "float32"
+
+    @cached_property
+    def _batcher(self) -> Batcher[ImageRequest, Image.Image]:
+        size = self.batch or (1 if self._device == "cpu" else BATCH)
+        return Batcher(self._draw, self._together, max_size=size, wait=self.wait, is_oom=out_of_memory, recover=self._free_memory)
+
+    @cached_property
+    def _reader(self) -> PromptBudget:
+        return PromptBudget(self.load(), self.family, {**self.family.call, **self.call})
+
+    def load(self) -> Any:
+        """Load the pipeline once and return it.
+
+        Raises:
+            ImageModelError: the weights are missing or damaged, the name is unknown, an option of the call does not exist, or
+                there is nothing to offload from.
+        """
+        if self._pipeline is None:
+            with TURNS.loading():
+                if self._pipeline is None:
+                    free_memory()  # of a model that nobody uses any more: its parts refer to one another
+                    self._pipeline = self._load()
+        return self._pipeline
+
+    def _load(self) -> Any:
+        import torch
+        from diffusers import DiffusionPipeline
+
+        dtype, local = getattr(torch, self._dtype), Path(self.source).exists()
+        with self._explained_loading(), _without_progress_bars():
+            _require_safetensors(Path(self.source))
+            pipeline = DiffusionPipeline.from_pretrained(self.source, dtype=dtype, local_files_only=local, use_safetensors=True)
+        self._check_call(pipeline)
+        pipeline.set_progress_bar_config(disable=True)
+        vae: Any = getattr(pipeline, "vae", None)
+        if hasattr(vae, "use_slicing"):
+            vae.enable_slicing()  # one by one: less memory at once, and on a CPU faster and the same bits
+        with self._explained_loading():
+            place(pipeline, self._device, self.offload)
+        return pipeline
+
+    @contextmanager
+    def _explained_loading(self) -> Iterator[None]:
+        try:
+            yield
+        except ImageModelError:
+            raise
+        except Exception as error:  # diffusers and safetensors raise many kinds for a damaged or missing folder
+            if out_of_memory(error):
+                raise ImageModelError(f"the image model {self.name!r} does not fit into memory. {_LESS_MEMORY}") from error
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            raise ImageModelError(
+                f"cannot load the image model {self.name!r}: {type(error).__name__}: {reason}. "
+                "Reinstall it or name another with --image"
+            ) from error
+
+    def _check_call(self, pipeline: Any) -> None:
+        """Refuse options that the pipeline's call does not have."""
+        title = type(pipeline).__name__
+        options = inspect.signature(pipeline.__call__).parameters
+        if "prompt" not in options:
+            unknown(type(pipeline))
+        if any(p.kind is p.VAR_KEYWORD for p in options.values()):
+            return
+        for key in self.call:
+            if key in RESERVED:
+                raise ImageModelError(f"the option {key!r} of {title} comes from the requests and cannot be set")
+            if key not in options:
+                near = difflib.get_close_matches(key, options)
+                hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(sorted(set(options) - RESERVED))}"
+                raise ImageModelError(f"{title} has no option {key!r}: {hint}")
+
+    def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
+        """Draw the pictures, together with those that other threads ask for meanwhile."""
+        for request in requests:
+            self._check(request)
+        try:
+            return self._batcher.submit(requests)
+        except ImageModelError:
+            raise
+        except Exception as error:  # whatever a pipeline raises: each has its own
+            if out_of_memory(error):
+                raise ImageModelError(
+                    f"the image model {self.name!r} ran out of memory for a single picture. {_LESS_MEMORY}"
+                ) from error
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ImageModelError(f"the image model {self.name!r} refused the request: {reason}") from error
+
+    def _check(self, request: ImageRequest) -> None:
+        """Refuse a request that the pipeline cannot honour, before others share its call."""
+        family, pipeline = self.family, self.load()
+        if request.source is not None and family.edits == "no":
+            raise ImageModelError(
+                f"the image model {self.name!r} ({family.title}) draws from words alone and cannot edit a picture: "
+                "take one that can, such as Qwen-Image-Edit, Qwen-Image-2.1 or FLUX.2"
+            )
+        if request.source is None and family.edits == "only":
+            raise ImageModelError(f"the image model {self.name!r} ({family.title}) edits pictures and was given none")
+        step = family.cells and family.cells * getattr(pipeline, "vae_scale_factor", 1)
+        options = self._options(request)
+        sizes = [options.get(side) for side in ("width", "height")]
+        if step and any(side and side % step for side in sizes):
+            raise ImageModelError(
+                f"the image model {self.name!r} refused the request: width and height must be divisible by {step}, "
+                f"got {sizes[0]}x{sizes[1]}"
+            )
+        places = getattr(getattr(getattr(pipeline, "transformer", None), "config", None), "axes_lens", None)
+        if not step or not places:
+            return
+        most = (places[-1] * step, places[-2] * step)
+        if (request.width or 0) > most[0] or (request.height or 0) > most[1]:
+            raise ImageModelError(
+                f"the image model {self.name!r} refused the request: it draws up to {most[0]}x{most[1]} pixels, "
+                f"not {sizes[0]}x{sizes[1]}"
+            )
+
+    def _options(self, request: ImageRequest) -> dict[str, Any]:
+        """Return the options of the call for one request, but for the prompts."""
+        defaults = dict(self.family.call)
+        if request.source is not None:  # an edit keeps the shape of its picture, which the pipeline sees to
+            defaults = {k: v for k, v in defaults.items() if k not in ("width", "height")}
+        asked = {k: v for k, v in (("width", request.width), ("height", request.height)) if v}
+        return {**defaults, **self.call, **asked}
+
+    def _negative(self, request: ImageRequest) -> str | None:
+        """Return the negative prompt to be passed: the request's, the one that was set, or what the family needs."""
+        family = self.family
+        if not family.negative or (family.cells and not self._guided(self._options(request))):
+            return None
+        return request.negative_prompt or self.call.get("negative_prompt") or family.filler
+
+    def _together(self, request: ImageRequest) -> Hashable:
+        """Return what requests must have in common to share a call."""
+        family = self.family
+        if not family.batches or (self._exact and not family.exact):
+            return object()  # equal to nothing: alone
+        negative = self._negative(request)
+        alike = (request.width, request.height, request.source, negative is None)
+        if not self._exact:
+            return alike
+        return (*alike, self._reader.room(request.prompt), self._reader.room(negative or ""))
+
+    def _draw(self, requests: list[ImageRequest]) -> list[Image.Image]:
+        """Make pictures that share a call. A pipeline keeps its scheduler's state in itself: one call at a time."""
+        import torch
+
+        pipeline, first = self.load(), requests[0]
+        options = self._options(first)
+        options.pop("negative_prompt", None)
+        if self._negative(first) is not None:
+            options["negative_prompt"] = [self._negative(r) for r in requests]
+        if first.source is not None:
+            with Image.open(io.BytesIO(first.source)) as source:
+                options["image"] = [source.convert("RGB")]  # a list, in every family: all pictures of one edit
+        from .batch_invariant import BatchInvariant
+
+        with TURNS.drawing(), BatchInvariant() if self._exact else nullcontext():
+            out = pipeline(
+                prompt=[r.prompt for r in requests],
+                generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
+                **options,
+            )
+        return [to_rgb(image) for image in out.images]
+
+    def _free_memory(self) -> None:
+        self.load().maybe_free_model_hooks()
+        free_memory()
+
+    def truncated(self, prompt: str) -> str | None:
+        """Return the words past the text encoder's limit, counted with the pipeline's own tokenizer and template."""
+        return self._reader.truncated(prompt)
+
+    def caveats(self, request: ImageRequest) -> list[str]:
+        """Return what is not honoured of a request or of the options, and whether a batch was too large."""
+        family, doubt = self._family_and_doubt
+        options = self._options(request)
+        notes = []
+        if doubt and not {"num_inference_steps", "guidance_scale"} <= set(self.call):
+            notes.append(
+                f"The name of {self.name!r} does not tell which {family.pipeline} it is: it is called as {family.title}, with "
+                f"{options['num_inference_steps']} steps and guidance {options['guidance_scale']}. Set both to settle it."
+            )
+        if request.negative_prompt and not self._guided(options):
+            why = (
+                f"{family.guidance} is {options[family.guidance]}"
+                if family.negative and family.guidance in options
+                else "it has none"
+            )
+            notes.append(f"The image model {self.name!r} does not read the negative prompt: {why}.")
+        for key in family.ignores:
+            if key in self.call:
+                instead = f": set {family.guidance} instead" if "guidance" in key and family.guidance else ""
+                notes.append(f"{family.title} ignores {key}{instead}.")
+        if self._batcher.max_size < self._batcher.first_max_size:
+            notes.append(
+                f"{self._batcher.first_max_size} pictures at once did not fit into memory: now there are {self._batcher.max_size}."
+            )
+        return notes
+
+    def _guided(self, options: Mapping[str, Any]) -> bool:
+        """Tell whether a negative prompt has any effect under these options."""
+        family = self.family
+        if not family.negative:
+            return False
+        if family.guidance is None:
+            return True
+        default = inspect.signature(self.load().__call__).parameters[family.guidance].default
+        scale = options.get(family.guidance, default)
+        return not isinstance(scale, (int, float)) or scale > family.above
+
+
+_LESS_MEMORY = (
+    "Let weights wait in main memory (offload: model, group or sequential), ask for a smaller size, or for a smaller number "
+    "format (dtype: bfloat16)"
+)
+
+
+def _require_safetensors(folder: Path) -> None:
+    """Refuse a folder that has a part with pickled weights only: reading a pickle can run any code.
+
+    Raises:
+        ImageModelError: there is one. Of a repository diffusers itself says so.
+    """
+    pickled = {file.parent for ending in ("bin", "pt", "ckpt") for file in folder.glob(f"*/*.{ending}")}
+    if only := sorted(part.name for part in pickled if not any(part.glob("*.safetensors"))):
+        raise ImageModelError(
+            f"the image model {folder.name!r} has the weights of its {only[0]} as a pickle, which could run any code: "
+            "take its safetensors, or convert it on a machine you can spare, by save_pretrained"
+        )
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a hash of the names, sizes and times of a folder's files: cheap, and another after a new training."""
+    files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else []
+    state = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:16] if files else ""
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Keep the libraries' loading bars out of the terminal: a download shows them still, the files on disk need none."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    shown = [log for log in (of_diffusers, of_transformers) if log.is_progress_bar_enabled()]
+    for log in shown:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in shown:
+            log.enable_progress_bar()

@@ -1,0 +1,130 @@
+"""What a pipeline reads of a prompt: counted with its own tokenizer and with what it puts around the prompt."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from .families import Family
+
+MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
+
+
+class PromptBudget:
+    """Counts the tokens of prompts beside a running pipeline, with copies of its tokenizers.
+
+    Copies, because a tokenizer keeps the last call's truncation in itself: counting with the pipeline's own would change what
+    it reads in another thread.
+
+    Args:
+        pipeline: a loaded pipeline.
+        family: its row.
+        call: options of its call, for `max_sequence_length` in tokens.
+    """
+
+    def __init__(self, pipeline: Any, family: Family, call: Mapping[str, Any]) -> None:
+        self._family = family
+        self._template: str = getattr(pipeline, "prompt_template_encode", "{}")
+        self._system: str = getattr(pipeline, "system_message", "")
+        self._skips: int = getattr(pipeline, "prompt_template_encode_start_idx", 0) if family.wraps == "template" else 0
+        # The 2.1 and edit pipelines have a processor, and FLUX.2 calls its processor a tokenizer.
+        names = [n for n in ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4") if getattr(pipeline, n, None)]
+        parts = [getattr(pipeline, n) for n in names or ["processor"] if getattr(pipeline, n, None)]
+        self._speaker: Any = copy.deepcopy(parts[0]) if parts else None
+        inner = [self._speaker, *(copy.deepcopy(p) for p in parts[1:])]
+        tokenizers = [getattr(p, "tokenizer", p) for p in inner]
+        self._tokenizers = [t for t in tokenizers if getattr(t, "is_fast", False)]
+        self._all_fast = bool(tokenizers) and len(self._tokenizers) == len(tokenizers)
+        option = inspect.signature(pipeline.__call__).parameters.get("max_sequence_length")
+        self._limit: int | None = call.get("max_sequence_length", option.default if option else None)
+        self._lock = threading.Lock()
+
+    def _wrapped(self, prompt: str) -> str:
+        """Return what the tokenizer is given for a prompt."""
+        match self._family.wraps:
+            case "chat" | "chat-no-thinking":
+                text: str = self._speaker.apply_chat_template(
+                    [{"role": "user", "content": prompt}],
+                    tokenize=False,
+                    add_generation_prompt=True,
+                    enable_thinking=self._family.wraps == "chat",
+                )
+            case "conversation":
+                parts = {"system": self._system, "user": prompt}
+                messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in parts.items()]
+                text = self._speaker.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
+            case "template":
+                text = self._template.format(prompt)
+            case "none":
+                text = prompt
+        return text
+
+    def _spans(self, tokenizer: Any, text: str, most: int | None = None) -> list[tuple[int, int]]:
+        """Return the characters of each token, of the first `most` tokens."""
+        bos = tokenizer.bos_token
+        twice = self._family.wraps == "conversation" and bos is not None and text.startswith(bos)
+        with self._lock:
+            encoded = tokenizer(
+                text,
+                return_offsets_mapping=True,
+                truncation=most is not None,
+                max_length=most,
+                add_special_tokens=not twice,
+                verbose=False,
+            )
+        spans: list[tuple[int, int]] = encoded["offset_mapping"]
+        return spans
+
+    def _most(self, tokenizer: Any) -> int | None:
+        """Return how many tokens one of the text encoders gets at most."""
+        if not self._family.cuts:
+            return None
+        if self._family.wraps != "none":
+            return None if self._limit is None else self._limit + self._skips
+        # Tokenizers without a limit of their own say a very large number.
+        limits = [n for n in (self._limit, tokenizer.model_max_length) if n is not None and n < 10**6]
+        return min(limits, default=None)
+
+    @property
+    def limit(self) -> int | None:
+        """How many tokens of a prompt are read, without those around it; None where all are or nobody can tell."""
+        before = self._wrapped(MARK).index(MARK) if self._speaker is not None else 0
+        counts = []
+        for tokenizer in self._tokenizers:
+            most = self._most(tokenizer)
+            if most is None:
+                return None
+            around = sum(1 for start, end in self._spans(tokenizer, self._wrapped("")) if end <= before)
+            counts.append(max(0, most - around))
+        return max(counts, default=None)
+
+    def truncated(self, prompt: str) -> str | None:
+        """Return the end of a prompt that no text encoder is given; None where all is read or nobody can tell."""
+        if not self._all_fast:
+            return None
+        if self._family.wraps == "conversation":
+            prompt = prompt.replace("[IMG]", "")  # as format_input in pipeline_flux2.py does
+        text = self._wrapped(prompt)
+        before = self._wrapped(MARK).index(MARK)
+        read = 0
+        for tokenizer in self._tokenizers:
+            most = self._most(tokenizer)
+            if most is None or len(self._spans(tokenizer, text)) <= most:
+                return None
+            read = max([read, *(end - before for _, end in self._spans(tokenizer, text, most))])
+        return prompt[read:] or None
+
+    def room(self, prompt: str) -> tuple[int, bool]:
+        """Return how long a text is in a batch, and whether it needs no padding, for then it needs no mask.
+
+        The length is 0 where it is fixed, else as the family rounds and cuts it.
+        """
+        if not self._tokenizers:
+            return 0, False
+        most = self._most(self._tokenizers[0])
+        count = len(self._spans(self._tokenizers[0], self._wrapped(prompt), most))
+        step = self._family.length_step
+        return -(-count // step) * step if step else 0, count == most

@@ -1,0 +1,248 @@
+"""Servers of the images API: which fields each takes, what it cannot honour, and what its errors mean.
+
+All speak `/v1/images/generations` and `/v1/images/edits`, and no two take the same fields. Facts are from the code of
+openai 3.52 (`types/image_generate_params.py`), SGLang 0.5.23 (`multimodal_gen/runtime/entrypoints/openai/image_api.py`) and
+vLLM-Omni 0.30 (`entrypoints/openai/protocol/images.py`, `api_server.py`). Steps and guidance are named as in diffusers by
+both: `num_inference_steps`, `guidance_scale`, `true_cfg_scale`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ...errors import ImageModelError
+from .base import ImageRequest
+
+RESERVED = frozenset({"prompt", "model", "n", "image", "stream"})
+"""Fields that a caller cannot set: one request is one picture, in one piece."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """What one kind of server takes."""
+
+    name: str
+    seed: bool = True
+    """Whether it takes `seed`."""
+    negative_prompt: bool = True
+    """Whether it takes `negative_prompt`."""
+    always: Mapping[str, object] = field(default_factory=dict)
+    """Fields of every request."""
+    unsized: Mapping[str, object] = field(default_factory=dict)
+    """Fields of a generation without a size, where leaving `size` out is not the model's own size."""
+    longest_prompt: int | None = None
+    """Characters; a longer prompt is refused."""
+    generation_fields: frozenset[str] | None = None
+    """Further fields of generations. All others have no effect and no error; None where the server tells by itself."""
+    edit_fields: frozenset[str] | None = None
+    """Further fields of edits, likewise."""
+
+
+_SAMPLING = {"num_inference_steps", "guidance_scale", "true_cfg_scale", "generator_device"}
+_FILE = {"size", "seed", "negative_prompt", "response_format", "output_format", "output_compression", "user"}
+
+OPENAI = Provider(
+    "openai",
+    seed=False,
+    negative_prompt=False,
+    longest_prompt=32_000,  # and no response_format: GPT image models reject it and always answer in base64
+)
+SGLANG = Provider(
+    "sglang",
+    # Its defaults are a url, which needs cloud storage, and JPEG. Without a size it draws 1024x1024, with null the model's own.
+    always={"response_format": "b64_json", "output_format": "png"},
+    unsized={"size": None},
+    # What is no field of a generation goes to the model, so nothing is known to have no effect.
+    edit_fields=frozenset(
+        _SAMPLING | _FILE | {"background", "quality", "output_quality", "task_type", "enhance_prompt", "mask", "url"}
+        | {"enable_teacache", "enable_cache_dit", "cache_dit_params", "num_frames"}
+        | {"enable_upscaling", "upscaling_model_path", "upscaling_scale"}
+        | {"profile", "profile_all_stages", "num_profiled_timesteps", "perf_dump_path"}
+    ),
+)  # fmt: skip
+VLLM_OMNI = Provider(
+    "vllm-omni",
+    always={"response_format": "b64_json"},
+    generation_fields=frozenset(
+        _SAMPLING | _FILE | {"flow_shift", "extra_params", "lora", "layers", "bot_task", "system_prompt", "use_system_prompt"}
+        | {"vae_use_slicing", "vae_use_tiling", "return_stage_metrics"}
+    ),
+    edit_fields=frozenset(
+        _SAMPLING | _FILE | {"guidance_scale_2", "strength", "lora", "layers", "resolution", "bot_task", "system_prompt"}
+        | {"sys_type", "mask_image", "reference_image", "url", "background", "return_stage_metrics"}
+    ),
+)  # fmt: skip
+GEMS = Provider("gems", always={"response_format": "b64_json"})
+OTHER = Provider("other", always={"response_format": "b64_json"})
+"""A server that does not say what it is: it is sent what most take, and what it refuses is left out."""
+
+PROVIDERS = {p.name: p for p in (OPENAI, SGLANG, VLLM_OMNI, GEMS)}
+
+OPTIONAL = frozenset({"response_format", "output_format", "seed", "negative_prompt"})
+"""Fields that are left out for a server that refuses them: the picture can be made without."""
+
+_OWNERS = {"sglang": SGLANG, "vllm": VLLM_OMNI, "vllm-omni": VLLM_OMNI, "gems": GEMS}
+
+_EDITORS = ("gpt-image", "chatgpt-image", "edit", "kontext", "flux.2", "flux2", "flux-2", "qwen-image-2.1")
+
+
+def provider_at(host: str) -> Provider | None:
+    """Return whose server this is by its name, None where the name says nothing."""
+    is_openai = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
+    return OPENAI if is_openai else None
+
+
+def provider_of(card: Mapping[str, object]) -> Provider:
+    """Return whose server lists this model in `/v1/models`, `OTHER` where it cannot be told."""
+    return _OWNERS.get(str(card.get("owned_by")).lower(), OTHER)
+
+
+def can_edit(model: str, card: Mapping[str, object]) -> bool:
+    """Say whether a model takes a picture to be edited: by its server's word, else by its name.
+
+    Args:
+        model: its name.
+        card: its entry in `/v1/models`, empty where there is none: `gems serve` says `can_edit` there, SGLang lists
+            `supported_task_types`.
+    """
+    if isinstance(said := card.get("can_edit"), bool):
+        return said
+    tasks = card.get("supported_task_types")
+    if isinstance(tasks, list):
+        return bool({"I2I", "TI2I"} & set(map(str, tasks)))
+    return any(part in model.lower() for part in _EDITORS)
+
+
+def generation_body(provider: Provider, request: ImageRequest, call: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Return the JSON body for a new picture; fields in `call` win over the provider's.
+
+    Raises:
+        ImageModelError: the request is one that the provider would refuse.
+    """
+    return {**_common(provider, request, model), **({} if request.width else provider.unsized), **call}
+
+
+def edit_form(provider: Provider, request: ImageRequest, call: Mapping[str, Any], model: str) -> dict[str, str]:
+    """Return the text fields of the form that edits a picture; the picture itself goes along as the file `image`.
+
+    Raises:
+        ImageModelError: the request is one that the provider would refuse.
+    """
+    return {key: _as_text(value) for key, value in {**_common(provider, request, model), **call}.items()}
+
+
+def _common(provider: Provider, request: ImageRequest, model: str) -> dict[str, Any]:
+    check(provider, request, model)
+    fields: dict[str, Any] = {"model": model, "prompt": request.prompt, "n": 1, **provider.always}
+    if request.width:
+        fields["size"] = f"{request.width}x{request.height}"
+    if provider.seed:
+        fields["seed"] = request.seed
+    if provider.negative_prompt and request.negative_prompt:  # an empty one would replace the model's own
+        fields["negative_prompt"] = request.negative_prompt
+    return fields
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def check(provider: Provider, request: ImageRequest, model: str) -> None:
+    """Find out before the call what would be refused.
+
+    Raises:
+        ImageModelError: a prompt that is too long, half a size, or a size that OpenAI does not document.
+    """
+    if provider.longest_prompt and len(request.prompt) > provider.longest_prompt:
+        raise ImageModelError(
+            f"the prompt has {len(request.prompt):,} characters and {provider.name} takes {provider.longest_prompt:,}: shorten it"
+        )
+    if (request.width is None) != (request.height is None):
+        raise ImageModelError("an images endpoint takes width and height together: give both or neither")
+    if provider is OPENAI and request.width and request.height and (wrong := _wrong_size(model, request.width, request.height)):
+        raise ImageModelError(f"{model} does not draw {request.width}x{request.height}: {wrong}")
+
+
+def _wrong_size(model: str, width: int, height: int) -> str | None:
+    if model.startswith("gpt-image-1"):
+        fits = (width, height) in {(1024, 1024), (1536, 1024), (1024, 1536)}
+        return None if fits else "it draws 1024x1024, 1536x1024 and 1024x1536"
+    if width % 16 or height % 16:
+        return "width and height must be multiples of 16"
+    if max(width, height) > 3 * min(width, height):
+        return "the longer side may be three times the shorter at most"
+    if max(width, height) > 3840 or width * height > 3840 * 2160:
+        return "3840x2160 is the most"
+    return None
+
+
+def caveats(provider: Provider, request: ImageRequest, call: Mapping[str, Any], left_out: Collection[str] = ()) -> list[str]:
+    """Return what of a request is not honoured, a sentence each.
+
+    Args:
+        provider: who was asked.
+        request: what was asked for.
+        call: the fields the user added.
+        left_out: fields that the server has refused before.
+    """
+    missing = set(left_out)
+    if not provider.seed:
+        missing.add("seed")
+    if not provider.negative_prompt:
+        missing.add("negative_prompt")
+    who = "the images endpoint" if provider is OTHER else provider.name
+    said = []
+    if provider is OTHER:
+        said.append("The images endpoint does not say whose it is: it is sent the fields that most take (see the option provider)")
+    if "seed" in missing:
+        said.append(f"{who} takes no seed: the same request gives another picture each time")
+    if "negative_prompt" in missing and request.negative_prompt:
+        said.append(f"{who} takes no negative prompt: it was left out")
+    said += [f"{who} takes no field {name!r}: it was left out" for name in sorted(missing - {"seed", "negative_prompt"})]
+    known = provider.generation_fields if request.source is None else provider.edit_fields
+    if known is not None:
+        said += [f"{provider.name} does not know the field {name!r}: it has no effect" for name in sorted(set(call) - known)]
+    return said
+
+
+class Complaint(NamedTuple):
+    """What a server says in the body of an error."""
+
+    message: str
+    code: str = ""
+    param: str = ""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the content of the request was refused, and not its form."""
+        words = r"safety system|content[_ ]policy|content[_ ]filter|content moderation|moderation_blocked"
+        return bool(re.search(words, f"{self.code} {self.message}", re.IGNORECASE))
+
+    def refused_field(self, sent: Collection[str]) -> str | None:
+        """Return which of the sent fields the server does not take, None where the complaint is about something else."""
+        unknown = r"unknown|unrecogni[sz]ed|unexpected|unsupported|not supported|not permitted|not allowed|\bextra\b"
+        if not re.search(unknown, f"{self.code} {self.message}".replace("_", " "), re.IGNORECASE):
+            return None
+        named = {self.param, *re.findall(r"\w+", self.message)}
+        return next((name for name in sent if name in named), None)
+
+
+def complaint(body: object) -> Complaint:
+    """Read the body of an error: `{"error": {...}}` of OpenAI and vLLM, `{"detail": ...}` of FastAPI, or plain text."""
+    if not isinstance(body, Mapping):
+        text = str(body or "").strip()
+        return Complaint("" if text.startswith("<") else text)  # a web page says nothing
+    error = body.get("error", body)
+    if not isinstance(error, Mapping):
+        return Complaint(str(error))
+    detail = error.get("detail")
+    if isinstance(detail, list):  # one entry a field: {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "..."}
+        parts = [d for d in detail if isinstance(d, Mapping)]
+        told = "; ".join(f"{'.'.join(map(str, d.get('loc') or ()))}: {d.get('msg')}" for d in parts)
+        return Complaint(told or str(detail))
+    message = error.get("message") or detail or error.get("error") or ""
+    return Complaint(str(message), str(error.get("code") or ""), str(error.get("param") or ""))

@@ -1,0 +1,176 @@
+"""OCR as a checker: texts are read by RapidOCR's models, which come within its package, instead of a chat model."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ...errors import GemsError
+from ...memory.state import Check, CheckKind, Verdict
+from ...pixels import to_rgb
+from .answers import is_read_out
+from .text_match import TextMatch, compare_text, normalize
+
+SURE = 0.9
+"""Confidence from which on a line counts as read. Upright, legible text has more, text upside down or on its side less."""
+
+NEAR = 0.4
+"""Similarity from which on a text counts as misspelled. What is less like it is another text, and it may have been missed."""
+
+_ALIKE = str.maketrans({**dict.fromkeys("0oO", "o"), **dict.fromkeys("1lI|", "l"), **{s: s.lower() for s in "CKPSUVWXYZ"}, " ": ""})
+
+
+class TextLine(NamedTuple):
+    """A line that was read, with how sure that is and the box around it, in pixels."""
+
+    text: str
+    confidence: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class OcrChecker:
+    """Answers text checks by OCR, and leaves to the chat model what it is not sure of.
+
+    It leaves a check if it reads nothing like the text, which may then be drawn in a way that it cannot read, if it is not
+    confident, if the difference is one of signs that look alike (O and 0, l and I, S and s, a space), and if the text has
+    signs that its models do not know.
+
+    Raises:
+        GemsError: RapidOCR is not installed.
+    """
+
+    name = "OCR"
+    kinds: frozenset[CheckKind] = frozenset({"text"})
+
+    def __init__(self) -> None:
+        if not installed():
+            raise GemsError('OCR needs RapidOCR, which is not installed: pip install -c constraints.txt -e ".[ocr]"')
+        self._engine: Any = None
+        self._lock = threading.Lock()
+
+    def check(self, image: Image.Image, checks: Sequence[Check]) -> list[Verdict | None]:
+        """Return a verdict for each check of a text that could be read, None for the others."""
+        wanted = [c.expected for c in checks if is_read_out(c)]
+        lines = self.read(image) if wanted else []
+        known = self._signs() if lines else frozenset()
+        return [_verdict(c, lines) if is_read_out(c) and known.issuperset(_signs_of(c.expected)) else None for c in checks]
+
+    def read(self, image: Image.Image) -> list[TextLine]:
+        """Return the lines that can be read in an image, top to bottom and left to right."""
+        pixels = np.asarray(to_rgb(image))[:, :, ::-1]  # it wants BGR, as OpenCV does
+        with self._lock:
+            self._engine = self._engine or _load()
+            found = self._engine(np.ascontiguousarray(pixels))
+        if found.txts is None or found.boxes is None or found.scores is None:
+            return []
+        spans = [(*box.min(axis=0).tolist(), *box.max(axis=0).tolist()) for box in found.boxes]
+        lines = [TextLine(text, float(score), *span) for text, score, span in zip(found.txts, found.scores, spans, strict=True)]
+        return [line for row in rows(lines) for line in row]
+
+    def _signs(self) -> frozenset[str]:
+        return frozenset(self._engine.text_rec.postprocess_op.character) | {" "}
+
+
+def installed() -> bool:
+    """Tell whether RapidOCR and its runtime are installed, without importing them."""
+    return all(importlib.util.find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
+
+
+def rows(lines: Sequence[TextLine]) -> list[list[TextLine]]:
+    """Return lines by rows, top to bottom, and within a row left to right."""
+    found: list[list[TextLine]] = []
+    for line in sorted(lines, key=_middle):
+        last = found[-1][-1] if found else None
+        if last and _middle(line) - _middle(last) < min(_height(line), _height(last)) / 2:
+            found[-1].append(line)
+        else:
+            found.append([line])
+    return [sorted(row, key=lambda line: line.left) for row in found]
+
+
+def columns(lines: Sequence[TextLine]) -> list[list[TextLine]]:
+    """Return lines by columns, such as two signs side by side, each top to bottom."""
+    found: list[list[TextLine]] = []
+    for line in sorted(lines, key=lambda line: line.top):
+        column = next((c for c in found if _below(line, c[-1])), None)
+        if column is None:
+            found.append([line])
+        else:
+            column.append(line)
+    return found
+
+
+def _verdict(check: Check, lines: Sequence[TextLine]) -> Verdict | None:
+    sure = [line for line in lines if line.confidence >= SURE]
+    match, at_most = _compare(check.expected, sure), _compare(check.expected, lines)
+    said = "\n".join(" ".join(line.text for line in row) for row in rows(sure))
+    if match.passed:
+        return Verdict(check=check.id, passed=True, answer=said)
+    wanted = normalize(check.expected)
+    near = match.similarity >= NEAR or match.nearest.casefold() == wanted.casefold()
+    if not near or match.similarity < at_most.similarity or _alike(match.nearest) == _alike(wanted):
+        return None
+    return Verdict(check=check.id, passed=False, answer=said, probability=match.probability, reason=match.difference)
+
+
+def _compare(expected: str, lines: Sequence[TextLine]) -> TextMatch:
+    """Compare with what the lines say row by row, and column by column; the better of the two counts."""
+    orders: tuple[Callable[[Sequence[TextLine]], list[list[TextLine]]], ...] = (rows, columns)
+    read = ["\n".join(line.text for group in order(lines) for line in group) for order in orders]
+    return max((compare_text(expected, text) for text in read), key=lambda match: match.similarity)
+
+
+def _alike(text: str) -> str:
+    return text.translate(_ALIKE)
+
+
+def _signs_of(text: str) -> frozenset[str]:
+    return frozenset(normalize(text))
+
+
+def _middle(line: TextLine) -> float:
+    return (line.top + line.bottom) / 2
+
+
+def _height(line: TextLine) -> float:
+    return line.bottom - line.top
+
+
+def _below(line: TextLine, above: TextLine) -> bool:
+    overlap = min(line.right, above.right) - max(line.left, above.left)
+    narrower = min(line.right - line.left, above.right - above.left)
+    gap = line.top - above.bottom
+    return overlap > narrower / 2 and -_height(line) / 2 < gap < max(_height(line), _height(above))
+
+
+def _load() -> Any:
+    """Start the engine with the models of its package, by their paths: it downloads what it looks up by name."""
+    import rapidocr
+
+    folder = Path(rapidocr.__file__).parent / "models"
+    models = {step: sorted(folder.glob(f"*_{step.lower()}_*.onnx")) for step in ("Det", "Rec")}
+    if missing := [step for step, files in models.items() if not files]:
+        raise GemsError(f"The OCR models ({', '.join(missing)}) are missing: pip install --force-reinstall rapidocr")
+    paths = {f"{step}.model_path": str(files[-1]) for step, files in models.items()}
+    # Without the classifier that turns lines round, which would make text upside down look upright.
+    settings = {
+        "Global.use_cls": False,
+        "Global.log_level": "critical",
+        "EngineConfig.onnxruntime.intra_op_num_threads": _threads(),
+    }
+    return rapidocr.RapidOCR(params={**settings, **paths})
+
+
+def _threads() -> int:
+    """Leave cores to the models that run beside it: its threads spin while they wait."""
+    return max(1, min(4, (os.cpu_count() or 1) // 2))

@@ -1,0 +1,138 @@
+"""What a run has come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..context import RunContext
+from ..errors import GemsError, RunError
+from ..memory.state import Attempt, Check, Decision, GemsState, Usage
+from ..models.options import ModelOptions
+from ..nodes.budget import Money, money
+from ..storage.image_store import ImageStore
+
+
+class RunResult:
+    """A run at its end, or where it waits for a person. `state` holds everything; the properties are what is asked for most.
+
+    Args:
+        thread: the run's name.
+        state: its last state.
+        context: its settings.
+        folder: the run's own folder, with `best.png` and `report.html`.
+        store: where its images are.
+        models: the options of its models, which know what they cost.
+        waiting: the question that the run waits for an answer to, as plain JSON; None where it does not wait.
+        failed: why it has ended before its end, if it was an error.
+    """
+
+    def __init__(
+        self,
+        thread: str,
+        state: GemsState,
+        context: RunContext,
+        folder: Path,
+        store: ImageStore,
+        models: ModelOptions,
+        waiting: Any = None,
+        failed: str = "",
+    ) -> None:
+        self.thread, self.state, self.context, self.folder, self.store, self.models = thread, state, context, folder, store, models
+        self.waiting, self.failed = waiting, failed
+
+    @property
+    def best(self) -> Attempt:
+        """The best attempt."""
+        if self.state.best is None:
+            raise RunError(f"run {self.thread} has no image yet: {self._how_to_go_on}")
+        return self.state.best
+
+    @property
+    def _how_to_go_on(self) -> str:
+        return "it waits for an answer, see `waiting`" if self.waiting is not None else "resume it"
+
+    @property
+    def image(self) -> Image.Image:
+        """The best image."""
+        return self.store.open(self.best.image)
+
+    @property
+    def image_path(self) -> Path:
+        """The best image as a file; it is not there before the first image."""
+        return self.folder / "best.png"
+
+    @property
+    def report_path(self) -> Path:
+        """The report page."""
+        return self.folder / "report.html"
+
+    @property
+    def decision(self) -> Decision | None:
+        """How the run ended: "accept", or "give up"; None while it waits for a person, or has not come to its end."""
+        result = self.state.result
+        return result.decision if result and result.decision != "refine" and self.waiting is None else None
+
+    @property
+    def checks(self) -> list[Check]:
+        """What the image had to show."""
+        return self.state.checks
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every image, oldest first."""
+        return self.state.attempts
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has used."""
+        return self.state.usage
+
+    @property
+    def cost(self) -> Money | None:
+        """What the run has cost by the prices of the models' options; None where no price is known."""
+        return money(self.usage, self.models)
+
+    def contact_sheet(self, edge: int = 160, columns: int = 5) -> Image.Image:
+        """Return all its images side by side, each with its round and the checks it passed; one that is lost shows as a blank.
+
+        Args:
+            edge: pixels of the square that each image is fitted into.
+            columns: most images in a row.
+
+        Raises:
+            RunError: it has no image yet.
+            SheetError: `edge` or `columns` is less than 1.
+        """
+        from ..report import contact_sheet
+
+        if not self.attempts:
+            raise RunError(f"run {self.thread} has no image yet: {self._how_to_go_on}")
+        return contact_sheet([(self._caption(a), self._picture(a)) for a in self.attempts], edge=edge, columns=columns)
+
+    def _picture(self, attempt: Attempt) -> Image.Image | None:
+        try:
+            return self.store.open(attempt.image)
+        except GemsError:
+            return None
+
+    def _caption(self, attempt: Attempt) -> str:
+        """Say which image it is, shortly, with what must not be cut first."""
+        best = "best, " if self.state.best and attempt.key == self.state.best.key else ""
+        image = f"·{attempt.candidate + 1}" if sum(a.round == attempt.round for a in self.attempts) > 1 else ""
+        passed = f": {attempt.score.passed}/{attempt.score.total}" if attempt.score else ""
+        return f"{best}round {attempt.round}{image}{passed}"
+
+    def __repr__(self) -> str:
+        score = self.state.best.score if self.state.best else None
+        passed = f", {score.passed} of {score.total} checks passed" if score else ""
+        stands = "unfinished" if self.waiting is None else "waiting"
+        return f"<RunResult {self.thread}: {self.decision or stands} in round {self.state.round}{passed}>"
+
+    def _repr_html_(self) -> str:
+        from ..report import render_card
+
+        waiting, cost = self.waiting is not None, str(self.cost or "")
+        return render_card(self.state, self.context, thread=self.thread, read_image=self.store.read, cost=cost, waiting=waiting)

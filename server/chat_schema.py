@@ -1,0 +1,197 @@
+"""A request for a chat completion."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from .schema import StrictRequest
+
+FORMATS = ("text", "json_object", "json_schema")
+
+
+class ContentPart(BaseModel):
+    """Something within a request: strict, and what it does not name is passed over."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class TextPart(ContentPart):
+    """A text in a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(ContentPart):
+    """A picture, as a data URL."""
+
+    url: str
+    detail: str | None = None
+
+
+class ImagePart(ContentPart):
+    """A picture in a message."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class Function(ContentPart):
+    """A call of a function as a model has written it."""
+
+    name: str
+    arguments: str
+
+    @field_validator("arguments")
+    @classmethod
+    def _is_object(cls, arguments: str) -> str:
+        try:
+            found = json.loads(arguments, strict=False)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise ValueError("not a JSON object")
+        return arguments
+
+
+class ToolCall(ContentPart):
+    """A call of a tool."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: Function
+
+
+def _is_text(value: Any) -> str:
+    return "<text>" if isinstance(value, str) else "<other>"
+
+
+Content = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], Tag("<other>")],
+    Discriminator(_is_text),
+]
+"""A text, or parts. The tags keep the other branch out of error messages."""
+
+
+class Message(ContentPart):
+    """A message."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Content | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Message:
+        if self.role == "tool" and not self.tool_call_id:
+            raise ValueError("a message of a tool needs its tool_call_id")
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            raise ValueError("the message has no content")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("only the assistant calls tools")
+        return self
+
+
+class NamedTool(BaseModel):
+    """A function by name, with whatever else describes it."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    name: str
+
+
+class Tool(BaseModel):
+    """A tool, or the choice of one."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    type: Literal["function"]
+    function: NamedTool
+
+
+Choice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("<text>")] | Annotated[Tool, Tag("<other>")], Discriminator(_is_text)
+]
+"""Which tool is to be called."""
+
+
+class StreamOptions(ContentPart):
+    """How a stream is sent."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(StrictRequest):
+    """The body of POST /v1/chat/completions."""
+
+    HARMLESS: ClassVar = frozenset(
+        {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}
+        | {"chat_template_kwargs", "reasoning_effort", "separate_reasoning", "verbosity"}
+    )
+    NEUTRAL: ClassVar = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "modalities": ["text"]}
+    MODEL_SETTINGS: ClassVar = ("chat_template_kwargs", "reasoning_effort", "separate_reasoning", "verbosity")
+    """Of the harmless fields those that mean something to models with a template, or that reason."""
+
+    messages: list[Message] = Field(min_length=1)
+    model: str | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    n: int | None = None
+    stop: str | list[str] | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    seed: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @field_validator("n")
+    @classmethod
+    def _one(cls, n: int | None) -> int | None:
+        if n not in (None, 1):
+            raise ValueError("one answer is given to a request: send it again for another")
+        return n
+
+    @field_validator("response_format")
+    @classmethod
+    def _known(cls, form: dict[str, Any] | None) -> dict[str, Any] | None:
+        if form is None or form.get("type") == "text":
+            return None
+        if form.get("type") not in FORMATS:
+            raise ValueError(f"the type is one of {', '.join(FORMATS)}")
+        wanted = form.get("json_schema")
+        if form["type"] == "json_schema" and not (
+            isinstance(wanted, dict) and isinstance(wanted.get("name"), str) and isinstance(wanted.get("schema"), dict)
+        ):
+            raise ValueError("json_schema needs a name and a schema")
+        return form
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ChatRequest:
+        names = {tool.function.name for tool in self.tools or ()}
+        if isinstance(self.tool_choice, Tool) and self.tool_choice.function.name not in names:
+            raise ValueError(f"tool_choice: there is no tool {self.tool_choice.function.name!r} among the tools")
+        if self.tool_choice == "required" and not names:
+            raise ValueError("tool_choice: there are no tools to choose from")
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs: it needs logprobs to be true")
+        return self
+
+    @property
+    def stops(self) -> list[str]:
+        """Where an answer ends, before its natural end."""
+        return [self.stop] if isinstance(self.stop, str) else list(self.stop or ())
+
+    @property
+    def most_tokens(self) -> int | None:
+        """Longest answer."""
+        return self.max_completion_tokens or self.max_tokens

@@ -1,0 +1,1 @@
+"""How things are stored: the checkpoint databases (SQLite, PostgreSQL), the image store, the workspace, locks."""

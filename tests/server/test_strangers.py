@@ -1,0 +1,224 @@
+"""Pages of strangers in the user's browser, and clients that keep the server busy for nothing."""
+
+import json
+import select
+import socket
+import time
+from contextlib import ExitStack, closing
+
+import httpx
+import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from gems.server import Limits
+from gems.server.hosts import refusal
+from gems.server.server import Protocol
+
+from .conftest import Negative, Scripted, png, problem
+
+OURS = [
+    "localhost",
+    "localhost:1",
+    "a.localhost:80",
+    "LOCALHOST.",
+    "127.0.0.1:30000",
+    "127.9.9.9",
+    "[::1]:30000",
+    "[::ffff:127.0.0.1]",
+]
+STRANGE = [
+    "evil.example",
+    "evil.example:30000",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "10.0.0.1",
+    "[::2]",
+    "evil]",
+    "notlocalhost",
+]
+
+
+def asked(host=None, origin=None, server="127.0.0.1", **options):
+    headers = [(name, value.encode()) for name, value in ((b"host", host), (b"origin", origin)) if value is not None]
+    return refusal({"type": "http", "server": (server, 30000), "headers": headers}, **options)
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1", "::1", "127.0.1.1"])
+def test_over_loopback_only_names_of_this_machine_are_answered(server):
+    assert [host for host in [*OURS, None] if asked(host, server=server)] == []
+    assert [host for host in STRANGE if not asked(host, server=server)] == []
+    assert "allow the name (GEMS_ALLOWED_HOSTS)" in asked("gems.example", server=server)
+    for allowed in ("gems.example", "*.example", "*"):
+        assert asked("GEMS.example:8443", server=server, allowed_hosts=[allowed]) is None
+    assert asked("example", allowed_hosts=["*.example"])
+
+
+def test_over_the_network_any_name_is_answered_and_only_pages_of_its_own():
+    here = {"server": "192.168.1.5", "host": "box.lan:30000"}
+    assert asked(**here) is None
+    assert asked(**here, origin="http://box.lan:30000") is None
+    assert asked(**here, origin="http://localhost:8080") is None
+    for stranger in ("http://evil.example", "http://box.lan:81", "https://box.lan", "null"):
+        assert "may not use this server" in asked(**here, origin=stranger)
+
+
+def test_a_page_over_loopback_is_of_this_machine_or_allowed():
+    for origin in ("http://localhost:8080", "https://127.0.0.1", "http://[::1]:5", "https://ui.example"):
+        assert asked("localhost", origin, allowed_hosts=["ui.example"]) is None
+    for origin in ("http://evil.example", "null", "", "http://localhost.evil.example", "file://", "chrome-extension://abc"):
+        assert "may not use this server" in asked("localhost", origin)
+    rebound = "evil.example:30000"  # of its own origin, as the browser sees it
+    assert asked(rebound, f"http://{rebound}")
+    assert asked("tunnel.example", "https://studio.example", pages=r"https://studio\.example") is None
+
+
+@pytest.mark.parametrize("header", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}])
+def test_a_page_of_a_stranger_reads_and_draws_nothing(lab, header):
+    base = lab.url.removesuffix("/v1")
+    body = {"messages": [{"role": "user", "content": "x"}], "prompt": "red"}
+    answers = [
+        httpx.get(f"{base}/health", headers=header),
+        lab.http.get("/models", headers=header),
+        lab.post("/images/generations", json=body, headers=header),
+        lab.post("/chat/completions", content=json.dumps(body), headers={**header, "Content-Type": "text/plain"}),
+        lab.post("/images/edits", data={"prompt": "red"}, files={"image": png()}, headers=header),
+    ]
+    for answer in answers:
+        assert ("may not use" if "Origin" in header else "use localhost") in problem(answer, 403)["message"]
+
+
+def test_with_a_key_it_is_reached_under_any_name(serving):
+    site = serving(key="sesame")
+    through_a_proxy = {"Host": "gems.example", "Origin": "https://ui.example"}
+    problem(site.http.get("/models", headers=through_a_proxy), 401)
+    assert site.http.get("/models", headers={**through_a_proxy, "Authorization": "Bearer sesame"}).status_code == 200
+
+
+def test_a_name_that_is_allowed_is_answered(serving):
+    site = serving(allowed_hosts=["gems.example"])
+    assert site.http.get("/models", headers={"Host": "gems.example", "Origin": "https://gems.example"}).status_code == 200
+    problem(site.http.get("/models", headers={"Host": "evil.example"}), 403)
+
+
+# Slow ones
+
+
+def connected(site):
+    return closing(socket.create_connection(("127.0.0.1", site.http.base_url.port), timeout=10))
+
+
+def begin(site, held, sent=b"{", length=1000):
+    """Send a request with the beginning of a body."""
+    connection = held.enter_context(connected(site))
+    head = ["POST /v1/chat/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {length}"]
+    connection.sendall("\r\n".join([*head, "", ""]).encode() + sent)
+    return connection
+
+
+def test_slow_bodies_keep_nobody_waiting(lab):
+    with ExitStack() as held:
+        slow = [begin(lab, held) for _ in range(150)]  # more than twice the places, and more than are read at once
+        until = time.monotonic() + 20
+        while len(select.select(slow, [], [], 0)[0]) < len(slow) - Limits().bodies:  # all are here: the slowest are ended
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert lab.chat().status_code == 200
+        assert lab.draw("red").status_code == 200
+    assert lab.chat().status_code == 200
+
+
+def test_the_slowest_is_ended_for_one_more(serving):
+    site = serving(image=Negative(), limits=Limits(bodies=2))
+    with ExitStack() as held:
+        fast, slow = begin(site, held, b" " * 200_000, 200_001), begin(site, held, length=200_001)
+        time.sleep(0.05)
+        assert site.draw("red").status_code == 200
+        assert slow.recv(1000).startswith(b"HTTP/1.1 408")
+        fast.sendall(b"{")
+        assert b"the body is not JSON" in fast.recv(1000)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(serving):
+    site = serving(limits=Limits(body_seconds=0.2))
+    with ExitStack() as held:
+        connection = begin(site, held)
+        told = connection.recv(1000)
+        assert told.startswith(b"HTTP/1.1 408")
+        assert b"all of it must be here within 0.2 s" in told
+        assert connection.recv(1000) == b""  # and is closed
+
+
+def test_one_that_leaves_before_its_body_is_here_takes_nothing(serving):
+    site = serving(limits=Limits(in_flight=1, bodies=1))
+    for _ in range(3):
+        with ExitStack() as held:
+            begin(site, held)
+    assert site.chat().status_code == 200
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(Protocol, "patience", 0.2)
+
+
+def ended(connection):
+    """Wait until the server has closed a connection."""
+    try:
+        while connection.recv(2**16):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /he"])
+def test_a_header_that_does_not_come_is_not_waited_for(impatient, serving, sent):
+    with connected(serving()) as connection:
+        connection.sendall(sent)
+        assert ended(connection)
+
+
+def cut_off(connection):
+    """Send a byte every 20 ms until the server has cut the connection."""
+    try:
+        for _ in range(500):
+            connection.sendall(b"a")
+            time.sleep(0.02)
+    except OSError:
+        return True
+    return False
+
+
+def test_a_header_that_drips_is_not_waited_for(impatient, serving):
+    with connected(serving()) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
+        assert cut_off(connection)
+
+
+def test_a_body_that_drips_after_its_answer_is_not_waited_for(impatient, serving):
+    with ExitStack() as held:
+        connection = begin(serving(key="k"), held)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 401")
+        assert cut_off(connection)
+
+
+def test_one_that_works_for_long_is_not_cut_off(impatient, serving):
+    site = serving(Scripted(says=lambda _: time.sleep(0.7) or "done"))
+    assert site.chat().json()["choices"][0]["message"]["content"] == "done"
+
+
+def test_a_client_that_does_not_read_its_stream_frees_its_place(impatient, serving):
+    class Endless(Scripted):
+        def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+            while True:
+                yield ChatGenerationChunk(message=AIMessageChunk("more " * 10_000))
+
+    site = serving(Endless(says="done"), limits=Limits(in_flight=1))
+    body = json.dumps({"messages": [{"role": "user", "content": "x"}], "stream": True}).encode()
+    with ExitStack() as held:
+        connection = begin(site, held, body, len(body))
+        assert connection.recv(100)
+        problem(site.chat(), 429)
+        answers = (time.sleep(0.05) or site.chat().status_code for _ in range(200))
+        assert 200 in answers
