@@ -1,6 +1,5 @@
 """What an earlier version has stored, what it gave, and what this one gives."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -16,12 +15,6 @@ HERE = Path(__file__).parent
 def stored(tmp_path_factory):
     """Unpack the archive; its files are for reading only, as all tests share them."""
     return steps.unpack(HERE / "stored.tar.xz", tmp_path_factory.mktemp("stored"))
-
-
-@pytest.fixture(scope="session")
-def names():
-    """Return the names of the earlier version."""
-    return json.loads((HERE / "names.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="session")
