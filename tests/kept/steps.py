@@ -18,7 +18,6 @@ from unittest import mock
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 ACCEPT = json.dumps({"action": "accept", "words": "good enough"})
-PRESETS = ("original", "rewrite", "best-of-n", "loop", "loop-memory", "paper", "default", "thorough")
 STUDY = ("--limit", "2", "--presets", "original,default")
 
 RUN_STEPS = {
@@ -57,6 +56,9 @@ OTHER_STEPS = {
 
 STUDY_FILES = ("finished", "begun", "lessons")
 """Folders of studies whose files are compared after the steps."""
+
+TEXTS = {"about", "actions", "change", "failed", "notes", "remarks", "said", "told", "warnings"}
+"""Keys of sentences for people, which may be worded anew; so may the reason of a decision."""
 
 SQLITE_ONLY = ("taught", "branch")
 """Runs that are in the SQLite file only, to keep the archive small."""
@@ -211,13 +213,19 @@ def keys_by_kind(outputs):
     return {kind: sorted(paths) for kind, paths in found.items() if paths}
 
 
-def differences(before, now, at=""):
-    """List where values are others than before. A key that is new is no difference, nor one whose value changes by nature."""
+def differences(before, now, at="", text=False):
+    """List where values are others than before.
+
+    A key that is new is no difference, nor one whose value changes by nature; of texts only whether there are any is compared.
+    """
     if isinstance(before, dict) and isinstance(now, dict):
         changing = CHANGING & {str(before.get(key)).removeprefix("max_") for key in ("metric", "name")}
         same = [] if changing else [key for key in before if key in now and key not in CHANGING]
+        texts = {*TEXTS, "reason"} if "decision" in before else TEXTS
         lost = [f"{at}.{key} is gone" for key in before if key not in now]
-        return lost + [line for key in same for line in differences(before[key], now[key], f"{at}.{key}")]
+        return lost + [line for k in same for line in differences(before[k], now[k], f"{at}.{k}", text or k in texts)]
+    if text:
+        return [] if bool(before) == bool(now) else [f"{at}: {before!r} is now {now!r}"]
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         return [line for n, pair in enumerate(zip(before, now, strict=True)) for line in differences(*pair, f"{at}[{n}]")]
     if isinstance(before, float) and isinstance(now, float | int):
