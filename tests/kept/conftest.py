@@ -41,7 +41,7 @@ def outputs(stored, tmp_path_factory, request):
                     done[place] = steps.run_steps("--runs", "sqlite")
                 else:
                     url = request.getfixturevalue("database")
-                    done[place] = steps.run_steps("--runs", "postgres", "--store", url, without=steps.SQLITE_ONLY)
+                    done[place] = steps.run_steps("--runs", "postgres", "--store", url, only=steps.ON_POSTGRES)
         return done[place]
 
     return give

@@ -35,7 +35,7 @@ RUN_STEPS = {
     "run with lessons": f"run '{PROMPT}' --thread new --seed 1 --lessons read --json",
     "gallery": "gallery",
     "prune, dry": "prune --older-than 0h --keep-best --dry-run --json",
-    "rm": "rm branch --json",
+    "rm": "rm failed --json",
     "prune": "prune --older-than 0h --keep-best --json",
     "show pruned": "show done --json",
     "runs at the end": "runs --json",
@@ -49,8 +49,8 @@ OTHER_STEPS = {
     "doctor": "doctor --no-draw --json",
     "eval table": "eval table finished --json table.json",
     "eval score": "eval score finished --json score.json",
-    "eval, gone on with": "eval shapes --limit 2 --presets original,default --out begun --json begun.json",
     "eval lessons": "eval lessons --limit 2 --presets loop-memory --out lessons --json lessons.json",
+    "eval, gone on with": "eval shapes --limit 2 --presets original,default --out begun --json begun.json",
 }
 """Steps on the stored studies, and those that need nothing stored."""
 
@@ -60,8 +60,11 @@ STUDY_FILES = ("finished", "begun", "lessons")
 TEXTS = {"about", "actions", "change", "failed", "notes", "remarks", "said", "told", "warnings"}
 """Keys of sentences for people, which may be worded anew; so may the reason of a decision."""
 
-SQLITE_ONLY = ("taught", "branch")
-"""Runs that are in the SQLite file only, to keep the archive small."""
+ON_POSTGRES = (
+    *("runs", "show done", "show waits", "show cut", "show failed", "lessons list", "resume waits", "resume cut", "fork"),
+    *("prune, dry", "rm", "prune", "show pruned", "runs at the end"),
+)
+"""Steps that are done in PostgreSQL too."""
 
 CHANGING = {"seconds", "seconds_per_run", "last", "created", "updated", "at", "code", "versions", "database_bytes"}
 """Keys whose values are times, sizes, or depend on the code: that they are there is compared, their values are not.
@@ -136,21 +139,19 @@ def lines(text):
     return sorted(map(json.loads, text.splitlines()), key=lambda line: str([line.get(key) for key in ORDER]))
 
 
-def run_steps(*where, without=()):
+def run_steps(*where, only=tuple(RUN_STEPS)):
     """Do the steps on stored runs in the working directory.
 
     Args:
         where: the options that say where the runs are.
-        without: names of runs that are not there: steps with them are left out.
+        only: names of the steps that are done.
 
     Returns:
         By step its exit code, and what it wrote: to standard output, and as an error.
     """
     done, lesson = {}, ""
-    for name, line in RUN_STEPS.items():
-        if any(run in line.split() for run in without):
-            continue
-        code, out, err = gems(*words(line, lesson=lesson), *where)
+    for name in only:
+        code, out, err = gems(*words(RUN_STEPS[name], lesson=lesson), *where)
         done[name] = {"code": code, "written": read(out), "error": err if code else ""}
         if name == "lessons list":
             lesson = done[name]["written"][0]["id"]
@@ -178,12 +179,10 @@ def other_steps():
 
 
 def take_over(study):
-    """Make a study that is not gone on with, as it is of other code and weights elsewhere, one of those that are here."""
-    if gems(*split("eval shapes --limit 1 --presets original --out fresh"))[0] == 0:
-        path, fresh = study / "study.json", json.loads(Path("fresh", "study.json").read_text("utf-8"))
-        told = {**json.loads(path.read_text("utf-8")), "code": fresh["code"], "image": fresh["image"]}
-        path.write_text(json.dumps(told), "utf-8")
-    shutil.rmtree("fresh")
+    """Make a study that is not gone on with, as it is of other code and weights elsewhere, one of those of the study of lessons."""
+    path, made = study / "study.json", json.loads(Path("lessons", "result.json").read_text("utf-8"))["study"]
+    told = {**json.loads(path.read_text("utf-8")), "code": made["code"], "image": made["image"]}
+    path.write_text(json.dumps(told), "utf-8")
 
 
 def contents(path):
