@@ -6,6 +6,7 @@ Only the command line and files are used, so that modules may move.
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import lzma
@@ -15,6 +16,8 @@ import sys
 import tarfile
 from pathlib import Path
 from unittest import mock
+
+import typer
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 ACCEPT = json.dumps({"action": "accept", "words": "good enough"})
@@ -102,12 +105,21 @@ def new_database(server, name, statements=""):
     return server.get_uri(name)
 
 
+command_of = functools.cache(typer.main.get_command)
+"""Typer makes all commands anew each time that one is run, which takes longer than most of the steps."""
+
+
 def gems(*arguments):
     """Run a command in this process; return its exit code, standard output and standard error."""
     from gems import cli
 
     out, err, code = io.StringIO(), io.StringIO(), 0
-    with mock.patch.object(sys, "argv", ["gems", *arguments]), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        mock.patch.object(sys, "argv", ["gems", *arguments]),
+        mock.patch.object(typer.main, "get_command", command_of),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         try:
             cli.main()
         except SystemExit as end:
