@@ -63,8 +63,8 @@ def rows_of(folder: Path) -> list[Row]:
         scored = means[record["variant"], record["id"]]
         with Image.open(folder / record["path"]) as image:
             pixels = hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
-        counts = [str(record["images"]), str(record["calls"])]
-        found.append(Row(record["variant"], record["id"], pixels, *counts, f"{scored['gm']:.6f}", f"{scored['am']:.6f}"))
+        gm, am = (f"{scored[name]:.6f}" for name in ("gm", "am"))
+        found.append(Row(record["variant"], record["id"], pixels, str(record["images"]), str(record["calls"]), gm, am))
     return sorted(found)
 
 
