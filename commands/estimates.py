@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..context import ABOUT, PRESETS, RunContext, preset
-from ..graph.costs import Bounds, estimate, image_money
+from ..graph.costs import Bounds, estimate, image_cost
 from ..models.options import ModelOptions
 
 NOT_COUNTED = "Not counted: repair turns, further calls for checks without an answer, and retries after failures."
@@ -56,7 +56,7 @@ def presets_table(checks: int) -> Table:
 def run_estimate(context: RunContext, models: ModelOptions, checks: int) -> dict[str, Any]:
     """Return the chat calls, images and image cost that a run may use, as JSON data."""
     cost = estimate(context, checks)
-    money = image_money(cost, models)
+    money = image_cost(cost, models)
     return {
         "checks": checks,
         "calls": {role: bounds._asdict() for role, bounds in cost.calls.items()},
@@ -78,7 +78,7 @@ def estimate_table(context: RunContext, models: ModelOptions, checks: int) -> Ta
         out.add_row(role, *map(str, bounds), end_section=role == "refiner")
     out.add_row("chat calls", *map(str, cost.total))
     out.add_row("images", *map(str, cost.images))
-    if (money := image_money(cost, models)) is not None:
+    if (money := image_cost(cost, models)) is not None:
         out.add_row("cost of images", *(f"{amount:.4g}" for amount in money))
     return out
 

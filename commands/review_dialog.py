@@ -22,7 +22,7 @@ from .options import to_path
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
-    from ..runs.execute import Ask
+    from ..runs.execute import AskPerson
     from ..storage.workspace import Workspace
     from .progress import RunProgress
 
@@ -54,7 +54,7 @@ def read_answer(text: str) -> Any:
         raise SettingError(f"--answer: this is not JSON ({error}); write for example {example}") from error
 
 
-def terminal_reviewer(progress: RunProgress, workspace: Workspace, control: RunControl) -> Ask | None:
+def terminal_reviewer(progress: RunProgress, workspace: Workspace, control: RunControl) -> AskPerson | None:
     """Return a function that asks the user at this terminal for a review; None without a terminal, or for a program.
 
     Args:

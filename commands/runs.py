@@ -13,7 +13,7 @@ from .options import RUNS, AsJson, Images, Runs, Store, path_option, workspace_o
 from .run_session import result_summary
 
 if TYPE_CHECKING:
-    from ..runs.listing import Standing
+    from ..runs.listing import RunStatus
 
 State = Annotated[
     str | None, typer.Option(help="Only runs that are running, accepted, 'gave up', waiting, unfinished, failed or damaged.")
@@ -33,7 +33,7 @@ def runs_command(
     from ..runs.listing import list_runs
     from .progress import show_runs
 
-    summaries = list_runs(workspace_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
+    summaries = list_runs(workspace_of(runs, store, image_store), state=cast("RunStatus | None", state), find=find or "")
     if as_json:
         echo(json.dumps([{**run._asdict(), "last": run.last.isoformat(timespec="seconds")} for run in summaries], indent=1))
     elif summaries:
@@ -82,7 +82,7 @@ def gallery_command(
     """Write a page of many runs with filters: the best image, the outcome and the usage of each."""
     from ..runs.write_gallery import write_gallery
 
-    path = write_gallery(out, runs=workspace_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
+    path = write_gallery(out, runs=workspace_of(runs, store, image_store), state=cast("RunStatus | None", state), find=find or "")
     Console().print(f"written: {path}", soft_wrap=True, highlight=False, markup=False)
     if open_page:
         typer.launch(str(path.resolve()))
