@@ -64,7 +64,9 @@ def run_command(
     ] = None,
     plan: Annotated[
         str | None,
-        typer.Option(help="none: use the request as it is; rewrite: let the planner rewrite it; skills: rewrite it with skills."),
+        typer.Option(
+            help="none: use the request as it is; rewrite: let the planner rewrite it; skills: rewrite it with loaded skills."
+        ),
     ] = None,
     verify: Annotated[
         str | None,
@@ -73,7 +75,7 @@ def run_command(
         ),
     ] = None,
     confirm: Annotated[
-        bool | None, typer.Option("--confirm/--no-confirm", help="Verify an image that passed a second time before accepting it.")
+        bool | None, typer.Option("--confirm/--no-confirm", help="Verify a passing image a second time before accepting it.")
     ] = None,
     skip_children: Annotated[
         bool | None,
