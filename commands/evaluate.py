@@ -98,7 +98,7 @@ def eval_benchmark(
     from ..evaluation import variants
     from ..evaluation.catalogue import find
     from ..evaluation.downloads import fetch
-    from ..evaluation.judges.judging import judge_of
+    from ..evaluation.judges.registry import judge_of
     from ..evaluation.runner import plan
     from ..evaluation.shards import Shard
     from ..evaluation.study import compare
@@ -173,7 +173,7 @@ def eval_score(
     set_debug(debug)
     from ..config import load_config
     from ..evaluation.catalogue import find
-    from ..evaluation.judges.judging import judge_of
+    from ..evaluation.judges.registry import judge_of
     from ..evaluation.records import read_study
     from ..evaluation.study import look, score
     from .evaluate_progress import bars

@@ -23,7 +23,7 @@ from .benchmarks.shapes import Shapes
 from .bootstrap import LEVEL, Estimate, estimate
 from .downloads import Fetched
 from .judges.answer_log import answer_book
-from .judges.judging import judge_of
+from .judges.registry import judge_of
 from .records import Key, SampleRecord
 from .results import VariantResult, interval, per_prompt, results_of, rows_of, told
 from .runner import IMAGES, SILENT, StudyPlan, StudyProgress, folder_of, generate, plan

@@ -19,8 +19,8 @@ from ..report.view import without_paths
 from ..storage.files import replace_file
 from .benchmark import Answers, Benchmark, JudgeAnswer, Metric, Sample
 from .bootstrap import estimate_metric
+from .judges.answer_collection import answers_to
 from .judges.answer_log import LogLine
-from .judges.collecting import answers_to
 from .records import Key, SampleRecord
 from .results import rows_of
 from .scoring import Scored, answers_of

@@ -18,9 +18,10 @@ from ..errors import BenchmarkError
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, ImportedScores, Sample
+from .judges.answer_collection import JudgeTask, collect, recorded, wanted
 from .judges.answer_log import AnswerLog
-from .judges.collecting import JudgeTask, collect, recorded, wanted
-from .judges.judging import Judge, probe
+from .judges.base import Judge
+from .judges.probing import probe
 from .records import Key, SampleRecord, picture_of
 
 T = TypeVar("T", bound=BaseModel)

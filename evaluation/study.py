@@ -19,7 +19,8 @@ from .catalogue import find
 from .downloads import Fetched
 from .engine import Engine
 from .judges.answer_log import answer_book
-from .judges.judging import Judge, judge_of
+from .judges.base import Judge
+from .judges.registry import judge_of
 from .published import published
 from .records import Key, SampleRecord, read_records, read_study
 from .results import VariantResult, results_of

@@ -36,7 +36,7 @@ from gems.context import RunContext
 from gems.errors import GemsError
 from gems.evaluation.benchmark import JudgeQuestion
 from gems.evaluation.judges.judge_parsing import marks, says_yes
-from gems.evaluation.judges.judging import judge_of
+from gems.evaluation.judges.registry import judge_of
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Score, Verdict
 from gems.models.chat.endpoint import EndpointChat, endpoint_chat
 from gems.models.options import ChatOptions

@@ -12,7 +12,8 @@ from gems.errors import ImageModelError
 from gems.evaluation.benchmark import JudgeAnswer, Metric, Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
 from gems.evaluation.judges.answer_log import AnswerKey, answer_book
-from gems.evaluation.judges.judging import ChatJudge, judge_of
+from gems.evaluation.judges.chat import ChatJudge
+from gems.evaluation.judges.registry import judge_of
 from gems.evaluation.page import MOST, recorded_answers, render_page, said_of, values_of, write_page
 from gems.evaluation.runner import plan
 from gems.evaluation.scoring import Scored, answers_of

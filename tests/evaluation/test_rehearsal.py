@@ -11,7 +11,8 @@ from gems import GemsError
 from gems.errors import ImageModelError
 from gems.evaluation.catalogue import CATALOGUE, find
 from gems.evaluation.downloads import fetch
-from gems.evaluation.judges.judging import ChatJudge, judge_of
+from gems.evaluation.judges.chat import ChatJudge
+from gems.evaluation.judges.registry import judge_of
 from gems.evaluation.official_scorers import export, take_in
 from gems.evaluation.study import compare, look, report_of, score, warnings_of
 from gems.evaluation.variants import variants

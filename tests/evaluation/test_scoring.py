@@ -5,7 +5,7 @@ import pytest
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import ImportedScores
 from gems.evaluation.benchmarks.artimuse import ArtiMuse
-from gems.evaluation.judges.judging import judge_of
+from gems.evaluation.judges.registry import judge_of
 from gems.evaluation.scoring import (
     ImportedRows,
     JudgeScores,

@@ -7,7 +7,9 @@ from gems.errors import BenchmarkError
 from gems.evaluation.benchmarks.shapes import Shapes
 from gems.evaluation.downloads import fetch
 from gems.evaluation.judges.answer_log import answer_book
-from gems.evaluation.judges.judging import ChatJudge, Judge, judge_of
+from gems.evaluation.judges.base import Judge
+from gems.evaluation.judges.chat import ChatJudge
+from gems.evaluation.judges.registry import judge_of
 from gems.evaluation.runner import StudyProgress, generate, plan
 from gems.evaluation.scoring import answers_of
 from gems.evaluation.shards import Shard

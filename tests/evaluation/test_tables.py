@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gems.evaluation.benchmark import Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
-from gems.evaluation.judges.judging import ChatJudge
+from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.published import Published, published
 from gems.evaluation.results import results_of, to_json
 from gems.evaluation.scoring import Scored

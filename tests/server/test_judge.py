@@ -9,9 +9,10 @@ import pytest
 from gems.errors import JudgeError, ModelCallError
 from gems.evaluation.benchmark import JudgeQuestion
 from gems.evaluation.benchmarks.geneval2 import probability
+from gems.evaluation.judges.answer_collection import JudgeTask, collect, recorded
 from gems.evaluation.judges.answer_log import answer_book
-from gems.evaluation.judges.collecting import JudgeTask, collect, recorded
-from gems.evaluation.judges.judging import judge_of, probe
+from gems.evaluation.judges.probing import probe
+from gems.evaluation.judges.registry import judge_of
 from gems.models.shapes.world import Thing, center_of, draw
 
 from .conftest import Scripted, problem

@@ -12,10 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gems.errors import BenchmarkError, JudgeError, ModelCallError
 from gems.evaluation.benchmark import JudgeAnswer, JudgeQuestion
+from gems.evaluation.judges.answer_collection import TRIES, JudgeTask, collect, recorded
 from gems.evaluation.judges.answer_log import answer_book
-from gems.evaluation.judges.collecting import TRIES, JudgeTask, collect, recorded
 from gems.evaluation.judges.judge_parsing import says_yes
-from gems.evaluation.judges.judging import judge_of, probe
+from gems.evaluation.judges.probing import probe
+from gems.evaluation.judges.registry import judge_of
 from gems.models.options import ChatOptions
 from gems.models.shapes.chat import ShapesChat
 from gems.models.shapes.world import Thing, center_of, draw

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from ...errors import GemsError, JudgeError
 from ..benchmark import JudgeAnswer, JudgeQuestion, has_answer
 from .answer_log import AnswerKey, AnswerLog
-from .judging import Judge, unreadable
+from .base import Judge
+from .probing import unreadable_answers
 
 Readable = Callable[[JudgeQuestion, JudgeAnswer], bool]
 """Whether an answer has the form that is asked for: `Benchmark.readable`."""
@@ -55,7 +56,7 @@ class CollectedAnswers(NamedTuple):
 
     known: int
     asked: int
-    unreadable: int
+    unreadable_answers: int
 
 
 def collect(
@@ -93,7 +94,7 @@ def collect(
 
     def check(enough: int) -> None:
         if wrong is not None and len(first) >= enough and sum(not good for good in first.values()) > len(first) / 2:
-            raise unreadable(judge, *wrong, count=sum(not good for good in first.values()), of=len(first))
+            raise unreadable_answers(judge, *wrong, count=sum(not good for good in first.values()), of=len(first))
 
     def missing() -> Iterator[JudgingAttempt]:
         nonlocal known
