@@ -7,7 +7,6 @@ import math
 import re
 import threading
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -218,8 +217,3 @@ def _system(question: JudgeQuestion) -> str:
 
 def _cut_off(message: AIMessage) -> bool:
     return message.response_metadata.get("finish_reason") == "length"
-
-
-def model_title(name: str) -> str:
-    """Return a model's name for tables: of a folder on the server its last part."""
-    return PurePosixPath(name).name if name.startswith("/") else name

@@ -10,8 +10,9 @@ from ...errors import GemsError, JudgeError, ModelSpecError
 from ...models.chat.call import model_name, speaks_openai
 from ...models.options import ChatOptions
 from ...models.registry import chat_model
+from ...privacy import folder_name
 from .base import Judge
-from .chat import ChatJudge, model_title
+from .chat import ChatJudge
 from .ocr import OcrJudge
 from .shapes import PerceptionJudge
 
@@ -31,7 +32,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         JudgeError: the spec is not understood, the key is missing, or RapidOCR is not installed.
     """
     if isinstance(spec, BaseChatModel):
-        return ChatJudge(spec, model_title(model_name(spec)))
+        return ChatJudge(spec, folder_name(model_name(spec)))
     try:
         if isinstance(spec, str) and spec in JUDGES:
             return JUDGES[spec]()
@@ -50,7 +51,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         raise JudgeError(str(error)) from error
     return ChatJudge(
         chat,
-        model_title(model_name(chat)),
+        folder_name(model_name(chat)),
         settings=options.model_dump(include={"thinking", "top_p", "extra_body"}, exclude_defaults=True),
         least_tokens=options.max_tokens or 0,
         warm=warm,
