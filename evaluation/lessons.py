@@ -22,7 +22,7 @@ from .benchmark import Sample
 from .benchmarks.shapes import Shapes
 from .bootstrap import LEVEL, Estimate, estimate
 from .downloads import Fetched
-from .judges.answer_log import answer_book
+from .judges.answer_log import open_answer_log
 from .judges.registry import judge_of
 from .records import Key, SampleRecord
 from .results import VariantResult, interval, per_prompt, results_of, rows_of, told
@@ -253,7 +253,7 @@ def _lessons(folder: Path, variant: Variant, fold: str) -> Iterator[BaseStore]:
 
 def _judged(planned: StudyPlan, folder: Path, records: Records, images: ImageStore) -> dict[Key, Scored]:
     judge = judge_of("perception")
-    with answer_book(answers_of(folder, judge.name)) as book:
+    with open_answer_log(answers_of(folder, judge.name)) as book:
         return judge_all(planned.benchmark, planned.samples, records, judge, book, images)
 
 

@@ -17,6 +17,7 @@ from ..privacy import without_paths
 from ..report.inline_images import InlineImage, picture
 from ..report.page import environment
 from ..storage.files import replace_file
+from ..storage.json_lines import read_lines
 from .benchmark import Answers, Benchmark, JudgeAnswer, Metric, Sample
 from .bootstrap import estimate_metric
 from .judges.answer_collection import answers_to
@@ -260,8 +261,7 @@ def recorded_answers(path: Path, samples: set[str]) -> Found:
     """
     found: defaultdict[tuple[str, str], dict[str, dict[int, JudgeAnswer]]] = defaultdict(dict)
     asked: dict[tuple[str, str, str], str] = {}
-    data = path.read_bytes()
-    for text in data[: data.rfind(b"\n") + 1].splitlines():
+    for text in read_lines(path):
         if json.loads(text)["sample"] not in samples:
             continue
         line = LogLine.model_validate_json(text)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +13,7 @@ from ..errors import LostImageError, RunInUseError, StudyError
 from ..memory.state import ImageRef
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
+from ..storage.json_lines import JsonLinesLog, read_lines
 from ..storage.locks import exclusive, is_held
 from .shards import WHOLE, Shard
 from .variants import Study
@@ -79,17 +78,16 @@ class SampleRecord(BaseModel):
 
 
 class Journal:
-    """The records in a folder. Open it with `journal`."""
+    """The records in a folder. Open it with `open_journal`; threads may share it."""
 
-    def __init__(self, path: Path, records: Mapping[Key, SampleRecord]) -> None:
+    def __init__(self, log: JsonLinesLog, records: Mapping[Key, SampleRecord]) -> None:
         self.records = dict(records)
-        self._path = path
-        self._lock = threading.Lock()
+        self._log = log
 
     def lacks(self, key: Key) -> bool:
-        """Tell whether there is no image for this yet: it was not begun, or it failed."""
-        found = self.records.get(key)
-        return found is None or found.image is None
+        """Return whether there is no image for a key yet: its run was not begun, or failed."""
+        record = self.records.get(key)
+        return record is None or record.image is None
 
     def add(self, record: SampleRecord) -> None:
         """Write a record's line, at once and to the disk.
@@ -97,21 +95,15 @@ class Journal:
         Raises:
             StudyError: it cannot be written; nothing of it is kept.
         """
-        left = (record.model_dump_json() + "\n").encode()
-        with self._lock, self._path.open("ab", buffering=0) as file:
-            begin = file.seek(0, os.SEEK_END)
-            try:
-                while left:  # a full disk may take a part
-                    left = left[file.write(left) :]
-                os.fsync(file.fileno())
-            except OSError as error:
-                file.truncate(begin)  # half a line would spoil the file, as records of other threads may follow
-                raise StudyError(f"{self._path} cannot be written ({error.strerror}): mend it and repeat the command") from error
-            self.records[record.key] = record
+        try:
+            self._log.append(record.model_dump_json())
+        except OSError as error:
+            raise StudyError(f"{self._log.path} cannot be written ({error.strerror}): mend it and repeat the command") from error
+        self.records[record.key] = record
 
 
 @contextmanager
-def journal(folder: Path, study: Study, shard: Shard = WHOLE) -> Iterator[Journal]:
+def open_journal(folder: Path, study: Study, shard: Shard = WHOLE) -> Iterator[Journal]:
     """Open the records of a study in a folder, which is made where there is none.
 
     Each shard has a file of its own, so that several processes, or machines that share the folder, can be at it at the same
@@ -133,9 +125,8 @@ def journal(folder: Path, study: Study, shard: Shard = WHOLE) -> Iterator[Journa
         if not shard.whole and is_held(folder):
             raise RunInUseError(f"another process is at all of the study {folder}: wait for it, or end it")
         _claim(folder, study)
-        path = folder / shard.file(SAMPLES)
-        _mend(path)
-        yield Journal(path, read_records(folder))
+        log = held.enter_context(closing(JsonLinesLog(folder / shard.file(SAMPLES))))
+        yield Journal(log, read_records(folder))
 
 
 def read_records(folder: Path) -> dict[Key, SampleRecord]:
@@ -146,8 +137,7 @@ def read_records(folder: Path) -> dict[Key, SampleRecord]:
     """
     found: dict[Key, SampleRecord] = {}
     for path in sorted(folder.glob("samples*.jsonl")):
-        data = path.read_bytes()
-        for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
+        for number, line in enumerate(read_lines(path), start=1):
             try:
                 record = SampleRecord.model_validate(json.loads(line))
             except ValueError as error:
@@ -208,14 +198,3 @@ def _claim(folder: Path, study: Study) -> None:
         return
     if (what := read_study(folder).difference(study)) is not None:
         raise StudyError(f"{folder} holds another study, which differs in {what}: take another --out")
-
-
-def _mend(path: Path) -> None:
-    """Cut off a last line that was not finished: its run will be made again."""
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with path.open("rb+") as file:
-            file.truncate(whole)

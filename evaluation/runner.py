@@ -22,7 +22,7 @@ from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, Sample
 from .engine import Engine, Job, LocalEngine
-from .records import Key, SampleRecord, journal, read_study
+from .records import Key, SampleRecord, open_journal, read_study
 from .sample_run import WorkItem, kept
 from .shards import WHOLE, Shard
 from .variants import Study, Variant, code_digest
@@ -174,7 +174,7 @@ def generate(
     mine = {sample.id for sample in shard.part(plan.samples)}
     wanted = [cell for cell in wanted if cell.id in mine]
     compared = plan.variants if variants is None else tuple(variants)
-    with journal(folder, plan.study, shard) as book:
+    with open_journal(folder, plan.study, shard) as book:
         keep_prompts(folder, plan.samples)
         found = 0
         for variant in compared:

@@ -18,7 +18,7 @@ from .benchmark import Benchmark, Metric, Sample
 from .catalogue import find
 from .downloads import Fetched
 from .engine import Engine
-from .judges.answer_log import answer_book
+from .judges.answer_log import open_answer_log
 from .judges.base import Judge
 from .judges.registry import judge_of
 from .published import published
@@ -216,7 +216,7 @@ def score(
     study = read_study(folder)
     bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
     images = store or ImageStore(folder / IMAGES)
-    with answer_book(answers_of(folder, judge.name)) as book:
+    with open_answer_log(answers_of(folder, judge.name)) as book:
         scored = judge_all(
             bench,
             samples,

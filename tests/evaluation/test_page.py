@@ -11,7 +11,7 @@ from gems.commands.evaluate_report import write
 from gems.errors import ImageModelError
 from gems.evaluation.benchmark import JudgeAnswer, Metric, Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
-from gems.evaluation.judges.answer_log import AnswerKey, answer_book
+from gems.evaluation.judges.answer_log import AnswerKey, open_answer_log
 from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.judges.registry import judge_of
 from gems.evaluation.page import MOST, recorded_answers, render_page, said_of, values_of, write_page
@@ -257,7 +257,7 @@ def by_hand(folder, bench, names, draw, values, answer="yes"):
     made = [v.model_copy(update={"name": name}) for v, name in zip(variants(["original", "loop"]), names, strict=True)]
     store = ImageStore(folder / "images")
     records, scored = {}, {}
-    with answer_book(answers_of(folder, "J")) as book:
+    with open_answer_log(answers_of(folder, "J")) as book:
         for v, name in enumerate(names):
             for n, sample in enumerate(samples):
                 one = record(sample.id, name, prompt=sample.prompt, rounds=10**6)

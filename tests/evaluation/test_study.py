@@ -6,7 +6,7 @@ from gems import GemsError
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmarks.shapes import Shapes
 from gems.evaluation.downloads import fetch
-from gems.evaluation.judges.answer_log import answer_book
+from gems.evaluation.judges.answer_log import open_answer_log
 from gems.evaluation.judges.base import Judge
 from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.judges.registry import judge_of
@@ -238,7 +238,7 @@ def test_what_is_to_be_said_of_how_a_judge_was_asked_is_kept(tmp_path):
 
 def test_the_answers_are_kept_for_people_too(tmp_path):
     study(tmp_path, Colours(2))
-    with answer_book(answers_of(tmp_path, "shapes-perception")) as book:
+    with open_answer_log(answers_of(tmp_path, "shapes-perception")) as book:
         assert len(book) == 4
     assert '"sample": "c01", "key": "1", "rollout": 0' in (tmp_path / "answers-shapes-perception.jsonl").read_text().replace(
         '"judge": "shapes-perception", ', ""

@@ -10,7 +10,7 @@ from gems.errors import JudgeError, ModelCallError
 from gems.evaluation.benchmark import JudgeQuestion
 from gems.evaluation.benchmarks.geneval2 import probability
 from gems.evaluation.judges.answer_collection import JudgeTask, collect, recorded
-from gems.evaluation.judges.answer_log import answer_book
+from gems.evaluation.judges.answer_log import open_answer_log
 from gems.evaluation.judges.probing import probe
 from gems.evaluation.judges.registry import judge_of
 from gems.models.shapes.world import Thing, center_of, draw
@@ -48,7 +48,7 @@ def test_every_kind_of_question_is_asked_and_answered_over_http(site, tmp_path):
     image = hashlib.sha256(data).hexdigest()
     judge = judge_of(f"{site.url}#shapes-chat")
     probe(judge, QUESTIONS)
-    with answer_book(tmp_path / "answers.jsonl") as book:
+    with open_answer_log(tmp_path / "answers.jsonl") as book:
         work = [JudgeTask(question, lambda: data, image, "0001") for question in QUESTIONS]
         assert collect(judge, work, book) == (0, 9, 0)
         assert collect(judge_of("shapes"), work, book) == (9, 0, 0)  # the same model without a server, of the same name

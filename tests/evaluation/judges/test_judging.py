@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gems.errors import BenchmarkError, JudgeError, ModelCallError
 from gems.evaluation.benchmark import JudgeAnswer, JudgeQuestion
 from gems.evaluation.judges.answer_collection import TRIES, JudgeTask, collect, recorded
-from gems.evaluation.judges.answer_log import answer_book
+from gems.evaluation.judges.answer_log import open_answer_log
 from gems.evaluation.judges.judge_parsing import says_yes
 from gems.evaluation.judges.probing import probe
 from gems.evaluation.judges.registry import judge_of
@@ -228,10 +228,10 @@ def test_a_model_that_takes_no_temperature_is_asked_without(server):
 
 def test_scoring_again_asks_nothing(server, tmp_path):
     often = SAY.model_copy(update={"key": "often", "rollouts": 5, "temperature": 1.0})
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         assert ask_all(judge_at(server, chat_reply("Yes")), book, SAY, often) == (0, 6, 0)
     told = []
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         again = judge_at(server, refusal("nothing is to be asked"))
         assert ask_all(again, book, SAY, often, on_done=told.append) == (6, 0, 0)
         image = hashlib.sha256(png()).hexdigest()
@@ -242,7 +242,7 @@ def test_scoring_again_asks_nothing(server, tmp_path):
 
 
 def test_an_image_of_two_variants_is_asked_about_once(server, tmp_path):
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         twice = [*works(SAY), *works(SAY)]
         assert collect(judge_at(server), twice, book) == (1, 1, 0)
 
@@ -251,14 +251,14 @@ def test_several_are_asked_at_a_time_and_no_more(server, tmp_path):
     reply = chat_reply("Yes")
     reply.hang = 0.05
     colors = [f"#0000{n:02x}" for n in range(12)]
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         collect(judge_at(server, reply), works(SAY, images=colors), book, concurrency=3)
         assert len(book) == 12
     assert server.most_at_once == 3
 
 
 def test_empty_answers_are_counted_but_no_text_is_an_answer_to_what_is_read(server, tmp_path):
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         assert ask_all(judge_at(server, chat_reply("")), book, SAY, READ) == (0, 2 + TRIES - 1, 1)
 
 
@@ -286,7 +286,7 @@ def numbered(count, **more):
 def test_an_answer_that_cannot_be_read_is_asked_for_again_and_warmer(server, tmp_path):
     often = SAY.model_copy(update={"rollouts": 2})
     judge = judge_at(server, chat_reply("Yes"), chat_reply("It is nice."), chat_reply("Nice indeed."), chat_reply("No"))
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         assert ask_all(judge, book, often, readable=yes_or_no, concurrency=1) == (0, 4, 0)
         found = recorded(judge, [often], works(often)[0].image, book, yes_or_no)
         assert [answer.text for answer in found["say"]] == ["Yes", "No"]
@@ -298,13 +298,13 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again_and_warmer(server, tmp
 
 def test_what_stays_unreadable_is_counted_and_asked_again_by_the_next_command(server, tmp_path):
     asked = numbered(8)
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         judge = judge_at(server, chatting(*range(7)))
         assert ask_all(judge, book, *asked, readable=yes_or_no) == (0, 8 + TRIES - 1, 1)
         assert [a.text for a in recorded(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"]] == [
             "The image is nice. I would give it a good mark."
         ]
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         judge = judge_at(server, chatting(*range(8)))
         assert ask_all(judge, book, *asked, readable=yes_or_no) == (7, 1, 0)
         assert recorded(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"][0].text == "No"
@@ -314,7 +314,7 @@ def test_what_stays_unreadable_is_counted_and_asked_again_by_the_next_command(se
 def test_a_judge_most_of_whose_first_answers_cannot_be_read_is_refused(server, tmp_path, questions, kept, heard):
     bad = heard - len([n for n in kept if n < heard])
     said = rf"{bad} of the first {heard} answers of the judge .*B-Instruct cannot be read, such as 'The image is nice\. I would"
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         judge = judge_at(server, chatting(*kept))
         with pytest.raises(JudgeError, match=said + r".*take a model that.*12 answers are kept" if questions > 4 else said):
             ask_all(judge, book, *numbered(questions), readable=yes_or_no, concurrency=1)
@@ -326,7 +326,7 @@ def test_a_judge_most_of_whose_first_answers_cannot_be_read_is_refused(server, t
 
 
 def test_a_judge_half_of_whose_first_answers_can_be_read_goes_on(server, tmp_path):
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         judge = judge_at(server, chatting(*range(6), *range(12, 40)))
         assert ask_all(judge, book, *numbered(40), readable=yes_or_no) == (0, 40 + 6 * (TRIES - 1), 6)
 
@@ -335,7 +335,7 @@ def test_who_answers_by_rules_is_not_asked_twice(tmp_path):
     data = circles(0)
     work = [JudgeTask(q, lambda: data, "i", "0001") for q in [SAY.model_copy(update={"text": "Why?"})]]
     for asked in (1, 0):
-        with answer_book(tmp_path / "a.jsonl") as book:
+        with open_answer_log(tmp_path / "a.jsonl") as book:
             assert collect(judge_of("perception"), work, book)[:2] == (1 - asked, asked)
 
 
@@ -361,14 +361,14 @@ def test_after_an_error_only_what_is_missing_is_asked(server, tmp_path):
         return refusal("out of memory", 500)
 
     path = tmp_path / "a.jsonl"
-    with answer_book(path) as book:
+    with open_answer_log(path) as book:
         judge = judge_at(server, *[chat_reply("Yes")] * 3, slow, broken, chat_reply("too many"))
         with pytest.raises(JudgeError, match=r"HTTP 500.*out of memory; \d answers are kept in the book: repeat the command"):
             collect(judge, works(SAY, images=colors), book, concurrency=2)
     assert len(server.heard) == 5
     texts = [json.loads(line)["text"] for line in path.read_text().splitlines()]
     assert sorted(texts) == ["Yes", "Yes", "Yes", "late"]  # what was under way was waited for
-    with answer_book(path) as book:
+    with open_answer_log(path) as book:
         server.heard.clear()
         assert collect(judge_at(server, chat_reply("No")), works(SAY, images=colors), book) == (4, 4, 0)
     assert len(server.heard) == 4
@@ -380,7 +380,7 @@ def test_ctrl_c_keeps_what_was_answered_and_what_is_under_way(server, tmp_path):
     def stop(known):
         raise KeyboardInterrupt
 
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         with pytest.raises(KeyboardInterrupt):
             collect(judge_at(server), works(SAY, images=colors), book, concurrency=2, on_done=stop)
         assert len(book) == len(server.heard) < 5
@@ -390,7 +390,7 @@ def test_an_image_that_is_gone_ends_it_with_its_own_words(server, tmp_path):
     def gone():
         raise BenchmarkError("images/ab.png is missing")
 
-    with answer_book(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"images/ab\.png is missing"):
+    with open_answer_log(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"images/ab\.png is missing"):
         collect(judge_at(server), [JudgeTask(SAY, gone, "ab", "0001")], book)
 
 
@@ -423,7 +423,7 @@ def test_an_unreachable_judge_is_told(server):
 def test_the_key_is_shown_nowhere(server, tmp_path, monkeypatch):
     monkeypatch.setenv("GEMS_API_KEY", "sk-very-secret-key")
     path = tmp_path / "a.jsonl"
-    with answer_book(path) as book:
+    with open_answer_log(path) as book:
         ask_all(judge_at(server, chat_reply("you sent sk-very-secret-key")), book, SAY)
         with pytest.raises(JudgeError) as caught:
             ask_all(judge_at(server, refusal("Incorrect API key provided: sk-very-secret-key", 401)), book, READ)
@@ -503,7 +503,7 @@ def test_rapidocr_reads_and_does_nothing_else(tmp_path):
     data = buffer.getvalue()
     judge = judge_of("rapidocr")
     probe(judge, [READ])
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as book:
         collect(judge, [JudgeTask(READ, lambda: data, "i", "0001")], book)
         assert recorded(judge, [READ], "i", book)["read"][0].text == "FRESH BREWS\nEVERY MORNING"
     assert (judge.name, judge.kind) == ("RapidOCR", "rapidocr")
@@ -516,7 +516,7 @@ def test_an_answer_that_cannot_be_read_is_a_clear_error_and_what_was_said_before
     robot.body["choices"][0]["message"]["role"] = "robot"
     judge = judge_at(server, chat_reply("yes"), robot, Reply(b'{"a":' * 100_000))
     work = [JudgeTask(SAY, png, str(n) * 64, "s") for n in range(3)]
-    with answer_book(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"cannot be read.*2 answers are kept"):
+    with open_answer_log(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"cannot be read.*2 answers are kept"):
         collect(judge, work, book, concurrency=1)
 
 
