@@ -14,9 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
 from ...errors import BenchmarkError
+from ...frozen import Frozen
 from ...storage.json_lines import JsonLinesLog, read_lines
 from ..benchmark import JudgeAnswer
 
@@ -35,10 +34,8 @@ class AnswerKey(NamedTuple):
     rollout: int
 
 
-class LogLine(BaseModel):
+class LogLine(Frozen):
     """One line of the file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     judge: str
     sample: str
