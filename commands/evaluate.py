@@ -27,11 +27,11 @@ from .evaluate_options import (
     Seed,
     Seeds,
     Settings,
-    names,
-    note,
-    store_of,
-    together,
-    wants_paper,
+    image_store_at,
+    includes_paper,
+    merge_changes,
+    print_note,
+    split_names,
 )
 from .evaluate_studies import eval_lessons, eval_memory
 from .options import Batch, Chat, ConfigFile, Device, Dtype, Images, ImageSpec, Offload, path_argument, path_option, set_debug
@@ -96,34 +96,34 @@ def eval_benchmark(
     set_debug(debug)
     from ..config import changed, load_config
     from ..evaluation import variants
-    from ..evaluation.catalogue import find
+    from ..evaluation.catalogue import find_benchmark
     from ..evaluation.downloads import fetch
     from ..evaluation.judges.registry import judge_of
-    from ..evaluation.runner import plan
+    from ..evaluation.runner import plan_study
     from ..evaluation.shards import Shard
     from ..evaluation.study import compare
-    from .evaluate_progress import bars
-    from .evaluate_report import show, show_costs
+    from .evaluate_progress import progress_bars
+    from .evaluate_report import show_estimate, show_study
 
-    bench = find(str(ctx.info_name))
+    bench = find_benchmark(str(ctx.info_name))
     if exact_yes:
         bench = bench.exact()
-    paper = wants_paper(against)
-    axes = [variants.axis(text) for text in (*(sweep or ()), *(ablate or ()))]
-    fixed = together(variants.changes(set_ or ()), variants.noise(noise) if noise is not None else {}, "--noise")
+    paper = includes_paper(against)
+    axes = [variants.parse_axis(text) for text in (*(sweep or ()), *(ablate or ()))]
+    fixed = merge_changes(variants.parse_changes(set_ or ()), variants.parse_noise(noise) if noise is not None else {}, "--noise")
     usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
-    made = variants.variants(names(presets if presets is not None else "default" if axes else usual), axes, fixed)
+    made = variants.make_variants(split_names(presets if presets is not None else "default" if axes else usual), axes, fixed)
     file = changed(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
     wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
     common: dict[str, Any] = {
         **{"limit": limit, "per_prompt": images_per_prompt, "seed": seed, "seeds": seeds, "chat": file.chats, "image": file.image}
     }
-    files = fetch(bench, data, accept=accept_licence or (), say=note)
+    files = fetch(bench, data, accept=accept_licence or (), say=print_note)
     if dry_run:
-        show_costs(plan(bench, bench.read(files.files), made, data=files.digests, **common), checks)
+        show_estimate(plan_study(bench, bench.read(files.files), made, data=files.digests, **common), checks)
         return
-    with bars() as progress:
+    with progress_bars() as progress:
         outcome = compare(
             made,
             benchmark=bench,
@@ -134,18 +134,18 @@ def eval_benchmark(
             base=base,
             runs=runs,
             judge=None if wanted is None else judge_of(wanted, concurrency=max(8, concurrency)),
-            engine=_engine(engine, address, painters, gpus, concurrency),
+            engine=_make_engine(engine, address, painters, gpus, concurrency),
             shard=Shard.read(shard),
-            store=store_of(image_store),
+            store=image_store_at(image_store),
             progress=progress,
             **common,
         )
-    show(outcome, paper=paper, json_file=json_file)
+    show_study(outcome, paper=paper, json_file=json_file)
     if not any(record.image for record in outcome.records.values()):
         raise typer.Exit(1)  # a table of zeros: a script should know, as the table's reader does
 
 
-def _engine(engine: str, address: str | None, painters: int, gpus: float, concurrency: int) -> Any:
+def _make_engine(engine: str, address: str | None, painters: int, gpus: float, concurrency: int) -> Any:
     if engine == "local":
         if address is not None:
             raise SettingError("--address is of a Ray cluster: add --engine ray")
@@ -172,15 +172,15 @@ def eval_score(
     """Judge the images of a study, by the judge it had or by another one; what was answered before is not asked again."""
     set_debug(debug)
     from ..config import load_config
-    from ..evaluation.catalogue import find
+    from ..evaluation.catalogue import find_benchmark
     from ..evaluation.judges.registry import judge_of
-    from ..evaluation.records import read_study
-    from ..evaluation.study import look, score
-    from .evaluate_progress import bars
-    from .evaluate_report import show
+    from ..evaluation.run_records import read_definition
+    from ..evaluation.study import load_study, score_study
+    from .evaluate_progress import progress_bars
+    from .evaluate_report import show_study
 
-    paper = wants_paper(against)
-    bench = find(read_study(folder).benchmark)
+    paper = includes_paper(against)
+    bench = find_benchmark(read_definition(folder).benchmark)
     if exact_yes:
         bench = bench.exact()
     local = "perception" if "perception" in bench.judges else None
@@ -189,11 +189,11 @@ def eval_score(
         raise SettingError(
             "name a judge: --judge http://HOST/v1#MODEL, openai:MODEL or rapidocr, or [judge] in the file of --config"
         )
-    store = store_of(image_store)
-    with bars() as progress:
+    store = image_store_at(image_store)
+    with progress_bars() as progress:
         asked = judge_of(wanted, concurrency=concurrency)
-        score(folder, asked, benchmark=bench, store=store, concurrency=concurrency, progress=progress)
-    show(look(folder, base, store=store), paper=paper, json_file=json_file)
+        score_study(folder, asked, benchmark=bench, store=store, concurrency=concurrency, progress=progress)
+    show_study(load_study(folder, base, store=store), paper=paper, json_file=json_file)
 
 
 def eval_table(
@@ -206,11 +206,11 @@ def eval_table(
 ) -> None:
     """Show the tables of a study again, and write its files anew; nothing is asked or made."""
     set_debug(debug)
-    from ..evaluation.study import look
-    from .evaluate_report import show
+    from ..evaluation.study import load_study
+    from .evaluate_report import show_study
 
-    store = store_of(image_store)
-    show(look(folder, base, store=store), paper=wants_paper(against), json_file=json_file)
+    store = image_store_at(image_store)
+    show_study(load_study(folder, base, store=store), paper=includes_paper(against), json_file=json_file)
 
 
 def eval_export(
@@ -225,10 +225,10 @@ def eval_export(
 ) -> None:
     """Write the images of a study as the benchmark's official scorer wants them."""
     set_debug(debug)
-    from ..evaluation.official_scorers import export
+    from ..evaluation.official_scorers import export_images
 
-    store = store_of(image_store)
-    for name, (place, told) in export(folder, to, layout=layout, variants=variant, store=store).items():
+    store = image_store_at(image_store)
+    for name, (place, told) in export_images(folder, to, layout=layout, variants=variant, store=store).items():
         Console().print(f"{escape(name)}: {escape(str(place))}", highlight=False, soft_wrap=True)
         for line in told:
             Console().print(f"  {escape(line)}", highlight=False, soft_wrap=True)
@@ -251,15 +251,15 @@ def eval_import(
 ) -> None:
     """Take the result file of an official scorer into the table of a study."""
     set_debug(debug)
-    from ..evaluation.official_scorers import take_in
-    from ..evaluation.study import look
-    from .evaluate_report import show
+    from ..evaluation.official_scorers import import_results
+    from ..evaluation.study import load_study
+    from .evaluate_report import show_study
 
-    paper = wants_paper(against)
-    taken = take_in(folder, file, variant, seed=seed)
+    paper = includes_paper(against)
+    taken = import_results(folder, file, variant, seed=seed)
     Console().print(f"{taken} images or prompts have official numbers now.", highlight=False)
-    store = store_of(image_store)
-    show(look(folder, base, store=store), paper=paper, json_file=json_file)
+    store = image_store_at(image_store)
+    show_study(load_study(folder, base, store=store), paper=paper, json_file=json_file)
 
 
 for name, entry in CATALOGUE.items():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..evaluation.downloads import Fetched
     from ..storage.image_store import ImageStore
 
-WIDTH = 140
+TABLE_WIDTH = 140
 """Columns of a table where there is no terminal to ask."""
 
 RUNS = Path("runs")
@@ -48,7 +48,7 @@ JsonFile = Annotated[Path | None, path_option("--json", help="Write the results 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def wants_paper(against: str | None) -> bool:
+def includes_paper(against: str | None) -> bool:
     """Tell whether the paper's rows are wanted.
 
     Raises:
@@ -59,7 +59,7 @@ def wants_paper(against: str | None) -> bool:
     return against is not None
 
 
-def together(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
+def merge_changes(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
     """Return both.
 
     Raises:
@@ -70,12 +70,12 @@ def together(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[s
     return {**changes, **forced}
 
 
-def names(text: str) -> list[str]:
+def split_names(text: str) -> list[str]:
     """Return names that stand with commas between them."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def shapes_data(path: Path | None) -> Fetched:
+def fetch_shapes_requests(path: Path | None) -> Fetched:
     """Return requests of one's own for the shapes benchmark.
 
     Raises:
@@ -84,10 +84,10 @@ def shapes_data(path: Path | None) -> Fetched:
     from ..evaluation.benchmarks.shapes import Shapes
     from ..evaluation.downloads import fetch
 
-    return fetch(Shapes(), path, say=note)
+    return fetch(Shapes(), path, say=print_note)
 
 
-def store_of(place: str | None) -> ImageStore | None:
+def image_store_at(place: str | None) -> ImageStore | None:
     """Return where images are kept, None for the folder of the study.
 
     Raises:
@@ -98,12 +98,12 @@ def store_of(place: str | None) -> ImageStore | None:
     return None if place is None else ImageStore(place)
 
 
-def console() -> Console:
+def table_console() -> Console:
     """Return what tables are printed on."""
     found = Console()
-    return found if found.is_terminal else Console(width=max(found.width, WIDTH))
+    return found if found.is_terminal else Console(width=max(found.width, TABLE_WIDTH))
 
 
-def note(said: GemsError | str) -> None:
+def print_note(said: GemsError | str) -> None:
     """Say something beside the result."""
     Console(stderr=True).print(f"[yellow]note:[/] {escape(str(said))}", soft_wrap=True, highlight=False)

@@ -13,18 +13,18 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from ..evaluation.records import SampleRecord
+from ..evaluation.run_records import SampleRecord
 from ..evaluation.runner import StudyProgress
 from ..terminal import Console
 
-EVERY = 30.0
+LINE_INTERVAL = 30.0
 """Seconds between two lines where there is no terminal."""
 
 JUDGE = "judge"
 
 
 @dataclass
-class _Sums:
+class _Totals:
     """What runs of this process took."""
 
     images: int = 0
@@ -33,7 +33,7 @@ class _Sums:
     cost: float | None = None
 
     @classmethod
-    def of(cls, parts: Iterable[_Sums]) -> _Sums:
+    def of(cls, parts: Iterable[_Totals]) -> _Totals:
         parts = list(parts)
         costs = [p.cost for p in parts if p.cost is not None]
         images, calls, failed = (sum(getattr(p, name) for p in parts) for name in ("images", "calls", "failed"))
@@ -51,21 +51,21 @@ class _Sums:
         return f"{self.images} images, {self.calls} calls{cost}{failed}"
 
 
-class _Watch:
+class _StudyDisplay:
     """Counts what is made, and shows it."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
         self._lock = threading.Lock()
-        self._sums: dict[str, _Sums] = {}
+        self._sums: dict[str, _Totals] = {}
         self._said = time.monotonic()
 
     def start(self, name: str, total: int, found: int) -> None:
         with self._lock:  # a part may begin more than once, from several threads
             if name not in self._tasks:
                 self._tasks[name] = self._bars.add_task(escape(name), total=0, told="")
-                self._sums[name] = _Sums()
+                self._sums[name] = _Totals()
             task = self._bars.tasks[self._bars.task_ids.index(self._tasks[name])]
             self._bars.update(self._tasks[name], total=(task.total or 0) + total, completed=task.completed + found)
 
@@ -86,26 +86,26 @@ class _Watch:
 
     def _say(self) -> None:
         """Say a line from time to time where bars cannot be drawn."""
-        if self._bars.console.is_terminal or time.monotonic() - self._said < EVERY:
+        if self._bars.console.is_terminal or time.monotonic() - self._said < LINE_INTERVAL:
             return
         self._said = time.monotonic()
         parts = [f"{task.description} {task.completed:.0f}/{task.total:.0f}" for task in self._bars.tasks]
         left = [task.time_remaining for task in self._bars.tasks if not task.finished and task.time_remaining is not None]
         ends = f"; about {max(left) / 60:.0f} min left" if left else ""
         self._bars.console.print(
-            f"{', '.join(parts)}; {_Sums.of(self._sums.values()).told()}{ends}", soft_wrap=True, highlight=False
+            f"{', '.join(parts)}; {_Totals.of(self._sums.values()).told()}{ends}", soft_wrap=True, highlight=False
         )
 
 
 @contextmanager
-def bars() -> Iterator[StudyProgress]:
+def progress_bars() -> Iterator[StudyProgress]:
     """Show what a study is at; after Ctrl-C say how to go on."""
     columns = (
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()),
         TextColumn("{task.fields[told]}"),
     )
     with Bars(*columns, console=Console(stderr=True)) as shown:
-        watch = _Watch(shown)
+        watch = _StudyDisplay(shown)
         try:
             yield StudyProgress(watch.start, watch.done, watch.asking, watch.answered)
         except KeyboardInterrupt:

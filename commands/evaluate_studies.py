@@ -22,11 +22,11 @@ from .evaluate_options import (
     Seed,
     Seeds,
     Settings,
-    console,
-    names,
-    note,
-    shapes_data,
-    together,
+    fetch_shapes_requests,
+    merge_changes,
+    print_note,
+    split_names,
+    table_console,
 )
 from .options import set_debug
 
@@ -49,15 +49,23 @@ def eval_memory(
     set_debug(debug)
     from ..evaluation import variants
     from ..evaluation.study import compare
-    from .evaluate_progress import bars
-    from .evaluate_report import show
+    from .evaluate_progress import progress_bars
+    from .evaluate_report import show_study
 
     forced = {"max_rounds": rounds, "noise_fn": 1.0, "noise_fp": 0.0}
-    made = variants.variants(names(presets), (), together(variants.changes(set_ or ()), forced, "this study (--rounds)"))
-    options: dict[str, Any] = {"limit": limit, "data": shapes_data(data), "seed": seed, "seeds": seeds, "concurrency": concurrency}
-    with bars() as progress:
+    made = variants.make_variants(
+        split_names(presets), (), merge_changes(variants.parse_changes(set_ or ()), forced, "this study (--rounds)")
+    )
+    options: dict[str, Any] = {
+        "limit": limit,
+        "data": fetch_shapes_requests(data),
+        "seed": seed,
+        "seeds": seeds,
+        "concurrency": concurrency,
+    }
+    with progress_bars() as progress:
         outcome = compare(made, name="memory", out=out, runs=runs, progress=progress, **options)
-    show(outcome, json_file=json_file)
+    show_study(outcome, json_file=json_file)
     Console(stderr=True).print("What this study measures is memory.png; its scores mean nothing, as the verifier passes nothing.")
 
 
@@ -81,33 +89,39 @@ def eval_lessons(
     """
     set_debug(debug)
     from ..errors import PlotError
-    from ..evaluation import lessons, variants
+    from ..evaluation import lessons_study, variants
     from ..evaluation.plots import plot_differences
-    from .evaluate_progress import bars
-    from .evaluate_report import as_json
+    from .evaluate_progress import progress_bars
+    from .evaluate_report import json_bytes
 
-    axes = [variants.axis(text) for text in sweep or ()]
+    axes = [variants.parse_axis(text) for text in sweep or ()]
     if any(a.knob == "lessons" for a in axes):
         raise SettingError("--sweep lessons: this study sets it by itself; compare its values with `gems eval shapes`")
-    fixed = together(variants.changes(set_ or ()), {"lessons": "none"}, "this study")
-    made = variants.variants(names(presets), axes, fixed)
-    options: dict[str, Any] = {"limit": limit, "data": shapes_data(data), "seed": seed, "seeds": seeds, "concurrency": concurrency}
-    with bars() as progress:
-        outcome = lessons.compare_lessons(made, out=out, runs=runs, progress=progress, **options)
-    screen = console()
-    screen.print(lessons.table(outcome))
-    told = lessons.to_json(outcome)
-    replace_file(outcome.folder / "result.json", as_json(told))
+    fixed = merge_changes(variants.parse_changes(set_ or ()), {"lessons": "none"}, "this study")
+    made = variants.make_variants(split_names(presets), axes, fixed)
+    options: dict[str, Any] = {
+        "limit": limit,
+        "data": fetch_shapes_requests(data),
+        "seed": seed,
+        "seeds": seeds,
+        "concurrency": concurrency,
+    }
+    with progress_bars() as progress:
+        outcome = lessons_study.compare_lessons(made, out=out, runs=runs, progress=progress, **options)
+    screen = table_console()
+    screen.print(lessons_study.lessons_table(outcome))
+    told = lessons_study.lessons_to_json(outcome)
+    replace_file(outcome.folder / "result.json", json_bytes(told))
     repeats = f"{seeds} run{'s' if seeds > 1 else ''} of each prompt"
     facts = [
         f"gems {outcome.study.version} (code {outcome.study.code}), image model {outcome.study.image}, seed {seed}, {repeats}."
     ]
-    replace_file(outcome.folder / "table.md", lessons.markdown(outcome, facts).encode())
+    replace_file(outcome.folder / "table.md", lessons_study.lessons_markdown(outcome, facts).encode())
     title = f"with lessons minus without: {outcome.prompts} prompts, {repeats}, 95 % bootstrap intervals"
     try:
         plot_differences([(c.name, c.differences) for c in outcome.compared], outcome.folder / "plot.png", title)
     except PlotError as error:
-        note(error)
+        print_note(error)
     screen.print(f"records, lessons and tables: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
-        replace_file(json_file, as_json(told))
+        replace_file(json_file, json_bytes(told))

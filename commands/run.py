@@ -116,7 +116,7 @@ def run_command(
     """Draw a request: plan, draw, check, remember and refine."""
     set_debug(debug)
     from ..config import changed, load_config
-    from ..evaluation.variants import noise as read_noise
+    from ..evaluation.variants import parse_noise as read_noise
     from ..runs.run import run
 
     prompt = request_of(prompt)

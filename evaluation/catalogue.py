@@ -45,20 +45,20 @@ CATALOGUE = {
 
 
 @cache
-def benchmarks() -> dict[str, Benchmark]:
+def load_benchmarks() -> dict[str, Benchmark]:
     """Return all benchmarks by name."""
     files = dict.fromkeys(entry.file for entry in CATALOGUE.values())
     modules = [import_module(f"{__package__}.benchmarks.{file}") for file in files]
     return {benchmark.name: benchmark for module in modules for benchmark in module.BENCHMARKS}
 
 
-def find(name: str) -> Benchmark:
+def find_benchmark(name: str) -> Benchmark:
     """Return a benchmark.
 
     Raises:
         SettingError: there is none of this name.
     """
-    known = benchmarks()
+    known = load_benchmarks()
     if name not in known:
         raise SettingError(f"unknown benchmark {name!r}: {did_you_mean(name, known)}")
     return known[name]

@@ -16,7 +16,7 @@ _REST = "\0"
 """Where columns go that the first line has no name for; a column whose name is empty, as pandas writes its index, is one."""
 
 
-def json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Give the objects of a file of JSON lines with their line numbers, blank lines left out.
 
     Args:
@@ -26,23 +26,23 @@ def json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Itera
     Raises:
         BenchmarkError: it cannot be read, or a line is not of this form.
     """
-    for number, line in enumerate(text_of(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        yield number, checked(_json(line, where), keys, where)
+        yield number, require_keys(_parse_json(line, where), keys, where)
 
 
-def json_file(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     """Return what a JSON file holds.
 
     Raises:
         BenchmarkError: it cannot be read.
     """
-    return _json(text_of(path), str(path))
+    return _parse_json(read_text(path), str(path))
 
 
-def _json(text: str, where: str) -> Any:
+def _parse_json(text: str, where: str) -> Any:
     """Return what JSON text holds; half of a surrogate pair is none, as it could not be written down again."""
     try:
         found = json.loads(text)
@@ -53,13 +53,13 @@ def _json(text: str, where: str) -> Any:
     return found
 
 
-def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def read_csv(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Give the rows of a CSV file with their line numbers.
 
     Raises:
         BenchmarkError: it cannot be read, a column is missing, or a line has more or fewer columns than the first.
     """
-    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), restkey=_REST, strict=True)
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restkey=_REST, strict=True)
     try:
         if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
             raise BenchmarkError(f"{path}: there is no column {missing[0]!r}: is it the benchmark's own file?")
@@ -73,7 +73,7 @@ def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[s
         raise BenchmarkError(f"{path}, line {reader.line_num}: this is no CSV ({error}): fetch the file again") from error
 
 
-def checked(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
+def require_keys(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
     """Return an object that has the keys it must have, and a prompt that is not empty.
 
     Raises:
@@ -92,7 +92,7 @@ def checked(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str)
     return found
 
 
-def unique(samples: list[Sample], path: Path) -> list[Sample]:
+def require_unique_ids(samples: list[Sample], path: Path) -> list[Sample]:
     """Return samples, all of different ids.
 
     Raises:
@@ -108,7 +108,7 @@ def unique(samples: list[Sample], path: Path) -> list[Sample]:
     return samples
 
 
-def text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
     """Return the text of a file.
 
     Raises:

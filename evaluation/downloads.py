@@ -18,9 +18,9 @@ import httpx2
 from ..errors import BenchmarkError
 from .benchmark import Benchmark, Source
 
-LIMIT = 2**30
+MAX_DOWNLOAD = 2**30
 """Bytes of a download."""
-UNPACKED_LIMIT = 8 * 2**30
+MAX_UNPACKED = 8 * 2**30
 """Bytes of an archive's files in all."""
 TIMEOUT = httpx2.Timeout(60.0, connect=15.0)
 BLOCK = 2**20
@@ -35,7 +35,7 @@ class Fetched(NamedTuple):
     """SHA-256 of each, for a run's definition; of a folder see `digest`."""
 
 
-class _DoneWithoutError(BenchmarkError):
+class _FileUnavailableError(BenchmarkError):
     """A file is not to be had: an optional one is done without."""
 
 
@@ -63,10 +63,10 @@ def fetch(
     """
     kept = (cache or cache_folder()) / "benchmarks" / benchmark.name
     if data is not None:
-        files = _given(benchmark, data, kept, say)
+        files = _from_user_copy(benchmark, data, kept, say)
     else:
-        files = _downloaded(benchmark, kept, {licence.casefold() for licence in accept}, say)
-    return Fetched(files, {name: digest(path) for name, path in files.items()})
+        files = _download_missing(benchmark, kept, {licence.casefold() for licence in accept}, say)
+    return Fetched(files, {name: content_digest(path) for name, path in files.items()})
 
 
 def cache_folder() -> Path:
@@ -74,7 +74,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("GEMS_CACHE") or "~/.cache/gems").expanduser()
 
 
-def digest(path: Path) -> str:
+def content_digest(path: Path) -> str:
     """Return the SHA-256 of a file; of a folder, that of its files' digests and names, sorted by name.
 
     Raises:
@@ -91,56 +91,56 @@ def digest(path: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _given(benchmark: Benchmark, data: Path, kept: Path, say: Callable[[str], None]) -> dict[str, Path]:
+def _from_user_copy(benchmark: Benchmark, data: Path, kept: Path, say: Callable[[str], None]) -> dict[str, Path]:
     data = data.expanduser()
     needed = [source for source in benchmark.sources if not source.optional]
     if not benchmark.sources:
         raise BenchmarkError(f"{benchmark.title} ships with the package: leave --data out")
     if not data.exists():
-        raise BenchmarkError(f"{data}: there is no such file or folder: name a copy of {_names(needed)}, or leave --data out")
+        raise BenchmarkError(f"{data}: there is no such file or folder: name a copy of {_join_names(needed)}, or leave --data out")
     if data.is_file():
         if len(needed) > 1:
-            raise BenchmarkError(f"{data}: {benchmark.title} needs {_names(needed)}: name the folder that holds them")
+            raise BenchmarkError(f"{data}: {benchmark.title} needs {_join_names(needed)}: name the folder that holds them")
         found = {(needed or benchmark.sources)[0].file: data}
     else:
-        found = {source.file: path for source in benchmark.sources if (path := _in_folder(source, data)) is not None}
+        found = {source.file: path for source in benchmark.sources if (path := _find_in_folder(source, data)) is not None}
     if missing := [source for source in needed if source.file not in found]:
-        raise BenchmarkError(f"{data}: {_names(missing)} is missing: copy it there from {missing[0].url}")
+        raise BenchmarkError(f"{data}: {_join_names(missing)} is missing: copy it there from {missing[0].url}")
     for source in benchmark.sources:
         path = found.get(source.file)
         if path is None and source.url:
             say(f"{data}: {source.file} is not there: prompts are read without it, what needs it cannot be scored. {source.url}")
         if path is None or not path.is_file():
             continue
-        if source.sha256 is not None and digest(path) != source.sha256:
+        if source.sha256 is not None and content_digest(path) != source.sha256:
             say(f"{path} differs from the file of {source.origin}: figures may not be comparable with published ones")
         if source.archive:
-            found[source.file] = _unpacked(path, kept / f"{source.file}.{digest(path)[:16]}")
+            found[source.file] = _unpack_once(path, kept / f"{source.file}.{content_digest(path)[:16]}")
     return found
 
 
-def _in_folder(source: Source, data: Path) -> Path | None:
+def _find_in_folder(source: Source, data: Path) -> Path | None:
     """The file, or what a user has unpacked of it."""
     names = [source.file, *(source.file.removesuffix(end) for end in (".tar.gz", ".zip") if source.archive)]
     return next((data / name for name in names if (data / name).exists()), None)
 
 
-def _cached(source: Source, kept: Path) -> Path | None:
+def _find_in_cache(source: Source, kept: Path) -> Path | None:
     path = kept / source.file
     if not path.is_file():
         return None
-    return path if source.sha256 is None or digest(path) == source.sha256 else None
+    return path if source.sha256 is None or content_digest(path) == source.sha256 else None
 
 
-def _no_consent(benchmark: Benchmark, source: Source) -> BenchmarkError:
+def _consent_error(benchmark: Benchmark, source: Source) -> BenchmarkError:
     quoted = f'"{source.licence}"' if " " in source.licence else source.licence
     return BenchmarkError(
         f"{benchmark.title}: {source.file} of {source.origin} is not fetched without your consent. Its licence: {source.licence}. "
-        f"{_meaning(source.licence)} If you may use it, add --accept-licence {quoted}; or name a copy of your own with --data"
+        f"{_explain_licence(source.licence)} If you may use it, add --accept-licence {quoted}; or name your own copy with --data"
     )
 
 
-def _meaning(licence: str) -> str:
+def _explain_licence(licence: str) -> str:
     if licence == "none stated":
         return "Its authors give no permission to use it: ask them, or check which right you have."
     if "-NC" in licence:
@@ -148,27 +148,27 @@ def _meaning(licence: str) -> str:
     return "Read it at its origin."
 
 
-def _downloaded(benchmark: Benchmark, kept: Path, agreed: Collection[str], say: Callable[[str], None]) -> dict[str, Path]:
+def _download_missing(benchmark: Benchmark, kept: Path, agreed: Collection[str], say: Callable[[str], None]) -> dict[str, Path]:
     sources = [source for source in benchmark.sources if source.url]
-    found = {source.file: _cached(source, kept) for source in sources}
+    found = {source.file: _find_in_cache(source, kept) for source in sources}
     barred = [s for s in sources if found[s.file] is None and not s.free and s.licence.casefold() not in agreed]
     if needed := [source for source in barred if not source.optional]:
-        raise _no_consent(benchmark, needed[0])  # before anything is fetched
+        raise _consent_error(benchmark, needed[0])  # before anything is fetched
     files = {}
     for source in sources:
         path = found[source.file]
         try:
             if path is None and source in barred:
-                raise _DoneWithoutError(str(_no_consent(benchmark, source)))
+                raise _FileUnavailableError(str(_consent_error(benchmark, source)))
             if path is None:
                 say(f"{benchmark.title}: fetching {source.file} of {source.origin}. Licence: {source.licence}. {source.url}")
                 path = _download(source, kept)
-        except _DoneWithoutError as error:
+        except _FileUnavailableError as error:
             if not source.optional:
                 raise
             say(f"{source.file} is left out: prompts are read without it, what needs it cannot be scored. {error}")
             continue
-        files[source.file] = _unpacked(path, kept / f"{source.file}.{digest(path)[:16]}") if source.archive else path
+        files[source.file] = _unpack_once(path, kept / f"{source.file}.{content_digest(path)[:16]}") if source.archive else path
     return files
 
 
@@ -185,13 +185,13 @@ def _download(source: Source, kept: Path) -> Path:
         with os.fdopen(handle, "wb") as file, httpx2.stream("GET", source.url, timeout=TIMEOUT, follow_redirects=True) as reply:
             reply.raise_for_status()
             if reply.headers.get("Content-Type", "").startswith("text/html"):
-                raise _DoneWithoutError(
+                raise _FileUnavailableError(
                     f"{out}: a web page came instead of the file: is there a login before the network? Or {other}"
                 )
             for block in reply.iter_bytes(BLOCK):
                 size += len(block)
-                if size > LIMIT:
-                    raise BenchmarkError(f"{out}: it is larger than {LIMIT // 2**20} MiB: {other}")
+                if size > MAX_DOWNLOAD:
+                    raise BenchmarkError(f"{out}: it is larger than {MAX_DOWNLOAD // 2**20} MiB: {other}")
                 seen.update(block)
                 file.write(block)
         if source.sha256 is not None and seen.hexdigest() != source.sha256:
@@ -203,7 +203,7 @@ def _download(source: Source, kept: Path) -> Path:
         (kept / source.file).parent.mkdir(parents=True, exist_ok=True)  # a source may be in a folder: scripts/text/...
         return Path(name).replace(kept / source.file)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise _DoneWithoutError(f"{out}: {str(error) or type(error).__name__}: is there a network? Or {other}") from error
+        raise _FileUnavailableError(f"{out}: {str(error) or type(error).__name__}: is there a network? Or {other}") from error
     except OSError as error:
         raise BenchmarkError(f"{kept}: cannot be written: {error}: set GEMS_CACHE to a folder that can") from error
     finally:
@@ -211,7 +211,7 @@ def _download(source: Source, kept: Path) -> Path:
             Path(name).unlink(missing_ok=True)
 
 
-def _unpacked(archive: Path, folder: Path) -> Path:
+def _unpack_once(archive: Path, folder: Path) -> Path:
     """Unpack an archive once; the folder is there as a whole, or not at all."""
     if folder.is_dir():
         return folder
@@ -256,9 +256,9 @@ def _untar(archive: Path, folder: Path) -> None:
 
 
 def _check_size(archive: Path, size: int) -> None:
-    if size > UNPACKED_LIMIT:
+    if size > MAX_UNPACKED:
         raise BenchmarkError(
-            f"{archive}: its files have {size // 2**20} MiB in all, more than {UNPACKED_LIMIT // 2**20}: unpack it by hand"
+            f"{archive}: its files have {size // 2**20} MiB in all, more than {MAX_UNPACKED // 2**20}: unpack it by hand"
         )
 
 
@@ -267,5 +267,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _names(sources: Iterable[Source]) -> str:
+def _join_names(sources: Iterable[Source]) -> str:
     return " and ".join(source.file for source in sources)

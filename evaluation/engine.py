@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ..graph.build import Graph
 from ..models.options import ModelOptions
-from .records import SampleRecord
-from .sample_run import WorkItem, draw
+from .run_records import SampleRecord
+from .sample_run import WorkItem, run_sample
 from .variants import Variant
 
 
@@ -55,7 +55,7 @@ class LocalEngine(Engine):
                 if ended.is_set() or stop.is_set():
                     return
                 try:
-                    on_record(draw(self._graph, variant, job.cell, self._prices))
+                    on_record(run_sample(self._graph, variant, job.cell, self._prices))
                 except BaseException:
                     ended.set()  # here, as this thread would begin its next job before anybody else knows
                     raise

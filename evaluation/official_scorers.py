@@ -10,13 +10,13 @@ from pathlib import Path
 from ..errors import BenchmarkError, SettingError
 from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, BenchmarkImage, ImportedScores
-from .catalogue import find
-from .records import picture_of
-from .scoring import file_name, keep_imported
-from .study import StudyResult, look
+from .catalogue import find_benchmark
+from .image_scores import safe_file_name, save_imported
+from .run_records import read_image
+from .study import StudyResult, load_study
 
 
-def export(
+def export_images(
     folder: Path,
     to: Path,
     *,
@@ -44,17 +44,17 @@ def export(
     Raises:
         GemsError: there is no study or no such layout or variant, an image is lost, or a folder is in use.
     """
-    outcome = look(folder, benchmark=benchmark, store=store)
-    bench = outcome.benchmark if layout is None else find(layout)
-    chosen = [_variant(outcome, name) for name in variants] if variants else list(outcome.study.variants)
-    places = {name: to / file_name(name) for name in chosen}
+    outcome = load_study(folder, benchmark=benchmark, store=store)
+    bench = outcome.benchmark if layout is None else find_benchmark(layout)
+    chosen = [_require_variant(outcome, name) for name in variants] if variants else list(outcome.study.variants)
+    places = {name: to / safe_file_name(name) for name in chosen}
     for place in places.values():
         if place.exists() and any(place.iterdir()):
             raise BenchmarkError(f"{place} is not empty: take another --to, or remove it")
-    return {name: (place, _exported(bench, place, outcome, name)) for name, place in places.items()}
+    return {name: (place, _export_variant(bench, place, outcome, name)) for name, place in places.items()}
 
 
-def _exported(bench: Benchmark, place: Path, outcome: StudyResult, variant: str) -> list[str]:
+def _export_variant(bench: Benchmark, place: Path, outcome: StudyResult, variant: str) -> list[str]:
     """Lay out a variant's images beside their place, and put them there at the end."""
     seeds = outcome.study.seeds
     names = [f"seed-{number}" for number in range(1, seeds + 1)] if seeds > 1 else ["."]
@@ -64,7 +64,7 @@ def _exported(bench: Benchmark, place: Path, outcome: StudyResult, variant: str)
     try:
         for number, name in enumerate(names, start=1):
             (part / name).mkdir(parents=True)
-            told[name] = bench.export(part / name, _pictures(outcome, variant, number))
+            told[name] = bench.export(part / name, _variant_images(outcome, variant, number))
         part.replace(place)
     except KeyError as error:
         if bench.name == outcome.benchmark.name:
@@ -81,7 +81,7 @@ def _exported(bench: Benchmark, place: Path, outcome: StudyResult, variant: str)
     return [each, *shared, *own]
 
 
-def take_in(
+def import_results(
     folder: Path, file: Path, variant: str | None = None, *, seed: int | None = None, benchmark: Benchmark | None = None
 ) -> int:
     """Take the result file of an official scorer into a study; return how many images or prompts it has numbers of.
@@ -97,10 +97,10 @@ def take_in(
     Raises:
         GemsError: there is no study or no such variant or seed, or the file is of no use.
     """
-    outcome = look(folder, benchmark=benchmark)
+    outcome = load_study(folder, benchmark=benchmark)
     if variant is None and len(outcome.study.variants) > 1:
         raise SettingError(f"say whose images were scored: --variant {' or '.join(outcome.study.variants)}")
-    name = _variant(outcome, variant) if variant else next(iter(outcome.study.variants))
+    name = _require_variant(outcome, variant) if variant else next(iter(outcome.study.variants))
     seeds, count = outcome.study.seeds, outcome.study.per_prompt
     if seed is None and seeds > 1:
         raise SettingError(f"say which images were scored: --seed 1 to {seeds}, the number in the name of the exported folder")
@@ -120,7 +120,7 @@ def take_in(
         if one.index is not None and one.index >= count:
             raise BenchmarkError(f"{file}: prompt {one.id} has image {one.index + 1}, where this study has {count} of each prompt")
     if seeds == 1:
-        keep_imported(folder, name, file.name, found)
+        save_imported(folder, name, file.name, found)
         return len(found)
     first = ((seed or 1) - 1) * count  # each seed's images follow those of the one before
     rows = [
@@ -128,22 +128,22 @@ def take_in(
         for one in found
         for index in (range(count) if one.index is None else [one.index])
     ]
-    keep_imported(folder, name, f"seed-{seed}/{file.name}", rows)
+    save_imported(folder, name, f"seed-{seed}/{file.name}", rows)
     return len(found)
 
 
-def _pictures(outcome: StudyResult, variant: str, seed: int) -> Iterator[BenchmarkImage]:
+def _variant_images(outcome: StudyResult, variant: str, seed: int) -> Iterator[BenchmarkImage]:
     count = outcome.study.per_prompt
     for sample in outcome.samples:
         for index in range(count):
             record = outcome.records.get((variant, sample.id, (seed - 1) * count + index))
             image = record.image if record else None
             yield BenchmarkImage(
-                sample, index, None if record is None or image is None else picture_of(record, image, outcome.store)
+                sample, index, None if record is None or image is None else read_image(record, image, outcome.store)
             )
 
 
-def _variant(outcome: StudyResult, name: str) -> str:
+def _require_variant(outcome: StudyResult, name: str) -> str:
     if name not in outcome.study.variants:
         raise SettingError(f"--variant {name}: there is no such variant; choose one of {', '.join(outcome.study.variants)}")
     return name

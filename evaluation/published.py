@@ -13,7 +13,7 @@ MAINSTREAM = "Table 1"
 DOWNSTREAM = "Table 2"
 
 
-class Published(NamedTuple):
+class PublishedFigure(NamedTuple):
     """A figure of the paper."""
 
     benchmark: str
@@ -105,10 +105,10 @@ ROWS = {
 """The rows as they are printed, with the paper's own average, which `tests/evaluation/test_published.py` computes anew."""
 
 
-def published(benchmark: str) -> list[Published]:
+def published_figures(benchmark: str) -> list[PublishedFigure]:
     """Return the paper's figures of a benchmark, in the order of its table; none where the paper has not run it."""
     return [
-        Published(benchmark, metric, row.model, row.method, value, f"{PAPER}, {table}")
+        PublishedFigure(benchmark, metric, row.model, row.method, value, f"{PAPER}, {table}")
         for table, columns in COLUMNS.items()
         for place, (name, metric) in enumerate(columns)
         for row in ROWS[table]

@@ -20,26 +20,26 @@ from ..models.options import ImageOptions
 from ..models.registry import ImageChoice
 from ..storage.image_store import ImageStore
 from .engine import Engine, Job
-from .records import SampleRecord
+from .run_records import SampleRecord
 from .runner import StudyPlan
 
 if TYPE_CHECKING:
     from .ray_image_worker import ModelInfo, WorkerSetup
 
-PATIENCE = 120.0
+START_TIMEOUT = 120.0
 """Seconds until all painters must have begun; loading weights is not among it."""
 
-CPUS = 0.25
+PROMPT_CPUS = 0.25
 """What a prompt takes of a core in Ray's books: mostly it waits for models."""
 
 RETRIES = 5
 """How often Ray runs a prompt again whose worker or machine was lost. After that it counts as failed."""
 
-MISSING = 'Ray is not installed: pip install -c constraints.txt -e ".[ray]"'
+RAY_MISSING = 'Ray is not installed: pip install -c constraints.txt -e ".[ray]"'
 
 
 def ray_engine(
-    *, address: str | None = None, painters: int = 1, gpus: float = 0, concurrency: int = 1, patience: float = PATIENCE
+    *, address: str | None = None, painters: int = 1, gpus: float = 0, concurrency: int = 1, patience: float = START_TIMEOUT
 ) -> Callable[[StudyPlan, ImageStore], Engine]:
     """Return what makes a `RayEngine` for a study.
 
@@ -64,11 +64,11 @@ def ray_engine(
     try:
         import ray  # noqa: F401
     except ImportError as error:
-        raise ClusterError(MISSING) from error
+        raise ClusterError(RAY_MISSING) from error
     return lambda plan, store: RayEngine(plan, store, address, painters, gpus, concurrency, patience)
 
 
-class _UnderWay(NamedTuple):
+class _RunningJob(NamedTuple):
     """A job that a worker is at."""
 
     job: Job
@@ -98,7 +98,7 @@ class RayEngine(Engine):
             ClusterError: the cluster cannot be reached, has too little, or has other code of gems.
             GemsError: a worker cannot make a model.
         """
-        with _connected(self._address) as own, self._actors(own) as (actors, about):
+        with _ray_connection(self._address) as own, self._actors(own) as (actors, about):
             ended, left = threading.Event(), threading.Event()
             pool = ThreadPoolExecutor(1)  # a thread that Ctrl-C does not reach, so that no record is torn
             task = pool.submit(self._loop, jobs, on_record, actors, about, lambda: ended.is_set() or stop.is_set(), left)
@@ -123,19 +123,21 @@ class RayEngine(Engine):
     ) -> None:
         import ray
 
-        from .ray_image_worker import paint
+        from .ray_image_worker import run_job
 
-        task = ray.remote(paint).options(num_cpus=CPUS, max_retries=RETRIES, num_returns="streaming", scheduling_strategy="SPREAD")
+        task = ray.remote(run_job).options(
+            num_cpus=PROMPT_CPUS, max_retries=RETRIES, num_returns="streaming", scheduling_strategy="SPREAD"
+        )
         setup = ray.put(self._setup(actors, about))
         waiting = deque(jobs)
-        under_way: dict[Any, _UnderWay] = {}
+        under_way: dict[Any, _RunningJob] = {}
         try:
             while not left.is_set() and (under_way or (waiting and not ending())):
                 while waiting and len(under_way) < self._concurrency and not ending():
                     busy = [one.painter for one in under_way.values()]
                     idlest = min(range(len(actors)), key=busy.count)
                     job = waiting.popleft()
-                    under_way[task.remote(setup, job, idlest)] = _UnderWay(job, idlest, [])
+                    under_way[task.remote(setup, job, idlest)] = _RunningJob(job, idlest, [])
                 ready, _ = ray.wait(list(under_way), num_returns=1, timeout=0.5)
                 for stream in ready:
                     records, more = self._take(stream, under_way[stream])
@@ -149,21 +151,21 @@ class RayEngine(Engine):
             for stream in under_way if ray.is_initialized() else ():
                 ray.cancel(stream, force=True)
 
-    def _take(self, stream: Any, one: _UnderWay) -> tuple[list[SampleRecord], bool]:
+    def _take(self, stream: Any, one: _RunningJob) -> tuple[list[SampleRecord], bool]:
         """Return the records that a worker has ready, with their images in the store, and whether there may be more."""
         from ray.exceptions import RayError, RayTaskError
 
-        from .ray_image_worker import answer
+        from .ray_image_worker import get_result
 
         try:
-            record, data = answer(next(stream))
+            record, data = get_result(next(stream))
         except StopIteration:
             return [], False
         except RayTaskError:
             raise
         except RayError as error:  # lost too often
             left = [variant.name for variant in one.job.variants if variant.name not in one.done]
-            return [_lost(one.job, name, error) for name in left], False
+            return [_lost_record(one.job, name, error) for name in left], False
         if record.variant in one.done:
             return [], True
         if data is not None:
@@ -178,7 +180,7 @@ class RayEngine(Engine):
         return WorkerSetup(
             id=uuid.uuid4().hex,
             code=plan.study.code,
-            chat=_sent(plan.chat, "chat"),
+            chat=_put_in_ray(plan.chat, "chat"),
             prices=plan.models.options,
             about=about,
             painters=tuple(actors),
@@ -193,7 +195,7 @@ class RayEngine(Engine):
         from .ray_image_worker import ImageModelActor
 
         self._require(ray.cluster_resources(), own)
-        image = _sent(_absolute(self._plan.image), "image")
+        image = _put_in_ray(_with_absolute_path(self._plan.image), "image")
         actor = ray.remote(ImageModelActor).options(
             num_cpus=0,
             num_gpus=self._gpus,
@@ -214,26 +216,30 @@ class RayEngine(Engine):
     def _require(self, has: dict[str, float], own: bool) -> None:
         """Refuse at once what can never be on a cluster of this machine alone, which nothing is added to."""
         if own and has.get("GPU", 0) < self._painters * self._gpus:
-            raise ClusterError(f"{self._wanted()}: {_told(has)}. Lower --painters or --gpus, or name a cluster with --address")
-        if has.get("CPU", 0) < CPUS:
-            raise ClusterError(f"a prompt wants {CPUS} of a core: {_told(has)}. Start its machines with --num-cpus")
+            raise ClusterError(
+                f"{self._wanted()}: {_describe_cluster(has)}. Lower --painters or --gpus, or name a cluster with --address"
+            )
+        if has.get("CPU", 0) < PROMPT_CPUS:
+            raise ClusterError(
+                f"a prompt wants {PROMPT_CPUS} of a core: {_describe_cluster(has)}. Start its machines with --num-cpus"
+            )
 
     def _ready(self, actors: Sequence[Any]) -> ModelInfo:
         import ray
         from ray.exceptions import RayError
 
-        from .ray_image_worker import answer
+        from .ray_image_worker import get_result
 
         asked = [one.about.remote() for one in actors]
         done, late = ray.wait(asked, num_returns=len(asked), timeout=self._patience)
         try:
-            told = [answer(ref) for ref in done]
+            told = [get_result(ref) for ref in done]
         except RayError as error:
-            raise ClusterError(f"a painter could not begin: {_said(error)}") from error
+            raise ClusterError(f"a painter could not begin: {_first_line(error)}") from error
         if late:
             raise ClusterError(
                 f"only {len(done)} of them began within {self._patience:.0f} seconds. {self._wanted()}: "
-                f"{_told(ray.cluster_resources())}. Lower --painters or --gpus, or add machines"
+                f"{_describe_cluster(ray.cluster_resources())}. Lower --painters or --gpus, or add machines"
             )
         if not isinstance(self._plan.image, ImageModel):
             own = self._plan.models.image
@@ -249,7 +255,7 @@ class RayEngine(Engine):
 
 
 @contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[bool]:
+def _ray_connection(address: str | None) -> Iterator[bool]:
     """Connect to a cluster, or start one on this machine, unless Ray is up in this process; tell whether it was started here."""
     import ray
 
@@ -266,8 +272,8 @@ def _connected(address: str | None) -> Iterator[bool]:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **only_own)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         if address is None:
-            raise ClusterError(f"Ray does not start on this machine: {_said(error)}") from error
-        raise _unreachable(address, error) from error
+            raise ClusterError(f"Ray does not start on this machine: {_first_line(error)}") from error
+        raise _unreachable_error(address, error) from error
     try:
         yield address is None
     finally:
@@ -282,16 +288,16 @@ def _require_reachable(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise _unreachable(address, error) from error
+        raise _unreachable_error(address, error) from error
 
 
-def _unreachable(address: str, error: Exception) -> ClusterError:
+def _unreachable_error(address: str, error: Exception) -> ClusterError:
     return ClusterError(
-        f"no Ray cluster answers at {address} ({_said(error)}): start one with `ray start --head`, or leave --address out"
+        f"no Ray cluster answers at {address} ({_first_line(error)}): start one with `ray start --head`, or leave --address out"
     )
 
 
-def _sent(choice: object, kind: str) -> list[Any]:
+def _put_in_ray(choice: object, kind: str) -> list[Any]:
     """Hand models over to Ray, and return a list with the reference to them."""
     import ray
 
@@ -299,12 +305,12 @@ def _sent(choice: object, kind: str) -> list[Any]:
         return [ray.put(choice)]
     except Exception as error:  # whatever a model of one's own is made of
         raise ClusterError(
-            f"the {kind} model cannot be sent to the workers ({type(error).__name__}: {_said(error)}): name it by its spec, or "
-            "make in it what cannot be sent when it is first used"
+            f"the {kind} model cannot be sent to the workers ({type(error).__name__}: {_first_line(error)}): name it by its spec, "
+            "or create in it what cannot be sent when it is first used"
         ) from error
 
 
-def _absolute(choice: ImageChoice) -> ImageChoice:
+def _with_absolute_path(choice: ImageChoice) -> ImageChoice:
     """Return an image model with the whole path of its folder: workers may be in another one."""
     options = ImageOptions(model=choice) if isinstance(choice, str) else choice
     if isinstance(options, ImageModel):
@@ -315,13 +321,13 @@ def _absolute(choice: ImageChoice) -> ImageChoice:
     return options.model_copy(update={"model": f"diffusers:{Path(name).resolve()}"})
 
 
-def _lost(job: Job, variant: str, error: Exception) -> SampleRecord:
+def _lost_record(job: Job, variant: str, error: Exception) -> SampleRecord:
     cell = job.cell
-    why = f"the worker was lost {RETRIES + 1} times ({_said(error)})"
+    why = f"the worker was lost {RETRIES + 1} times ({_first_line(error)})"
     return SampleRecord(id=cell.id, prompt=cell.prompt, variant=variant, index=cell.index, seed=cell.seed, error=why)
 
 
-def _told(has: dict[str, float]) -> str:
+def _describe_cluster(has: dict[str, float]) -> str:
     import ray
 
     machines = len([node for node in ray.nodes() if node["Alive"]])
@@ -330,7 +336,7 @@ def _told(has: dict[str, float]) -> str:
     return f"the cluster has {told} on {machines} machine{'s' if machines > 1 else ''}"
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """Return the begin of what Ray says, without its colours and advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")

@@ -23,12 +23,12 @@ from ..models.image.base import ImageModel, ImageRequest, pictures_of
 from ..models.options import CHAT_ROLES, ModelOptions
 from ..models.registry import ChatChoices, Models, image_model
 from ..storage.image_store import ImageStore
+from .definition import code_digest
 from .engine import Job
-from .records import SampleRecord
-from .sample_run import draw
-from .variants import code_digest
+from .run_records import SampleRecord
+from .sample_run import run_sample
 
-ROUNDS = 8
+MAX_ATTEMPTS = 8
 """How often all painters are tried, after waits that double from half a second to a minute: two minutes in all."""
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class ImageModelActor:
     def _model(self) -> ImageModel:
         with self._lock:
             if self._made is None:
-                require_code(self._code)
+                require_same_code(self._code)
                 choice = ray.get(self._image[0])  # not before the code is known to be the same
                 self._made = choice if isinstance(choice, ImageModel) else image_model(choice)
             return self._made
@@ -142,10 +142,10 @@ class RemoteImageModel(ImageModel):
         return self._known[what]
 
     def _ask(self, what: str, *args: Any) -> Any:
-        for number in range(ROUNDS):
+        for number in range(MAX_ATTEMPTS):
             for painter in list(self._painters):
                 try:
-                    return answer(getattr(painter, what).remote(*args))
+                    return get_result(getattr(painter, what).remote(*args))
                 except RayActorError:
                     # Whoever was lost is asked last from now on, as long as the others answer.
                     self._painters = [*(p for p in self._painters if p is not painter), painter]
@@ -156,7 +156,7 @@ class RemoteImageModel(ImageModel):
         )
 
 
-def answer(ref: Any) -> Any:
+def get_result(ref: Any) -> Any:
     """Return what a call came to, and raise what it raised as if it had been made here."""
     try:
         return ray.get(ref)
@@ -180,7 +180,7 @@ class WorkerSetup(NamedTuple):
     """That of the study where all machines reach it; else a task has one of its own, and hands over its best images."""
 
 
-def paint(setup: WorkerSetup, job: Job, first: int) -> Iterator[tuple[SampleRecord, bytes | None]]:
+def run_job(setup: WorkerSetup, job: Job, first: int) -> Iterator[tuple[SampleRecord, bytes | None]]:
     """Run all variants of a job, one after the other.
 
     Args:
@@ -197,49 +197,49 @@ def paint(setup: WorkerSetup, job: Job, first: int) -> Iterator[tuple[SampleReco
     image = RemoteImageModel(setup.about, [*setup.painters[first:], *setup.painters[:first]])
     with tempfile.TemporaryDirectory(prefix="gems-") as folder:
         store = setup.store or ImageStore(Path(folder))
-        graph = _graph(setup, image, store)
+        graph = _build_job_graph(setup, image, store)
         for variant in job.variants:
-            record = draw(graph, variant, job.cell, setup.prices)
+            record = run_sample(graph, variant, job.cell, setup.prices)
             yield record, store.read(record.image) if record.image and setup.store is None else None
 
 
-def _graph(setup: WorkerSetup, image: ImageModel, store: ImageStore) -> Graph:
-    chats = _once_in_this_process(setup.id, lambda: _chats(setup))
+def _build_job_graph(setup: WorkerSetup, image: ImageModel, store: ImageStore) -> Graph:
+    chats = _make_once(setup.id, lambda: _make_chats(setup))
     return build_graph(chats, image, image_store=store, prices=setup.prices)
 
 
-def _chats(setup: WorkerSetup) -> dict[str, Any]:
+def _make_chats(setup: WorkerSetup) -> dict[str, Any]:
     """Make the chat models of a study. Keys come from this machine's environment."""
-    require_code(setup.code)
+    require_same_code(setup.code)
     choice: ChatChoices = ray.get(setup.chat[0])
     made = Models.choose(choice, "shapes").chats
     return {role: made[role] for role in CHAT_ROLES}
 
 
-_MADE: dict[str, Any] = {}
+_CHATS_BY_STUDY: dict[str, Any] = {}
 """What this process has made for the study that it works for: the tasks of a process come one after the other."""
 
 
-def _once_in_this_process(id: str, make: Callable[[], T]) -> T:
-    if id not in _MADE:
+def _make_once(id: str, make: Callable[[], T]) -> T:
+    if id not in _CHATS_BY_STUDY:
         made = make()
-        _MADE.clear()
-        _MADE[id] = made
-    found: T = _MADE[id]
+        _CHATS_BY_STUDY.clear()
+        _CHATS_BY_STUDY[id] = made
+    found: T = _CHATS_BY_STUDY[id]
     return found
 
 
 @functools.cache
-def _own_code() -> str:
+def _installed_code() -> str:
     return code_digest()
 
 
-def require_code(code: str) -> None:
+def require_same_code(code: str) -> None:
     """Make sure that this process would give the study's results.
 
     Raises:
         ClusterError: its code is another one.
     """
-    if _own_code() != code:
+    if _installed_code() != code:
         where = ray.util.get_node_ip_address()
         raise ClusterError(f"the machine {where} of the cluster has other code of gems than this one: install the same on all")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
-import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,16 +12,16 @@ from langgraph.store.base import BaseStore
 from ..context import PRESETS
 from ..errors import SettingError, StudyError
 from ..graph.build import build_graph
-from ..models.options import CHAT_ROLES, ChatOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, Sample
+from .definition import StudyDefinition, define_study, prompts_digest
 from .engine import Engine, Job, LocalEngine
-from .records import Key, SampleRecord, open_journal, read_study
-from .sample_run import WorkItem, kept
+from .run_records import RecordKey, SampleRecord, open_journal, read_definition
+from .sample_run import WorkItem, with_image_path
 from .shards import WHOLE, Shard
-from .variants import Study, Variant, code_digest
+from .variants import Variant
 
 SEED_STEP = 1_000
 """Distance of the seeds of two prompts' runs: more than the images of one run, so that no two share their noise."""
@@ -33,14 +29,13 @@ SEED_STEP = 1_000
 REPEAT_STEP = 1_000_000
 """Distance of the seeds of two runs of one prompt, or more, so that the seeds of all prompts are between."""
 
-PROMPTS = "prompts.jsonl"
+PROMPTS_FILE = "prompts.jsonl"
 
-IMAGES = "images"
+IMAGES_FOLDER = "images"
 
 MAX_FAILURES = 20
 """Runs in a row that may fail before a study is stopped: then it is not the prompts that are to blame."""
 
-PACKAGES = ("langgraph", "langchain-core", "langchain-openai", "diffusers", "transformers", "torch", "numpy", "pillow")
 
 T = TypeVar("T")
 
@@ -58,7 +53,7 @@ class StudyProgress(NamedTuple):
     """Called for each of them, with whether it was known before."""
 
 
-SILENT = StudyProgress()
+NO_PROGRESS = StudyProgress()
 
 
 class StudyPlan(NamedTuple):
@@ -69,13 +64,13 @@ class StudyPlan(NamedTuple):
     cells: list[WorkItem]
     variants: tuple[Variant, ...]
     models: Models
-    study: Study
+    study: StudyDefinition
     chat: ChatChoices
     """As they were given: a worker on another machine makes its own."""
     image: ImageChoice
 
 
-def plan(
+def plan_study(
     benchmark: Benchmark,
     samples: Sequence[Sample],
     variants: Sequence[Variant],
@@ -111,12 +106,14 @@ def plan(
         raise SettingError(f"{asking[0]}: setting review: nobody is there to answer in a study; leave it none")
     models = Models.choose(chat, image)
     count = per_prompt or benchmark.images_per_prompt
-    chosen = spread(samples, limit)
-    study = define(benchmark, variants, chosen, len(samples), models, data=data or {}, per_prompt=count, seed=seed, seeds=seeds)
-    return StudyPlan(benchmark, chosen, cells_of(chosen, seed, seeds * count), tuple(variants), models, study, chat, image)
+    chosen = spread_evenly(samples, limit)
+    study = define_study(
+        benchmark, variants, chosen, len(samples), models, data=data or {}, per_prompt=count, seed=seed, seeds=seeds
+    )
+    return StudyPlan(benchmark, chosen, work_items(chosen, seed, seeds * count), tuple(variants), models, study, chat, image)
 
 
-def cells_of(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem]:
+def work_items(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem]:
     """Return the cells of a study: each prompt with the seed of each of its images."""
     repeat = max(REPEAT_STEP, len(samples) * SEED_STEP)
     return [
@@ -126,12 +123,12 @@ def cells_of(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem
     ]
 
 
-def folder_of(study: Study, runs: Path, name: str | None = None) -> Path:
+def default_folder(study: StudyDefinition, runs: Path, name: str | None = None) -> Path:
     """Return where a study is kept if nobody says: named by its benchmark, or as it is told, and by its definition."""
     return runs / "eval" / f"{name or study.benchmark}-{study.digest}"
 
 
-def generate(
+def run_study(
     plan: StudyPlan,
     folder: Path,
     *,
@@ -143,9 +140,9 @@ def generate(
     cells: Sequence[WorkItem] | None = None,
     variants: Sequence[Variant] | None = None,
     max_failures: int = MAX_FAILURES,
-    progress: StudyProgress = SILENT,
+    progress: StudyProgress = NO_PROGRESS,
     stop: threading.Event | None = None,
-) -> tuple[dict[Key, SampleRecord], int]:
+) -> tuple[dict[RecordKey, SampleRecord], int]:
     """Run what a study's folder has no image of yet. What failed before is tried again.
 
     Args:
@@ -169,13 +166,13 @@ def generate(
         StudyError: the folder holds another study, or too many runs in a row have failed.
         GemsError: a model cannot be used.
     """
-    images = store or ImageStore(folder / IMAGES)
+    images = store or ImageStore(folder / IMAGES_FOLDER)
     wanted = plan.cells if cells is None else cells
     mine = {sample.id for sample in shard.part(plan.samples)}
     wanted = [cell for cell in wanted if cell.id in mine]
     compared = plan.variants if variants is None else tuple(variants)
     with open_journal(folder, plan.study, shard) as book:
-        keep_prompts(folder, plan.samples)
+        save_prompts(folder, plan.samples)
         found = 0
         for variant in compared:
             there = sum(not book.lacks((variant.name, cell.id, cell.index)) for cell in wanted)
@@ -189,7 +186,7 @@ def generate(
         luck = FailureLimit(max_failures)
 
         def on_record(record: SampleRecord) -> None:
-            book.add(kept(record, images, folder))
+            book.add(with_image_path(record, images, folder))
             progress.done(record)
             luck.note(record, before=record.key in failed)
 
@@ -235,13 +232,13 @@ class FailureLimit:
                 )
 
 
-def keep_prompts(folder: Path, samples: Sequence[Sample]) -> None:
+def save_prompts(folder: Path, samples: Sequence[Sample]) -> None:
     """Keep the prompts of a study with it, so that it can be scored without the benchmark's files.
 
     Raises:
         StudyError: there are others.
     """
-    path = folder / PROMPTS
+    path = folder / PROMPTS_FILE
     if not path.exists():
         replace_file(path, "".join(sample.model_dump_json() + "\n" for sample in samples).encode())
     read_prompts(folder)
@@ -253,78 +250,24 @@ def read_prompts(folder: Path) -> list[Sample]:
     Raises:
         StudyError: there are none, they are damaged, or they are not those that the study was made with.
     """
-    path = folder / PROMPTS
-    wanted = read_study(folder).prompts
+    path = folder / PROMPTS_FILE
+    wanted = read_definition(folder).prompts
     try:
         # By line feeds alone: a prompt may hold other characters that Python takes for the end of a line.
         found = [Sample.model_validate_json(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     except FileNotFoundError as error:
         raise StudyError(f"{folder} holds no study: name the folder that `gems eval` told, or its --out") from error
     except ValueError as error:
-        raise StudyError(f"{path} is damaged: {_ANEW}") from error
-    if _counted(found) != wanted:
-        raise StudyError(f"{path} was changed, and is not what the images were made from: {_ANEW}")
+        raise StudyError(f"{path} is damaged: {_REWRITE_ADVICE}") from error
+    if prompts_digest(found) != wanted:
+        raise StudyError(f"{path} was changed, and is not what the images were made from: {_REWRITE_ADVICE}")
     return found
 
 
-_ANEW = "delete it, and repeat the command that made the study: it writes it anew"
+_REWRITE_ADVICE = "delete it, and repeat the command that made the study: it writes it anew"
 
 
-def _counted(samples: Sequence[Sample]) -> str:
-    return f"{len(samples)} {_digest([s.model_dump() for s in samples])}"
-
-
-def define(
-    benchmark: Benchmark,
-    variants: Sequence[Variant],
-    samples: Sequence[Sample],
-    available: int,
-    models: Models,
-    *,
-    data: Mapping[str, str],
-    per_prompt: int,
-    seed: int,
-    seeds: int,
-) -> Study:
-    """Return what decides the records of a study."""
-    options = models.options
-    chats = {"default": options.chat, **{role: options.roles[role] for role in CHAT_ROLES if role in options.roles}}
-    return Study(
-        benchmark=benchmark.name,
-        version=_version("gems-agent"),
-        code=code_digest(),
-        versions={"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
-        data=dict(data),
-        chat={role: _told(chat) for role, chat in chats.items()},
-        image=f"{models.image.name} {_digest(models.image.settings)}",
-        prompts=_counted(samples),
-        available=available,
-        per_prompt=per_prompt,
-        seed=seed,
-        seeds=seeds,
-        variants={v.name: v.context.model_dump(exclude={"seed"}) for v in variants},
-        lines={v.name: (v.line, v.at) for v in variants if v.line},
-    )
-
-
-def _told(chat: ChatOptions) -> str:
-    """Name a chat model with what decides its answers: not where it is served, nor how patiently it is asked."""
-    name = chat.model.rpartition("#")[2] if "#" in chat.model else chat.model
-    return f"{name} {_digest(chat.model_dump(include={'thinking', 'temperature', 'top_p', 'max_tokens', 'extra_body'}))}"
-
-
-def _digest(told: object) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def spread(items: Sequence[T], limit: int | None) -> list[T]:
+def spread_evenly(items: Sequence[T], limit: int | None) -> list[T]:
     """Take `limit` items at even distances, so that a short study still sees every part of a benchmark."""
     if limit is None or limit >= len(items):
         return list(items)

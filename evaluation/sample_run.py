@@ -20,7 +20,7 @@ from ..models.options import ModelOptions, without_places
 from ..nodes.budget import money
 from ..storage.image_store import ImageStore
 from .benchmark import Sample
-from .records import Checked, SampleRecord
+from .run_records import CheckSummary, SampleRecord
 from .variants import Variant
 
 
@@ -39,7 +39,7 @@ class WorkItem:
         return cls(sample.id, sample.prompt, index, seed)
 
 
-def draw(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -> SampleRecord:
+def run_sample(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -> SampleRecord:
     """Run the graph once, and record what it reached and took. A run that fails is a record too, with the reason.
 
     Args:
@@ -51,12 +51,12 @@ def draw(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -
     if variant.context.lessons != "none" and graph.store is None:
         graph = graph.copy({"store": InMemoryStore()})
     began = time.perf_counter()
-    followed = _Followed()
+    followed = _RunFollower()
     error = ""
     try:
         followed.run(graph, cell.prompt, variant.context.model_copy(update={"seed": cell.seed}))
     except Exception as failure:  # whatever a model of one's own raises costs this image only, and is counted
-        error = without_places(_said(failure), prices)
+        error = without_places(_failure_reason(failure), prices)
     seconds = round(time.perf_counter() - began, 3)
     state = followed.state
     usage = state.usage if state else Usage()
@@ -81,11 +81,11 @@ def draw(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -
     if error or state is None or state.best is None or state.best.score is None or state.result is None:
         return record.model_copy(update={"error": error or "the run ended without an image that was judged"})
     score = state.best.score
-    checks = Checked(total=score.total, passed=score.passed, gm=score.geometric, am=score.arithmetic)
+    checks = CheckSummary(total=score.total, passed=score.passed, gm=score.geometric, am=score.arithmetic)
     return record.model_copy(update={"image": state.best.image, "decision": state.result.decision, "checks": checks})
 
 
-def kept(record: SampleRecord, store: ImageStore, folder: Path) -> SampleRecord:
+def with_image_path(record: SampleRecord, store: ImageStore, folder: Path) -> SampleRecord:
     """Return a record with the path of its image, if it is a file below the folder of the study."""
     if record.image is None or not store.is_in(folder):
         return record
@@ -93,12 +93,12 @@ def kept(record: SampleRecord, store: ImageStore, folder: Path) -> SampleRecord:
     return record.model_copy(update={"path": path})
 
 
-def _said(failure: Exception) -> str:
+def _failure_reason(failure: Exception) -> str:
     text = " ".join(str(failure).split())[:500] or "no reason given"
     return text if isinstance(failure, GemsError) else f"{type(failure).__name__}: {text}"
 
 
-class _Followed:
+class _RunFollower:
     """A run as it goes on: its last state, and what each of the refiner's turns was sent, its input tokens and pictures.
 
     The state adds up the tokens by role, so they are read from the updates as they pass; pictures nobody counts.
@@ -115,7 +115,7 @@ class _Followed:
         return GemsState.model_validate(self._last) if self._last else None
 
     def run(self, graph: Graph, prompt: str, context: RunContext) -> None:
-        eyes = _Eyes()
+        eyes = _RefinerImageCounter()
         config: RunnableConfig = {"recursion_limit": 100_000, "callbacks": [eyes]}  # the round budget is ours
         for part in graph.stream({"prompt": prompt}, config, context=context, stream_mode=["updates", "values"], version="v2"):
             if part["type"] == "values":
@@ -126,7 +126,7 @@ class _Followed:
                 self.pictures.append(eyes.pictures - sum(self.pictures))
 
 
-class _Eyes(BaseCallbackHandler):
+class _RefinerImageCounter(BaseCallbackHandler):
     """Counts the pictures that the refiner is shown."""
 
     def __init__(self) -> None:

@@ -15,54 +15,55 @@ from ..models.registry import ChatChoices, ImageChoice
 from ..storage.image_store import ImageStore
 from ..storage.locks import exclusive
 from .benchmark import Benchmark, Metric, Sample
-from .catalogue import find
+from .catalogue import find_benchmark
+from .definition import StudyDefinition
 from .downloads import Fetched
 from .engine import Engine
+from .image_scores import (
+    OFFICIAL,
+    ImageScore,
+    ImportedRows,
+    JudgeScores,
+    answers_path,
+    merge_imported,
+    official_scores,
+    read_imported,
+    read_scores,
+    require_capable_judge,
+    save_scores,
+    score_images,
+)
 from .judges.answer_log import open_answer_log
 from .judges.base import Judge
 from .judges.registry import judge_of
-from .published import published
-from .records import Key, SampleRecord, read_records, read_study
-from .results import VariantResult, results_of
-from .runner import IMAGES, SILENT, StudyPlan, StudyProgress, folder_of, generate, plan, read_prompts
-from .scoring import (
-    OFFICIAL,
-    ImportedRows,
-    JudgeScores,
-    Scored,
-    answers_of,
-    imported,
-    judge_all,
-    keep_scores,
-    kept_scores,
-    official_scores,
-    require_able,
-    with_imported,
-)
+from .published import published_figures
+from .run_records import RecordKey, SampleRecord, read_definition, read_records
+from .runner import IMAGES_FOLDER, NO_PROGRESS, StudyPlan, StudyProgress, default_folder, plan_study, read_prompts, run_study
 from .shards import WHOLE, Shard
-from .tables import StudyReport, judge_title
-from .variants import Study, Variant
+from .study_tables import StudyReport, judge_title
+from .variant_results import VariantResult, summarize_variants
+from .variants import Variant
 
-MOST_REASONS = 3
+MAX_REASONS = 3
 """Of failed runs, the most frequent ones."""
 
-EMBEDDED = {"shapes", "shapes-chat", "shapes-image"}
+EMBEDDED_MODELS = {"shapes", "shapes-chat", "shapes-image"}
 """Names of the embedded models, here and behind an endpoint."""
 
 
-REHEARSAL = {"card": "card writes the prompt on a card", "random": "random answers at random"}
+REHEARSAL_MODELS = {"card": "card writes the prompt on a card", "random": "random answers at random"}
 """What stands in for models in a rehearsal."""
 
 
 class StudyResult(NamedTuple):
     """What the folder of a study holds."""
 
-    study: Study
+    study: StudyDefinition
     benchmark: Benchmark
     samples: list[Sample]
     variants: list[Variant]
-    records: Mapping[Key, SampleRecord]
-    scored: Mapping[str, Mapping[Key, Scored]]
+    records: Mapping[RecordKey, SampleRecord]
+    scored: Mapping[str, Mapping[RecordKey, ImageScore]]
     """By judge. What an official scorer gave is a judge of its own; see `Benchmark.official_only` for the numbers it shares."""
     remarks: Mapping[str, tuple[str, ...]]
     """What is to be said of how each judge was asked."""
@@ -83,7 +84,7 @@ class StudyResult(NamedTuple):
         return [
             result
             for judge, scored in self.scored.items()
-            for result in results_of(
+            for result in summarize_variants(
                 self.benchmark, self.variants, self.samples, self.records, scored, self.base, judge=judge, images=images
             )
         ]
@@ -109,7 +110,7 @@ def compare(
     engine: Callable[[StudyPlan, ImageStore], Engine] | None = None,
     shard: Shard = WHOLE,
     store: ImageStore | None = None,
-    progress: StudyProgress = SILENT,
+    progress: StudyProgress = NO_PROGRESS,
     stop: threading.Event | None = None,
 ) -> StudyResult:
     """Run variants on a benchmark's prompts and judge their best images.
@@ -143,11 +144,11 @@ def compare(
     Raises:
         GemsError: there is nothing to compare, a file or a model cannot be used, or the folder holds another study.
     """
-    bench = find(benchmark) if isinstance(benchmark, str) else benchmark
+    bench = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     judge = judge_of("perception") if judge is None and "perception" in bench.judges else judge
     _require_variant(base, [v.name for v in variants])
     files = data.files if data else {}
-    planned = plan(
+    planned = plan_study(
         bench,
         bench.read(files),
         variants,
@@ -160,10 +161,10 @@ def compare(
         image=image,
     )
     if judge is not None:
-        require_able(bench, judge, planned.samples)  # before a picture is made that it could not judge
-    folder = out or folder_of(planned.study, runs, name)
-    images = store or ImageStore(folder / IMAGES)
-    _, found = generate(
+        require_capable_judge(bench, judge, planned.samples)  # before a picture is made that it could not judge
+    folder = out or default_folder(planned.study, runs, name)
+    images = store or ImageStore(folder / IMAGES_FOLDER)
+    _, found = run_study(
         planned,
         folder,
         engine=None if engine is None else lambda of: engine(planned, of),
@@ -174,13 +175,13 @@ def compare(
         stop=stop,
     )
     if judge is not None:
-        with _turn(folder, shard):
-            score(folder, judge, benchmark=bench, store=images, concurrency=concurrency, progress=progress)
-    return look(folder, base, benchmark=bench, store=images)._replace(found=found)
+        with _judging_lock(folder, shard):
+            score_study(folder, judge, benchmark=bench, store=images, concurrency=concurrency, progress=progress)
+    return load_study(folder, base, benchmark=bench, store=images)._replace(found=found)
 
 
 @contextmanager
-def _turn(folder: Path, shard: Shard) -> Iterator[None]:
+def _judging_lock(folder: Path, shard: Shard) -> Iterator[None]:
     """Wait for other shards that are judging: who judges last sees all images, so nothing is left out."""
     if shard.whole:
         yield
@@ -191,14 +192,14 @@ def _turn(folder: Path, shard: Shard) -> Iterator[None]:
         yield
 
 
-def score(
+def score_study(
     folder: Path,
     judge: Judge,
     *,
     benchmark: Benchmark | None = None,
     store: ImageStore | None = None,
     concurrency: int = 8,
-    progress: StudyProgress = SILENT,
+    progress: StudyProgress = NO_PROGRESS,
 ) -> None:
     """Judge the images in the folder of a study; what the judge has answered before is not asked again.
 
@@ -213,11 +214,11 @@ def score(
     Raises:
         GemsError: there is no study, or the judge cannot be used; what it has answered is kept.
     """
-    study = read_study(folder)
-    bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
-    images = store or ImageStore(folder / IMAGES)
-    with open_answer_log(answers_of(folder, judge.name)) as book:
-        scored = judge_all(
+    study = read_definition(folder)
+    bench, samples, records = _benchmark_of(study, benchmark), read_prompts(folder), read_records(folder)
+    images = store or ImageStore(folder / IMAGES_FOLDER)
+    with open_answer_log(answers_path(folder, judge.name)) as book:
+        scored = score_images(
             bench,
             samples,
             records,
@@ -228,10 +229,10 @@ def score(
             on_start=progress.asking,
             on_done=progress.answered,
         )
-    keep_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
+    save_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
 
 
-def look(
+def load_study(
     folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None
 ) -> StudyResult:
     """Return what the folder of a study holds, by all its judges.
@@ -245,17 +246,17 @@ def look(
     Raises:
         GemsError: there is no study, something in it is damaged, or there is no such variant.
     """
-    study = read_study(folder)
-    bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
+    study = read_definition(folder)
+    bench, samples, records = _benchmark_of(study, benchmark), read_prompts(folder), read_records(folder)
     variants = study.as_variants()
     _require_variant(base, study.variants)
-    kept, rows = kept_scores(folder), imported(folder)
-    scored = {one.judge: with_imported(bench, records, one.scored(records), rows) for one in kept}
+    kept, rows = read_scores(folder), read_imported(folder)
+    scored = {one.judge: merge_imported(bench, records, one.scored(records), rows) for one in kept}
     given = {name for one in rows for _, _, values in one.rows for name in values}
     if rows and not (kept and given <= bench.official_only):
         scored[OFFICIAL] = official_scores(bench, samples, records, rows)
     remarks = {one.judge: one.remarks for one in kept}
-    images = store or ImageStore(folder / IMAGES)
+    images = store or ImageStore(folder / IMAGES_FOLDER)
     base = base or variants[0].name
     return StudyResult(study, bench, samples, variants, records, scored, remarks, base, folder, images, imports=rows)
 
@@ -265,13 +266,13 @@ def _require_variant(base: str | None, names: Collection[str]) -> None:
         raise SettingError(f"--base {base}: there is no such variant; choose one of {', '.join(names)}")
 
 
-def _benchmark(study: Study, given: Benchmark | None) -> Benchmark:
+def _benchmark_of(study: StudyDefinition, given: Benchmark | None) -> Benchmark:
     if given is not None and given.name != study.benchmark:
         raise BenchmarkError(f"the folder holds a study of {study.benchmark}, not of {given.name}: name another folder")
-    return given or find(study.benchmark)
+    return given or find_benchmark(study.benchmark)
 
 
-def report_of(outcome: StudyResult, *, paper: bool = False) -> StudyReport:
+def build_report(outcome: StudyResult, *, paper: bool = False) -> StudyReport:
     """Return what is to be told of a study.
 
     Args:
@@ -283,26 +284,28 @@ def report_of(outcome: StudyResult, *, paper: bool = False) -> StudyReport:
     times = f"{study.seeds} times " if study.seeds > 1 else ""
     ours = () if OFFICIAL not in outcome.scored else (f"What follows is of judges that GEMS asks, not of the {OFFICIAL}.",)
     runs = f"seed {study.seed}, {times}{study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
-    models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
+    models = (
+        f"chat {', '.join(f'{role}: {_model_name(told)}' for role, told in study.chat.items())}; image {_model_name(study.image)}"
+    )
     return StudyReport(
         title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
-        metrics=_metrics_of(outcome, *outcome.scored),
+        metrics=_judged_metrics(outcome, *outcome.scored),
         results=results,
         per_prompt=study.per_prompt * study.seeds,
-        warnings=warnings_of(outcome, results),
+        warnings=study_warnings(outcome, results),
         facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *ours, *bench.remarks],
-        published=published(bench.name) if paper else (),
+        published=published_figures(bench.name) if paper else (),
         official_judge=bench.official_judge,
     )
 
 
-def _metrics_of(outcome: StudyResult, *judges: str) -> list[Metric]:
+def _judged_metrics(outcome: StudyResult, *judges: str) -> list[Metric]:
     """Return the metrics of the prompts that judges have numbers of: a title may name the parts that those are."""
     known = {id for judge in judges for _, id, _ in outcome.scored[judge]}
     return outcome.benchmark.metrics([sample for sample in outcome.samples if sample.id in known] or outcome.samples)
 
 
-def warnings_of(outcome: StudyResult, results: Sequence[VariantResult] | None = None) -> list[str]:
+def study_warnings(outcome: StudyResult, results: Sequence[VariantResult] | None = None) -> list[str]:
     """Return what keeps the figures of a study from being compared with others, a sentence each.
 
     Args:
@@ -311,22 +314,24 @@ def warnings_of(outcome: StudyResult, results: Sequence[VariantResult] | None = 
     """
     study, bench = outcome.study, outcome.benchmark
     said = []
-    embedded = EMBEDDED & {_name(study.image), *map(_name, study.chat.values())}
+    embedded = EMBEDDED_MODELS & {_model_name(study.image), *map(_model_name, study.chat.values())}
     if embedded and bench.name != "shapes":
         said.append("the embedded models of the shapes world were used: these figures say nothing about real models.")
-    if played := REHEARSAL.keys() & {_name(study.image), *map(_name, study.chat.values()), *outcome.scored}:
-        said.append(f"this is a rehearsal: {', '.join(REHEARSAL[name] for name in sorted(played))}. The figures mean nothing.")
-    verifier = _name(study.chat.get("verifier", study.chat["default"]))
+    if played := REHEARSAL_MODELS.keys() & {_model_name(study.image), *map(_model_name, study.chat.values()), *outcome.scored}:
+        said.append(
+            f"this is a rehearsal: {', '.join(REHEARSAL_MODELS[name] for name in sorted(played))}. The figures mean nothing."
+        )
+    verifier = _model_name(study.chat.get("verifier", study.chat["default"]))
     for judge in outcome.scored:
-        if _same(bench.official_judge if judge == OFFICIAL else judge, verifier):
+        if _is_same_model(bench.official_judge if judge == OFFICIAL else judge, verifier):
             seen = f"the judge {judge_title(judge, bench.official_judge)} is also the loop's verifier"
             said.append(f"{seen}: the loop was led by the eyes that score it.")
         if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
             said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
         said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
         said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in outcome.scored[judge].values()])]
-        titles = {metric.name: metric.title for metric in _metrics_of(outcome, *outcome.scored)}
-        other = [f"{titles[m.name]} is {m.title}" for m in _metrics_of(outcome, judge) if titles[m.name] != m.title]
+        titles = {metric.name: metric.title for metric in _judged_metrics(outcome, *outcome.scored)}
+        other = [f"{titles[m.name]} is {m.title}" for m in _judged_metrics(outcome, judge) if titles[m.name] != m.title]
         said += [f"{judge}: {title}." for title in other]
     if len(outcome.samples) < study.available:
         said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
@@ -337,18 +342,18 @@ def warnings_of(outcome: StudyResult, results: Sequence[VariantResult] | None = 
         shown = {r.name for r in results if r.judge == judge}
         if absent := [v.name for v in outcome.variants if v.name not in shown]:
             said.append(f"{judge} has judged nothing of {', '.join(absent)} yet: not in the table.")
-    if missing := _by_judge(results, "missing"):
+    if missing := _counts_by_variant(results, "missing"):
         said.append(f"images that are not made or not judged yet do not count: {missing}.")
     if failed := dict.fromkeys(f"{r.name} {r.failed}" for r in results if r.failed):
         said.append(f"runs failed, and count as images that show nothing: {', '.join(failed)}.")
-        reasons = Counter(record.error for record in outcome.records.values() if record.error).most_common(MOST_REASONS)
+        reasons = Counter(record.error for record in outcome.records.values() if record.error).most_common(MAX_REASONS)
         said.append(f"why runs failed: {'; '.join(f'{reason} ({count} times)' for reason, count in reasons)}.")
-    if empty := _by_judge(results, "unanswered"):
+    if empty := _counts_by_variant(results, "unanswered"):
         said.append(f"answers that are missing or cannot be read, however often they were asked for, count as wrong: {empty}.")
     return said
 
 
-def imports_of(outcome: StudyResult) -> list[dict[str, Any]]:
+def imports_to_json(outcome: StudyResult) -> list[dict[str, Any]]:
     """Return for programs what was imported into a study: a file each, with the variant it is of and the numbers it gave."""
     return [
         {
@@ -364,19 +369,19 @@ def imports_of(outcome: StudyResult) -> list[dict[str, Any]]:
     ]
 
 
-def _by_judge(results: Sequence[VariantResult], what: str) -> str:
+def _counts_by_variant(results: Sequence[VariantResult], what: str) -> str:
     """Return the counts of variants that are not 0, each with its judge where there are several."""
     several = len({r.judge for r in results}) > 1
     counts = [(r, count) for r in results if (count := getattr(r, what))]
     return ", ".join(f"{r.name} {count}{f' ({r.judge})' if several else ''}" for r, count in counts)
 
 
-def _name(told: str) -> str:
+def _model_name(told: str) -> str:
     """Return the name in what a study tells of a model, without the digest of its settings."""
     return told.rpartition(" ")[0] or told
 
 
-def _same(one: str, other: str) -> bool:
+def _is_same_model(one: str, other: str) -> bool:
     def last(name: str) -> str:
         return name.lower().rpartition("/")[2].removesuffix("-chat")
 

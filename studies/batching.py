@@ -19,7 +19,7 @@ from typing import Any
 from rich.table import Table
 
 from gems.context import preset
-from gems.evaluation.benchmarks.shapes import benchmark
+from gems.evaluation.benchmarks.shapes import make_benchmark
 from gems.graph.build import build_graph
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.shapes import shapes_image
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="how often each is measured; the median counts")
     parser.add_argument("--json", type=Path, help="write the figures to a file too")
     options = parser.parse_args()
-    every = benchmark()
+    every = make_benchmark()
     prompts = [every[number * len(every) // options.runs].prompt for number in range(options.runs)]
     table = Table(title=f"{options.runs} at the same time: pictures per second, median of {options.repeats}")
     for heading in ("", *(f"batches of up to {size}" for size in SIZES), "ratio"):

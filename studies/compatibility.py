@@ -27,7 +27,7 @@ from rich.table import Table
 
 from gems.context import preset
 from gems.errors import GemsError, ModelAnswerError, ModelCallError
-from gems.evaluation.benchmarks.shapes import ShapesSample, benchmark, judge
+from gems.evaluation.benchmarks.shapes import ShapesSample, judge_image, make_benchmark
 from gems.memory.evidence import refinements
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
 from gems.models.chat.ask import ask, with_schema
@@ -129,7 +129,7 @@ def questions(sample: ShapesSample, library: SkillLibrary) -> list[Question]:
         Check(id=f"c{n}", kind="relation" if p.skill == "position" else p.skill, question=p.question, expected=p.expected)
         for n, p in enumerate(sample.questions, 1)
     ]
-    verdicts = [Verdict(check=c.id, passed=score == 1) for c, score in zip(checks, judge(sample, image), strict=True)]
+    verdicts = [Verdict(check=c.id, passed=score == 1) for c, score in zip(checks, judge_image(sample, image), strict=True)]
     attempt = Attempt(round=1, prompt=sample.prompt, seed=0, image=ref, verdicts=tuple(verdicts))
     state = GemsState(prompt=sample.prompt, draft=sample.prompt, checks=checks, attempts=[attempt])
     places = f"{sample.prompt}, every thing in a place of its own"
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         study = Study(chat_model(ChatOptions(model=given.chat, max_tokens=given.max_tokens, timeout=given.timeout)))
-        for sample in track(benchmark(given.requests), "asking", console=Console(stderr=True)):
+        for sample in track(make_benchmark(given.requests), "asking", console=Console(stderr=True)):
             for question in questions(sample, study.library):
                 study.put(question)
     except (GemsError, ValueError) as error:

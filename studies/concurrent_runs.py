@@ -27,7 +27,7 @@ from rich.table import Table
 
 from gems import run
 from gems.errors import GemsError, OutsideWorldError
-from gems.evaluation.benchmarks.shapes import benchmark
+from gems.evaluation.benchmarks.shapes import make_benchmark
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.registry import Models
 from gems.models.shapes.grammar import parse_request
@@ -93,7 +93,7 @@ def at_most(handles: int) -> Iterator[None]:
 
 def measure(home: Workspace, runs: int, handles: int, rounds: int) -> dict[str, Any]:
     """Start all runs at once, wait for their end, and return the figures."""
-    every = benchmark()
+    every = make_benchmark()
     prompts = [every[number % len(every)].prompt for number in range(runs)]
     models = [Hasty() for _ in prompts]
     errors: list[BaseException] = []

@@ -25,11 +25,11 @@ import ray
 from PIL import Image
 from ray.cluster_utils import Cluster
 
-from gems.evaluation.catalogue import find
+from gems.evaluation.catalogue import find_benchmark
 from gems.evaluation.ray_engine import ray_engine
-from gems.evaluation.records import Key, SampleRecord, read_records
-from gems.evaluation.runner import StudyPlan, StudyProgress, generate, plan
-from gems.evaluation.variants import variants
+from gems.evaluation.run_records import RecordKey, SampleRecord, read_records
+from gems.evaluation.runner import StudyPlan, StudyProgress, plan_study, run_study
+from gems.evaluation.variants import make_variants
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.terminal import echo
 
@@ -114,8 +114,8 @@ class Killed(NamedTuple):
 
 def planned(seconds: float, prompts: int, seed: int, presets: Sequence[str] = ("original",)) -> StudyPlan:
     """Return a study of shapes prompts."""
-    bench = find("shapes")
-    return plan(bench, bench.read({}), variants(presets), limit=prompts, seed=seed, image=Waiting(seconds))
+    bench = find_benchmark("shapes")
+    return plan_study(bench, bench.read({}), make_variants(presets), limit=prompts, seed=seed, image=Waiting(seconds))
 
 
 def speed(study: StudyPlan, workers: int, on_ray: bool) -> float:
@@ -123,7 +123,7 @@ def speed(study: StudyPlan, workers: int, on_ray: bool) -> float:
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         made = ray_engine(concurrency=workers)
-        generate(
+        run_study(
             study,
             Path(folder),
             engine=(lambda store: made(study, store)) if on_ray else None,
@@ -153,7 +153,7 @@ def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> Killed:
     node = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
     times: list[float] = []
-    keys: list[Key] = []
+    keys: list[RecordKey] = []
     killed = threading.Event()
 
     def done(record: SampleRecord) -> None:
@@ -166,8 +166,8 @@ def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> Killed:
     with tempfile.TemporaryDirectory() as folder:
         lost, local = Path(folder, "lost"), Path(folder, "local")
         made = ray_engine(painters=2, concurrency=4)
-        generate(study, lost, engine=lambda store: made(study, store), progress=StudyProgress(done=done))
-        generate(study, local, concurrency=4)
+        run_study(study, lost, engine=lambda store: made(study, store), progress=StudyProgress(done=done))
+        run_study(study, local, concurrency=4)
         mine, theirs = _untimed(lost), _untimed(local)
         lines = len((lost / "samples.jsonl").read_text().splitlines())
     before = wanted // 4
@@ -177,7 +177,7 @@ def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> Killed:
     return Killed(wanted, len(mine), lines, equal, before, max(pauses))
 
 
-def _untimed(folder: Path) -> dict[Key, SampleRecord]:
+def _untimed(folder: Path) -> dict[RecordKey, SampleRecord]:
     return {key: record.model_copy(update={"seconds": 0.0}) for key, record in read_records(folder).items()}
 
 

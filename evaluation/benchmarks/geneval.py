@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ...errors import BenchmarkError
 from ..benchmark import Answers, Benchmark, BenchmarkImage, BootstrapSample, ImportedScores, Metric, Sample, Source
-from ..dataset_files import json_lines, unique
-from ..official_layouts import by_sample, write
+from ..dataset_files import read_json_lines, require_unique_ids
+from ..official_layouts import group_by_sample, write_file
 
 SOURCE = Source(
     file="evaluation_metadata.jsonl",
@@ -43,7 +43,7 @@ class GenEval(Benchmark):
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Read `evaluation_metadata.jsonl`; ids are the line numbers, from 0, as the official generation scripts count them."""
-        return samples_of(files[SOURCE.file])
+        return read_samples(files[SOURCE.file])
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return 0 for an image that is missing: no judge of ours is asked about the others."""
@@ -63,15 +63,15 @@ class GenEval(Benchmark):
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `00000/metadata.jsonl` and `00000/samples/0000.png` and on, a folder for each prompt."""
         missing = 0
-        for sample, images in by_sample(pictures):
+        for sample, images in group_by_sample(pictures):
             line = json.dumps({**sample.truth, "prompt": sample.prompt}, ensure_ascii=False)
-            write(folder / sample.id / "metadata.jsonl", line.encode())
+            write_file(folder / sample.id / "metadata.jsonl", line.encode())
             (folder / sample.id / "samples").mkdir()  # the official script stops at a prompt without this folder
             for index, image in enumerate(images):
                 if image is None:
                     missing += 1
                 else:
-                    write(folder / sample.id / "samples" / f"{index:04d}.png", image)
+                    write_file(folder / sample.id / "samples" / f"{index:04d}.png", image)
         told = ["run evaluation/evaluate_images.py on this folder, then import its results.jsonl"]
         if missing:
             told.append(f"{missing} images are missing: the official summary leaves them out, the table here counts them as wrong")
@@ -81,7 +81,7 @@ class GenEval(Benchmark):
         """Read `results.jsonl` of the official script: a line for each image, found by its folder and file name."""
         known = {sample.id: sample for sample in samples}
         rows: dict[tuple[str, int], ImportedScores] = {}
-        for number, line in json_lines(path, RESULT_KEYS):
+        for number, line in read_json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
             found = re.search(r"(?:^|[/\\])(\d{1,9})[/\\]samples[/\\](\d{1,9})\.png$", line["filename"])
             if found is None:
@@ -103,17 +103,17 @@ class GenEval(Benchmark):
         return list(rows.values())
 
 
-def samples_of(path: Path) -> list[Sample]:
+def read_samples(path: Path) -> list[Sample]:
     """Read the prompts of `evaluation_metadata.jsonl`.
 
     Raises:
         BenchmarkError: it is not of the official format.
     """
     samples: list[Sample] = []
-    for _, line in json_lines(path, KEYS):
+    for _, line in read_json_lines(path, KEYS):
         truth = {key: value for key, value in line.items() if key != "prompt"}
         samples.append(Sample(id=f"{len(samples):05d}", prompt=line["prompt"], group=line["tag"], truth=truth))
-    return unique(samples, path)
+    return require_unique_ids(samples, path)
 
 
 def mean_of_tasks(draws: BootstrapSample, tags: Sequence[str]) -> NDArray[np.float64]:

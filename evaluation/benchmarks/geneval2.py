@@ -24,8 +24,8 @@ from ..benchmark import (
     Sample,
     Source,
 )
-from ..dataset_files import json_file, json_lines, unique
-from ..official_layouts import first_of_each, write
+from ..dataset_files import read_json, read_json_lines, require_unique_ids
+from ..official_layouts import first_images, write_file
 from ..scores import arithmetic_mean, geometric_mean
 
 NUMBERS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], start=1)}
@@ -70,7 +70,7 @@ class GenEval2(Benchmark):
         """Read `geneval2_data.jsonl`; ids are the line numbers, from 0."""
         path = files["geneval2_data.jsonl"]
         samples: list[Sample] = []
-        for number, line in json_lines(path, KEYS):
+        for number, line in read_json_lines(path, KEYS):
             pairs, skills = line["vqa_list"], line["skills"]
             if (
                 not pairs
@@ -81,7 +81,7 @@ class GenEval2(Benchmark):
                 raise BenchmarkError(f"{path}, line {number}: vqa_list and skills do not belong together: is it the official file?")
             truth = {"atom_count": line["atom_count"], "vqa_list": pairs, "skills": skills}
             samples.append(Sample(id=f"{len(samples):04d}", prompt=line["prompt"], group=f"{line['atom_count']:02d}", truth=truth))
-        return unique(samples, path)
+        return require_unique_ids(samples, path)
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask each question for one word, of which the first token counts."""
@@ -93,7 +93,7 @@ class GenEval2(Benchmark):
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Tell whether an answer of the kind that is asked for, yes or no or a number, is among the likeliest tokens."""
-        return of_kind(question.text, answer.top) > 0
+        return kind_probability(question.text, answer.top) > 0
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return AM and GM of the questions' probabilities, TIFA (the likeliest token is right), and AM by skill.
@@ -107,11 +107,11 @@ class GenEval2(Benchmark):
         for n, (question, expected) in enumerate(sample.truth["vqa_list"]):
             top = answers[str(n)][0].top if answers.get(str(n)) else ()
             soft.append(probability(question, expected, top))
-            most.append(min(1.0, soft[-1] + unlisted(question, expected, top)))
+            most.append(min(1.0, soft[-1] + unlisted_probability(question, expected, top)))
             hard.append(float(bool(top) and max(top, key=lambda t: t[1])[0].lower() in spellings(question, expected)))
             counts["answered"] += bool(top)
             counts["outside"] += soft[-1] == 0 < most[-1]
-            counts["of_kind"] += of_kind(question, top)
+            counts["of_kind"] += kind_probability(question, top)
         found = {**soft_tifa(soft, sample.truth["skills"]), "tifa": arithmetic_mean(hard)}
         return {**found, "gm_most": geometric_mean(most), "am_most": arithmetic_mean(most), **counts}
 
@@ -152,15 +152,15 @@ class GenEval2(Benchmark):
             f"in this folder, run evaluation.py --benchmark_data geneval2_data.jsonl --image_filepath_data {PATHS} --method "
             "soft_tifa_gm --output_file score_lists.json, then import score_lists.json from here"
         ]
-        for sample, image in first_of_each(pictures, told):
+        for sample, image in first_images(pictures, told):
             if image is None:
                 missing += 1
                 continue
-            write(folder / "images" / f"{sample.id}.png", image)
+            write_file(folder / "images" / f"{sample.id}.png", image)
             paths[sample.prompt] = f"images/{sample.id}.png"
             lines.append(json.dumps({"prompt": sample.prompt, **sample.truth}, ensure_ascii=False) + "\n")
-        write(folder / PATHS, json.dumps(paths, ensure_ascii=False, indent=1).encode())
-        write(folder / "geneval2_data.jsonl", "".join(lines).encode())
+        write_file(folder / PATHS, json.dumps(paths, ensure_ascii=False, indent=1).encode())
+        write_file(folder / "geneval2_data.jsonl", "".join(lines).encode())
         if missing:
             told.append(f"{missing} prompts have no image: their lines are left out for evaluation.py, the table counts them as 0")
         return told
@@ -170,8 +170,8 @@ class GenEval2(Benchmark):
 
         The prompts are those of `image_paths.json` beside it, if there is one. Scores that are all 0 or 1 are those of TIFA.
         """
-        asked = _exported(path.parent / PATHS, samples)
-        found = json_file(path)
+        asked = _exported_samples(path.parent / PATHS, samples)
+        found = read_json(path)
         if not isinstance(found, list) or len(found) != len(asked):
             raise BenchmarkError(
                 f"{path}: a list with the scores of each of {len(asked)} prompts is wanted: import it from the exported folder"
@@ -186,11 +186,11 @@ def _percent(over: str, under: str | None = None) -> Callable[[BootstrapSample],
     return lambda draws: 100 * draws.ratio(over, under)
 
 
-def _exported(paths: Path, samples: Sequence[Sample]) -> list[Sample]:
+def _exported_samples(paths: Path, samples: Sequence[Sample]) -> list[Sample]:
     """The samples that the official script was given: those of the export, else all."""
     if not paths.is_file():
         return list(samples)
-    prompts = json_file(paths)
+    prompts = read_json(paths)
     if not isinstance(prompts, dict) or not set(prompts) <= {sample.prompt for sample in samples}:
         raise BenchmarkError(f"{paths}: its prompts are not of these samples: import the result of this run")
     return [sample for sample in samples if sample.prompt in prompts]
@@ -251,7 +251,7 @@ def probability(question: str, expected: str, top: Sequence[tuple[str, float]]) 
     return min(1.0, sum(p for token, p in top if token in wanted))
 
 
-def unlisted(question: str, expected: str, top: Sequence[tuple[str, float]]) -> float:
+def unlisted_probability(question: str, expected: str, top: Sequence[tuple[str, float]]) -> float:
     """Return the most that spellings of the expected answer can have which are not among the likeliest tokens.
 
     None of them is likelier than the least likely token that is listed, and all together have what the listed ones leave.
@@ -265,7 +265,7 @@ def unlisted(question: str, expected: str, top: Sequence[tuple[str, float]]) -> 
     return min(left, len(missing) * min(p for _, p in top))
 
 
-def of_kind(question: str, top: Sequence[tuple[str, float]]) -> float:
+def kind_probability(question: str, top: Sequence[tuple[str, float]]) -> float:
     """Return the probability of answers of the kind asked for: a number to "How many", else yes or no."""
     counted = question.startswith("How many")
     words = (token.strip().casefold() for token, _ in top)

@@ -13,8 +13,8 @@ from typing import Literal
 
 from ...errors import BenchmarkError
 from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeQuestion, Metric, Sample, Source
-from ..dataset_files import json_lines, unique
-from ..official_layouts import by_sample, write
+from ..dataset_files import read_json_lines, require_unique_ids
+from ..official_layouts import group_by_sample, write_file
 
 COMMIT = "2b8237bb3789638c290eeda3e83ed81bd3652c3b"
 KEYS = {"category": str, "length": str, "prompt": str, "text": list, "prompt_id": int}
@@ -58,12 +58,12 @@ class LongText(Benchmark):
         """Read `text_prompts.jsonl` or `text_prompts_zh.jsonl`; ids are their `prompt_id`, which have gaps: 0000 to 0199."""
         path = files[self.sources[0].file]
         samples = []
-        for number, line in json_lines(path, KEYS):
+        for number, line in read_json_lines(path, KEYS):
             if not line["text"] or not all(isinstance(text, str) for text in line["text"]):
                 raise BenchmarkError(f"{path}, line {number}: 'text' is not a list of texts: is it the benchmark's own file?")
             truth = {"text": line["text"], "length": line["length"]}
             samples.append(Sample(id=f"{line['prompt_id']:04d}", prompt=line["prompt"], group=line["category"], truth=truth))
-        return unique(samples, path)
+        return require_unique_ids(samples, path)
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all text in the image."""
@@ -99,12 +99,12 @@ class LongText(Benchmark):
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `0000_1.png` to `0199_4.png`: the prompt's id, and which of its images."""
         missing = 0
-        for sample, images in by_sample(pictures):
+        for sample, images in group_by_sample(pictures):
             for number, image in enumerate(images, start=1):
                 if image is None:
                     missing += 1
                 else:
-                    write(folder / f"{sample.id}_{number}.png", image)
+                    write_file(folder / f"{sample.id}_{number}.png", image)
         told = [
             f"run textbench/evaluate_text_reward.py --mode {self.language} with --sample_dir this folder, join its "
             "results_chunk*.jsonl to results.jsonl, import that (eval.sh looks for a results.json, which is not there)"
@@ -119,7 +119,7 @@ class LongText(Benchmark):
         """Read `results.jsonl`, or a `results_chunk0.jsonl`, of the official script: the text read in each image, scored here."""
         known = {sample.id: sample for sample in samples}
         rows: dict[tuple[str, int], ImportedScores] = {}
-        for number, line in json_lines(path, RESULT_KEYS):
+        for number, line in read_json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
             found = re.search(r"(?:^|[/\\])(\d{1,9})(?:_(\d{1,9}))?\.png$", line["image"])
             if found is None or found[2] == "0":

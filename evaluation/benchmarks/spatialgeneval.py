@@ -25,9 +25,9 @@ from ..benchmark import (
     Sample,
     Source,
 )
-from ..dataset_files import json_lines, unique
+from ..dataset_files import read_json_lines, require_unique_ids
 from ..judges.judge_parsing import spoken
-from ..official_layouts import encoded, first_of_each, write
+from ..official_layouts import encode_image, first_images, write_file
 
 QUESTIONS = 10
 BASIC = 2
@@ -81,7 +81,7 @@ class SpatialGenEval(Benchmark):
         """Read the prompts; each has ten questions with options, and the letter of the right one."""
         path = files[FILE]
         samples = []
-        for number, line in json_lines(path, KEYS):
+        for number, line in read_json_lines(path, KEYS):
             lists = [line["question_type"], line["questions"], line["answers"]]
             if not all(len(each) == QUESTIONS and all(isinstance(text, str) and text.strip() for text in each) for each in lists):
                 raise BenchmarkError(
@@ -100,11 +100,11 @@ class SpatialGenEval(Benchmark):
                     truth={**truth, "scene": line.get("scene", "")},
                 )
             )
-        return unique(samples, path)
+        return require_unique_ids(samples, path)
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask all ten questions in one call, five times."""
-        listed = "\n".join(f"{n}. {_unnumbered(text)}" for n, text in enumerate(sample.truth["questions"], start=1))
+        listed = "\n".join(f"{n}. {_without_number(text)}" for n, text in enumerate(sample.truth["questions"], start=1))
         return [
             JudgeQuestion(
                 key="letters", text=ASK.format(questions=listed), system=SYSTEM, rollouts=ROLLOUTS, temperature=1.0, max_tokens=512
@@ -113,12 +113,12 @@ class SpatialGenEval(Benchmark):
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Tell whether ten letters are in an answer."""
-        return letters(answer.text) is not None
+        return parse_letters(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the shares of right answers: of all ten, of the basic and of the spatial ones, and each dimension's."""
-        rollouts = [letters(answer.text) for answer in answers.get("letters", ())]
-        return numbers(sample.truth["question_type"], right(sample.truth["answers"], rollouts))
+        rollouts = [parse_letters(answer.text) for answer in answers.get("letters", ())]
+        return accuracies(sample.truth["question_type"], majority_right(sample.truth["answers"], rollouts))
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """The mean over all ten dimensions times 100; the basic and the spatial ones, and each dimension.
@@ -131,9 +131,9 @@ class SpatialGenEval(Benchmark):
             "spatial": ("spatial (the other eight)", dimensions[BASIC:]),
         }
         return [
-            Metric("accuracy", "accuracy", mean_of(dimensions)),
-            *(Metric(key, title, mean_of(names), part="Basic and spatial") for key, (title, names) in groups.items()),
-            *(Metric(f"dimension {name}", name, mean_of([name]), part="By dimension") for name in dimensions),
+            Metric("accuracy", "accuracy", mean_over_dimensions(dimensions)),
+            *(Metric(key, title, mean_over_dimensions(names), part="Basic and spatial") for key, (title, names) in groups.items()),
+            *(Metric(f"dimension {name}", name, mean_over_dimensions([name]), part="By dimension") for name in dimensions),
         ]
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
@@ -143,13 +143,13 @@ class SpatialGenEval(Benchmark):
         """
         lines, missing = {}, []
         told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
-        for sample, data in first_of_each(pictures, told):
+        for sample, data in first_images(pictures, told):
             if data is None:
                 missing.append(sample.id)
-                data = encoded(Image.new("RGB", (1024, 1024)), "PNG")
-            write(folder / "images" / f"{sample.id}.png", data)
+                data = encode_image(Image.new("RGB", (1024, 1024)), "PNG")
+            write_file(folder / "images" / f"{sample.id}.png", data)
             lines[f"{sample.id}.png"] = json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False)
-        write(folder / FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
+        write_file(folder / FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
         if missing:
             told.append(
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
@@ -160,7 +160,7 @@ class SpatialGenEval(Benchmark):
         """Read the official results: JSON lines with `id` and `true-or-false`, ten answers each."""
         known = {sample.id: sample for sample in samples}
         rows: dict[str, ImportedScores] = {}
-        for number, line in json_lines(path, {"id": str, "true-or-false": list}):
+        for number, line in read_json_lines(path, {"id": str, "true-or-false": list}):
             where, id, verdicts = f"{path}, line {number}", line["id"], line["true-or-false"]
             if id not in known:
                 raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
@@ -168,11 +168,11 @@ class SpatialGenEval(Benchmark):
                 raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
             if len(verdicts) != QUESTIONS or not all(isinstance(verdict, bool) for verdict in verdicts):
                 raise BenchmarkError(f"{where}: ten of true and false are wanted in 'true-or-false'")
-            rows[id] = ImportedScores(id, 0, numbers(known[id].truth["question_type"], verdicts))
+            rows[id] = ImportedScores(id, 0, accuracies(known[id].truth["question_type"], verdicts))
         return list(rows.values())
 
 
-def mean_of(dimensions: Sequence[str]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
+def mean_over_dimensions(dimensions: Sequence[str]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
     """Return the mean over dimensions, times 100, of the share of right answers in each, rounded to three digits."""
 
     def of(draws: BootstrapSample) -> NDArray[np.float64]:
@@ -183,20 +183,20 @@ def mean_of(dimensions: Sequence[str]) -> Callable[[BootstrapSample], NDArray[np
     return of
 
 
-def letters(text: str) -> tuple[str, ...] | None:
+def parse_letters(text: str) -> tuple[str, ...] | None:
     """Return the ten letters of an answer: JSON, a line each, numbered or not, or ten numbered in a row. None otherwise."""
     told = re.sub(r"[*`_]", "", spoken(text))
     lines = _json_lines(told) or [line.strip() for line in told.splitlines()]
     read = [(match[1], (match[2] or match[3]).upper()) for line in lines if (match := _LINE.fullmatch(line))]
     if len(read) < QUESTIONS:
-        read = _begins(lines) or read
+        read = _leading_letters(lines) or read
     for numbered in ([pair for pair in read if pair[0]], [(pair[1], pair[2].upper()) for pair in _PAIR.finditer(told)]):
         if [int(number) for number, _ in numbered] == list(range(1, QUESTIONS + 1)):
             return tuple(letter for _, letter in numbered)
     return tuple(letter for _, letter in read) if len(read) == QUESTIONS and not any(number for number, _ in read) else None
 
 
-def _begins(lines: Sequence[str]) -> list[tuple[str, str]] | None:
+def _leading_letters(lines: Sequence[str]) -> list[tuple[str, str]] | None:
     """Return the first letter of each of ten lines, as the official script reads them, with the line's number if it has one.
 
     Every line begins with a letter that stands alone. "A red ball" may be the text of an option: ten such lines are none.
@@ -219,13 +219,13 @@ def _json_lines(told: str) -> list[str] | None:
     return None
 
 
-def right(answers: Sequence[str], rollouts: Iterable[Sequence[str] | None]) -> list[bool]:
+def majority_right(answers: Sequence[str], rollouts: Iterable[Sequence[str] | None]) -> list[bool]:
     """Tell for each question whether its answer got at least four votes; an answer that could not be read is no vote."""
     counted = [rollout for rollout in rollouts if rollout is not None][:ROLLOUTS]
     return [sum(rollout[n] == answer.strip()[0] for rollout in counted) >= VOTES for n, answer in enumerate(answers)]
 
 
-def numbers(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, float]:
+def accuracies(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, float]:
     """Return the shares of questions that are right: all, the basic two, the spatial eight, and each by its dimension."""
     found: dict[str, Any] = {
         "accuracy": sum(verdicts) / len(verdicts),
@@ -235,7 +235,7 @@ def numbers(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, fl
     return found | {f"dimension {name}": float(verdict) for name, verdict in zip(dimensions, verdicts, strict=True)}
 
 
-def _unnumbered(text: str) -> str:
+def _without_number(text: str) -> str:
     return re.sub(r"^\s*(?:Q(?:uestion)?\s*)?\d{1,2}\s*[.):]\s*", "", text.strip())
 
 

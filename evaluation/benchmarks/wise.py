@@ -23,9 +23,9 @@ from ..benchmark import (
     Sample,
     Source,
 )
-from ..dataset_files import checked, json_file, json_lines, unique
+from ..dataset_files import read_json, read_json_lines, require_keys, require_unique_ids
 from ..judges.judge_parsing import Range, ask_marks, first_text, marks
-from ..official_layouts import first_of_each, write
+from ..official_layouts import first_images, write_file
 
 KEYS = {"Prompt": str, "Explanation": str, "prompt_id": int}
 REPOSITORY = "https://raw.githubusercontent.com/PKU-YuanGroup/WISE/eb51174"
@@ -78,12 +78,12 @@ class Wise(Benchmark):
         samples = []
         for source in self.sources:
             path = files[source.file]
-            items = json_file(path)
+            items = read_json(path)
             if not isinstance(items, list):
                 raise BenchmarkError(f"{path}: a list of prompts is wanted, this is {type(items).__name__}")
             for number, item in enumerate(items, start=1):
-                samples.append(self._sample(checked(item, KEYS, f"{path}, item {number}"), f"{path}, item {number}"))
-        return unique(sorted(samples, key=lambda sample: int(sample.id)), next(iter(files.values())))
+                samples.append(self._sample(require_keys(item, KEYS, f"{path}, item {number}"), f"{path}, item {number}"))
+        return require_unique_ids(sorted(samples, key=lambda sample: int(sample.id)), next(iter(files.values())))
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all marks at once, with the prompt and its explanation."""
@@ -103,17 +103,17 @@ class Wise(Benchmark):
             Metric(name, name, lambda d, name=name: d.mean("wiscore", name), digits=3, part="WiScore by category")  # type: ignore[misc]
             for name in present
         ]
-        return [Metric("wiscore", title, weighted("wiscore", self.categories), digits=3), *parts]
+        return [Metric("wiscore", title, weighted_mean("wiscore", self.categories), digits=3), *parts]
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<id>.png`, in one folder."""
         made = missing = 0
         told = ["the official script takes this folder as IMAGE_DIR"]
-        for sample, image in first_of_each(pictures, told):
+        for sample, image in first_images(pictures, told):
             if image is None:
                 missing += 1
             else:
-                write(folder / f"{sample.id}.png", image)
+                write_file(folder / f"{sample.id}.png", image)
                 made += 1
         if missing:
             told.append(f"{missing} prompts have no image: here they count 0")
@@ -128,7 +128,7 @@ class Wise(Benchmark):
         """Read an official `..._scores_results.jsonl`: a line a prompt, of one category file or of all."""
         known = {sample.id for sample in samples}
         rows: dict[str, ImportedScores] = {}
-        for number, line in json_lines(path, {"prompt_id": int, **dict.fromkeys(self.official_keys, (int, float))}):
+        for number, line in read_json_lines(path, {"prompt_id": int, **dict.fromkeys(self.official_keys, (int, float))}):
             where, id = f"{path}, line {number}", str(line["prompt_id"])
             if id not in known:
                 raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
@@ -261,7 +261,7 @@ class WiseVerified(Wise):
         return {"wiscore": float(given["score"])}
 
 
-def weighted(key: str, categories: Sequence[Category]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
+def weighted_mean(key: str, categories: Sequence[Category]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
     """Return the metric that weights the mean of each category; the weights of those that a draw has are made to sum to 1."""
 
     def of(draws: BootstrapSample) -> NDArray[np.float64]:

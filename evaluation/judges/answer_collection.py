@@ -16,14 +16,14 @@ from .probing import unreadable_answers
 Readable = Callable[[JudgeQuestion, JudgeAnswer], bool]
 """Whether an answer has the form that is asked for: `Benchmark.readable`."""
 
-TRIES = 3
+MAX_ATTEMPTS = 3
 """How many times an answer is asked for while it cannot be read."""
 
-FIRST = 12
+CHECKED_ANSWERS = 12
 """A judge is refused if more than half of so many first answers cannot be read."""
 
-LEAST = 4
-"""Where there are fewer answers than `FIRST`, so many are enough to refuse it."""
+MIN_CHECKED = 4
+"""Where there are fewer answers than `CHECKED_ANSWERS`, so many are enough to refuse it."""
 
 
 class JudgeTask(NamedTuple):
@@ -70,7 +70,7 @@ def collect(
 ) -> CollectedAnswers:
     """Ask what is not in the book yet, several at a time, and write each answer down as it comes.
 
-    Answers that cannot be read are asked for again after all others, `TRIES` times in all, and again when this is called again.
+    Answers that cannot be read are asked for again after all others, up to `MAX_ATTEMPTS` times, and in the next call of this.
     The first error ends it, and so does Ctrl-C: nothing more is asked, and what is under way is waited for and written down.
 
     Args:
@@ -98,31 +98,31 @@ def collect(
 
     def missing() -> Iterator[JudgingAttempt]:
         nonlocal known
-        for place, attempt in enumerate(_each(judge, work, book, readable)):
+        for place, attempt in enumerate(_missing_attempts(judge, work, book, readable)):
             if attempt is not None:
                 yield attempt._replace(place=place)
                 continue
             known += 1
-            if place < FIRST:
+            if place < CHECKED_ANSWERS:
                 first[place] = True
             tell(True)
 
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
     try:
-        for attempt, answer in _answered(pool, judge, missing(), book, concurrency):
+        for attempt, answer in _ask_concurrently(pool, judge, missing(), book, concurrency):
             asked += 1
             good = readable(attempt.item.question, answer)
             if not good:
                 left.append(attempt)
                 wrong = wrong or (attempt.item.question, answer)
-            if attempt.place < FIRST:
+            if attempt.place < CHECKED_ANSWERS:
                 first[attempt.place] = good
-                check(FIRST)
+                check(CHECKED_ANSWERS)
             tell(False)
-        check(LEAST)
-        for _ in range(0 if judge.certain else TRIES - 1):
+        check(MIN_CHECKED)
+        for _ in range(0 if judge.certain else MAX_ATTEMPTS - 1):
             again, left = [attempt.again() for attempt in left], []
-            for attempt, answer in _answered(pool, judge, again, book, concurrency):
+            for attempt, answer in _ask_concurrently(pool, judge, again, book, concurrency):
                 asked += 1
                 left += [] if readable(attempt.item.question, answer) else [attempt]
     except BaseException as error:
@@ -136,12 +136,12 @@ def collect(
     return CollectedAnswers(known, asked, len(left))
 
 
-def wanted(judge: Judge, item: JudgeTask, book: AnswerLog, readable: Readable) -> bool:
+def needs_asking(judge: Judge, item: JudgeTask, book: AnswerLog, readable: Readable) -> bool:
     """Tell whether a question is still to be asked."""
-    return any(attempt is not None for attempt in _each(judge, [item], book, readable))
+    return any(attempt is not None for attempt in _missing_attempts(judge, [item], book, readable))
 
 
-def recorded(
+def recorded_answers(
     judge: Judge, questions: Iterable[JudgeQuestion], image: str, book: AnswerLog, readable: Readable = has_answer
 ) -> dict[str, list[JudgeAnswer]]:
     """Return the answers about an image as `Benchmark.score` wants them; a question without one is left out.
@@ -156,12 +156,12 @@ def recorded(
     found: dict[str, list[JudgeAnswer]] = {}
     for question in questions:
         key = judge.key(question, image)
-        if told := answers_to(question, lambda number, key=key: book.get(key._replace(rollout=number)), readable):  # type: ignore[misc]
+        if told := counted_answers(question, lambda number, key=key: book.get(key._replace(rollout=number)), readable):  # type: ignore[misc]
             found[question.key] = told
     return found
 
 
-def answers_to(question: JudgeQuestion, get: Callable[[int], JudgeAnswer | None], readable: Readable) -> list[JudgeAnswer]:
+def counted_answers(question: JudgeQuestion, get: Callable[[int], JudgeAnswer | None], readable: Readable) -> list[JudgeAnswer]:
     """Return the answers that count, one a rollout: of several attempts the first that can be read, else the first.
 
     Args:
@@ -169,11 +169,11 @@ def answers_to(question: JudgeQuestion, get: Callable[[int], JudgeAnswer | None]
         get: gives the answer with a number. Attempt k, from 0, at rollout r has the number r + k * rollouts.
         readable: tells whether an answer has the form that is asked for.
     """
-    each = (_attempts(question, rollout, get, readable)[0] for rollout in range(question.rollouts))
+    each = (_best_attempt(question, rollout, get, readable)[0] for rollout in range(question.rollouts))
     return [answer for answer in each if answer is not None]
 
 
-def _attempts(
+def _best_attempt(
     question: JudgeQuestion, rollout: int, get: Callable[[int], JudgeAnswer | None], readable: Readable
 ) -> tuple[JudgeAnswer | None, int | None]:
     """Return the answer that counts, and the number of the next attempt: None where none is needed."""
@@ -188,7 +188,9 @@ def _attempts(
     raise AssertionError  # count() has no end
 
 
-def _each(judge: Judge, work: Iterable[JudgeTask], book: AnswerLog, readable: Readable) -> Iterator[JudgingAttempt | None]:
+def _missing_attempts(
+    judge: Judge, work: Iterable[JudgeTask], book: AnswerLog, readable: Readable
+) -> Iterator[JudgingAttempt | None]:
     """Give the attempt at every rollout of every question that is to be made, None where there is an answer.
 
     Variants may share an image, asked about once.
@@ -198,13 +200,13 @@ def _each(judge: Judge, work: Iterable[JudgeTask], book: AnswerLog, readable: Re
         key = judge.key(item.question, item.image)
         for rollout in range(item.question.rollouts):
             one = key._replace(rollout=rollout)
-            first, number = _attempts(item.question, rollout, lambda n, key=key: book.get(key._replace(rollout=n)), readable)  # type: ignore[misc]
+            first, number = _best_attempt(item.question, rollout, lambda n, key=key: book.get(key._replace(rollout=n)), readable)  # type: ignore[misc]
             ended = number is None or one in begun or (judge.certain and first is not None)
             begun.add(one)
             yield None if ended or number is None else JudgingAttempt(item, key._replace(rollout=number), 0)
 
 
-def _answered(
+def _ask_concurrently(
     pool: ThreadPoolExecutor, judge: Judge, attempts: Iterable[JudgingAttempt], book: AnswerLog, concurrency: int
 ) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
     """Ask, so many at a time, and give each answer as it comes."""
@@ -218,11 +220,11 @@ def _answered(
 
     for attempt in attempts:
         yield from reap(concurrency - 1)
-        running[pool.submit(_one, judge, attempt, book)] = attempt
+        running[pool.submit(_ask_and_record, judge, attempt, book)] = attempt
     yield from reap(0)
 
 
-def _one(judge: Judge, attempt: JudgingAttempt, book: AnswerLog) -> JudgeAnswer:
+def _ask_and_record(judge: Judge, attempt: JudgingAttempt, book: AnswerLog) -> JudgeAnswer:
     """Ask and write down."""
     item, key = attempt.item, attempt.key
     told = judge.ask(item.question, item.read(), key.rollout)

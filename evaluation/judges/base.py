@@ -43,7 +43,7 @@ class Judge(ABC):
             question: what is asked.
             png: the image.
             rollout: which of the question's rollouts; what is sent is the same for all of them. From `question.rollouts` on it
-                is another attempt at one that could not be read, which a chat model answers at `AGAIN` at least.
+                is another attempt at one that could not be read, which a chat model answers at `RETRY_TEMPERATURE` at least.
 
         Raises:
             JudgeError: the judge does not answer such questions.

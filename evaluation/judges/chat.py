@@ -36,14 +36,14 @@ SYSTEMS = {
 """What a chat model is told first where a question does not say it. For a word nothing, as GenEval2's own scorer does: every
 word more would move the probabilities."""
 
-AGAIN = 0.7
+RETRY_TEMPERATURE = 0.7
 """Temperature, at least, of another attempt at an answer that could not be read."""
 
 _FILTERED = re.compile(
     r"content[ _-]?(?:filter|management|moderation|polic)|data_?inspection|inappropriate content|safety (?:system|filter|polic)",
     re.IGNORECASE,
 )
-_WHOLE = 0.999
+_ALL_LISTED = 0.999
 """Alternatives whose probabilities add up to so much leave none out."""
 _TOO_FEW = (
     f"alternatives for a token, not {ALTERNATIVES[0]}: an expected answer that is not among them would count 0, and so would "
@@ -101,12 +101,12 @@ class ChatJudge(Judge):
     def sent(self, question: JudgeQuestion) -> dict[str, Any]:
         """Return everything that is sent but the image."""
         asked = question.model_dump(include={"kind", "text", "temperature"})
-        return {**asked, "system": _system(question), "max_tokens": self._most_tokens(question), **self._settings}
+        return {**asked, "system": _system_prompt(question), "max_tokens": self._most_tokens(question), **self._settings}
 
     def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
         """Ask the model; see `Judge.ask`."""
         if rollout >= question.rollouts and question.kind != "word":  # cold, it would say the same once more
-            question = question.model_copy(update={"temperature": max(question.temperature, AGAIN)})
+            question = question.model_copy(update={"temperature": max(question.temperature, RETRY_TEMPERATURE)})
         return self._ask(question, png)[0]
 
     def try_out(self, question: JudgeQuestion, png: bytes) -> JudgeAnswer:
@@ -117,7 +117,7 @@ class ChatJudge(Judge):
         if question.kind == "word" and not told.text:
             why = f"begins with {told.top[0][0]!r}, which is no part of an answer: it reasons first"
             raise JudgeError(f"the judge {self.name} {why}; switch that off, or serve it without a reasoning parser")
-        if question.kind == "word" and message is not None and sum(p for _, p in told.top) < _WHOLE:
+        if question.kind == "word" and message is not None and sum(p for _, p in told.top) < _ALL_LISTED:
             count = max(len(token.get("top_logprobs") or ()) for token in message.response_metadata["logprobs"]["content"])
             if count < ALTERNATIVES[0]:
                 raise JudgeError(f"the judge {self.name} gives {count} {_TOO_FEW}")
@@ -130,7 +130,7 @@ class ChatJudge(Judge):
         return told
 
     def _ask(self, question: JudgeQuestion, png: bytes) -> tuple[JudgeAnswer, AIMessage | None]:
-        message = self._call(question, _messages(question, png))
+        message = self._call(question, _judge_messages(question, png))
         if message is None:
             return JudgeAnswer(text=""), None
         text = said_by_judge(message)
@@ -203,15 +203,15 @@ def said_by_judge(message: AIMessage) -> str:
     return text if text or message.text.strip() or _cut_off(message) else thought_of(message)
 
 
-def _messages(question: JudgeQuestion, png: bytes) -> list[BaseMessage]:
+def _judge_messages(question: JudgeQuestion, png: bytes) -> list[BaseMessage]:
     """Return what a chat model is shown: the image first, so that servers keep it between the questions about it."""
     size = open_png(png).size
     ref = ImageRef(sha256=hashlib.sha256(png).hexdigest(), width=size[0], height=size[1])
-    system = [SystemMessage(text)] if (text := _system(question)) else []
+    system = [SystemMessage(text)] if (text := _system_prompt(question)) else []
     return [*system, human([ref, question.text], lambda _: png)]
 
 
-def _system(question: JudgeQuestion) -> str:
+def _system_prompt(question: JudgeQuestion) -> str:
     return question.system or SYSTEMS[question.kind]
 
 

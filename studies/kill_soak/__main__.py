@@ -24,7 +24,7 @@ from gems.terminal import echo
 from . import __doc__ as ABOUT
 from .crew import FREE, KINDS, Place, Soaked, soak
 from .verify import Findings, histories, verify
-from .watch import Journal
+from .watch import EventLog
 
 STORES = ("sqlite", "postgresql")
 LIFE = 0.4
@@ -61,7 +61,7 @@ def database_of(store: str, url: str | None) -> Iterator[str | None]:
 def seconds_of_a_run(warm: Place) -> float:
     """Return how long a run takes in this process, and so import what is imported late, before anything is forked."""
     took = []
-    with closing(Journal(warm.folder / "journal")) as journal:
+    with closing(EventLog(warm.folder / "journal")) as journal:
         for number in range(len(KINDS) + 1):
             began = time.monotonic()
             warm.go_on(warm.job(number), journal)

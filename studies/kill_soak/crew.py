@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gems.errors import GemsError, RunError, RunInUseError
-from gems.evaluation.benchmarks.shapes import benchmark
+from gems.evaluation.benchmarks.shapes import make_benchmark
 from gems.runs.run import resume, run
 from gems.storage.postgres import EncryptingSaver
 from gems.storage.sqlite import OwnSqliteSaver
 from gems.storage.workspace import Workspace
 
-from .watch import Journal, Painter, Watch, WatchedStore, lines_of
+from .watch import EventLog, Painter, Watch, WatchedStore, lines_of
 
 EARLY = 0.1
 """Share of the chosen moments at which a process is killed although it has no run in hand."""
@@ -42,7 +42,7 @@ KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
 """Settings of the runs, in turn."""
 
 
-class Job(NamedTuple):
+class SoakJob(NamedTuple):
     """A run to be made."""
 
     thread: str
@@ -51,10 +51,12 @@ class Job(NamedTuple):
     settings: dict[str, Any]
 
 
-def job(number: int, seed: int, prompts: Sequence[str]) -> Job:
+def job(number: int, seed: int, prompts: Sequence[str]) -> SoakJob:
     """Return the run of a number. No two have a picture's seed in common."""
     preset, settings = KINDS[number % len(KINDS)]
-    return Job(f"soak-{number:04}", prompts[number % len(prompts)], preset, {**settings, "seed": 1_000_000 * seed + 1000 * number})
+    return SoakJob(
+        f"soak-{number:04}", prompts[number % len(prompts)], preset, {**settings, "seed": 1_000_000 * seed + 1000 * number}
+    )
 
 
 class Place:
@@ -69,7 +71,7 @@ class Place:
     def __init__(self, folder: Path, url: str | None, seed: int) -> None:
         self.folder, self.url, self.seed = folder, url, seed
         self.runs, self.images = folder / "runs", folder / "runs" / "images"
-        self.prompts = [sample.prompt for sample in benchmark(200, seed)]
+        self.prompts = [sample.prompt for sample in make_benchmark(200, seed)]
         for name in ("journals", "pictures", "done"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -77,7 +79,7 @@ class Place:
         """Return the home of the runs, as anybody else sees it."""
         return Workspace(self.runs, store=self.url)
 
-    def job(self, number: int) -> Job:
+    def job(self, number: int) -> SoakJob:
         """Return the run of a number."""
         return job(number, self.seed, self.prompts)
 
@@ -89,7 +91,7 @@ class Place:
         """Return the file that is there when a run has come to its end."""
         return self.folder / "done" / thread
 
-    def go_on(self, wanted: Job, journal: Journal) -> None:
+    def go_on(self, wanted: SoakJob, journal: EventLog) -> None:
         """Take a run from where it is to its end; a new one from its begin.
 
         Raises:
@@ -109,8 +111,8 @@ class Place:
         journal.write(thread="", phase="waiting")
         self.finished(wanted.thread).touch()
 
-    def _try(self, wanted: Job, journal: Journal, *, new: bool) -> None:
-        with closing(Journal(self.pictures(wanted.thread), durable=True)) as pictures:
+    def _try(self, wanted: SoakJob, journal: EventLog, *, new: bool) -> None:
+        with closing(EventLog(self.pictures(wanted.thread), durable=True)) as pictures:
             watch = Watch(journal, pictures, wanted.thread, new)
             watch.at("opening")
             home = Workspace(self.runs, store=self.url, image_store=WatchedStore(self.images, watch))
@@ -122,7 +124,7 @@ class Place:
                 resume(wanted.thread, runs=home, image=painter, on_event=watch)
 
 
-def die_at(step: int, journal: Journal) -> None:
+def die_at(step: int, journal: EventLog) -> None:
     """Have this process killed as soon as it has stored the checkpoint of a step of whichever run."""
     for saver in (OwnSqliteSaver, EncryptingSaver):
 
@@ -145,7 +147,7 @@ def work(place: Place, number: int, limit: Any, step: int | None) -> None:
         limit: how many runs there are; it may grow.
         step: at whose checkpoint the process is killed; None leaves that to others.
     """
-    journal, rng = Journal(place.folder / "journals" / f"{number:05}.jsonl"), random.Random(number)
+    journal, rng = EventLog(place.folder / "journals" / f"{number:05}.jsonl"), random.Random(number)
     if step is not None:
         die_at(step, journal)
     while True:
@@ -240,7 +242,7 @@ class Crew:
                 work(self.place, self._count, self.limit, step)
                 code = 0
             except BaseException as error:
-                Journal(journal).write(thread="", phase="failed", why="".join(traceback.format_exception(error)[-3:]))
+                EventLog(journal).write(thread="", phase="failed", why="".join(traceback.format_exception(error)[-3:]))
             finally:
                 os._exit(code)
         self.alive[child] = journal
@@ -255,7 +257,7 @@ class Crew:
             if not pid:
                 continue
             last = self.at(child)
-            with closing(Journal(self.alive.pop(child))) as journal:
+            with closing(EventLog(self.alive.pop(child))) as journal:
                 if child in self.doomed and os.WIFSIGNALED(status):
                     killed.append(last["phase"])
                     journal.write(thread=last["thread"], phase="killed")
@@ -273,7 +275,7 @@ class Crew:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         last = self.at(child)
-        with closing(Journal(self.alive.pop(child))) as journal:
+        with closing(EventLog(self.alive.pop(child))) as journal:
             journal.write(thread=last["thread"], phase="killed", signalled=began)
         return last
 

@@ -26,7 +26,7 @@ CLUMSY = 0.75
 """Share of the pictures that lack something, so that runs take several rounds."""
 
 
-class Journal:
+class EventLog:
     """Lines of JSON, each written at once, so that they outlive the process.
 
     Args:
@@ -52,7 +52,7 @@ class Journal:
 class Watch:
     """Writes down what a run is at, by its events, its image model and its image store."""
 
-    def __init__(self, journal: Journal, pictures: Journal, thread: str, new: bool) -> None:
+    def __init__(self, journal: EventLog, pictures: EventLog, thread: str, new: bool) -> None:
         self.journal, self.pictures, self.thread, self.new = journal, pictures, thread, new
         self.phase, self._running = "opening", set[str]()
 

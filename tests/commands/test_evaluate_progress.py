@@ -3,7 +3,7 @@
 from rich.progress import Progress, TextColumn
 
 from gems.commands import evaluate_progress
-from gems.commands.evaluate_progress import _Watch
+from gems.commands.evaluate_progress import _StudyDisplay
 
 from ..evaluation.colours import record
 
@@ -12,7 +12,7 @@ def test_each_variant_has_its_own_sums_and_names_are_no_markup(monkeypatch, caps
     monkeypatch.setattr(evaluate_progress, "EVERY", -1.0)
     name = "negative_prompt=[red]a[/]"
     with Progress(TextColumn("{task.description}"), TextColumn("{task.fields[told]}"), disable=True) as bars:
-        watch = _Watch(bars)
+        watch = _StudyDisplay(bars)
         for variant in (name, "loop"):
             watch.start(variant, 2, 0)
         watch.done(record(variant=name, images=1, calls=2, cost=0.5))

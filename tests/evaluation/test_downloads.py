@@ -14,7 +14,7 @@ import pytest
 from gems.errors import BenchmarkError
 from gems.evaluation import downloads
 from gems.evaluation.benchmark import Benchmark, Metric, Sample, Source
-from gems.evaluation.downloads import cache_folder, digest, fetch
+from gems.evaluation.downloads import cache_folder, content_digest, fetch
 
 PROMPTS = b'{"prompt": "a red circle"}\n'
 SHA = hashlib.sha256(PROMPTS).hexdigest()
@@ -309,11 +309,11 @@ def test_a_folder_has_a_digest_of_its_files_and_their_names(tmp_path: Path) -> N
         (tmp_path / name / "b").mkdir(parents=True)
         (tmp_path / name / "b" / "x").write_bytes(b"x")
         (tmp_path / name / "a").write_bytes(b"a")
-    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+    assert content_digest(tmp_path / "one") == content_digest(tmp_path / "two")
     (tmp_path / "two" / "a").rename(tmp_path / "two" / "c")
-    assert digest(tmp_path / "one") != digest(tmp_path / "two")
+    assert content_digest(tmp_path / "one") != content_digest(tmp_path / "two")
     with pytest.raises(BenchmarkError, match="cannot be read"):
-        digest(tmp_path / "nowhere")
+        content_digest(tmp_path / "nowhere")
 
 
 def test_the_cache_is_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gems.evaluation.catalogue import CATALOGUE, find
+from gems.evaluation.catalogue import CATALOGUE, find_benchmark
 from gems.models.shapes import shapes_chat, shapes_image
 from gems.server import create_app, running
 
@@ -46,7 +46,7 @@ def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp
     folder = DATA / FOLDERS.get(name, name)
     models = ["--chat", f"{endpoint}#shapes-chat", "--image", f"{endpoint}#shapes-image", "--concurrency", 2]
     common = [name, "--data", folder, "--limit", 4, "--presets", "original", "--images-per-prompt", 1, "--out", "study"]
-    judged = bool(find(name).judges)
+    judged = bool(find_benchmark(name).judges)
     if name == "oneig-zh":  # the embedded judge knows no Chinese: it is refused before an image is made
         code, out, err = command("eval", *common, *models, "--judge", f"{endpoint}#shapes-chat")
         assert (code, Path("study").exists()) == (2, False)
@@ -78,11 +78,11 @@ def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp
     assert "these figures say nothing about real models" in table
     if judged:
         assert "the judge shapes-chat is also the loop's verifier" in table
-        assert f"the judge shapes-chat is not {find(name).official_judge}" in table
+        assert f"the judge shapes-chat is not {find_benchmark(name).official_judge}" in table
     told = json.loads(Path("study/result.json").read_text())
     (found,) = next(iter(told["judges"].values())).values()
     assert found["prompts"] == 4
-    first = find(name).metrics(find(name).read(read_back(folder, name)))[0].name
+    first = find_benchmark(name).metrics(find_benchmark(name).read(read_back(folder, name)))[0].name
     rows = list(csv.DictReader(io.StringIO(Path("study/table.csv").read_text())))
     if name not in ("oneig-en", "oneig-zh"):  # whose first metric needs three official scores too
         assert [float(row["value"]) for row in rows if row["metric"] == first] == [found[first]]
@@ -103,4 +103,4 @@ def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp
 def read_back(folder, name):
     from gems.evaluation.downloads import fetch
 
-    return fetch(find(name), folder, say=print).files
+    return fetch(find_benchmark(name), folder, say=print).files

@@ -5,7 +5,7 @@ import pytest
 from gems.errors import ImageModelError
 from gems.evaluation.sample_run import WorkItem
 from gems.evaluation.study import compare
-from gems.evaluation.variants import noise, variants
+from gems.evaluation.variants import make_variants, parse_noise
 from gems.models.options import ChatOptions, ModelOptions, without_places
 from gems.models.shapes.chat import ShapesChat
 
@@ -14,7 +14,7 @@ from .colours import Breaking, Colours, records_in
 
 
 def test_a_record_tells_what_the_run_reached_and_took(tmp_path, make_sketcher):
-    outcome = compare(variants(["loop-memory"]), limit=4, runs=tmp_path, image=make_sketcher(0.5))
+    outcome = compare(make_variants(["loop-memory"]), limit=4, runs=tmp_path, image=make_sketcher(0.5))
     record = max(records_in(outcome.folder), key=lambda r: r.rounds)
     assert record.rounds > 1
     assert (outcome.folder / record.path).is_file()
@@ -35,8 +35,8 @@ def test_a_record_tells_what_the_run_reached_and_took(tmp_path, make_sketcher):
 
 
 def test_with_a_verifier_that_passes_nothing_every_run_takes_all_its_rounds(tmp_path, sketcher):
-    fixed = {"max_rounds": 4, "patience": None, **noise("fp=0,fn=1")}
-    outcome = compare(variants(["paper", "default"], (), fixed), limit=2, runs=tmp_path, image=sketcher)
+    fixed = {"max_rounds": 4, "patience": None, **parse_noise("fp=0,fn=1")}
+    outcome = compare(make_variants(["paper", "default"], (), fixed), limit=2, runs=tmp_path, image=sketcher)
     for result in outcome.results:
         assert result.rounds.mean == 4
         assert result.accepted.mean == 0
@@ -47,7 +47,7 @@ def test_with_a_verifier_that_passes_nothing_every_run_takes_all_its_rounds(tmp_
 
 
 def test_a_run_that_fails_says_why_and_what_it_took(tmp_path):
-    outcome = compare(variants(["loop"]), benchmark=Colours(2), runs=tmp_path, image=Breaking("blue"))
+    outcome = compare(make_variants(["loop"]), benchmark=Colours(2), runs=tmp_path, image=Breaking("blue"))
     good, failed = sorted(records_in(outcome.folder), key=lambda r: r.id)
     assert (good.error, good.decision) == ("", "accept")
     assert failed.error == "the image model is gone: start it again"
@@ -62,7 +62,7 @@ def test_whatever_a_model_of_ones_own_raises_costs_one_image(tmp_path):
                 raise ZeroDivisionError("my own\nmistake " + "x" * 1000)
             return super().generate(requests)
 
-    outcome = compare(variants(["original"]), benchmark=Colours(3), runs=tmp_path, image=Own(0.0))
+    outcome = compare(make_variants(["original"]), benchmark=Colours(3), runs=tmp_path, image=Own(0.0))
     by_id = {r.id: r for r in records_in(outcome.folder)}
     assert [bool(by_id[i].image) for i in ("c00", "c01", "c02")] == [True, False, True]
     assert "my own mistake" in by_id["c01"].error
@@ -73,7 +73,11 @@ def test_an_image_elsewhere_has_no_path_in_the_folder(tmp_path, sketcher):
     from gems.storage.image_store import ImageStore
 
     outcome = compare(
-        variants(["original"]), benchmark=Colours(1), out=tmp_path / "o", image=sketcher, store=ImageStore(tmp_path / "elsewhere")
+        make_variants(["original"]),
+        benchmark=Colours(1),
+        out=tmp_path / "o",
+        image=sketcher,
+        store=ImageStore(tmp_path / "elsewhere"),
     )
     (record,) = records_in(tmp_path / "o")
     assert record.path is None
@@ -90,7 +94,7 @@ def test_the_loop_never_sees_the_benchmarks_questions(tmp_path, sketcher):
             return super()._generate(messages, stop, run_manager, **kwargs)
 
     bench = Colours(4, secret="Is there a zebra in the image?")
-    (result,) = compare(variants(["paper"]), benchmark=bench, runs=tmp_path, image=sketcher, chat=Listening()).results
+    (result,) = compare(make_variants(["paper"]), benchmark=bench, runs=tmp_path, image=sketcher, chat=Listening()).results
     assert result.metrics["share"].high <= 100 * 2 / 3 + 1e-9  # the judge asked it, and there is no zebra
     assert heard
     assert not [text for text in heard if "zebra" in text]
@@ -103,7 +107,7 @@ def test_a_cell_has_nothing_that_only_the_scorer_may_know():
 
 
 def test_a_picture_that_another_variant_drew_is_counted_and_not_drawn_again(tmp_path, sketcher):
-    outcome = compare(variants(["original", "best-of-n"]), benchmark=Colours(2), runs=tmp_path, image=sketcher)
+    outcome = compare(make_variants(["original", "best-of-n"]), benchmark=Colours(2), runs=tmp_path, image=sketcher)
     original, best = outcome.results
     assert (original.images.mean, best.images.mean) == (1, 5)
     assert len(sketcher.made) == 2 * 5
@@ -133,7 +137,7 @@ def test_a_reason_is_one_line(tmp_path, error):
         def generate(self, requests):
             raise error
 
-    outcome = compare(variants(["original"]), benchmark=Colours(1), runs=tmp_path, image=Failing())
+    outcome = compare(make_variants(["original"]), benchmark=Colours(1), runs=tmp_path, image=Failing())
     (record,) = records_in(outcome.folder)
     assert record.error
     assert "\n" not in record.error

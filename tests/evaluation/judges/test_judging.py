@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gems.errors import BenchmarkError, JudgeError, ModelCallError
 from gems.evaluation.benchmark import JudgeAnswer, JudgeQuestion
-from gems.evaluation.judges.answer_collection import TRIES, JudgeTask, collect, recorded
+from gems.evaluation.judges.answer_collection import MAX_ATTEMPTS, JudgeTask, collect, recorded_answers
 from gems.evaluation.judges.answer_log import open_answer_log
 from gems.evaluation.judges.judge_parsing import says_yes
 from gems.evaluation.judges.probing import probe
@@ -235,7 +235,7 @@ def test_scoring_again_asks_nothing(server, tmp_path):
         again = judge_at(server, refusal("nothing is to be asked"))
         assert ask_all(again, book, SAY, often, on_done=told.append) == (6, 0, 0)
         image = hashlib.sha256(png()).hexdigest()
-        found = recorded(again, [SAY, often, READ], image, book)
+        found = recorded_answers(again, [SAY, often, READ], image, book)
     assert {key: len(answers) for key, answers in found.items()} == {"say": 1, "often": 5}
     assert told == [True] * 6
     assert len(server.heard) == 6
@@ -259,7 +259,7 @@ def test_several_are_asked_at_a_time_and_no_more(server, tmp_path):
 
 def test_empty_answers_are_counted_but_no_text_is_an_answer_to_what_is_read(server, tmp_path):
     with open_answer_log(tmp_path / "a.jsonl") as book:
-        assert ask_all(judge_at(server, chat_reply("")), book, SAY, READ) == (0, 2 + TRIES - 1, 1)
+        assert ask_all(judge_at(server, chat_reply("")), book, SAY, READ) == (0, 2 + MAX_ATTEMPTS - 1, 1)
 
 
 # Answers that cannot be read
@@ -288,7 +288,7 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again_and_warmer(server, tmp
     judge = judge_at(server, chat_reply("Yes"), chat_reply("It is nice."), chat_reply("Nice indeed."), chat_reply("No"))
     with open_answer_log(tmp_path / "a.jsonl") as book:
         assert ask_all(judge, book, often, readable=yes_or_no, concurrency=1) == (0, 4, 0)
-        found = recorded(judge, [often], works(often)[0].image, book, yes_or_no)
+        found = recorded_answers(judge, [often], works(often)[0].image, book, yes_or_no)
         assert [answer.text for answer in found["say"]] == ["Yes", "No"]
         assert ask_all(judge, book, often, readable=yes_or_no) == (2, 0, 0)
     assert [heard.json["temperature"] for heard in server.heard] == [0.0, 0.0, 0.7, 0.7]
@@ -300,14 +300,14 @@ def test_what_stays_unreadable_is_counted_and_asked_again_by_the_next_command(se
     asked = numbered(8)
     with open_answer_log(tmp_path / "a.jsonl") as book:
         judge = judge_at(server, chatting(*range(7)))
-        assert ask_all(judge, book, *asked, readable=yes_or_no) == (0, 8 + TRIES - 1, 1)
-        assert [a.text for a in recorded(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"]] == [
+        assert ask_all(judge, book, *asked, readable=yes_or_no) == (0, 8 + MAX_ATTEMPTS - 1, 1)
+        assert [a.text for a in recorded_answers(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"]] == [
             "The image is nice. I would give it a good mark."
         ]
     with open_answer_log(tmp_path / "a.jsonl") as book:
         judge = judge_at(server, chatting(*range(8)))
         assert ask_all(judge, book, *asked, readable=yes_or_no) == (7, 1, 0)
-        assert recorded(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"][0].text == "No"
+        assert recorded_answers(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"][0].text == "No"
 
 
 @pytest.mark.parametrize(("questions", "kept", "heard"), [(40, (), 12), (40, range(5), 12), (40, range(30, 40), 12), (4, (1,), 4)])
@@ -328,7 +328,7 @@ def test_a_judge_most_of_whose_first_answers_cannot_be_read_is_refused(server, t
 def test_a_judge_half_of_whose_first_answers_can_be_read_goes_on(server, tmp_path):
     with open_answer_log(tmp_path / "a.jsonl") as book:
         judge = judge_at(server, chatting(*range(6), *range(12, 40)))
-        assert ask_all(judge, book, *numbered(40), readable=yes_or_no) == (0, 40 + 6 * (TRIES - 1), 6)
+        assert ask_all(judge, book, *numbered(40), readable=yes_or_no) == (0, 40 + 6 * (MAX_ATTEMPTS - 1), 6)
 
 
 def test_who_answers_by_rules_is_not_asked_twice(tmp_path):
@@ -505,7 +505,7 @@ def test_rapidocr_reads_and_does_nothing_else(tmp_path):
     probe(judge, [READ])
     with open_answer_log(tmp_path / "a.jsonl") as book:
         collect(judge, [JudgeTask(READ, lambda: data, "i", "0001")], book)
-        assert recorded(judge, [READ], "i", book)["read"][0].text == "FRESH BREWS\nEVERY MORNING"
+        assert recorded_answers(judge, [READ], "i", book)["read"][0].text == "FRESH BREWS\nEVERY MORNING"
     assert (judge.name, judge.kind) == ("RapidOCR", "rapidocr")
     with pytest.raises(JudgeError, match="only reads the text in images"):
         probe(judge, [SAY])

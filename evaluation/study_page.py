@@ -20,29 +20,29 @@ from ..storage.files import replace_file
 from ..storage.json_lines import read_lines
 from .benchmark import Answers, Benchmark, JudgeAnswer, Metric, Sample
 from .bootstrap import estimate_metric
-from .judges.answer_collection import answers_to
+from .image_scores import ImageScore, answers_path
+from .judges.answer_collection import counted_answers
 from .judges.answer_log import LogLine
-from .records import Key, SampleRecord
-from .results import rows_of
-from .scoring import Scored, answers_of
+from .run_records import RecordKey, SampleRecord
 from .study import StudyResult
-from .tables import SECONDS, StudyReport, TableCell, caption, judge_title, leading_metric, main_table, published_table
+from .study_tables import SECONDS_NOTE, StudyReport, TableCell, caption, judge_title, leading_metric, main_table, published_table
+from .variant_results import prompt_rows
 
-MOST = 12
+MAX_PROMPTS = 12
 """Prompts of each kind, and failed runs: the page stays small, however many prompts there are."""
 
-EDGE = 160
+MAX_IMAGE_EDGE = 160
 """Largest width and height of an image, in pixels."""
 
-LONG = 280
+MAX_TEXT = 280
 """Characters of a question or an answer that are shown."""
 
-MANY = 24
+MAX_QUESTIONS = 24
 """Questions about an image that are shown."""
 
-PAGE = "gallery.html"
+PAGE_FILE = "gallery.html"
 
-Found = Mapping[tuple[str, str], Mapping[str, Mapping[int, JudgeAnswer]]]
+AnswersByImage = Mapping[tuple[str, str], Mapping[str, Mapping[int, JudgeAnswer]]]
 """Answers by prompt and image, then by the key of the question and the number of the attempt."""
 
 
@@ -104,16 +104,16 @@ class PagePart:
     entries: Sequence[PromptEntry]
 
 
-def write_page(outcome: StudyResult, report: StudyReport) -> Path:
+def write_study_page(outcome: StudyResult, report: StudyReport) -> Path:
     """Write the page into the folder of the study, and return where it is."""
-    path = outcome.folder / PAGE
-    replace_file(path, render_page(outcome, report).encode("utf-8", "replace"))
+    path = outcome.folder / PAGE_FILE
+    replace_file(path, render_study_page(outcome, report).encode("utf-8", "replace"))
     return path
 
 
-def render_page(outcome: StudyResult, report: StudyReport) -> str:
+def render_study_page(outcome: StudyResult, report: StudyReport) -> str:
     """Return the page: one file with its images and its styles, without any script."""
-    shown = _Shown(outcome, report)
+    shown = _PromptSelection(outcome, report)
     found = shown.parts()
     refs = {r.image.sha256: r.image for p in found for e in p.entries for s in e.sides if (r := s.record) and r.image}
     failed = [record for _, record in sorted(outcome.records.items()) if record.error]
@@ -128,21 +128,24 @@ def render_page(outcome: StudyResult, report: StudyReport) -> str:
             warnings=report.warnings,
             headings=headings,
             rows=rows,
-            caption=caption(report) + SECONDS,
-            published=None if published is None else _as_table(*published),
+            caption=caption(report) + SECONDS_NOTE,
+            published=None if published is None else _table_cells(*published),
             facts=report.facts,
-            plot=_plot(plot) if plot.exists() else None,
+            plot=_plot_image(plot) if plot.exists() else None,
             parts=found,
             base=outcome.base,
-            failed=[(record, without_paths(record.error)) for record in failed[:MOST]],
+            failed=[(record, without_paths(record.error)) for record in failed[:MAX_PROMPTS]],
             failures=len(failed),
             metric=shown.metric,
-            thumbs={name: picture(ref, outcome.store.read, alt="", edge=EDGE, light=0, density=1) for name, ref in refs.items()},
+            thumbs={
+                name: picture(ref, outcome.store.read, alt="", edge=MAX_IMAGE_EDGE, light=0, density=1)
+                for name, ref in refs.items()
+            },
         )
     )
 
 
-class _Shown:
+class _PromptSelection:
     """Chooses prompts by the first judge's leading metric, for the variant that has most of it."""
 
     def __init__(self, outcome: StudyResult, report: StudyReport) -> None:
@@ -151,7 +154,7 @@ class _Shown:
         self._scored = outcome.scored.get(self._judge, {})
         self._by_judge = {
             judge_title(judge, report.official_judge): {
-                v.name: values_of(self.metric, v.name, outcome.samples, scored) for v in outcome.variants
+                v.name: prompt_values(self.metric, v.name, outcome.samples, scored) for v in outcome.variants
             }
             for judge, scored in outcome.scored.items()
         }
@@ -170,12 +173,12 @@ class _Shown:
         by = f" by {self._title}" if len(self._by_judge) > 1 else ""
         of, title = f"of {self._leader}{by}", self.metric.title
         gained = {id: value - base[id] for id, value in mine.items() if value > base.get(id, value)}
-        worst = sorted(mine, key=lambda id: mine[id])[: min(MOST, -(-len(mine) // 2))]
-        best = sorted((id for id in mine if id not in worst), key=lambda id: -mine[id])[:MOST]
+        worst = sorted(mine, key=lambda id: mine[id])[: min(MAX_PROMPTS, -(-len(mine) // 2))]
+        best = sorted((id for id in mine if id not in worst), key=lambda id: -mine[id])[:MAX_PROMPTS]
         chosen = {
             ("improved", "Most improved", f"{title} {of} is most above that of {self._outcome.base}."): sorted(
                 gained, key=lambda id: -gained[id]
-            )[:MOST],
+            )[:MAX_PROMPTS],
             ("worst", "Worst", f"{title} {of} is lowest."): worst,
             ("best", "Best", f"{title} {of} is highest."): best,
         }
@@ -183,7 +186,7 @@ class _Shown:
         samples = {sample.id: sample for sample in self._outcome.samples}
         return [PagePart(*told, [self._entry(samples[id], answers) for id in ids]) for told, ids in chosen.items() if ids]
 
-    def _entry(self, sample: Sample, answers: Found) -> PromptEntry:
+    def _entry(self, sample: Sample, answers: AnswersByImage) -> PromptEntry:
         names = list(dict.fromkeys((self._outcome.base, self._leader)))
         base, mine = (self._values[name].get(sample.id) for name in (names[0], names[-1]))
         others = [v.name for v in self._outcome.variants if v.name not in names and sample.id in self._values[v.name]]
@@ -196,12 +199,12 @@ class _Shown:
             sides=[self._side(name, sample, answers) for name in names],
         )
 
-    def _side(self, variant: str, sample: Sample, answers: Found) -> VariantSide:
+    def _side(self, variant: str, sample: Sample, answers: AnswersByImage) -> VariantSide:
         made = self._made[variant, sample.id]
         record = min((r for r in made if r.image), key=lambda r: self._own(r, sample), default=next(iter(made), None))
         bench, found = self._outcome.benchmark, answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
-        each = ((q.key, answers_to(q, found.get(q.key, {}).get, bench.readable)) for q in bench.questions(sample))
-        said = list(said_of(bench, sample, {key: told for key, told in each if told}))
+        each = ((q.key, counted_answers(q, found.get(q.key, {}).get, bench.readable)) for q in bench.questions(sample))
+        said = list(judged_answers(bench, sample, {key: told for key, told in each if told}))
         return VariantSide(
             variant=variant,
             value=self._said(self._values[variant].get(sample.id)),
@@ -212,8 +215,8 @@ class _Shown:
             ],
             record=record,
             images=len(made),
-            said=said[:MANY],
-            more=max(0, len(said) - MANY),
+            said=said[:MAX_QUESTIONS],
+            more=max(0, len(said) - MAX_QUESTIONS),
         )
 
     def _own(self, record: SampleRecord, sample: Sample) -> float:
@@ -225,19 +228,21 @@ class _Shown:
     def _said(self, value: float | None) -> str:
         return "not judged" if value is None else f"{value:.{self.metric.digits}f}"
 
-    def _answers(self, samples: set[str]) -> Found:
-        path = answers_of(self._outcome.folder, self._judge)
-        return recorded_answers(path, samples) if path.exists() else {}
+    def _answers(self, samples: set[str]) -> AnswersByImage:
+        path = answers_path(self._outcome.folder, self._judge)
+        return read_answers(path, samples) if path.exists() else {}
 
 
-def values_of(metric: Metric, variant: str, samples: Sequence[Sample], scored: Mapping[Key, Scored]) -> dict[str, float]:
+def prompt_values(
+    metric: Metric, variant: str, samples: Sequence[Sample], scored: Mapping[RecordKey, ImageScore]
+) -> dict[str, float]:
     """Return a metric of each prompt by itself; prompts that do not give it alone are left out."""
     groups = {sample.id: sample.group for sample in samples}
-    found = {id: estimate_metric(metric, [row], [groups[id]]) for id, row in rows_of(variant, samples, scored).items()}
+    found = {id: estimate_metric(metric, [row], [groups[id]]) for id, row in prompt_rows(variant, samples, scored).items()}
     return {id: value.mean for id, value in found.items() if value is not None}
 
 
-def said_of(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[RecordedAnswer]:
+def judged_answers(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[RecordedAnswer]:
     """Give the questions about an image that have an answer, and whether it scored.
 
     An answer is wrong if the numbers of the image are the same without it. Of a word the likeliest token alone is tried.
@@ -247,14 +252,14 @@ def said_of(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[
         if not told:
             continue
         rest = {key: given for key, given in answers.items() if key != question.key}
-        sure = {**answers, question.key: [_sure(one) for one in told]}
+        sure = {**answers, question.key: [_likeliest_only(one) for one in told]}
         with_it, without = benchmark.score(sample, sure), benchmark.score(sample, rest)
         wrong = all(with_it.get(name) == value for name, value in without.items() if name not in benchmark.of_judge)
         text = " · ".join(dict.fromkeys(one.text or "no answer" for one in told))
-        yield RecordedAnswer(_short(question.text), _short(text), tuple(told[0].top[:3]), wrong)
+        yield RecordedAnswer(_shorten(question.text), _shorten(text), tuple(told[0].top[:3]), wrong)
 
 
-def recorded_answers(path: Path, samples: set[str]) -> Found:
+def read_answers(path: Path, samples: set[str]) -> AnswersByImage:
     """Return the answers in a judge's file by prompt and image, then by question and number.
 
     Where a question was asked anew in other words, the latest.
@@ -273,22 +278,24 @@ def recorded_answers(path: Path, samples: set[str]) -> Found:
     return found
 
 
-def _sure(answer: JudgeAnswer) -> JudgeAnswer:
+def _likeliest_only(answer: JudgeAnswer) -> JudgeAnswer:
     if not answer.top:
         return answer
     likeliest, _ = max(answer.top, key=lambda token: token[1])
     return JudgeAnswer(text=answer.text, top=((likeliest, 1.0),))
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
-def _as_table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, list[str], list[list[TableCell]]]:
+def _table_cells(
+    heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[str, list[str], list[list[TableCell]]]:
     return heading, ["", *columns], [[TableCell(text) for text in row] for row in rows]
 
 
-def _plot(path: Path) -> InlineImage:
+def _plot_image(path: Path) -> InlineImage:
     width, height = 1100, 480
     ref = ImageRef(sha256="0" * 64, width=width, height=height)
     return picture(ref, lambda _: path.read_bytes(), alt="The leading metric against images and against chat calls", edge=width)

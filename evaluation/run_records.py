@@ -16,17 +16,17 @@ from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from ..storage.json_lines import JsonLinesLog, read_lines
 from ..storage.locks import exclusive, is_held
+from .definition import StudyDefinition
 from .shards import WHOLE, Shard
-from .variants import Study
 
-DEFINITION = "study.json"
-SAMPLES = "samples.jsonl"
+DEFINITION_FILE = "study.json"
+RECORDS_FILE = "samples.jsonl"
 
-Key = tuple[str, str, int]
+RecordKey = tuple[str, str, int]
 """Variant, prompt and which of the prompt's images: what no two records of a study share."""
 
 
-class Checked(Frozen):
+class CheckSummary(Frozen):
     """The checks of a run's own verifier, and what its best image reached of them."""
 
     total: int
@@ -54,7 +54,7 @@ class SampleRecord(Frozen):
     """Why there is no image."""
     decision: str = ""
     rounds: int = 0
-    checks: Checked | None = None
+    checks: CheckSummary | None = None
     calls: int = 0
     images: int = 0
     input_tokens: int = 0
@@ -69,7 +69,7 @@ class SampleRecord(Frozen):
     """Pictures among what the refiner was shown, by refinement."""
 
     @property
-    def key(self) -> Key:
+    def key(self) -> RecordKey:
         """What no two records of a study share."""
         return (self.variant, self.id, self.index)
 
@@ -77,11 +77,11 @@ class SampleRecord(Frozen):
 class Journal:
     """The records in a folder. Open it with `open_journal`; threads may share it."""
 
-    def __init__(self, log: JsonLinesLog, records: Mapping[Key, SampleRecord]) -> None:
+    def __init__(self, log: JsonLinesLog, records: Mapping[RecordKey, SampleRecord]) -> None:
         self.records = dict(records)
         self._log = log
 
-    def lacks(self, key: Key) -> bool:
+    def lacks(self, key: RecordKey) -> bool:
         """Return whether there is no image for a key yet: its run was not begun, or failed."""
         record = self.records.get(key)
         return record is None or record.image is None
@@ -100,7 +100,7 @@ class Journal:
 
 
 @contextmanager
-def open_journal(folder: Path, study: Study, shard: Shard = WHOLE) -> Iterator[Journal]:
+def open_journal(folder: Path, study: StudyDefinition, shard: Shard = WHOLE) -> Iterator[Journal]:
     """Open the records of a study in a folder, which is made where there is none.
 
     Each shard has a file of its own, so that several processes, or machines that share the folder, can be at it at the same
@@ -112,7 +112,7 @@ def open_journal(folder: Path, study: Study, shard: Shard = WHOLE) -> Iterator[J
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        for place in _places(folder, shard):
+        for place in _lock_folders(folder, shard):
             place.mkdir(parents=True, exist_ok=True)
             try:
                 held.enter_context(exclusive(place))
@@ -121,18 +121,18 @@ def open_journal(folder: Path, study: Study, shard: Shard = WHOLE) -> Iterator[J
                 raise RunInUseError(f"another process is at {part}the study {folder}: wait for it, or end it") from error
         if not shard.whole and is_held(folder):
             raise RunInUseError(f"another process is at all of the study {folder}: wait for it, or end it")
-        _claim(folder, study)
-        log = held.enter_context(closing(JsonLinesLog(folder / shard.file(SAMPLES))))
+        _claim_folder(folder, study)
+        log = held.enter_context(closing(JsonLinesLog(folder / shard.file(RECORDS_FILE))))
         yield Journal(log, read_records(folder))
 
 
-def read_records(folder: Path) -> dict[Key, SampleRecord]:
+def read_records(folder: Path) -> dict[RecordKey, SampleRecord]:
     """Return the records in a folder, those of all shards; of several of one key the first that has an image, or else the last.
 
     Raises:
         StudyError: a line is damaged. One that was not finished is left out.
     """
-    found: dict[Key, SampleRecord] = {}
+    found: dict[RecordKey, SampleRecord] = {}
     for path in sorted(folder.glob("samples*.jsonl")):
         for number, line in enumerate(read_lines(path), start=1):
             try:
@@ -146,7 +146,7 @@ def read_records(folder: Path) -> dict[Key, SampleRecord]:
     return found
 
 
-def picture_of(record: SampleRecord, image: ImageRef, store: ImageStore) -> bytes:
+def read_image(record: SampleRecord, image: ImageRef, store: ImageStore) -> bytes:
     """Return the image of a record, as PNG.
 
     Raises:
@@ -158,27 +158,27 @@ def picture_of(record: SampleRecord, image: ImageRef, store: ImageStore) -> byte
     except LostImageError as error:
         raise StudyError(
             f"the image of {record.variant}, prompt {record.id}, {image.sha256}, is not in {store}, or is damaged: restore it; if "
-            f"the images are elsewhere, name --image-store; or delete the lines with it from {SAMPLES}, and repeat the command "
+            f"the images are elsewhere, name --image-store; or delete its lines from {RECORDS_FILE} and repeat the command "
             "that made the study: it makes it anew"
         ) from error
 
 
-def read_study(folder: Path) -> Study:
+def read_definition(folder: Path) -> StudyDefinition:
     """Return the definition of the study in a folder.
 
     Raises:
         StudyError: there is none, or it is damaged.
     """
-    path = folder / DEFINITION
+    path = folder / DEFINITION_FILE
     try:
-        return Study.model_validate_json(path.read_bytes())
+        return StudyDefinition.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise StudyError(f"{folder} holds no study: name the folder that `gems eval` told, or its --out") from error
     except ValidationError as error:
         raise StudyError(f"{path} is damaged or not of this version of gems: take another --out") from error
 
 
-def _places(folder: Path, shard: Shard) -> list[Path]:
+def _lock_folders(folder: Path, shard: Shard) -> list[Path]:
     """Return what has to be held: a shard's own folder of its lock, or for the whole study everything."""
     locks = folder / ".shards"
     if not shard.whole:
@@ -186,12 +186,12 @@ def _places(folder: Path, shard: Shard) -> list[Path]:
     return [folder, *sorted(p for p in locks.glob("*") if p.is_dir())]
 
 
-def _claim(folder: Path, study: Study) -> None:
-    path = folder / DEFINITION
+def _claim_folder(folder: Path, study: StudyDefinition) -> None:
+    path = folder / DEFINITION_FILE
     if not path.exists():
         if any(folder.glob("samples*.jsonl")):
-            raise StudyError(f"{folder} holds {SAMPLES} without {DEFINITION}: take another --out")
+            raise StudyError(f"{folder} holds {RECORDS_FILE} without {DEFINITION_FILE}: take another --out")
         replace_file(path, (study.model_dump_json(indent=1) + "\n").encode())
         return
-    if (what := read_study(folder).difference(study)) is not None:
+    if (what := read_definition(folder).difference(study)) is not None:
         raise StudyError(f"{folder} holds another study, which differs in {what}: take another --out")

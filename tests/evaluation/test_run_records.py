@@ -7,18 +7,18 @@ import json
 import pytest
 
 from gems.errors import RunInUseError, StudyError
-from gems.evaluation.records import open_journal, read_records, read_study
-from gems.evaluation.runner import plan
+from gems.evaluation.run_records import open_journal, read_definition, read_records
+from gems.evaluation.runner import plan_study
 from gems.evaluation.shards import Shard
 from gems.evaluation.study import compare
-from gems.evaluation.variants import variants
+from gems.evaluation.variants import make_variants
 
 from .colours import Colours, record, records_in
 
 
 def study(**options):
     bench = Colours()
-    return plan(bench, bench.read({}), variants(["original"]), **options).study
+    return plan_study(bench, bench.read({}), make_variants(["original"]), **options).study
 
 
 def test_a_record_is_on_the_disk_at_once_and_found_again(tmp_path):
@@ -99,11 +99,11 @@ def test_of_several_records_of_one_key_one_counts(tmp_path, images, kept):
 
 
 def test_a_damaged_line_is_named(tmp_path, sketcher):
-    outcome = compare(variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
+    outcome = compare(make_variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
     file = outcome.folder / "samples.jsonl"
     file.write_text("{}\n" + file.read_text())
     with pytest.raises(StudyError, match=r"samples\.jsonl, line 1 is damaged.*delete it and repeat the command"):
-        compare(variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
+        compare(make_variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_damaged_line_is_named(tmp_path, sketcher):
 )
 def test_a_folder_holds_one_study(tmp_path, sketcher, change, what):
     def study(presets=("original",), limit=2, **options):
-        return compare(variants(presets), limit=limit, runs=tmp_path, out=tmp_path / "o", image=sketcher, **options)
+        return compare(make_variants(presets), limit=limit, runs=tmp_path, out=tmp_path / "o", image=sketcher, **options)
 
     study()
     before = (tmp_path / "o" / "samples.jsonl").read_bytes()
@@ -146,7 +146,7 @@ def test_a_folder_that_is_no_study_is_told(tmp_path, text, said):
     if text is not None:
         (tmp_path / "study.json").write_text(text)
     with pytest.raises(StudyError, match=said):
-        read_study(tmp_path)
+        read_definition(tmp_path)
 
 
 def test_a_study_of_an_older_form_is_another(tmp_path):

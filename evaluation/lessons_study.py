@@ -21,16 +21,17 @@ from ..storage.sqlite import SqliteDatabase
 from .benchmark import Sample
 from .benchmarks.shapes import Shapes
 from .bootstrap import LEVEL, Estimate, estimate
+from .definition import StudyDefinition
 from .downloads import Fetched
+from .image_scores import ImageScore, answers_path, score_images
 from .judges.answer_log import open_answer_log
 from .judges.registry import judge_of
-from .records import Key, SampleRecord
-from .results import VariantResult, interval, per_prompt, results_of, rows_of, told
-from .runner import IMAGES, SILENT, StudyPlan, StudyProgress, folder_of, generate, plan
+from .run_records import RecordKey, SampleRecord
+from .runner import IMAGES_FOLDER, NO_PROGRESS, StudyPlan, StudyProgress, default_folder, plan_study, run_study
 from .sample_run import WorkItem
-from .scoring import Scored, answers_of, judge_all
-from .tables import new_table, say
-from .variants import Study, Variant
+from .study_tables import estimate_cell, new_table
+from .variant_results import VariantResult, interval_bounds, prompt_costs, prompt_rows, result_fields, summarize_variants
+from .variants import Variant
 
 WITHOUT, WITH, LEARNING = "without lessons", "with lessons", "learning"
 FOLDS = ("a", "b")
@@ -41,10 +42,10 @@ CAPTION = (
     "those of the measured runs, without the learning."
 )
 
-Records = Mapping[Key, SampleRecord]
+Records = Mapping[RecordKey, SampleRecord]
 
 
-class Compared(NamedTuple):
+class LessonsComparison(NamedTuple):
     """One preset with lessons against without, on all prompts: each half with the lessons of the other."""
 
     name: str
@@ -58,11 +59,11 @@ class Compared(NamedTuple):
     """Chat calls per prompt while it learned."""
 
 
-class LessonsOutcome(NamedTuple):
+class LessonsResult(NamedTuple):
     """A finished study."""
 
-    study: Study
-    compared: list[Compared]
+    study: StudyDefinition
+    compared: list[LessonsComparison]
     folder: Path
 
     @property
@@ -71,7 +72,7 @@ class LessonsOutcome(NamedTuple):
         return self.compared[0].without.prompts
 
 
-def halves(samples: Sequence[Sample], seed: int) -> dict[str, list[Sample]]:
+def split_halves(samples: Sequence[Sample], seed: int) -> dict[str, list[Sample]]:
     """Split prompts in two by a seed, as many of each atomicity in both; each half is in random order."""
     rng = random.Random(f"lessons/{seed}")
     ordered = sorted(samples, key=lambda sample: (sample.group, rng.random()))
@@ -92,8 +93,8 @@ def compare_lessons(
     concurrency: int = 1,
     runs: Path = Path("runs"),
     image: ImageChoice = "shapes",
-    progress: StudyProgress = SILENT,
-) -> LessonsOutcome:
+    progress: StudyProgress = NO_PROGRESS,
+) -> LessonsResult:
     """Let every variant learn on one half of the prompts, and compare it on the other with itself without lessons.
 
     The lessons of each half are in a database of the study's folder, which begins empty. On a half that it learns on, a variant
@@ -114,23 +115,25 @@ def compare_lessons(
     Raises:
         GemsError: there is nothing to compare, the file cannot be used, or the folder holds another study.
     """
-    modes = [v for variant in variants for v in _modes(variant)]
+    modes = [v for variant in variants for v in _lesson_modes(variant)]
     shapes = Shapes()
     samples = shapes.read(data.files if data else {})
-    planned = plan(shapes, samples, modes, data=data.digests if data else {}, limit=limit, seed=seed, seeds=seeds, image=image)
+    planned = plan_study(
+        shapes, samples, modes, data=data.digests if data else {}, limit=limit, seed=seed, seeds=seeds, image=image
+    )
     if len(planned.samples) < 2:
         raise SettingError("lessons are learned on one half of the prompts and measured on the other: give at least two")
-    folder = out or folder_of(planned.study, runs, "lessons")
-    cells = {fold: _cells_of_half(planned.cells, half) for fold, half in halves(planned.samples, seed).items()}
+    folder = out or default_folder(planned.study, runs, "lessons")
+    cells = {fold: _items_of_half(planned.cells, half) for fold, half in split_halves(planned.samples, seed).items()}
     stop = threading.Event()
-    images = ImageStore(folder / IMAGES)
+    images = ImageStore(folder / IMAGES_FOLDER)
     common: dict[str, Any] = {"store": images, "progress": progress, "stop": stop}
 
     def learn(job: tuple[Variant, str]) -> Records:
         variant, fold = job
-        with _lessons(folder, variant, fold) as store:
-            place = _place(folder, variant, fold) / "learning"
-            records, _ = generate(planned, place, lessons=store, cells=cells[fold], variants=_modes(variant)[2:], **common)
+        with _open_lessons(folder, variant, fold) as store:
+            place = _half_folder(folder, variant, fold) / "learning"
+            records, _ = run_study(planned, place, lessons=store, cells=cells[fold], variants=_lesson_modes(variant)[2:], **common)
         return records
 
     jobs = [(variant, fold) for variant in variants for fold in FOLDS]
@@ -143,36 +146,38 @@ def compare_lessons(
 
     compared = []
     for variant in variants:
-        records: dict[Key, SampleRecord] = {}
+        records: dict[RecordKey, SampleRecord] = {}
         learned = []
         for fold, other in zip(FOLDS, reversed(FOLDS), strict=True):
-            with _lessons(folder, variant, fold) as store:
+            with _open_lessons(folder, variant, fold) as store:
                 learned.append(Lessons(store).ranked())
-                place = _place(folder, variant, fold) / "measuring"
-                measured, _ = generate(
+                place = _half_folder(folder, variant, fold) / "measuring"
+                measured, _ = run_study(
                     planned,
                     place,
                     concurrency=concurrency,
                     lessons=store,
                     cells=cells[other],
-                    variants=_modes(variant)[:2],
+                    variants=_lesson_modes(variant)[:2],
                     **common,
                 )
             records.update(measured)
         calls = [r for fold in FOLDS for r in learning[variant.name, fold].values()]
-        compared.append(_compared(planned, variant, records, _judged(planned, folder, records, images), tuple(learned), calls))
-    return LessonsOutcome(planned.study, compared, folder)
+        compared.append(
+            _compare_modes(planned, variant, records, _score_records(planned, folder, records, images), tuple(learned), calls)
+        )
+    return LessonsResult(planned.study, compared, folder)
 
 
-def to_json(outcome: LessonsOutcome) -> dict[str, Any]:
+def lessons_to_json(outcome: LessonsResult) -> dict[str, Any]:
     """Return the results for programs: by preset without, with, their differences, and what was learned on each half."""
     return {
         "study": outcome.study.model_dump(),
         "presets": {
             c.name: {
-                "without": told(c.without),
-                "with": told(c.with_),
-                "differences": {what: {"mean": e.mean, "interval": interval(e)} for what, e in c.differences.items()},
+                "without": result_fields(c.without),
+                "with": result_fields(c.with_),
+                "differences": {what: {"mean": e.mean, "interval": interval_bounds(e)} for what, e in c.differences.items()},
                 "learning_chat_calls_per_prompt": c.learning.mean,
                 "lessons": {fold: [lesson.told() for lesson in found] for fold, found in zip(FOLDS, c.learned, strict=True)},
             }
@@ -185,10 +190,10 @@ HEADINGS = ("", "GM", "images", "rounds", "chat calls", "tokens", "learned")
 DIGITS = {"gm": 1, "images": 2, "rounds": 2, "calls": 2, "tokens": 0}
 
 
-def rows(compared: Compared) -> list[list[str]]:
+def comparison_rows(compared: LessonsComparison) -> list[list[str]]:
     """Return a preset's three rows of the table: without, with, and the difference."""
-    without, with_ = ([f"{_measured(r, m).mean:.{DIGITS[m]}f}" for m in MEASURES] for r in (compared.without, compared.with_))
-    differences = [_signed(compared.differences[m], DIGITS[m]) for m in MEASURES]
+    without, with_ = ([f"{_measure_of(r, m).mean:.{DIGITS[m]}f}" for m in MEASURES] for r in (compared.without, compared.with_))
+    differences = [_signed_difference(compared.differences[m], DIGITS[m]) for m in MEASURES]
     numbers = " and ".join(str(len(found)) for found in compared.learned)
     return [
         [f"{compared.name} without", *without, ""],
@@ -197,37 +202,37 @@ def rows(compared: Compared) -> list[list[str]]:
     ]
 
 
-def markdown(outcome: LessonsOutcome, facts: Sequence[str] = ()) -> str:
+def lessons_markdown(outcome: LessonsResult, facts: Sequence[str] = ()) -> str:
     """Return the table as Markdown, and below it the first lessons of each half."""
     lines = [f"Lessons learned on one half of {outcome.prompts} prompts and measured on the other; {CAPTION}", *facts]
-    table = [HEADINGS, ["---", *("---:" for _ in HEADINGS[1:])], *(row for c in outcome.compared for row in rows(c))]
+    table = [HEADINGS, ["---", *("---:" for _ in HEADINGS[1:])], *(row for c in outcome.compared for row in comparison_rows(c))]
     lines.append("\n".join("| " + " | ".join(row) + " |" for row in table))
     for c in outcome.compared:
         for fold, found in zip(FOLDS, c.learned, strict=True):
             heading = f"{c.name}, learned on half {fold} ({len(found)}), the most promising:"
-            lines.append("\n".join([heading, "", *(map(_line, found[:5]) if found else ["- none"])]))
+            lines.append("\n".join([heading, "", *(map(_lesson_line, found[:5]) if found else ["- none"])]))
     return "\n\n".join(lines) + "\n"
 
 
-def table(outcome: LessonsOutcome) -> Table:
+def lessons_table(outcome: LessonsResult) -> Table:
     """Return the table for the terminal."""
     made = new_table("Lessons learned on one half of the prompts, measured on the other", CAPTION)
     made.add_column("", overflow="fold")
     for heading in HEADINGS[1:]:
         made.add_column(heading, justify="right", no_wrap=True)
     for compared in outcome.compared:
-        for row in rows(compared):
+        for row in comparison_rows(compared):
             made.add_row(*row)
         made.add_section()
     return made
 
 
-def _line(lesson: StoredLesson) -> str:
+def _lesson_line(lesson: StoredLesson) -> str:
     about = f"{lesson.kind}, {lesson.skill}" if lesson.skill else lesson.kind
     return f"- {about}, helped in {lesson.helped} of {lesson.tried}: {lesson.text}"
 
 
-def _modes(variant: Variant) -> list[Variant]:
+def _lesson_modes(variant: Variant) -> list[Variant]:
     """Return a variant without lessons, with them, and as it learns them."""
     modes = {WITHOUT: "none", WITH: "read", LEARNING: "keep"}
     return [
@@ -236,58 +241,58 @@ def _modes(variant: Variant) -> list[Variant]:
     ]
 
 
-def _cells_of_half(cells: Sequence[WorkItem], half: Sequence[Sample]) -> list[WorkItem]:
+def _items_of_half(cells: Sequence[WorkItem], half: Sequence[Sample]) -> list[WorkItem]:
     place = {sample.id: k for k, sample in enumerate(half)}
     return sorted((c for c in cells if c.id in place), key=lambda c: place[c.id])
 
 
-def _place(folder: Path, variant: Variant, fold: str) -> Path:
+def _half_folder(folder: Path, variant: Variant, fold: str) -> Path:
     return folder / variant.name.replace(" ", "-") / fold
 
 
 @contextmanager
-def _lessons(folder: Path, variant: Variant, fold: str) -> Iterator[BaseStore]:
-    with SqliteDatabase(_place(folder, variant, fold)).open() as opened:
+def _open_lessons(folder: Path, variant: Variant, fold: str) -> Iterator[BaseStore]:
+    with SqliteDatabase(_half_folder(folder, variant, fold)).open() as opened:
         yield opened.store
 
 
-def _judged(planned: StudyPlan, folder: Path, records: Records, images: ImageStore) -> dict[Key, Scored]:
+def _score_records(planned: StudyPlan, folder: Path, records: Records, images: ImageStore) -> dict[RecordKey, ImageScore]:
     judge = judge_of("perception")
-    with open_answer_log(answers_of(folder, judge.name)) as book:
-        return judge_all(planned.benchmark, planned.samples, records, judge, book, images)
+    with open_answer_log(answers_path(folder, judge.name)) as book:
+        return score_images(planned.benchmark, planned.samples, records, judge, book, images)
 
 
-def _compared(
+def _compare_modes(
     planned: StudyPlan,
     variant: Variant,
     records: Records,
-    scored: Mapping[Key, Scored],
+    scored: Mapping[RecordKey, ImageScore],
     learned: tuple[list[StoredLesson], ...],
     calls: Sequence[SampleRecord],
-) -> Compared:
-    modes, samples, shapes = _modes(variant)[:2], planned.samples, planned.benchmark
+) -> LessonsComparison:
+    modes, samples, shapes = _lesson_modes(variant)[:2], planned.samples, planned.benchmark
     images = planned.study.seeds * planned.study.per_prompt
-    without, with_ = results_of(shapes, modes, samples, records, scored, modes[0].name, images=images)
+    without, with_ = summarize_variants(shapes, modes, samples, records, scored, modes[0].name, images=images)
     differences = {}
     for what in MEASURES:
-        before, after = (_by_prompt(mode, samples, records, scored, what) for mode in modes)
+        before, after = (_prompt_values(mode, samples, records, scored, what) for mode in modes)
         differences[what] = estimate([mine - theirs for mine, theirs in zip(after, before, strict=True)])
-    return Compared(variant.name, without, with_, differences, learned, estimate([float(r.calls) for r in calls]))
+    return LessonsComparison(variant.name, without, with_, differences, learned, estimate([float(r.calls) for r in calls]))
 
 
-def _by_prompt(
-    variant: Variant, samples: Sequence[Sample], records: Records, scored: Mapping[Key, Scored], what: str
+def _prompt_values(
+    variant: Variant, samples: Sequence[Sample], records: Records, scored: Mapping[RecordKey, ImageScore], what: str
 ) -> list[float]:
     if what == "gm":
-        return [100 * row["gm"] for row in rows_of(variant.name, samples, scored).values()]
-    return per_prompt(variant.name, samples, records, what)
+        return [100 * row["gm"] for row in prompt_rows(variant.name, samples, scored).values()]
+    return prompt_costs(variant.name, samples, records, what)
 
 
-def _measured(result: VariantResult, what: str) -> Estimate:
+def _measure_of(result: VariantResult, what: str) -> Estimate:
     found: Estimate = result.metrics["gm"] if what == "gm" else getattr(result, what)
     return found
 
 
-def _signed(value: Estimate, digits: int) -> str:
-    said, interval = say(value, digits, sign="+")
+def _signed_difference(value: Estimate, digits: int) -> str:
+    said, interval = estimate_cell(value, digits, sign="+")
     return f"{said} ({interval})" if interval else said

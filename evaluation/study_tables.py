@@ -13,20 +13,20 @@ from rich.table import Table
 
 from .benchmark import Metric
 from .bootstrap import LEVEL, Estimate
-from .published import Published
-from .results import BOTH, MEASURED, VariantResult, costs_of
-from .scoring import OFFICIAL
+from .image_scores import OFFICIAL
+from .published import PublishedFigure
+from .variant_results import BOTH, MEASURED, VariantResult, cost_estimates
 
-COSTS = (("images", "images", 2), ("chat calls", "calls", 2), ("rounds", "rounds", 2), ("tokens", "tokens", 0),
+COST_COLUMNS = (("images", "images", 2), ("chat calls", "calls", 2), ("rounds", "rounds", 2), ("tokens", "tokens", 0),
          ("seconds", "seconds", 2), ("cost", "cost", 4), ("accepted, %", "accepted", 0))  # fmt: skip
 """Heading, field and digits."""
 
-COUNTS = (("n", "prompts"), ("failed", "failed"))
+COUNT_COLUMNS = (("n", "prompts"), ("failed", "failed"))
 
-SIGNS = {MEASURED: "", OFFICIAL: " †", BOTH: " ‡"}
+SOURCE_SIGNS = {MEASURED: "", OFFICIAL: " †", BOTH: " ‡"}
 """Behind a value in a judge's row: imported, and computed from imported numbers and the judge's own."""
 
-SECONDS = " Seconds are of a run from begin to end; a picture that was drawn before, by another variant too, took it none."
+SECONDS_NOTE = " Seconds are of a run from begin to end; a picture that was drawn before, by another variant too, took it none."
 
 
 class StudyReport(NamedTuple):
@@ -41,7 +41,7 @@ class StudyReport(NamedTuple):
     warnings: Sequence[str] = ()
     """What keeps the figures from being compared with others."""
     facts: Sequence[str] = ()
-    published: Sequence[Published] = ()
+    published: Sequence[PublishedFigure] = ()
     official_judge: str = ""
     """Whom the official scorer asks."""
 
@@ -53,25 +53,25 @@ class TableCell(NamedTuple):
     interval: str = ""
 
 
-def table(report: StudyReport) -> Table:
+def scores_table(report: StudyReport) -> Table:
     """Return the scores, a row a variant, with the intervals below the means."""
     headings, rows = main_table(report)
-    keep = len(headings) - len(_costs(report))
-    return _drawn(new_table(report.title, caption(report)), headings[:keep], [row[:keep] for row in rows])
+    keep = len(headings) - len(_cost_columns(report))
+    return _fill_table(new_table(report.title, caption(report)), headings[:keep], [row[:keep] for row in rows])
 
 
-def costs(report: StudyReport) -> Table:
+def costs_table(report: StudyReport) -> Table:
     """Return what the variants took, a row each, with the intervals below the means."""
     headings, rows = main_table(report)
     judges = "judge" in headings
-    drop = len(headings) - len(_costs(report))
+    drop = len(headings) - len(_cost_columns(report))
     names = [0, 1] if judges else [0]
     chosen = [*names, *range(drop, len(headings))]
     picked = [[row[i] for i in chosen] for row in rows]
-    return _drawn(new_table("What a run took", SECONDS.strip()), [headings[i] for i in chosen], picked)
+    return _fill_table(new_table("What a run took", SECONDS_NOTE.strip()), [headings[i] for i in chosen], picked)
 
 
-def _drawn(made: Table, headings: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> Table:
+def _fill_table(made: Table, headings: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> Table:
     made.add_column("", overflow="fold", min_width=min(24, max((len(row[0].value) for row in rows), default=0)))
     for heading in headings[1:]:
         made.add_column(heading, justify="right", no_wrap=heading != "judge")
@@ -82,14 +82,14 @@ def _drawn(made: Table, headings: Sequence[str], rows: Sequence[Sequence[TableCe
     return made
 
 
-def _costs(report: StudyReport) -> list[tuple[str, str, int]]:
-    return [cost for cost in COSTS if any(getattr(r, cost[1]) is not None for r in report.results)]
+def _cost_columns(report: StudyReport) -> list[tuple[str, str, int]]:
+    return [cost for cost in COST_COLUMNS if any(getattr(r, cost[1]) is not None for r in report.results)]
 
 
-def parts(report: StudyReport) -> list[Table]:
+def part_tables(report: StudyReport) -> list[Table]:
     """Return the tables of parts, such as AM by skill, a row a variant; and what was published, if that is wanted."""
     made = []
-    for heading, headings, rows in _parts(report):
+    for heading, headings, rows in _part_rows(report):
         one = new_table(heading)
         one.add_column("", overflow="fold")
         for name in headings:
@@ -112,18 +112,18 @@ def new_table(title: str, below: str | None = None) -> Table:
     return Table(title=title, caption=below, **style)
 
 
-def markdown(report: StudyReport) -> str:
+def to_markdown(report: StudyReport) -> str:
     """Return all tables as Markdown, with what else is to be said of the study."""
     headings, rows = main_table(report)
     said = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
     blocks = [
         f"{report.title}.",
         *(f"**Warning:** {warning}" for warning in report.warnings),
-        caption(report) + SECONDS,
+        caption(report) + SECONDS_NOTE,
         *report.facts,
     ]
-    blocks.append(_pipes(headings, said))
-    blocks += [f"{heading}:\n\n{_pipes(['', *names], more)}" for heading, names, more in _parts(report)]
+    blocks.append(_markdown_table(headings, said))
+    blocks += [f"{heading}:\n\n{_markdown_table(['', *names], more)}" for heading, names, more in _part_rows(report)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -147,13 +147,13 @@ def to_csv(report: StudyReport) -> str:
         if result.gain is not None:
             source = result.sources.get(result.leading, MEASURED)
             row(result, f"{result.leading} minus {result.against}", result.gain, source)
-        for name, value in costs_of(result).items():
+        for name, value in cost_estimates(result).items():
             row(result, name, value)
         for name in ("pictures", "failed", "missing", "unanswered"):
             writer.writerow([result.name, result.judge, name, getattr(result, name), "", "", result.prompts, MEASURED])
     for published in report.published:
         writer.writerow(
-            [_said(published.model, published.method), "", published.metric, published.value, "", "", "", published.source]
+            [_method_name(published.model, published.method), "", published.metric, published.value, "", "", "", published.source]
         )
     return out.getvalue()
 
@@ -164,27 +164,27 @@ def main_table(report: StudyReport) -> tuple[list[str], list[list[TableCell]]]:
     metrics = [m for m in report.metrics if not m.part and any(m.name in r.metrics for r in results)]
     judges = len({r.judge for r in results}) > 1
     compared = {r.leading for r in results if r.gain is not None}
-    costs = _costs(report)
+    costs = _cost_columns(report)
     headings = ["", *(["judge"] if judges else [])]
     for metric in metrics:
         headings += [metric.title, *([f"Δ {metric.title}"] if metric.name in compared else [])]
-    headings += [*(heading for heading, _ in COUNTS), *(heading for heading, _, _ in costs)]
+    headings += [*(heading for heading, _ in COUNT_COLUMNS), *(heading for heading, _, _ in costs)]
     rows = []
     for result in results:
         row = [TableCell(result.name), *([TableCell(judge_title(result.judge, report.official_judge))] if judges else [])]
         for metric in metrics:
-            row.append(_measured(result, metric))
+            row.append(_metric_cell(result, metric))
             if metric.name in compared:
-                row.append(say(result.gain if metric.name == result.leading else None, metric.digits, sign="+"))
-        row += [TableCell(str(getattr(result, field))) for _, field in COUNTS]
-        rows.append(row + [say(getattr(result, field), digits) for _, field, digits in costs])
+                row.append(estimate_cell(result.gain if metric.name == result.leading else None, metric.digits, sign="+"))
+        row += [TableCell(str(getattr(result, field))) for _, field in COUNT_COLUMNS]
+        rows.append(row + [estimate_cell(getattr(result, field), digits) for _, field, digits in costs])
     return headings, rows
 
 
-def _measured(result: VariantResult, metric: Metric) -> TableCell:
+def _metric_cell(result: VariantResult, metric: Metric) -> TableCell:
     """Write a metric of a variant, with a sign where it is not, or not only, of the row's judge."""
-    cell = say(result.metrics.get(metric.name), metric.digits)
-    sign = "" if result.judge == OFFICIAL else SIGNS[result.sources.get(metric.name, MEASURED)]
+    cell = estimate_cell(result.metrics.get(metric.name), metric.digits)
+    sign = "" if result.judge == OFFICIAL else SOURCE_SIGNS[result.sources.get(metric.name, MEASURED)]
     return cell._replace(value=cell.value + sign)
 
 
@@ -209,17 +209,17 @@ def published_table(report: StudyReport) -> tuple[str, list[str], list[list[str]
         return None
     sources = ", ".join(dict.fromkeys(one.source for one in report.published))
     rows = [
-        [_said(*who), *(f"{values[m.name]:.{m.digits}f}" if m.name in values else "-" for m in metrics)]
+        [_method_name(*who), *(f"{values[m.name]:.{m.digits}f}" if m.name in values else "-" for m in metrics)]
         for who, values in found.items()
     ]
     return f"Published, {sources}, with the models, judges and settings of its authors", [m.title for m in metrics], rows
 
 
-def _said(model: str, method: str) -> str:
+def _method_name(model: str, method: str) -> str:
     return ", ".join(filter(None, (model, method)))
 
 
-def _parts(report: StudyReport) -> list[tuple[str, list[str], list[list[str]]]]:
+def _part_rows(report: StudyReport) -> list[tuple[str, list[str], list[list[str]]]]:
     found = []
     judges = len({r.judge for r in report.results}) > 1
     for part in dict.fromkeys(m.part for m in report.metrics if m.part):
@@ -227,7 +227,7 @@ def _parts(report: StudyReport) -> list[tuple[str, list[str], list[list[str]]]]:
         rows = [
             [
                 f"{r.name}, {judge_title(r.judge, report.official_judge)}" if judges else r.name,
-                *(_measured(r, m).value for m in metrics),
+                *(_metric_cell(r, m).value for m in metrics),
             ]
             for r in report.results
         ]
@@ -236,7 +236,7 @@ def _parts(report: StudyReport) -> list[tuple[str, list[str], list[list[str]]]]:
     return [*found, *filter(None, [published_table(report)])]
 
 
-def _pipes(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, ["---", *("---:" for _ in headings[1:])], *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
@@ -260,7 +260,7 @@ def caption(report: StudyReport) -> str:
     return f"Means, without intervals: there is one prompt only.{judged}{gain}{runs}"
 
 
-def say(value: Estimate | None, digits: int, sign: str = "") -> TableCell:
+def estimate_cell(value: Estimate | None, digits: int, sign: str = "") -> TableCell:
     """Write an estimate as it stands in a table."""
     if value is None:
         return TableCell("-")

@@ -19,24 +19,24 @@ from ..frozen import Frozen
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, ImportedScores, Sample
-from .judges.answer_collection import JudgeTask, collect, recorded, wanted
+from .judges.answer_collection import JudgeTask, collect, needs_asking, recorded_answers
 from .judges.answer_log import AnswerLog
 from .judges.base import Judge
 from .judges.probing import probe
-from .records import Key, SampleRecord, picture_of
+from .run_records import RecordKey, SampleRecord, read_image
 
 T = TypeVar("T", bound=BaseModel)
 
-LONGEST = 80
+MAX_FILE_NAME = 80
 """Most characters of a name in a file's name."""
 
 OFFICIAL = "official scorer"
 """The judge of numbers that were imported: a judge of its own, whose scale is no other judge's."""
 
-KIND = {"chat": "a chat model that sees images", "rapidocr": "rapidocr", "perception": "the shapes world's perception"}
+JUDGE_TITLES = {"chat": "a chat model that sees images", "rapidocr": "rapidocr", "perception": "the shapes world's perception"}
 
 
-class Scored(NamedTuple):
+class ImageScore(NamedTuple):
     """The numbers of one image, or of what should have been one."""
 
     values: Mapping[str, float]
@@ -67,16 +67,22 @@ class JudgeScores(Frozen):
 
     @classmethod
     def of(
-        cls, judge: Judge, records: Mapping[Key, SampleRecord], scored: Mapping[Key, Scored], reading: Sequence[str] = ()
+        cls,
+        judge: Judge,
+        records: Mapping[RecordKey, SampleRecord],
+        scored: Mapping[RecordKey, ImageScore],
+        reading: Sequence[str] = (),
     ) -> JudgeScores:
         """Gather what is to be kept; `reading` is what is to be said of how the answers were read."""
-        rows = tuple((*key, _hash(records[key]), dict(score.values), score.unanswered) for key, score in sorted(scored.items()))
+        rows = tuple(
+            (*key, _image_hash(records[key]), dict(score.values), score.unanswered) for key, score in sorted(scored.items())
+        )
         return cls(judge=judge.name, remarks=(*judge.remarks, *reading), rows=rows)
 
-    def scored(self, records: Mapping[Key, SampleRecord]) -> dict[Key, Scored]:
+    def scored(self, records: Mapping[RecordKey, SampleRecord]) -> dict[RecordKey, ImageScore]:
         """Return the scores of records, those left out whose image is another one by now."""
-        keys = {(variant, id, index): (image, Scored(values, empty)) for variant, id, index, image, values, empty in self.rows}
-        return {key: score for key, (image, score) in keys.items() if key in records and _hash(records[key]) == image}
+        keys = {(variant, id, index): (image, ImageScore(values, empty)) for variant, id, index, image, values, empty in self.rows}
+        return {key: score for key, (image, score) in keys.items() if key in records and _image_hash(records[key]) == image}
 
 
 def require_judge(benchmark: Benchmark, judge: Judge) -> None:
@@ -92,11 +98,11 @@ def require_judge(benchmark: Benchmark, judge: Judge) -> None:
         )
     if judge.kind not in benchmark.judges:
         raise BenchmarkError(
-            f"{benchmark.title} is not judged by {judge.name}, but by {' or '.join(KIND[k] for k in benchmark.judges)}"
+            f"{benchmark.title} is not judged by {judge.name}, but by {' or '.join(JUDGE_TITLES[k] for k in benchmark.judges)}"
         )
 
 
-def require_able(benchmark: Benchmark, judge: Judge, samples: Sequence[Sample]) -> None:
+def require_capable_judge(benchmark: Benchmark, judge: Judge, samples: Sequence[Sample]) -> None:
     """Find out whether a judge can answer a benchmark's questions, before images are made for it.
 
     Raises:
@@ -106,10 +112,10 @@ def require_able(benchmark: Benchmark, judge: Judge, samples: Sequence[Sample]) 
     probe(judge, (question for sample in samples for question in benchmark.questions(sample)), benchmark.readable)
 
 
-def judge_all(
+def score_images(
     benchmark: Benchmark,
     samples: Sequence[Sample],
-    records: Mapping[Key, SampleRecord],
+    records: Mapping[RecordKey, SampleRecord],
     judge: Judge,
     book: AnswerLog,
     store: ImageStore,
@@ -117,7 +123,7 @@ def judge_all(
     concurrency: int = 8,
     on_start: Callable[[int], None] = lambda total: None,
     on_done: Callable[[bool], None] = lambda known: None,
-) -> dict[Key, Scored]:
+) -> dict[RecordKey, ImageScore]:
     """Score all images by one judge. What it has answered before is not asked again.
 
     Args:
@@ -137,17 +143,19 @@ def judge_all(
     """
     require_judge(benchmark, judge)
     known = {sample.id: sample for sample in samples}
-    work = list(_work(benchmark, known, records, store))
+    work = list(_judge_tasks(benchmark, known, records, store))
     on_start(sum(item.question.rollouts for item in work))
-    fresh = [item for item in work if wanted(judge, item, book, benchmark.readable)]
+    fresh = [item for item in work if needs_asking(judge, item, book, benchmark.readable)]
     if fresh:
         probe(judge, [item.question for item in fresh], benchmark.readable)
     collect(judge, work, book, readable=benchmark.readable, concurrency=concurrency, on_done=on_done)
-    return {key: _scored(benchmark, known[record.id], record, judge, book) for key, record in records.items() if record.id in known}
+    return {
+        key: _score_image(benchmark, known[record.id], record, judge, book) for key, record in records.items() if record.id in known
+    }
 
 
-def _work(
-    benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[Key, SampleRecord], store: ImageStore
+def _judge_tasks(
+    benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[RecordKey, SampleRecord], store: ImageStore
 ) -> Iterator[JudgeTask]:
     """Give what is to be asked; a picture that two variants have in common is asked about once."""
     seen: set[tuple[str, str]] = set()
@@ -156,59 +164,62 @@ def _work(
             continue
         seen.add((record.id, record.image.sha256))
         for question in benchmark.questions(samples[record.id]):
-            yield JudgeTask(question, partial(picture_of, record, record.image, store), record.image.sha256, record.id)
+            yield JudgeTask(question, partial(read_image, record, record.image, store), record.image.sha256, record.id)
 
 
-def _scored(benchmark: Benchmark, sample: Sample, record: SampleRecord, judge: Judge, book: AnswerLog) -> Scored:
+def _score_image(benchmark: Benchmark, sample: Sample, record: SampleRecord, judge: Judge, book: AnswerLog) -> ImageScore:
     if record.image is None:  # nothing of what was asked for is there to be seen
-        return Scored(benchmark.score(sample, {}))
+        return ImageScore(benchmark.score(sample, {}))
     questions = benchmark.questions(sample)
-    answers = recorded(judge, questions, record.image.sha256, book, benchmark.readable)
+    answers = recorded_answers(judge, questions, record.image.sha256, book, benchmark.readable)
     read = sum(benchmark.readable(question, answer) for question in questions for answer in answers.get(question.key, ()))
-    return Scored(benchmark.score(sample, answers), sum(question.rollouts for question in questions) - read)
+    return ImageScore(benchmark.score(sample, answers), sum(question.rollouts for question in questions) - read)
 
 
-def answers_of(folder: Path, judge: str) -> Path:
+def answers_path(folder: Path, judge: str) -> Path:
     """Return the file of a judge's answers in the folder of a study."""
-    return folder / f"answers-{file_name(judge)}.jsonl"
+    return folder / f"answers-{safe_file_name(judge)}.jsonl"
 
 
-def keep_scores(folder: Path, scores: JudgeScores) -> None:
+def save_scores(folder: Path, scores: JudgeScores) -> None:
     """Keep what a judge's answers came to."""
-    replace_file(folder / f"scores-{file_name(scores.judge)}.json", (scores.model_dump_json() + "\n").encode())
+    replace_file(folder / f"scores-{safe_file_name(scores.judge)}.json", (scores.model_dump_json() + "\n").encode())
 
 
-def kept_scores(folder: Path) -> list[JudgeScores]:
+def read_scores(folder: Path) -> list[JudgeScores]:
     """Return the scores by all judges of the study in a folder.
 
     Raises:
         BenchmarkError: a file is damaged.
     """
-    return [_read(path, JudgeScores, "score again") for path in sorted(folder.glob("scores-*.json"))]
+    return [_read_model(path, JudgeScores, "score again") for path in sorted(folder.glob("scores-*.json"))]
 
 
-def keep_imported(folder: Path, variant: str, file: str, found: Sequence[ImportedScores]) -> Path:
+def save_imported(folder: Path, variant: str, file: str, found: Sequence[ImportedScores]) -> Path:
     """Keep what was imported for a variant; the same file imported again takes the place of what it gave before."""
-    path = folder / f"imported-{file_name(variant, file)}.json"
+    path = folder / f"imported-{safe_file_name(variant, file)}.json"
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     rows = ImportedRows(variant=variant, file=file, when=now, rows=tuple((f.id, f.index, dict(f.values)) for f in found))
     replace_file(path, (rows.model_dump_json(indent=1) + "\n").encode())
     return path
 
 
-def imported(folder: Path) -> list[ImportedRows]:
+def read_imported(folder: Path) -> list[ImportedRows]:
     """Return all that was imported into the folder of a study, the latest last.
 
     Raises:
         BenchmarkError: a file is damaged.
     """
-    found = [_read(path, ImportedRows, "import its file again") for path in sorted(folder.glob("imported-*.json"))]
+    found = [_read_model(path, ImportedRows, "import its file again") for path in sorted(folder.glob("imported-*.json"))]
     return sorted(found, key=lambda rows: rows.when)
 
 
-def with_imported(
-    benchmark: Benchmark, records: Mapping[Key, SampleRecord], scored: Mapping[Key, Scored], rows: Sequence[ImportedRows]
-) -> dict[Key, Scored]:
+def merge_imported(
+    benchmark: Benchmark,
+    records: Mapping[RecordKey, SampleRecord],
+    scored: Mapping[RecordKey, ImageScore],
+    rows: Sequence[ImportedRows],
+) -> dict[RecordKey, ImageScore]:
     """Return a judge's scores with the imported numbers that no judge of ours can give: `Benchmark.official_only`."""
     found = dict(scored)
     for key, values in _imported_values(records, rows).items():
@@ -219,14 +230,14 @@ def with_imported(
 
 
 def official_scores(
-    benchmark: Benchmark, samples: Sequence[Sample], records: Mapping[Key, SampleRecord], rows: Sequence[ImportedRows]
-) -> dict[Key, Scored]:
+    benchmark: Benchmark, samples: Sequence[Sample], records: Mapping[RecordKey, SampleRecord], rows: Sequence[ImportedRows]
+) -> dict[RecordKey, ImageScore]:
     """Return what was imported alone; failed runs get what nothing scores, in the numbers that were imported.
 
     That goes for the images that the official scorer takes: of several times of a benchmark many take the first alone. It does
     not go for a part of the benchmark whose results are still to be imported.
     """
-    found = {key: Scored(values) for key, values in _imported_values(records, rows).items()}
+    found = {key: ImageScore(values) for key, values in _imported_values(records, rows).items()}
     known = {sample.id: sample for sample in samples}
     covered: defaultdict[tuple[str, int | None], set[str]] = defaultdict(set)
     for one in rows:
@@ -240,17 +251,17 @@ def official_scores(
         names = covered.get((key[0], None), set()) | covered.get((key[0], key[2]), set())  # images it never takes do not fail it
         if record.image is None and names and record.id in known:
             nothing = benchmark.score(known[record.id], {})
-            found[key] = Scored({name: value for name, value in nothing.items() if name in names})
+            found[key] = ImageScore({name: value for name, value in nothing.items() if name in names})
     return found
 
 
-def _imported_values(records: Mapping[Key, SampleRecord], rows: Sequence[ImportedRows]) -> dict[Key, dict[str, float]]:
+def _imported_values(records: Mapping[RecordKey, SampleRecord], rows: Sequence[ImportedRows]) -> dict[RecordKey, dict[str, float]]:
     """Return the imported numbers of each image; of several files the later one counts."""
-    images: defaultdict[tuple[str, str], list[Key]] = defaultdict(list)
+    images: defaultdict[tuple[str, str], list[RecordKey]] = defaultdict(list)
     for key, record in records.items():
         if record.image is not None:
             images[key[:2]].append(key)
-    found: dict[Key, dict[str, float]] = {}
+    found: dict[RecordKey, dict[str, float]] = {}
     for one in rows:
         for id, index, values in one.rows:
             for key in images[one.variant, id]:
@@ -259,22 +270,22 @@ def _imported_values(records: Mapping[Key, SampleRecord], rows: Sequence[Importe
     return found
 
 
-def _read(path: Path, kind: type[T], cure: str) -> T:
+def _read_model(path: Path, kind: type[T], cure: str) -> T:
     try:
         return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise BenchmarkError(f"{path} is damaged: delete it and {cure}") from error
 
 
-def file_name(*names: str) -> str:
+def safe_file_name(*names: str) -> str:
     """Return names as a part of a file's name, which no other names share: with a digest where they cannot stand as they are."""
     said = "-".join(names)
-    plain = re.sub(r"[^A-Za-z0-9.=_]+", "-", said).strip("-.")[:LONGEST]
+    plain = re.sub(r"[^A-Za-z0-9.=_]+", "-", said).strip("-.")[:MAX_FILE_NAME]
     if plain == said and not any("-" in name for name in names[:-1]):
         return plain
     digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
     return f"{plain}-{digest}" if plain else digest
 
 
-def _hash(record: SampleRecord) -> str | None:
+def _image_hash(record: SampleRecord) -> str | None:
     return record.image.sha256 if record.image else None
