@@ -124,7 +124,7 @@ def eval_benchmark(
         show_estimate(plan_study(bench, bench.read(files.files), made, data=files.digests, **common), checks)
         return
     with progress_bars() as progress:
-        outcome = compare(
+        result = compare(
             made,
             benchmark=bench,
             name="-".join([bench.name, *swept]),
@@ -140,8 +140,8 @@ def eval_benchmark(
             progress=progress,
             **common,
         )
-    show_study(outcome, paper=paper, json_file=json_file)
-    if not any(record.image for record in outcome.records.values()):
+    show_study(result, paper=paper, json_file=json_file)
+    if not any(record.image for record in result.records.values()):
         raise typer.Exit(1)  # a table of zeros: a script should know, as the table's reader does
 
 

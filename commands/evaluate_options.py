@@ -49,7 +49,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 
 def includes_paper(against: str | None) -> bool:
-    """Tell whether the paper's rows are wanted.
+    """Return whether the paper's rows are wanted.
 
     Raises:
         SettingError: something else is.

@@ -29,15 +29,15 @@ from ..storage.files import replace_file
 from .evaluate_options import print_note, table_console
 
 
-def show_study(outcome: StudyResult, *, paper: bool = False, json_file: Path | None = None) -> None:
+def show_study(result: StudyResult, *, paper: bool = False, json_file: Path | None = None) -> None:
     """Print the tables of a study and write its files.
 
     Args:
-        outcome: the study.
+        result: the study.
         paper: add the paper's published rows.
         json_file: where the results are written as JSON too.
     """
-    report = build_report(outcome, paper=paper)
+    report = build_report(result, paper=paper)
     screen = table_console()
     if report.results:
         screen.print(scores_table(report))
@@ -45,23 +45,23 @@ def show_study(outcome: StudyResult, *, paper: bool = False, json_file: Path | N
         for one in part_tables(report):
             screen.print(one)
     else:
-        screen.print(f"{report.title}: nothing is judged yet. {escape(_scoring_advice(outcome))}", highlight=False, soft_wrap=True)
+        screen.print(f"{report.title}: nothing is judged yet. {escape(_scoring_advice(result))}", highlight=False, soft_wrap=True)
     for warning in report.warnings:
         screen.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
-    if outcome.found:
-        screen.print(f"{outcome.found} images were found in the records and not made again.", highlight=False)
-    write_study_files(outcome, report)
-    screen.print(f"records, tables, plots and gallery.html: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
+    if result.found:
+        screen.print(f"{result.found} images were found in the records and not made again.", highlight=False)
+    write_study_files(result, report)
+    screen.print(f"records, tables, plots and gallery.html: {escape(str(result.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
         replace_file(json_file, json_bytes(results_to_json(report.results)))
 
 
-def _scoring_advice(outcome: StudyResult) -> str:
+def _scoring_advice(result: StudyResult) -> str:
     """Say how images that nobody has judged come to a score."""
-    folder = shlex.quote(str(outcome.folder))
-    if outcome.benchmark.judges:
+    folder = shlex.quote(str(result.folder))
+    if result.benchmark.judges:
         return f"Score it: gems eval score {folder} --judge ..."
-    official = f"It is judged by its official scorer ({outcome.benchmark.official_judge}) only"
+    official = f"It is judged by its official scorer ({result.benchmark.official_judge}) only"
     return f"{official}: gems eval export {folder}, run that, then gems eval import {folder} RESULTS"
 
 
@@ -74,10 +74,10 @@ def show_estimate(planned: StudyPlan, checks: int) -> None:
     """
     from ..graph.costs import estimate, image_money
 
-    cells = len(planned.cells)
+    items = len(planned.items)
     asked = sum(question.rollouts for sample in planned.samples for question in planned.benchmark.questions(sample))
     made = new_table(
-        f"{planned.benchmark.title}: {len(planned.samples)} prompts, {cells} images of each variant, {checks} checks each"
+        f"{planned.benchmark.title}: {len(planned.samples)} prompts, {items} images of each variant, {checks} checks each"
     )
     made.add_column("", overflow="fold")
     for heading in ("runs", "images", "chat calls", "money for images"):
@@ -85,23 +85,23 @@ def show_estimate(planned: StudyPlan, checks: int) -> None:
     for variant in planned.variants:
         cost = estimate(variant.context, checks)
         money = image_money(cost, planned.models.options)
-        ranges = [f"{cells * low:,} to {cells * high:,}" for low, high in (cost.images, cost.total)]
-        price = "" if money is None else f"{cells * money[0]:.4g} to {cells * money[1]:.4g}"
-        made.add_row(escape(variant.name), f"{cells:,}", *ranges, price)
+        ranges = [f"{items * low:,} to {items * high:,}" for low, high in (cost.images, cost.total)]
+        price = "" if money is None else f"{items * money[0]:.4g} to {items * money[1]:.4g}"
+        made.add_row(escape(variant.name), f"{items:,}", *ranges, price)
     table_console().print(made)
-    each = asked * (cells // max(len(planned.samples), 1)) * len(planned.variants)
+    each = asked * (items // max(len(planned.samples), 1)) * len(planned.variants)
     table_console().print(f"The judge answers {each:,} questions. Nothing was asked, drawn or written.", highlight=False)
 
 
-def write_study_files(outcome: StudyResult, report: StudyReport) -> None:
+def write_study_files(result: StudyResult, report: StudyReport) -> None:
     """Write a study's tables, results, plots and page into its folder."""
-    folder, results = outcome.folder, report.results
+    folder, results = result.folder, report.results
     if not results:
         return
     replace_file(folder / "table.md", to_markdown(report).encode())
     replace_file(folder / "table.csv", to_csv(report).encode())
-    told = {"study": outcome.study.model_dump(), "warnings": list(report.warnings), **results_to_json(results)}
-    told["imported"] = imports_to_json(outcome)
+    told = {"study": result.study.model_dump(), "warnings": list(report.warnings), **results_to_json(results)}
+    told["imported"] = imports_to_json(result)
     told["published"] = [one._asdict() for one in report.published]
     replace_file(folder / "result.json", json_bytes(told))
     shown = [r for r in results if r.judge == results[0].judge]
@@ -113,7 +113,7 @@ def write_study_files(outcome: StudyResult, report: StudyReport) -> None:
         plot_memory(shown, folder / "memory.png", f"{report.title}: the refiner's input by round")
     except PlotError as error:
         print_note(error)
-    write_study_page(outcome, report)
+    write_study_page(result, report)
 
 
 def json_bytes(told: object) -> bytes:

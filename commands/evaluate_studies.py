@@ -64,8 +64,8 @@ def eval_memory(
         "concurrency": concurrency,
     }
     with progress_bars() as progress:
-        outcome = compare(made, name="memory", out=out, runs=runs, progress=progress, **options)
-    show_study(outcome, json_file=json_file)
+        result = compare(made, name="memory", out=out, runs=runs, progress=progress, **options)
+    show_study(result, json_file=json_file)
     Console(stderr=True).print("What this study measures is memory.png; its scores mean nothing, as the verifier passes nothing.")
 
 
@@ -95,7 +95,7 @@ def eval_lessons(
     from .evaluate_report import json_bytes
 
     axes = [variants.parse_axis(text) for text in sweep or ()]
-    if any(a.knob == "lessons" for a in axes):
+    if any(a.setting == "lessons" for a in axes):
         raise SettingError("--sweep lessons: this study sets it by itself; compare its values with `gems eval shapes`")
     fixed = merge_changes(variants.parse_changes(set_ or ()), {"lessons": "none"}, "this study")
     made = variants.make_variants(split_names(presets), axes, fixed)
@@ -107,21 +107,19 @@ def eval_lessons(
         "concurrency": concurrency,
     }
     with progress_bars() as progress:
-        outcome = lessons_study.compare_lessons(made, out=out, runs=runs, progress=progress, **options)
+        result = lessons_study.compare_lessons(made, out=out, runs=runs, progress=progress, **options)
     screen = table_console()
-    screen.print(lessons_study.lessons_table(outcome))
-    told = lessons_study.lessons_to_json(outcome)
-    replace_file(outcome.folder / "result.json", json_bytes(told))
+    screen.print(lessons_study.lessons_table(result))
+    told = lessons_study.lessons_to_json(result)
+    replace_file(result.folder / "result.json", json_bytes(told))
     repeats = f"{seeds} run{'s' if seeds > 1 else ''} of each prompt"
-    facts = [
-        f"gems {outcome.study.version} (code {outcome.study.code}), image model {outcome.study.image}, seed {seed}, {repeats}."
-    ]
-    replace_file(outcome.folder / "table.md", lessons_study.lessons_markdown(outcome, facts).encode())
-    title = f"with lessons minus without: {outcome.prompts} prompts, {repeats}, 95 % bootstrap intervals"
+    facts = [f"gems {result.study.version} (code {result.study.code}), image model {result.study.image}, seed {seed}, {repeats}."]
+    replace_file(result.folder / "table.md", lessons_study.lessons_markdown(result, facts).encode())
+    title = f"with lessons minus without: {result.prompts} prompts, {repeats}, 95 % bootstrap intervals"
     try:
-        plot_differences([(c.name, c.differences) for c in outcome.compared], outcome.folder / "plot.png", title)
+        plot_differences([(c.name, c.differences) for c in result.compared], result.folder / "plot.png", title)
     except PlotError as error:
         print_note(error)
-    screen.print(f"records, lessons and tables: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
+    screen.print(f"records, lessons and tables: {escape(str(result.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
         replace_file(json_file, json_bytes(told))

@@ -84,7 +84,7 @@ class JudgeAnswer(Frozen):
 
 
 def has_answer(question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-    """Tell whether anything was answered; of a question for the text in an image, no text is an answer too."""
+    """Return whether anything was answered; of a question for the text in an image, no text is an answer too."""
     return question.kind == "read" or bool(answer.text.strip() or answer.top)
 
 
@@ -214,7 +214,7 @@ class Benchmark(ABC):
         return []
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether an answer has the form that `score` reads; one that has not is asked for again, and counted."""
+        """Return whether an answer has the form that `score` reads; one that has not is asked for again, and counted."""
         return has_answer(question, answer)
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:

@@ -16,9 +16,9 @@ from .variants import Variant
 
 
 class Job(NamedTuple):
-    """A cell, and the variants that are to be run on it, one after the other: they may ask for the same pictures."""
+    """A item, and the variants that are to be run on it, one after the other: they may ask for the same pictures."""
 
-    cell: WorkItem
+    item: WorkItem
     variants: tuple[Variant, ...]
 
 
@@ -47,7 +47,7 @@ class LocalEngine(Engine):
         self._graph, self._prices, self._concurrency = graph, prices, concurrency
 
     def run(self, jobs: Sequence[Job], on_record: Callable[[SampleRecord], None], stop: threading.Event) -> None:
-        """Run all jobs. One thread runs all variants of a cell, so that no two draw the same picture at once."""
+        """Run all jobs. One thread runs all variants of a item, so that no two draw the same picture at once."""
         ended = threading.Event()
 
         def work(job: Job) -> None:
@@ -55,7 +55,7 @@ class LocalEngine(Engine):
                 if ended.is_set() or stop.is_set():
                     return
                 try:
-                    on_record(run_sample(self._graph, variant, job.cell, self._prices))
+                    on_record(run_sample(self._graph, variant, job.item, self._prices))
                 except BaseException:
                     ended.set()  # here, as this thread would begin its next job before anybody else knows
                     raise

@@ -117,7 +117,7 @@ def score_images(
     samples: Sequence[Sample],
     records: Mapping[RecordKey, SampleRecord],
     judge: Judge,
-    book: AnswerLog,
+    log: AnswerLog,
     store: ImageStore,
     *,
     concurrency: int = 8,
@@ -131,7 +131,7 @@ def score_images(
         samples: its prompts.
         records: the images.
         judge: who answers.
-        book: the recorded answers.
+        log: the recorded answers.
         store: where the images are.
         concurrency: questions at the same time.
         on_start: called with the number of answers that are wanted.
@@ -145,12 +145,12 @@ def score_images(
     known = {sample.id: sample for sample in samples}
     work = list(_judge_tasks(benchmark, known, records, store))
     on_start(sum(item.question.rollouts for item in work))
-    fresh = [item for item in work if needs_asking(judge, item, book, benchmark.readable)]
+    fresh = [item for item in work if needs_asking(judge, item, log, benchmark.readable)]
     if fresh:
         probe(judge, [item.question for item in fresh], benchmark.readable)
-    collect(judge, work, book, readable=benchmark.readable, concurrency=concurrency, on_done=on_done)
+    collect(judge, work, log, readable=benchmark.readable, concurrency=concurrency, on_done=on_done)
     return {
-        key: _score_image(benchmark, known[record.id], record, judge, book) for key, record in records.items() if record.id in known
+        key: _score_image(benchmark, known[record.id], record, judge, log) for key, record in records.items() if record.id in known
     }
 
 
@@ -167,11 +167,11 @@ def _judge_tasks(
             yield JudgeTask(question, partial(read_image, record, record.image, store), record.image.sha256, record.id)
 
 
-def _score_image(benchmark: Benchmark, sample: Sample, record: SampleRecord, judge: Judge, book: AnswerLog) -> ImageScore:
+def _score_image(benchmark: Benchmark, sample: Sample, record: SampleRecord, judge: Judge, log: AnswerLog) -> ImageScore:
     if record.image is None:  # nothing of what was asked for is there to be seen
         return ImageScore(benchmark.score(sample, {}))
     questions = benchmark.questions(sample)
-    answers = recorded_answers(judge, questions, record.image.sha256, book, benchmark.readable)
+    answers = recorded_answers(judge, questions, record.image.sha256, log, benchmark.readable)
     read = sum(benchmark.readable(question, answer) for question in questions for answer in answers.get(question.key, ()))
     return ImageScore(benchmark.score(sample, answers), sum(question.rollouts for question in questions) - read)
 

@@ -101,7 +101,7 @@ def compare_lessons(
     runs one prompt after the other, in a fixed order, so that the same call learns the same lessons.
 
     Args:
-        variants: settings by name; their knob `lessons` is set here.
+        variants: settings by name; their setting `lessons` is set here.
         out: folder of the study; by default one in `runs/eval`, named after its definition.
         limit: only so many prompts, spread evenly over the benchmark.
         data: a file of requests to use instead of the benchmark's.
@@ -124,7 +124,7 @@ def compare_lessons(
     if len(planned.samples) < 2:
         raise SettingError("lessons are learned on one half of the prompts and measured on the other: give at least two")
     folder = out or default_folder(planned.study, runs, "lessons")
-    cells = {fold: _items_of_half(planned.cells, half) for fold, half in split_halves(planned.samples, seed).items()}
+    items = {fold: _items_of_half(planned.items, half) for fold, half in split_halves(planned.samples, seed).items()}
     stop = threading.Event()
     images = ImageStore(folder / IMAGES_FOLDER)
     common: dict[str, Any] = {"store": images, "progress": progress, "stop": stop}
@@ -133,7 +133,7 @@ def compare_lessons(
         variant, fold = job
         with _open_lessons(folder, variant, fold) as store:
             place = _half_folder(folder, variant, fold) / "learning"
-            records, _ = run_study(planned, place, lessons=store, cells=cells[fold], variants=_lesson_modes(variant)[2:], **common)
+            records, _ = run_study(planned, place, lessons=store, items=items[fold], variants=_lesson_modes(variant)[2:], **common)
         return records
 
     jobs = [(variant, fold) for variant in variants for fold in FOLDS]
@@ -157,7 +157,7 @@ def compare_lessons(
                     place,
                     concurrency=concurrency,
                     lessons=store,
-                    cells=cells[other],
+                    items=items[other],
                     variants=_lesson_modes(variant)[:2],
                     **common,
                 )
@@ -169,10 +169,10 @@ def compare_lessons(
     return LessonsResult(planned.study, compared, folder)
 
 
-def lessons_to_json(outcome: LessonsResult) -> dict[str, Any]:
+def lessons_to_json(result: LessonsResult) -> dict[str, Any]:
     """Return the results for programs: by preset without, with, their differences, and what was learned on each half."""
     return {
-        "study": outcome.study.model_dump(),
+        "study": result.study.model_dump(),
         "presets": {
             c.name: {
                 "without": result_fields(c.without),
@@ -181,7 +181,7 @@ def lessons_to_json(outcome: LessonsResult) -> dict[str, Any]:
                 "learning_chat_calls_per_prompt": c.learning.mean,
                 "lessons": {fold: [lesson.told() for lesson in found] for fold, found in zip(FOLDS, c.learned, strict=True)},
             }
-            for c in outcome.compared
+            for c in result.compared
         },
     }
 
@@ -202,25 +202,25 @@ def comparison_rows(compared: LessonsComparison) -> list[list[str]]:
     ]
 
 
-def lessons_markdown(outcome: LessonsResult, facts: Sequence[str] = ()) -> str:
+def lessons_markdown(result: LessonsResult, facts: Sequence[str] = ()) -> str:
     """Return the table as Markdown, and below it the first lessons of each half."""
-    lines = [f"Lessons learned on one half of {outcome.prompts} prompts and measured on the other; {CAPTION}", *facts]
-    table = [HEADINGS, ["---", *("---:" for _ in HEADINGS[1:])], *(row for c in outcome.compared for row in comparison_rows(c))]
+    lines = [f"Lessons learned on one half of {result.prompts} prompts and measured on the other; {CAPTION}", *facts]
+    table = [HEADINGS, ["---", *("---:" for _ in HEADINGS[1:])], *(row for c in result.compared for row in comparison_rows(c))]
     lines.append("\n".join("| " + " | ".join(row) + " |" for row in table))
-    for c in outcome.compared:
+    for c in result.compared:
         for fold, found in zip(FOLDS, c.learned, strict=True):
             heading = f"{c.name}, learned on half {fold} ({len(found)}), the most promising:"
             lines.append("\n".join([heading, "", *(map(_lesson_line, found[:5]) if found else ["- none"])]))
     return "\n\n".join(lines) + "\n"
 
 
-def lessons_table(outcome: LessonsResult) -> Table:
+def lessons_table(result: LessonsResult) -> Table:
     """Return the table for the terminal."""
     made = new_table("Lessons learned on one half of the prompts, measured on the other", CAPTION)
     made.add_column("", overflow="fold")
     for heading in HEADINGS[1:]:
         made.add_column(heading, justify="right", no_wrap=True)
-    for compared in outcome.compared:
+    for compared in result.compared:
         for row in comparison_rows(compared):
             made.add_row(*row)
         made.add_section()
@@ -241,9 +241,9 @@ def _lesson_modes(variant: Variant) -> list[Variant]:
     ]
 
 
-def _items_of_half(cells: Sequence[WorkItem], half: Sequence[Sample]) -> list[WorkItem]:
+def _items_of_half(items: Sequence[WorkItem], half: Sequence[Sample]) -> list[WorkItem]:
     place = {sample.id: k for k, sample in enumerate(half)}
-    return sorted((c for c in cells if c.id in place), key=lambda c: place[c.id])
+    return sorted((c for c in items if c.id in place), key=lambda c: place[c.id])
 
 
 def _half_folder(folder: Path, variant: Variant, fold: str) -> Path:
@@ -258,8 +258,8 @@ def _open_lessons(folder: Path, variant: Variant, fold: str) -> Iterator[BaseSto
 
 def _score_records(planned: StudyPlan, folder: Path, records: Records, images: ImageStore) -> dict[RecordKey, ImageScore]:
     judge = judge_of("perception")
-    with open_answer_log(answers_path(folder, judge.name)) as book:
-        return score_images(planned.benchmark, planned.samples, records, judge, book, images)
+    with open_answer_log(answers_path(folder, judge.name)) as log:
+        return score_images(planned.benchmark, planned.samples, records, judge, log, images)
 
 
 def _compare_modes(

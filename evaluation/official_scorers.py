@@ -44,19 +44,19 @@ def export_images(
     Raises:
         GemsError: there is no study or no such layout or variant, an image is lost, or a folder is in use.
     """
-    outcome = load_study(folder, benchmark=benchmark, store=store)
-    bench = outcome.benchmark if layout is None else find_benchmark(layout)
-    chosen = [_require_variant(outcome, name) for name in variants] if variants else list(outcome.study.variants)
+    result = load_study(folder, benchmark=benchmark, store=store)
+    bench = result.benchmark if layout is None else find_benchmark(layout)
+    chosen = [_require_variant(result, name) for name in variants] if variants else list(result.study.variants)
     places = {name: to / safe_file_name(name) for name in chosen}
     for place in places.values():
         if place.exists() and any(place.iterdir()):
             raise BenchmarkError(f"{place} is not empty: take another --to, or remove it")
-    return {name: (place, _export_variant(bench, place, outcome, name)) for name, place in places.items()}
+    return {name: (place, _export_variant(bench, place, result, name)) for name, place in places.items()}
 
 
-def _export_variant(bench: Benchmark, place: Path, outcome: StudyResult, variant: str) -> list[str]:
+def _export_variant(bench: Benchmark, place: Path, result: StudyResult, variant: str) -> list[str]:
     """Lay out a variant's images beside their place, and put them there at the end."""
-    seeds = outcome.study.seeds
+    seeds = result.study.seeds
     names = [f"seed-{number}" for number in range(1, seeds + 1)] if seeds > 1 else ["."]
     part = place.with_name(f".{place.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -64,13 +64,13 @@ def _export_variant(bench: Benchmark, place: Path, outcome: StudyResult, variant
     try:
         for number, name in enumerate(names, start=1):
             (part / name).mkdir(parents=True)
-            told[name] = bench.export(part / name, _variant_images(outcome, variant, number))
+            told[name] = bench.export(part / name, _variant_images(result, variant, number))
         part.replace(place)
     except KeyError as error:
-        if bench.name == outcome.benchmark.name:
+        if bench.name == result.benchmark.name:
             raise
         wanted = f"the layout of {bench.title} needs {error} of each prompt"
-        raise BenchmarkError(f"{wanted}, which {outcome.benchmark.title} does not have: take another --layout") from error
+        raise BenchmarkError(f"{wanted}, which {result.benchmark.title} does not have: take another --layout") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     if seeds == 1:
@@ -97,19 +97,19 @@ def import_results(
     Raises:
         GemsError: there is no study or no such variant or seed, or the file is of no use.
     """
-    outcome = load_study(folder, benchmark=benchmark)
-    if variant is None and len(outcome.study.variants) > 1:
-        raise SettingError(f"say whose images were scored: --variant {' or '.join(outcome.study.variants)}")
-    name = _require_variant(outcome, variant) if variant else next(iter(outcome.study.variants))
-    seeds, count = outcome.study.seeds, outcome.study.per_prompt
+    result = load_study(folder, benchmark=benchmark)
+    if variant is None and len(result.study.variants) > 1:
+        raise SettingError(f"say whose images were scored: --variant {' or '.join(result.study.variants)}")
+    name = _require_variant(result, variant) if variant else next(iter(result.study.variants))
+    seeds, count = result.study.seeds, result.study.per_prompt
     if seed is None and seeds > 1:
         raise SettingError(f"say which images were scored: --seed 1 to {seeds}, the number in the name of the exported folder")
     if seed is not None and not 1 <= seed <= seeds:
         raise SettingError(f"--seed {seed}: the study has {seeds}, the first being 1")
     if not file.exists():
         raise BenchmarkError(f"{file}: there is no such file: name the result file of the official scorer")
-    found = outcome.benchmark.imported(file, outcome.samples)
-    known = {sample.id for sample in outcome.samples}
+    found = result.benchmark.imported(file, result.samples)
+    known = {sample.id for sample in result.samples}
     if strange := [one.id for one in found if one.id not in known]:
         raise BenchmarkError(f"{file}: prompt {strange[0]} is none of this study's: was another one exported?")
     if not found:
@@ -132,18 +132,18 @@ def import_results(
     return len(found)
 
 
-def _variant_images(outcome: StudyResult, variant: str, seed: int) -> Iterator[BenchmarkImage]:
-    count = outcome.study.per_prompt
-    for sample in outcome.samples:
+def _variant_images(result: StudyResult, variant: str, seed: int) -> Iterator[BenchmarkImage]:
+    count = result.study.per_prompt
+    for sample in result.samples:
         for index in range(count):
-            record = outcome.records.get((variant, sample.id, (seed - 1) * count + index))
+            record = result.records.get((variant, sample.id, (seed - 1) * count + index))
             image = record.image if record else None
             yield BenchmarkImage(
-                sample, index, None if record is None or image is None else read_image(record, image, outcome.store)
+                sample, index, None if record is None or image is None else read_image(record, image, result.store)
             )
 
 
-def _require_variant(outcome: StudyResult, name: str) -> str:
-    if name not in outcome.study.variants:
-        raise SettingError(f"--variant {name}: there is no such variant; choose one of {', '.join(outcome.study.variants)}")
+def _require_variant(result: StudyResult, name: str) -> str:
+    if name not in result.study.variants:
+        raise SettingError(f"--variant {name}: there is no such variant; choose one of {', '.join(result.study.variants)}")
     return name

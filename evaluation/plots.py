@@ -217,9 +217,9 @@ def _axis_value(result: VariantResult) -> float:
 
 
 def _short_names(names: Sequence[str]) -> list[str]:
-    """Return names as they are, or without the "knob=" of a study of one knob: the title tells it."""
-    knobs = {name.partition("=")[0] for name in names}
-    one = len(knobs) == 1 and all(name.count("=") == 1 for name in names)
+    """Return names as they are, or without the "setting=" of a study of one setting: the title tells it."""
+    settings = {name.partition("=")[0] for name in names}
+    one = len(settings) == 1 and all(name.count("=") == 1 for name in names)
     return [name.partition("=")[2] for name in names] if one else list(names)
 
 

@@ -80,8 +80,8 @@ class _RunningJob(NamedTuple):
 class RayEngine(Engine):
     """Workers of a Ray cluster. Make it with `ray_engine`.
 
-    A worker runs all variants of a cell and hands each record over as soon as it is there, with the PNG of its image. What is
-    lost with a worker or a machine is run again from the cell's first variant: with the same seeds it comes to the same, and
+    A worker runs all variants of a item and hands each record over as soon as it is there, with the PNG of its image. What is
+    lost with a worker or a machine is run again from the item's first variant: with the same seeds it comes to the same, and
     what was handed over before is not taken twice.
     """
 
@@ -322,9 +322,9 @@ def _with_absolute_path(choice: ImageChoice) -> ImageChoice:
 
 
 def _lost_record(job: Job, variant: str, error: Exception) -> SampleRecord:
-    cell = job.cell
+    item = job.item
     why = f"the worker was lost {RETRIES + 1} times ({_first_line(error)})"
-    return SampleRecord(id=cell.id, prompt=cell.prompt, variant=variant, index=cell.index, seed=cell.seed, error=why)
+    return SampleRecord(id=item.id, prompt=item.prompt, variant=variant, index=item.index, seed=item.seed, error=why)
 
 
 def _describe_cluster(has: dict[str, float]) -> str:

@@ -199,7 +199,7 @@ def run_job(setup: WorkerSetup, job: Job, first: int) -> Iterator[tuple[SampleRe
         store = setup.store or ImageStore(Path(folder))
         graph = _build_job_graph(setup, image, store)
         for variant in job.variants:
-            record = run_sample(graph, variant, job.cell, setup.prices)
+            record = run_sample(graph, variant, job.item, setup.prices)
             yield record, store.read(record.image) if record.image and setup.store is None else None
 
 

@@ -61,7 +61,7 @@ class StudyPlan(NamedTuple):
 
     benchmark: Benchmark
     samples: list[Sample]
-    cells: list[WorkItem]
+    items: list[WorkItem]
     variants: tuple[Variant, ...]
     models: Models
     study: StudyDefinition
@@ -114,7 +114,7 @@ def plan_study(
 
 
 def work_items(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem]:
-    """Return the cells of a study: each prompt with the seed of each of its images."""
+    """Return the items of a study: each prompt with the seed of each of its images."""
     repeat = max(REPEAT_STEP, len(samples) * SEED_STEP)
     return [
         WorkItem.of(sample, index, (seed + index * repeat + number * SEED_STEP) % 2**31)
@@ -137,7 +137,7 @@ def run_study(
     shard: Shard = WHOLE,
     store: ImageStore | None = None,
     lessons: BaseStore | None = None,
-    cells: Sequence[WorkItem] | None = None,
+    items: Sequence[WorkItem] | None = None,
     variants: Sequence[Variant] | None = None,
     max_failures: int = MAX_FAILURES,
     progress: StudyProgress = NO_PROGRESS,
@@ -153,42 +153,42 @@ def run_study(
         shard: the part of the prompts that is run.
         store: where images are kept; in the folder by default.
         lessons: LangGraph's store for runs that use lessons; without it each has an empty one of its own.
-        cells: only these of the plan, in this order.
+        items: only these of the plan, in this order.
         variants: only these of the plan.
         max_failures: runs in a row that may fail before it is stopped.
         progress: who is told.
         stop: when it is set, the runs under way end and nothing new begins.
 
     Returns:
-        The records, those of other shards too, and how many images of these cells and variants were there before.
+        The records, those of other shards too, and how many images of these items and variants were there before.
 
     Raises:
         StudyError: the folder holds another study, or too many runs in a row have failed.
         GemsError: a model cannot be used.
     """
     images = store or ImageStore(folder / IMAGES_FOLDER)
-    wanted = plan.cells if cells is None else cells
+    wanted = plan.items if items is None else items
     mine = {sample.id for sample in shard.part(plan.samples)}
-    wanted = [cell for cell in wanted if cell.id in mine]
+    wanted = [item for item in wanted if item.id in mine]
     compared = plan.variants if variants is None else tuple(variants)
-    with open_journal(folder, plan.study, shard) as book:
+    with open_journal(folder, plan.study, shard) as journal:
         save_prompts(folder, plan.samples)
         found = 0
         for variant in compared:
-            there = sum(not book.lacks((variant.name, cell.id, cell.index)) for cell in wanted)
+            there = sum(not journal.lacks((variant.name, item.id, item.index)) for item in wanted)
             progress.start(variant.name, len(wanted), there)
             found += there
-        jobs = [Job(cell, tuple(v for v in compared if book.lacks((v.name, cell.id, cell.index)))) for cell in wanted]
+        jobs = [Job(item, tuple(v for v in compared if journal.lacks((v.name, item.id, item.index)))) for item in wanted]
         jobs = [job for job in jobs if job.variants]
-        failed = set(book.records)  # of what is wanted, the rest has its image
-        if cells is None:  # what failed before may well fail again: it waits, so that it cannot keep the others from being made
-            jobs.sort(key=lambda job: any((v.name, job.cell.id, job.cell.index) in failed for v in job.variants))
-        luck = FailureLimit(max_failures)
+        failed = set(journal.records)  # of what is wanted, the rest has its image
+        if items is None:  # what failed before may well fail again: it waits, so that it cannot keep the others from being made
+            jobs.sort(key=lambda job: any((v.name, job.item.id, job.item.index) in failed for v in job.variants))
+        failures = FailureLimit(max_failures)
 
         def on_record(record: SampleRecord) -> None:
-            book.add(with_image_path(record, images, folder))
+            journal.add(with_image_path(record, images, folder))
             progress.done(record)
-            luck.note(record, before=record.key in failed)
+            failures.note(record, before=record.key in failed)
 
         if jobs:
             if engine is None:
@@ -197,7 +197,7 @@ def run_study(
             else:
                 run = engine(images).run
             run(jobs, on_record, stop or threading.Event())
-        return dict(book.records), found
+        return dict(journal.records), found
 
 
 class FailureLimit:

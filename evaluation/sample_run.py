@@ -35,17 +35,17 @@ class WorkItem:
 
     @classmethod
     def of(cls, sample: Sample, index: int, seed: int) -> WorkItem:
-        """Return the cell of a sample. What only the scorer may know stays behind."""
+        """Return the item of a sample. What only the scorer may know stays behind."""
         return cls(sample.id, sample.prompt, index, seed)
 
 
-def run_sample(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -> SampleRecord:
+def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOptions) -> SampleRecord:
     """Run the graph once, and record what it reached and took. A run that fails is a record too, with the reason.
 
     Args:
         graph: the graph; without a store for lessons, a run that uses them has an empty one of its own.
         variant: the settings.
-        cell: the prompt and its seed.
+        item: the prompt and its seed.
         prices: what the models cost.
     """
     if variant.context.lessons != "none" and graph.store is None:
@@ -54,7 +54,7 @@ def run_sample(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOpti
     followed = _RunFollower()
     error = ""
     try:
-        followed.run(graph, cell.prompt, variant.context.model_copy(update={"seed": cell.seed}))
+        followed.run(graph, item.prompt, variant.context.model_copy(update={"seed": item.seed}))
     except Exception as failure:  # whatever a model of one's own raises costs this image only, and is counted
         error = without_places(_failure_reason(failure), prices)
     seconds = round(time.perf_counter() - began, 3)
@@ -62,11 +62,11 @@ def run_sample(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOpti
     usage = state.usage if state else Usage()
     total, cost = usage.total, money(usage, prices)
     record = SampleRecord(
-        id=cell.id,
-        prompt=cell.prompt,
+        id=item.id,
+        prompt=item.prompt,
         variant=variant.name,
-        index=cell.index,
-        seed=cell.seed,
+        index=item.index,
+        seed=item.seed,
         error=error,
         rounds=state.round if state else 0,
         calls=total.calls,

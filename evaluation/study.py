@@ -217,13 +217,13 @@ def score_study(
     study = read_definition(folder)
     bench, samples, records = _benchmark_of(study, benchmark), read_prompts(folder), read_records(folder)
     images = store or ImageStore(folder / IMAGES_FOLDER)
-    with open_answer_log(answers_path(folder, judge.name)) as book:
+    with open_answer_log(answers_path(folder, judge.name)) as log:
         scored = score_images(
             bench,
             samples,
             records,
             judge,
-            book,
+            log,
             images,
             concurrency=concurrency,
             on_start=progress.asking,
@@ -272,100 +272,100 @@ def _benchmark_of(study: StudyDefinition, given: Benchmark | None) -> Benchmark:
     return given or find_benchmark(study.benchmark)
 
 
-def build_report(outcome: StudyResult, *, paper: bool = False) -> StudyReport:
+def build_report(result: StudyResult, *, paper: bool = False) -> StudyReport:
     """Return what is to be told of a study.
 
     Args:
-        outcome: what it holds.
+        result: what it holds.
         paper: add the paper's published rows.
     """
-    study, bench = outcome.study, outcome.benchmark
-    results = outcome.results
+    study, bench = result.study, result.benchmark
+    results = result.results
     times = f"{study.seeds} times " if study.seeds > 1 else ""
-    ours = () if OFFICIAL not in outcome.scored else (f"What follows is of judges that GEMS asks, not of the {OFFICIAL}.",)
+    ours = () if OFFICIAL not in result.scored else (f"What follows is of judges that GEMS asks, not of the {OFFICIAL}.",)
     runs = f"seed {study.seed}, {times}{study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
     models = (
         f"chat {', '.join(f'{role}: {_model_name(told)}' for role, told in study.chat.items())}; image {_model_name(study.image)}"
     )
     return StudyReport(
-        title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
-        metrics=_judged_metrics(outcome, *outcome.scored),
+        title=f"{bench.title}, {len(result.samples)} of {study.available} prompts",
+        metrics=_judged_metrics(result, *result.scored),
         results=results,
         per_prompt=study.per_prompt * study.seeds,
-        warnings=study_warnings(outcome, results),
+        warnings=study_warnings(result, results),
         facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *ours, *bench.remarks],
         published=published_figures(bench.name) if paper else (),
         official_judge=bench.official_judge,
     )
 
 
-def _judged_metrics(outcome: StudyResult, *judges: str) -> list[Metric]:
+def _judged_metrics(result: StudyResult, *judges: str) -> list[Metric]:
     """Return the metrics of the prompts that judges have numbers of: a title may name the parts that those are."""
-    known = {id for judge in judges for _, id, _ in outcome.scored[judge]}
-    return outcome.benchmark.metrics([sample for sample in outcome.samples if sample.id in known] or outcome.samples)
+    known = {id for judge in judges for _, id, _ in result.scored[judge]}
+    return result.benchmark.metrics([sample for sample in result.samples if sample.id in known] or result.samples)
 
 
-def study_warnings(outcome: StudyResult, results: Sequence[VariantResult] | None = None) -> list[str]:
+def study_warnings(result: StudyResult, results: Sequence[VariantResult] | None = None) -> list[str]:
     """Return what keeps the figures of a study from being compared with others, a sentence each.
 
     Args:
-        outcome: what the study holds.
+        result: what the study holds.
         results: its results, where they are known already: every interval in them takes thousands of resamples.
     """
-    study, bench = outcome.study, outcome.benchmark
+    study, bench = result.study, result.benchmark
     said = []
     embedded = EMBEDDED_MODELS & {_model_name(study.image), *map(_model_name, study.chat.values())}
     if embedded and bench.name != "shapes":
         said.append("the embedded models of the shapes world were used: these figures say nothing about real models.")
-    if played := REHEARSAL_MODELS.keys() & {_model_name(study.image), *map(_model_name, study.chat.values()), *outcome.scored}:
+    if played := REHEARSAL_MODELS.keys() & {_model_name(study.image), *map(_model_name, study.chat.values()), *result.scored}:
         said.append(
             f"this is a rehearsal: {', '.join(REHEARSAL_MODELS[name] for name in sorted(played))}. The figures mean nothing."
         )
     verifier = _model_name(study.chat.get("verifier", study.chat["default"]))
-    for judge in outcome.scored:
+    for judge in result.scored:
         if _is_same_model(bench.official_judge if judge == OFFICIAL else judge, verifier):
             seen = f"the judge {judge_title(judge, bench.official_judge)} is also the loop's verifier"
             said.append(f"{seen}: the loop was led by the eyes that score it.")
         if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
             said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
-        said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
-        said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in outcome.scored[judge].values()])]
-        titles = {metric.name: metric.title for metric in _judged_metrics(outcome, *outcome.scored)}
-        other = [f"{titles[m.name]} is {m.title}" for m in _judged_metrics(outcome, judge) if titles[m.name] != m.title]
+        said += [f"{judge}: {remark}" for remark in result.remarks.get(judge, ())]
+        said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in result.scored[judge].values()])]
+        titles = {metric.name: metric.title for metric in _judged_metrics(result, *result.scored)}
+        other = [f"{titles[m.name]} is {m.title}" for m in _judged_metrics(result, judge) if titles[m.name] != m.title]
         said += [f"{judge}: {title}." for title in other]
-    if len(outcome.samples) < study.available:
-        said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
+    if len(result.samples) < study.available:
+        said.append(f"{len(result.samples)} of {study.available} prompts were taken: the others are left out.")
     if study.per_prompt != bench.images_per_prompt:
         said.append(f"each prompt has {study.per_prompt} images, where the official protocol has {bench.images_per_prompt}.")
-    results = outcome.results if results is None else results
-    for judge in outcome.scored:
+    results = result.results if results is None else results
+    for judge in result.scored:
         shown = {r.name for r in results if r.judge == judge}
-        if absent := [v.name for v in outcome.variants if v.name not in shown]:
+        if absent := [v.name for v in result.variants if v.name not in shown]:
             said.append(f"{judge} has judged nothing of {', '.join(absent)} yet: not in the table.")
     if missing := _counts_by_variant(results, "missing"):
         said.append(f"images that are not made or not judged yet do not count: {missing}.")
     if failed := dict.fromkeys(f"{r.name} {r.failed}" for r in results if r.failed):
         said.append(f"runs failed, and count as images that show nothing: {', '.join(failed)}.")
-        reasons = Counter(record.error for record in outcome.records.values() if record.error).most_common(MAX_REASONS)
+        reasons = Counter(record.error for record in result.records.values() if record.error).most_common(MAX_REASONS)
         said.append(f"why runs failed: {'; '.join(f'{reason} ({count} times)' for reason, count in reasons)}.")
     if empty := _counts_by_variant(results, "unanswered"):
         said.append(f"answers that are missing or cannot be read, however often they were asked for, count as wrong: {empty}.")
     return said
 
 
-def imports_to_json(outcome: StudyResult) -> list[dict[str, Any]]:
+def imports_to_json(result: StudyResult) -> list[dict[str, Any]]:
     """Return for programs what was imported into a study: a file each, with the variant it is of and the numbers it gave."""
     return [
         {
             "judge": OFFICIAL,
-            "official_judge": outcome.benchmark.official_judge,
+            "official_judge": result.benchmark.official_judge,
             "variant": one.variant,
             "file": one.file,
             "when": one.when,
             "numbers": sorted({name for _, _, values in one.rows for name in values}),
             "rows": len(one.rows),
         }
-        for one in outcome.imports
+        for one in result.imports
     ]
 
 

@@ -104,20 +104,20 @@ class PagePart:
     entries: Sequence[PromptEntry]
 
 
-def write_study_page(outcome: StudyResult, report: StudyReport) -> Path:
+def write_study_page(result: StudyResult, report: StudyReport) -> Path:
     """Write the page into the folder of the study, and return where it is."""
-    path = outcome.folder / PAGE_FILE
-    replace_file(path, render_study_page(outcome, report).encode("utf-8", "replace"))
+    path = result.folder / PAGE_FILE
+    replace_file(path, render_study_page(result, report).encode("utf-8", "replace"))
     return path
 
 
-def render_study_page(outcome: StudyResult, report: StudyReport) -> str:
+def render_study_page(result: StudyResult, report: StudyReport) -> str:
     """Return the page: one file with its images and its styles, without any script."""
-    shown = _PromptSelection(outcome, report)
+    shown = _PromptSelection(result, report)
     found = shown.parts()
     refs = {r.image.sha256: r.image for p in found for e in p.entries for s in e.sides if (r := s.record) and r.image}
-    failed = [record for _, record in sorted(outcome.records.items()) if record.error]
-    plot = outcome.folder / "plot.png"
+    failed = [record for _, record in sorted(result.records.items()) if record.error]
+    plot = result.folder / "plot.png"
     headings, rows = main_table(report)
     published = published_table(report)
     return (
@@ -133,13 +133,12 @@ def render_study_page(outcome: StudyResult, report: StudyReport) -> str:
             facts=report.facts,
             plot=_plot_image(plot) if plot.exists() else None,
             parts=found,
-            base=outcome.base,
+            base=result.base,
             failed=[(record, without_paths(record.error)) for record in failed[:MAX_PROMPTS]],
             failures=len(failed),
             metric=shown.metric,
             thumbs={
-                name: picture(ref, outcome.store.read, alt="", edge=MAX_IMAGE_EDGE, light=0, density=1)
-                for name, ref in refs.items()
+                name: picture(ref, result.store.read, alt="", edge=MAX_IMAGE_EDGE, light=0, density=1) for name, ref in refs.items()
             },
         )
     )
@@ -148,48 +147,48 @@ def render_study_page(outcome: StudyResult, report: StudyReport) -> str:
 class _PromptSelection:
     """Chooses prompts by the first judge's leading metric, for the variant that has most of it."""
 
-    def __init__(self, outcome: StudyResult, report: StudyReport) -> None:
-        self._outcome, self.metric = outcome, leading_metric(report)
+    def __init__(self, result: StudyResult, report: StudyReport) -> None:
+        self._result, self.metric = result, leading_metric(report)
         self._judge = report.results[0].judge if report.results else ""
-        self._scored = outcome.scored.get(self._judge, {})
+        self._scored = result.scored.get(self._judge, {})
         self._by_judge = {
             judge_title(judge, report.official_judge): {
-                v.name: prompt_values(self.metric, v.name, outcome.samples, scored) for v in outcome.variants
+                v.name: prompt_values(self.metric, v.name, result.samples, scored) for v in result.variants
             }
-            for judge, scored in outcome.scored.items()
+            for judge, scored in result.scored.items()
         }
         self._title = judge_title(self._judge, report.official_judge)
-        self._values = self._by_judge.get(self._title) or {v.name: {} for v in outcome.variants}
+        self._values = self._by_judge.get(self._title) or {v.name: {} for v in result.variants}
         self._made: defaultdict[tuple[str, str], list[SampleRecord]] = defaultdict(list)
-        for (variant, id, _), record in sorted(outcome.records.items()):
+        for (variant, id, _), record in sorted(result.records.items()):
             self._made[variant, id].append(record)
         means = {r.name: r.metrics[self.metric.name].mean for r in report.results
-                 if r.judge == self._judge and r.name != outcome.base and self.metric.name in r.metrics}  # fmt: skip
-        self._leader = max(means, key=lambda name: means[name]) if means else outcome.base
+                 if r.judge == self._judge and r.name != result.base and self.metric.name in r.metrics}  # fmt: skip
+        self._leader = max(means, key=lambda name: means[name]) if means else result.base
 
     def parts(self) -> list[PagePart]:
         """Return the prompts that are shown, the most improved first; kinds without any are left out."""
-        mine, base = self._values[self._leader], self._values[self._outcome.base]
+        mine, base = self._values[self._leader], self._values[self._result.base]
         by = f" by {self._title}" if len(self._by_judge) > 1 else ""
         of, title = f"of {self._leader}{by}", self.metric.title
         gained = {id: value - base[id] for id, value in mine.items() if value > base.get(id, value)}
         worst = sorted(mine, key=lambda id: mine[id])[: min(MAX_PROMPTS, -(-len(mine) // 2))]
         best = sorted((id for id in mine if id not in worst), key=lambda id: -mine[id])[:MAX_PROMPTS]
         chosen = {
-            ("improved", "Most improved", f"{title} {of} is most above that of {self._outcome.base}."): sorted(
+            ("improved", "Most improved", f"{title} {of} is most above that of {self._result.base}."): sorted(
                 gained, key=lambda id: -gained[id]
             )[:MAX_PROMPTS],
             ("worst", "Worst", f"{title} {of} is lowest."): worst,
             ("best", "Best", f"{title} {of} is highest."): best,
         }
         answers = self._answers({id for ids in chosen.values() for id in ids})
-        samples = {sample.id: sample for sample in self._outcome.samples}
+        samples = {sample.id: sample for sample in self._result.samples}
         return [PagePart(*told, [self._entry(samples[id], answers) for id in ids]) for told, ids in chosen.items() if ids]
 
     def _entry(self, sample: Sample, answers: AnswersByImage) -> PromptEntry:
-        names = list(dict.fromkeys((self._outcome.base, self._leader)))
+        names = list(dict.fromkeys((self._result.base, self._leader)))
         base, mine = (self._values[name].get(sample.id) for name in (names[0], names[-1]))
-        others = [v.name for v in self._outcome.variants if v.name not in names and sample.id in self._values[v.name]]
+        others = [v.name for v in self._result.variants if v.name not in names and sample.id in self._values[v.name]]
         return PromptEntry(
             sample=sample,
             difference=f"{mine - base + 0.0:+.{self.metric.digits}f}"
@@ -202,7 +201,7 @@ class _PromptSelection:
     def _side(self, variant: str, sample: Sample, answers: AnswersByImage) -> VariantSide:
         made = self._made[variant, sample.id]
         record = min((r for r in made if r.image), key=lambda r: self._own(r, sample), default=next(iter(made), None))
-        bench, found = self._outcome.benchmark, answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
+        bench, found = self._result.benchmark, answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
         each = ((q.key, counted_answers(q, found.get(q.key, {}).get, bench.readable)) for q in bench.questions(sample))
         said = list(judged_answers(bench, sample, {key: told for key, told in each if told}))
         return VariantSide(
@@ -229,7 +228,7 @@ class _PromptSelection:
         return "not judged" if value is None else f"{value:.{self.metric.digits}f}"
 
     def _answers(self, samples: set[str]) -> AnswersByImage:
-        path = answers_path(self._outcome.folder, self._judge)
+        path = answers_path(self._result.folder, self._judge)
         return read_answers(path, samples) if path.exists() else {}
 
 

@@ -15,14 +15,14 @@ from ..errors import SettingError, did_you_mean
 from ..frozen import Frozen
 
 SETTING_ALIASES = {"rounds": "max_rounds", "skills": "plan"}
-"""Other names of knobs, as people say them."""
+"""Other names of settings, as people say them."""
 
 RESERVED_SETTINGS = {
     "seed": "--seed and --seeds",
     "max_cost": "max_calls or max_tokens, since the embedded models have no price",
     "review": "gems run --review: in a study nobody is there to answer",
 }
-"""Knobs that are none of a study's, and what to use in their place."""
+"""Settings that are none of a study's, and what to use in their place."""
 
 MAX_VALUES = 100
 """Most values of one axis: a longer range is a slip."""
@@ -40,11 +40,11 @@ class Variant(Frozen):
 
 
 class Axis(NamedTuple):
-    """A knob and the values it takes in a study."""
+    """A setting and the values it takes in a study."""
 
     name: str
-    """As it was said."""
-    knob: str
+    """As it was typed."""
+    setting: str
     values: tuple[Any, ...]
 
     @property
@@ -54,90 +54,90 @@ class Axis(NamedTuple):
 
 
 def parse_axis(text: str) -> Axis:
-    """Read an axis: "rounds=1..8", "candidates=1,2,4", "verify=batch,each"; a knob alone takes all its values.
+    """Read an axis: "rounds=1..8", "candidates=1,2,4", "verify=batch,each"; a setting alone takes all its values.
 
     Raises:
-        SettingError: the knob is unknown or has no list of values, or a value is not one of its own.
+        SettingError: the setting is unknown or has no list of values, or a value is not one of its own.
     """
-    said, equals, values = (part.strip() for part in text.partition("="))
-    knob = resolve_setting(said)
+    label, equals, values = (part.strip() for part in text.partition("="))
+    setting = resolve_setting(label)
     if not equals:
-        return Axis(said, knob, _all_values(said, knob))
-    spelt = list(itertools.chain.from_iterable(_range(said, part.strip()) for part in values.split(",")))
+        return Axis(label, setting, _all_values(label, setting))
+    spelt = list(itertools.chain.from_iterable(_range(label, part.strip()) for part in values.split(",")))
     if len(spelt) > MAX_VALUES:
-        raise SettingError(f"{said}: {len(spelt)} values are too many; at most {MAX_VALUES} are compared")
-    return Axis(said, knob, tuple(dict.fromkeys(parse_value(said, knob, one) for one in spelt)))
+        raise SettingError(f"{label}: {len(spelt)} values are too many; at most {MAX_VALUES} are compared")
+    return Axis(label, setting, tuple(dict.fromkeys(parse_value(label, setting, one) for one in spelt)))
 
 
-def _range(said: str, text: str) -> list[str]:
+def _range(label: str, text: str) -> list[str]:
     found = re.fullmatch(r"(\d+)\.\.(\d+)", text)
     if found is None:
         return [text]
     first, last = int(found[1]), int(found[2])
     if first > last:
-        raise SettingError(f"{said}={text}: a range goes upwards, such as {last}..{first}")
+        raise SettingError(f"{label}={text}: a range goes upwards, such as {last}..{first}")
     if last - first >= MAX_VALUES:
-        raise SettingError(f"{said}={text}: {last - first + 1} values are too many; at most {MAX_VALUES} are compared")
+        raise SettingError(f"{label}={text}: {last - first + 1} values are too many; at most {MAX_VALUES} are compared")
     return [str(n) for n in range(first, last + 1)]
 
 
-def resolve_setting(said: str) -> str:
+def resolve_setting(label: str) -> str:
     """Return the field of `RunContext` that a name means.
 
     Raises:
         SettingError: there is none, or the study sets it by itself.
     """
-    knob = SETTING_ALIASES.get(said, said)
-    if knob in RESERVED_SETTINGS:
-        raise SettingError(f"{said} is not a setting of a study: use {RESERVED_SETTINGS[knob]}")
-    if knob not in RunContext.model_fields:
+    setting = SETTING_ALIASES.get(label, label)
+    if setting in RESERVED_SETTINGS:
+        raise SettingError(f"{label} is not a setting of a study: use {RESERVED_SETTINGS[setting]}")
+    if setting not in RunContext.model_fields:
         known = [name for name in (*SETTING_ALIASES, *RunContext.model_fields) if name not in RESERVED_SETTINGS]
-        raise SettingError(f"unknown setting {said!r}: {did_you_mean(said, known)}")
-    return knob
+        raise SettingError(f"unknown setting {label!r}: {did_you_mean(label, known)}")
+    return setting
 
 
-def _value_types(knob: str) -> list[Any]:
-    """Return the types that a knob takes, a union taken apart."""
-    kind = RunContext.model_fields[knob].annotation
+def _value_types(setting: str) -> list[Any]:
+    """Return the types that a setting takes, a union taken apart."""
+    kind = RunContext.model_fields[setting].annotation
     return list(get_args(kind)) if get_origin(kind) in (Union, types.UnionType) else [kind]
 
 
-def _all_values(said: str, knob: str) -> tuple[Any, ...]:
-    kinds = _value_types(knob)
+def _all_values(label: str, setting: str) -> tuple[Any, ...]:
+    kinds = _value_types(setting)
     if kinds == [bool]:
         return (False, True)
     if get_origin(kinds[0]) is Literal:
         return get_args(kinds[0])
-    raise SettingError(f"{said} has no list of values: name those to compare, such as --sweep {said}=VALUE,VALUE")
+    raise SettingError(f"{label} has no list of values: name those to compare, such as --sweep {label}=VALUE,VALUE")
 
 
-def parse_value(said: str, knob: str, text: str) -> Any:
-    """Return the value that a text means for a knob, checked; "none" is no value where the knob takes that.
+def parse_value(label: str, setting: str, text: str) -> Any:
+    """Return the value that a text means for a setting, checked; "none" is no value where the setting takes that.
 
     Raises:
-        SettingError: the knob does not take it.
+        SettingError: the setting does not take it.
     """
-    if text.lower() == "none" and type(None) in _value_types(knob):
+    if text.lower() == "none" and type(None) in _value_types(setting):
         return None
     try:
-        return getattr(RunContext.model_validate({knob: text}), knob)
+        return getattr(RunContext.model_validate({setting: text}), setting)
     except ValidationError as error:
-        raise SettingError(f"{said}={text}: {error.errors()[0]['msg']}") from error
+        raise SettingError(f"{label}={text}: {error.errors()[0]['msg']}") from error
 
 
 def parse_changes(pairs: Iterable[str]) -> dict[str, Any]:
-    """Read fixed changes: "knob=value" each.
+    """Read fixed changes: "setting=value" each.
 
     Raises:
-        SettingError: one is not of this form, or its knob or value is unknown.
+        SettingError: one is not of this form, or its setting or value is unknown.
     """
     made: dict[str, Any] = {}
     for pair in pairs:
-        said, equals, text = (part.strip() for part in pair.partition("="))
+        label, equals, text = (part.strip() for part in pair.partition("="))
         if not equals:
-            raise SettingError(f"--set {pair}: write knob=value, such as patience=none")
-        knob = resolve_setting(said)
-        made[knob] = parse_value(said, knob, text)
+            raise SettingError(f"--set {pair}: write setting=value, such as patience=none")
+        setting = resolve_setting(label)
+        made[setting] = parse_value(label, setting, text)
     return made
 
 
@@ -145,8 +145,8 @@ def parse_noise(text: str, option: str = "--noise") -> dict[str, float]:
     """Read the verifier's share of wrong verdicts: "0.1" for both kinds, or "fp=0.1,fn=0.05".
 
     Args:
-        text: what was said.
-        option: how errors name where it was said.
+        text: the shares.
+        option: the option that errors name.
 
     Raises:
         SettingError: it is neither, or a share is not within 0 and 1.
@@ -168,30 +168,30 @@ def make_variants(presets: Sequence[str], axes: Sequence[Axis] = (), fixed: Mapp
     """Return every preset with every combination of the axes' values, all with the fixed changes.
 
     Raises:
-        SettingError: there is no preset, one is unknown, or a knob is set twice.
+        SettingError: there is no preset, one is unknown, or a setting is set twice.
     """
     names = list(dict.fromkeys(presets))
     if not names:
         raise SettingError(f"no preset to measure: name some of {', '.join(PRESETS)}")
-    knobs = [a.knob for a in axes]
+    settings = [a.setting for a in axes]
     for a in axes:
-        if knobs.count(a.knob) > 1 or a.knob in (fixed or {}):
+        if settings.count(a.setting) > 1 or a.setting in (fixed or {}):
             raise SettingError(f"{a.name} is set twice: sweep it once, or give it one value")
     made = []
     for name in names:
         for values in itertools.product(*(a.values for a in axes)):
-            context = preset(name, **{**(fixed or {}), **dict(zip(knobs, values, strict=True))})
+            context = preset(name, **{**(fixed or {}), **dict(zip(settings, values, strict=True))})
             made.append(_make_variant(name, len(names) > 1, axes, values, context))
     return made
 
 
 def _make_variant(base: str, several: bool, axes: Sequence[Axis], values: Sequence[Any], context: RunContext) -> Variant:
-    said = [f"{a.name}={format_value(v)}" for a, v in zip(axes, values, strict=True)]
+    labels = [f"{a.name}={format_value(v)}" for a, v in zip(axes, values, strict=True)]
     prefix = [base] if several or not axes else []
     if not axes or not axes[0].numeric:
-        return Variant(name=" ".join([*prefix, *said]), context=context)
-    line = " ".join([*prefix, *said[1:]]) or base
-    return Variant(name=" ".join([*prefix, *said]), context=context, line=line, at=float(values[0]))
+        return Variant(name=" ".join([*prefix, *labels]), context=context)
+    line = " ".join([*prefix, *labels[1:]]) or base
+    return Variant(name=" ".join([*prefix, *labels]), context=context, line=line, at=float(values[0]))
 
 
 def format_value(value: Any) -> str:

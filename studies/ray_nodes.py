@@ -149,7 +149,7 @@ def throughput(seconds: float, options: argparse.Namespace) -> dict[tuple[str, i
 def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> Killed:
     """Run a study on two nodes, kill one after a quarter of the records, and compare with the local engine's."""
     study = planned(options.seconds, options.prompts, options.seed, ("original", "loop"))
-    wanted = len(study.cells) * len(study.variants)
+    wanted = len(study.items) * len(study.variants)
     node = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
     times: list[float] = []

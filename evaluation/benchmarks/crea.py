@@ -65,7 +65,7 @@ class Crea(Benchmark):
         return [JudgeQuestion(key="marks", text=text, system=SYSTEM, max_tokens=500)]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether all marks are in an answer."""
+        """Return whether all marks are in an answer."""
         return marks(answer.text, RANGES) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:

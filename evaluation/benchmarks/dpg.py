@@ -96,7 +96,7 @@ class QuestionGraph(Benchmark):
         ]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether an answer is yes or no; where one word alone is yes, whatever else is said is no."""
+        """Return whether an answer is yes or no; where one word alone is yes, whatever else is said is no."""
         return super().readable(question, answer) if self.exact_yes else says_yes(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:

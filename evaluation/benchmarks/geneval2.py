@@ -92,7 +92,7 @@ class GenEval2(Benchmark):
         ]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether an answer of the kind that is asked for, yes or no or a number, is among the likeliest tokens."""
+        """Return whether an answer of the kind that is asked for, yes or no or a number, is among the likeliest tokens."""
         return kind_probability(question.text, answer.top) > 0
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:

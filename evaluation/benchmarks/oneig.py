@@ -130,7 +130,7 @@ class OneIG(Benchmark):
         ]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether an answer is yes or no; of what is read, and where one word alone is yes, any answer can be read."""
+        """Return whether an answer is yes or no; of what is read, and where one word alone is yes, any answer can be read."""
         either = question.kind == "read" or self.exact_yes
         return super().readable(question, answer) if either else says_yes(answer.text) is not None
 
@@ -315,7 +315,7 @@ def normalize_text(text: str) -> str:
 
 
 def is_chinese(text: str) -> bool:
-    """Tell whether there is Chinese in a text."""
+    """Return whether there is Chinese in a text."""
     return re.search(r"[\u4e00-\u9fff]", text) is not None
 
 

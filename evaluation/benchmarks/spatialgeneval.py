@@ -112,7 +112,7 @@ class SpatialGenEval(Benchmark):
         ]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether ten letters are in an answer."""
+        """Return whether ten letters are in an answer."""
         return parse_letters(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
@@ -220,7 +220,7 @@ def _json_lines(told: str) -> list[str] | None:
 
 
 def majority_right(answers: Sequence[str], rollouts: Iterable[Sequence[str] | None]) -> list[bool]:
-    """Tell for each question whether its answer got at least four votes; an answer that could not be read is no vote."""
+    """Return for each question whether its answer got at least four votes; an answer that could not be read is no vote."""
     counted = [rollout for rollout in rollouts if rollout is not None][:ROLLOUTS]
     return [sum(rollout[n] == answer.strip()[0] for rollout in counted) >= VOTES for n, answer in enumerate(answers)]
 

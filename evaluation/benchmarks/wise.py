@@ -154,7 +154,7 @@ class Wise(Benchmark):
         return self.numbers({key: int(value) for key, value in found.items()})
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether all marks are in an answer."""
+        """Return whether all marks are in an answer."""
         return marks(answer.text, self.ranges) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""How the asking of a judge goes on until every answer is in the book, and how the answers about an image are read from it."""
+"""How the asking of a judge goes on until every answer is in the log, and how the answers about an image are read from it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class JudgingAttempt(NamedTuple):
 
 
 class CollectedAnswers(NamedTuple):
-    """How asking went: answers that were in the book already, times that the judge was asked, and answers that cannot be read."""
+    """How asking went: answers that were in the log already, times that the judge was asked, and answers that cannot be read."""
 
     known: int
     asked: int
@@ -62,13 +62,13 @@ class CollectedAnswers(NamedTuple):
 def collect(
     judge: Judge,
     work: Iterable[JudgeTask],
-    book: AnswerLog,
+    log: AnswerLog,
     *,
     readable: Readable = has_answer,
     concurrency: int = 8,
     on_done: Callable[[bool], None] | None = None,
 ) -> CollectedAnswers:
-    """Ask what is not in the book yet, several at a time, and write each answer down as it comes.
+    """Ask what is not in the log yet, several at a time, and write each answer down as it comes.
 
     Answers that cannot be read are asked for again after all others, up to `MAX_ATTEMPTS` times, and in the next call of this.
     The first error ends it, and so does Ctrl-C: nothing more is asked, and what is under way is waited for and written down.
@@ -76,7 +76,7 @@ def collect(
     Args:
         judge: who is asked.
         work: the questions, in the order in which they are asked; it may be made on the way.
-        book: where the answers go.
+        log: where the answers go.
         readable: tells whether an answer has the form that is asked for.
         concurrency: most questions under way.
         on_done: told of every rollout of a question that has its answer, and whether it was known already.
@@ -98,7 +98,7 @@ def collect(
 
     def missing() -> Iterator[JudgingAttempt]:
         nonlocal known
-        for place, attempt in enumerate(_missing_attempts(judge, work, book, readable)):
+        for place, attempt in enumerate(_missing_attempts(judge, work, log, readable)):
             if attempt is not None:
                 yield attempt._replace(place=place)
                 continue
@@ -109,7 +109,7 @@ def collect(
 
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
     try:
-        for attempt, answer in _ask_concurrently(pool, judge, missing(), book, concurrency):
+        for attempt, answer in _ask_concurrently(pool, judge, missing(), log, concurrency):
             asked += 1
             good = readable(attempt.item.question, answer)
             if not good:
@@ -122,27 +122,27 @@ def collect(
         check(MIN_CHECKED)
         for _ in range(0 if judge.certain else MAX_ATTEMPTS - 1):
             again, left = [attempt.again() for attempt in left], []
-            for attempt, answer in _ask_concurrently(pool, judge, again, book, concurrency):
+            for attempt, answer in _ask_concurrently(pool, judge, again, log, concurrency):
                 asked += 1
                 left += [] if readable(attempt.item.question, answer) else [attempt]
     except BaseException as error:
         pool.shutdown()
         if not isinstance(error, GemsError):
             raise
-        kept = f"{len(book)} answers are kept in the book: repeat the command to ask for the others"
+        kept = f"{len(log)} answers are kept in the log: repeat the command to ask for the others"
         raise JudgeError(f"{error}; {kept}") from error
     finally:
         pool.shutdown()
     return CollectedAnswers(known, asked, len(left))
 
 
-def needs_asking(judge: Judge, item: JudgeTask, book: AnswerLog, readable: Readable) -> bool:
-    """Tell whether a question is still to be asked."""
-    return any(attempt is not None for attempt in _missing_attempts(judge, [item], book, readable))
+def needs_asking(judge: Judge, item: JudgeTask, log: AnswerLog, readable: Readable) -> bool:
+    """Return whether a question is still to be asked."""
+    return any(attempt is not None for attempt in _missing_attempts(judge, [item], log, readable))
 
 
 def recorded_answers(
-    judge: Judge, questions: Iterable[JudgeQuestion], image: str, book: AnswerLog, readable: Readable = has_answer
+    judge: Judge, questions: Iterable[JudgeQuestion], image: str, log: AnswerLog, readable: Readable = has_answer
 ) -> dict[str, list[JudgeAnswer]]:
     """Return the answers about an image as `Benchmark.score` wants them; a question without one is left out.
 
@@ -150,13 +150,13 @@ def recorded_answers(
         judge: whose answers.
         questions: of the image's prompt.
         image: SHA-256 of its bytes.
-        book: where the answers are.
+        log: where the answers are.
         readable: tells whether an answer has the form that is asked for.
     """
     found: dict[str, list[JudgeAnswer]] = {}
     for question in questions:
         key = judge.key(question, image)
-        if told := counted_answers(question, lambda number, key=key: book.get(key._replace(rollout=number)), readable):  # type: ignore[misc]
+        if told := counted_answers(question, lambda number, key=key: log.get(key._replace(rollout=number)), readable):  # type: ignore[misc]
             found[question.key] = told
     return found
 
@@ -189,7 +189,7 @@ def _best_attempt(
 
 
 def _missing_attempts(
-    judge: Judge, work: Iterable[JudgeTask], book: AnswerLog, readable: Readable
+    judge: Judge, work: Iterable[JudgeTask], log: AnswerLog, readable: Readable
 ) -> Iterator[JudgingAttempt | None]:
     """Give the attempt at every rollout of every question that is to be made, None where there is an answer.
 
@@ -200,14 +200,14 @@ def _missing_attempts(
         key = judge.key(item.question, item.image)
         for rollout in range(item.question.rollouts):
             one = key._replace(rollout=rollout)
-            first, number = _best_attempt(item.question, rollout, lambda n, key=key: book.get(key._replace(rollout=n)), readable)  # type: ignore[misc]
+            first, number = _best_attempt(item.question, rollout, lambda n, key=key: log.get(key._replace(rollout=n)), readable)  # type: ignore[misc]
             ended = number is None or one in begun or (judge.certain and first is not None)
             begun.add(one)
             yield None if ended or number is None else JudgingAttempt(item, key._replace(rollout=number), 0)
 
 
 def _ask_concurrently(
-    pool: ThreadPoolExecutor, judge: Judge, attempts: Iterable[JudgingAttempt], book: AnswerLog, concurrency: int
+    pool: ThreadPoolExecutor, judge: Judge, attempts: Iterable[JudgingAttempt], log: AnswerLog, concurrency: int
 ) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
     """Ask, so many at a time, and give each answer as it comes."""
     running: dict[Future[JudgeAnswer], JudgingAttempt] = {}
@@ -220,13 +220,13 @@ def _ask_concurrently(
 
     for attempt in attempts:
         yield from reap(concurrency - 1)
-        running[pool.submit(_ask_and_record, judge, attempt, book)] = attempt
+        running[pool.submit(_ask_and_record, judge, attempt, log)] = attempt
     yield from reap(0)
 
 
-def _ask_and_record(judge: Judge, attempt: JudgingAttempt, book: AnswerLog) -> JudgeAnswer:
+def _ask_and_record(judge: Judge, attempt: JudgingAttempt, log: AnswerLog) -> JudgeAnswer:
     """Ask and write down."""
     item, key = attempt.item, attempt.key
     told = judge.ask(item.question, item.read(), key.rollout)
-    book.put(key, told, sample=item.sample, name=item.question.key)
+    log.put(key, told, sample=item.sample, name=item.question.key)
     return told

@@ -135,7 +135,7 @@ def paint(request: ImageRequest) -> Image.Image:
 
 
 def is_kept(folder: Path, request: ImageRequest) -> bool:
-    """Tell whether a picture of this prompt and seed is among the files of an image store, whatever its notes say."""
+    """Return whether a picture of this prompt and seed is among the files of an image store, whatever its notes say."""
     for path in folder.glob("??/*.png"):
         with Image.open(path) as image:
             if (image.info.get("prompt"), image.info.get("seed")) == (request.prompt, str(request.seed)):

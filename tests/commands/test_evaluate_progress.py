@@ -9,7 +9,7 @@ from ..evaluation.colours import record
 
 
 def test_each_variant_has_its_own_sums_and_names_are_no_markup(monkeypatch, capsys):
-    monkeypatch.setattr(evaluate_progress, "EVERY", -1.0)
+    monkeypatch.setattr(evaluate_progress, "LINE_INTERVAL", -1.0)
     name = "negative_prompt=[red]a[/]"
     with Progress(TextColumn("{task.description}"), TextColumn("{task.fields[told]}"), disable=True) as bars:
         watch = _StudyDisplay(bars)

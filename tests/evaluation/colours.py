@@ -115,6 +115,6 @@ def records_in(folder):
     return [SampleRecord.model_validate_json(line) for line in lines]
 
 
-def timeless(outcome):
+def timeless(study_result):
     """Return what was found, without the seconds."""
-    return [r.model_dump(exclude={"seconds"}) for r in outcome.results]
+    return [r.model_dump(exclude={"seconds"}) for r in study_result.results]

@@ -83,9 +83,9 @@ def test_an_engine_of_ones_own_is_given_the_jobs_that_are_left(tmp_path):
 
     class Own(Engine):
         def run(self, jobs, on_record, stop):
-            given.append([(job.cell.id, [v.name for v in job.variants]) for job in jobs])
+            given.append([(job.item.id, [v.name for v in job.variants]) for job in jobs])
             for job in jobs[:2]:
-                on_record(record(job.cell.id, image="a"))
+                on_record(record(job.item.id, image="a"))
 
     run_study(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
     run_study(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())

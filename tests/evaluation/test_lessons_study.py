@@ -36,17 +36,17 @@ def study(runs, sketcher, presets=("loop-memory",), **more):
 
 def test_lessons_of_one_half_are_measured_on_the_other(mine, make_sketcher):
     before = lessons_in(mine)
-    outcome = study(mine, make_sketcher(0.2))
-    (compared,) = outcome.compared
+    study_result = study(mine, make_sketcher(0.2))
+    (compared,) = study_result.compared
     assert compared.without.prompts == compared.with_.prompts == 4
     assert [bool(found) for found in compared.learned] == [True, True]
     assert compared.differences["images"].mean == pytest.approx(compared.with_.images.mean - compared.without.images.mean)
     assert lessons_in(mine) == before
-    told = lessons_to_json(outcome)["presets"]["loop-memory"]
+    told = lessons_to_json(study_result)["presets"]["loop-memory"]
     assert set(told["differences"]) == {"gm", "images", "rounds", "calls", "tokens"}
     assert told["lessons"]["a"][0]["id"] == compared.learned[0][0].id
-    assert lessons_table(outcome).row_count == 3
-    text = lessons_markdown(outcome)
+    assert lessons_table(study_result).row_count == 3
+    text = lessons_markdown(study_result)
     assert "| loop-memory with |" in text
     assert compared.learned[0][0].text in text
 
@@ -107,7 +107,7 @@ def test_the_command_leaves_tables_results_and_lessons(command):
 
 
 @pytest.mark.parametrize("args", [["--sweep", "lessons=keep"], ["--set", "lessons=keep"]])
-def test_the_study_sets_the_knob_by_itself(command, args):
+def test_the_study_sets_the_setting_by_itself(command, args):
     code, _, err = command("eval", "lessons", *args)
     assert code == 2
     assert "lessons" in err

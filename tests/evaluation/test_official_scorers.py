@@ -147,13 +147,13 @@ def test_official_numbers_are_of_a_judge_of_their_own(study, tmp_path):
     file = tmp_path / "result.json"
     file.write_text(json.dumps({"c00": 0.5, "c02": 0.25}))
     assert import_results(study, file, "loop", benchmark=BENCH) == 2
-    outcome = load_study(study, benchmark=BENCH)
-    official = [r for r in outcome.results if r.judge == OFFICIAL]
-    assert timeless(outcome)[: len(before)] == before  # the other judge's figures are what they were
+    study_result = load_study(study, benchmark=BENCH)
+    official = [r for r in study_result.results if r.judge == OFFICIAL]
+    assert timeless(study_result)[: len(before)] == before  # the other judge's figures are what they were
     ((name, share, gain, missing),) = [(r.name, r.metrics["share"].mean, r.gain, r.missing) for r in official]
     # c01 failed and counts 0, c03 has no official number, and the official scorer has no original to compare with
     assert (name, share, gain, missing) == ("loop", pytest.approx(100 * (0.5 + 0 + 0.25) / 3), None, 2)
-    said = study_warnings(outcome)
+    said = study_warnings(study_result)
     assert "images that are not made or not judged yet do not count: loop 2 (official scorer)." in said
     assert "official scorer has judged nothing of original yet: not in the table." in said
     assert "the judge shapes-perception is not Eyes-8B, the official one: this is a scale of its own." in said
@@ -164,9 +164,9 @@ def test_what_is_imported_is_told_apart_in_every_table_and_file(study, tmp_path)
     for name, share in (("original", 0.5), ("loop", 1.0)):
         (tmp_path / f"{name}.json").write_text(json.dumps({f"c0{n}": share for n in (0, 2, 3)}))
         import_results(study, tmp_path / f"{name}.json", name, benchmark=BENCH)
-    outcome = load_study(study, benchmark=BENCH)
-    report = build_report(outcome)
-    write_study_files(outcome, report)
+    study_result = load_study(study, benchmark=BENCH)
+    report = build_report(study_result)
+    write_study_files(study_result, report)
     text = (study / "table.md").read_text()
     assert "| original | official scorer (Eyes-8B) | 37.5 " in text
     assert "| loop | official scorer (Eyes-8B) | 75.0 " in text
@@ -248,12 +248,12 @@ def test_where_nobody_judged_the_official_scorer_stands_alone(tmp_path):
     file = tmp_path / "result.json"
     file.write_text(json.dumps({"c00": 1.0, "c02": 0.5}))
     import_results(folder, file, benchmark=bench)
-    outcome = load_study(folder, benchmark=bench)
-    (result,) = outcome.results
+    study_result = load_study(folder, benchmark=bench)
+    (result,) = study_result.results
     assert (result.judge, result.prompts, result.failed, result.missing) == ("official scorer", 3, 1, 0)
     assert result.metrics["share"].mean == pytest.approx(100 * (1 + 0 + 0.5) / 3)
-    assert not [w for w in study_warnings(outcome) if "the judge" in w]
-    assert build_report(outcome).results == [result]
+    assert not [w for w in study_warnings(study_result) if "the judge" in w]
+    assert build_report(study_result).results == [result]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_a_sweep_and_its_plot(tmp_path, make_sketcher):
     assert not (tmp_path / "none.png").exists()
 
 
-def test_points_of_two_knobs_keep_both_names():
+def test_points_of_two_settings_keep_both_names():
     assert _short_names(["verify=batch", "verify=each"]) == ["batch", "each"]
     assert _short_names(["fuse=true verify=batch", "fuse=false verify=each"]) == [
         "fuse=true verify=batch",

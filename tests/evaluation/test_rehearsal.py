@@ -83,7 +83,7 @@ def test_every_benchmark_is_rehearsed_from_its_file_to_the_import(name, tmp_path
     data = fetch(bench, DATA / FOLDERS.get(name, name), say=print) if bench.sources and name != "shapes" else None
     judge = judge_of("random") if "chat" in bench.judges else None  # the others: by perception, or by an official scorer only
     out = tmp_path / "study"
-    outcome = compare(
+    study_result = compare(
         make_variants(["original"]),
         benchmark=name,
         data=data,
@@ -94,25 +94,25 @@ def test_every_benchmark_is_rehearsed_from_its_file_to_the_import(name, tmp_path
         image="card",
         judge=judge,
     )
-    assert [r.error for r in outcome.records.values()] == [""] * 4
-    assert any("card writes the prompt on a card" in warning for warning in study_warnings(outcome))
+    assert [r.error for r in study_result.records.values()] == [""] * 4
+    assert any("card writes the prompt on a card" in warning for warning in study_warnings(study_result))
     if name == "shapes":
         return
     if judge is not None:
-        (result,) = outcome.results
+        (result,) = study_result.results
         assert (result.judge, result.prompts, result.failed, result.unanswered) == ("random", 4, 0, 0)
         assert result.metrics[result.leading].mean >= 0
-        assert MEANS_NOTHING in study_warnings(outcome)
+        assert MEANS_NOTHING in study_warnings(study_result)
     ((place, _),) = export_images(out, tmp_path / "export").values()
     if name == "dsg":
         assert len(list(place.iterdir())) == 4
         with pytest.raises(GemsError, match="there is no official result file"):
             import_results(out, place)
         return
-    assert import_results(out, scored(name, place, outcome.samples)) == 4
+    assert import_results(out, scored(name, place, study_result.samples)) == 4
     official = load_study(out)
     assert all(math.isfinite(value.mean) for result in official.results for value in result.metrics.values())
-    assert official.results != outcome.results
+    assert official.results != study_result.results
 
 
 def test_a_partial_import_is_titled_by_what_it_holds(tmp_path):
@@ -154,10 +154,10 @@ def test_only_the_official_yes_counts_where_that_is_wanted_and_the_study_says_so
         (find_benchmark("dsg"), 100, 0),
     ):
         score_study(out, judge, benchmark=bench)
-        outcome = load_study(out)
-        assert outcome.results[0].metrics["score"].mean == share
+        study_result = load_study(out)
+        assert study_result.results[0].metrics["score"].mean == share
         told = "mPLUG-large: an answer counts as yes only where it is `yes` and nothing else."
-        assert study_warnings(outcome).count(told) == said
+        assert study_warnings(study_result).count(told) == said
     with pytest.raises(GemsError, match="WISE has no questions for yes or no: leave --exact-yes out"):
         find_benchmark("wise").exact()
 

@@ -99,8 +99,8 @@ def test_of_several_records_of_one_key_one_counts(tmp_path, images, kept):
 
 
 def test_a_damaged_line_is_named(tmp_path, sketcher):
-    outcome = compare(make_variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
-    file = outcome.folder / "samples.jsonl"
+    study_result = compare(make_variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
+    file = study_result.folder / "samples.jsonl"
     file.write_text("{}\n" + file.read_text())
     with pytest.raises(StudyError, match=r"samples\.jsonl, line 1 is damaged.*delete it and repeat the command"):
         compare(make_variants(["original"]), limit=2, runs=tmp_path, image=sketcher)

@@ -31,8 +31,8 @@ from .colours import Breaking, Colours, record, records_in, timeless
 
 def test_variants_are_compared_on_the_same_prompts_and_seeds(tmp_path, make_sketcher):
     model = make_sketcher(0.3)
-    outcome = compare(make_variants(["original", "best-of-n", "paper"]), limit=8, runs=tmp_path, image=model)
-    original, best, paper = outcome.results
+    study_result = compare(make_variants(["original", "best-of-n", "paper"]), limit=8, runs=tmp_path, image=model)
+    original, best, paper = study_result.results
     assert original.images.mean == 1
     assert original.calls.mean == 2
     assert best.images.mean == 5
@@ -43,7 +43,7 @@ def test_variants_are_compared_on_the_same_prompts_and_seeds(tmp_path, make_sket
     assert paper.against == "original"
     assert original.gain is None
     assert 1 <= paper.images.mean <= 5
-    by_hand = [100 * score.values["gm"] for key, score in outcome.scored["shapes-perception"].items() if key[0] == "paper"]
+    by_hand = [100 * score.values["gm"] for key, score in study_result.scored["shapes-perception"].items() if key[0] == "paper"]
     assert paper.metrics["gm"].mean == pytest.approx(sum(by_hand) / 8)
     assert [name for name in original.metrics if "atomicity" in name] == [f"atomicity {n}" for n in range(3, 11)]
     drawn = [(r.prompt, r.seed) for r in model.made]
@@ -59,13 +59,13 @@ def test_the_same_seed_gives_the_same_results(tmp_path, make_sketcher):
 
 
 def test_seeds_of_a_prompt_are_averaged_before_prompts_are_resampled(tmp_path, make_sketcher):
-    outcome = compare(make_variants(["original"]), limit=4, seeds=3, runs=tmp_path, image=make_sketcher(0.3))
-    (result,) = outcome.results
-    lines = records_in(outcome.folder)
+    study_result = compare(make_variants(["original"]), limit=4, seeds=3, runs=tmp_path, image=make_sketcher(0.3))
+    (result,) = study_result.results
+    lines = records_in(study_result.folder)
     assert len(lines) == 12
     assert len({r.seed for r in lines}) == 12
     assert (result.prompts, result.pictures) == (4, 12)
-    (scored,) = outcome.scored.values()
+    (scored,) = study_result.scored.values()
     assert result.metrics["gm"].mean == pytest.approx(100 * sum(score.values["gm"] for score in scored.values()) / 12)
 
 
@@ -80,10 +80,10 @@ def test_each_image_of_each_prompt_has_a_seed_of_its_own():
 
 def test_images_per_prompt_are_the_protocols_unless_told(tmp_path, sketcher):
     bench = Colours(2, per_prompt=3)
-    outcome = compare(make_variants(["original"]), benchmark=bench, runs=tmp_path, image=sketcher)
-    assert sorted(r.index for r in records_in(outcome.folder)) == [0, 0, 1, 1, 2, 2]
-    outcome = compare(make_variants(["original"]), benchmark=bench, runs=tmp_path, image=sketcher, per_prompt=1, seeds=2)
-    assert sorted(r.index for r in records_in(outcome.folder)) == [0, 0, 1, 1]
+    study_result = compare(make_variants(["original"]), benchmark=bench, runs=tmp_path, image=sketcher)
+    assert sorted(r.index for r in records_in(study_result.folder)) == [0, 0, 1, 1, 2, 2]
+    study_result = compare(make_variants(["original"]), benchmark=bench, runs=tmp_path, image=sketcher, per_prompt=1, seeds=2)
+    assert sorted(r.index for r in records_in(study_result.folder)) == [0, 0, 1, 1]
 
 
 def test_a_limit_takes_prompts_from_all_over_the_benchmark():
@@ -120,11 +120,11 @@ def test_a_study_goes_on_after_errors_and_drops_a_torn_line(tmp_path, make_sketc
     kept = before.splitlines(keepends=True)[:3]
     file.write_bytes(b"".join(kept)[:-20])
     model = Breaking(mistakes=0.25)
-    outcome = compare(study, limit=4, runs=tmp_path, out=tmp_path / "o", image=model)
-    assert outcome.found == 2
+    study_result = compare(study, limit=4, runs=tmp_path, out=tmp_path / "o", image=model)
+    assert study_result.found == 2
     assert len(records_in(tmp_path / "o")) == 8
     whole = compare(study, limit=4, runs=tmp_path / "w", image=Breaking(mistakes=0.25))
-    assert timeless(outcome) == timeless(whole)
+    assert timeless(study_result) == timeless(whole)
     assert file.read_bytes().startswith(b"".join(kept[:2]))
 
 
@@ -215,8 +215,8 @@ def test_what_is_told_while_a_study_runs(tmp_path):
 
 
 def test_the_prompts_are_kept_with_the_study(tmp_path, sketcher):
-    outcome = compare(make_variants(["original"]), benchmark=Colours(3), out=tmp_path, image=sketcher)
-    assert read_prompts(tmp_path) == outcome.samples == Colours(3).read({})
+    study_result = compare(make_variants(["original"]), benchmark=Colours(3), out=tmp_path, image=sketcher)
+    assert read_prompts(tmp_path) == study_result.samples == Colours(3).read({})
     lines = (tmp_path / "prompts.jsonl").read_text().splitlines(keepends=True)
     for changed in (lines[1:], [lines[0].replace("red", "blue"), *lines[1:]], []):
         (tmp_path / "prompts.jsonl").write_text("".join(changed))
@@ -251,5 +251,5 @@ def test_with_nothing_to_compare_nothing_is_begun(tmp_path):
 
 
 def test_runs_that_failed_stand_in_the_warnings(tmp_path):
-    outcome = compare(make_variants(["original", "loop"]), benchmark=Colours(3), out=tmp_path, image=Breaking("blue"))
-    assert "runs failed, and count as images that show nothing: original 1, loop 1." in study_warnings(outcome)
+    study_result = compare(make_variants(["original", "loop"]), benchmark=Colours(3), out=tmp_path, image=Breaking("blue"))
+    assert "runs failed, and count as images that show nothing: original 1, loop 1." in study_warnings(study_result)

@@ -59,9 +59,9 @@ def test_shards_one_after_the_other_give_the_table_of_the_whole(tmp_path):
 def test_the_whole_goes_on_with_what_the_shards_made(tmp_path):
     study(tmp_path / "o", Sketcher(0.4), Shard(1, 3))
     model = Sketcher(0.4)
-    outcome = study(tmp_path / "o", model)
-    assert outcome.found == 4
-    assert timeless(outcome) == timeless(study(tmp_path / "alone", Sketcher(0.4)))
+    study_result = study(tmp_path / "o", model)
+    assert study_result.found == 4
+    assert timeless(study_result) == timeless(study(tmp_path / "alone", Sketcher(0.4)))
 
 
 def test_folders_of_two_machines_are_copied_together(tmp_path):

@@ -31,12 +31,12 @@ def study(folder, bench=None, presets=("original",), image=None, **options):
 def test_prompts_of_ones_own(tmp_path, sketcher):
     (tmp_path / "mine.txt").write_text("a red circle\ntwo blue stars above a green square\n")
     data = fetch(Shapes(), tmp_path / "mine.txt", say=print)
-    outcome = compare(make_variants(["original"]), data=data, runs=tmp_path, image=sketcher)
-    (result,) = outcome.results
+    study_result = compare(make_variants(["original"]), data=data, runs=tmp_path, image=sketcher)
+    (result,) = study_result.results
     assert result.prompts == 2
-    assert sum(len(Shapes().questions(s)) for s in outcome.samples) == 3 + 7
-    assert list(outcome.study.data.values()) == list(data.digests.values())
-    assert study_warnings(outcome) == []
+    assert sum(len(Shapes().questions(s)) for s in study_result.samples) == 3 + 7
+    assert list(study_result.study.data.values()) == list(data.digests.values())
+    assert study_warnings(study_result) == []
 
 
 def test_a_variant_to_compare_with_must_be_there(tmp_path, sketcher):
@@ -50,9 +50,9 @@ def test_a_variant_to_compare_with_must_be_there(tmp_path, sketcher):
 
 
 def test_another_base_turns_the_difference_round(tmp_path):
-    outcome = study(tmp_path, presets=["original", "loop"], image=Sketcher(1.0))
+    study_result = study(tmp_path, presets=["original", "loop"], image=Sketcher(1.0))
     turned = load_study(tmp_path, "loop", benchmark=Colours(4))
-    assert turned.results[0].gain.mean == -outcome.results[1].gain.mean
+    assert turned.results[0].gain.mean == -study_result.results[1].gain.mean
     assert turned.results[1].gain is None
 
 
@@ -61,10 +61,10 @@ def test_without_a_judge_images_are_made_and_the_table_waits(tmp_path):
         judges = ("chat",)
 
     bench = Unjudged(3)
-    outcome = study(tmp_path, bench)
-    assert outcome.results == []
+    study_result = study(tmp_path, bench)
+    assert study_result.results == []
     assert len(records_in(tmp_path)) == 3
-    assert build_report(outcome).results == []
+    assert build_report(study_result).results == []
     score_study(tmp_path, ChatJudge(Says(), "Eyes-8B"), benchmark=bench)
     (result,) = load_study(tmp_path, benchmark=bench).results
     assert (result.judge, result.metrics["share"].mean) == ("Eyes-8B", 100)
@@ -90,11 +90,11 @@ def test_a_second_judge_adds_rows_and_asks_only_what_is_new(tmp_path):
 
 def test_a_picture_that_two_variants_share_is_asked_about_once(tmp_path):
     bench, chat = Colours(2), Says(asked=[])
-    outcome = study(tmp_path, bench, ["original", "loop"])
+    study_result = study(tmp_path, bench, ["original", "loop"])
     assert len({r.image.sha256 for r in records_in(tmp_path)}) == 2  # without a mistake the loop ends with the first picture
     score_study(tmp_path, ChatJudge(chat, "Eyes-8B"), benchmark=bench)
     assert len(chat.asked) == 2 * 2 + 1
-    assert len(outcome.results) == 2
+    assert len(study_result.results) == 2
 
 
 def test_scores_of_an_image_that_was_made_anew_are_not_used(tmp_path):
@@ -139,8 +139,8 @@ def test_a_judge_that_only_chats_is_refused_before_a_picture_is_made(tmp_path):
     with pytest.raises(GemsError, match="3 of the first 3 answers of the judge Eyes-8B cannot be read, such as 'The image is nice"):
         study(tmp_path / "o", bench, image=model, judge=ChatJudge(chat, "Eyes-8B"))
     assert (model.made, (tmp_path / "o").exists()) == ([], False)
-    outcome = study(tmp_path / "o", bench, image=model, judge=ChatJudge(Says(), "Eyes-8B"))
-    assert study_warnings(outcome) == [EMBEDDED, "Eyes-8B: 4 images were judged."]
+    study_result = study(tmp_path / "o", bench, image=model, judge=ChatJudge(Says(), "Eyes-8B"))
+    assert study_warnings(study_result) == [EMBEDDED, "Eyes-8B: 4 images were judged."]
 
 
 def test_a_folder_of_another_benchmark_is_told(tmp_path, sketcher):
@@ -189,8 +189,8 @@ def test_there_is_nothing_to_warn_of_in_the_toy_itself(tmp_path, sketcher):
         def read(self, files):
             return super().read(files)[:8]
 
-    outcome = compare(make_variants(["original"]), benchmark=Few(), out=tmp_path, image=sketcher)
-    assert study_warnings(outcome) == []
+    study_result = compare(make_variants(["original"]), benchmark=Few(), out=tmp_path, image=sketcher)
+    assert study_warnings(study_result) == []
 
 
 def test_embedded_models_and_a_judge_that_is_not_the_official_one(tmp_path):
@@ -199,23 +199,23 @@ def test_embedded_models_and_a_judge_that_is_not_the_official_one(tmp_path):
 
 def test_the_official_judge_is_known_by_its_last_name(tmp_path):
     bench = Colours(2)
-    outcome = study(tmp_path / "a", bench, judge=ChatJudge(Says(), "someone/eyes-8b"))
-    assert study_warnings(outcome) == [EMBEDDED]
+    study_result = study(tmp_path / "a", bench, judge=ChatJudge(Says(), "someone/eyes-8b"))
+    assert study_warnings(study_result) == [EMBEDDED]
 
 
 def test_a_judge_that_is_the_verifier_too(tmp_path):
-    outcome = study(tmp_path, Colours(2), judge=judge_of("shapes"))
+    study_result = study(tmp_path, Colours(2), judge=judge_of("shapes"))
     assert "the judge shapes-chat is also the loop's verifier: the loop was led by the eyes that score it." in study_warnings(
-        outcome
+        study_result
     )
 
 
 def test_prompts_that_were_left_out_and_another_number_of_images(tmp_path):
-    outcome = study(tmp_path, Colours(4, per_prompt=2), limit=3, per_prompt=1)
-    said = study_warnings(outcome)
+    study_result = study(tmp_path, Colours(4, per_prompt=2), limit=3, per_prompt=1)
+    said = study_warnings(study_result)
     assert "3 of 4 prompts were taken: the others are left out." in said
     assert "each prompt has 1 images, where the official protocol has 2." in said
-    assert build_report(outcome).title == "Colours, 3 of 4 prompts"
+    assert build_report(study_result).title == "Colours, 3 of 4 prompts"
 
 
 def test_what_is_missing_failed_or_unanswered(tmp_path):

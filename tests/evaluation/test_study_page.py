@@ -28,8 +28,8 @@ from .colours import Breaking, Colours, Says, record
 browser = reports.browser
 
 
-def page_of(outcome):
-    return render_study_page(outcome, build_report(outcome))
+def page_of(study_result):
+    return render_study_page(study_result, build_report(study_result))
 
 
 def section(page, name):
@@ -58,9 +58,9 @@ def study(folder, bench, presets=("original", "loop"), image=None, **options):
 
 def test_the_worst_and_the_best_are_found(tmp_path):
     values = [k / 40 for k in range(40)]
-    outcome = study(tmp_path, Graded(values), ["original"])
-    page = page_of(outcome)
-    prompts = [s.prompt for s in outcome.samples]
+    study_result = study(tmp_path, Graded(values), ["original"])
+    page = page_of(study_result)
+    prompts = [s.prompt for s in study_result.samples]
     assert headings(page, "worst") == prompts[:MAX_PROMPTS]
     assert headings(page, "best") == prompts[::-1][:MAX_PROMPTS]
     assert section(page, "improved") is None  # there is nothing to compare with
@@ -69,10 +69,10 @@ def test_the_worst_and_the_best_are_found(tmp_path):
 
 def test_the_most_improved_are_those_with_the_largest_difference(tmp_path):
     bench = Colours(6)
-    outcome = study(tmp_path, bench)
+    study_result = study(tmp_path, bench)
     scored = {("original", f"c{n:02d}", 0): ImageScore({"share": 0.5}) for n in range(6)}
     scored |= {("loop", f"c{n:02d}", 0): ImageScore({"share": value}) for n, value in enumerate((0.6, 0.4, 0.9, 0.5, 1.0, 0.2))}
-    page = page_of(outcome._replace(scored={"shapes-perception": scored}))
+    page = page_of(study_result._replace(scored={"shapes-perception": scored}))
     improved = section(page, "improved")
     assert headings(page, "improved") == ["a purple circle", "a green circle", "a red circle"]
     assert re.findall(r'class="up">(.*?)<', improved) == ["+50.0", "+40.0", "+10.0"]
@@ -83,13 +83,13 @@ def test_the_most_improved_are_those_with_the_largest_difference(tmp_path):
 
 def test_the_base_and_the_best_variant_stand_side_by_side_and_the_others_are_told(tmp_path):
     bench = Colours(2)
-    outcome = study(tmp_path, bench, ["original", "loop", "paper"])
+    study_result = study(tmp_path, bench, ["original", "loop", "paper"])
     scored = {
         (v, f"c{n:02d}", 0): ImageScore({"share": s})
         for v, s in (("original", 0.25), ("loop", 0.75), ("paper", 0.5))
         for n in range(2)
     }
-    first = section(page_of(outcome._replace(scored={"shapes-perception": scored})), "improved")
+    first = section(page_of(study_result._replace(scored={"shapes-perception": scored})), "improved")
     article = first.split("</article>")[0]
     assert re.findall(r'class="variant"><bdi>(.*?)</bdi>', article) == ["original", "loop"]
     assert re.findall(r'class="value">(.*?)</b>', article) == ["25.0", "75.0"]
@@ -100,10 +100,10 @@ def test_the_base_and_the_best_variant_stand_side_by_side_and_the_others_are_tol
 
 def test_of_several_images_the_lowest_is_shown(tmp_path):
     bench = Colours(1, per_prompt=3)
-    outcome = study(tmp_path, bench, ["original"], image=Sketcher(1.0))
+    study_result = study(tmp_path, bench, ["original"], image=Sketcher(1.0))
     scored = {("original", "c00", k): ImageScore({"share": value}) for k, value in enumerate((0.5, 0.1, 0.9))}
-    page = page_of(outcome._replace(scored={"shapes-perception": scored}))
-    shown = outcome.records["original", "c00", 1].image
+    page = page_of(study_result._replace(scored={"shapes-perception": scored}))
+    shown = study_result.records["original", "c00", 1].image
     assert re.findall(r'<symbol id="small-(\w+)"', page) == [shown.sha256[:16]]
     assert "the lowest of 3 images" in page
     assert 'class="value">50.0</b>' in page
@@ -111,8 +111,8 @@ def test_of_several_images_the_lowest_is_shown(tmp_path):
 
 def test_answers_stand_by_their_image_and_wrong_ones_are_marked(tmp_path):
     bench = Colours(1, secret="Is there a zebra in the image?")
-    outcome = study(tmp_path, bench, ["original"], judge=ChatJudge(Says(says="Yes."), "Eyes-8B"))
-    page = page_of(outcome)
+    study_result = study(tmp_path, bench, ["original"], judge=ChatJudge(Says(says="Yes."), "Eyes-8B"))
+    page = page_of(study_result)
     assert "3 of 3 answers scored" in page
     assert 'Is there a zebra in the image? Answer in one word.</bdi> <b dir="auto">Yes.</b>' in page
     score_study(tmp_path, judge_of("perception"), benchmark=bench)
@@ -181,10 +181,10 @@ def test_the_answer_that_counted_is_shown_and_not_the_attempts_before_it(tmp_pat
             self.says = "yes" if text in self.asked or "any circles" in text else "hm"
             return super()._generate(messages, *args, **kwargs)
 
-    outcome = study(tmp_path, YesOrNo(2), ["original"], judge=ChatJudge(Second(asked=[]), "Eyes-8B"), concurrency=1)
-    (result,) = outcome.results
+    study_result = study(tmp_path, YesOrNo(2), ["original"], judge=ChatJudge(Second(asked=[]), "Eyes-8B"), concurrency=1)
+    (result,) = study_result.results
     assert (result.unanswered, result.metrics["share"].mean) == (0, 100)
-    page = page_of(outcome)
+    page = page_of(study_result)
     assert page.count("2 of 2 answers scored") == 2
     assert ">hm" not in page
 
@@ -207,9 +207,9 @@ def test_failed_runs_are_told_with_their_reason(tmp_path):
 
 
 def test_of_many_failed_runs_some_are_shown(tmp_path):
-    outcome = study(tmp_path, Colours(2), ["original"])
+    study_result = study(tmp_path, Colours(2), ["original"])
     records = {("original", f"x{n}", 0): record(f"x{n}", image=None) for n in range(100)}
-    failed = section(page_of(outcome._replace(records={**outcome.records, **records})), "failed")
+    failed = section(page_of(study_result._replace(records={**study_result.records, **records})), "failed")
     assert failed.count("<li>") == MAX_PROMPTS
     assert f"and {100 - MAX_PROMPTS} more" in failed
 
@@ -235,9 +235,9 @@ def test_a_metric_of_several_prompts_together_has_no_single_prompts(tmp_path):
 
 
 def test_warnings_table_and_plot_are_on_top(tmp_path):
-    outcome = study(tmp_path, Colours(4), limit=3)
-    report = build_report(outcome)
-    write_study_files(outcome, report)
+    study_result = study(tmp_path, Colours(4), limit=3)
+    report = build_report(study_result)
+    write_study_files(study_result, report)
     page = (tmp_path / "gallery.html").read_text()
     for warning in report.warnings:
         assert warning.replace("'", "&#39;") in page
@@ -245,14 +245,14 @@ def test_warnings_table_and_plot_are_on_top(tmp_path):
     assert 'class="plot" src="data:image/' in page
     assert page.index("warnings") < page.index("<table>") < page.index('class="plot"') < page.index('id="worst"')
     (tmp_path / "plot.png").unlink()
-    assert 'class="plot"' not in page_of(outcome)
+    assert 'class="plot"' not in page_of(study_result)
 
 
 def test_an_image_that_is_lost_leaves_a_blank(tmp_path, caplog):
-    outcome = study(tmp_path, Colours(2), ["original"])
+    study_result = study(tmp_path, Colours(2), ["original"])
     for path in (tmp_path / "images").rglob("*.png"):
         path.unlink()
-    assert page_of(load_study(tmp_path, benchmark=outcome.benchmark)).count("it could not be read") == 2
+    assert page_of(load_study(tmp_path, benchmark=study_result.benchmark)).count("it could not be read") == 2
     assert "could not be read" in caplog.text
 
 
@@ -289,8 +289,8 @@ def test_a_large_study_of_photos_stays_light(tmp_path):
         photo = Image.merge("RGB", [noise.rotate(7 * n + 30 * v + 60 * i) for i in range(3)])
         return store.put(photo.resize((256, 256), Image.Resampling.BICUBIC))
 
-    outcome = by_hand(tmp_path, Colours(60), ["a", "b"], draw, [[k / 80 for k in range(60)], [k / 60 for k in range(60)]])
-    path = write_study_page(outcome, build_report(outcome))
+    study_result = by_hand(tmp_path, Colours(60), ["a", "b"], draw, [[k / 80 for k in range(60)], [k / 60 for k in range(60)]])
+    path = write_study_page(study_result, build_report(study_result))
     assert sum(p.stat().st_size for p in tmp_path.rglob("*.png")) > 10_000_000
     assert path.read_text().count("<symbol") <= 3 * 2 * MAX_PROMPTS
     assert path.stat().st_size < 1_000_000  # noise is the heaviest there is

@@ -96,9 +96,9 @@ def test_failures_have_a_column_and_costs_without_prices_have_none(tmp_path):
 
 def test_two_judges_stand_below_each_other(tmp_path, sketcher):
     bench = Colours(3)
-    outcome = compare(make_variants(["original"]), benchmark=bench, runs=tmp_path, image=sketcher)
-    score_study(outcome.folder, ChatJudge(Says(says="no"), "Eyes-8B"), benchmark=bench)
-    report = build_report(load_study(outcome.folder, benchmark=bench))
+    study_result = compare(make_variants(["original"]), benchmark=bench, runs=tmp_path, image=sketcher)
+    score_study(study_result.folder, ChatJudge(Says(says="no"), "Eyes-8B"), benchmark=bench)
+    report = build_report(load_study(study_result.folder, benchmark=bench))
     text = to_markdown(report)
     assert "| original | Eyes-8B | 0.0 " in text
     assert "| original | shapes-perception | " in text

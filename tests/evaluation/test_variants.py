@@ -12,8 +12,8 @@ from gems.evaluation.definition import code_digest
 from gems.evaluation.variants import make_variants, parse_axis, parse_changes, parse_noise
 
 
-def settings(made, knob):
-    return {v.name: getattr(v.context, knob) for v in made}
+def settings(made, setting):
+    return {v.name: getattr(v.context, setting) for v in made}
 
 
 def test_presets_are_the_variants_where_nothing_is_swept():
@@ -26,7 +26,7 @@ def test_presets_are_the_variants_where_nothing_is_swept():
 
 
 @pytest.mark.parametrize(
-    ("text", "knob", "values"),
+    ("text", "setting", "values"),
     [
         ("rounds=1..4", "max_rounds", (1, 2, 3, 4)),
         ("candidates=1,2,4", "candidates", (1, 2, 4)),
@@ -52,12 +52,12 @@ def test_presets_are_the_variants_where_nothing_is_swept():
         ("skip_children", "skip_children", (False, True)),
     ],
 )
-def test_an_axis_is_a_knob_and_its_values(text, knob, values):
+def test_an_axis_is_a_setting_and_its_values(text, setting, values):
     found = parse_axis(text)
-    assert (found.knob, found.values) == (knob, values)
+    assert (found.setting, found.values) == (setting, values)
 
 
-def test_a_sweep_changes_its_knob_and_nothing_else():
+def test_a_sweep_changes_its_setting_and_nothing_else():
     made = make_variants(["default"], [parse_axis("rounds=1..3")])
     assert settings(made, "max_rounds") == {"rounds=1": 1, "rounds=2": 2, "rounds=3": 3}
     assert all(v.context.model_copy(update={"max_rounds": 5}) == preset("default") for v in made)
@@ -105,7 +105,7 @@ def test_fixed_changes_and_noise_hold_for_all():
             "verify=twice: Input should be 'batch', 'each' or 'adaptive'",
         ),
         (lambda: parse_axis("seed=1,2"), "use --seed and --seeds"),
-        (lambda: parse_changes(["patience"]), "write knob=value"),
+        (lambda: parse_changes(["patience"]), "write setting=value"),
         (lambda: parse_noise("2"), "less than or equal to 1"),
         (lambda: parse_noise("fq=0.1"), "or fp=0.1,fn=0.05"),
         (lambda: make_variants([]), "no preset to measure"),

@@ -38,8 +38,8 @@ def test_the_benchmark_is_fixed():
 
 
 def test_the_benchmark_does_not_hang_on_the_order_of_hashes():
-    code = "import hashlib; from gems.evaluation.benchmarks.shapes import benchmark\n"
-    code += "print(hashlib.sha256('\\n'.join(s.prompt for s in benchmark()).encode()).hexdigest())"
+    code = "import hashlib; from gems.evaluation.benchmarks.shapes import make_benchmark\n"
+    code += "print(hashlib.sha256('\\n'.join(s.prompt for s in make_benchmark()).encode()).hexdigest())"
     told = subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == FIRST
 
