@@ -112,7 +112,7 @@ def eval_benchmark(
     axes = [variants.parse_axis(text) for text in (*(sweep or ()), *(ablate or ()))]
     fixed = merge_changes(variants.parse_changes(set_ or ()), variants.parse_noise(noise) if noise is not None else {}, "--noise")
     usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
-    made = variants.make_variants(split_names(presets if presets is not None else "default" if axes else usual), axes, fixed)
+    compared = variants.make_variants(split_names(presets if presets is not None else "default" if axes else usual), axes, fixed)
     file = changed(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
     wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
@@ -121,11 +121,11 @@ def eval_benchmark(
     }
     files = fetch(bench, data, accept=accept_licence or (), say=print_note)
     if dry_run:
-        show_estimate(plan_study(bench, bench.read(files.files), made, data=files.digests, **common), checks)
+        show_estimate(plan_study(bench, bench.read(files.files), compared, data=files.digests, **common), checks)
         return
     with progress_bars() as progress:
         result = compare(
-            made,
+            compared,
             benchmark=bench,
             name="-".join([bench.name, *swept]),
             data=files,
@@ -191,8 +191,8 @@ def eval_score(
         )
     store = image_store_at(image_store)
     with progress_bars() as progress:
-        asked = judge_of(wanted, concurrency=concurrency)
-        score_study(folder, asked, benchmark=bench, store=store, concurrency=concurrency, progress=progress)
+        scorer = judge_of(wanted, concurrency=concurrency)
+        score_study(folder, scorer, benchmark=bench, store=store, concurrency=concurrency, progress=progress)
     show_study(load_study(folder, base, store=store), paper=paper, json_file=json_file)
 
 
@@ -228,9 +228,9 @@ def eval_export(
     from ..evaluation.official_scorers import export_images
 
     store = image_store_at(image_store)
-    for name, (place, told) in export_images(folder, to, layout=layout, variants=variant, store=store).items():
+    for name, (place, notes) in export_images(folder, to, layout=layout, variants=variant, store=store).items():
         Console().print(f"{escape(name)}: {escape(str(place))}", highlight=False, soft_wrap=True)
-        for line in told:
+        for line in notes:
             Console().print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 

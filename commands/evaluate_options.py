@@ -100,10 +100,10 @@ def image_store_at(place: str | None) -> ImageStore | None:
 
 def table_console() -> Console:
     """Return what tables are printed on."""
-    found = Console()
-    return found if found.is_terminal else Console(width=max(found.width, TABLE_WIDTH))
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=max(terminal.width, TABLE_WIDTH))
 
 
-def print_note(said: GemsError | str) -> None:
+def print_note(text: GemsError | str) -> None:
     """Say something beside the result."""
-    Console(stderr=True).print(f"[yellow]note:[/] {escape(str(said))}", soft_wrap=True, highlight=False)
+    Console(stderr=True).print(f"[yellow]note:[/] {escape(str(text))}", soft_wrap=True, highlight=False)

@@ -61,13 +61,13 @@ class _StudyDisplay:
         self._sums: dict[str, _Totals] = {}
         self._said = time.monotonic()
 
-    def start(self, name: str, total: int, found: int) -> None:
+    def start(self, name: str, total: int, reused: int) -> None:
         with self._lock:  # a part may begin more than once, from several threads
             if name not in self._tasks:
                 self._tasks[name] = self._bars.add_task(escape(name), total=0, told="")
                 self._sums[name] = _Totals()
             task = self._bars.tasks[self._bars.task_ids.index(self._tasks[name])]
-            self._bars.update(self._tasks[name], total=(task.total or 0) + total, completed=task.completed + found)
+            self._bars.update(self._tasks[name], total=(task.total or 0) + total, completed=task.completed + reused)
 
     def done(self, record: SampleRecord) -> None:
         with self._lock:

@@ -48,8 +48,8 @@ def show_study(result: StudyResult, *, paper: bool = False, json_file: Path | No
         screen.print(f"{report.title}: nothing is judged yet. {escape(_scoring_advice(result))}", highlight=False, soft_wrap=True)
     for warning in report.warnings:
         screen.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
-    if result.found:
-        screen.print(f"{result.found} images were found in the records and not made again.", highlight=False)
+    if result.reused:
+        screen.print(f"{result.reused} recorded images were reused.", highlight=False)
     write_study_files(result, report)
     screen.print(f"records, tables, plots and gallery.html: {escape(str(result.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
@@ -75,21 +75,21 @@ def show_estimate(planned: StudyPlan, checks: int) -> None:
     from ..graph.costs import estimate, image_money
 
     items = len(planned.items)
-    asked = sum(question.rollouts for sample in planned.samples for question in planned.benchmark.questions(sample))
-    made = new_table(
+    questions = sum(question.rollouts for sample in planned.samples for question in planned.benchmark.questions(sample))
+    table = new_table(
         f"{planned.benchmark.title}: {len(planned.samples)} prompts, {items} images of each variant, {checks} checks each"
     )
-    made.add_column("", overflow="fold")
+    table.add_column("", overflow="fold")
     for heading in ("runs", "images", "chat calls", "money for images"):
-        made.add_column(heading, justify="right")
+        table.add_column(heading, justify="right")
     for variant in planned.variants:
         cost = estimate(variant.context, checks)
         money = image_money(cost, planned.models.options)
         ranges = [f"{items * low:,} to {items * high:,}" for low, high in (cost.images, cost.total)]
         price = "" if money is None else f"{items * money[0]:.4g} to {items * money[1]:.4g}"
-        made.add_row(escape(variant.name), f"{items:,}", *ranges, price)
-    table_console().print(made)
-    each = asked * (items // max(len(planned.samples), 1)) * len(planned.variants)
+        table.add_row(escape(variant.name), f"{items:,}", *ranges, price)
+    table_console().print(table)
+    each = questions * (items // max(len(planned.samples), 1)) * len(planned.variants)
     table_console().print(f"The judge answers {each:,} questions. Nothing was asked, drawn or written.", highlight=False)
 
 
@@ -100,10 +100,10 @@ def write_study_files(result: StudyResult, report: StudyReport) -> None:
         return
     replace_file(folder / "table.md", to_markdown(report).encode())
     replace_file(folder / "table.csv", to_csv(report).encode())
-    told = {"study": result.study.model_dump(), "warnings": list(report.warnings), **results_to_json(results)}
-    told["imported"] = imports_to_json(result)
-    told["published"] = [one._asdict() for one in report.published]
-    replace_file(folder / "result.json", json_bytes(told))
+    data = {"study": result.study.model_dump(), "warnings": list(report.warnings), **results_to_json(results)}
+    data["imported"] = imports_to_json(result)
+    data["published"] = [figure._asdict() for figure in report.published]
+    replace_file(folder / "result.json", json_bytes(data))
     shown = [r for r in results if r.judge == results[0].judge]
     judges = dict.fromkeys(judge_title(r.judge, report.official_judge) for r in results if r.judge)
     judge = f", judged by {' and by '.join(judges)}" if judges else ""
@@ -116,6 +116,6 @@ def write_study_files(result: StudyResult, report: StudyReport) -> None:
     write_study_page(result, report)
 
 
-def json_bytes(told: object) -> bytes:
+def json_bytes(data: object) -> bytes:
     """Write JSON as people and programs read it."""
-    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()

@@ -53,7 +53,7 @@ def eval_memory(
     from .evaluate_report import show_study
 
     forced = {"max_rounds": rounds, "noise_fn": 1.0, "noise_fp": 0.0}
-    made = variants.make_variants(
+    compared = variants.make_variants(
         split_names(presets), (), merge_changes(variants.parse_changes(set_ or ()), forced, "this study (--rounds)")
     )
     options: dict[str, Any] = {
@@ -64,7 +64,7 @@ def eval_memory(
         "concurrency": concurrency,
     }
     with progress_bars() as progress:
-        result = compare(made, name="memory", out=out, runs=runs, progress=progress, **options)
+        result = compare(compared, name="memory", out=out, runs=runs, progress=progress, **options)
     show_study(result, json_file=json_file)
     Console(stderr=True).print("What this study measures is memory.png; its scores mean nothing, as the verifier passes nothing.")
 
@@ -98,7 +98,7 @@ def eval_lessons(
     if any(a.setting == "lessons" for a in axes):
         raise SettingError("--sweep lessons: this study sets it by itself; compare its values with `gems eval shapes`")
     fixed = merge_changes(variants.parse_changes(set_ or ()), {"lessons": "none"}, "this study")
-    made = variants.make_variants(split_names(presets), axes, fixed)
+    compared = variants.make_variants(split_names(presets), axes, fixed)
     options: dict[str, Any] = {
         "limit": limit,
         "data": fetch_shapes_requests(data),
@@ -107,11 +107,11 @@ def eval_lessons(
         "concurrency": concurrency,
     }
     with progress_bars() as progress:
-        result = lessons_study.compare_lessons(made, out=out, runs=runs, progress=progress, **options)
+        result = lessons_study.compare_lessons(compared, out=out, runs=runs, progress=progress, **options)
     screen = table_console()
     screen.print(lessons_study.lessons_table(result))
-    told = lessons_study.lessons_to_json(result)
-    replace_file(result.folder / "result.json", json_bytes(told))
+    results = lessons_study.lessons_to_json(result)
+    replace_file(result.folder / "result.json", json_bytes(results))
     repeats = f"{seeds} run{'s' if seeds > 1 else ''} of each prompt"
     facts = [f"gems {result.study.version} (code {result.study.code}), image model {result.study.image}, seed {seed}, {repeats}."]
     replace_file(result.folder / "table.md", lessons_study.lessons_markdown(result, facts).encode())
@@ -122,4 +122,4 @@ def eval_lessons(
         print_note(error)
     screen.print(f"records, lessons and tables: {escape(str(result.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
-        replace_file(json_file, json_bytes(told))
+        replace_file(json_file, json_bytes(results))

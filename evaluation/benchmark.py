@@ -137,8 +137,8 @@ class BootstrapSample:
             known &= self._groups == group
         values, weights = np.where(known, values, 0.0), np.where(known, weights, 0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found: NDArray[np.float64] = values[self._picks].sum(axis=1) / weights[self._picks].sum(axis=1)
-        return found
+            ratios: NDArray[np.float64] = values[self._picks].sum(axis=1) / weights[self._picks].sum(axis=1)
+        return ratios
 
 
 class Metric(NamedTuple):
@@ -189,9 +189,9 @@ class Benchmark(ABC):
         """
         if not self.official_yes:
             raise BenchmarkError(f"{self.title} has no questions for yes or no: leave --exact-yes out")
-        made = copy.copy(self)
-        made.exact_yes = self.official_yes
-        return made
+        benchmark = copy.copy(self)
+        benchmark.exact_yes = self.official_yes
+        return benchmark
 
     @property
     def reading(self) -> tuple[str, ...]:

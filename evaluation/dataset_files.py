@@ -45,12 +45,12 @@ def read_json(path: Path) -> Any:
 def _parse_json(text: str, where: str) -> Any:
     """Return what JSON text holds; half of a surrogate pair is none, as it could not be written down again."""
     try:
-        found = json.loads(text)
+        data = json.loads(text)
         if "\\ud" in text.casefold():
-            json.dumps(found, ensure_ascii=False).encode()
+            json.dumps(data, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise BenchmarkError(f"{where}: this is no JSON ({error}): fetch the file again") from error
-    return found
+    return data
 
 
 def read_csv(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -73,23 +73,23 @@ def read_csv(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str
         raise BenchmarkError(f"{path}, line {reader.line_num}: this is no CSV ({error}): fetch the file again") from error
 
 
-def require_keys(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
+def require_keys(data: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
     """Return an object that has the keys it must have, and a prompt that is not empty.
 
     Raises:
         BenchmarkError: it has not; the message begins with `where`.
     """
-    if not isinstance(found, dict):
-        raise BenchmarkError(f"{where}: an object with {', '.join(keys)} is wanted, this is {type(found).__name__}")
+    if not isinstance(data, dict):
+        raise BenchmarkError(f"{where}: an object with {', '.join(keys)} is wanted, this is {type(data).__name__}")
     for key, kind in keys.items():
-        if key not in found:
+        if key not in data:
             raise BenchmarkError(f"{where}: the key {key!r} is missing: is it the benchmark's own file?")
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(found[key], kinds) or (isinstance(found[key], bool) and bool not in kinds):
-            raise BenchmarkError(f"{where}: {key!r} is {type(found[key]).__name__}: is it the benchmark's own file?")
-        if key.casefold() == "prompt" and not found[key].strip():
+        if not isinstance(data[key], kinds) or (isinstance(data[key], bool) and bool not in kinds):
+            raise BenchmarkError(f"{where}: {key!r} is {type(data[key]).__name__}: is it the benchmark's own file?")
+        if key.casefold() == "prompt" and not data[key].strip():
             raise BenchmarkError(f"{where}: the prompt is empty: is it the benchmark's own file?")
-    return found
+    return data
 
 
 def require_unique_ids(samples: list[Sample], path: Path) -> list[Sample]:

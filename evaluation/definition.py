@@ -56,11 +56,11 @@ class StudyDefinition(Frozen):
 
     def as_variants(self) -> list[Variant]:
         """Return what was compared, in its order."""
-        made = []
+        variants = []
         for name, settings in self.variants.items():
             line, at = self.lines.get(name, ("", None))
-            made.append(Variant(name=name, context=RunContext.model_validate(settings), line=line, at=at))
-        return made
+            variants.append(Variant(name=name, context=RunContext.model_validate(settings), line=line, at=at))
+        return variants
 
     @property
     def digest(self) -> str:
@@ -75,7 +75,7 @@ class StudyDefinition(Frozen):
             **{"available": "the prompts", "per_prompt": "--images-per-prompt", "seed": "--seed", "seeds": "--seeds"},
             **{"variants": "the variants or their settings"},
         }
-        return next((said for name, said in names.items() if getattr(self, name) != getattr(other, name)), None)
+        return next((label for name, label in names.items() if getattr(self, name) != getattr(other, name)), None)
 
 
 def prompts_digest(samples: Sequence[Sample]) -> str:

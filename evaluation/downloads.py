@@ -61,11 +61,11 @@ def fetch(
         BenchmarkError: a file is missing from `data`, a licence is not accepted, or a download fails or is another file than
             expected. Nothing of a failed download is kept.
     """
-    kept = (cache or cache_folder()) / "benchmarks" / benchmark.name
+    folder = (cache or cache_folder()) / "benchmarks" / benchmark.name
     if data is not None:
-        files = _from_user_copy(benchmark, data, kept, say)
+        files = _from_user_copy(benchmark, data, folder, say)
     else:
-        files = _download_missing(benchmark, kept, {licence.casefold() for licence in accept}, say)
+        files = _download_missing(benchmark, folder, {licence.casefold() for licence in accept}, say)
     return Fetched(files, {name: content_digest(path) for name, path in files.items()})
 
 
@@ -91,7 +91,7 @@ def content_digest(path: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _from_user_copy(benchmark: Benchmark, data: Path, kept: Path, say: Callable[[str], None]) -> dict[str, Path]:
+def _from_user_copy(benchmark: Benchmark, data: Path, cache: Path, say: Callable[[str], None]) -> dict[str, Path]:
     data = data.expanduser()
     needed = [source for source in benchmark.sources if not source.optional]
     if not benchmark.sources:
@@ -101,13 +101,13 @@ def _from_user_copy(benchmark: Benchmark, data: Path, kept: Path, say: Callable[
     if data.is_file():
         if len(needed) > 1:
             raise BenchmarkError(f"{data}: {benchmark.title} needs {_join_names(needed)}: name the folder that holds them")
-        found = {(needed or benchmark.sources)[0].file: data}
+        files = {(needed or benchmark.sources)[0].file: data}
     else:
-        found = {source.file: path for source in benchmark.sources if (path := _find_in_folder(source, data)) is not None}
-    if missing := [source for source in needed if source.file not in found]:
+        files = {source.file: path for source in benchmark.sources if (path := _find_in_folder(source, data)) is not None}
+    if missing := [source for source in needed if source.file not in files]:
         raise BenchmarkError(f"{data}: {_join_names(missing)} is missing: copy it there from {missing[0].url}")
     for source in benchmark.sources:
-        path = found.get(source.file)
+        path = files.get(source.file)
         if path is None and source.url:
             say(f"{data}: {source.file} is not there: prompts are read without it, what needs it cannot be scored. {source.url}")
         if path is None or not path.is_file():
@@ -115,8 +115,8 @@ def _from_user_copy(benchmark: Benchmark, data: Path, kept: Path, say: Callable[
         if source.sha256 is not None and content_digest(path) != source.sha256:
             say(f"{path} differs from the file of {source.origin}: figures may not be comparable with published ones")
         if source.archive:
-            found[source.file] = _unpack_once(path, kept / f"{source.file}.{content_digest(path)[:16]}")
-    return found
+            files[source.file] = _unpack_once(path, cache / f"{source.file}.{content_digest(path)[:16]}")
+    return files
 
 
 def _find_in_folder(source: Source, data: Path) -> Path | None:
@@ -125,8 +125,8 @@ def _find_in_folder(source: Source, data: Path) -> Path | None:
     return next((data / name for name in names if (data / name).exists()), None)
 
 
-def _find_in_cache(source: Source, kept: Path) -> Path | None:
-    path = kept / source.file
+def _find_in_cache(source: Source, cache: Path) -> Path | None:
+    path = cache / source.file
     if not path.is_file():
         return None
     return path if source.sha256 is None or content_digest(path) == source.sha256 else None
@@ -148,38 +148,38 @@ def _explain_licence(licence: str) -> str:
     return "Read it at its origin."
 
 
-def _download_missing(benchmark: Benchmark, kept: Path, agreed: Collection[str], say: Callable[[str], None]) -> dict[str, Path]:
+def _download_missing(benchmark: Benchmark, cache: Path, agreed: Collection[str], say: Callable[[str], None]) -> dict[str, Path]:
     sources = [source for source in benchmark.sources if source.url]
-    found = {source.file: _find_in_cache(source, kept) for source in sources}
-    barred = [s for s in sources if found[s.file] is None and not s.free and s.licence.casefold() not in agreed]
+    cached = {source.file: _find_in_cache(source, cache) for source in sources}
+    barred = [s for s in sources if cached[s.file] is None and not s.free and s.licence.casefold() not in agreed]
     if needed := [source for source in barred if not source.optional]:
         raise _consent_error(benchmark, needed[0])  # before anything is fetched
     files = {}
     for source in sources:
-        path = found[source.file]
+        path = cached[source.file]
         try:
             if path is None and source in barred:
                 raise _FileUnavailableError(str(_consent_error(benchmark, source)))
             if path is None:
                 say(f"{benchmark.title}: fetching {source.file} of {source.origin}. Licence: {source.licence}. {source.url}")
-                path = _download(source, kept)
+                path = _download(source, cache)
         except _FileUnavailableError as error:
             if not source.optional:
                 raise
             say(f"{source.file} is left out: prompts are read without it, what needs it cannot be scored. {error}")
             continue
-        files[source.file] = _unpack_once(path, kept / f"{source.file}.{content_digest(path)[:16]}") if source.archive else path
+        files[source.file] = _unpack_once(path, cache / f"{source.file}.{content_digest(path)[:16]}") if source.archive else path
     return files
 
 
-def _download(source: Source, kept: Path) -> Path:
+def _download(source: Source, cache: Path) -> Path:
     """Fetch a file into the cache: it is there as a whole, or not at all."""
     out = f"cannot fetch {source.url}"
     other = "fetch it elsewhere and name the copy with --data"
     name = ""
     try:
-        kept.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=kept, prefix=".part-")
+        cache.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=cache, prefix=".part-")
         seen = hashlib.sha256()
         size = 0
         with os.fdopen(handle, "wb") as file, httpx2.stream("GET", source.url, timeout=TIMEOUT, follow_redirects=True) as reply:
@@ -200,12 +200,12 @@ def _download(source: Source, kept: Path) -> Path:
                 "was kept. Try again, or name a copy with --data"
             )
         Path(name).chmod(0o644)  # mkstemp makes files for their owner alone; a cache may be shared
-        (kept / source.file).parent.mkdir(parents=True, exist_ok=True)  # a source may be in a folder: scripts/text/...
-        return Path(name).replace(kept / source.file)
+        (cache / source.file).parent.mkdir(parents=True, exist_ok=True)  # a source may be in a folder: scripts/text/...
+        return Path(name).replace(cache / source.file)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise _FileUnavailableError(f"{out}: {str(error) or type(error).__name__}: is there a network? Or {other}") from error
     except OSError as error:
-        raise BenchmarkError(f"{kept}: cannot be written: {error}: set GEMS_CACHE to a folder that can") from error
+        raise BenchmarkError(f"{cache}: cannot be written: {error}: set GEMS_CACHE to a folder that can") from error
     finally:
         if name:
             Path(name).unlink(missing_ok=True)

@@ -195,11 +195,11 @@ def read_scores(folder: Path) -> list[JudgeScores]:
     return [_read_model(path, JudgeScores, "score again") for path in sorted(folder.glob("scores-*.json"))]
 
 
-def save_imported(folder: Path, variant: str, file: str, found: Sequence[ImportedScores]) -> Path:
+def save_imported(folder: Path, variant: str, file: str, scores: Sequence[ImportedScores]) -> Path:
     """Keep what was imported for a variant; the same file imported again takes the place of what it gave before."""
     path = folder / f"imported-{safe_file_name(variant, file)}.json"
     now = datetime.now(UTC).isoformat(timespec="microseconds")
-    rows = ImportedRows(variant=variant, file=file, when=now, rows=tuple((f.id, f.index, dict(f.values)) for f in found))
+    rows = ImportedRows(variant=variant, file=file, when=now, rows=tuple((f.id, f.index, dict(f.values)) for f in scores))
     replace_file(path, (rows.model_dump_json(indent=1) + "\n").encode())
     return path
 
@@ -221,12 +221,12 @@ def merge_imported(
     rows: Sequence[ImportedRows],
 ) -> dict[RecordKey, ImageScore]:
     """Return a judge's scores with the imported numbers that no judge of ours can give: `Benchmark.official_only`."""
-    found = dict(scored)
+    merged = dict(scored)
     for key, values in _imported_values(records, rows).items():
         only = {name: value for name, value in values.items() if name in benchmark.official_only}
         if key in scored and only:
-            found[key] = scored[key]._replace(values={**scored[key].values, **only})
-    return found
+            merged[key] = scored[key]._replace(values={**scored[key].values, **only})
+    return merged
 
 
 def official_scores(
@@ -237,22 +237,22 @@ def official_scores(
     That goes for the images that the official scorer takes: of several times of a benchmark many take the first alone. It does
     not go for a part of the benchmark whose results are still to be imported.
     """
-    found = {key: ImageScore(values) for key, values in _imported_values(records, rows).items()}
+    scores = {key: ImageScore(values) for key, values in _imported_values(records, rows).items()}
     known = {sample.id: sample for sample in samples}
     covered: defaultdict[tuple[str, int | None], set[str]] = defaultdict(set)
     for one in rows:
         for _, index, values in one.rows:
             covered[one.variant, index] |= values.keys()
     groups = {key: (key[0], known[key[1]].group) for key in records if key[1] in known}
-    to_come = {groups[key] for key in groups if records[key].image is not None} - {groups[key] for key in found if key in groups}
+    to_come = {groups[key] for key in groups if records[key].image is not None} - {groups[key] for key in scores if key in groups}
     for key, record in records.items():
         if groups.get(key) in to_come:
             continue
         names = covered.get((key[0], None), set()) | covered.get((key[0], key[2]), set())  # images it never takes do not fail it
         if record.image is None and names and record.id in known:
             nothing = benchmark.score(known[record.id], {})
-            found[key] = ImageScore({name: value for name, value in nothing.items() if name in names})
-    return found
+            scores[key] = ImageScore({name: value for name, value in nothing.items() if name in names})
+    return scores
 
 
 def _imported_values(records: Mapping[RecordKey, SampleRecord], rows: Sequence[ImportedRows]) -> dict[RecordKey, dict[str, float]]:
@@ -261,13 +261,13 @@ def _imported_values(records: Mapping[RecordKey, SampleRecord], rows: Sequence[I
     for key, record in records.items():
         if record.image is not None:
             images[key[:2]].append(key)
-    found: dict[RecordKey, dict[str, float]] = {}
+    values_by_key: dict[RecordKey, dict[str, float]] = {}
     for one in rows:
         for id, index, values in one.rows:
             for key in images[one.variant, id]:
                 if index in (None, key[2]):
-                    found.setdefault(key, {}).update(values)
-    return found
+                    values_by_key.setdefault(key, {}).update(values)
+    return values_by_key
 
 
 def _read_model(path: Path, kind: type[T], cure: str) -> T:
@@ -279,9 +279,9 @@ def _read_model(path: Path, kind: type[T], cure: str) -> T:
 
 def safe_file_name(*names: str) -> str:
     """Return names as a part of a file's name, which no other names share: with a digest where they cannot stand as they are."""
-    said = "-".join(names)
-    plain = re.sub(r"[^A-Za-z0-9.=_]+", "-", said).strip("-.")[:MAX_FILE_NAME]
-    if plain == said and not any("-" in name for name in names[:-1]):
+    joined = "-".join(names)
+    plain = re.sub(r"[^A-Za-z0-9.=_]+", "-", joined).strip("-.")[:MAX_FILE_NAME]
+    if plain == joined and not any("-" in name for name in names[:-1]):
         return plain
     digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
     return f"{plain}-{digest}" if plain else digest

@@ -76,10 +76,10 @@ def split_halves(samples: Sequence[Sample], seed: int) -> dict[str, list[Sample]
     """Split prompts in two by a seed, as many of each atomicity in both; each half is in random order."""
     rng = random.Random(f"lessons/{seed}")
     ordered = sorted(samples, key=lambda sample: (sample.group, rng.random()))
-    made = {fold: ordered[i::2] for i, fold in enumerate(FOLDS)}
-    for half in made.values():
+    halves = {fold: ordered[i::2] for i, fold in enumerate(FOLDS)}
+    for half in halves.values():
         rng.shuffle(half)
-    return made
+    return halves
 
 
 def compare_lessons(
@@ -194,7 +194,7 @@ def comparison_rows(compared: LessonsComparison) -> list[list[str]]:
     """Return a preset's three rows of the table: without, with, and the difference."""
     without, with_ = ([f"{_measure_of(r, m).mean:.{DIGITS[m]}f}" for m in MEASURES] for r in (compared.without, compared.with_))
     differences = [_signed_difference(compared.differences[m], DIGITS[m]) for m in MEASURES]
-    numbers = " and ".join(str(len(found)) for found in compared.learned)
+    numbers = " and ".join(str(len(lessons)) for lessons in compared.learned)
     return [
         [f"{compared.name} without", *without, ""],
         [f"{compared.name} with", *with_, numbers],
@@ -208,23 +208,23 @@ def lessons_markdown(result: LessonsResult, facts: Sequence[str] = ()) -> str:
     table = [HEADINGS, ["---", *("---:" for _ in HEADINGS[1:])], *(row for c in result.compared for row in comparison_rows(c))]
     lines.append("\n".join("| " + " | ".join(row) + " |" for row in table))
     for c in result.compared:
-        for fold, found in zip(FOLDS, c.learned, strict=True):
-            heading = f"{c.name}, learned on half {fold} ({len(found)}), the most promising:"
-            lines.append("\n".join([heading, "", *(map(_lesson_line, found[:5]) if found else ["- none"])]))
+        for fold, learned in zip(FOLDS, c.learned, strict=True):
+            heading = f"{c.name}, learned on half {fold} ({len(learned)}), the most promising:"
+            lines.append("\n".join([heading, "", *(map(_lesson_line, learned[:5]) if learned else ["- none"])]))
     return "\n\n".join(lines) + "\n"
 
 
 def lessons_table(result: LessonsResult) -> Table:
     """Return the table for the terminal."""
-    made = new_table("Lessons learned on one half of the prompts, measured on the other", CAPTION)
-    made.add_column("", overflow="fold")
+    table = new_table("Lessons learned on one half of the prompts, measured on the other", CAPTION)
+    table.add_column("", overflow="fold")
     for heading in HEADINGS[1:]:
-        made.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
     for compared in result.compared:
         for row in comparison_rows(compared):
-            made.add_row(*row)
-        made.add_section()
-    return made
+            table.add_row(*row)
+        table.add_section()
+    return table
 
 
 def _lesson_line(lesson: StoredLesson) -> str:
@@ -289,10 +289,10 @@ def _prompt_values(
 
 
 def _measure_of(result: VariantResult, what: str) -> Estimate:
-    found: Estimate = result.metrics["gm"] if what == "gm" else getattr(result, what)
-    return found
+    estimate: Estimate = result.metrics["gm"] if what == "gm" else getattr(result, what)
+    return estimate
 
 
 def _signed_difference(value: Estimate, digits: int) -> str:
-    said, interval = estimate_cell(value, digits, sign="+")
-    return f"{said} ({interval})" if interval else said
+    mean, interval = estimate_cell(value, digits, sign="+")
+    return f"{mean} ({interval})" if interval else mean

@@ -20,14 +20,14 @@ def group_by_sample(pictures: Iterable[BenchmarkImage]) -> Iterator[tuple[Sample
         yield mine[0].sample, [picture.data for picture in sorted(mine, key=lambda picture: picture.index)]
 
 
-def first_images(pictures: Iterable[BenchmarkImage], told: list[str]) -> Iterator[tuple[Sample, bytes | None]]:
+def first_images(pictures: Iterable[BenchmarkImage], notes: list[str]) -> Iterator[tuple[Sample, bytes | None]]:
     """Give the first picture of each sample; at the end add to `told` what is to be said where there are more."""
     most = 1
     for sample, images in group_by_sample(pictures):
         most = max(most, len(images))
         yield sample, images[0]
     if most > 1:
-        told.append(f"only the first of {most} images a prompt are here: the official script takes one")
+        notes.append(f"only the first of {most} images a prompt are here: the official script takes one")
 
 
 def grid_limit_note(most: int) -> str:

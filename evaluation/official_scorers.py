@@ -60,11 +60,11 @@ def _export_variant(bench: Benchmark, place: Path, result: StudyResult, variant:
     names = [f"seed-{number}" for number in range(1, seeds + 1)] if seeds > 1 else ["."]
     part = place.with_name(f".{place.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    told = {}
+    notes = {}
     try:
         for number, name in enumerate(names, start=1):
             (part / name).mkdir(parents=True)
-            told[name] = bench.export(part / name, _variant_images(result, variant, number))
+            notes[name] = bench.export(part / name, _variant_images(result, variant, number))
         part.replace(place)
     except KeyError as error:
         if bench.name == result.benchmark.name:
@@ -74,9 +74,9 @@ def _export_variant(bench: Benchmark, place: Path, result: StudyResult, variant:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     if seeds == 1:
-        return told["."]
-    shared = [line for line in told[names[0]] if all(line in lines for lines in told.values())]
-    own = [f"{name}: {line}" for name, lines in told.items() for line in lines if line not in shared]
+        return notes["."]
+    shared = [line for line in notes[names[0]] if all(line in lines for lines in notes.values())]
+    own = [f"{name}: {line}" for name, lines in notes.items() for line in lines if line not in shared]
     each = f"a folder for each of {seeds} seeds: score each of them, and import its results with --seed 1 to {seeds}"
     return [each, *shared, *own]
 
@@ -108,28 +108,30 @@ def import_results(
         raise SettingError(f"--seed {seed}: the study has {seeds}, the first being 1")
     if not file.exists():
         raise BenchmarkError(f"{file}: there is no such file: name the result file of the official scorer")
-    found = result.benchmark.imported(file, result.samples)
+    scores = result.benchmark.imported(file, result.samples)
     known = {sample.id for sample in result.samples}
-    if strange := [one.id for one in found if one.id not in known]:
+    if strange := [entry.id for entry in scores if entry.id not in known]:
         raise BenchmarkError(f"{file}: prompt {strange[0]} is none of this study's: was another one exported?")
-    if not found:
+    if not scores:
         raise BenchmarkError(f"{file}: there are no results in it")
-    for one in found:
-        if strange := [name for name, value in one.values.items() if not math.isfinite(value)]:
-            raise BenchmarkError(f"{file}: prompt {one.id}: {strange[0]} is not a number: run the official scorer again")
-        if one.index is not None and one.index >= count:
-            raise BenchmarkError(f"{file}: prompt {one.id} has image {one.index + 1}, where this study has {count} of each prompt")
+    for entry in scores:
+        if strange := [name for name, value in entry.values.items() if not math.isfinite(value)]:
+            raise BenchmarkError(f"{file}: prompt {entry.id}: {strange[0]} is not a number: run the official scorer again")
+        if entry.index is not None and entry.index >= count:
+            raise BenchmarkError(
+                f"{file}: prompt {entry.id} has image {entry.index + 1}, where this study has {count} of each prompt"
+            )
     if seeds == 1:
-        save_imported(folder, name, file.name, found)
-        return len(found)
+        save_imported(folder, name, file.name, scores)
+        return len(scores)
     first = ((seed or 1) - 1) * count  # each seed's images follow those of the one before
     rows = [
-        ImportedScores(one.id, first + index, one.values)
-        for one in found
-        for index in (range(count) if one.index is None else [one.index])
+        ImportedScores(entry.id, first + index, entry.values)
+        for entry in scores
+        for index in (range(count) if entry.index is None else [entry.index])
     ]
     save_imported(folder, name, f"seed-{seed}/{file.name}", rows)
-    return len(found)
+    return len(scores)
 
 
 def _variant_images(result: StudyResult, variant: str, seed: int) -> Iterator[BenchmarkImage]:

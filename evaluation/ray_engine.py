@@ -151,7 +151,7 @@ class RayEngine(Engine):
             for stream in under_way if ray.is_initialized() else ():
                 ray.cancel(stream, force=True)
 
-    def _take(self, stream: Any, one: _RunningJob) -> tuple[list[SampleRecord], bool]:
+    def _take(self, stream: Any, running: _RunningJob) -> tuple[list[SampleRecord], bool]:
         """Return the records that a worker has ready, with their images in the store, and whether there may be more."""
         from ray.exceptions import RayError, RayTaskError
 
@@ -164,13 +164,13 @@ class RayEngine(Engine):
         except RayTaskError:
             raise
         except RayError as error:  # lost too often
-            left = [variant.name for variant in one.job.variants if variant.name not in one.done]
-            return [_lost_record(one.job, name, error) for name in left], False
-        if record.variant in one.done:
+            left = [variant.name for variant in running.job.variants if variant.name not in running.done]
+            return [_lost_record(running.job, name, error) for name in left], False
+        if record.variant in running.done:
             return [], True
         if data is not None:
             self._store.keep(record.image, data)
-        one.done.append(record.variant)
+        running.done.append(record.variant)
         return [record], True
 
     def _setup(self, actors: Sequence[Any], about: ModelInfo) -> WorkerSetup:
@@ -210,8 +210,8 @@ class RayEngine(Engine):
             yield actors, self._ready(actors)
         finally:
             if ray.is_initialized():
-                for one in actors:
-                    ray.kill(one)
+                for actor_handle in actors:
+                    ray.kill(actor_handle)
 
     def _require(self, has: dict[str, float], own: bool) -> None:
         """Refuse at once what can never be on a cluster of this machine alone, which nothing is added to."""
@@ -230,10 +230,10 @@ class RayEngine(Engine):
 
         from .ray_image_worker import get_result
 
-        asked = [one.about.remote() for one in actors]
-        done, late = ray.wait(asked, num_returns=len(asked), timeout=self._patience)
+        pending = [actor.about.remote() for actor in actors]
+        done, late = ray.wait(pending, num_returns=len(pending), timeout=self._patience)
         try:
-            told = [get_result(ref) for ref in done]
+            infos = [get_result(ref) for ref in done]
         except RayError as error:
             raise ClusterError(f"a painter could not begin: {_first_line(error)}") from error
         if late:
@@ -243,11 +243,11 @@ class RayEngine(Engine):
             )
         if not isinstance(self._plan.image, ImageModel):
             own = self._plan.models.image
-            if other := [one for one in told if (one.name, one.settings) != (own.name, own.settings)]:
+            if other := [actor for actor in infos if (actor.name, actor.settings) != (own.name, own.settings)]:
                 raise ClusterError(
                     f"a painter has another model {other[0].name!r} than this machine: its files differ; copy the same to all"
                 )
-        about: ModelInfo = told[0]
+        about: ModelInfo = infos[0]
         return about
 
     def _wanted(self) -> str:
@@ -332,8 +332,8 @@ def _describe_cluster(has: dict[str, float]) -> str:
 
     machines = len([node for node in ray.nodes() if node["Alive"]])
     free = ray.available_resources()
-    told = " and ".join(f"{has.get(what, 0):g} {what}s ({free.get(what, 0):g} free)" for what in ("GPU", "CPU"))
-    return f"the cluster has {told} on {machines} machine{'s' if machines > 1 else ''}"
+    resources = " and ".join(f"{has.get(what, 0):g} {what}s ({free.get(what, 0):g} free)" for what in ("GPU", "CPU"))
+    return f"the cluster has {resources} on {machines} machine{'s' if machines > 1 else ''}"
 
 
 def _first_line(error: Exception) -> str:

@@ -133,8 +133,8 @@ class RemoteImageModel(ImageModel):
 
     def caveats(self, request: ImageRequest) -> list[str]:
         """Ask the painter that has drawn, unless it is lost."""
-        said: list[str] = self._ask("caveats", request)
-        return said
+        caveats: list[str] = self._ask("caveats", request)
+        return caveats
 
     def _once(self, what: str) -> Any:
         if what not in self._known:
@@ -212,8 +212,8 @@ def _make_chats(setup: WorkerSetup) -> dict[str, Any]:
     """Make the chat models of a study. Keys come from this machine's environment."""
     require_same_code(setup.code)
     choice: ChatChoices = ray.get(setup.chat[0])
-    made = Models.choose(choice, "shapes").chats
-    return {role: made[role] for role in CHAT_ROLES}
+    models = Models.choose(choice, "shapes").chats
+    return {role: models[role] for role in CHAT_ROLES}
 
 
 _CHATS_BY_STUDY: dict[str, Any] = {}
@@ -222,11 +222,11 @@ _CHATS_BY_STUDY: dict[str, Any] = {}
 
 def _make_once(id: str, make: Callable[[], T]) -> T:
     if id not in _CHATS_BY_STUDY:
-        made = make()
+        value = make()
         _CHATS_BY_STUDY.clear()
-        _CHATS_BY_STUDY[id] = made
-    found: T = _CHATS_BY_STUDY[id]
-    return found
+        _CHATS_BY_STUDY[id] = value
+    value_of_type: T = _CHATS_BY_STUDY[id]
+    return value_of_type
 
 
 @functools.cache

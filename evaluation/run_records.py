@@ -1,4 +1,4 @@
-"""The records of a study: a line for each image, so that a study that was killed goes on where it stopped."""
+"""Records of a study's runs: one line an image, so that a study that was killed is resumed where it stopped."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ DEFINITION_FILE = "study.json"
 RECORDS_FILE = "samples.jsonl"
 
 RecordKey = tuple[str, str, int]
-"""Variant, prompt and which of the prompt's images: what no two records of a study share."""
+"""Variant, prompt and index of the image: they identify a record in a study."""
 
 
 class CheckSummary(Frozen):
-    """The checks of a run's own verifier, and what its best image reached of them."""
+    """Result of the run's own verifier for its best image."""
 
     total: int
     passed: int
@@ -38,7 +38,7 @@ class CheckSummary(Frozen):
 
 
 class SampleRecord(Frozen):
-    """One finished run of the graph, or one that failed: what it reached and what it took."""
+    """One run of the graph, finished or failed: its best image, its checks and its costs."""
 
     id: str
     prompt: str
@@ -49,7 +49,7 @@ class SampleRecord(Frozen):
     image: ImageRef | None = None
     """The best image; None where the run failed."""
     path: str | None = None
-    """Its file, relative to the folder of the study; None where images are kept elsewhere."""
+    """Its file, relative to the folder of the study; None if the image store is elsewhere."""
     error: str = ""
     """Why there is no image."""
     decision: str = ""
@@ -60,17 +60,17 @@ class SampleRecord(Frozen):
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
-    """From the run's begin to its end; a picture that was found in the store took none."""
+    """From the beginning of the run to its end; an image that was in the store already takes none."""
     cost: float | None = None
     """In the currency of the models' prices; None where they have none."""
     refiner_input_tokens: tuple[int, ...] = ()
     """By refinement: the first is the one after round 1."""
     refiner_pictures: tuple[int, ...] = ()
-    """Pictures among what the refiner was shown, by refinement."""
+    """Images that the refiner was shown, by refinement."""
 
     @property
     def key(self) -> RecordKey:
-        """What no two records of a study share."""
+        """Identifies a record in a study."""
         return (self.variant, self.id, self.index)
 
 
@@ -90,21 +90,21 @@ class Journal:
         """Write a record's line, at once and to the disk.
 
         Raises:
-            StudyError: it cannot be written; nothing of it is kept.
+            StudyError: it cannot be written; the file is unchanged.
         """
         try:
             self._log.append(record.model_dump_json())
         except OSError as error:
-            raise StudyError(f"{self._log.path} cannot be written ({error.strerror}): mend it and repeat the command") from error
+            raise StudyError(f"{self._log.path} cannot be written ({error.strerror}): fix this and repeat the command") from error
         self.records[record.key] = record
 
 
 @contextmanager
 def open_journal(folder: Path, study: StudyDefinition, shard: Shard = WHOLE) -> Iterator[Journal]:
-    """Open the records of a study in a folder, which is made where there is none.
+    """Open the records of a study in a folder, which is created if missing.
 
-    Each shard has a file of its own, so that several processes, or machines that share the folder, can be at it at the same
-    time; two processes at one shard cannot, nor one at the whole study beside one at a shard.
+    Each shard has a file of its own, so that several processes, or machines that share the folder, can work on it at the same
+    time. Two processes cannot work on one shard, nor one on the whole study beside one on a shard.
 
     Raises:
         StudyError: the folder holds another study, something else, or a damaged one.
@@ -132,7 +132,7 @@ def read_records(folder: Path) -> dict[RecordKey, SampleRecord]:
     Raises:
         StudyError: a line is damaged. One that was not finished is left out.
     """
-    found: dict[RecordKey, SampleRecord] = {}
+    records: dict[RecordKey, SampleRecord] = {}
     for path in sorted(folder.glob("samples*.jsonl")):
         for number, line in enumerate(read_lines(path), start=1):
             try:
@@ -140,10 +140,10 @@ def read_records(folder: Path) -> dict[RecordKey, SampleRecord]:
             except ValueError as error:
                 what = f"{path}, line {number} is damaged, or of another version of gems"
                 raise StudyError(f"{what}: delete it and repeat the command, or take another --out") from error
-            there = found.get(record.key)
-            if there is None or there.image is None:
-                found[record.key] = record
-    return found
+            known = records.get(record.key)
+            if known is None or known.image is None:
+                records[record.key] = record
+    return records
 
 
 def read_image(record: SampleRecord, image: ImageRef, store: ImageStore) -> bytes:
@@ -159,7 +159,7 @@ def read_image(record: SampleRecord, image: ImageRef, store: ImageStore) -> byte
         raise StudyError(
             f"the image of {record.variant}, prompt {record.id}, {image.sha256}, is not in {store}, or is damaged: restore it; if "
             f"the images are elsewhere, name --image-store; or delete its lines from {RECORDS_FILE} and repeat the command "
-            "that made the study: it makes it anew"
+            "of the study, which generates it again"
         ) from error
 
 
@@ -167,13 +167,13 @@ def read_definition(folder: Path) -> StudyDefinition:
     """Return the definition of the study in a folder.
 
     Raises:
-        StudyError: there is none, or it is damaged.
+        StudyError: it is missing or damaged.
     """
     path = folder / DEFINITION_FILE
     try:
         return StudyDefinition.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
-        raise StudyError(f"{folder} holds no study: name the folder that `gems eval` told, or its --out") from error
+        raise StudyError(f"{folder} holds no study: name the folder that `gems eval` printed, or its --out") from error
     except ValidationError as error:
         raise StudyError(f"{path} is damaged or not of this version of gems: take another --out") from error
 

@@ -41,23 +41,23 @@ T = TypeVar("T")
 
 
 class StudyProgress(NamedTuple):
-    """What is told while a study runs."""
+    """Callbacks of a running study."""
 
-    start: Callable[[str, int, int], None] = lambda variant, total, found: None
-    """Called for each variant with its name, the number of its runs, and of those found."""
+    start: Callable[[str, int, int], None] = lambda variant, total, reused: None
+    """Called for each variant with its name, the number of its runs, and of those that are recorded already."""
     done: Callable[[SampleRecord], None] = lambda record: None
     """Called with each new record, from one of several threads."""
     asking: Callable[[int], None] = lambda total: None
-    """Called with the number of answers of the judge that are wanted."""
+    """Called with the number of answers that are needed of the judge."""
     answered: Callable[[bool], None] = lambda known: None
-    """Called for each of them, with whether it was known before."""
+    """Called for each of them, with whether it was recorded already."""
 
 
 NO_PROGRESS = StudyProgress()
 
 
 class StudyPlan(NamedTuple):
-    """What is to be run: decided before anything is."""
+    """Everything that a study will run, decided before it begins."""
 
     benchmark: Benchmark
     samples: list[Sample]
@@ -66,7 +66,7 @@ class StudyPlan(NamedTuple):
     models: Models
     study: StudyDefinition
     chat: ChatChoices
-    """As they were given: a worker on another machine makes its own."""
+    """As passed by the caller: a worker on another machine creates its own."""
     image: ImageChoice
 
 
@@ -83,7 +83,7 @@ def plan_study(
     chat: ChatChoices = "shapes",
     image: ImageChoice = "shapes",
 ) -> StudyPlan:
-    """Decide what a study is.
+    """Plan a study.
 
     Args:
         benchmark: what is measured.
@@ -114,7 +114,7 @@ def plan_study(
 
 
 def work_items(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem]:
-    """Return the items of a study: each prompt with the seed of each of its images."""
+    """Return the work items of a study: each prompt with the seed of each of its images."""
     repeat = max(REPEAT_STEP, len(samples) * SEED_STEP)
     return [
         WorkItem.of(sample, index, (seed + index * repeat + number * SEED_STEP) % 2**31)
@@ -124,7 +124,7 @@ def work_items(samples: Sequence[Sample], seed: int, images: int) -> list[WorkIt
 
 
 def default_folder(study: StudyDefinition, runs: Path, name: str | None = None) -> Path:
-    """Return where a study is kept if nobody says: named by its benchmark, or as it is told, and by its definition."""
+    """Return the default folder of a study: its name, or the benchmark's, and the digest of its definition."""
     return runs / "eval" / f"{name or study.benchmark}-{study.digest}"
 
 
@@ -143,24 +143,24 @@ def run_study(
     progress: StudyProgress = NO_PROGRESS,
     stop: threading.Event | None = None,
 ) -> tuple[dict[RecordKey, SampleRecord], int]:
-    """Run what a study's folder has no image of yet. What failed before is tried again.
+    """Run the part of a study that has no image in its folder yet; failed runs are tried again.
 
     Args:
         plan: the study.
         folder: of its records.
-        engine: who runs it, made for an image store; threads of this process by default.
+        engine: builds the engine for an image store; threads of this process by default.
         concurrency: of those threads: prompts at the same time.
         shard: the part of the prompts that is run.
-        store: where images are kept; in the folder by default.
+        store: the image store; in the folder by default.
         lessons: LangGraph's store for runs that use lessons; without it each has an empty one of its own.
         items: only these of the plan, in this order.
         variants: only these of the plan.
-        max_failures: runs in a row that may fail before it is stopped.
-        progress: who is told.
-        stop: when it is set, the runs under way end and nothing new begins.
+        max_failures: consecutive failures after which the study stops.
+        progress: callbacks.
+        stop: once set, current runs end and no new ones begin.
 
     Returns:
-        The records, those of other shards too, and how many images of these items and variants were there before.
+        The records, those of other shards too, and how many images of these items and variants existed already.
 
     Raises:
         StudyError: the folder holds another study, or too many runs in a row have failed.
@@ -173,15 +173,15 @@ def run_study(
     compared = plan.variants if variants is None else tuple(variants)
     with open_journal(folder, plan.study, shard) as journal:
         save_prompts(folder, plan.samples)
-        found = 0
+        reused = 0
         for variant in compared:
             there = sum(not journal.lacks((variant.name, item.id, item.index)) for item in wanted)
             progress.start(variant.name, len(wanted), there)
-            found += there
+            reused += there
         jobs = [Job(item, tuple(v for v in compared if journal.lacks((v.name, item.id, item.index)))) for item in wanted]
         jobs = [job for job in jobs if job.variants]
-        failed = set(journal.records)  # of what is wanted, the rest has its image
-        if items is None:  # what failed before may well fail again: it waits, so that it cannot keep the others from being made
+        failed = set(journal.records)  # all other wanted records have their image
+        if items is None:  # what failed before may fail again, so it comes last
             jobs.sort(key=lambda job: any((v.name, job.item.id, job.item.index) in failed for v in job.variants))
         failures = FailureLimit(max_failures)
 
@@ -197,26 +197,26 @@ def run_study(
             else:
                 run = engine(images).run
             run(jobs, on_record, stop or threading.Event())
-        return dict(journal.records), found
+        return dict(journal.records), reused
 
 
 class FailureLimit:
-    """Ends a study in which everything fails.
+    """Stops a study after too many consecutive failures.
 
     Args:
-        most: failures in a row that are borne.
+        most: consecutive failures.
     """
 
     def __init__(self, most: int) -> None:
         self._most, self._row, self._lock = most, 0, threading.Lock()
 
     def note(self, record: SampleRecord, *, before: bool = False) -> None:
-        """Take note of how a run ended.
+        """Count the end of a run.
 
         Args:
             record: of the run.
-            before: whether it had failed before, in an earlier process. That it does again says nothing of the others: some
-                prompts are refused each time.
+            before: whether it failed in an earlier process too. Such a failure is not counted: some prompts are refused
+                each time.
 
         Raises:
             StudyError: too many in a row have failed.
@@ -228,15 +228,15 @@ class FailureLimit:
             if self._row >= self._most:
                 raise StudyError(
                     f"stopped, as {self._row} runs in a row have failed, the last one so: {record.error}. "
-                    "What was made is kept: mend it and repeat the command"
+                    "Its images are kept: fix the cause and repeat the command"
                 )
 
 
 def save_prompts(folder: Path, samples: Sequence[Sample]) -> None:
-    """Keep the prompts of a study with it, so that it can be scored without the benchmark's files.
+    """Save the prompts of a study in its folder, so that it can be scored without the benchmark's files.
 
     Raises:
-        StudyError: there are others.
+        StudyError: the folder has other prompts.
     """
     path = folder / PROMPTS_FILE
     if not path.exists():
@@ -248,23 +248,23 @@ def read_prompts(folder: Path) -> list[Sample]:
     """Return the prompts of a study.
 
     Raises:
-        StudyError: there are none, they are damaged, or they are not those that the study was made with.
+        StudyError: they are missing, damaged, or not those of the study's definition.
     """
     path = folder / PROMPTS_FILE
     wanted = read_definition(folder).prompts
     try:
         # By line feeds alone: a prompt may hold other characters that Python takes for the end of a line.
-        found = [Sample.model_validate_json(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        samples = [Sample.model_validate_json(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     except FileNotFoundError as error:
-        raise StudyError(f"{folder} holds no study: name the folder that `gems eval` told, or its --out") from error
+        raise StudyError(f"{folder} holds no study: name the folder that `gems eval` printed, or its --out") from error
     except ValueError as error:
         raise StudyError(f"{path} is damaged: {_REWRITE_ADVICE}") from error
-    if prompts_digest(found) != wanted:
-        raise StudyError(f"{path} was changed, and is not what the images were made from: {_REWRITE_ADVICE}")
-    return found
+    if prompts_digest(samples) != wanted:
+        raise StudyError(f"{path} was changed, and is not what the images were generated from: {_REWRITE_ADVICE}")
+    return samples
 
 
-_REWRITE_ADVICE = "delete it, and repeat the command that made the study: it writes it anew"
+_REWRITE_ADVICE = "delete it, and repeat the command of the study, which writes it again"
 
 
 def spread_evenly(items: Sequence[T], limit: int | None) -> list[T]:

@@ -114,8 +114,8 @@ def write_study_page(result: StudyResult, report: StudyReport) -> Path:
 def render_study_page(result: StudyResult, report: StudyReport) -> str:
     """Return the page: one file with its images and its styles, without any script."""
     shown = _PromptSelection(result, report)
-    found = shown.parts()
-    refs = {r.image.sha256: r.image for p in found for e in p.entries for s in e.sides if (r := s.record) and r.image}
+    sections = shown.parts()
+    refs = {r.image.sha256: r.image for p in sections for e in p.entries for s in e.sides if (r := s.record) and r.image}
     failed = [record for _, record in sorted(result.records.items()) if record.error]
     plot = result.folder / "plot.png"
     headings, rows = main_table(report)
@@ -132,7 +132,7 @@ def render_study_page(result: StudyResult, report: StudyReport) -> str:
             published=None if published is None else _table_cells(*published),
             facts=report.facts,
             plot=_plot_image(plot) if plot.exists() else None,
-            parts=found,
+            parts=sections,
             base=result.base,
             failed=[(record, without_paths(record.error)) for record in failed[:MAX_PROMPTS]],
             failures=len(failed),
@@ -183,7 +183,7 @@ class _PromptSelection:
         }
         answers = self._answers({id for ids in chosen.values() for id in ids})
         samples = {sample.id: sample for sample in self._result.samples}
-        return [PagePart(*told, [self._entry(samples[id], answers) for id in ids]) for told, ids in chosen.items() if ids]
+        return [PagePart(*heading, [self._entry(samples[id], answers) for id in ids]) for heading, ids in chosen.items() if ids]
 
     def _entry(self, sample: Sample, answers: AnswersByImage) -> PromptEntry:
         names = list(dict.fromkeys((self._result.base, self._leader)))
@@ -201,9 +201,12 @@ class _PromptSelection:
     def _side(self, variant: str, sample: Sample, answers: AnswersByImage) -> VariantSide:
         made = self._made[variant, sample.id]
         record = min((r for r in made if r.image), key=lambda r: self._own(r, sample), default=next(iter(made), None))
-        bench, found = self._result.benchmark, answers.get((sample.id, record.image.sha256), {}) if record and record.image else {}
-        each = ((q.key, counted_answers(q, found.get(q.key, {}).get, bench.readable)) for q in bench.questions(sample))
-        said = list(judged_answers(bench, sample, {key: told for key, told in each if told}))
+        bench, recorded = (
+            self._result.benchmark,
+            answers.get((sample.id, record.image.sha256), {}) if record and record.image else {},
+        )
+        each = ((q.key, counted_answers(q, recorded.get(q.key, {}).get, bench.readable)) for q in bench.questions(sample))
+        judged = list(judged_answers(bench, sample, {key: counted for key, counted in each if counted}))
         return VariantSide(
             variant=variant,
             value=self._said(self._values[variant].get(sample.id)),
@@ -214,15 +217,15 @@ class _PromptSelection:
             ],
             record=record,
             images=len(made),
-            said=said[:MAX_QUESTIONS],
-            more=max(0, len(said) - MAX_QUESTIONS),
+            said=judged[:MAX_QUESTIONS],
+            more=max(0, len(judged) - MAX_QUESTIONS),
         )
 
     def _own(self, record: SampleRecord, sample: Sample) -> float:
         """Return the value of one image; of several of a prompt the lowest shows what is wrong."""
         score = self._scored.get(record.key)
-        found = estimate_metric(self.metric, [score.values], [sample.group]) if score else None
-        return math.inf if found is None else found.mean
+        estimate = estimate_metric(self.metric, [score.values], [sample.group]) if score else None
+        return math.inf if estimate is None else estimate.mean
 
     def _said(self, value: float | None) -> str:
         return "not judged" if value is None else f"{value:.{self.metric.digits}f}"
@@ -237,8 +240,8 @@ def prompt_values(
 ) -> dict[str, float]:
     """Return a metric of each prompt by itself; prompts that do not give it alone are left out."""
     groups = {sample.id: sample.group for sample in samples}
-    found = {id: estimate_metric(metric, [row], [groups[id]]) for id, row in prompt_rows(variant, samples, scored).items()}
-    return {id: value.mean for id, value in found.items() if value is not None}
+    estimates = {id: estimate_metric(metric, [row], [groups[id]]) for id, row in prompt_rows(variant, samples, scored).items()}
+    return {id: value.mean for id, value in estimates.items() if value is not None}
 
 
 def judged_answers(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[RecordedAnswer]:
@@ -247,15 +250,15 @@ def judged_answers(benchmark: Benchmark, sample: Sample, answers: Answers) -> It
     An answer is wrong if the numbers of the image are the same without it. Of a word the likeliest token alone is tried.
     """
     for question in benchmark.questions(sample):
-        told = answers.get(question.key)
-        if not told:
+        counted = answers.get(question.key)
+        if not counted:
             continue
         rest = {key: given for key, given in answers.items() if key != question.key}
-        sure = {**answers, question.key: [_likeliest_only(one) for one in told]}
+        sure = {**answers, question.key: [_likeliest_only(answer) for answer in counted]}
         with_it, without = benchmark.score(sample, sure), benchmark.score(sample, rest)
         wrong = all(with_it.get(name) == value for name, value in without.items() if name not in benchmark.of_judge)
-        text = " · ".join(dict.fromkeys(one.text or "no answer" for one in told))
-        yield RecordedAnswer(_shorten(question.text), _shorten(text), tuple(told[0].top[:3]), wrong)
+        text = " · ".join(dict.fromkeys(answer.text or "no answer" for answer in counted))
+        yield RecordedAnswer(_shorten(question.text), _shorten(text), tuple(counted[0].top[:3]), wrong)
 
 
 def read_answers(path: Path, samples: set[str]) -> AnswersByImage:
@@ -263,18 +266,18 @@ def read_answers(path: Path, samples: set[str]) -> AnswersByImage:
 
     Where a question was asked anew in other words, the latest.
     """
-    found: defaultdict[tuple[str, str], dict[str, dict[int, JudgeAnswer]]] = defaultdict(dict)
-    asked: dict[tuple[str, str, str], str] = {}
+    answers: defaultdict[tuple[str, str], dict[str, dict[int, JudgeAnswer]]] = defaultdict(dict)
+    latest: dict[tuple[str, str, str], str] = {}
     for text in read_lines(path):
         if json.loads(text)["sample"] not in samples:
             continue
         line = LogLine.model_validate_json(text)
         place = (line.sample, line.image, line.key)
-        if asked.get(place) != line.question:
-            asked[place] = line.question
-            found[line.sample, line.image][line.key] = {}
-        found[line.sample, line.image][line.key][line.rollout] = JudgeAnswer(text=line.text, top=line.top)
-    return found
+        if latest.get(place) != line.question:
+            latest[place] = line.question
+            answers[line.sample, line.image][line.key] = {}
+        answers[line.sample, line.image][line.key][line.rollout] = JudgeAnswer(text=line.text, top=line.top)
+    return answers
 
 
 def _likeliest_only(answer: JudgeAnswer) -> JudgeAnswer:

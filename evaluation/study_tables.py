@@ -71,15 +71,15 @@ def costs_table(report: StudyReport) -> Table:
     return _fill_table(new_table("What a run took", SECONDS_NOTE.strip()), [headings[i] for i in chosen], picked)
 
 
-def _fill_table(made: Table, headings: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> Table:
-    made.add_column("", overflow="fold", min_width=min(24, max((len(row[0].value) for row in rows), default=0)))
+def _fill_table(table: Table, headings: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> Table:
+    table.add_column("", overflow="fold", min_width=min(24, max((len(row[0].value) for row in rows), default=0)))
     for heading in headings[1:]:
-        made.add_column(heading, justify="right", no_wrap=heading != "judge")
+        table.add_column(heading, justify="right", no_wrap=heading != "judge")
     for name, *cells in rows:
-        made.add_row(
+        table.add_row(
             escape(name.value), *("\n".join(filter(None, (escape(c.value), c.interval and f"[dim]{c.interval}[/]"))) for c in cells)
         )
-    return made
+    return table
 
 
 def _cost_columns(report: StudyReport) -> list[tuple[str, str, int]]:
@@ -88,16 +88,16 @@ def _cost_columns(report: StudyReport) -> list[tuple[str, str, int]]:
 
 def part_tables(report: StudyReport) -> list[Table]:
     """Return the tables of parts, such as AM by skill, a row a variant; and what was published, if that is wanted."""
-    made = []
+    tables = []
     for heading, headings, rows in _part_rows(report):
-        one = new_table(heading)
-        one.add_column("", overflow="fold")
+        table = new_table(heading)
+        table.add_column("", overflow="fold")
         for name in headings:
-            one.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
-            one.add_row(*map(escape, row))
-        made.append(one)
-    return made
+            table.add_row(*map(escape, row))
+        tables.append(table)
+    return tables
 
 
 def new_table(title: str, below: str | None = None) -> Table:
@@ -115,14 +115,14 @@ def new_table(title: str, below: str | None = None) -> Table:
 def to_markdown(report: StudyReport) -> str:
     """Return all tables as Markdown, with what else is to be said of the study."""
     headings, rows = main_table(report)
-    said = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
+    cells = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
     blocks = [
         f"{report.title}.",
         *(f"**Warning:** {warning}" for warning in report.warnings),
         caption(report) + SECONDS_NOTE,
         *report.facts,
     ]
-    blocks.append(_markdown_table(headings, said))
+    blocks.append(_markdown_table(headings, cells))
     blocks += [f"{heading}:\n\n{_markdown_table(['', *names], more)}" for heading, names, more in _part_rows(report)]
     return "\n\n".join(blocks) + "\n"
 
@@ -201,16 +201,16 @@ def leading_metric(report: StudyReport) -> Metric:
 
 def published_table(report: StudyReport) -> tuple[str, list[str], list[list[str]]] | None:
     """Return the heading, the columns and the rows of what was published; None where nothing is wanted or known."""
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    for one in report.published:
-        found.setdefault((one.model, one.method), {})[one.metric] = one.value
-    metrics = [m for m in report.metrics if any(m.name in values for values in found.values())]
+    figures: dict[tuple[str, str], dict[str, float]] = {}
+    for figure in report.published:
+        figures.setdefault((figure.model, figure.method), {})[figure.metric] = figure.value
+    metrics = [m for m in report.metrics if any(m.name in values for values in figures.values())]
     if not metrics:
         return None
-    sources = ", ".join(dict.fromkeys(one.source for one in report.published))
+    sources = ", ".join(dict.fromkeys(figure.source for figure in report.published))
     rows = [
         [_method_name(*who), *(f"{values[m.name]:.{m.digits}f}" if m.name in values else "-" for m in metrics)]
-        for who, values in found.items()
+        for who, values in figures.items()
     ]
     return f"Published, {sources}, with the models, judges and settings of its authors", [m.title for m in metrics], rows
 
@@ -220,7 +220,7 @@ def _method_name(model: str, method: str) -> str:
 
 
 def _part_rows(report: StudyReport) -> list[tuple[str, list[str], list[list[str]]]]:
-    found = []
+    tables = []
     judges = len({r.judge for r in report.results}) > 1
     for part in dict.fromkeys(m.part for m in report.metrics if m.part):
         metrics = [m for m in report.metrics if m.part == part and any(m.name in r.metrics for r in report.results)]
@@ -232,8 +232,8 @@ def _part_rows(report: StudyReport) -> list[tuple[str, list[str], list[list[str]
             for r in report.results
         ]
         if metrics:
-            found.append((part, [m.title for m in metrics], rows))
-    return [*found, *filter(None, [published_table(report)])]
+            tables.append((part, [m.title for m in metrics], rows))
+    return [*tables, *filter(None, [published_table(report)])]
 
 
 def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

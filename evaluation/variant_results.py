@@ -91,14 +91,14 @@ def summarize_variants(
         images: how many of each prompt the study wants.
     """
     rows = {v.name: prompt_rows(v.name, samples, scored) for v in variants}
-    made = [v for v in variants if rows[v.name]]
+    judged = [v for v in variants if rows[v.name]]
     metrics = benchmark.metrics(samples)
-    leading = choose_leading_metric(metrics, samples, [rows[v.name] for v in made])
+    leading = choose_leading_metric(metrics, samples, [rows[v.name] for v in judged])
     results = [
         _summarize_variant(
             metrics, leading, v, samples, records, scored, rows[v.name], against, rows.get(against, {}), judge, images
         )
-        for v in made
+        for v in judged
     ]
     if judge == OFFICIAL:
         return [r.model_copy(update={"sources": dict.fromkeys(r.metrics, OFFICIAL)}) for r in results]
@@ -148,11 +148,11 @@ def _metric_sources(
 
 def prompt_rows(variant: str, samples: Sequence[Sample], scored: Mapping[RecordKey, ImageScore]) -> dict[str, dict[str, float]]:
     """Return the numbers of each prompt by its id, means over its images; prompts without any are left out."""
-    found: dict[str, list[Mapping[str, float]]] = {sample.id: [] for sample in samples}
+    by_prompt: dict[str, list[Mapping[str, float]]] = {sample.id: [] for sample in samples}
     for (name, prompt, _), score in sorted(scored.items()):
-        if name == variant and prompt in found:
-            found[prompt].append(score.values)
-    return {prompt: _mean_values(values) for prompt, values in found.items() if values}
+        if name == variant and prompt in by_prompt:
+            by_prompt[prompt].append(score.values)
+    return {prompt: _mean_values(values) for prompt, values in by_prompt.items() if values}
 
 
 def prompt_costs(variant: str, samples: Sequence[Sample], records: Mapping[RecordKey, SampleRecord], what: str) -> list[float]:
@@ -238,10 +238,10 @@ def results_to_json(results: Sequence[VariantResult]) -> dict[str, Any]:
 def result_fields(result: VariantResult) -> dict[str, Any]:
     """Return a variant's results for programs."""
     known = {**result.metrics, **cost_estimates(result)}
-    made: dict[str, Any] = {name: value.mean for name, value in known.items()}
-    made["intervals"] = {name: interval_bounds(value) for name, value in known.items()}
+    fields: dict[str, Any] = {name: value.mean for name, value in known.items()}
+    fields["intervals"] = {name: interval_bounds(value) for name, value in known.items()}
     if result.gain is not None:
-        made["difference"] = {
+        fields["difference"] = {
             "metric": result.leading,
             "against": result.against,
             "mean": result.gain.mean,
@@ -249,9 +249,9 @@ def result_fields(result: VariantResult) -> dict[str, Any]:
         }
     counts = ("prompts", "pictures", "failed", "missing", "unanswered")
     by_round = {"tokens": result.refiner_input_tokens, "pictures": result.refiner_pictures}
-    made |= {count: getattr(result, count) for count in counts}
-    made["sources"] = result.sources
-    return {**made, "refiner_input_by_round": {what: list(values) for what, values in by_round.items()}}
+    fields |= {count: getattr(result, count) for count in counts}
+    fields["sources"] = result.sources
+    return {**fields, "refiner_input_by_round": {what: list(values) for what, values in by_round.items()}}
 
 
 def cost_estimates(result: VariantResult) -> dict[str, Estimate]:

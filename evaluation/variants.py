@@ -131,14 +131,14 @@ def parse_changes(pairs: Iterable[str]) -> dict[str, Any]:
     Raises:
         SettingError: one is not of this form, or its setting or value is unknown.
     """
-    made: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for pair in pairs:
         label, equals, text = (part.strip() for part in pair.partition("="))
         if not equals:
             raise SettingError(f"--set {pair}: write setting=value, such as patience=none")
         setting = resolve_setting(label)
-        made[setting] = parse_value(label, setting, text)
-    return made
+        changes[setting] = parse_value(label, setting, text)
+    return changes
 
 
 def parse_noise(text: str, option: str = "--noise") -> dict[str, float]:
@@ -177,12 +177,12 @@ def make_variants(presets: Sequence[str], axes: Sequence[Axis] = (), fixed: Mapp
     for a in axes:
         if settings.count(a.setting) > 1 or a.setting in (fixed or {}):
             raise SettingError(f"{a.name} is set twice: sweep it once, or give it one value")
-    made = []
+    variants = []
     for name in names:
         for values in itertools.product(*(a.values for a in axes)):
             context = preset(name, **{**(fixed or {}), **dict(zip(settings, values, strict=True))})
-            made.append(_make_variant(name, len(names) > 1, axes, values, context))
-    return made
+            variants.append(_make_variant(name, len(names) > 1, axes, values, context))
+    return variants
 
 
 def _make_variant(base: str, several: bool, axes: Sequence[Axis], values: Sequence[Any], context: RunContext) -> Variant:

@@ -45,10 +45,10 @@ class ArtiMuse(Benchmark):
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `images/<id>.png` and `test.json`, the list of them: a data set of the official `src/eval/eval_dataset.py`."""
         listed, missing = [], 0
-        told = [
+        notes = [
             "copy this folder to test_datasets/NAME of ArtiMuse, run src/eval/eval_dataset.py --dataset NAME, import its JSON file"
         ]
-        for sample, image in first_images(pictures, told):
+        for sample, image in first_images(pictures, notes):
             if image is None:
                 missing += 1
                 continue
@@ -56,8 +56,8 @@ class ArtiMuse(Benchmark):
             listed.append({"image": f"{sample.id}.png"})
         write_file(folder / "test.json", json.dumps(listed, indent=1).encode())
         if missing:
-            told.append(f"{missing} prompts have no image: ArtiMuse does not see them, the table here counts them as 0")
-        return told
+            notes.append(f"{missing} prompts have no image: ArtiMuse does not see them, the table here counts them as 0")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read scores by file name: the official list of {image, score}, an object {file: score}, or a CSV with file,score."""
@@ -81,11 +81,11 @@ def _read_scores(path: Path) -> Iterator[tuple[str, str, Any]]:
         for number, row in read_csv(path, ("file", "score")):
             yield f"line {number}", row["file"], row["score"]
         return
-    found = read_json(path)
-    if isinstance(found, dict):
-        yield from ((f"key {file!r}", file, score) for file, score in found.items())
-    elif isinstance(found, list) and all(isinstance(row, dict) and {"image", "score"} <= set(row) for row in found):
-        yield from ((f"entry {number}", str(row["image"]), row["score"]) for number, row in enumerate(found, start=1))
+    data = read_json(path)
+    if isinstance(data, dict):
+        yield from ((f"key {file!r}", file, score) for file, score in data.items())
+    elif isinstance(data, list) and all(isinstance(row, dict) and {"image", "score"} <= set(row) for row in data):
+        yield from ((f"entry {number}", str(row["image"]), row["score"]) for number, row in enumerate(data, start=1))
     else:
         raise BenchmarkError(f"{path}: a list of {{image, score}} or an object {{file: score}} is wanted")
 

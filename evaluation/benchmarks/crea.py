@@ -98,19 +98,19 @@ class Crea(Benchmark):
                 write_file(folder / name, data)
                 paths.setdefault(sample.prompt, []).append(name)
         write_file(folder / "image_paths.json", json.dumps(paths, ensure_ascii=False, indent=1).encode())
-        told = ["the paths in image_paths.json are relative to this folder: run eval.py with --mapping_file here"]
+        notes = ["the paths in image_paths.json are relative to this folder: run eval.py with --mapping_file here"]
         if missing:
-            told.append(f"{missing} images are missing; the official script leaves them out of its means, here they count 0")
-        return told
+            notes.append(f"{missing} images are missing; the official script leaves them out of its means, here they count 0")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `evaluation_results.json`: a list with prompt, image_path and six scores for each image."""
-        found = read_json(path)
-        if not isinstance(found, list):
+        items = read_json(path)
+        if not isinstance(items, list):
             raise BenchmarkError(f"{path}: a list with the scores of each image is wanted")
         known = {sample.prompt: sample for sample in samples}
         rows: dict[tuple[str, int], ImportedScores] = {}
-        for number, item in enumerate(found, start=1):
+        for number, item in enumerate(items, start=1):
             where = f"{path}, item {number}"
             item = require_keys(item, {"prompt": str, "image_path": str, "scores": list}, where)
             sample, place = known.get(item["prompt"]), re.search(r"_sub_(\d{1,9})\.\w+$", item["image_path"])

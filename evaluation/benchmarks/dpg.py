@@ -104,11 +104,11 @@ class QuestionGraph(Benchmark):
         asked: list[dict[str, Any]] = sample.truth["questions"]
         raw = {a["id"]: agreed(answers, str(a["id"]), self.exact_yes) for a in asked}
         final = zero_children(raw, {a["id"]: a["parents"] for a in asked}, cascade=self.cascade)
-        found = {"score": sum(final.values()) / len(final)}
+        values = {"score": sum(final.values()) / len(final)}
         for category in {a["category"] for a in asked}:
             mine = [raw[a["id"]] for a in asked if a["category"] == category]
-            found |= {f"yes {category}": float(sum(mine)), f"questions {category}": float(len(mine))}
-        return found
+            values |= {f"yes {category}": float(sum(mine)), f"questions {category}": float(len(mine))}
+        return values
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """The mean over prompts; the share of yes before zeroing, over all questions of a category; the mean by group."""
@@ -173,33 +173,33 @@ class Dpg(QuestionGraph):
             sizes.add((whole.width // min(2, cells), whole.height // min(2, cells)))
             write_file(folder / f"{sample.id}.png", encode_image(whole, "PNG"))
         side = max(sizes, default=(0, 0))[0]
-        told = [
+        notes = [
             f"run compute_dpg_bench.py --image-root-path this folder --resolution {side} --pic-num {min(4, most)}, import its "
             "results .txt"
         ]
         if most > 4:
-            told.append(grid_limit_note(most))
+            notes.append(grid_limit_note(most))
         if len(sizes) > 1 or any(width != height for width, height in sizes):
-            told.append(
+            notes.append(
                 f"the official script cuts squares of one size: these images have {_format_sizes(sizes)}, and would be cut wrongly"
             )
         if black:
-            told.append(f"{black} images are missing: their cell of the grid is black, and is asked about")
+            notes.append(f"{black} images are missing: their cell of the grid is black, and is asked about")
         if empty:
-            told.append(f"{empty} prompts have no image: the official script leaves them out, the table here counts them as 0")
-        return told
+            notes.append(f"{empty} prompts have no image: the official script leaves them out, the table here counts them as 0")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `dpg-bench_<time>_results.txt`: `path, score of each image, their mean` a line, then a summary, which is left."""
         known = {sample.id for sample in samples}
         rows: dict[str, list[ImportedScores]] = {}
         for number, line in enumerate(read_text(path).splitlines(), start=1):
-            found = re.fullmatch(r"(.+?)((?:, (?:-?\d[\d.eE+-]*|nan|-?inf)){2,})", line)
-            if found is None:
+            match = re.fullmatch(r"(.+?)((?:, (?:-?\d[\d.eE+-]*|nan|-?inf)){2,})", line)
+            if match is None:
                 continue
-            item = re.split(r"[/\\]", found[1])[-1].split(".")[0]
+            item = re.split(r"[/\\]", match[1])[-1].split(".")[0]
             try:
-                *scores, mean = (float(text) for text in found[2].split(", ")[1:])
+                *scores, mean = (float(text) for text in match[2].split(", ")[1:])
             except ValueError as error:
                 raise BenchmarkError(f"{path}, line {number}: {error}") from error
             if item not in known:
@@ -252,13 +252,13 @@ class Dsg(QuestionGraph):
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<item_id>.png`."""
         missing = 0
-        told: list[str] = []
-        for sample, image in first_images(pictures, told):
+        notes: list[str] = []
+        for sample, image in first_images(pictures, notes):
             if image is None:
                 missing += 1
             else:
                 write_file(folder / f"{sample.id}.png", image)
-        return [*told, *([f"{missing} prompts have no image: they count as 0"] if missing else [])]
+        return [*notes, *([f"{missing} prompts have no image: they count as 0"] if missing else [])]
 
 
 def parse_numbers(text: str) -> list[int]:

@@ -72,10 +72,10 @@ class GenEval(Benchmark):
                     missing += 1
                 else:
                     write_file(folder / sample.id / "samples" / f"{index:04d}.png", image)
-        told = ["run evaluation/evaluate_images.py on this folder, then import its results.jsonl"]
+        notes = ["run evaluation/evaluate_images.py on this folder, then import its results.jsonl"]
         if missing:
-            told.append(f"{missing} images are missing: the official summary leaves them out, the table here counts them as wrong")
-        return told
+            notes.append(f"{missing} images are missing: the official summary leaves them out, the table here counts them as wrong")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `results.jsonl` of the official script: a line for each image, found by its folder and file name."""

@@ -112,24 +112,24 @@ class GenEval2(Benchmark):
             counts["answered"] += bool(top)
             counts["outside"] += soft[-1] == 0 < most[-1]
             counts["of_kind"] += kind_probability(question, top)
-        found = {**soft_tifa(soft, sample.truth["skills"]), "tifa": arithmetic_mean(hard)}
-        return {**found, "gm_most": geometric_mean(most), "am_most": arithmetic_mean(most), **counts}
+        values = {**soft_tifa(soft, sample.truth["skills"]), "tifa": arithmetic_mean(hard)}
+        return {**values, "gm_most": geometric_mean(most), "am_most": arithmetic_mean(most), **counts}
 
     def cautions(self, values: Sequence[Mapping[str, float]]) -> list[str]:
         """Say how many expected answers are outside the likeliest tokens, and whether the judge answers as it is asked to."""
         answered, outside, kind = (sum(v.get(name, 0.0) for v in values) for name in ("answered", "outside", "of_kind"))
-        said = []
+        cautions = []
         if outside:
-            said.append(
+            cautions.append(
                 f"the expected answer to {outside:.0f} of {answered:.0f} questions is not among the likeliest tokens and counts 0, "
                 "as does the GM of its prompt: with all tokens GM lies between GM and GM at most."
             )
         if answered and kind / answered < LEAST_OF_KIND:
-            said.append(
+            cautions.append(
                 f"the mean probability of an answer of the kind asked for, yes or no or a number, is {kind / answered:.2f}: its "
                 "answers are not one word, and its figures say little about the images."
             )
-        return said
+        return cautions
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """GM, AM and TIFA; AM by skill over all questions of it, GM by atomicity."""
@@ -148,11 +148,11 @@ class GenEval2(Benchmark):
         paths: dict[str, str] = {}
         lines = []
         missing = 0
-        told = [
+        notes = [
             f"in this folder, run evaluation.py --benchmark_data geneval2_data.jsonl --image_filepath_data {PATHS} --method "
             "soft_tifa_gm --output_file score_lists.json, then import score_lists.json from here"
         ]
-        for sample, image in first_images(pictures, told):
+        for sample, image in first_images(pictures, notes):
             if image is None:
                 missing += 1
                 continue
@@ -162,24 +162,24 @@ class GenEval2(Benchmark):
         write_file(folder / PATHS, json.dumps(paths, ensure_ascii=False, indent=1).encode())
         write_file(folder / "geneval2_data.jsonl", "".join(lines).encode())
         if missing:
-            told.append(f"{missing} prompts have no image: their lines are left out for evaluation.py, the table counts them as 0")
-        return told
+            notes.append(f"{missing} prompts have no image: their lines are left out for evaluation.py, the table counts them as 0")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read the official output: a list with a list of scores for each prompt, in the order of the data.
 
         The prompts are those of `image_paths.json` beside it, if there is one. Scores that are all 0 or 1 are those of TIFA.
         """
-        asked = _exported_samples(path.parent / PATHS, samples)
-        found = read_json(path)
-        if not isinstance(found, list) or len(found) != len(asked):
+        exported = _exported_samples(path.parent / PATHS, samples)
+        score_lists = read_json(path)
+        if not isinstance(score_lists, list) or len(score_lists) != len(exported):
             raise BenchmarkError(
-                f"{path}: a list with the scores of each of {len(asked)} prompts is wanted: import it from the exported folder"
+                f"{path}: a list with the scores of each of {len(exported)} prompts is wanted: import it from the exported folder"
             )
-        scored = [_checked_scores(sample, scores, path) for sample, scores in zip(asked, found, strict=True)]
+        scored = [_checked_scores(sample, scores, path) for sample, scores in zip(exported, score_lists, strict=True)]
         if all(score in (0.0, 1.0) for scores in scored for score in scores):
-            return [ImportedScores(s.id, 0, {"tifa": arithmetic_mean(scores)}) for s, scores in zip(asked, scored, strict=True)]
-        return [ImportedScores(s.id, 0, soft_tifa(scores, s.truth["skills"])) for s, scores in zip(asked, scored, strict=True)]
+            return [ImportedScores(s.id, 0, {"tifa": arithmetic_mean(scores)}) for s, scores in zip(exported, scored, strict=True)]
+        return [ImportedScores(s.id, 0, soft_tifa(scores, s.truth["skills"])) for s, scores in zip(exported, scored, strict=True)]
 
 
 def _percent(over: str, under: str | None = None) -> Callable[[BootstrapSample], NDArray[np.float64]]:
@@ -213,11 +213,11 @@ def soft_tifa(scores: Sequence[float], skills: Sequence[str]) -> dict[str, float
         scores: of each question, from 0 to 1.
         skills: what each question tests.
     """
-    found = {"gm": geometric_mean(scores), "am": arithmetic_mean(scores)}
+    values = {"gm": geometric_mean(scores), "am": arithmetic_mean(scores)}
     for skill in set(skills):
         mine = [score for score, of in zip(scores, skills, strict=True) if of == skill]
-        found |= {f"skill {skill}": sum(mine), f"questions {skill}": float(len(mine))}
-    return found
+        values |= {f"skill {skill}": sum(mine), f"questions {skill}": float(len(mine))}
+    return values
 
 
 def soft_tifa_metrics(skills: Sequence[str], atomicities: Sequence[str]) -> list[Metric]:

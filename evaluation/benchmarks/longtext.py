@@ -105,15 +105,15 @@ class LongText(Benchmark):
                     missing += 1
                 else:
                     write_file(folder / f"{sample.id}_{number}.png", image)
-        told = [
+        notes = [
             f"run textbench/evaluate_text_reward.py --mode {self.language} with --sample_dir this folder, join its "
             "results_chunk*.jsonl to results.jsonl, import that (eval.sh looks for a results.json, which is not there)"
         ]
         if missing:
-            told.append(
+            notes.append(
                 f"{missing} images are missing: the official summary leaves them out, the table here counts their texts as not read"
             )
-        return told
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `results.jsonl`, or a `results_chunk0.jsonl`, of the official script: the text read in each image, scored here."""

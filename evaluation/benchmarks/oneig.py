@@ -137,8 +137,8 @@ class OneIG(Benchmark):
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the alignment of an image, or the edit distance, completion and words of its text."""
         if "questions" in sample.truth:
-            said = {key: agreed(answers, key, self.exact_yes) for key in sample.truth["questions"]}
-            return {"alignment": alignment_score(said, sample.truth["parents"])}
+            agrees = {key: agreed(answers, key, self.exact_yes) for key in sample.truth["questions"]}
+            return {"alignment": alignment_score(agrees, sample.truth["parents"])}
         if "text" not in sample.truth:
             return {}
         wanted, read = normalize_text(sample.truth["text"]), first_text(answers, "read")
@@ -191,19 +191,19 @@ class OneIG(Benchmark):
                 continue
             path = folder / "images" / sample.group / MODEL / f"{sample.truth['id']}.webp"
             write_file(path, encode_image(whole, "WEBP", lossless=True))
-        told = [
+        notes = [
             f"in the official run_*.sh: MODE={self.mode}, IMAGE_DIR=this folder's images, MODEL_NAMES=({MODEL}), "
             f"IMAGE_GRID=({1 if most == 1 else 2})"
         ]
         if most == 1:
-            told.append("diversity needs more than one image a prompt: --images-per-prompt 4")
+            notes.append("diversity needs more than one image a prompt: --images-per-prompt 4")
         if most > 4:
-            told.append(grid_limit_note(most))
+            notes.append(grid_limit_note(most))
         if missing:
-            told.append(f"{len(missing)} prompts have no image, and the official scripts leave them out of their means")
+            notes.append(f"{len(missing)} prompts have no image, and the official scripts leave them out of their means")
         if "multilingualism" in self.aligned:
-            told.append("run_alignment.sh and run_diversity.sh leave multilingualism out: add it to their --class_items")
-        return told
+            notes.append("run_alignment.sh and run_diversity.sh leave multilingualism out: add it to their --class_items")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read an official `<dimension>_prompt_score_<mode>_<time>.csv`; the file's name says which dimension it is."""
@@ -236,14 +236,14 @@ class OneIG(Benchmark):
         return "EN" if self.column == "prompt_en" else "ZH"
 
     def _values(self, dimension: str, text: str, sample: Sample, where: str) -> dict[str, float]:
-        told = repr(text[:40])
+        shown = repr(text[:40])
         try:
-            found = [float(number) for number in text.strip("[]() ").split(",")]
-            distance, completion, share = found if dimension == "text" else (0.0, 0.0, *found)
+            numbers = [float(number) for number in text.strip("[]() ").split(",")]
+            distance, completion, share = numbers if dimension == "text" else (0.0, 0.0, *numbers)
         except ValueError as error:
-            raise BenchmarkError(f"{where}: {told} is no score of {dimension}") from error
+            raise BenchmarkError(f"{where}: {shown} is no score of {dimension}") from error
         if not (0 <= distance < math.inf and 0 <= completion <= 1 and -1 <= share <= _MOST):
-            raise BenchmarkError(f"{where}: {told} is out of the range of {dimension}: is it the file of single prompts?")
+            raise BenchmarkError(f"{where}: {shown} is out of the range of {dimension}: is it the file of single prompts?")
         if dimension != "text":
             return {dimension: share}
         if "text" not in sample.truth:
@@ -268,11 +268,11 @@ def read_graphs(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     Raises:
         BenchmarkError: it is none, or a question has no place in the graph.
     """
-    found = read_json(path)
-    if not isinstance(found, dict):
+    data = read_json(path)
+    if not isinstance(data, dict):
         raise BenchmarkError(f"{path}: an object with the questions of each prompt is wanted")
     graphs = {}
-    for id, item in found.items():
+    for id, item in data.items():
         where = f"{path}, {id}"
         graph = require_keys(item, {"question": (str, dict), "dependency": (str, dict)}, where)
         try:
@@ -299,19 +299,19 @@ def read_texts(path: Path) -> dict[str, str]:
     return {row["id"]: row["text_content"] for _, row in read_csv(path, ("id", "text_content"))}
 
 
-def alignment_score(said: Mapping[str, bool], parents: Mapping[str, Sequence[str]]) -> float:
+def alignment_score(agrees: Mapping[str, bool], parents: Mapping[str, Sequence[str]]) -> float:
     """Return the share of questions answered yes, where a question counts only if its parents were answered yes as well.
 
     As in the official script it is the parents' own answers that count, whether or not their parents failed, and a parent
     that is no question is passed over.
     """
-    return sum(yes and all(said.get(parent, True) for parent in parents[key]) for key, yes in said.items()) / len(said)
+    return sum(yes and all(agrees.get(parent, True) for parent in parents[key]) for key, yes in agrees.items()) / len(agrees)
 
 
 def normalize_text(text: str) -> str:
     """Return a text as it is compared: letters, figures and single spaces; with Chinese in it without any space."""
-    kept = re.sub(rf"[^{_CHINESE}{_LETTERS}\s]", "", text)
-    return re.sub(r"\s+", "" if is_chinese(kept) else " ", kept).strip()
+    letters = re.sub(rf"[^{_CHINESE}{_LETTERS}\s]", "", text)
+    return re.sub(r"\s+", "" if is_chinese(letters) else " ", letters).strip()
 
 
 def is_chinese(text: str) -> bool:

@@ -87,8 +87,8 @@ class Shapes(Benchmark):
 
 
 def _score_probe(answers: Answers, number: int, expected: str) -> float:
-    said = answers[str(number)][0].text if answers.get(str(number)) else ""
-    return float(agrees(Found(said, said not in ("", "unknown"), ""), expected) or False)
+    text = answers[str(number)][0].text if answers.get(str(number)) else ""
+    return float(agrees(Found(text, text not in ("", "unknown"), ""), expected) or False)
 
 
 def make_benchmark(n: int = 200, seed: int = 0) -> list[ShapesSample]:
@@ -102,15 +102,15 @@ def make_benchmark(n: int = 200, seed: int = 0) -> list[ShapesSample]:
     """
     if n < 1:
         raise ValueError(f"a benchmark of {n} prompts: ask for one at least")
-    told: set[str] = set()
+    prompts: set[str] = set()
     samples = []
     for index, atomicity in enumerate(ATOMICITIES):
         rng = random.Random(f"shapes benchmark/{seed}/{atomicity}")
         share = n // len(ATOMICITIES) + (index < n % len(ATOMICITIES))
         for k in range(share):
-            spec = _draw_new_spec(rng, atomicity, told)
+            spec = _draw_new_spec(rng, atomicity, prompts)
             samples.append(_make_sample(f"shapes-{atomicity:02d}-{k + 1:03d}", say_spec(spec), _parse_spec(spec)))
-            told.add(samples[-1].prompt)
+            prompts.add(samples[-1].prompt)
     return samples
 
 
@@ -150,30 +150,32 @@ def atomicity_of(parsed: Parsed) -> int:
 
 def make_probes(parsed: Parsed) -> list[Probe]:
     """Make the questions of a request: object, count (a single thing too) and colour of each kind, then relations and places."""
-    made: list[Probe] = []
+    probes: list[Probe] = []
     for kind in dict.fromkeys((g.color, g.shape) for g in parsed.groups):
-        made += _probes_about(parsed, *kind)
+        probes += _probes_about(parsed, *kind)
     for relation in parsed.relations:
         a, b = parsed.groups[relation.a], parsed.groups[relation.b]
-        made.append(_yes_probe(f"{_verb_and_name(parsed, a)} {say_side(relation.side)} the {_group_name(parsed, b)}?", "position"))
+        probes.append(
+            _yes_probe(f"{_verb_and_name(parsed, a)} {say_side(relation.side)} the {_group_name(parsed, b)}?", "position")
+        )
     for group, place in zip(parsed.groups, parsed.places, strict=True):
         if place is not None:
             alike = sum(g[1:] == group[1:] for g in parsed.groups) > 1
             start = f"{_verb(group.count)} there {name_group(group)}" if alike else _verb_and_name(parsed, group)
-            made.append(_yes_probe(f"{start} {name_cell(place)} of the image?", "position"))
-    return made
+            probes.append(_yes_probe(f"{start} {name_cell(place)} of the image?", "position"))
+    return probes
 
 
 def _probes_about(parsed: Parsed, color: str | None, shape: str) -> list[Probe]:
     count = sum(g.count for g in parsed.groups if g.shape == shape and color in (None, g.color))
     name = _group_name(parsed, Group(2, color, shape))
-    made = [
+    probes = [
         _yes_probe(f"Are there any {name} in the image?", "object"),
         Probe(question=f"How many {name} are in the image?", expected=NUMBERS[count], skill="count"),
     ]
     if color is not None and color not in name:
-        made.append(_yes_probe(f"{_verb_and_name(parsed, Group(count, color, shape))} {color}?", "attribute"))
-    return made
+        probes.append(_yes_probe(f"{_verb_and_name(parsed, Group(count, color, shape))} {color}?", "attribute"))
+    return probes
 
 
 def _yes_probe(question: str, skill: Skill) -> Probe:
@@ -205,12 +207,12 @@ def _parse_spec(spec: Spec) -> Parsed:
     return Parsed(spec.groups, spec.relations, (None,) * len(spec.groups))
 
 
-def _draw_new_spec(rng: random.Random, atomicity: int, told: set[str]) -> Spec:
+def _draw_new_spec(rng: random.Random, atomicity: int, prompts: set[str]) -> Spec:
     """Draw specs until one has the atomicity, fits the grid and is not told yet."""
     for _ in range(_TRIES):
         spec = _draw_spec(rng)
         parsed = _parse_spec(spec)
-        if atomicity_of(parsed) != atomicity or parsed.total > MAX_THINGS or say_spec(spec) in told:
+        if atomicity_of(parsed) != atomicity or parsed.total > MAX_THINGS or say_spec(spec) in prompts:
             continue
         if next(layouts(parsed), None) is not None:
             return spec

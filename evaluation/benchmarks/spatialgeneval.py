@@ -142,8 +142,8 @@ class SpatialGenEval(Benchmark):
         The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
         """
         lines, missing = {}, []
-        told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
-        for sample, data in first_images(pictures, told):
+        notes = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
+        for sample, data in first_images(pictures, notes):
             if data is None:
                 missing.append(sample.id)
                 data = encode_image(Image.new("RGB", (1024, 1024)), "PNG")
@@ -151,10 +151,10 @@ class SpatialGenEval(Benchmark):
             lines[f"{sample.id}.png"] = json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False)
         write_file(folder / FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
         if missing:
-            told.append(
+            notes.append(
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
             )
-        return told
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read the official results: JSON lines with `id` and `true-or-false`, ten answers each."""
@@ -206,14 +206,14 @@ def _leading_letters(lines: Sequence[str]) -> list[tuple[str, str]] | None:
     return read if len(read) == len(begun) == QUESTIONS and {letter for _, letter in read} != {"A"} else None
 
 
-def _json_lines(told: str) -> list[str] | None:
+def _json_lines(text: str) -> list[str] | None:
     """Return what a JSON list or an object by number holds, as lines; None where there is none."""
     for start, end in ("[]", "{}"):
         try:
-            found = json.loads(told[told.find(start) : told.rfind(end) + 1])
+            data = json.loads(text[text.find(start) : text.rfind(end) + 1])
         except (ValueError, RecursionError):
             continue
-        given = [f"{key}. {each}" for key, each in found.items()] if isinstance(found, dict) else found
+        given = [f"{key}. {each}" for key, each in data.items()] if isinstance(data, dict) else data
         if len(given) == QUESTIONS and all(isinstance(each, str) for each in given):
             return [each.strip() for each in given]
     return None
@@ -227,12 +227,12 @@ def majority_right(answers: Sequence[str], rollouts: Iterable[Sequence[str] | No
 
 def accuracies(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, float]:
     """Return the shares of questions that are right: all, the basic two, the spatial eight, and each by its dimension."""
-    found: dict[str, Any] = {
+    shares: dict[str, Any] = {
         "accuracy": sum(verdicts) / len(verdicts),
         "basic": sum(verdicts[:BASIC]) / BASIC,
         "spatial": sum(verdicts[BASIC:]) / (len(verdicts) - BASIC),
     }
-    return found | {f"dimension {name}": float(verdict) for name, verdict in zip(dimensions, verdicts, strict=True)}
+    return shares | {f"dimension {name}": float(verdict) for name, verdict in zip(dimensions, verdicts, strict=True)}
 
 
 def _without_number(text: str) -> str:

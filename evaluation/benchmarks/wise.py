@@ -108,21 +108,21 @@ class Wise(Benchmark):
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<id>.png`, in one folder."""
         made = missing = 0
-        told = ["the official script takes this folder as IMAGE_DIR"]
-        for sample, image in first_images(pictures, told):
+        notes = ["the official script takes this folder as IMAGE_DIR"]
+        for sample, image in first_images(pictures, notes):
             if image is None:
                 missing += 1
             else:
                 write_file(folder / f"{sample.id}.png", image)
                 made += 1
         if missing:
-            told.append(f"{missing} prompts have no image: here they count 0")
+            notes.append(f"{missing} prompts have no image: here they count 0")
         if made < (every := self.categories[-1].last):
-            told.append(
+            notes.append(
                 f"the official calculator gives no overall score unless each of {every:,} prompts has a result: import the results "
                 "of the single prompts"
             )
-        return told
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read an official `..._scores_results.jsonl`: a line a prompt, of one category file or of all."""
@@ -146,12 +146,12 @@ class Wise(Benchmark):
         Raises:
             BenchmarkError: one is out of its range.
         """
-        found = {key: line[official] for key, official in zip(self.ranges, self.official_keys, strict=True)}
-        for key, value in found.items():
+        values = {key: line[official] for key, official in zip(self.ranges, self.official_keys, strict=True)}
+        for key, value in values.items():
             low, high = self.ranges[key]
             if value not in range(low, high + 1):
                 raise BenchmarkError(f"{where}: {key} is {value}, not {low} to {high}: run the official script again, it resumes")
-        return self.numbers({key: int(value) for key, value in found.items()})
+        return self.numbers({key: int(value) for key, value in values.items()})
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Return whether all marks are in an answer."""

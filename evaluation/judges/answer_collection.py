@@ -85,7 +85,7 @@ def collect(
         JudgeError: the judge failed, or most of its first answers cannot be read; the message says how, and how many answers
             are kept.
     """
-    tell = on_done or (lambda known: None)
+    notify = on_done or (lambda known: None)
     known = asked = 0
     first: dict[int, bool] = {}
     """Of the first answers by their place, whether each can be read."""
@@ -105,7 +105,7 @@ def collect(
             known += 1
             if place < CHECKED_ANSWERS:
                 first[place] = True
-            tell(True)
+            notify(True)
 
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
     try:
@@ -118,7 +118,7 @@ def collect(
             if attempt.place < CHECKED_ANSWERS:
                 first[attempt.place] = good
                 check(CHECKED_ANSWERS)
-            tell(False)
+            notify(False)
         check(MIN_CHECKED)
         for _ in range(0 if judge.certain else MAX_ATTEMPTS - 1):
             again, left = [attempt.again() for attempt in left], []
@@ -129,8 +129,8 @@ def collect(
         pool.shutdown()
         if not isinstance(error, GemsError):
             raise
-        kept = f"{len(log)} answers are kept in the log: repeat the command to ask for the others"
-        raise JudgeError(f"{error}; {kept}") from error
+        advice = f"{len(log)} answers are kept in the log: repeat the command to ask for the others"
+        raise JudgeError(f"{error}; {advice}") from error
     finally:
         pool.shutdown()
     return CollectedAnswers(known, asked, len(left))
@@ -153,12 +153,12 @@ def recorded_answers(
         log: where the answers are.
         readable: tells whether an answer has the form that is asked for.
     """
-    found: dict[str, list[JudgeAnswer]] = {}
+    answers: dict[str, list[JudgeAnswer]] = {}
     for question in questions:
         key = judge.key(question, image)
-        if told := counted_answers(question, lambda number, key=key: log.get(key._replace(rollout=number)), readable):  # type: ignore[misc]
-            found[question.key] = told
-    return found
+        if counted := counted_answers(question, lambda number, key=key: log.get(key._replace(rollout=number)), readable):  # type: ignore[misc]
+            answers[question.key] = counted
+    return answers
 
 
 def counted_answers(question: JudgeQuestion, get: Callable[[int], JudgeAnswer | None], readable: Readable) -> list[JudgeAnswer]:
@@ -199,10 +199,10 @@ def _missing_attempts(
     for item in work:
         key = judge.key(item.question, item.image)
         for rollout in range(item.question.rollouts):
-            one = key._replace(rollout=rollout)
+            counted_key = key._replace(rollout=rollout)
             first, number = _best_attempt(item.question, rollout, lambda n, key=key: log.get(key._replace(rollout=n)), readable)  # type: ignore[misc]
-            ended = number is None or one in begun or (judge.certain and first is not None)
-            begun.add(one)
+            ended = number is None or counted_key in begun or (judge.certain and first is not None)
+            begun.add(counted_key)
             yield None if ended or number is None else JudgingAttempt(item, key._replace(rollout=number), 0)
 
 
@@ -215,8 +215,8 @@ def _ask_concurrently(
     def reap(until: int) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
         while len(running) > until:
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for one in ended:
-                yield running.pop(one), one.result()
+            for task in ended:
+                yield running.pop(task), task.result()
 
     for attempt in attempts:
         yield from reap(concurrency - 1)
@@ -227,6 +227,6 @@ def _ask_concurrently(
 def _ask_and_record(judge: Judge, attempt: JudgingAttempt, log: AnswerLog) -> JudgeAnswer:
     """Ask and write down."""
     item, key = attempt.item, attempt.key
-    told = judge.ask(item.question, item.read(), key.rollout)
-    log.put(key, told, sample=item.sample, name=item.question.key)
-    return told
+    answer = judge.ask(item.question, item.read(), key.rollout)
+    log.put(key, answer, sample=item.sample, name=item.question.key)
+    return answer

@@ -93,15 +93,15 @@ class ChatJudge(Judge):
     @property
     def remarks(self) -> list[str]:
         """What it does not do as it was asked for."""
-        told = [note for note in getattr(self._chat, "remarks", []) if "temperature" not in note]
+        remarks = [note for note in getattr(self._chat, "remarks", []) if "temperature" not in note]
         if not self._warm:
-            told.append(f"{self.name} takes no temperature: it answers at its own.")
-        return told
+            remarks.append(f"{self.name} takes no temperature: it answers at its own.")
+        return remarks
 
     def sent(self, question: JudgeQuestion) -> dict[str, Any]:
         """Return everything that is sent but the image."""
-        asked = question.model_dump(include={"kind", "text", "temperature"})
-        return {**asked, "system": _system_prompt(question), "max_tokens": self._most_tokens(question), **self._settings}
+        request = question.model_dump(include={"kind", "text", "temperature"})
+        return {**request, "system": _system_prompt(question), "max_tokens": self._most_tokens(question), **self._settings}
 
     def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
         """Ask the model; see `Judge.ask`."""
@@ -111,23 +111,23 @@ class ChatJudge(Judge):
 
     def try_out(self, question: JudgeQuestion, png: bytes) -> JudgeAnswer:
         """Ask once; an answer that is empty, for whatever reason, is of no use."""
-        told, message = self._ask(question, png)
-        if question.kind == "word" and not told.top:
+        answer, message = self._ask(question, png)
+        if question.kind == "word" and not answer.top:
             raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")
-        if question.kind == "word" and not told.text:
-            why = f"begins with {told.top[0][0]!r}, which is no part of an answer: it reasons first"
+        if question.kind == "word" and not answer.text:
+            why = f"begins with {answer.top[0][0]!r}, which is no part of an answer: it reasons first"
             raise JudgeError(f"the judge {self.name} {why}; switch that off, or serve it without a reasoning parser")
-        if question.kind == "word" and message is not None and sum(p for _, p in told.top) < _ALL_LISTED:
+        if question.kind == "word" and message is not None and sum(p for _, p in answer.top) < _ALL_LISTED:
             count = max(len(token.get("top_logprobs") or ()) for token in message.response_metadata["logprobs"]["content"])
             if count < ALTERNATIVES[0]:
                 raise JudgeError(f"the judge {self.name} gives {count} {_TOO_FEW}")
-        if question.kind == "say" and not told.text:
+        if question.kind == "say" and not answer.text:
             why = "gave an empty answer: ask it something yourself, or take another judge"
             if message is not None and _cut_off(message):
                 most = self._most_tokens(question)
                 why = f"used up {most} tokens before its answer began: switch its reasoning off, or raise max_tokens"
             raise JudgeError(f"the judge {self.name} {why}")
-        return told
+        return answer
 
     def _ask(self, question: JudgeQuestion, png: bytes) -> tuple[JudgeAnswer, AIMessage | None]:
         message = self._call(question, _judge_messages(question, png))

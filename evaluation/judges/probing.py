@@ -40,28 +40,28 @@ def probe(
             same.setdefault(question.text, question)
     for same in firsts.values():
         for number, question in enumerate(same.values(), start=1):
-            told = judge.try_out(question, probe_image())
-            if judge.certain or readable(question, told):
+            reply = judge.try_out(question, probe_image())
+            if judge.certain or readable(question, reply):
                 break
             if number == len(same):
-                raise unreadable_answers(judge, question, told, count=number, of=number)
+                raise unreadable_answers(judge, question, reply, count=number, of=number)
 
 
-def unreadable_answers(judge: Judge, question: JudgeQuestion, told: JudgeAnswer, *, count: int, of: int) -> JudgeError:
+def unreadable_answers(judge: Judge, question: JudgeQuestion, answer: JudgeAnswer, *, count: int, of: int) -> JudgeError:
     """Return the error for a judge that answers in no form that can be read, with an example.
 
     Args:
         judge: who it is.
         question: one that it was asked.
-        told: its answer.
+        answer: its answer.
         count: answers that cannot be read.
         of: answers that were looked at.
     """
-    said = told.text.strip() or ", ".join(token for token, _ in told.top[:4])
-    asked = question.text.strip().splitlines()[-1]
+    shown = answer.text.strip() or ", ".join(token for token, _ in answer.top[:4])
+    asked_line = question.text.strip().splitlines()[-1]
     return JudgeError(
-        f"{count} of the first {of} answers of the judge {judge.name} cannot be read, such as {_excerpt(said)!r} to "
-        f"{_excerpt(asked)!r}: take a model that answers in the form that it is asked for, switch its reasoning off, or raise "
+        f"{count} of the first {of} answers of the judge {judge.name} cannot be read, such as {_excerpt(shown)!r} to "
+        f"{_excerpt(asked_line)!r}: take a model that answers in the form that it is asked for, switch its reasoning off, or raise "
         "max_tokens if its answers are cut off"
     )
 

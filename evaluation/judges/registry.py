@@ -45,8 +45,8 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         if speaks_openai(chat):
             chat = chat.model_copy(update={"temperature": None})
     except ModelSpecError as error:
-        told = str(error).replace("--chat", "--judge").replace("the chat model", "the judge")
-        raise JudgeError(told.replace("write shapes,", "write rapidocr, perception, shapes,")) from error
+        message = str(error).replace("--chat", "--judge").replace("the chat model", "the judge")
+        raise JudgeError(message.replace("write shapes,", "write rapidocr, perception, shapes,")) from error
     except GemsError as error:
         raise JudgeError(str(error)) from error
     return ChatJudge(

@@ -25,8 +25,8 @@ class PerceptionJudge(Judge):
         """Answer from what is seen, empty where that is no answer; see `Judge.ask`."""
         if question.kind == "read":
             raise JudgeError("perception sees shapes and reads no text: give --judge rapidocr, or a chat model that sees images")
-        found = answer(question_in(question.text), perceive(open_png(png)))
-        text = found.text if found.known else ""
+        seen = answer(question_in(question.text), perceive(open_png(png)))
+        text = seen.text if seen.known else ""
         return JudgeAnswer(text=text, top=((text, 1.0),) if text and question.kind == "word" else ())
 
 

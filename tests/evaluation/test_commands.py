@@ -37,7 +37,7 @@ def test_a_study_leaves_tables_results_records_and_a_plot(command):
     assert Path("mine/plot.png").exists()
     assert '<h2 id="worst-title">Worst</h2>' in Path("mine/gallery.html").read_text()
     _, out, _ = command(*args)
-    assert "4 images were found in the records and not made again" in out
+    assert "4 recorded images were reused" in out
 
 
 def test_without_a_folder_named_the_study_is_by_its_name(command):

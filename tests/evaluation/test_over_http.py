@@ -91,7 +91,7 @@ def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp
 
     before = Path("study/samples.jsonl").read_bytes()
     _, out, _ = command("eval", *common, *models, *(["--judge", f"{endpoint}#shapes-chat"] if judged else []))
-    assert "4 images were found" in out
+    assert "4 recorded images were reused" in out
     assert Path("study/samples.jsonl").read_bytes() == before
     if judged:
         asked = Path("study/answers-shapes-chat.jsonl").read_bytes()

@@ -178,7 +178,7 @@ def test_ctrl_c_leaves_a_folder_that_both_engines_go_on_with_to_the_same_records
     between = alike(study)
     assert len(stopped) < len(between) < 32
     done = compare(make_variants(["original", "loop"]), **named, engine=ray_engine())
-    assert done.found == len(between)
+    assert done.reused == len(between)
     assert (study / "samples.jsonl").read_bytes().startswith(kept)
     compare(make_variants(["original", "loop"]), **{**named, "out": tmp_path / "local"})
     local = alike(tmp_path / "local")

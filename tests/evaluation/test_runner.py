@@ -101,7 +101,7 @@ def test_what_failed_is_counted_and_tried_again(tmp_path):
     assert result.metrics["share"].mean == pytest.approx(75)  # the failed one shows nothing of what was asked for
     model = Breaking()
     second = study(model)
-    assert second.found == 3
+    assert second.reused == 3
     assert {r.prompt for r in model.made} == {"a blue circle"}
     (result,) = second.results
     assert (result.failed, result.metrics["share"].mean) == (0, 100)
@@ -121,7 +121,7 @@ def test_a_study_goes_on_after_errors_and_drops_a_torn_line(tmp_path, make_sketc
     file.write_bytes(b"".join(kept)[:-20])
     model = Breaking(mistakes=0.25)
     study_result = compare(study, limit=4, runs=tmp_path, out=tmp_path / "o", image=model)
-    assert study_result.found == 2
+    assert study_result.reused == 2
     assert len(records_in(tmp_path / "o")) == 8
     whole = compare(study, limit=4, runs=tmp_path / "w", image=Breaking(mistakes=0.25))
     assert timeless(study_result) == timeless(whole)
@@ -186,7 +186,7 @@ def test_a_killed_study_goes_on_where_it_stopped(tmp_path):
     lines = data[: data.rfind(b"\n") + 1].splitlines()
     assert 2 <= len(lines) < 8
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert f"{len(lines)} images were found in the records and not made again" in done.stdout
+    assert f"{len(lines)} recorded images were reused" in done.stdout
     after = file.read_bytes().splitlines()
     assert after[: len(lines)] == lines
     assert len({(r.variant, r.id) for r in records_in(tmp_path / "study")}) == len(after) == 8
@@ -199,7 +199,7 @@ def test_without_a_folder_named_other_studies_go_elsewhere(tmp_path, sketcher):
     again = compare(make_variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
     assert one.folder != two.folder
     assert again.folder == one.folder
-    assert again.found == 2
+    assert again.reused == 2
 
 
 def test_what_is_told_while_a_study_runs(tmp_path):

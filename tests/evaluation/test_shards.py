@@ -52,7 +52,7 @@ def test_shards_one_after_the_other_give_the_table_of_the_whole(tmp_path):
     assert any("not made or not judged yet do not count: original 2, loop 2" in w for w in study_warnings(half))
     both = study(tmp_path / "o", Sketcher(0.4), Shard(2, 2))
     assert timeless(both) == timeless(alone)
-    assert both.found == 0
+    assert both.reused == 0
     assert len(records_in(tmp_path / "o")) == 8
 
 
@@ -60,7 +60,7 @@ def test_the_whole_goes_on_with_what_the_shards_made(tmp_path):
     study(tmp_path / "o", Sketcher(0.4), Shard(1, 3))
     model = Sketcher(0.4)
     study_result = study(tmp_path / "o", model)
-    assert study_result.found == 4
+    assert study_result.reused == 4
     assert timeless(study_result) == timeless(study(tmp_path / "alone", Sketcher(0.4)))
 
 
