@@ -30,7 +30,7 @@ def test_a_study_leaves_tables_results_records_and_a_plot(command):
     assert list(measured) == list(told["study"]["variants"]) == ["rounds=1", "rounds=2"]
     assert told["study"]["variants"]["rounds=2"]["max_rounds"] == 2
     assert measured["rounds=1"]["difference"]["against"] == "rounds=2"
-    assert told["warnings"] == ["2 of 200 prompts were taken: the others are left out."]
+    assert told["warnings"] == ["2 of 200 prompts were used; the others are left out."]
     assert len(Path("mine/samples.jsonl").read_text().splitlines()) == 4
     assert "| rounds=2 |" in Path("mine/table.md").read_text()
     assert Path("mine/table.csv").read_text().startswith("variant,judge,metric,value,low,high,n,source\nrounds=1,")
@@ -62,7 +62,7 @@ def test_scoring_again_asks_nothing_that_is_known(command):
     before, answers = told_in("mine"), Path("mine/answers-shapes-perception.jsonl").read_bytes()
     code, out, _ = command("score", "mine")
     assert code == 0
-    assert "warning: 2 of 200 prompts were taken" in out
+    assert "warning: 2 of 200 prompts were used" in out
     assert Path("mine/answers-shapes-perception.jsonl").read_bytes() == answers
     assert told_in("mine") == before
 
@@ -71,7 +71,7 @@ def test_shards_are_added_up(command):
     args = ("shapes", "--limit", 2, "--presets", "original", "--out", "mine")
     code, out, _ = command(*args, "--shard", "1/2")
     assert code == 0
-    assert "images that are not made or not judged yet do not count: original 1." in out
+    assert "images that are not generated or not judged yet do not count: original 1." in out
     command(*args, "--shard", "2/2")
     both = told_in("mine")["judges"]
     command(*args[:-1], "alone")

@@ -154,7 +154,7 @@ def test_official_numbers_are_of_a_judge_of_their_own(study, tmp_path):
     # c01 failed and counts 0, c03 has no official number, and the official scorer has no original to compare with
     assert (name, share, gain, missing) == ("loop", pytest.approx(100 * (0.5 + 0 + 0.25) / 3), None, 2)
     said = study_warnings(study_result)
-    assert "images that are not made or not judged yet do not count: loop 2 (official scorer)." in said
+    assert "images that are not generated or not judged yet do not count: loop 2 (official scorer)." in said
     assert "official scorer has judged nothing of original yet: not in the table." in said
     assert "the judge shapes-perception is not Eyes-8B, the official one: this is a scale of its own." in said
     assert not [text for text in said if "official scorer is not" in text]

@@ -49,7 +49,7 @@ def test_shards_one_after_the_other_give_the_table_of_the_whole(tmp_path):
     alone = study(tmp_path / "alone", Sketcher(0.4))
     half = study(tmp_path / "o", Sketcher(0.4), Shard(1, 2))
     assert {r.missing for r in half.results} == {2}
-    assert any("not made or not judged yet do not count: original 2, loop 2" in w for w in study_warnings(half))
+    assert any("not generated or not judged yet do not count: original 2, loop 2" in w for w in study_warnings(half))
     both = study(tmp_path / "o", Sketcher(0.4), Shard(2, 2))
     assert timeless(both) == timeless(alone)
     assert both.reused == 0

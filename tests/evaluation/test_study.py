@@ -205,7 +205,7 @@ def test_the_official_judge_is_known_by_its_last_name(tmp_path):
 
 def test_a_judge_that_is_the_verifier_too(tmp_path):
     study_result = study(tmp_path, Colours(2), judge=judge_of("shapes"))
-    assert "the judge shapes-chat is also the loop's verifier: the loop was led by the eyes that score it." in study_warnings(
+    assert "the judge shapes-chat is also the loop's verifier: the loop was guided by the model that scores it." in study_warnings(
         study_result
     )
 
@@ -213,7 +213,7 @@ def test_a_judge_that_is_the_verifier_too(tmp_path):
 def test_prompts_that_were_left_out_and_another_number_of_images(tmp_path):
     study_result = study(tmp_path, Colours(4, per_prompt=2), limit=3, per_prompt=1)
     said = study_warnings(study_result)
-    assert "3 of 4 prompts were taken: the others are left out." in said
+    assert "3 of 4 prompts were used; the others are left out." in said
     assert "each prompt has 1 images, where the official protocol has 2." in said
     assert build_report(study_result).title == "Colours, 3 of 4 prompts"
 
@@ -221,7 +221,7 @@ def test_prompts_that_were_left_out_and_another_number_of_images(tmp_path):
 def test_what_is_missing_failed_or_unanswered(tmp_path):
     bench = Colours(4, secret="Is there a zebra in the image?")
     half = study(tmp_path / "half", bench, shard=Shard(1, 2))
-    assert "images that are not made or not judged yet do not count: original 2." in study_warnings(half)
+    assert "images that are not generated or not judged yet do not count: original 2." in study_warnings(half)
     failed = study(tmp_path / "failed", bench, image=Breaking("blue"))
     said = study_warnings(failed)
     assert "why runs failed: the image model is gone: start it again (1 times)." in said
