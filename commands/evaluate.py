@@ -1,4 +1,4 @@
-"""The commands `gems eval`: benchmarks, and what is done with the folder of a study."""
+"""The commands `gems eval`: run a benchmark, and score, show, export or import a study."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def eval_benchmark(
     ctx: typer.Context,
     presets: Annotated[str | None, typer.Option(help="Presets to compare, with commas; original,default by default.")] = None,
     sweep: Annotated[
-        list[str] | None, typer.Option(help="setting=values: rounds=1..8, candidates=1,2,4; given again: all combinations.")
+        list[str] | None, typer.Option(help="setting=values: rounds=1..8, candidates=1,2,4; repeated: all combinations.")
     ] = None,
     ablate: Annotated[
         list[str] | None, typer.Option(help="Setting to compare with all its values: recall, skills, verify, fuse, ...")
     ] = None,
     noise: Annotated[
-        str | None, typer.Option(help="Share of the verifier's verdicts that are turned: 0.1, or fp=0.1,fn=0.05.")
+        str | None, typer.Option(help="Share of the verifier's verdicts that are inverted: 0.1, or fp=0.1,fn=0.05.")
     ] = None,
     set_: Settings = None,
     limit: Limit = None,
-    shard: Annotated[str | None, typer.Option(help="Only a part of the prompts, such as 3/8: others do the rest.")] = None,
+    shard: Annotated[str | None, typer.Option(help="Only a part of the prompts, such as 3/8; others run the rest.")] = None,
     data: Data = None,
     accept_licence: Annotated[
-        list[str] | None, typer.Option("--accept-licence", help="Licence of the data that you agree to, such as CC-BY-NC-4.0.")
+        list[str] | None, typer.Option("--accept-licence", help="Licence of the data that you accept, such as CC-BY-NC-4.0.")
     ] = None,
     images_per_prompt: Annotated[
         int | None, typer.Option(min=1, help="Images of each prompt; those of the official protocol by default.")
@@ -78,8 +78,8 @@ def eval_benchmark(
     exact_yes: ExactYes = False,
     base: Base = None,
     against: Paper = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it may take: runs, images, chat calls.")] = False,
-    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: how many checks of a prompt to reckon with.")] = 8,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate the runs, images and chat calls.")] = False,
+    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: assumed number of checks of a prompt.")] = 8,
     engine: Annotated[str, typer.Option(help="local: threads of this process. ray: the workers of a Ray cluster.")] = "local",
     address: Annotated[
         str | None, typer.Option(help="ray: the cluster's address, or auto; one on this machine by default.")
@@ -92,7 +92,7 @@ def eval_benchmark(
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
-    """Compare presets, or values of any setting, on a benchmark. The same command goes on with a study that was stopped."""
+    """Compare presets, or values of any setting, on a benchmark. The same command resumes a study that was stopped."""
     set_debug(debug)
     from ..config import changed, load_config
     from ..evaluation import variants
@@ -142,7 +142,7 @@ def eval_benchmark(
         )
     show_study(result, paper=paper, json_file=json_file)
     if not any(record.image for record in result.records.values()):
-        raise typer.Exit(1)  # a table of zeros: a script should know, as the table's reader does
+        raise typer.Exit(1)  # a table of zeros: the exit status tells scripts
 
 
 def _make_engine(engine: str, address: str | None, painters: int, gpus: float, concurrency: int) -> Any:
@@ -169,7 +169,7 @@ def eval_score(
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
-    """Judge the images of a study, by the judge it had or by another one; what was answered before is not asked again."""
+    """Judge the images of a study, by its judge or by another one; questions with a recorded answer are not asked again."""
     set_debug(debug)
     from ..config import load_config
     from ..evaluation.catalogue import find_benchmark
@@ -204,7 +204,7 @@ def eval_table(
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
-    """Show the tables of a study again, and write its files anew; nothing is asked or made."""
+    """Show the tables of a study and write its files again, without calling a model."""
     set_debug(debug)
     from ..evaluation.study import load_study
     from .evaluate_report import show_study
@@ -215,15 +215,15 @@ def eval_table(
 
 def eval_export(
     folder: Annotated[Path, path_argument(help="Folder of the study.")],
-    to: Annotated[Path, path_option(help="Where to: a folder for each variant is made in it.")] = Path("export"),
+    to: Annotated[Path, path_option(help="Parent of a new folder for each variant.")] = Path("export"),
     layout: Annotated[
         str | None, typer.Option(help="Benchmark whose official scorer is to read it; the study's own by default.")
     ] = None,
-    variant: Annotated[list[str] | None, typer.Option(help="Only this variant; may be given again.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Only this variant; may be repeated.")] = None,
     image_store: Images = None,
     debug: Debug = False,
 ) -> None:
-    """Write the images of a study as the benchmark's official scorer wants them."""
+    """Export the images of a study in the layout of the benchmark's official scorer."""
     set_debug(debug)
     from ..evaluation.official_scorers import export_images
 
@@ -238,10 +238,10 @@ def eval_import(
     folder: Annotated[Path, path_argument(help="Folder of the study.")],
     file: Annotated[Path, path_argument(help="The result file of the official scorer.")],
     variant: Annotated[
-        str | None, typer.Option(help="The variant whose images it scored; not needed where there is one only.")
+        str | None, typer.Option(help="The variant whose images it scored; not needed if there is only one.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of a study with --seeds: which one, the number in the name of the exported folder.")
+        int | None, typer.Option(help="Of a study with --seeds: the number in the name of the exported folder.")
     ] = None,
     base: Base = None,
     against: Paper = None,
@@ -249,7 +249,7 @@ def eval_import(
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
-    """Take the result file of an official scorer into the table of a study."""
+    """Import the result file of an official scorer into a study."""
     set_debug(debug)
     from ..evaluation.official_scorers import import_results
     from ..evaluation.study import load_study

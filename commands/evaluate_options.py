@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..storage.image_store import ImageStore
 
 TABLE_WIDTH = 140
-"""Columns of a table where there is no terminal to ask."""
+"""Columns of a table without a terminal."""
 
 RUNS = Path("runs")
 
@@ -25,11 +25,11 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Only so many prompts, sp
 Data = Annotated[
     Path | None, path_option("--data", help="A copy of the benchmark's files; for shapes: a file of requests, one a line.")
 ]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="setting=value, for all variants; may be given again.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="setting=value, for all variants; may be repeated.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the first run's first image.")]
-Seeds = Annotated[int, typer.Option(min=1, help="How many times all is done, each with seeds of its own.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Prompts at the same time; their pictures are drawn together.")]
-Base = Annotated[str | None, typer.Option(help="Variant that the others are compared with; the first by default.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Repetitions of the whole study, each with its own seeds.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Concurrent prompts; their images are generated in batches.")]
+Base = Annotated[str | None, typer.Option(help="Base variant of the comparison; the first by default.")]
 Paper = Annotated[str | None, typer.Option("--against", help="paper: add the rows that the paper has published.")]
 Out = Annotated[Path | None, path_option(help="Folder of the study; by default one in RUNS/eval, named after its definition.")]
 Runs = Annotated[Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of runs; studies are in its folder eval.")]
@@ -42,17 +42,17 @@ JudgeSpec = Annotated[
     ),
 ]
 ExactYes = Annotated[
-    bool, typer.Option("--exact-yes", help="Count as yes only the one word that the official script does: for parity with it.")
+    bool, typer.Option("--exact-yes", help="Count as yes only the one word that the official script accepts, for parity with it.")
 ]
 JsonFile = Annotated[Path | None, path_option("--json", help="Write the results as JSON to this file too.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def includes_paper(against: str | None) -> bool:
-    """Return whether the paper's rows are wanted.
+    """Return whether --against asks for the paper's rows.
 
     Raises:
-        SettingError: something else is.
+        SettingError: it names something else.
     """
     if against not in (None, "paper"):
         raise SettingError(f"--against {against}: only paper has published rows here; variants are compared with --base {against}")
@@ -60,7 +60,7 @@ def includes_paper(against: str | None) -> bool:
 
 
 def merge_changes(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
-    """Return both.
+    """Merge two sets of changes.
 
     Raises:
         SettingError: a setting is in both.
@@ -71,12 +71,12 @@ def merge_changes(changes: dict[str, Any], forced: dict[str, Any], by: str) -> d
 
 
 def split_names(text: str) -> list[str]:
-    """Return names that stand with commas between them."""
+    """Split names at commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def fetch_shapes_requests(path: Path | None) -> Fetched:
-    """Return requests of one's own for the shapes benchmark.
+    """Read custom requests for the shapes benchmark.
 
     Raises:
         GemsError: they cannot be read.
@@ -88,7 +88,7 @@ def fetch_shapes_requests(path: Path | None) -> Fetched:
 
 
 def image_store_at(place: str | None) -> ImageStore | None:
-    """Return where images are kept, None for the folder of the study.
+    """Return the image store at a place, None for the folder of the study.
 
     Raises:
         GemsError: the place is not understood.
@@ -99,11 +99,11 @@ def image_store_at(place: str | None) -> ImageStore | None:
 
 
 def table_console() -> Console:
-    """Return what tables are printed on."""
+    """Return the console of tables, wide enough without a terminal."""
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=max(terminal.width, TABLE_WIDTH))
 
 
 def print_note(text: GemsError | str) -> None:
-    """Say something beside the result."""
+    """Print a note on stderr."""
     Console(stderr=True).print(f"[yellow]note:[/] {escape(str(text))}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""What is shown of a study, and the files with its tables and plots."""
+"""Show a study, and write the files with its tables and plots."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def show_study(result: StudyResult, *, paper: bool = False, json_file: Path | No
 
 
 def _scoring_advice(result: StudyResult) -> str:
-    """Say how images that nobody has judged come to a score."""
+    """Return how to score images that are not judged yet."""
     folder = shlex.quote(str(result.folder))
     if result.benchmark.judges:
         return f"Score it: gems eval score {folder} --judge ..."
@@ -66,7 +66,7 @@ def _scoring_advice(result: StudyResult) -> str:
 
 
 def show_estimate(planned: StudyPlan, checks: int) -> None:
-    """Print what a study may take, if every first image is accepted and at worst; nothing is asked, drawn or written.
+    """Print the least and the most that a study may cost, without running it.
 
     Args:
         planned: the study.
@@ -90,7 +90,7 @@ def show_estimate(planned: StudyPlan, checks: int) -> None:
         table.add_row(escape(variant.name), f"{items:,}", *ranges, price)
     table_console().print(table)
     each = questions * (items // max(len(planned.samples), 1)) * len(planned.variants)
-    table_console().print(f"The judge answers {each:,} questions. Nothing was asked, drawn or written.", highlight=False)
+    table_console().print(f"The judge answers {each:,} questions. Nothing was called or written.", highlight=False)
 
 
 def write_study_files(result: StudyResult, report: StudyReport) -> None:
@@ -117,5 +117,5 @@ def write_study_files(result: StudyResult, report: StudyReport) -> None:
 
 
 def json_bytes(data: object) -> bytes:
-    """Write JSON as people and programs read it."""
+    """Encode JSON with indentation."""
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()

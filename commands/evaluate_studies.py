@@ -1,4 +1,4 @@
-"""The commands of studies that are of the shapes world alone: memory, and lessons."""
+"""The commands of two studies in the shapes world: memory and lessons."""
 
 from __future__ import annotations
 

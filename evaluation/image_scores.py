@@ -1,4 +1,4 @@
-"""From a study's images to numbers: ask the judge what it was not asked before, and score its recorded answers."""
+"""Scores of single images: ask the judge the questions that have no recorded answer, score the answers, import official scores."""
 
 from __future__ import annotations
 
@@ -31,39 +31,39 @@ MAX_FILE_NAME = 80
 """Most characters of a name in a file's name."""
 
 OFFICIAL = "official scorer"
-"""The judge of numbers that were imported: a judge of its own, whose scale is no other judge's."""
+"""Name of the judge of imported scores, which have a scale of their own."""
 
 JUDGE_TITLES = {"chat": "a chat model that sees images", "rapidocr": "rapidocr", "perception": "the shapes world's perception"}
 
 
 class ImageScore(NamedTuple):
-    """The numbers of one image, or of what should have been one."""
+    """The scores of one image, or of a failed run."""
 
     values: Mapping[str, float]
     unanswered: int = 0
-    """Answers that the judge did not give in a form that can be read."""
+    """Answers of the judge that are missing or cannot be parsed."""
 
 
 class ImportedRows(Frozen):
-    """What an official scorer gave to the images of a variant, as it is kept."""
+    """Imported scores of a variant's images, as stored."""
 
     variant: str
     file: str
-    """Name of the file that it was in."""
+    """Name of the imported file."""
     when: str = ""
-    """UTC, ISO 8601: of two files with numbers for the same image the later one counts."""
+    """UTC, ISO 8601: of two files with scores for the same image the later one counts."""
     rows: tuple[tuple[str, int | None, dict[str, float]], ...]
-    """Prompt, which of its images or None for all of them, and the numbers."""
+    """Prompt, index of the image or None for all images of the prompt, and the scores."""
 
 
 class JudgeScores(Frozen):
-    """What a judge's answers came to, as it is kept in the folder of a study."""
+    """Scores by one judge, as stored in the folder of a study."""
 
     judge: str
     remarks: tuple[str, ...] = ()
-    """What is to be said of how it was asked."""
+    """Sentences on how it was asked."""
     rows: tuple[tuple[str, str, int, str | None, dict[str, float], int], ...]
-    """Variant, prompt, which of its images, the image's hash, its numbers, and answers that cannot be read."""
+    """Variant, prompt, index of the image, its hash, its scores, and the number of answers that cannot be parsed."""
 
     @classmethod
     def of(
@@ -73,23 +73,23 @@ class JudgeScores(Frozen):
         scored: Mapping[RecordKey, ImageScore],
         reading: Sequence[str] = (),
     ) -> JudgeScores:
-        """Gather what is to be kept; `reading` is what is to be said of how the answers were read."""
+        """Build the stored scores; `reading` has sentences on how the answers were parsed."""
         rows = tuple(
             (*key, _image_hash(records[key]), dict(score.values), score.unanswered) for key, score in sorted(scored.items())
         )
         return cls(judge=judge.name, remarks=(*judge.remarks, *reading), rows=rows)
 
     def scored(self, records: Mapping[RecordKey, SampleRecord]) -> dict[RecordKey, ImageScore]:
-        """Return the scores of records, those left out whose image is another one by now."""
+        """Return the scores of records whose image is unchanged."""
         keys = {(variant, id, index): (image, ImageScore(values, empty)) for variant, id, index, image, values, empty in self.rows}
         return {key: score for key, (image, score) in keys.items() if key in records and _image_hash(records[key]) == image}
 
 
 def require_judge(benchmark: Benchmark, judge: Judge) -> None:
-    """Refuse a judge that is not for a benchmark.
+    """Check that a judge suits a benchmark.
 
     Raises:
-        BenchmarkError: it is not.
+        BenchmarkError: it does not.
     """
     if not benchmark.judges:
         raise BenchmarkError(
@@ -103,10 +103,10 @@ def require_judge(benchmark: Benchmark, judge: Judge) -> None:
 
 
 def require_capable_judge(benchmark: Benchmark, judge: Judge, samples: Sequence[Sample]) -> None:
-    """Find out whether a judge can answer a benchmark's questions, before images are made for it.
+    """Check that a judge can answer a benchmark's questions, before images are generated for it.
 
     Raises:
-        GemsError: it is not for this benchmark, cannot be reached, or cannot answer in the way that is needed.
+        GemsError: it does not suit the benchmark, cannot be reached, or cannot answer in the form needed.
     """
     require_judge(benchmark, judge)
     probe(judge, (question for sample in samples for question in benchmark.questions(sample)), benchmark.readable)
@@ -124,18 +124,18 @@ def score_images(
     on_start: Callable[[int], None] = lambda total: None,
     on_done: Callable[[bool], None] = lambda known: None,
 ) -> dict[RecordKey, ImageScore]:
-    """Score all images by one judge. What it has answered before is not asked again.
+    """Score all images by one judge. Questions with a recorded answer are not asked again.
 
     Args:
-        benchmark: asks and scores.
+        benchmark: defines the questions and the scores.
         samples: its prompts.
         records: the images.
-        judge: who answers.
+        judge: answers the questions.
         log: the recorded answers.
-        store: where the images are.
+        store: the image store.
         concurrency: questions at the same time.
-        on_start: called with the number of answers that are wanted.
-        on_done: called for each, with whether it was known before.
+        on_start: called with the number of answers that are needed.
+        on_done: called for each, with whether it was recorded already.
 
     Raises:
         GemsError: the judge is not for this benchmark, cannot be reached or used, or most of its answers cannot be read; what
@@ -157,7 +157,7 @@ def score_images(
 def _judge_tasks(
     benchmark: Benchmark, samples: Mapping[str, Sample], records: Mapping[RecordKey, SampleRecord], store: ImageStore
 ) -> Iterator[JudgeTask]:
-    """Give what is to be asked; a picture that two variants have in common is asked about once."""
+    """Yield the questions about all images; an image that two variants share is asked about once."""
     seen: set[tuple[str, str]] = set()
     for record in records.values():
         if record.image is None or record.id not in samples or (record.id, record.image.sha256) in seen:
@@ -168,7 +168,7 @@ def _judge_tasks(
 
 
 def _score_image(benchmark: Benchmark, sample: Sample, record: SampleRecord, judge: Judge, log: AnswerLog) -> ImageScore:
-    if record.image is None:  # nothing of what was asked for is there to be seen
+    if record.image is None:  # a failed run shows nothing of its prompt
         return ImageScore(benchmark.score(sample, {}))
     questions = benchmark.questions(sample)
     answers = recorded_answers(judge, questions, record.image.sha256, log, benchmark.readable)
@@ -177,17 +177,17 @@ def _score_image(benchmark: Benchmark, sample: Sample, record: SampleRecord, jud
 
 
 def answers_path(folder: Path, judge: str) -> Path:
-    """Return the file of a judge's answers in the folder of a study."""
+    """Return the path of a judge's answers in the folder of a study."""
     return folder / f"answers-{safe_file_name(judge)}.jsonl"
 
 
 def save_scores(folder: Path, scores: JudgeScores) -> None:
-    """Keep what a judge's answers came to."""
+    """Save the scores by a judge."""
     replace_file(folder / f"scores-{safe_file_name(scores.judge)}.json", (scores.model_dump_json() + "\n").encode())
 
 
 def read_scores(folder: Path) -> list[JudgeScores]:
-    """Return the scores by all judges of the study in a folder.
+    """Return the saved scores of a study, by all its judges.
 
     Raises:
         BenchmarkError: a file is damaged.
@@ -196,7 +196,7 @@ def read_scores(folder: Path) -> list[JudgeScores]:
 
 
 def save_imported(folder: Path, variant: str, file: str, scores: Sequence[ImportedScores]) -> Path:
-    """Keep what was imported for a variant; the same file imported again takes the place of what it gave before."""
+    """Save the imported scores of a variant; importing the same file again replaces them."""
     path = folder / f"imported-{safe_file_name(variant, file)}.json"
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     rows = ImportedRows(variant=variant, file=file, when=now, rows=tuple((f.id, f.index, dict(f.values)) for f in scores))
@@ -205,7 +205,7 @@ def save_imported(folder: Path, variant: str, file: str, scores: Sequence[Import
 
 
 def read_imported(folder: Path) -> list[ImportedRows]:
-    """Return all that was imported into the folder of a study, the latest last.
+    """Return the imported scores of a study, the latest last.
 
     Raises:
         BenchmarkError: a file is damaged.
@@ -220,7 +220,7 @@ def merge_imported(
     scored: Mapping[RecordKey, ImageScore],
     rows: Sequence[ImportedRows],
 ) -> dict[RecordKey, ImageScore]:
-    """Return a judge's scores with the imported numbers that no judge of ours can give: `Benchmark.official_only`."""
+    """Add imported scores that no judge here can give, `Benchmark.official_only`, to a judge's scores."""
     merged = dict(scored)
     for key, values in _imported_values(records, rows).items():
         only = {name: value for name, value in values.items() if name in benchmark.official_only}
@@ -232,7 +232,7 @@ def merge_imported(
 def official_scores(
     benchmark: Benchmark, samples: Sequence[Sample], records: Mapping[RecordKey, SampleRecord], rows: Sequence[ImportedRows]
 ) -> dict[RecordKey, ImageScore]:
-    """Return what was imported alone; failed runs get what nothing scores, in the numbers that were imported.
+    """Return the imported scores alone; failed runs get the score of no image, in the metrics that were imported.
 
     That goes for the images that the official scorer takes: of several times of a benchmark many take the first alone. It does
     not go for a part of the benchmark whose results are still to be imported.
@@ -256,7 +256,7 @@ def official_scores(
 
 
 def _imported_values(records: Mapping[RecordKey, SampleRecord], rows: Sequence[ImportedRows]) -> dict[RecordKey, dict[str, float]]:
-    """Return the imported numbers of each image; of several files the later one counts."""
+    """Return the imported scores of each image; of several files the later one counts."""
     images: defaultdict[tuple[str, str], list[RecordKey]] = defaultdict(list)
     for key, record in records.items():
         if record.image is not None:
@@ -278,7 +278,7 @@ def _read_model(path: Path, kind: type[T], cure: str) -> T:
 
 
 def safe_file_name(*names: str) -> str:
-    """Return names as a part of a file's name, which no other names share: with a digest where they cannot stand as they are."""
+    """Return a unique part of a file name for some names, with a digest if they have characters unfit for one."""
     joined = "-".join(names)
     plain = re.sub(r"[^A-Za-z0-9.=_]+", "-", joined).strip("-.")[:MAX_FILE_NAME]
     if plain == joined and not any("-" in name for name in names[:-1]):

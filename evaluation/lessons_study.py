@@ -46,7 +46,7 @@ Records = Mapping[RecordKey, SampleRecord]
 
 
 class LessonsComparison(NamedTuple):
-    """One preset with lessons against without, on all prompts: each half with the lessons of the other."""
+    """One preset with and without lessons, on all prompts: each half with the lessons of the other."""
 
     name: str
     without: VariantResult
@@ -54,9 +54,9 @@ class LessonsComparison(NamedTuple):
     differences: dict[str, Estimate]
     """With minus without, prompt by prompt, of each of `MEASURES`."""
     learned: tuple[list[StoredLesson], ...]
-    """What was learned on each half, the most promising first."""
+    """The lessons of each half, the most promising first."""
     learning: Estimate
-    """Chat calls per prompt while it learned."""
+    """Chat calls per prompt while learning."""
 
 
 class LessonsResult(NamedTuple):
@@ -68,7 +68,7 @@ class LessonsResult(NamedTuple):
 
     @property
     def prompts(self) -> int:
-        """How many prompts there were, both halves together."""
+        """Number of prompts in both halves."""
         return self.compared[0].without.prompts
 
 
@@ -110,7 +110,7 @@ def compare_lessons(
         concurrency: variants that learn at the same time, and then prompts that are measured at the same time.
         runs: folder of runs.
         image: the image model; the embedded one by default.
-        progress: who is told.
+        progress: callbacks.
 
     Raises:
         GemsError: there is nothing to compare, the file cannot be used, or the folder holds another study.
@@ -140,7 +140,7 @@ def compare_lessons(
     with ThreadPoolExecutor(concurrency) as pool:
         try:
             learning = dict(zip(((v.name, fold) for v, fold in jobs), pool.map(learn, jobs), strict=True))
-        except BaseException:  # Ctrl-C too: the runs under way end, and nothing new begins
+        except BaseException:  # also Ctrl-C: current runs end, and no new ones begin
             stop.set()
             raise
 
@@ -170,7 +170,7 @@ def compare_lessons(
 
 
 def lessons_to_json(result: LessonsResult) -> dict[str, Any]:
-    """Return the results for programs: by preset without, with, their differences, and what was learned on each half."""
+    """Return the results as JSON: by preset without, with, their differences, and the lessons of each half."""
     return {
         "study": result.study.model_dump(),
         "presets": {
@@ -203,7 +203,7 @@ def comparison_rows(compared: LessonsComparison) -> list[list[str]]:
 
 
 def lessons_markdown(result: LessonsResult, facts: Sequence[str] = ()) -> str:
-    """Return the table as Markdown, and below it the first lessons of each half."""
+    """Return the table as Markdown, followed by the first lessons of each half."""
     lines = [f"Lessons learned on one half of {result.prompts} prompts and measured on the other; {CAPTION}", *facts]
     table = [HEADINGS, ["---", *("---:" for _ in HEADINGS[1:])], *(row for c in result.compared for row in comparison_rows(c))]
     lines.append("\n".join("| " + " | ".join(row) + " |" for row in table))
@@ -233,7 +233,7 @@ def _lesson_line(lesson: StoredLesson) -> str:
 
 
 def _lesson_modes(variant: Variant) -> list[Variant]:
-    """Return a variant without lessons, with them, and as it learns them."""
+    """Return a variant without lessons, with them, and while it learns them."""
     modes = {WITHOUT: "none", WITH: "read", LEARNING: "keep"}
     return [
         Variant(name=f"{variant.name}, {name}", context=variant.context.model_copy(update={"lessons": lessons}))

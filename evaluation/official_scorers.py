@@ -1,4 +1,4 @@
-"""To official scorers and back: images laid out as they want them, and their result files."""
+"""Exchange with official scorers: export images in the layout that they read, and import their result files."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def export_images(
 ) -> dict[str, tuple[Path, list[str]]]:
     """Write the images of a study for an official scorer, a folder for each variant.
 
-    In the folder of a variant whose prompts were drawn several times (`--seeds`) there is one for each time: `seed-1`, `seed-2`.
-    A folder is there as a whole or not at all: what a killed export left is cleared away by the next one.
+    The folder of a variant with several seeds (`--seeds`) has a subfolder for each: `seed-1`, `seed-2`. A folder is complete or
+    absent: the next export removes what a killed one left.
 
     Args:
         folder: of the study.
-        to: in which the folders are made; they must not be there yet, or be empty.
-        layout: the benchmark whose layout it is; the study's own by default.
+        to: parent of the new folders, which must be missing or empty.
+        layout: the benchmark whose official scorer will read the images; the study's own by default.
         variants: only these.
-        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        benchmark: of the study; needed for a custom one, which is not in the catalogue.
         store: where the images are; in the study's folder by default.
 
     Returns:
@@ -55,7 +55,7 @@ def export_images(
 
 
 def _export_variant(bench: Benchmark, place: Path, result: StudyResult, variant: str) -> list[str]:
-    """Lay out a variant's images beside their place, and put them there at the end."""
+    """Export a variant's images into a temporary folder, then move it into place."""
     seeds = result.study.seeds
     names = [f"seed-{number}" for number in range(1, seeds + 1)] if seeds > 1 else ["."]
     part = place.with_name(f".{place.name}.part")
@@ -84,26 +84,28 @@ def _export_variant(bench: Benchmark, place: Path, result: StudyResult, variant:
 def import_results(
     folder: Path, file: Path, variant: str | None = None, *, seed: int | None = None, benchmark: Benchmark | None = None
 ) -> int:
-    """Take the result file of an official scorer into a study; return how many images or prompts it has numbers of.
+    """Import the result file of an official scorer into a study; return how many images or prompts it scores.
 
     Args:
         folder: of the study.
-        file: the result file; the same file, or another of its name, taken in again replaces what it gave before.
+        file: the result file; importing a file of the same name again replaces its earlier scores.
         variant: whose images were scored; may be left out where the study has one variant.
-        seed: which of the study's seeds they were drawn with: the number in the name of the exported folder, from 1; may be
+        seed: the seed of the study that they were generated with: the number in the name of the exported folder, from 1; may be
             left out where there is one.
-        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        benchmark: of the study; needed for a custom one, which is not in the catalogue.
 
     Raises:
         GemsError: there is no study or no such variant or seed, or the file is of no use.
     """
     result = load_study(folder, benchmark=benchmark)
     if variant is None and len(result.study.variants) > 1:
-        raise SettingError(f"say whose images were scored: --variant {' or '.join(result.study.variants)}")
+        raise SettingError(f"name the variant whose images were scored: --variant {' or '.join(result.study.variants)}")
     name = _require_variant(result, variant) if variant else next(iter(result.study.variants))
     seeds, count = result.study.seeds, result.study.per_prompt
     if seed is None and seeds > 1:
-        raise SettingError(f"say which images were scored: --seed 1 to {seeds}, the number in the name of the exported folder")
+        raise SettingError(
+            f"name the seed of the images that were scored: --seed 1 to {seeds}, the number in the name of the exported folder"
+        )
     if seed is not None and not 1 <= seed <= seeds:
         raise SettingError(f"--seed {seed}: the study has {seeds}, the first being 1")
     if not file.exists():

@@ -200,7 +200,7 @@ class RayEngine(Engine):
             num_cpus=0,
             num_gpus=self._gpus,
             max_restarts=-1,
-            max_task_retries=0,  # see AtPainters
+            max_task_retries=0,  # see RemoteImageModel
             max_concurrency=min(256, self._concurrency * max(1, self._plan.models.image.parallel) + 2),
             scheduling_strategy="SPREAD",
         )

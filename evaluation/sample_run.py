@@ -26,7 +26,7 @@ from .variants import Variant
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A prompt, which of its images, and the seed of its runs: the same for all variants."""
+    """A prompt, the index of its image and the seed: the same for all variants."""
 
     id: str
     prompt: str
@@ -35,18 +35,18 @@ class WorkItem:
 
     @classmethod
     def of(cls, sample: Sample, index: int, seed: int) -> WorkItem:
-        """Return the item of a sample. What only the scorer may know stays behind."""
+        """Build the item of a sample, without what only the scorer may know."""
         return cls(sample.id, sample.prompt, index, seed)
 
 
 def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOptions) -> SampleRecord:
-    """Run the graph once, and record what it reached and took. A run that fails is a record too, with the reason.
+    """Run the graph once and record its image and costs. A failed run is a record with the reason.
 
     Args:
-        graph: the graph; without a store for lessons, a run that uses them has an empty one of its own.
+        graph: the graph; without a store, a run that uses lessons has an empty one of its own.
         variant: the settings.
         item: the prompt and its seed.
-        prices: what the models cost.
+        prices: of the models.
     """
     if variant.context.lessons != "none" and graph.store is None:
         graph = graph.copy({"store": InMemoryStore()})
@@ -55,7 +55,7 @@ def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOpti
     error = ""
     try:
         followed.run(graph, item.prompt, variant.context.model_copy(update={"seed": item.seed}))
-    except Exception as failure:  # whatever a model of one's own raises costs this image only, and is counted
+    except Exception as failure:  # whatever a custom model raises fails this image only, and is counted
         error = without_places(_failure_reason(failure), prices)
     seconds = round(time.perf_counter() - began, 3)
     state = followed.state
@@ -86,7 +86,7 @@ def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOpti
 
 
 def with_image_path(record: SampleRecord, store: ImageStore, folder: Path) -> SampleRecord:
-    """Return a record with the path of its image, if it is a file below the folder of the study."""
+    """Add the path of its image to a record, if it is in the folder of the study."""
     if record.image is None or not store.is_in(folder):
         return record
     path = store.path(record.image.sha256).resolve().relative_to(folder.resolve()).as_posix()
@@ -99,9 +99,9 @@ def _failure_reason(failure: Exception) -> str:
 
 
 class _RunFollower:
-    """A run as it goes on: its last state, and what each of the refiner's turns was sent, its input tokens and pictures.
+    """Follows a run: its last state, and the input tokens and images of each call of the refiner.
 
-    The state adds up the tokens by role, so they are read from the updates as they pass; pictures nobody counts.
+    The state only has sums by role, so the tokens are read from the updates; images are counted here alone.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class _RunFollower:
 
     @property
     def state(self) -> GemsState | None:
-        """The state after the last step that ended; None before the first."""
+        """The state after the last completed step; None before the first."""
         return GemsState.model_validate(self._last) if self._last else None
 
     def run(self, graph: Graph, prompt: str, context: RunContext) -> None:
@@ -127,7 +127,7 @@ class _RunFollower:
 
 
 class _RefinerImageCounter(BaseCallbackHandler):
-    """Counts the pictures that the refiner is shown."""
+    """Counts the images that the refiner is shown."""
 
     def __init__(self) -> None:
         self.pictures = 0
@@ -140,7 +140,7 @@ class _RefinerImageCounter(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Look at what is sent."""
+        """Count the images in a call of the refiner."""
         if (metadata or {}).get("langgraph_node") == "refiner":
             blocks = [block for batch in messages for message in batch for block in message.content if isinstance(block, dict)]
             self.pictures += sum(block.get("type") in ("image", "image_url") for block in blocks)

@@ -1,4 +1,4 @@
-"""The page of a study: its table, and the prompts that tell most, with their images and what the judge said of them."""
+"""HTML page of a study: its table, and the best, worst and most improved prompts with images and judge's answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .study_tables import SECONDS_NOTE, StudyReport, TableCell, caption, judge_t
 from .variant_results import prompt_rows
 
 MAX_PROMPTS = 12
-"""Prompts of each kind, and failed runs: the page stays small, however many prompts there are."""
+"""Prompts in each section, and failed runs: the page stays small, however many prompts there are."""
 
 MAX_IMAGE_EDGE = 160
 """Largest width and height of an image, in pixels."""
@@ -48,7 +48,7 @@ AnswersByImage = Mapping[tuple[str, str], Mapping[str, Mapping[int, JudgeAnswer]
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """A question about an image, and what the judge answered."""
+    """A question about an image, and the judge's answer."""
 
     question: str
     answer: str
@@ -60,7 +60,7 @@ class RecordedAnswer:
 
 @dataclass(frozen=True)
 class VariantSide:
-    """What a variant made of a prompt."""
+    """The images of a prompt by one variant."""
 
     variant: str
     value: str
@@ -68,35 +68,35 @@ class VariantSide:
     others: Sequence[tuple[str, str]]
     """The other judges, each with the value that it gives."""
     record: SampleRecord | None
-    """The image of lowest value, or the run that failed where there is none; None where it was not made yet."""
+    """The image of lowest value, else a failed run; None if nothing was run yet."""
     images: int
-    """Of the prompt, those that failed included."""
+    """Of the prompt, failed runs included."""
     said: Sequence[RecordedAnswer]
     more: int
     """Questions that are not shown."""
 
     @property
     def error(self) -> str:
-        """Why there is no image, without the folders of this disk."""
+        """Why there is no image, without paths of this machine."""
         return without_paths(self.record.error) if self.record else ""
 
 
 @dataclass(frozen=True)
 class PromptEntry:
-    """A prompt."""
+    """A prompt in a section of the page."""
 
     sample: Sample
     difference: str
-    """Of the variant to the base; empty where one of them has no value."""
+    """Of the variant to the base; empty if one of them has no value."""
     others: Sequence[tuple[str, str]]
     """The other variants' values."""
     sides: Sequence[VariantSide]
-    """The base, and the variant that is looked at; one where there is no other."""
+    """The base and the leading variant; one if they are the same."""
 
 
 @dataclass(frozen=True)
 class PagePart:
-    """Prompts of a kind."""
+    """A section of the page."""
 
     id: str
     title: str
@@ -105,14 +105,14 @@ class PagePart:
 
 
 def write_study_page(result: StudyResult, report: StudyReport) -> Path:
-    """Write the page into the folder of the study, and return where it is."""
+    """Write the page into the folder of the study, and return its path."""
     path = result.folder / PAGE_FILE
     replace_file(path, render_study_page(result, report).encode("utf-8", "replace"))
     return path
 
 
 def render_study_page(result: StudyResult, report: StudyReport) -> str:
-    """Return the page: one file with its images and its styles, without any script."""
+    """Render the page: one HTML file with images and styles, without any script."""
     shown = _PromptSelection(result, report)
     sections = shown.parts()
     refs = {r.image.sha256: r.image for p in sections for e in p.entries for s in e.sides if (r := s.record) and r.image}
@@ -145,7 +145,7 @@ def render_study_page(result: StudyResult, report: StudyReport) -> str:
 
 
 class _PromptSelection:
-    """Chooses prompts by the first judge's leading metric, for the variant that has most of it."""
+    """Selects prompts by the first judge's leading metric, for the variant with the highest mean."""
 
     def __init__(self, result: StudyResult, report: StudyReport) -> None:
         self._result, self.metric = result, leading_metric(report)
@@ -167,7 +167,7 @@ class _PromptSelection:
         self._leader = max(means, key=lambda name: means[name]) if means else result.base
 
     def parts(self) -> list[PagePart]:
-        """Return the prompts that are shown, the most improved first; kinds without any are left out."""
+        """Return the sections of the page, most improved first; empty ones are left out."""
         mine, base = self._values[self._leader], self._values[self._result.base]
         by = f" by {self._title}" if len(self._by_judge) > 1 else ""
         of, title = f"of {self._leader}{by}", self.metric.title
@@ -222,7 +222,7 @@ class _PromptSelection:
         )
 
     def _own(self, record: SampleRecord, sample: Sample) -> float:
-        """Return the value of one image; of several of a prompt the lowest shows what is wrong."""
+        """Return the metric of one image, infinity if it has none."""
         score = self._scored.get(record.key)
         estimate = estimate_metric(self.metric, [score.values], [sample.group]) if score else None
         return math.inf if estimate is None else estimate.mean
@@ -238,16 +238,16 @@ class _PromptSelection:
 def prompt_values(
     metric: Metric, variant: str, samples: Sequence[Sample], scored: Mapping[RecordKey, ImageScore]
 ) -> dict[str, float]:
-    """Return a metric of each prompt by itself; prompts that do not give it alone are left out."""
+    """Return a metric of each single prompt; prompts for which it is not defined are left out."""
     groups = {sample.id: sample.group for sample in samples}
     estimates = {id: estimate_metric(metric, [row], [groups[id]]) for id, row in prompt_rows(variant, samples, scored).items()}
     return {id: value.mean for id, value in estimates.items() if value is not None}
 
 
 def judged_answers(benchmark: Benchmark, sample: Sample, answers: Answers) -> Iterator[RecordedAnswer]:
-    """Give the questions about an image that have an answer, and whether it scored.
+    """Yield the questions about an image that have an answer, and whether it scored.
 
-    An answer is wrong if the numbers of the image are the same without it. Of a word the likeliest token alone is tried.
+    An answer is wrong if the scores of the image are the same without it. For one-word answers only the likeliest token counts.
     """
     for question in benchmark.questions(sample):
         counted = answers.get(question.key)
@@ -264,7 +264,7 @@ def judged_answers(benchmark: Benchmark, sample: Sample, answers: Answers) -> It
 def read_answers(path: Path, samples: set[str]) -> AnswersByImage:
     """Return the answers in a judge's file by prompt and image, then by question and number.
 
-    Where a question was asked anew in other words, the latest.
+    If a question was asked again in other words, the latest counts.
     """
     answers: defaultdict[tuple[str, str], dict[str, dict[int, JudgeAnswer]]] = defaultdict(dict)
     latest: dict[tuple[str, str, str], str] = {}
@@ -305,7 +305,7 @@ def _plot_image(path: Path) -> InlineImage:
 
 @cache
 def _templates() -> Environment:
-    """Return what renders the page: its own template, and the parts and styles of the pages of runs."""
+    """Return the environment with the page's template, and the parts and styles of the pages of runs."""
     shared = environment()
     own = FileSystemLoader(Path(__file__).parent)
     return shared.overlay(loader=ChoiceLoader([own, *([shared.loader] if shared.loader else [])]))

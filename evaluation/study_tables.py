@@ -24,13 +24,13 @@ COST_COLUMNS = (("images", "images", 2), ("chat calls", "calls", 2), ("rounds", 
 COUNT_COLUMNS = (("n", "prompts"), ("failed", "failed"))
 
 SOURCE_SIGNS = {MEASURED: "", OFFICIAL: " †", BOTH: " ‡"}
-"""Behind a value in a judge's row: imported, and computed from imported numbers and the judge's own."""
+"""Marks behind a value in a judge's row: imported, or computed from imported scores and the judge's own."""
 
-SECONDS_NOTE = " Seconds are of a run from begin to end; a picture that was drawn before, by another variant too, took it none."
+SECONDS_NOTE = " Seconds are of a run from beginning to end; an image that exists already, also from another variant, takes none."
 
 
 class StudyReport(NamedTuple):
-    """All that the tables of a study tell."""
+    """The content of a study's tables."""
 
     title: str
     metrics: Sequence[Metric]
@@ -39,29 +39,29 @@ class StudyReport(NamedTuple):
     per_prompt: int = 1
     """Images of each prompt."""
     warnings: Sequence[str] = ()
-    """What keeps the figures from being compared with others."""
+    """Why the figures cannot be compared with others, a sentence each."""
     facts: Sequence[str] = ()
     published: Sequence[PublishedFigure] = ()
     official_judge: str = ""
-    """Whom the official scorer asks."""
+    """The model that the official scorer asks."""
 
 
 class TableCell(NamedTuple):
-    """What a cell says: the value, and its interval below."""
+    """A value, and its interval to be shown below it."""
 
     value: str
     interval: str = ""
 
 
 def scores_table(report: StudyReport) -> Table:
-    """Return the scores, a row a variant, with the intervals below the means."""
+    """Return the table of scores, a row a variant, with intervals below the means."""
     headings, rows = main_table(report)
     keep = len(headings) - len(_cost_columns(report))
     return _fill_table(new_table(report.title, caption(report)), headings[:keep], [row[:keep] for row in rows])
 
 
 def costs_table(report: StudyReport) -> Table:
-    """Return what the variants took, a row each, with the intervals below the means."""
+    """Return the table of costs, a row a variant, with intervals below the means."""
     headings, rows = main_table(report)
     judges = "judge" in headings
     drop = len(headings) - len(_cost_columns(report))
@@ -87,7 +87,7 @@ def _cost_columns(report: StudyReport) -> list[tuple[str, str, int]]:
 
 
 def part_tables(report: StudyReport) -> list[Table]:
-    """Return the tables of parts, such as AM by skill, a row a variant; and what was published, if that is wanted."""
+    """Return the tables of parts, such as AM by skill, a row a variant, and the published figures of the report."""
     tables = []
     for heading, headings, rows in _part_rows(report):
         table = new_table(heading)
@@ -101,7 +101,7 @@ def part_tables(report: StudyReport) -> list[Table]:
 
 
 def new_table(title: str, below: str | None = None) -> Table:
-    """Return an empty table in the studies' style."""
+    """Return an empty table in the style of studies."""
     style: dict[str, Any] = {
         "box": SIMPLE_HEAD,
         "pad_edge": False,
@@ -113,7 +113,7 @@ def new_table(title: str, below: str | None = None) -> Table:
 
 
 def to_markdown(report: StudyReport) -> str:
-    """Return all tables as Markdown, with what else is to be said of the study."""
+    """Return all tables as Markdown, with the warnings and facts of the study."""
     headings, rows = main_table(report)
     cells = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
     blocks = [
@@ -128,7 +128,7 @@ def to_markdown(report: StudyReport) -> str:
 
 
 def to_csv(report: StudyReport) -> str:
-    """Return everything as CSV, a row a number: variant, judge, metric, value, low, high, n, source.
+    """Return all figures as CSV, a row each: variant, judge, metric, value, low, high, n, source.
 
     Numbers have the names that they have in the JSON.
     """
@@ -159,7 +159,7 @@ def to_csv(report: StudyReport) -> str:
 
 
 def main_table(report: StudyReport) -> tuple[list[str], list[list[TableCell]]]:
-    """Return the headings and rows of the main table; columns that say nothing anywhere are left out."""
+    """Return the headings and rows of the main table; empty columns are left out."""
     results = report.results
     metrics = [m for m in report.metrics if not m.part and any(m.name in r.metrics for r in results)]
     judges = len({r.judge for r in results}) > 1
@@ -182,14 +182,14 @@ def main_table(report: StudyReport) -> tuple[list[str], list[list[TableCell]]]:
 
 
 def _metric_cell(result: VariantResult, metric: Metric) -> TableCell:
-    """Write a metric of a variant, with a sign where it is not, or not only, of the row's judge."""
+    """Format a metric of a variant, with a mark if it is not, or not only, from the row's judge."""
     cell = estimate_cell(result.metrics.get(metric.name), metric.digits)
     sign = "" if result.judge == OFFICIAL else SOURCE_SIGNS[result.sources.get(metric.name, MEASURED)]
     return cell._replace(value=cell.value + sign)
 
 
 def judge_title(judge: str, official_judge: str) -> str:
-    """Return a judge's name for people: of the official scorer with whom it asks."""
+    """Return a judge's display name; for the official scorer with the model that it asks."""
     return f"{judge} ({official_judge})" if judge == OFFICIAL and official_judge else judge
 
 
@@ -200,7 +200,7 @@ def leading_metric(report: StudyReport) -> Metric:
 
 
 def published_table(report: StudyReport) -> tuple[str, list[str], list[list[str]]] | None:
-    """Return the heading, the columns and the rows of what was published; None where nothing is wanted or known."""
+    """Return the heading, columns and rows of the published figures; None without any."""
     figures: dict[tuple[str, str], dict[str, float]] = {}
     for figure in report.published:
         figures.setdefault((figure.model, figure.method), {})[figure.metric] = figure.value
@@ -242,7 +242,7 @@ def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> s
 
 
 def caption(report: StudyReport) -> str:
-    """Return what is to be said of the main table: of what its means and intervals are, and who judged."""
+    """Return the caption of the main table: means, intervals and judges."""
     results = report.results
     compared = next((r.against for r in results if r.gain is not None), None)
     gain = f" Δ is the paired difference to {compared}." if compared else ""
@@ -261,7 +261,7 @@ def caption(report: StudyReport) -> str:
 
 
 def estimate_cell(value: Estimate | None, digits: int, sign: str = "") -> TableCell:
-    """Write an estimate as it stands in a table."""
+    """Format an estimate as a table cell."""
     if value is None:
         return TableCell("-")
 

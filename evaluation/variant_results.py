@@ -1,8 +1,9 @@
-"""What a study found: scores and costs of each variant with their intervals, and the differences to one of them."""
+"""Results of variants: scores and costs with intervals, and differences to the base variant."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,17 @@ from .benchmark import Benchmark, BootstrapSample, Metric, Sample
 from .bootstrap import Estimate, estimate, estimate_metric
 from .image_scores import OFFICIAL, ImageScore
 from .run_records import RecordKey, SampleRecord
-from .scores import arithmetic_mean
 from .variants import Variant
 
 MEASURED = "measured"
 BOTH = f"{MEASURED}, {OFFICIAL}"
 
 COST_FIELDS = ("images", "calls", "rounds", "tokens", "seconds", "accepted")
-"""What a run took, and how it ended."""
+"""Costs of a run, and whether its image was accepted."""
 
 
 class VariantResult(Frozen):
-    """What a variant reached and what it took.
+    """Scores and costs of a variant.
 
     Scores are over the prompts, a prompt's images averaged first; costs are means of a run, of which each image has one.
     """
@@ -33,23 +33,23 @@ class VariantResult(Frozen):
     line: str
     at: float | None
     prompts: int
-    """How many have been judged, those that failed included."""
+    """Prompts judged, those with failed runs included."""
     pictures: int
     """Images judged."""
     failed: int
-    """Runs that failed: each counts as an image that shows nothing of what was asked for."""
+    """Failed runs: each counts as an image that shows nothing of its prompt."""
     missing: int
-    """Images of the study that were not made yet, or not judged: they do not count."""
+    """Images that are not generated or not judged yet: they do not count."""
     unanswered: int
-    """Answers that the judge did not give in a form that can be read: they count as wrong."""
+    """Answers of the judge that are missing or cannot be parsed: they count as wrong."""
     metrics: dict[str, Estimate]
-    """By the metric's name; one that the numbers do not give is not there."""
+    """By name; metrics that are not defined for the scores are left out."""
     sources: dict[str, str] = {}
-    """Of each metric: `measured`, by the judge; `official scorer`, imported; or both, where it is computed from both."""
+    """Of each metric: `measured`, by the judge; `official scorer`, imported; or both."""
     leading: str
-    """Name of the metric that `gain` is of, the same for all variants of a judge; see `leading_of`."""
+    """Name of the metric of `gain`, the same for all variants of a judge; see `choose_leading_metric`."""
     against: str | None
-    """The variant that `gain` is the difference to, None for that one itself."""
+    """The base of `gain`, None for the base itself."""
     gain: Estimate | None
     """Difference in the leading metric, prompt by prompt."""
     images: Estimate
@@ -60,11 +60,11 @@ class VariantResult(Frozen):
     accepted: Estimate
     """In %."""
     cost: Estimate | None
-    """In the currency of the models' prices; None where they have none."""
+    """In the currency of the models' prices; None without prices."""
     refiner_input_tokens: tuple[float, ...]
     """Mean over the runs that came so far, by refinement: the first is the one after round 1."""
     refiner_pictures: tuple[float, ...]
-    """Likewise the pictures that it was shown."""
+    """Likewise the images that it was shown."""
 
 
 def summarize_variants(
@@ -78,17 +78,17 @@ def summarize_variants(
     judge: str = "",
     images: int = 1,
 ) -> list[VariantResult]:
-    """Sum up a study, as far as it has come; a variant without any judged image is left out.
+    """Compute the results of variants; one without any judged image is left out.
 
     Args:
-        benchmark: says what is computed.
+        benchmark: defines the metrics.
         variants: in the order of the table.
         samples: the prompts of the study.
-        records: what was made.
-        scored: what it scored.
-        against: the variant that the others are compared with.
-        judge: whose scores these are.
-        images: how many of each prompt the study wants.
+        records: of the runs.
+        scored: the scores of images.
+        against: the base variant.
+        judge: of the scores.
+        images: of each prompt, when the study is complete.
     """
     rows = {v.name: prompt_rows(v.name, samples, scored) for v in variants}
     judged = [v for v in variants if rows[v.name]]
@@ -108,14 +108,14 @@ def summarize_variants(
 def choose_leading_metric(
     metrics: Sequence[Metric], samples: Sequence[Sample], tables: Sequence[Mapping[str, Mapping[str, float]]]
 ) -> Metric:
-    """Return the metric by which variants are compared: the first of the main table that each of them has a value for.
+    """Return the metric by which variants are compared: the first of the main table for which all have a value.
 
-    What the benchmark has first may wait for numbers that only an official scorer gives. Without any such metric it is that one.
+    The benchmark's first may need official scores that are not imported yet. If no metric has values, it is the first.
 
     Args:
         metrics: of the benchmark.
         samples: the prompts of the study.
-        tables: of each variant the numbers of each prompt by its id.
+        tables: of each variant, the scores of each prompt by its id.
     """
     main = [metric for metric in metrics if not metric.part]
     return next((metric for metric in main if all(_has_value(metric, samples, rows) for rows in tables)), metrics[0])
@@ -134,7 +134,7 @@ def _metric_sources(
     result: VariantResult,
     rows: Mapping[str, Mapping[str, float]],
 ) -> dict[str, str]:
-    """Tell from which numbers each metric of a judge's has its value: the judge's own, imported ones, or both."""
+    """Return the source of each metric: the judge's scores, imported ones, or both."""
     official = {id: {name: row[name] for name in row if name in benchmark.official_only} for id, row in rows.items()}
     own = {id: {name: row[name] for name in row if name not in benchmark.official_only} for id, row in rows.items()}
 
@@ -147,7 +147,7 @@ def _metric_sources(
 
 
 def prompt_rows(variant: str, samples: Sequence[Sample], scored: Mapping[RecordKey, ImageScore]) -> dict[str, dict[str, float]]:
-    """Return the numbers of each prompt by its id, means over its images; prompts without any are left out."""
+    """Return the scores of each prompt by its id, means over its images; prompts without any are left out."""
     by_prompt: dict[str, list[Mapping[str, float]]] = {sample.id: [] for sample in samples}
     for (name, prompt, _), score in sorted(scored.items()):
         if name == variant and prompt in by_prompt:
@@ -156,12 +156,12 @@ def prompt_rows(variant: str, samples: Sequence[Sample], scored: Mapping[RecordK
 
 
 def prompt_costs(variant: str, samples: Sequence[Sample], records: Mapping[RecordKey, SampleRecord], what: str) -> list[float]:
-    """Return a variant's mean cost for each prompt: one of `COSTS`, or any number of a record; prompts without any are left out."""
+    """Return a variant's mean cost for each prompt: a field of `COST_FIELDS` or of a record; prompts without any are left out."""
     grouped: dict[str, list[float]] = {s.id: [] for s in samples}
     for (name, prompt, _), record in sorted(records.items()):
         if name == variant and prompt in grouped:
             grouped[prompt].append(_record_value(record, what))
-    return [arithmetic_mean(values) for values in grouped.values() if values]
+    return [fmean(values) for values in grouped.values() if values]
 
 
 def _record_value(record: SampleRecord, what: str) -> float:
@@ -172,7 +172,7 @@ def _record_value(record: SampleRecord, what: str) -> float:
 
 def _mean_values(images: Sequence[Mapping[str, float]]) -> dict[str, float]:
     keys = dict.fromkeys(key for values in images for key in values)
-    return {key: arithmetic_mean([values[key] for values in images if key in values]) for key in keys}
+    return {key: fmean([values[key] for values in images if key in values]) for key in keys}
 
 
 def _groups_by_id(samples: Sequence[Sample]) -> dict[str, str]:
@@ -224,11 +224,11 @@ def _summarize_variant(
 def _mean_by_round(lists: Sequence[Sequence[int]]) -> tuple[float, ...]:
     longest = max(map(len, lists), default=0)
     columns = ([tokens[i] for tokens in lists if len(tokens) > i] for i in range(longest))
-    return tuple(arithmetic_mean(column) for column in columns)
+    return tuple(fmean(column) for column in columns)
 
 
 def results_to_json(results: Sequence[VariantResult]) -> dict[str, Any]:
-    """Return the results for programs: {"judges": {judge: {variant: {"gm": ..., "intervals": {"gm": [low, high]}, ...}}}}."""
+    """Return the results as JSON: {"judges": {judge: {variant: {"gm": ..., "intervals": {"gm": [low, high]}, ...}}}}."""
     judges: dict[str, dict[str, Any]] = {}
     for result in results:
         judges.setdefault(result.judge, {})[result.name] = result_fields(result)
@@ -236,7 +236,7 @@ def results_to_json(results: Sequence[VariantResult]) -> dict[str, Any]:
 
 
 def result_fields(result: VariantResult) -> dict[str, Any]:
-    """Return a variant's results for programs."""
+    """Return a variant's results as JSON."""
     known = {**result.metrics, **cost_estimates(result)}
     fields: dict[str, Any] = {name: value.mean for name, value in known.items()}
     fields["intervals"] = {name: interval_bounds(value) for name, value in known.items()}
@@ -255,7 +255,7 @@ def result_fields(result: VariantResult) -> dict[str, Any]:
 
 
 def cost_estimates(result: VariantResult) -> dict[str, Estimate]:
-    """Return what a run took, by the names that programs are told; `accepted` is a share from 0 to 1."""
+    """Return the costs of a run by their names in JSON; `accepted` is a share from 0 to 1."""
     names = {what: f"{what.replace('calls', 'chat_calls')}_per_run" for what in (*COST_FIELDS[:-1], "cost")}
     known = {said: value for what, said in names.items() if (value := getattr(result, what)) is not None}
     share = {k: None if v is None else v / 100 for k, v in result.accepted.model_dump().items()}
@@ -263,5 +263,5 @@ def cost_estimates(result: VariantResult) -> dict[str, Estimate]:
 
 
 def interval_bounds(value: Estimate) -> list[float] | None:
-    """Return the bounds of an estimate, None where it has none."""
+    """Return the bounds of an estimate, None if it has none."""
     return None if value.low is None or value.high is None else [value.low, value.high]

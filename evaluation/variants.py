@@ -1,4 +1,4 @@
-"""Studies: which variants of the settings are compared, and on what. A variant is a `RunContext` with a name, nothing else."""
+"""Variants, which a study compares: settings with a name, made from presets, sweeps and fixed changes."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ..errors import SettingError, did_you_mean
 from ..frozen import Frozen
 
 SETTING_ALIASES = {"rounds": "max_rounds", "skills": "plan"}
-"""Other names of settings, as people say them."""
+"""Short names of settings."""
 
 RESERVED_SETTINGS = {
     "seed": "--seed and --seeds",
     "max_cost": "max_calls or max_tokens, since the embedded models have no price",
     "review": "gems run --review: in a study nobody is there to answer",
 }
-"""Settings that are none of a study's, and what to use in their place."""
+"""Settings that a study sets itself, and what to use instead."""
 
 MAX_VALUES = 100
-"""Most values of one axis: a longer range is a slip."""
+"""Most values of one axis: a longer range is a mistake."""
 
 
 class Variant(Frozen):
-    """Settings to be measured, under a name."""
+    """Named settings to be measured."""
 
     name: str
     context: RunContext

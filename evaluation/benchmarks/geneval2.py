@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ from ..benchmark import (
 )
 from ..dataset_files import read_json, read_json_lines, require_unique_ids
 from ..official_layouts import first_images, write_file
-from ..scores import arithmetic_mean, geometric_mean
 
 NUMBERS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], start=1)}
 """The counts that have a digit too, as in the official code: one to ten."""
@@ -275,6 +275,28 @@ def kind_probability(question: str, top: Sequence[tuple[str, float]]) -> float:
 
 def _is_pair(pair: Any) -> bool:
     return isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+
+
+def arithmetic_mean(scores: Sequence[float]) -> float:
+    """Return Soft-TIFA AM of one prompt: sum(s_i) / n.
+
+    Raises:
+        ValueError: there are no scores.
+    """
+    if not scores:
+        raise ValueError("no scores to average: a prompt needs at least one question")
+    return math.fsum(scores) / len(scores)
+
+
+def geometric_mean(scores: Sequence[float]) -> float:
+    """Return Soft-TIFA GM of one prompt: (s_1 * ... * s_n) ** (1 / n); a single zero makes it zero.
+
+    Raises:
+        ValueError: there are no scores.
+    """
+    if scores and min(scores) <= 0:
+        return 0.0
+    return math.exp(arithmetic_mean([math.log(score) for score in scores]))
 
 
 BENCHMARKS = (GenEval2(),)

@@ -1,4 +1,4 @@
-"""How the asking of a judge goes on until every answer is in the log, and how the answers about an image are read from it."""
+"""Collecting answers: ask a judge until every answer is in the log, and read the answers about an image from it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Readable = Callable[[JudgeQuestion, JudgeAnswer], bool]
 """Whether an answer has the form that is asked for: `Benchmark.readable`."""
 
 MAX_ATTEMPTS = 3
-"""How many times an answer is asked for while it cannot be read."""
+"""Attempts at an answer, while it cannot be parsed."""
 
 CHECKED_ANSWERS = 12
-"""A judge is refused if more than half of so many first answers cannot be read."""
+"""First answers that are checked: a judge is refused if more than half of them cannot be parsed."""
 
 MIN_CHECKED = 4
-"""Where there are fewer answers than `CHECKED_ANSWERS`, so many are enough to refuse it."""
+"""Answers that are enough to refuse it, if there are fewer than `CHECKED_ANSWERS`."""
 
 
 class JudgeTask(NamedTuple):
@@ -31,7 +31,7 @@ class JudgeTask(NamedTuple):
 
     question: JudgeQuestion
     read: Callable[[], bytes]
-    """Gives the image's bytes; called only if something is to be asked."""
+    """Returns the image's bytes; called only if the question is asked."""
     image: str
     """SHA-256 of these bytes."""
     sample: str
@@ -39,7 +39,7 @@ class JudgeTask(NamedTuple):
 
 
 class JudgingAttempt(NamedTuple):
-    """One time that a question is asked."""
+    """One attempt at an answer."""
 
     item: JudgeTask
     key: AnswerKey
@@ -47,12 +47,12 @@ class JudgingAttempt(NamedTuple):
     """Of the answer among all that are wanted."""
 
     def again(self) -> JudgingAttempt:
-        """Return the next attempt at the same answer; its number is no other answer's."""
+        """Return the next attempt at the same answer; its number is unique."""
         return self._replace(key=self.key._replace(rollout=self.key.rollout + self.item.question.rollouts))
 
 
 class CollectedAnswers(NamedTuple):
-    """How asking went: answers that were in the log already, times that the judge was asked, and answers that cannot be read."""
+    """Counts: answers that were in the log already, calls of the judge, and answers that cannot be parsed."""
 
     known: int
     asked: int
@@ -68,27 +68,27 @@ def collect(
     concurrency: int = 8,
     on_done: Callable[[bool], None] | None = None,
 ) -> CollectedAnswers:
-    """Ask what is not in the log yet, several at a time, and write each answer down as it comes.
+    """Ask the questions that have no answer in the log yet, several at a time, and record each answer as it comes.
 
     Answers that cannot be read are asked for again after all others, up to `MAX_ATTEMPTS` times, and in the next call of this.
-    The first error ends it, and so does Ctrl-C: nothing more is asked, and what is under way is waited for and written down.
+    The first error or Ctrl-C ends it: no new questions are asked, and answers to current ones are recorded.
 
     Args:
-        judge: who is asked.
-        work: the questions, in the order in which they are asked; it may be made on the way.
-        log: where the answers go.
-        readable: tells whether an answer has the form that is asked for.
-        concurrency: most questions under way.
-        on_done: told of every rollout of a question that has its answer, and whether it was known already.
+        judge: answers the questions.
+        work: the questions in order; it may be a generator.
+        log: records the answers.
+        readable: returns whether an answer can be parsed.
+        concurrency: concurrent questions.
+        on_done: called for every answer, with whether it was recorded already.
 
     Raises:
-        JudgeError: the judge failed, or most of its first answers cannot be read; the message says how, and how many answers
-            are kept.
+        JudgeError: the judge failed, or most of its first answers cannot be parsed; the message has the reason and the number of
+            recorded answers.
     """
     notify = on_done or (lambda known: None)
     known = asked = 0
     first: dict[int, bool] = {}
-    """Of the first answers by their place, whether each can be read."""
+    """Whether each of the first answers can be parsed, by its place."""
     left: list[JudgingAttempt] = []
     wrong: tuple[JudgeQuestion, JudgeAnswer] | None = None
 
@@ -129,7 +129,7 @@ def collect(
         pool.shutdown()
         if not isinstance(error, GemsError):
             raise
-        advice = f"{len(log)} answers are kept in the log: repeat the command to ask for the others"
+        advice = f"{len(log)} answers are recorded: repeat the command to ask for the others"
         raise JudgeError(f"{error}; {advice}") from error
     finally:
         pool.shutdown()
@@ -137,21 +137,21 @@ def collect(
 
 
 def needs_asking(judge: Judge, item: JudgeTask, log: AnswerLog, readable: Readable) -> bool:
-    """Return whether a question is still to be asked."""
+    """Return whether an answer to a question is missing."""
     return any(attempt is not None for attempt in _missing_attempts(judge, [item], log, readable))
 
 
 def recorded_answers(
     judge: Judge, questions: Iterable[JudgeQuestion], image: str, log: AnswerLog, readable: Readable = has_answer
 ) -> dict[str, list[JudgeAnswer]]:
-    """Return the answers about an image as `Benchmark.score` wants them; a question without one is left out.
+    """Return the answers about an image in the form of `Benchmark.score`; a question without one is left out.
 
     Args:
-        judge: whose answers.
+        judge: of the answers.
         questions: of the image's prompt.
         image: SHA-256 of its bytes.
-        log: where the answers are.
-        readable: tells whether an answer has the form that is asked for.
+        log: of the answers.
+        readable: returns whether an answer can be parsed.
     """
     answers: dict[str, list[JudgeAnswer]] = {}
     for question in questions:
@@ -162,12 +162,12 @@ def recorded_answers(
 
 
 def counted_answers(question: JudgeQuestion, get: Callable[[int], JudgeAnswer | None], readable: Readable) -> list[JudgeAnswer]:
-    """Return the answers that count, one a rollout: of several attempts the first that can be read, else the first.
+    """Return the answers that count, one a rollout: of several attempts the first that can be parsed, else the first.
 
     Args:
-        question: what was asked.
-        get: gives the answer with a number. Attempt k, from 0, at rollout r has the number r + k * rollouts.
-        readable: tells whether an answer has the form that is asked for.
+        question: the question.
+        get: returns the answer with a number. Attempt k, from 0, at rollout r has the number r + k * rollouts.
+        readable: returns whether an answer can be parsed.
     """
     each = (_best_attempt(question, rollout, get, readable)[0] for rollout in range(question.rollouts))
     return [answer for answer in each if answer is not None]
@@ -176,7 +176,7 @@ def counted_answers(question: JudgeQuestion, get: Callable[[int], JudgeAnswer | 
 def _best_attempt(
     question: JudgeQuestion, rollout: int, get: Callable[[int], JudgeAnswer | None], readable: Readable
 ) -> tuple[JudgeAnswer | None, int | None]:
-    """Return the answer that counts, and the number of the next attempt: None where none is needed."""
+    """Return the answer that counts, and the number of the next attempt, None if none is needed."""
     first = None
     for number in itertools.count(rollout, question.rollouts):
         answer = get(number)
@@ -191,9 +191,9 @@ def _best_attempt(
 def _missing_attempts(
     judge: Judge, work: Iterable[JudgeTask], log: AnswerLog, readable: Readable
 ) -> Iterator[JudgingAttempt | None]:
-    """Give the attempt at every rollout of every question that is to be made, None where there is an answer.
+    """Yield the next attempt for each rollout of each question, None if it has its answer.
 
-    Variants may share an image, asked about once.
+    An image that variants share is asked about once.
     """
     begun: set[AnswerKey] = set()
     for item in work:
@@ -209,7 +209,7 @@ def _missing_attempts(
 def _ask_concurrently(
     pool: ThreadPoolExecutor, judge: Judge, attempts: Iterable[JudgingAttempt], log: AnswerLog, concurrency: int
 ) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
-    """Ask, so many at a time, and give each answer as it comes."""
+    """Ask concurrently, and yield each answer as it comes."""
     running: dict[Future[JudgeAnswer], JudgingAttempt] = {}
 
     def reap(until: int) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
@@ -225,7 +225,7 @@ def _ask_concurrently(
 
 
 def _ask_and_record(judge: Judge, attempt: JudgingAttempt, log: AnswerLog) -> JudgeAnswer:
-    """Ask and write down."""
+    """Ask a question and record the answer."""
     item, key = attempt.item, attempt.key
     answer = judge.ask(item.question, item.read(), key.rollout)
     log.put(key, answer, sample=item.sample, name=item.question.key)

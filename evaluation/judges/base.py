@@ -17,33 +17,33 @@ from .answer_log import AnswerKey
 
 
 class Judge(ABC):
-    """Who answers questions about images. One object may be used from many threads."""
+    """Answers questions about images. One object may be used from many threads."""
 
     name: str
     """As tables show it: `Qwen3-VL-8B-Instruct`."""
     kind: Literal["chat", "rapidocr", "perception"]
     certain: bool = False
-    """Whether the same question about the same image has the same answer each time: asking again is of no use."""
+    """Whether the same question about the same image always has the same answer, so that asking again is useless."""
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be said below a table of its answers, in sentences; known after it has been asked."""
+        """Sentences below a table of its answers; complete after it has been asked."""
         return []
 
     @property
     def spent(self) -> Spent:
-        """What it was asked and what that took, in this process."""
+        """Its calls and tokens in this process."""
         return Spent()
 
     @abstractmethod
     def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
-        """Answer a question about an image. What a model refuses to answer is an empty text.
+        """Answer a question about an image. A refusal is an empty text.
 
         Args:
-            question: what is asked.
+            question: the question.
             png: the image.
-            rollout: which of the question's rollouts; what is sent is the same for all of them. From `question.rollouts` on it
-                is another attempt at one that could not be read, which a chat model answers at `RETRY_TEMPERATURE` at least.
+            rollout: index of the rollout; the request is the same for all. From `question.rollouts` on it is another attempt at an
+                answer that could not be parsed, which a chat model answers at `RETRY_TEMPERATURE` at least.
 
         Raises:
             JudgeError: the judge does not answer such questions.
@@ -55,11 +55,11 @@ class Judge(ABC):
         return self.ask(question, png)
 
     def sent(self, question: JudgeQuestion) -> dict[str, Any]:
-        """Return what an answer depends on, the image left out, as plain JSON."""
+        """Return everything but the image that an answer depends on, as plain JSON."""
         return question.model_dump(include={"kind", "text"})
 
     def key(self, question: JudgeQuestion, image: str, rollout: int = 0) -> AnswerKey:
-        """Return under what an answer is kept."""
+        """Return the key of an answer in the log."""
         sent = json.dumps(self.sent(question), sort_keys=True, ensure_ascii=False)
         return AnswerKey(self.name, hashlib.sha256(sent.encode("utf-8", "surrogatepass")).hexdigest(), image, rollout)
 

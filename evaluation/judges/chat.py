@@ -33,8 +33,8 @@ SYSTEMS = {
     ),
     "word": "",
 }
-"""What a chat model is told first where a question does not say it. For a word nothing, as GenEval2's own scorer does: every
-word more would move the probabilities."""
+"""System prompts of questions without one of their own. None for one-word answers, as in GenEval2's own scorer: any text would
+shift the probabilities."""
 
 RETRY_TEMPERATURE = 0.7
 """Temperature, at least, of another attempt at an answer that could not be read."""
@@ -58,7 +58,7 @@ _NO_LOGPROBS = (
 class ChatJudge(Judge):
     """A chat model that sees images.
 
-    A temperature that the endpoint turns out not to take is left out from then on, and said in `remarks`.
+    A temperature that the endpoint refuses is left out from then on, and noted in `remarks`.
 
     Args:
         chat: the model.
@@ -87,30 +87,30 @@ class ChatJudge(Judge):
 
     @property
     def spent(self) -> Spent:
-        """What it was asked and what that took, in this process."""
+        """Its calls and tokens in this process."""
         return self._spent
 
     @property
     def remarks(self) -> list[str]:
-        """What it does not do as it was asked for."""
+        """Requests that it does not follow."""
         remarks = [note for note in getattr(self._chat, "remarks", []) if "temperature" not in note]
         if not self._warm:
             remarks.append(f"{self.name} takes no temperature: it answers at its own.")
         return remarks
 
     def sent(self, question: JudgeQuestion) -> dict[str, Any]:
-        """Return everything that is sent but the image."""
+        """Return the request without the image."""
         request = question.model_dump(include={"kind", "text", "temperature"})
         return {**request, "system": _system_prompt(question), "max_tokens": self._most_tokens(question), **self._settings}
 
     def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
         """Ask the model; see `Judge.ask`."""
-        if rollout >= question.rollouts and question.kind != "word":  # cold, it would say the same once more
+        if rollout >= question.rollouts and question.kind != "word":  # at temperature 0 the answer would be the same again
             question = question.model_copy(update={"temperature": max(question.temperature, RETRY_TEMPERATURE)})
         return self._ask(question, png)[0]
 
     def try_out(self, question: JudgeQuestion, png: bytes) -> JudgeAnswer:
-        """Ask once; an answer that is empty, for whatever reason, is of no use."""
+        """Ask once; an empty answer is refused, for whatever reason."""
         answer, message = self._ask(question, png)
         if question.kind == "word" and not answer.top:
             raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")

@@ -22,15 +22,15 @@ def probe(
     questions: Iterable[JudgeQuestion],
     readable: Callable[[JudgeQuestion, JudgeAnswer], bool] = lambda question, answer: True,
 ) -> None:
-    """Ask one question of each kind about a small picture, before a whole run is spent on a judge that cannot answer.
+    """Ask one question of each kind about a small image, and refuse a judge that cannot answer.
 
     Args:
-        judge: who is to be asked.
-        questions: of the benchmark; the first of each kind is taken, and two more while the answers cannot be read.
-        readable: tells whether an answer has the form that is asked for.
+        judge: the judge to probe.
+        questions: of the benchmark; the first of each kind is asked, and up to two more while answers cannot be parsed.
+        readable: returns whether an answer can be parsed.
 
     Raises:
-        JudgeError: it cannot answer such questions: no log-probabilities, no images, empty answers, none that can be read.
+        JudgeError: it cannot answer such questions: no log-probabilities, no images, empty answers, none that can be parsed.
         ModelCallError: its endpoint could not be reached or refused the call.
     """
     firsts: dict[str, dict[str, JudgeQuestion]] = {}
@@ -48,14 +48,14 @@ def probe(
 
 
 def unreadable_answers(judge: Judge, question: JudgeQuestion, answer: JudgeAnswer, *, count: int, of: int) -> JudgeError:
-    """Return the error for a judge that answers in no form that can be read, with an example.
+    """Return the error for a judge whose answers cannot be parsed, with an example.
 
     Args:
-        judge: who it is.
-        question: one that it was asked.
+        judge: the judge.
+        question: an example.
         answer: its answer.
-        count: answers that cannot be read.
-        of: answers that were looked at.
+        count: answers that cannot be parsed.
+        of: answers that were checked.
     """
     shown = answer.text.strip() or ", ".join(token for token, _ in answer.top[:4])
     asked_line = question.text.strip().splitlines()[-1]

@@ -15,7 +15,7 @@ def test_a_dry_run_tells_what_a_study_may_take_and_does_nothing(command):
     rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert "8 to 8" in rows["original"]
     assert "8 to 40" in rows["default"]  # five rounds at most
-    assert "Nothing was asked, drawn or written" in out
+    assert "Nothing was called or written" in out
     assert not Path("runs").exists()
 
 

@@ -136,7 +136,7 @@ def test_seeds_go_out_in_a_folder_each_and_come_back_by_it(tmp_path):
         assert import_results(two, file, seed=seed, benchmark=BENCH) == 3
     (result,) = [r for r in load_study(two, benchmark=BENCH).results if r.metrics["share"].mean != 75]
     assert result.metrics["share"].mean == pytest.approx(100 * 3 * (1.0 + 0.25) / 2 / 4)
-    with pytest.raises(GemsError, match="say which images were scored: --seed 1 to 2"):
+    with pytest.raises(GemsError, match="name the seed of the images that were scored: --seed 1 to 2"):
         import_results(two, file, benchmark=BENCH)
     with pytest.raises(GemsError, match="--seed 3: the study has 2, the first being 1"):
         import_results(two, file, seed=3, benchmark=BENCH)
@@ -277,5 +277,5 @@ def test_a_result_file_of_no_use_changes_nothing(study, tmp_path, text, said):
 
 def test_whose_images_were_scored_has_to_be_said(study, tmp_path):
     (tmp_path / "result.json").write_text("{}")
-    with pytest.raises(GemsError, match="say whose images were scored: --variant original or loop"):
+    with pytest.raises(GemsError, match="name the variant whose images were scored: --variant original or loop"):
         import_results(study, tmp_path / "result.json", benchmark=BENCH)

@@ -1,4 +1,4 @@
-"""Every benchmark from its file to its table, with the shapes pair behind `gems serve`: drawing, looping and judging over HTTP."""
+"""Every benchmark with an official scorer from its file to its table, with the shapes pair behind `gems serve`: drawing, looping and judging over HTTP."""
 
 import csv
 import io
@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gems.evaluation.catalogue import CATALOGUE, find_benchmark
+from gems.evaluation.catalogue import find_benchmark
 from gems.models.shapes import shapes_chat, shapes_image
 from gems.server import create_app, running
+
+from .colours import WITH_EXPORT
 
 DATA = Path(__file__).parent / "benchmarks" / "data"
 FOLDERS = {"artimuse": "geneval", "longtext-en": "longtext", "longtext-zh": "longtext"}
@@ -41,7 +43,7 @@ def official(name, folder, exported):
     return folder / MADE_UP[name]
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "shapes"])
+@pytest.mark.parametrize("name", WITH_EXPORT)
 def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp_path):
     folder = DATA / FOLDERS.get(name, name)
     models = ["--chat", f"{endpoint}#shapes-chat", "--image", f"{endpoint}#shapes-image", "--concurrency", 2]

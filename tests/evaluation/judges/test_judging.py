@@ -316,7 +316,7 @@ def test_a_judge_most_of_whose_first_answers_cannot_be_read_is_refused(server, t
     said = rf"{bad} of the first {heard} answers of the judge .*B-Instruct cannot be read, such as 'The image is nice\. I would"
     with open_answer_log(tmp_path / "a.jsonl") as book:
         judge = judge_at(server, chatting(*kept))
-        with pytest.raises(JudgeError, match=said + r".*take a model that.*12 answers are kept" if questions > 4 else said):
+        with pytest.raises(JudgeError, match=said + r".*take a model that.*12 answers are recorded" if questions > 4 else said):
             ask_all(judge, book, *numbered(questions), readable=yes_or_no, concurrency=1)
         assert len(book) == len(server.heard) == heard
         if questions > 4:  # once more with a server that was mended: what was answered badly is asked again
@@ -363,7 +363,7 @@ def test_after_an_error_only_what_is_missing_is_asked(server, tmp_path):
     path = tmp_path / "a.jsonl"
     with open_answer_log(path) as book:
         judge = judge_at(server, *[chat_reply("Yes")] * 3, slow, broken, chat_reply("too many"))
-        with pytest.raises(JudgeError, match=r"HTTP 500.*out of memory; \d answers are kept in the book: repeat the command"):
+        with pytest.raises(JudgeError, match=r"HTTP 500.*out of memory; \d answers are recorded: repeat the command"):
             collect(judge, works(SAY, images=colors), book, concurrency=2)
     assert len(server.heard) == 5
     texts = [json.loads(line)["text"] for line in path.read_text().splitlines()]
@@ -516,7 +516,7 @@ def test_an_answer_that_cannot_be_read_is_a_clear_error_and_what_was_said_before
     robot.body["choices"][0]["message"]["role"] = "robot"
     judge = judge_at(server, chat_reply("yes"), robot, Reply(b'{"a":' * 100_000))
     work = [JudgeTask(SAY, png, str(n) * 64, "s") for n in range(3)]
-    with open_answer_log(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"cannot be read.*2 answers are kept"):
+    with open_answer_log(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"cannot be read.*2 answers are recorded"):
         collect(judge, work, book, concurrency=1)
 
 
