@@ -20,7 +20,7 @@ from pydantic import Field
 from ..errors import BenchmarkError
 from ..frozen import Frozen
 
-FREE = frozenset({"Apache-2.0", "MIT", "CC-BY-4.0"})
+FREE_LICENCES = frozenset({"Apache-2.0", "MIT", "CC-BY-4.0"})
 """Licences of data that are fetched without explicit consent."""
 
 
@@ -45,7 +45,7 @@ class Source(Frozen):
     @property
     def free(self) -> bool:
         """Whether it may be fetched without explicit consent."""
-        return self.licence in FREE
+        return self.licence in FREE_LICENCES
 
 
 class Sample(Frozen):

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+LINE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 """Okabe and Ito's, which people who see fewer colours can tell apart, in an order that keeps neighbours distinct."""
-MARKERS = "osD^vPX"
+LINE_MARKERS = "osD^vPX"
 
 LABEL_OFFSETS = [
     (8, 0),
@@ -136,8 +136,8 @@ def plot_differences(rows: Sequence[tuple[str, Mapping[str, Estimate]]], path: P
         for number, (_, differences) in enumerate(rows):
             value = differences[what]
             low, high = (value.mean if end is None else end for end in (value.low, value.high))
-            axes.plot([low, high], [-number, -number], color=COLORS[0], linewidth=2)
-            axes.plot([value.mean], [-number], color=COLORS[0], marker="o", markersize=6)
+            axes.plot([low, high], [-number, -number], color=LINE_COLORS[0], linewidth=2)
+            axes.plot([value.mean], [-number], color=LINE_COLORS[0], marker="o", markersize=6)
         axes.set_yticks([-number for number in range(len(rows))], [name for name, _ in rows])
         axes.set_ylim(0.6 - len(rows), 0.6)
         axes.set_xlabel(f"difference in {label}")
@@ -178,7 +178,7 @@ def _save_figure(figure: Figure, path: Path) -> None:
 
 
 def _line_style(number: int) -> dict[str, Any]:
-    return {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 6}
+    return {"color": LINE_COLORS[number % len(LINE_COLORS)], "marker": LINE_MARKERS[number % len(LINE_MARKERS)], "markersize": 6}
 
 
 def _style_axes(axes: Axes) -> None:

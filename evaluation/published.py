@@ -37,7 +37,7 @@ class PublishedRow(NamedTuple):
     average: float | None
 
 
-COLUMNS = {
+PAPER_COLUMNS = {
     MAINSTREAM: (
         ("geneval", "overall"),
         ("geneval2", "gm"),
@@ -56,7 +56,7 @@ COLUMNS = {
 }
 """The columns of each table: a benchmark and its metric."""
 
-ROWS = {
+PAPER_ROWS = {
     MAINSTREAM: (
         PublishedRow("Nano Banana", "", (0.75, 44.6, 85.23, 0.550, 0.405, None), None),
         PublishedRow("GPT-Image 1", "", (0.84, None, 85.15, 0.533, 0.474, 0.80), None),
@@ -109,8 +109,8 @@ def published_figures(benchmark: str) -> list[PublishedFigure]:
     """Return the paper's figures of a benchmark, in the order of its table; none where the paper has not run it."""
     return [
         PublishedFigure(benchmark, metric, row.model, row.method, value, f"{PAPER}, {table}")
-        for table, columns in COLUMNS.items()
+        for table, columns in PAPER_COLUMNS.items()
         for place, (name, metric) in enumerate(columns)
-        for row in ROWS[table]
+        for row in PAPER_ROWS[table]
         if name == benchmark and (value := row.values[place]) is not None
     ]

@@ -28,7 +28,7 @@ from .engine import Job
 from .run_records import SampleRecord
 from .sample_run import run_sample
 
-MAX_ATTEMPTS = 8
+WORKER_ATTEMPTS = 8
 """How often all painters are tried, after waits that double from half a second to a minute: two minutes in all."""
 
 T = TypeVar("T")
@@ -142,7 +142,7 @@ class RemoteImageModel(ImageModel):
         return self._known[what]
 
     def _ask(self, what: str, *args: Any) -> Any:
-        for number in range(MAX_ATTEMPTS):
+        for number in range(WORKER_ATTEMPTS):
             for painter in list(self._painters):
                 try:
                     return get_result(getattr(painter, what).remote(*args))

@@ -20,15 +20,15 @@ from rich.table import Table
 from gems.terminal import Console
 
 HERE = Path(__file__).resolve().parent.parent
-NOT_COUNTED = {"tests", "docs", "notebooks"}
+UNCOUNTED = {"tests", "docs", "notebooks"}
 DIALECT = ("found", "told", "asked", "said", "made", "kept", "gone on with", "Return whether", "is none")
-COLUMNS = ("files", "lines", "code", "classes", "public names")
+FIGURES = ("files", "lines", "code", "classes", "public names")
 
 
 def source_files(root: Path) -> dict[str, Path]:
     """Return the Python files of a checkout by the dotted names of their modules, without `gems`."""
     paths = [path for path in sorted(root.rglob("*.py")) if not path.relative_to(root).as_posix().startswith(".")]
-    counted = [path for path in paths if path.relative_to(root).parts[0] not in NOT_COUNTED]
+    counted = [path for path in paths if path.relative_to(root).parts[0] not in UNCOUNTED]
     return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in counted}
 
 
@@ -101,7 +101,7 @@ def count_code(files: Mapping[str, Path], root: Path) -> tuple[dict[str, Counter
         names = public_names(tree)
         classes = sum(isinstance(node, ast.ClassDef) for node in tree.body)
         figures = (1, len(text.splitlines()), code_lines(text, tree), classes, len(names))
-        counts[folder_of(path, root)] += Counter(dict(zip(COLUMNS, figures, strict=True)))
+        counts[folder_of(path, root)] += Counter(dict(zip(FIGURES, figures, strict=True)))
         for name in names:
             places[name].append(module)
         words += Counter({word: len(re.findall(rf"(?<![A-Za-z]){word}(?![A-Za-z])", plain)) for word in DIALECT})
@@ -125,9 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     root = parser.parse_args(arguments).root.resolve()
     files, console, level = source_files(root), Console(), levels()
     counts, places, words = count_code(files, root)
-    rows = [[folder, *(counts[folder][what] for what in COLUMNS)] for folder in sorted(counts)]
+    rows = [[folder, *(counts[folder][what] for what in FIGURES)] for folder in sorted(counts)]
     total = sum(counts.values(), Counter[str]())
-    print_table(console, "By folder", ("folder", *COLUMNS), [*rows, ["all", *(total[what] for what in COLUMNS)]])
+    print_table(console, "By folder", ("folder", *FIGURES), [*rows, ["all", *(total[what] for what in FIGURES)]])
     twice = sorted(name for name, modules in places.items() if len(modules) > 1)
     print_table(console, "Words of the old dialect", ("word", "times"), words.most_common())
     console.print(f"{len(twice)} public names stand in two files or more: {', '.join(twice)}", highlight=False)

@@ -39,7 +39,7 @@ from gems.terminal import Console
 from .kill_soak.__main__ import database_of
 
 
-class Hasty(ImageModel):
+class QuickImageModel(ImageModel):
     """Draws what a prompt names, and leaves out every second thing where the seed is even."""
 
     name = "hasty"
@@ -64,7 +64,7 @@ class Hasty(ImageModel):
         return draw(things)
 
 
-class Watch(threading.Thread):
+class ResourceMonitor(threading.Thread):
     """Notes the most handles and threads of this process while it goes on."""
 
     def __init__(self) -> None:
@@ -91,11 +91,11 @@ def at_most(handles: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def measure(home: Workspace, runs: int, handles: int, rounds: int) -> dict[str, Any]:
+def measure_runs(home: Workspace, runs: int, handles: int, rounds: int) -> dict[str, Any]:
     """Start all runs at once, wait for their end, and return the figures."""
     every = make_benchmark()
     prompts = [every[number % len(every)].prompt for number in range(runs)]
-    models = [Hasty() for _ in prompts]
+    models = [QuickImageModel() for _ in prompts]
     errors: list[BaseException] = []
     begin = threading.Barrier(runs)
     chat = Models.choose().chats["planner"]
@@ -117,7 +117,7 @@ def measure(home: Workspace, runs: int, handles: int, rounds: int) -> dict[str, 
             errors.append(error)
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(runs)]
-    watch = Watch()
+    watch = ResourceMonitor()
     began = time.perf_counter()
     with at_most(handles):
         watch.start()
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tempfile.TemporaryDirectory() as folder,
             database_of("sqlite" if kind == "sqlite" else "postgresql", given.store if url else None) as store,
         ):
-            told = measure(Workspace(Path(folder) / "runs", store=store), given.runs, given.handles, given.rounds)
+            told = measure_runs(Workspace(Path(folder) / "runs", store=store), given.runs, given.handles, given.rounds)
     except GemsError as error:
         raise SystemExit(str(error)) from error
     table = Table("", kind, title=f"{given.runs} runs at once in one process, at most {given.handles} open files")

@@ -15,7 +15,7 @@ from ..judges.judge_parsing import ask_marks, first_text, marks
 from ..official_layouts import group_by_sample, write_file
 
 OBJECTS = ("couch", "chair", "car", "monster", "mug", "table", "bowl", "bike", "guitar", "helmet", "teapot", "umbrella")
-FILE = "crea_objects.txt"
+OBJECTS_FILE = "crea_objects.txt"
 CRITERIA = {
     "originality": "how new the idea is; 1: the thing as everybody draws it, 5: an idea hardly ever seen",
     "expressiveness": "how strongly it conveys a mood, a story or a character; 1: nothing, 5: unmistakable and moving",
@@ -24,7 +24,7 @@ CRITERIA = {
     "unexpected": "unexpected associations: how surprising and yet fitting its parts are; 1: nothing surprises, 5: bold",
     "interpretability": "whether the thing that was asked for is still told at once; 1: it is not to be recognised, 5: no doubt",
 }
-RANGES = dict.fromkeys(CRITERIA, (1, 5))
+MARK_RANGES = dict.fromkeys(CRITERIA, (1, 5))
 SYSTEM = (
     "You are one of the jury of an exhibition. You mark each criterion for itself, use the whole scale, and are hard to impress."
 )
@@ -36,7 +36,9 @@ class Crea(Benchmark):
     name = "crea"
     title = "CREA"
     official_judge = "Kimi-K2.5"
-    sources = (Source(file=FILE, url="", licence="Apache-2.0", origin="things or prompts of your own, one a line", optional=True),)
+    sources = (
+        Source(file=OBJECTS_FILE, url="", licence="Apache-2.0", origin="things or prompts of your own, one a line", optional=True),
+    )
     images_per_prompt = 25
     remarks = (
         "The judge's instructions are our own, written from the six criteria; figures of other instructions are another scale.",
@@ -45,7 +47,7 @@ class Crea(Benchmark):
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Return the twelve prompts, or those of a file: a thing a line, or a whole prompt where a line begins with `a` or `an`."""
-        path = files.get(FILE)
+        path = files.get(OBJECTS_FILE)
         lines = OBJECTS if path is None else tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
         prompts = [line if re.match(r"an? ", line, re.IGNORECASE) else f"a creative {line}" for line in lines]
         if repeated := next((prompt for n, prompt in enumerate(prompts) if prompt in prompts[:n]), None):
@@ -53,26 +55,26 @@ class Crea(Benchmark):
         samples = [
             Sample(id=f"{n:05d}", prompt=prompt, group=line) for n, (prompt, line) in enumerate(zip(prompts, lines, strict=True))
         ]
-        return require_unique_ids(samples, path or Path(FILE))
+        return require_unique_ids(samples, path or Path(OBJECTS_FILE))
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all six marks at once."""
         criteria = "\n".join(f"{name}: {meaning}." for name, meaning in CRITERIA.items())
         text = (
             f"Prompt: {sample.prompt}\n\n"
-            f"How creative is this image of it? Give six marks, whole numbers from 1 to 5.\n{criteria}\n\n{ask_marks(RANGES)}"
+            f"How creative is this image of it? Give six marks, whole numbers from 1 to 5.\n{criteria}\n\n{ask_marks(MARK_RANGES)}"
         )
         return [JudgeQuestion(key="marks", text=text, system=SYSTEM, max_tokens=500)]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
         """Return whether all marks are in an answer."""
-        return marks(answer.text, RANGES) is not None
+        return marks(answer.text, MARK_RANGES) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the six marks of an image and their sum; without an answer that can be read all are 0."""
         text = first_text(answers, "marks")
-        given = None if text is None else marks(text, RANGES)
-        return mark_values(given or dict.fromkeys(RANGES, 0))
+        given = None if text is None else marks(text, MARK_RANGES)
+        return mark_values(given or dict.fromkeys(MARK_RANGES, 0))
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """The total of 30, the mean of each criterion, and the total by thing."""

@@ -19,7 +19,7 @@ from ..judges.judge_parsing import agreed, says_yes
 from ..official_layouts import encode_image, first_images, grid_limit_note, group_by_sample, image_grid, write_file
 
 ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
-COLUMNS = (
+TABLE_COLUMNS = (
     "item_id",
     "text",
     "proposition_id",
@@ -55,7 +55,7 @@ class QuestionGraph(Benchmark):
         path = files[self.sources[0].file]
         items: dict[str, list[dict[str, str]]] = {}
         last = ""
-        for number, row in read_csv(path, COLUMNS):
+        for number, row in read_csv(path, TABLE_COLUMNS):
             item = row["item_id"]
             if not re.fullmatch(r"[\w-]+", item) or not row["proposition_id"].strip().isdecimal():
                 raise BenchmarkError(f"{path}, line {number}: item_id or proposition_id is none: is it the benchmark's own file?")

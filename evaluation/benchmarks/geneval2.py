@@ -28,17 +28,17 @@ from ..benchmark import (
 from ..dataset_files import read_json, read_json_lines, require_unique_ids
 from ..official_layouts import first_images, write_file
 
-NUMBERS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], start=1)}
+WORD_DIGITS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], start=1)}
 """The counts that have a digit too, as in the official code: one to ten."""
-PATHS = "image_paths.json"
-ABOVE_ONE = 2.0
+PATHS_FILE = "image_paths.json"
+MAX_OFFICIAL_SCORE = 2.0
 """Above what official scores stay: they pass 1 by rounding, or where two spellings share their first token."""
 PROBABILITIES = "The judge's probabilities among the 20 likeliest tokens, %"
 ROUNDING = 1e-6
 """By how much the sum of probabilities may be off: servers compute with 32 bits."""
-LONG = 10
+CUT_LIST_LENGTH = 10
 """Tokens of a list that was cut off, at least."""
-LEAST_OF_KIND = 0.5
+MIN_KIND_PROBABILITY = 0.5
 """Mean probability of answers of the kind asked for below which a judge is warned of."""
 KEYS = {"prompt": str, "atom_count": int, "vqa_list": list, "skills": list}
 
@@ -124,7 +124,7 @@ class GenEval2(Benchmark):
                 f"the expected answer to {outside:.0f} of {answered:.0f} questions is not among the likeliest tokens and counts 0, "
                 "as does the GM of its prompt: with all tokens GM lies between GM and GM at most."
             )
-        if answered and kind / answered < LEAST_OF_KIND:
+        if answered and kind / answered < MIN_KIND_PROBABILITY:
             cautions.append(
                 f"the mean probability of an answer of the kind asked for, yes or no or a number, is {kind / answered:.2f}: its "
                 "answers are not one word, and its figures say little about the images."
@@ -149,7 +149,7 @@ class GenEval2(Benchmark):
         lines = []
         missing = 0
         notes = [
-            f"in this folder, run evaluation.py --benchmark_data geneval2_data.jsonl --image_filepath_data {PATHS} --method "
+            f"in this folder, run evaluation.py --benchmark_data geneval2_data.jsonl --image_filepath_data {PATHS_FILE} --method "
             "soft_tifa_gm --output_file score_lists.json, then import score_lists.json from here"
         ]
         for sample, image in first_images(pictures, notes):
@@ -159,7 +159,7 @@ class GenEval2(Benchmark):
             write_file(folder / "images" / f"{sample.id}.png", image)
             paths[sample.prompt] = f"images/{sample.id}.png"
             lines.append(json.dumps({"prompt": sample.prompt, **sample.truth}, ensure_ascii=False) + "\n")
-        write_file(folder / PATHS, json.dumps(paths, ensure_ascii=False, indent=1).encode())
+        write_file(folder / PATHS_FILE, json.dumps(paths, ensure_ascii=False, indent=1).encode())
         write_file(folder / "geneval2_data.jsonl", "".join(lines).encode())
         if missing:
             notes.append(f"{missing} prompts have no image: their lines are left out for evaluation.py, the table counts them as 0")
@@ -170,7 +170,7 @@ class GenEval2(Benchmark):
 
         The prompts are those of `image_paths.json` beside it, if there is one. Scores that are all 0 or 1 are those of TIFA.
         """
-        exported = _exported_samples(path.parent / PATHS, samples)
+        exported = _exported_samples(path.parent / PATHS_FILE, samples)
         score_lists = read_json(path)
         if not isinstance(score_lists, list) or len(score_lists) != len(exported):
             raise BenchmarkError(
@@ -201,7 +201,7 @@ def _checked_scores(sample: Sample, scores: Any, path: Path) -> list[float]:
         raise BenchmarkError(
             f"{path}: prompt {sample.id} has other questions than these scores: use --method soft_tifa_gm, soft_tifa_am or tifa"
         )
-    if not all(isinstance(score, (int, float)) and 0 <= score < ABOVE_ONE for score in scores):
+    if not all(isinstance(score, (int, float)) and 0 <= score < MAX_OFFICIAL_SCORE for score in scores):
         raise BenchmarkError(f"{path}: prompt {sample.id} has a score that is not from 0 to 1")
     return [float(score) for score in scores]
 
@@ -240,7 +240,9 @@ def spellings(question: str, expected: str) -> tuple[str, ...]:
     For "How many" the word, capitalised too, and the digit; else yes; each with and without a space before.
     """
     words = (
-        (expected, expected.capitalize(), NUMBERS.get(expected, expected)) if question.startswith("How many") else ("Yes", "yes")
+        (expected, expected.capitalize(), WORD_DIGITS.get(expected, expected))
+        if question.startswith("How many")
+        else ("Yes", "yes")
     )
     return tuple(f"{space}{word}" for word in words for space in ("", " "))
 
@@ -261,7 +263,7 @@ def unlisted_probability(question: str, expected: str, top: Sequence[tuple[str, 
     missing = set(spellings(question, expected)) - {token for token, _ in top}
     left = 1 - sum(p for _, p in top)
     if left < ROUNDING:  # a long list never has all tokens; a short one that sums to 1 has
-        left = ROUNDING if len(top) >= LONG else 0.0
+        left = ROUNDING if len(top) >= CUT_LIST_LENGTH else 0.0
     return min(left, len(missing) * min(p for _, p in top))
 
 

@@ -21,10 +21,10 @@ KEYS = {"category": str, "length": str, "prompt": str, "text": list, "prompt_id"
 RESULT_KEYS = {"image": str, "prompt": str, "ocr_results": str}
 LETTERS = "\u4e00-\u9fa5a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
 """What counts as text in the official formula: the common Chinese characters, ASCII letters and digits, French letters."""
-NOTHING = "No text recognized"
-READ = (
+NO_TEXT = "No text recognized"
+COPY_TEXT = (
     "Copy out the text that is written in this image, in the order of reading, and write nothing else. Write a text that is there "
-    f"once only once. If there is no text in the image, answer: {NOTHING}"
+    f"once only once. If there is no text in the image, answer: {NO_TEXT}"
 )
 
 
@@ -67,7 +67,7 @@ class LongText(Benchmark):
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all text in the image."""
-        return [JudgeQuestion(key="text", text=READ, kind="read")]
+        return [JudgeQuestion(key="text", text=COPY_TEXT, kind="read")]
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return how many words or characters are wanted, and how many of them were read: in all, and for the prompt's length."""
@@ -150,7 +150,7 @@ def matches(texts: Sequence[str], said: str, language: Literal["en", "zh"]) -> t
     The multiset intersection of the official `summary_scores.py`: each counts as often as it is in both. The order does not
     count, and words too many cost nothing.
     """
-    if said.strip().strip(".").casefold() == NOTHING.casefold():
+    if said.strip().strip(".").casefold() == NO_TEXT.casefold():
         said = ""
     wanted, read = Counter(units(" ".join(texts), language)), Counter(units(said, language))
     return (wanted & read).total(), wanted.total()

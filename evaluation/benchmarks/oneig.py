@@ -42,16 +42,16 @@ FOLDERS = {
 """The folder of the images of each category, as the official layout names it."""
 MODEL = "gems"
 """The folder that official scripts take for a model's name."""
-READ = (
+READ_TEXT = (
     "Write down all the text that can be read in this image, as it is spelt, and nothing else. "
     "Write no line twice that stands there once. If there is no text, write NONE."
 )
-NOISE = ("addCriterion", "No text recognized.")
+JUDGE_NOISE = ("addCriterion", "No text recognized.")
 """What Qwen2.5-VL is known to write without reading it; the official script takes it out."""
 _LETTERS = "a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
 _CHINESE = "\u4e00-\u9fa5"
 _REPOSITORY = "https://raw.githubusercontent.com/OneIG-Bench/OneIG-Benchmark/41b49831e79e6dde5323618c164da1c4cf0f699d"
-_MOST = 2.0
+_MAX_SHARE = 2.0
 """Of a score: shares and cosines end at 1, DreamSim's distances at 2."""
 _DIMENSIONS = ("alignment", "text", "reasoning", "style", "diversity")
 
@@ -123,7 +123,7 @@ class OneIG(Benchmark):
         """Ask the questions of the graph one by one, or for all text in the image."""
         if "text" in sample.truth:
             tokens = 256 if len(sample.truth["text"].split()) > 60 else 128
-            return [JudgeQuestion(key="read", text=READ, kind="read", max_tokens=tokens)]
+            return [JudgeQuestion(key="read", text=READ_TEXT, kind="read", max_tokens=tokens)]
         return [
             JudgeQuestion(key=key, text=f"{question} Answer yes or no.", max_tokens=16)
             for key, question in sample.truth.get("questions", {}).items()
@@ -242,7 +242,7 @@ class OneIG(Benchmark):
             distance, completion, share = numbers if dimension == "text" else (0.0, 0.0, *numbers)
         except ValueError as error:
             raise BenchmarkError(f"{where}: {shown} is no score of {dimension}") from error
-        if not (0 <= distance < math.inf and 0 <= completion <= 1 and -1 <= share <= _MOST):
+        if not (0 <= distance < math.inf and 0 <= completion <= 1 and -1 <= share <= _MAX_SHARE):
             raise BenchmarkError(f"{where}: {shown} is out of the range of {dimension}: is it the file of single prompts?")
         if dimension != "text":
             return {dimension: share}
@@ -327,7 +327,7 @@ def split_words(text: str, wanted: str) -> list[str]:
 def strip_noise(text: str) -> str:
     """Return what a judge read, without what it writes where there is nothing."""
     read = spoken(text)
-    for noise in NOISE:
+    for noise in JUDGE_NOISE:
         read = read.replace(noise, "")
     return "" if read.strip().strip(".'\"") == "NONE" else read
 

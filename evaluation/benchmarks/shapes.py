@@ -31,7 +31,7 @@ ATOMICITIES = tuple(range(3, 11))
 _TRIES = 200_000
 """Draws at most for one prompt, so that asking for more prompts than there are ends in an error."""
 
-Skill = Literal["object", "count", "attribute", "position"]
+ProbeSkill = Literal["object", "count", "attribute", "position"]
 
 
 class Probe(Frozen):
@@ -39,7 +39,7 @@ class Probe(Frozen):
 
     question: str
     expected: str
-    skill: Skill
+    skill: ProbeSkill
 
 
 class ShapesSample(AnySample):
@@ -178,7 +178,7 @@ def _probes_about(parsed: Parsed, color: str | None, shape: str) -> list[Probe]:
     return probes
 
 
-def _yes_probe(question: str, skill: Skill) -> Probe:
+def _yes_probe(question: str, skill: ProbeSkill) -> Probe:
     return Probe(question=question, expected="yes", skill=skill)
 
 

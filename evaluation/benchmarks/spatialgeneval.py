@@ -30,15 +30,15 @@ from ..judges.judge_parsing import spoken
 from ..official_layouts import encode_image, first_images, write_file
 
 QUESTIONS = 10
-BASIC = 2
+BASIC_DIMENSIONS = 2
 """The first two dimensions, object and attribute, are basic; the other eight are spatial."""
 ROLLOUTS = 5
-VOTES = 4
+MIN_VOTES = 4
 """Votes that make an answer right."""
 KEYS = {"id": str, "prompt": str, "question_type": list, "questions": list, "answers": list}
-FILE = "SpatialGenEval_T2I_Prompts.jsonl"
+DATA_FILE = "SpatialGenEval_T2I_Prompts.jsonl"
 SYSTEM = "You look at an image and answer questions about it, from what can be seen and from nothing else."
-ASK = (
+INSTRUCTIONS = (
     "Answer the ten multiple-choice questions about the image. Where the image shows no answer, choose the option None.\n\n"
     "{questions}\n\n"
     "Answer with ten lines, a line for each question in order: its number, a full stop and the letter of one option, "
@@ -65,8 +65,8 @@ class SpatialGenEval(Benchmark):
     official_judge = "Qwen2.5-VL-72B-Instruct"
     sources = (
         Source(
-            file=FILE,
-            url=f"https://raw.githubusercontent.com/AMAP-ML/SpatialGenEval/8b294b5fd0bca204fcfbf2cd74b75d9c359e40f6/eval/{FILE}",
+            file=DATA_FILE,
+            url=f"https://raw.githubusercontent.com/AMAP-ML/SpatialGenEval/8b294b5fd0bca204fcfbf2cd74b75d9c359e40f6/eval/{DATA_FILE}",
             licence="none stated",
             origin="AMAP-ML/SpatialGenEval @ 8b294b5",
         ),
@@ -79,7 +79,7 @@ class SpatialGenEval(Benchmark):
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Read the prompts; each has ten questions with options, and the letter of the right one."""
-        path = files[FILE]
+        path = files[DATA_FILE]
         samples = []
         for number, line in read_json_lines(path, KEYS):
             lists = [line["question_type"], line["questions"], line["answers"]]
@@ -107,7 +107,12 @@ class SpatialGenEval(Benchmark):
         listed = "\n".join(f"{n}. {_without_number(text)}" for n, text in enumerate(sample.truth["questions"], start=1))
         return [
             JudgeQuestion(
-                key="letters", text=ASK.format(questions=listed), system=SYSTEM, rollouts=ROLLOUTS, temperature=1.0, max_tokens=512
+                key="letters",
+                text=INSTRUCTIONS.format(questions=listed),
+                system=SYSTEM,
+                rollouts=ROLLOUTS,
+                temperature=1.0,
+                max_tokens=512,
             )
         ]
 
@@ -127,8 +132,8 @@ class SpatialGenEval(Benchmark):
         """
         dimensions = list(dict.fromkeys(name for sample in samples for name in sample.truth["question_type"]))
         groups = {
-            "basic": ("basic (object, attribute)", dimensions[:BASIC]),
-            "spatial": ("spatial (the other eight)", dimensions[BASIC:]),
+            "basic": ("basic (object, attribute)", dimensions[:BASIC_DIMENSIONS]),
+            "spatial": ("spatial (the other eight)", dimensions[BASIC_DIMENSIONS:]),
         }
         return [
             Metric("accuracy", "accuracy", mean_over_dimensions(dimensions)),
@@ -142,14 +147,14 @@ class SpatialGenEval(Benchmark):
         The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
         """
         lines, missing = {}, []
-        notes = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
+        notes = [f"give the official script this {DATA_FILE} as its prompts (INPUT_JSON), and the folder images"]
         for sample, data in first_images(pictures, notes):
             if data is None:
                 missing.append(sample.id)
                 data = encode_image(Image.new("RGB", (1024, 1024)), "PNG")
             write_file(folder / "images" / f"{sample.id}.png", data)
             lines[f"{sample.id}.png"] = json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False)
-        write_file(folder / FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
+        write_file(folder / DATA_FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
         if missing:
             notes.append(
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
@@ -222,15 +227,15 @@ def _json_lines(text: str) -> list[str] | None:
 def majority_right(answers: Sequence[str], rollouts: Iterable[Sequence[str] | None]) -> list[bool]:
     """Return for each question whether its answer got at least four votes; an answer that could not be read is no vote."""
     counted = [rollout for rollout in rollouts if rollout is not None][:ROLLOUTS]
-    return [sum(rollout[n] == answer.strip()[0] for rollout in counted) >= VOTES for n, answer in enumerate(answers)]
+    return [sum(rollout[n] == answer.strip()[0] for rollout in counted) >= MIN_VOTES for n, answer in enumerate(answers)]
 
 
 def accuracies(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, float]:
     """Return the shares of questions that are right: all, the basic two, the spatial eight, and each by its dimension."""
     shares: dict[str, Any] = {
         "accuracy": sum(verdicts) / len(verdicts),
-        "basic": sum(verdicts[:BASIC]) / BASIC,
-        "spatial": sum(verdicts[BASIC:]) / (len(verdicts) - BASIC),
+        "basic": sum(verdicts[:BASIC_DIMENSIONS]) / BASIC_DIMENSIONS,
+        "spatial": sum(verdicts[BASIC_DIMENSIONS:]) / (len(verdicts) - BASIC_DIMENSIONS),
     }
     return shares | {f"dimension {name}": float(verdict) for name, verdict in zip(dimensions, verdicts, strict=True)}
 

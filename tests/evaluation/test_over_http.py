@@ -1,4 +1,4 @@
-"""Every benchmark with an official scorer from its file to its table, with the shapes pair behind `gems serve`: drawing, looping and judging over HTTP."""
+"""Every benchmark with an official scorer from its file to its table over HTTP, with the shapes pair behind `gems serve`."""
 
 import csv
 import io

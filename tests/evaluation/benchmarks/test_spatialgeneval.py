@@ -8,16 +8,16 @@ from PIL import Image
 
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
-from gems.evaluation.benchmarks.spatialgeneval import FILE, SpatialGenEval, accuracies, majority_right, parse_letters
+from gems.evaluation.benchmarks.spatialgeneval import DATA_FILE, SpatialGenEval, accuracies, majority_right, parse_letters
 from gems.models.shapes.grammar import parse_request
 
 BENCHMARK = SpatialGenEval()
-PROMPTS = Path(__file__).parent / "data" / "spatialgeneval" / FILE
+PROMPTS = Path(__file__).parent / "data" / "spatialgeneval" / DATA_FILE
 GOOD = "ABCDEABCDE"
 
 
 def read():
-    return BENCHMARK.read({FILE: PROMPTS})
+    return BENCHMARK.read({DATA_FILE: PROMPTS})
 
 
 def said(sample, *rollouts):
@@ -157,7 +157,7 @@ def test_official_images_are_by_id_and_a_missing_one_keeps_the_order(tmp_path):
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == [f"{s.id}.png" for s in samples]
     assert Image.open(tmp_path / "images" / "000004.png").getextrema() == ((0, 0),) * 3
     assert "1 prompts have no image" in told[1]
-    assert BENCHMARK.read({FILE: tmp_path / FILE}) == samples
+    assert BENCHMARK.read({DATA_FILE: tmp_path / DATA_FILE}) == samples
 
 
 def test_official_results_are_read_back(tmp_path):
@@ -184,13 +184,13 @@ def test_official_results_are_read_back(tmp_path):
     ],
 )
 def test_a_line_that_is_not_official_is_refused(tmp_path, change, message):
-    path = tmp_path / FILE
+    path = tmp_path / DATA_FILE
     path.write_text(json.dumps(json.loads(PROMPTS.read_text().splitlines()[0]) | change))
     with pytest.raises(BenchmarkError, match=message):
-        BENCHMARK.read({FILE: path})
+        BENCHMARK.read({DATA_FILE: path})
 
 
 def test_exported_prompts_stand_in_the_order_of_their_files(tmp_path):
     two = read()[:2]
     BENCHMARK.export(tmp_path, [BenchmarkImage(sample, 0, png("red")) for sample in reversed(two)])
-    assert [json.loads(line)["id"] for line in (tmp_path / FILE).read_text().splitlines()] == [s.id for s in two]
+    assert [json.loads(line)["id"] for line in (tmp_path / DATA_FILE).read_text().splitlines()] == [s.id for s in two]
