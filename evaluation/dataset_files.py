@@ -13,15 +13,15 @@ from ..errors import BenchmarkError
 from .benchmark import Sample
 
 _REST = "\0"
-"""Where columns go that the first line has no name for; a column whose name is empty, as pandas writes its index, is one."""
+"""Key of columns without a name in the first line; an empty name, as pandas writes for its index, is a name."""
 
 
 def read_json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Give the objects of a file of JSON lines with their line numbers, blank lines left out.
+    """Yield the objects of a file of JSON lines with their line numbers, blank lines left out.
 
     Args:
         path: the file, UTF-8.
-        keys: what every object must have, and of which type; more is kept.
+        keys: required keys of every object with their types; others are allowed.
 
     Raises:
         BenchmarkError: it cannot be read, or a line is not of this form.
@@ -34,7 +34,7 @@ def read_json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> 
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
+    """Read a JSON file.
 
     Raises:
         BenchmarkError: it cannot be read.
@@ -43,18 +43,18 @@ def read_json(path: Path) -> Any:
 
 
 def _parse_json(text: str, where: str) -> Any:
-    """Return what JSON text holds; half of a surrogate pair is none, as it could not be written down again."""
+    """Parse JSON; half of a surrogate pair is refused, since it could not be written again."""
     try:
         data = json.loads(text)
         if "\\ud" in text.casefold():
             json.dumps(data, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{where}: this is no JSON ({error}): fetch the file again") from error
+        raise BenchmarkError(f"{where}: this is not JSON ({error}): fetch the file again") from error
     return data
 
 
 def read_csv(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Give the rows of a CSV file with their line numbers.
+    """Yield the rows of a CSV file with their line numbers.
 
     Raises:
         BenchmarkError: it cannot be read, a column is missing, or a line has more or fewer columns than the first.
@@ -70,14 +70,14 @@ def read_csv(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str
                 )
             yield reader.line_num, row
     except csv.Error as error:
-        raise BenchmarkError(f"{path}, line {reader.line_num}: this is no CSV ({error}): fetch the file again") from error
+        raise BenchmarkError(f"{path}, line {reader.line_num}: this is not CSV ({error}): fetch the file again") from error
 
 
 def require_keys(data: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
-    """Return an object that has the keys it must have, and a prompt that is not empty.
+    """Check that an object has the required keys, and a prompt that is not empty.
 
     Raises:
-        BenchmarkError: it has not; the message begins with `where`.
+        BenchmarkError: it does not; the message begins with `where`.
     """
     if not isinstance(data, dict):
         raise BenchmarkError(f"{where}: an object with {', '.join(keys)} is wanted, this is {type(data).__name__}")
@@ -93,7 +93,7 @@ def require_keys(data: Any, keys: Mapping[str, type | tuple[type, ...]], where: 
 
 
 def require_unique_ids(samples: list[Sample], path: Path) -> list[Sample]:
-    """Return samples, all of different ids.
+    """Check that samples have different ids.
 
     Raises:
         BenchmarkError: there are none, or two share an id.

@@ -1,4 +1,4 @@
-"""Where a benchmark's files come from: a copy that the user names, the cache, or a download, with its licence said before."""
+"""Get a benchmark's files: from a copy that the user names, from the cache, or by a download after its licence is shown."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Fetched(NamedTuple):
     """A benchmark's files."""
 
     files: dict[str, Path]
-    """The path of each source by its `file`; an archive is a folder. Optional ones that nobody has are left out."""
+    """The path of each source by its `file`; an archive is a folder. Missing optional files are left out."""
     digests: dict[str, str]
     """SHA-256 of each, for a run's definition; of a folder see `digest`."""
 
 
 class _FileUnavailableError(BenchmarkError):
-    """A file is not to be had: an optional one is done without."""
+    """A file is not available: an optional one is left out."""
 
 
 def fetch(
@@ -54,8 +54,8 @@ def fetch(
         data: the user's own copy: a folder with the sources' file names, or a file where the benchmark needs but one. Nothing
             is downloaded then.
         accept: licences that the user agrees to, where they are not free: `CC-BY-NC-4.0`, `none stated`.
-        cache: where downloads are kept; by default `cache_folder()`.
-        say: told in a sentence what is fetched, from where and under which licence, before that happens.
+        cache: folder of downloads; by default `cache_folder()`.
+        say: called with a sentence before each download: the file, its origin and its licence.
 
     Raises:
         BenchmarkError: a file is missing from `data`, a licence is not accepted, or a download fails or is another file than
@@ -70,7 +70,7 @@ def fetch(
 
 
 def cache_folder() -> Path:
-    """Return where downloads are kept: $GEMS_CACHE, else ~/.cache/gems."""
+    """Return the folder of downloads: $GEMS_CACHE, else ~/.cache/gems."""
     return Path(os.environ.get("GEMS_CACHE") or "~/.cache/gems").expanduser()
 
 
@@ -120,7 +120,7 @@ def _from_user_copy(benchmark: Benchmark, data: Path, cache: Path, say: Callable
 
 
 def _find_in_folder(source: Source, data: Path) -> Path | None:
-    """The file, or what a user has unpacked of it."""
+    """Return the file of a source, or its unpacked folder."""
     names = [source.file, *(source.file.removesuffix(end) for end in (".tar.gz", ".zip") if source.archive)]
     return next((data / name for name in names if (data / name).exists()), None)
 

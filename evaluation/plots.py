@@ -1,4 +1,4 @@
-"""The plots of a study, by matplotlib, which comes with the extra `plots`."""
+"""Plots of a study by matplotlib, which the extra `plots` installs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
 
 LINE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
-"""Okabe and Ito's, which people who see fewer colours can tell apart, in an order that keeps neighbours distinct."""
+"""The palette of Okabe and Ito, fit for colour-blind readers, in an order that keeps neighbours distinct."""
 LINE_MARKERS = "osD^vPX"
 
 LABEL_OFFSETS = [
@@ -43,11 +43,11 @@ LABEL_OFFSETS = [
 
 
 LARGE_IMAGE_TOKENS = 1024 * 1024 / 750
-"""What a picture of 1024x1024 pixels counts with Claude, by Anthropic's rule of width * height / 750; others are near."""
+"""Tokens of an image of 1024x1024 pixels with Claude, by Anthropic's rule width * height / 750; other models are close."""
 
 
 def require_matplotlib() -> None:
-    """Find out whether plots can be drawn.
+    """Check that matplotlib is installed.
 
     Raises:
         PlotError: matplotlib is not installed.
@@ -97,9 +97,9 @@ def _set_limits(axes: Axes, scores: Sequence[Estimate]) -> None:
 
 
 def plot_memory(results: Sequence[VariantResult], path: Path, title: str) -> bool:
-    """Draw the refiner's input tokens by round, a line a variant; return False, and draw nothing, where nobody refined.
+    """Draw the refiner's input tokens by round, a line a variant; return False, without a file, if no run was refined.
 
-    Left as counted with the embedded model's small pictures, right with every picture counted as one of 1024x1024 pixels.
+    Left as counted with the embedded model's small images, right with every image counted as one of 1024x1024 pixels.
 
     Raises:
         PlotError: matplotlib is not installed.
@@ -122,7 +122,7 @@ def plot_differences(rows: Sequence[tuple[str, Mapping[str, Estimate]]], path: P
 
     Args:
         rows: name, and the differences in `images`, `calls` and `gm`; the first row is drawn on top.
-        path: of the picture.
+        path: of the plot.
         title: of the whole.
 
     Raises:
@@ -146,7 +146,7 @@ def plot_differences(rows: Sequence[tuple[str, Mapping[str, Estimate]]], path: P
 
 
 def _draw_growth(axes: Axes, results: Sequence[VariantResult], more: float, title: str) -> None:
-    """Draw tokens by round, with so many more for each picture."""
+    """Draw tokens by round, with additional tokens for each image."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     for number, result in enumerate(results):
@@ -217,7 +217,7 @@ def _axis_value(result: VariantResult) -> float:
 
 
 def _short_names(names: Sequence[str]) -> list[str]:
-    """Return names as they are, or without the "setting=" of a study of one setting: the title tells it."""
+    """Return names as they are, or without the "setting=" of a study of one setting, which is in the title."""
     settings = {name.partition("=")[0] for name in names}
     one = len(settings) == 1 and all(name.count("=") == 1 for name in names)
     return [name.partition("=")[2] for name in names] if one else list(names)
@@ -267,7 +267,7 @@ def _pixel_box(axes: Axes, x0: float, y0: float, x1: float, y1: float, margin: f
 
 
 def _point_boxes(axes: Axes, x: Estimate, y: Estimate) -> list[Any]:
-    """Return what a point and its error bars cover, in pixels."""
+    """Return the boxes of a point and its error bars, in pixels."""
     boxes = [_pixel_box(axes, x.mean, y.mean, x.mean, y.mean, 7)]
     if x.low is not None and x.high is not None:
         boxes.append(_pixel_box(axes, x.low, y.mean, x.high, y.mean, 1))
@@ -277,7 +277,7 @@ def _point_boxes(axes: Axes, x: Estimate, y: Estimate) -> list[Any]:
 
 
 def _place_label(axes: Axes, x: float, y: float, name: str, taken: Sequence[Any]) -> Any:
-    """Put a label at the first of the places around its point that is free, or covers least; return what it covers."""
+    """Put a label at the first free offset from its point, else where it overlaps least; return its box."""
 
     def at(offset: tuple[int, int]) -> Annotation:
         across = "left" if offset[0] > 0 else "right" if offset[0] < 0 else "center"

@@ -1,4 +1,4 @@
-"""The engine for many machines: image models in Ray actors, prompts as Ray tasks. Only this process writes into the folder."""
+"""Engine for many machines: image models in Ray actors, prompts as Ray tasks. Only this process writes into the folder."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from .ray_image_worker import ModelInfo, WorkerSetup
 
 START_TIMEOUT = 120.0
-"""Seconds until all painters must have begun; loading weights is not among it."""
+"""Seconds until all image actors must have started; loading weights comes later."""
 
 PROMPT_CPUS = 0.25
-"""What a prompt takes of a core in Ray's books: mostly it waits for models."""
+"""Share of a core that Ray reserves for a prompt, which mostly waits for models."""
 
 RETRIES = 5
-"""How often Ray runs a prompt again whose worker or machine was lost. After that it counts as failed."""
+"""Retries by Ray of a prompt whose worker or machine was lost. After that it counts as failed."""
 
 RAY_MISSING = 'Ray is not installed: pip install -c constraints.txt -e ".[ray]"'
 
@@ -41,7 +41,7 @@ RAY_MISSING = 'Ray is not installed: pip install -c constraints.txt -e ".[ray]"'
 def ray_engine(
     *, address: str | None = None, painters: int = 1, gpus: float = 0, concurrency: int = 1, patience: float = START_TIMEOUT
 ) -> Callable[[StudyPlan, ImageStore], Engine]:
-    """Return what makes a `RayEngine` for a study.
+    """Return a builder of a `RayEngine` for a study.
 
     Args:
         address: of a cluster, `HOST:PORT` or `auto` for the one that this machine is part of; None: one on this machine for
@@ -49,7 +49,7 @@ def ray_engine(
         painters: image models at the same time, each in an actor of its own.
         gpus: of each of them: a whole number, or a part of one.
         concurrency: prompts at the same time.
-        patience: seconds until all painters must have begun.
+        patience: seconds until all image actors must have started.
 
     Raises:
         ClusterError: Ray is not installed.
@@ -69,12 +69,12 @@ def ray_engine(
 
 
 class _RunningJob(NamedTuple):
-    """A job that a worker is at."""
+    """A job that a worker is running."""
 
     job: Job
     painter: int
     done: list[str]
-    """Names of the variants whose records are there."""
+    """Names of the variants that have their record."""
 
 
 class RayEngine(Engine):
@@ -189,7 +189,7 @@ class RayEngine(Engine):
 
     @contextlib.contextmanager
     def _actors(self, own: bool) -> Iterator[tuple[list[Any], ModelInfo]]:
-        """Start the painters, and end them; `own`: the cluster was started for this study."""
+        """Start the image actors, and end them; `own`: the cluster was started for this study."""
         import ray
 
         from .ray_image_worker import ImageModelActor
@@ -214,7 +214,7 @@ class RayEngine(Engine):
                     ray.kill(actor_handle)
 
     def _require(self, has: dict[str, float], own: bool) -> None:
-        """Refuse at once what can never be on a cluster of this machine alone, which nothing is added to."""
+        """Refuse at once what a cluster of this machine alone cannot run, since no machine is added to it."""
         if own and has.get("GPU", 0) < self._painters * self._gpus:
             raise ClusterError(
                 f"{self._wanted()}: {_describe_cluster(has)}. Lower --painters or --gpus, or name a cluster with --address"
@@ -256,7 +256,7 @@ class RayEngine(Engine):
 
 @contextlib.contextmanager
 def _ray_connection(address: str | None) -> Iterator[bool]:
-    """Connect to a cluster, or start one on this machine, unless Ray is up in this process; tell whether it was started here."""
+    """Connect to a cluster, or start one on this machine, unless Ray runs in this process; yield whether it was started here."""
     import ray
 
     if ray.is_initialized():
@@ -281,7 +281,7 @@ def _ray_connection(address: str | None) -> Iterator[bool]:
 
 
 def _require_reachable(address: str) -> None:
-    """Refuse an address where nobody listens: Ray would try it for minutes."""
+    """Refuse an address without a listener at once: Ray would try it for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise SettingError(f"--address {address}: write HOST:PORT, such as 10.0.0.1:6379, or auto")
@@ -337,6 +337,6 @@ def _describe_cluster(has: dict[str, float]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the begin of what Ray says, without its colours and advice."""
+    """Return the first line of an error of Ray, without its colours and advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")

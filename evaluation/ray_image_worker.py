@@ -1,4 +1,4 @@
-"""What runs on the machines of a Ray cluster: image models in actors (painters), and prompts as tasks that ask them.
+"""Code that runs on a Ray cluster: image models in actors, and prompts as tasks that call them.
 
 Without Ray nothing here can be imported; `ray_engine` sees to that.
 """
@@ -29,13 +29,13 @@ from .run_records import SampleRecord
 from .sample_run import run_sample
 
 WORKER_ATTEMPTS = 8
-"""How often all painters are tried, after waits that double from half a second to a minute: two minutes in all."""
+"""Rounds of calls to all image actors, after waits that double from half a second to a minute: two minutes in all."""
 
 T = TypeVar("T")
 
 
 class ModelInfo(NamedTuple):
-    """What a painter tells of its model before it has drawn."""
+    """Facts about the model of an image actor, known without its weights."""
 
     name: str
     settings: dict[str, object]
@@ -43,11 +43,11 @@ class ModelInfo(NamedTuple):
 
 
 class ImageModelActor:
-    """An image model in an actor. It is made when it is first needed, so that what is wrong with it is told to who asks.
+    """An image model in an actor. It is created when first needed, so that the caller gets its error.
 
     Args:
         image: a list with the reference to the model, its options or its spec: what Ray would fetch at once stands alone.
-        code: digest of the code that the study is made with.
+        code: digest of the code of the study.
     """
 
     def __init__(self, image: Sequence[Any], code: str) -> None:
@@ -64,40 +64,40 @@ class ImageModelActor:
             return self._made
 
     def about(self) -> ModelInfo:
-        """Return what is known of the model without loading its weights."""
+        """Return the facts about the model without loading its weights."""
         model = self._model()
         return ModelInfo(model.name, model.settings, model.parallel)
 
     def can_edit(self) -> bool:
-        """Return what the model says of itself."""
+        """Return whether the model can edit images."""
         return self._model().can_edit
 
     def prompt_limit(self) -> int | None:
-        """Return what the model says of itself."""
+        """Return the prompt limit of the model."""
         return self._model().prompt_limit
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Draw. Calls come from several threads: a model that gathers requests into batches does so here too."""
+        """Generate images. Calls come from several threads, so that a model can batch them."""
         return pictures_of(self._model(), requests)  # they are of no file, and can be sent
 
     def truncated(self, prompt: str) -> str | None:
-        """Return what the model says of a prompt."""
+        """Return the part of a prompt that the model would not read, None if it reads all."""
         return self._model().truncated(prompt)
 
     def caveats(self, request: ImageRequest) -> list[str]:
-        """Return what the model says of a request."""
+        """Return the model's notes on a request."""
         return self._model().caveats(request)
 
 
 class RemoteImageModel(ImageModel):
-    """The image model as a prompt's graph sees it: asks the first of some painters, and another one where that is lost.
+    """The image model of a prompt's graph: calls the first of some image actors, and another one if that is lost.
 
     Ray would let a call wait until its own painter is back, which may be never where a machine is gone for good. So calls are
     not repeated by Ray, but here: equal requests give equal pictures, whoever draws them.
 
     Args:
-        about: what the painters have told.
-        painters: handles of the actors, the one to be asked first.
+        about: facts about the model.
+        painters: handles of the actors, the first to be called first.
     """
 
     def __init__(self, about: ModelInfo, painters: Sequence[Any]) -> None:
@@ -107,32 +107,32 @@ class RemoteImageModel(ImageModel):
 
     @property
     def settings(self) -> dict[str, object]:
-        """As the painters' model has them."""
+        """Of the actors' model."""
         return self._settings
 
     @property
     def can_edit(self) -> bool:
-        """As the painters' model has it."""
+        """Of the actors' model."""
         return bool(self._once("can_edit"))
 
     @property
     def prompt_limit(self) -> int | None:
-        """As the painters' model has it."""
+        """Of the actors' model."""
         limit: int | None = self._once("prompt_limit")
         return limit
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Have a painter draw."""
+        """Generate images in an actor."""
         images: list[Image.Image] = self._ask("generate", list(requests))
         return images
 
     def truncated(self, prompt: str) -> str | None:
-        """Ask a painter."""
+        """Call an actor."""
         cut: str | None = self._ask("truncated", prompt)
         return cut
 
     def caveats(self, request: ImageRequest) -> list[str]:
-        """Ask the painter that has drawn, unless it is lost."""
+        """Call the actor that generated the image, unless it is lost."""
         caveats: list[str] = self._ask("caveats", request)
         return caveats
 
@@ -157,7 +157,7 @@ class RemoteImageModel(ImageModel):
 
 
 def get_result(ref: Any) -> Any:
-    """Return what a call came to, and raise what it raised as if it had been made here."""
+    """Return the result of a remote call, or raise its exception."""
     try:
         return ray.get(ref)
     except RayTaskError as error:
@@ -166,11 +166,11 @@ def get_result(ref: Any) -> Any:
 
 
 class WorkerSetup(NamedTuple):
-    """What tasks need to know, the same for all of a study."""
+    """Input of all tasks of a study."""
 
     id: str
     code: str
-    """Digest of the code that the study is made with."""
+    """Digest of the code of the study."""
     chat: Sequence[Any]
     """A list with the reference to the chat models as they were given."""
     prices: ModelOptions
@@ -186,10 +186,10 @@ def run_job(setup: WorkerSetup, job: Job, first: int) -> Iterator[tuple[SampleRe
     Args:
         setup: of the study.
         job: what is to be run.
-        first: index of the painter that is asked first.
+        first: index of the image actor that is called first.
 
     Yields:
-        Each record, and the PNG of its image if the study's store has not got it.
+        Each record, and the PNG of its image if it is not in the study's store.
 
     Raises:
         GemsError: the worker has other code than the study, or cannot make the chat models.
@@ -217,7 +217,7 @@ def _make_chats(setup: WorkerSetup) -> dict[str, Any]:
 
 
 _CHATS_BY_STUDY: dict[str, Any] = {}
-"""What this process has made for the study that it works for: the tasks of a process come one after the other."""
+"""Chat models of the study that this process works for; its tasks run one after the other."""
 
 
 def _make_once(id: str, make: Callable[[], T]) -> T:
@@ -235,7 +235,7 @@ def _installed_code() -> str:
 
 
 def require_same_code(code: str) -> None:
-    """Make sure that this process would give the study's results.
+    """Check that this process has the same code as the study.
 
     Raises:
         ClusterError: its code is another one.

@@ -1,4 +1,4 @@
-"""Parts of a study, for several processes or machines: every n-th prompt."""
+"""Shards of a study for several processes or machines: every n-th prompt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Shard(NamedTuple):
 
     @classmethod
     def read(cls, text: str | None) -> Shard:
-        """Read "3/8"; None is all of it.
+        """Parse "3/8"; None is the whole study.
 
         Raises:
             SettingError: it is not of this form, or there is no such part.
@@ -34,7 +34,7 @@ class Shard(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether it is all there is."""
+        """Whether it is the whole study."""
         return self.of == 1
 
     @property
@@ -48,9 +48,9 @@ class Shard(NamedTuple):
         return name if self.whole else f"{path.stem}.{self.slug}{path.suffix}"
 
     def part(self, items: Sequence[T]) -> list[T]:
-        """Return the items that are its own."""
+        """Return the items of the shard."""
         return list(items[self.number - 1 :: self.of])
 
 
 WHOLE = Shard()
-"""No part, but everything."""
+"""The shard that is the whole study."""

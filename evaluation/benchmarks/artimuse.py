@@ -35,7 +35,7 @@ class ArtiMuse(Benchmark):
         return [Sample(id=s.id, prompt=PREFIX + s.prompt) for s in read_samples(files[SOURCE.file])]
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
-        """Return 0 for an image that is missing: no judge of ours is asked about the others."""
+        """Return the score 0 of a failed run; other images are scored by the official model only."""
         return {"score": 0.0}
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
@@ -76,7 +76,7 @@ class ArtiMuse(Benchmark):
 
 
 def _read_scores(path: Path) -> Iterator[tuple[str, str, Any]]:
-    """Give where each score stands, the file it is for, and the score."""
+    """Yield the location of each score in the file, its image file, and the score."""
     if path.suffix.lower() == ".csv":
         for number, row in read_csv(path, ("file", "score")):
             yield f"line {number}", row["file"], row["score"]

@@ -1,4 +1,4 @@
-"""The CREA task of the GEMS paper: twelve things to be drawn creatively, 25 images each, six marks (after arXiv 2504.05306)."""
+"""The CREA task of the GEMS paper: twelve objects in creative forms, 25 images each, six marks (after arXiv 2504.05306)."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Crea(Benchmark):
 
 
 def mark_values(given: Mapping[str, float]) -> dict[str, float]:
-    """Return the marks of an image and their sum. The mean of the sums is the sum of the means, as the official script has it."""
+    """Return the marks of an image and their sum. The mean of the sums equals the sum of the means, as in the official script."""
     return {"total": math.fsum(given.values())} | {name: float(mark) for name, mark in given.items()}
 
 

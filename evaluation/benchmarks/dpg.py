@@ -40,7 +40,7 @@ class QuestionGraph(Benchmark):
 
     @abstractmethod
     def parents(self, texts: Sequence[str]) -> list[list[int]]:
-        """Read the column `dependency` of all questions about an image; 0, which means none, is left out.
+        """Read the column `dependency` of all questions about an image; 0, which means no parent, is left out.
 
         Raises:
             ValueError: it is not numbers with commas between.
@@ -96,7 +96,7 @@ class QuestionGraph(Benchmark):
         ]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Return whether an answer is yes or no; where one word alone is yes, whatever else is said is no."""
+        """Return whether an answer is yes or no; with `exact_yes` every answer but that word is no."""
         return super().readable(question, answer) if self.exact_yes else says_yes(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
@@ -190,7 +190,7 @@ class Dpg(QuestionGraph):
         return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
-        """Read `dpg-bench_<time>_results.txt`: `path, score of each image, their mean` a line, then a summary, which is left."""
+        """Read `dpg-bench_<time>_results.txt`: `path, score of each image, their mean` a line, then a summary, which is ignored."""
         known = {sample.id for sample in samples}
         rows: dict[str, list[ImportedScores]] = {}
         for number, line in enumerate(read_text(path).splitlines(), start=1):
@@ -239,7 +239,7 @@ class Dsg(QuestionGraph):
     )
 
     def parents(self, texts: Sequence[str]) -> list[list[int]]:
-        """Read numbers; where one is none ("5, right"), all questions of the item go without parents."""
+        """Read numbers; if one cannot be read ("5, right"), no question of the item has parents."""
         try:
             return [parse_numbers(text) for text in texts]
         except ValueError:
@@ -262,7 +262,7 @@ class Dsg(QuestionGraph):
 
 
 def parse_numbers(text: str) -> list[int]:
-    """Return the numbers of "1,2", without 0, which means that there is no parent.
+    """Return the numbers of "1,2", without 0, which means no parent.
 
     Raises:
         ValueError: it is something else.

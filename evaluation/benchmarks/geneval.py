@@ -31,7 +31,7 @@ RESULT_KEYS: dict[str, type | tuple[type, ...]] = {"filename": str, "prompt": st
 
 
 class GenEval(Benchmark):
-    """Whether the objects asked for are there, as many, of that colour and in that place: right or wrong for each image."""
+    """Whether an image has the objects of its prompt, with their number, colours and positions: right or wrong."""
 
     name = "geneval"
     title = "GenEval"
@@ -46,11 +46,11 @@ class GenEval(Benchmark):
         return read_samples(files[SOURCE.file])
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
-        """Return 0 for an image that is missing: no judge of ours is asked about the others."""
+        """Return the score 0 of a failed run; other images are scored by the official detector only."""
         return {"correct": 0.0}
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
-        """The mean over the tasks of the share of right images, as `summary_scores.py` has it; and that share by task."""
+        """The mean over the tasks of the share of right images, as in `summary_scores.py`; and that share by task."""
         tags = list(dict.fromkeys(sample.group for sample in samples))
         return [
             Metric("overall", "Overall", lambda draws: mean_of_tasks(draws, tags), digits=3),
@@ -78,7 +78,7 @@ class GenEval(Benchmark):
         return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
-        """Read `results.jsonl` of the official script: a line for each image, found by its folder and file name."""
+        """Read `results.jsonl` of the official script: a line for each image, identified by its folder and file name."""
         known = {sample.id: sample for sample in samples}
         rows: dict[tuple[str, int], ImportedScores] = {}
         for number, line in read_json_lines(path, RESULT_KEYS):
@@ -117,7 +117,7 @@ def read_samples(path: Path) -> list[Sample]:
 
 
 def mean_of_tasks(draws: BootstrapSample, tags: Sequence[str]) -> NDArray[np.float64]:
-    """Return the mean over the tasks of each task's share of right images; a task of which a draw has no prompt is left out."""
+    """Return the mean over the tasks of each task's share of right images; a task without a prompt in a draw is left out."""
     shares = np.array([draws.mean("correct", tag) for tag in tags])
     known = ~np.isnan(shares)
     with np.errstate(invalid="ignore"):

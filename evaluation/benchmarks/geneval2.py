@@ -32,19 +32,19 @@ WORD_DIGITS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11
 """The counts that have a digit too, as in the official code: one to ten."""
 PATHS_FILE = "image_paths.json"
 MAX_OFFICIAL_SCORE = 2.0
-"""Above what official scores stay: they pass 1 by rounding, or where two spellings share their first token."""
+"""Limit of official scores: they exceed 1 by rounding, or if two spellings share their first token."""
 PROBABILITIES = "The judge's probabilities among the 20 likeliest tokens, %"
 ROUNDING = 1e-6
 """By how much the sum of probabilities may be off: servers compute with 32 bits."""
 CUT_LIST_LENGTH = 10
 """Tokens of a list that was cut off, at least."""
 MIN_KIND_PROBABILITY = 0.5
-"""Mean probability of answers of the kind asked for below which a judge is warned of."""
+"""Mean probability of answers of the expected kind below which a warning is shown."""
 KEYS = {"prompt": str, "atom_count": int, "vqa_list": list, "skills": list}
 
 
 class GenEval2(Benchmark):
-    """Probability of the expected one-word answer to each question; their geometric mean is what counts."""
+    """Probability of the expected one-word answer to each question; their geometric mean is the leading metric."""
 
     name = "geneval2"
     title = "GenEval2"
@@ -84,7 +84,7 @@ class GenEval2(Benchmark):
         return require_unique_ids(samples, path)
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
-        """Ask each question for one word, of which the first token counts."""
+        """Ask each question for one word, whose first token counts."""
         pairs = sample.truth["vqa_list"]
         return [
             JudgeQuestion(key=str(n), text=f"{question} Answer in one word.", kind="word", max_tokens=1)
@@ -92,7 +92,7 @@ class GenEval2(Benchmark):
         ]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Return whether an answer of the kind that is asked for, yes or no or a number, is among the likeliest tokens."""
+        """Return whether an answer of the expected kind, yes or no or a number, is among the likeliest tokens."""
         return kind_probability(question.text, answer.top) > 0
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
@@ -116,7 +116,7 @@ class GenEval2(Benchmark):
         return {**values, "gm_most": geometric_mean(most), "am_most": arithmetic_mean(most), **counts}
 
     def cautions(self, values: Sequence[Mapping[str, float]]) -> list[str]:
-        """Say how many expected answers are outside the likeliest tokens, and whether the judge answers as it is asked to."""
+        """Warn of expected answers outside the likeliest tokens, and of a judge that does not answer in the expected form."""
         answered, outside, kind = (sum(v.get(name, 0.0) for v in values) for name in ("answered", "outside", "of_kind"))
         cautions = []
         if outside:
@@ -254,7 +254,7 @@ def probability(question: str, expected: str, top: Sequence[tuple[str, float]]) 
 
 
 def unlisted_probability(question: str, expected: str, top: Sequence[tuple[str, float]]) -> float:
-    """Return the most that spellings of the expected answer can have which are not among the likeliest tokens.
+    """Return the highest possible probability of spellings of the expected answer that are not among the likeliest tokens.
 
     None of them is likelier than the least likely token that is listed, and all together have what the listed ones leave.
     """
@@ -268,7 +268,7 @@ def unlisted_probability(question: str, expected: str, top: Sequence[tuple[str, 
 
 
 def kind_probability(question: str, top: Sequence[tuple[str, float]]) -> float:
-    """Return the probability of answers of the kind asked for: a number to "How many", else yes or no."""
+    """Return the probability of answers of the expected kind: a number to "How many", else yes or no."""
     counted = question.startswith("How many")
     words = (token.strip().casefold() for token, _ in top)
     fits = (word.isdecimal() or word in NUMBER_WORDS if counted else word in ("yes", "no") for word in words)

@@ -1,4 +1,4 @@
-"""LongText-Bench: 160 prompts with long texts to be drawn, English and Chinese (arXiv 2507.22058, X-Omni-Team/X-Omni `textbench`).
+"""LongText-Bench: 160 prompts with long texts, English and Chinese (arXiv 2507.22058, X-Omni-Team/X-Omni `textbench`).
 
 The text is read out of each image; the score is the share of the words (English) or characters (Chinese) wanted that are in it.
 """
@@ -20,7 +20,7 @@ COMMIT = "2b8237bb3789638c290eeda3e83ed81bd3652c3b"
 KEYS = {"category": str, "length": str, "prompt": str, "text": list, "prompt_id": int}
 RESULT_KEYS = {"image": str, "prompt": str, "ocr_results": str}
 LETTERS = "\u4e00-\u9fa5a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
-"""What counts as text in the official formula: the common Chinese characters, ASCII letters and digits, French letters."""
+"""Characters that count as text in the official formula: common Chinese characters, ASCII letters and digits, French letters."""
 NO_TEXT = "No text recognized"
 COPY_TEXT = (
     "Copy out the text that is written in this image, in the order of reading, and write nothing else. Write a text that is there "
@@ -75,7 +75,7 @@ class LongText(Benchmark):
         return self._numbers(sample, said)
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
-        """What was read of what was wanted, over all images; the same by category and by length."""
+        """The share of the expected text that was read, over all images; the same by category and by length."""
         categories = sorted({sample.group for sample in samples})
         lengths = sorted({sample.truth["length"] for sample in samples})
         return [
@@ -97,7 +97,7 @@ class LongText(Benchmark):
         ]
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
-        """Write `0000_1.png` to `0199_4.png`: the prompt's id, and which of its images."""
+        """Write `0000_1.png` to `0199_4.png`: the prompt's id, and the number of the image."""
         missing = 0
         for sample, images in group_by_sample(pictures):
             for number, image in enumerate(images, start=1):
@@ -157,7 +157,7 @@ def matches(texts: Sequence[str], said: str, language: Literal["en", "zh"]) -> t
 
 
 def units(text: str, language: Literal["en", "zh"]) -> list[str]:
-    """Split a text into what is compared, as the official script does.
+    """Split a text into the units that are compared, as the official script does.
 
     English: what is not in `LETTERS` is taken out ("don't" is "dont", "9-5" is "95"), the rest lower-cased and split at spaces.
     Chinese: the characters of `LETTERS` one by one, in their case; white space, punctuation and full-width digits do not count.

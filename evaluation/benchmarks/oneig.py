@@ -47,7 +47,7 @@ READ_TEXT = (
     "Write no line twice that stands there once. If there is no text, write NONE."
 )
 JUDGE_NOISE = ("addCriterion", "No text recognized.")
-"""What Qwen2.5-VL is known to write without reading it; the official script takes it out."""
+"""Text that Qwen2.5-VL adds to what it reads; the official script removes it too."""
 _LETTERS = "a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
 _CHINESE = "\u4e00-\u9fa5"
 _REPOSITORY = "https://raw.githubusercontent.com/OneIG-Bench/OneIG-Benchmark/41b49831e79e6dde5323618c164da1c4cf0f699d"
@@ -57,7 +57,7 @@ _DIMENSIONS = ("alignment", "text", "reasoning", "style", "diversity")
 
 
 class OneIG(Benchmark):
-    """Alignment and text are asked of a judge; reasoning, style and diversity come from the official scripts.
+    """Alignment and text are judged; reasoning, style and diversity come from the official scripts.
 
     Args:
         language: `en` or `zh`.
@@ -88,7 +88,7 @@ class OneIG(Benchmark):
         self.graphs = {folder: f"scripts/alignment/Q_D/{folder}{end}.json" for folder in self.aligned}
         self.texts = f"scripts/text/text_content{end}.csv"
         self.farthest = 100 if english else 50
-        """The edit distance from which on farther is no worse."""
+        """Edit distance at which the score is lowest."""
         self.sources = (self._source(self.table, False), *(self._source(f, True) for f in (*self.graphs.values(), self.texts)))
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
@@ -130,7 +130,7 @@ class OneIG(Benchmark):
         ]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Return whether an answer is yes or no; of what is read, and where one word alone is yes, any answer can be read."""
+        """Return whether an answer is yes or no; text that was read, and answers with `exact_yes`, can always be parsed."""
         either = question.kind == "read" or self.exact_yes
         return super().readable(question, answer) if either else says_yes(answer.text) is not None
 
@@ -147,7 +147,7 @@ class OneIG(Benchmark):
         return compare_texts(wanted, normalize_text(strip_noise(read)))
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
-        """The overall score and its five dimensions from 0 to 1; alignment and diversity by set; what the text score is made of."""
+        """The overall score and its five dimensions from 0 to 1; alignment and diversity by set; the parts of the text score."""
         five: dict[str, Callable[[BootstrapSample], NDArray[np.float64]]] = {
             "alignment": _mean_metric("alignment"),
             "text": self.text_score,
@@ -177,7 +177,7 @@ class OneIG(Benchmark):
         return np.asarray(1 - distance * wrong / self.farthest, dtype=np.float64)
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
-        """Write `images/<set>/gems/<id>.webp`: a 2x2 grid of four images, or the image where there is one a prompt.
+        """Write `images/<set>/gems/<id>.webp`: a 2x2 grid of four images, or the image itself if there is one a prompt.
 
         Lossless, as the official scripts tell a missing cell by its being black to the last pixel.
         """
@@ -206,7 +206,7 @@ class OneIG(Benchmark):
         return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
-        """Read an official `<dimension>_prompt_score_<mode>_<time>.csv`; the file's name says which dimension it is."""
+        """Read an official `<dimension>_prompt_score_<mode>_<time>.csv`; the dimension is in the file's name."""
         dimension = next((d for d in _DIMENSIONS if path.name.startswith(f"{d}_prompt_score")), None)
         if dimension is None:
             raise BenchmarkError(
@@ -232,7 +232,7 @@ class OneIG(Benchmark):
 
     @property
     def mode(self) -> str:
-        """`EN` or `ZH`, as the official scripts have it."""
+        """`EN` or `ZH`, as in the official scripts."""
         return "EN" if self.column == "prompt_en" else "ZH"
 
     def _values(self, dimension: str, text: str, sample: Sample, where: str) -> dict[str, float]:
@@ -291,7 +291,7 @@ def read_graphs(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """Read the file of texts: what is to be read in the image, as the file has it, by the id of the prompt.
+    """Read the file of texts: the expected text in the image, by the id of the prompt.
 
     Raises:
         BenchmarkError: it is none.
@@ -320,12 +320,12 @@ def is_chinese(text: str) -> bool:
 
 
 def split_words(text: str, wanted: str) -> list[str]:
-    """Return the words of a cleaned text, or its characters where what is wanted is Chinese."""
+    """Return the words of a cleaned text, or its characters if the expected text is Chinese."""
     return list(text) if is_chinese(wanted) else text.split()
 
 
 def strip_noise(text: str) -> str:
-    """Return what a judge read, without what it writes where there is nothing."""
+    """Return the text that a judge read, without what it adds."""
     read = spoken(text)
     for noise in JUDGE_NOISE:
         read = read.replace(noise, "")
@@ -351,7 +351,7 @@ def _mean_metric(key: str, group: str | None = None) -> Callable[[BootstrapSampl
 
 
 def _read_column(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Give the place, the prompt and the score of each line; the first column has no name, the second is the model."""
+    """Yield the location, the prompt and the score of each line; the first column has no name, the second is the model."""
     for number, row in read_csv(path, ("",)):
         models = [key for key in row if key]
         if len(models) != 1:

@@ -52,7 +52,7 @@ class ShapesSample(AnySample):
 
     @property
     def questions(self) -> tuple[Probe, ...]:
-        """What is asked about the image, with the answers that score."""
+        """Questions about the image, with the answers that score."""
         return tuple(Probe.model_validate(probe) for probe in self.truth["questions"])
 
 
@@ -135,13 +135,13 @@ def samples_from_file(path: str | Path) -> list[ShapesSample]:
 
 
 def judge_image(sample: ShapesSample, image: Image.Image) -> list[float]:
-    """Score an image on each question of a sample: 1 where what is seen in it gives the expected answer, else 0."""
+    """Score an image on each question of a sample: 1 if its perception gives the expected answer, else 0."""
     seen = perceive(image)
     return [1.0 if agrees(answer(probe.question, seen), probe.expected) else 0.0 for probe in sample.questions]
 
 
 def atomicity_of(parsed: Parsed) -> int:
-    """Count the atoms of a request as GenEval2 does: "and", "a" and "one" are none."""
+    """Count the atoms of a request as GenEval2 does: "and", "a" and "one" do not count."""
     groups = parsed.groups
     named = sum(g.color is not None for g in groups)
     counted = sum(g.count > 1 for g in groups)
@@ -208,7 +208,7 @@ def _parse_spec(spec: Spec) -> Parsed:
 
 
 def _draw_new_spec(rng: random.Random, atomicity: int, prompts: set[str]) -> Spec:
-    """Draw specs until one has the atomicity, fits the grid and is not told yet."""
+    """Draw specs until one has the atomicity, fits the grid and is not among the prompts yet."""
     for _ in range(_TRIES):
         spec = _draw_spec(rng)
         parsed = _parse_spec(spec)

@@ -212,7 +212,7 @@ def _leading_letters(lines: Sequence[str]) -> list[tuple[str, str]] | None:
 
 
 def _json_lines(text: str) -> list[str] | None:
-    """Return what a JSON list or an object by number holds, as lines; None where there is none."""
+    """Return the entries of a JSON list or of an object by number as lines; None without such JSON."""
     for start, end in ("[]", "{}"):
         try:
             data = json.loads(text[text.find(start) : text.rfind(end) + 1])

@@ -36,7 +36,7 @@ SYSTEM = (
 
 
 class Category(NamedTuple):
-    """A category, which is told from the ids of its prompts."""
+    """A category, identified by the ids of its prompts."""
 
     name: str
     first: int
@@ -65,13 +65,13 @@ PARTIAL = "With prompts of some categories only, the weights are those of the ca
 
 
 class Wise(Benchmark):
-    """What both releases share: one image a prompt, judged with the explanation at hand, and a weighted mean of categories."""
+    """Base of both releases: one image a prompt, judged with its explanation, and a weighted mean of categories."""
 
     categories: tuple[Category, ...]
     ranges: Mapping[str, Range]
-    """The marks that the judge is asked for."""
+    """The marks that the judge gives."""
     criteria: str
-    """What they mean."""
+    """Their meaning."""
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Read the three files of the release; ids are `prompt_id`."""
@@ -223,7 +223,7 @@ class WiseLegacy(Wise):
 
 
 class WiseVerified(Wise):
-    """WISE_Verified of April 2026: about 200 prompts are new, and the judge says 0 or 1."""
+    """WISE_Verified of April 2026: about 200 prompts are new, and the judge answers 0 or 1."""
 
     name = "wise-verified"
     title = "WISE_Verified"
@@ -262,7 +262,7 @@ class WiseVerified(Wise):
 
 
 def weighted_mean(key: str, categories: Sequence[Category]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
-    """Return the metric that weights the mean of each category; the weights of those that a draw has are made to sum to 1."""
+    """Return the metric that weights the mean of each category; normalised over the categories in a draw."""
 
     def of(draws: BootstrapSample) -> NDArray[np.float64]:
         means = np.array([draws.mean(key, category.name) for category in categories])

@@ -120,7 +120,7 @@ def collect(
                 check(CHECKED_ANSWERS)
             notify(False)
         check(MIN_CHECKED)
-        for _ in range(0 if judge.certain else MAX_ATTEMPTS - 1):
+        for _ in range(0 if judge.deterministic else MAX_ATTEMPTS - 1):
             again, left = [attempt.again() for attempt in left], []
             for attempt, answer in _ask_concurrently(pool, judge, again, log, concurrency):
                 asked += 1
@@ -201,7 +201,7 @@ def _missing_attempts(
         for rollout in range(item.question.rollouts):
             counted_key = key._replace(rollout=rollout)
             first, number = _best_attempt(item.question, rollout, lambda n, key=key: log.get(key._replace(rollout=n)), readable)  # type: ignore[misc]
-            ended = number is None or counted_key in begun or (judge.certain and first is not None)
+            ended = number is None or counted_key in begun or (judge.deterministic and first is not None)
             begun.add(counted_key)
             yield None if ended or number is None else JudgingAttempt(item, key._replace(rollout=number), 0)
 

@@ -22,7 +22,7 @@ class Judge(ABC):
     name: str
     """As tables show it: `Qwen3-VL-8B-Instruct`."""
     kind: Literal["chat", "rapidocr", "perception"]
-    certain: bool = False
+    deterministic: bool = False
     """Whether the same question about the same image always has the same answer, so that asking again is useless."""
 
     @property
@@ -54,14 +54,14 @@ class Judge(ABC):
         """Ask once, and raise `JudgeError` or `ModelCallError` if the answer is of no use."""
         return self.ask(question, png)
 
-    def sent(self, question: JudgeQuestion) -> dict[str, Any]:
+    def request(self, question: JudgeQuestion) -> dict[str, Any]:
         """Return everything but the image that an answer depends on, as plain JSON."""
         return question.model_dump(include={"kind", "text"})
 
     def key(self, question: JudgeQuestion, image: str, rollout: int = 0) -> AnswerKey:
         """Return the key of an answer in the log."""
-        sent = json.dumps(self.sent(question), sort_keys=True, ensure_ascii=False)
-        return AnswerKey(self.name, hashlib.sha256(sent.encode("utf-8", "surrogatepass")).hexdigest(), image, rollout)
+        request = json.dumps(self.request(question), sort_keys=True, ensure_ascii=False)
+        return AnswerKey(self.name, hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest(), image, rollout)
 
 
 def open_png(png: bytes) -> Image.Image:

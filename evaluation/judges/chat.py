@@ -98,7 +98,7 @@ class ChatJudge(Judge):
             remarks.append(f"{self.name} takes no temperature: it answers at its own.")
         return remarks
 
-    def sent(self, question: JudgeQuestion) -> dict[str, Any]:
+    def request(self, question: JudgeQuestion) -> dict[str, Any]:
         """Return the request without the image."""
         request = question.model_dump(include={"kind", "text", "temperature"})
         return {**request, "system": _system_prompt(question), "max_tokens": self._most_tokens(question), **self._settings}

@@ -20,7 +20,7 @@ class OcrJudge(Judge):
 
     name = "RapidOCR"
     kind = "rapidocr"
-    certain = True
+    deterministic = True
 
     def __init__(self) -> None:
         self._ocr = OcrChecker()
@@ -31,6 +31,6 @@ class OcrJudge(Judge):
             raise JudgeError("rapidocr only reads the text in images: give --judge a chat model that sees images")
         return JudgeAnswer(text="\n".join(line.text for line in self._ocr.read(open_png(png))))
 
-    def sent(self, question: JudgeQuestion) -> dict[str, Any]:
+    def request(self, question: JudgeQuestion) -> dict[str, Any]:
         """Return its version: another one may read otherwise."""
         return {"kind": question.kind, "rapidocr": importlib.metadata.version("rapidocr")}

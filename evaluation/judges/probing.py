@@ -41,7 +41,7 @@ def probe(
     for same in firsts.values():
         for number, question in enumerate(same.values(), start=1):
             reply = judge.try_out(question, probe_image())
-            if judge.certain or readable(question, reply):
+            if judge.deterministic or readable(question, reply):
                 break
             if number == len(same):
                 raise unreadable_answers(judge, question, reply, count=number, of=number)

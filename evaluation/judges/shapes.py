@@ -19,7 +19,7 @@ class PerceptionJudge(Judge):
 
     name = "shapes-perception"
     kind = "perception"
-    certain = True
+    deterministic = True
 
     def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
         """Answer from what is seen, empty where that is no answer; see `Judge.ask`."""

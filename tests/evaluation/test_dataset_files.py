@@ -23,13 +23,13 @@ def test_lines_are_given_with_their_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"a": "1"}\n{"a": ', "line 2: this is no JSON"),
+        ('{"a": "1"}\n{"a": ', "line 2: this is not JSON"),
         ('{"a": "1"}\n[1]', "line 2: an object with a is wanted, this is list"),
         ('{"b": "1"}', "line 1: the key 'a' is missing"),
         ('{"a": 1}', "line 1: 'a' is int"),
-        ('{"a": "1"}\n' + "[" * 100_000, "line 2: this is no JSON"),
-        ('{"a": ' + "9" * 5000 + "}", "line 1: this is no JSON"),
-        (r'{"a": "half of \ud83d"}', "line 1: this is no JSON"),
+        ('{"a": "1"}\n' + "[" * 100_000, "line 2: this is not JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "line 1: this is not JSON"),
+        (r'{"a": "half of \ud83d"}', "line 1: this is not JSON"),
         (b"\xff\xfe", "cannot be read as UTF-8"),
     ],
 )
@@ -53,7 +53,7 @@ def test_true_is_no_number_unless_it_may_be(tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="nowhere"):
         read_json(tmp_path / "nowhere")
-    with pytest.raises(BenchmarkError, match="this is no JSON"):
+    with pytest.raises(BenchmarkError, match="this is not JSON"):
         read_json(written(tmp_path, "{"))
 
 
@@ -73,7 +73,7 @@ def test_table_cells_may_hold_quotes_and_line_ends(tmp_path: Path) -> None:
         ("", "no column 'id'"),
         ("id,text\n1,2\n3", "line 3: it has more or fewer columns"),
         ("id,text\n1,2,3\n", "line 2: it has more or fewer columns"),
-        ('id,text\n1,"torn', "this is no CSV"),
+        ('id,text\n1,"torn', "this is not CSV"),
     ],
 )
 def test_a_bad_table_is_told(tmp_path: Path, text: str, words: str) -> None:
