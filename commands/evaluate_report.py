@@ -72,7 +72,7 @@ def show_estimate(planned: StudyPlan, checks: int) -> None:
         planned: the study.
         checks: how many each prompt is split into.
     """
-    from ..graph.costs import estimate, image_money
+    from ..graph.costs import estimate, image_cost
 
     items = len(planned.items)
     questions = sum(question.rollouts for sample in planned.samples for question in planned.benchmark.questions(sample))
@@ -84,7 +84,7 @@ def show_estimate(planned: StudyPlan, checks: int) -> None:
         table.add_column(heading, justify="right")
     for variant in planned.variants:
         cost = estimate(variant.context, checks)
-        money = image_money(cost, planned.models.options)
+        money = image_cost(cost, planned.models.options)
         ranges = [f"{items * low:,} to {items * high:,}" for low, high in (cost.images, cost.total)]
         price = "" if money is None else f"{items * money[0]:.4g} to {items * money[1]:.4g}"
         table.add_row(escape(variant.name), f"{items:,}", *ranges, price)

@@ -14,7 +14,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 
 from ..memory.state import ImageRef
 from ..privacy import without_paths
-from ..report.inline_images import InlineImage, picture
+from ..report.inline_images import InlineImage, inline_image
 from ..report.page import environment
 from ..storage.files import replace_file
 from ..storage.json_lines import read_lines
@@ -138,7 +138,8 @@ def render_study_page(result: StudyResult, report: StudyReport) -> str:
             failures=len(failed),
             metric=shown.metric,
             thumbs={
-                name: picture(ref, result.store.read, alt="", edge=MAX_IMAGE_EDGE, light=0, density=1) for name, ref in refs.items()
+                name: inline_image(ref, result.store.read, alt="", edge=MAX_IMAGE_EDGE, light=0, density=1)
+                for name, ref in refs.items()
             },
         )
     )
@@ -300,7 +301,9 @@ def _table_cells(
 def _plot_image(path: Path) -> InlineImage:
     width, height = 1100, 480
     ref = ImageRef(sha256="0" * 64, width=width, height=height)
-    return picture(ref, lambda _: path.read_bytes(), alt="The leading metric against images and against chat calls", edge=width)
+    return inline_image(
+        ref, lambda _: path.read_bytes(), alt="The leading metric against images and against chat calls", edge=width
+    )
 
 
 @cache
