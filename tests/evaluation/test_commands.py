@@ -155,7 +155,7 @@ def test_what_cannot_be_is_one_line_and_nothing_is_drawn(command, args, said):
 def test_a_folder_without_a_study_is_told(command, args):
     code, _, err = command(*args)
     assert code == 2
-    assert "nowhere holds no study: name the folder that `gems eval` told, or its --out" in " ".join(err.split())
+    assert "nowhere holds no study: name the folder that `gems eval` printed, or its --out" in " ".join(err.split())
 
 
 def test_ctrl_c_says_how_to_go_on(command, monkeypatch):

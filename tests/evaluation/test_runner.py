@@ -133,7 +133,7 @@ def test_a_study_in_which_everything_fails_is_stopped_and_kept(tmp_path):
     model = Breaking(lasts=3)
     planned = plan_study(bench, bench.read({}), make_variants(["original"]), image=model)
     with pytest.raises(
-        StudyError, match=r"20 runs in a row have failed, the last one so: the image model is gone.*is kept"
+        StudyError, match=r"20 runs in a row have failed, the last one so: the image model is gone.*are kept"
     ) as told:
         run_study(planned, tmp_path)
     assert "repeat the command" in str(told.value)

@@ -173,7 +173,7 @@ def test_an_image_that_is_lost_can_be_made_anew(tmp_path):
     record = records_in(tmp_path)[0]
     (tmp_path / record.path).unlink()
     (tmp_path / "answers-shapes-perception.jsonl").unlink()
-    with pytest.raises(GemsError, match=r"prompt c00.*restore it.*--image-store; or delete the lines with it from samples\.jsonl"):
+    with pytest.raises(GemsError, match=r"prompt c00.*restore it.*--image-store; or delete its lines from samples\.jsonl"):
         study(tmp_path, bench)
     lines = (tmp_path / "samples.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "samples.jsonl").write_text("".join(line for line in lines if record.image.sha256 not in line))
