@@ -12,11 +12,9 @@ from ..errors import SettingError
 from ..evaluation.catalogue import CATALOGUE
 from ..terminal import Console
 from .evaluate_options import (
-    RUNS,
     Base,
     Concurrency,
     Data,
-    Debug,
     ExactYes,
     JsonFile,
     JudgeSpec,
@@ -34,7 +32,21 @@ from .evaluate_options import (
     split_names,
 )
 from .evaluate_studies import eval_lessons, eval_memory
-from .options import Batch, Chat, ConfigFile, Device, Dtype, Images, ImageSpec, Offload, path_argument, path_option, set_debug
+from .options import (
+    RUNS,
+    Batch,
+    Chat,
+    ConfigFile,
+    Debug,
+    Device,
+    Dtype,
+    Images,
+    ImageSpec,
+    Offload,
+    path_argument,
+    path_option,
+    set_debug,
+)
 
 eval_app = typer.Typer(help="Measure presets and settings on benchmarks.", no_args_is_help=True)
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 TABLE_WIDTH = 140
 """Columns of a table without a terminal."""
 
-RUNS = Path("runs")
-
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many prompts, spread evenly over the benchmark.")]
 Data = Annotated[
     Path | None, path_option("--data", help="A copy of the benchmark's files; for shapes: a file of requests, one a line.")
@@ -45,7 +43,6 @@ ExactYes = Annotated[
     bool, typer.Option("--exact-yes", help="Count as yes only the one word that the official script accepts, for parity with it.")
 ]
 JsonFile = Annotated[Path | None, path_option("--json", help="Write the results as JSON to this file too.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def includes_paper(against: str | None) -> bool:

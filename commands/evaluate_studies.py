@@ -11,10 +11,8 @@ from ..errors import SettingError
 from ..storage.files import replace_file
 from ..terminal import Console
 from .evaluate_options import (
-    RUNS,
     Concurrency,
     Data,
-    Debug,
     JsonFile,
     Limit,
     Out,
@@ -28,7 +26,7 @@ from .evaluate_options import (
     split_names,
     table_console,
 )
-from .options import set_debug
+from .options import RUNS, Debug, set_debug
 
 
 def eval_memory(

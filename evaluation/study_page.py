@@ -71,7 +71,7 @@ class VariantSide:
     """The image of lowest value, else a failed run; None if nothing was run yet."""
     images: int
     """Of the prompt, failed runs included."""
-    said: Sequence[RecordedAnswer]
+    answers: Sequence[RecordedAnswer]
     more: int
     """Questions that are not shown."""
 
@@ -195,7 +195,7 @@ class _PromptSelection:
             difference=f"{mine - base + 0.0:+.{self.metric.digits}f}"
             if len(names) > 1 and mine is not None and base is not None
             else "",
-            others=[(name, self._said(self._values[name][sample.id])) for name in others],
+            others=[(name, self._format(self._values[name][sample.id])) for name in others],
             sides=[self._side(name, sample, answers) for name in names],
         )
 
@@ -210,15 +210,15 @@ class _PromptSelection:
         judged = list(judged_answers(bench, sample, {key: counted for key, counted in each if counted}))
         return VariantSide(
             variant=variant,
-            value=self._said(self._values[variant].get(sample.id)),
+            value=self._format(self._values[variant].get(sample.id)),
             others=[
-                (judge, self._said(values[variant][sample.id]))
+                (judge, self._format(values[variant][sample.id]))
                 for judge, values in self._by_judge.items()
                 if judge != self._title and sample.id in values[variant]
             ],
             record=record,
             images=len(made),
-            said=judged[:MAX_QUESTIONS],
+            answers=judged[:MAX_QUESTIONS],
             more=max(0, len(judged) - MAX_QUESTIONS),
         )
 
@@ -228,7 +228,7 @@ class _PromptSelection:
         estimate = estimate_metric(self.metric, [score.values], [sample.group]) if score else None
         return math.inf if estimate is None else estimate.mean
 
-    def _said(self, value: float | None) -> str:
+    def _format(self, value: float | None) -> str:
         return "not judged" if value is None else f"{value:.{self.metric.digits}f}"
 
     def _answers(self, samples: set[str]) -> AnswersByImage:
