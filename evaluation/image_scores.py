@@ -210,8 +210,8 @@ def read_imported(folder: Path) -> list[ImportedRows]:
     Raises:
         BenchmarkError: a file is damaged.
     """
-    found = [_read_model(path, ImportedRows, "import its file again") for path in sorted(folder.glob("imported-*.json"))]
-    return sorted(found, key=lambda rows: rows.when)
+    files = [_read_model(path, ImportedRows, "import its file again") for path in sorted(folder.glob("imported-*.json"))]
+    return sorted(files, key=lambda rows: rows.when)
 
 
 def merge_imported(

@@ -210,8 +210,8 @@ class RayEngine(Engine):
             yield actors, self._ready(actors)
         finally:
             if ray.is_initialized():
-                for actor_handle in actors:
-                    ray.kill(actor_handle)
+                for handle in actors:
+                    ray.kill(handle)
 
     def _require(self, has: dict[str, float], own: bool) -> None:
         """Refuse at once what a cluster of this machine alone cannot run, since no machine is added to it."""

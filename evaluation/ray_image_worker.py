@@ -225,8 +225,8 @@ def _make_once(id: str, make: Callable[[], T]) -> T:
         value = make()
         _CHATS_BY_STUDY.clear()
         _CHATS_BY_STUDY[id] = value
-    value_of_type: T = _CHATS_BY_STUDY[id]
-    return value_of_type
+    typed: T = _CHATS_BY_STUDY[id]
+    return typed
 
 
 @functools.cache

@@ -27,10 +27,10 @@ class Shard(NamedTuple):
         """
         if text is None:
             return cls()
-        found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise SettingError(f"--shard {text}: write PART/PARTS, such as 3/8, the first being 1/8")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     @property
     def whole(self) -> bool:

@@ -257,7 +257,7 @@ def result_fields(result: VariantResult) -> dict[str, Any]:
 def cost_estimates(result: VariantResult) -> dict[str, Estimate]:
     """Return the costs of a run by their names in JSON; `accepted` is a share from 0 to 1."""
     names = {what: f"{what.replace('calls', 'chat_calls')}_per_run" for what in (*COST_FIELDS[:-1], "cost")}
-    known = {said: value for what, said in names.items() if (value := getattr(result, what)) is not None}
+    known = {key: value for what, key in names.items() if (value := getattr(result, what)) is not None}
     share = {k: None if v is None else v / 100 for k, v in result.accepted.model_dump().items()}
     return {**known, "accepted": Estimate(**share)}
 

@@ -70,10 +70,10 @@ def parse_axis(text: str) -> Axis:
 
 
 def _range(label: str, text: str) -> list[str]:
-    found = re.fullmatch(r"(\d+)\.\.(\d+)", text)
-    if found is None:
+    match = re.fullmatch(r"(\d+)\.\.(\d+)", text)
+    if match is None:
         return [text]
-    first, last = int(found[1]), int(found[2])
+    first, last = int(match[1]), int(match[2])
     if first > last:
         raise SettingError(f"{label}={text}: a range goes upwards, such as {last}..{first}")
     if last - first >= MAX_VALUES:

@@ -76,15 +76,15 @@ def main() -> None:
     table = Table(title=f"{options.runs} at the same time: pictures per second, median of {options.repeats}")
     for heading in ("", *(f"batches of up to {size}" for size in BATCH_SIZES), "ratio"):
         table.add_column(heading, justify="right" if heading else "left")
-    told: dict[str, Any] = {"runs": options.runs, "repeats": options.repeats}
+    results: dict[str, Any] = {"runs": options.runs, "repeats": options.repeats}
     for name, work in (("whole runs (loop)", run_graphs), ("the image model alone", generate_alone)):
         speed = measure_throughput(work, prompts, options.repeats)
         ratio = speed[BATCH_SIZES[1]] / speed[BATCH_SIZES[0]]
         table.add_row(name, *(f"{speed[size]:.2f}" for size in BATCH_SIZES), f"{ratio:.2f}")
-        told[name] = {"pictures_per_second": speed, "ratio": ratio}
+        results[name] = {"pictures_per_second": speed, "ratio": ratio}
     Console().print(table)
     if options.json:
-        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from gems.terminal import Console
 
 HERE = Path(__file__).resolve().parent.parent
 UNCOUNTED = {"tests", "docs", "notebooks"}
-DIALECT = ("found", "told", "asked", "said", "made", "kept", "gone on with", "Return whether", "is none")
+DIALECT = ("found", "told", "asked", "said", "made", "kept", "gone on with", "Tell whether", "is none")
 FIGURES = ("files", "lines", "code", "classes", "public names")
 
 

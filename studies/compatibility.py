@@ -92,7 +92,7 @@ class ChatStudy:
                 offered = self.chat.bind_tools(skill_tools(self.library))
                 message, spent = call(offered, with_schema(messages, schema), role=role)
                 tally.tool_calls, tally.spent = tally.tool_calls + bool(message.tool_calls), tally.spent.plus(spent)
-            told = ask(self.chat, messages, schema, role=role, logprobs=role == "verifier")
+            reply = ask(self.chat, messages, schema, role=role, logprobs=role == "verifier")
         except ModelCallError as error:
             if error.status is not None and messages != texts:
                 self.no_pictures = error.problem
@@ -102,13 +102,13 @@ class ChatStudy:
             tally.fail(error.problem)
             tally.spent = tally.spent.plus(error.spent)
         else:
-            tally.at_once += told.spent.calls == 1
-            tally.repaired += told.spent.calls > 1
+            tally.at_once += reply.spent.calls == 1
+            tally.repaired += reply.spent.calls > 1
             tally.with_logprobs, tally.with_thought = (
-                tally.with_logprobs + bool(told.tokens),
-                tally.with_thought + bool(told.thought),
+                tally.with_logprobs + bool(reply.tokens),
+                tally.with_thought + bool(reply.thought),
             )
-            tally.spent = tally.spent.plus(told.spent)
+            tally.spent = tally.spent.plus(reply.spent)
 
     def told(self) -> dict[str, Any]:
         """Return the counts, ready for JSON."""

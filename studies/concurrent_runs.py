@@ -128,13 +128,13 @@ def measure_runs(home: Workspace, runs: int, handles: int, rounds: int) -> dict[
         seconds = time.perf_counter() - began
         watch.ended.set()
         watch.join()
-    found = Counter(past.thread for past in list_runs(home) if past.standing in ("accepted", "gave up"))
-    ended = [thread for thread in found if len(get_run(thread, home).attempts) == sum(models[int(thread[1:])].drawn.values())]
+    listed = Counter(past.thread for past in list_runs(home) if past.standing in ("accepted", "gave up"))
+    ended = [thread for thread in listed if len(get_run(thread, home).attempts) == sum(models[int(thread[1:])].drawn.values())]
     return {
         "runs": runs,
         "ok": len(ended),
-        "failed": runs - len(found),
-        "doubled": sum(number > 1 for number in found.values()) + len(found) - len(ended),
+        "failed": runs - len(listed),
+        "doubled": sum(number > 1 for number in listed.values()) + len(listed) - len(ended),
         "errors": dict(Counter(f"{type(error).__name__}: {error}"[:160] for error in errors)),
         "images": sum(sum(model.drawn.values()) for model in models),
         "handles": watch.handles,

@@ -48,12 +48,12 @@ class ScorerComparison(NamedTuple):
 
 def read_released_answers(path: Path) -> dict[str, dict[str, str]]:
     """Read a file of released answers: those about the images of all prompts."""
-    found: dict[str, dict[str, str]] = {}
+    answers: dict[str, dict[str, str]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["t2i_model"] == IMAGES:
-                found.setdefault(row["item_id"], {})[row["question_id"]] = row["answer"]
-    return found
+                answers.setdefault(row["item_id"], {})[row["question_id"]] = row["answer"]
+    return answers
 
 
 def our_scores(benchmark: Benchmark, samples: Sequence[Sample], given: ReleasedAnswers) -> list[float]:

@@ -83,21 +83,21 @@ class GenEval(Benchmark):
         rows: dict[tuple[str, int], ImportedScores] = {}
         for number, line in read_json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
-            found = re.search(r"(?:^|[/\\])(\d{1,9})[/\\]samples[/\\](\d{1,9})\.png$", line["filename"])
-            if found is None:
+            match = re.search(r"(?:^|[/\\])(\d{1,9})[/\\]samples[/\\](\d{1,9})\.png$", line["filename"])
+            if match is None:
                 raise BenchmarkError(f"{where}: {line['filename']} is not of the form 00000/samples/0000.png")
-            sample = known.get(f"{int(found[1]):05d}")
+            sample = known.get(f"{int(match[1]):05d}")
             if sample is None or sample.prompt != line["prompt"]:
                 raise BenchmarkError(
-                    f"{where}: folder {found[1]} with this prompt is not of these samples: import the result of this run"
+                    f"{where}: folder {match[1]} with this prompt is not of these samples: import the result of this run"
                 )
             if line["correct"] not in (0, 1):
                 raise BenchmarkError(
                     f"{where}: 'correct' is {line['correct']}, neither true nor false: run the official script again"
                 )
-            if (sample.id, int(found[2])) in rows:
+            if (sample.id, int(match[2])) in rows:
                 raise BenchmarkError(f"{where}: {line['filename']} is there twice: delete one of the lines")
-            rows[sample.id, int(found[2])] = ImportedScores(sample.id, int(found[2]), {"correct": float(line["correct"])})
+            rows[sample.id, int(match[2])] = ImportedScores(sample.id, int(match[2]), {"correct": float(line["correct"])})
         if not rows:
             raise BenchmarkError(f"{path}: there are no results in it")
         return list(rows.values())

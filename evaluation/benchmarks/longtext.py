@@ -71,8 +71,8 @@ class LongText(Benchmark):
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return how many words or characters are wanted, and how many of them were read: in all, and for the prompt's length."""
-        said = answers["text"][0].text if answers.get("text") else ""
-        return self._numbers(sample, said)
+        text = answers["text"][0].text if answers.get("text") else ""
+        return self._numbers(sample, text)
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """The share of the expected text that was read, over all images; the same by category and by length."""
@@ -121,15 +121,15 @@ class LongText(Benchmark):
         rows: dict[tuple[str, int], ImportedScores] = {}
         for number, line in read_json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
-            found = re.search(r"(?:^|[/\\])(\d{1,9})(?:_(\d{1,9}))?\.png$", line["image"])
-            if found is None or found[2] == "0":
+            results = re.search(r"(?:^|[/\\])(\d{1,9})(?:_(\d{1,9}))?\.png$", line["image"])
+            if results is None or results[2] == "0":
                 raise BenchmarkError(f"{where}: {line['image']} is not of the form 0000_1.png")
-            sample = known.get(f"{int(found[1]):04d}")
+            sample = known.get(f"{int(results[1]):04d}")
             if sample is None or sample.prompt != line["prompt"]:
                 raise BenchmarkError(
-                    f"{where}: prompt {found[1]} is not of these samples: import the result of this run and language"
+                    f"{where}: prompt {results[1]} is not of these samples: import the result of this run and language"
                 )
-            index = int(found[2] or 1) - 1
+            index = int(results[2] or 1) - 1
             if (sample.id, index) in rows:
                 raise BenchmarkError(f"{where}: {line['image']} is there twice: delete one of the lines")
             rows[sample.id, index] = ImportedScores(sample.id, index, self._numbers(sample, line["ocr_results"]))
@@ -137,22 +137,22 @@ class LongText(Benchmark):
             raise BenchmarkError(f"{path}: there are no results in it")
         return list(rows.values())
 
-    def _numbers(self, sample: Sample, said: str) -> dict[str, float]:
-        matched, wanted = matches(sample.truth["text"], said, self.language)
+    def _numbers(self, sample: Sample, text: str) -> dict[str, float]:
+        matched, wanted = matches(sample.truth["text"], text, self.language)
         length = sample.truth["length"]
-        found = {"matched": matched, "wanted": wanted, f"matched {length}": matched, f"wanted {length}": wanted}
-        return {key: float(value) for key, value in found.items()}
+        counts = {"matched": matched, "wanted": wanted, f"matched {length}": matched, f"wanted {length}": wanted}
+        return {key: float(value) for key, value in counts.items()}
 
 
-def matches(texts: Sequence[str], said: str, language: Literal["en", "zh"]) -> tuple[int, int]:
+def matches(texts: Sequence[str], text: str, language: Literal["en", "zh"]) -> tuple[int, int]:
     """Return how many of the words (en) or characters (zh) of `texts` were read, and how many there are.
 
     The multiset intersection of the official `summary_scores.py`: each counts as often as it is in both. The order does not
     count, and words too many cost nothing.
     """
-    if said.strip().strip(".").casefold() == NO_TEXT.casefold():
-        said = ""
-    wanted, read = Counter(units(" ".join(texts), language)), Counter(units(said, language))
+    if text.strip().strip(".").casefold() == NO_TEXT.casefold():
+        text = ""
+    wanted, read = Counter(units(" ".join(texts), language)), Counter(units(text, language))
     return (wanted & read).total(), wanted.total()
 
 

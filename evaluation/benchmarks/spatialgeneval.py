@@ -182,20 +182,20 @@ def mean_over_dimensions(dimensions: Sequence[str]) -> Callable[[BootstrapSample
 
     def of(draws: BootstrapSample) -> NDArray[np.float64]:
         shares = [[round(share, 3) for share in draws.mean(f"dimension {name}").tolist()] for name in dimensions]
-        found: NDArray[np.float64] = 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
-        return found
+        means: NDArray[np.float64] = 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
+        return means
 
     return of
 
 
 def parse_letters(text: str) -> tuple[str, ...] | None:
     """Return the ten letters of an answer: JSON, a line each, numbered or not, or ten numbered in a row. None otherwise."""
-    told = re.sub(r"[*`_]", "", spoken(text))
-    lines = _json_lines(told) or [line.strip() for line in told.splitlines()]
+    plain = re.sub(r"[*`_]", "", spoken(text))
+    lines = _json_lines(plain) or [line.strip() for line in plain.splitlines()]
     read = [(match[1], (match[2] or match[3]).upper()) for line in lines if (match := _LINE.fullmatch(line))]
     if len(read) < QUESTIONS:
         read = _leading_letters(lines) or read
-    for numbered in ([pair for pair in read if pair[0]], [(pair[1], pair[2].upper()) for pair in _PAIR.finditer(told)]):
+    for numbered in ([pair for pair in read if pair[0]], [(pair[1], pair[2].upper()) for pair in _PAIR.finditer(plain)]):
         if [int(number) for number, _ in numbered] == list(range(1, QUESTIONS + 1)):
             return tuple(letter for _, letter in numbered)
     return tuple(letter for _, letter in read) if len(read) == QUESTIONS and not any(number for number, _ in read) else None
