@@ -15,12 +15,15 @@ from ..memory.state import ImageRef
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from ..storage.json_lines import JsonLinesLog, read_lines
-from ..storage.locks import exclusive, is_held
+from ..storage.locks import holding, is_holding
 from .definition import StudyDefinition
 from .shards import WHOLE, Shard
 
 DEFINITION_FILE = "study.json"
 RECORDS_FILE = "samples.jsonl"
+
+STUDY_LOCK = "/study"
+"""Name of the lock on the folder of a study or of a shard; no run has a slash in its name."""
 
 RecordKey = tuple[str, str, int]
 """Variant, prompt and index of the image: they identify a record in a study."""
@@ -115,11 +118,11 @@ def open_journal(folder: Path, study: StudyDefinition, shard: Shard = WHOLE) -> 
         for place in _lock_folders(folder, shard):
             place.mkdir(parents=True, exist_ok=True)
             try:
-                held.enter_context(exclusive(place))
+                held.enter_context(holding(place, STUDY_LOCK))
             except RunInUseError as error:
                 part = "" if place == folder else f"shard {place.name.replace('-of-', '/')} of "
                 raise RunInUseError(f"another process is at {part}the study {folder}: wait for it, or end it") from error
-        if not shard.whole and is_held(folder):
+        if not shard.whole and is_holding(folder, STUDY_LOCK):
             raise RunInUseError(f"another process is at all of the study {folder}: wait for it, or end it")
         _claim_folder(folder, study)
         log = held.enter_context(closing(JsonLinesLog(folder / shard.file(RECORDS_FILE))))

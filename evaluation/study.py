@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..errors import BenchmarkError, SettingError
 from ..models.registry import ChatChoices, ImageChoice
 from ..storage.image_store import ImageStore
-from ..storage.locks import exclusive
+from ..storage.locks import holding
 from .benchmark import Benchmark, Metric, Sample
 from .catalogue import find_benchmark
 from .definition import StudyDefinition
@@ -188,7 +188,7 @@ def _judging_lock(folder: Path, shard: Shard) -> Iterator[None]:
         return
     place = folder / ".shards"
     place.mkdir(parents=True, exist_ok=True)
-    with exclusive(place, patience=math.inf):
+    with holding(place, "/judging", math.inf):
         yield
 
 

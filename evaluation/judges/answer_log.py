@@ -6,17 +6,17 @@ the hash of the image and the number of the rollout; its prompt and question sta
 
 from __future__ import annotations
 
-import fcntl
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import BenchmarkError
+from ...errors import BenchmarkError, RunInUseError
 from ...frozen import Frozen
 from ...storage.json_lines import JsonLinesLog, read_lines
+from ...storage.locks import holding
 from ..benchmark import JudgeAnswer
 
 SYNC_ANSWERS = 16
@@ -96,16 +96,15 @@ def open_answer_log(path: Path) -> Iterator[AnswerLog]:
     Raises:
         BenchmarkError: another process writes to it, it cannot be opened, or a line is damaged.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = JsonLinesLog(path, sync_lines=SYNC_ANSWERS)
-    except OSError as error:
-        raise BenchmarkError(f"{path}: the answers cannot be opened: {error}") from error
-    with closing(log):
+    with ExitStack() as opened:
         try:
-            fcntl.flock(log.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            opened.enter_context(holding(path.parent, f"/{path.name}"))
+            log = opened.enter_context(closing(JsonLinesLog(path, sync_lines=SYNC_ANSWERS)))
+        except RunInUseError:
             raise BenchmarkError(f"{path}: another process is asking this judge: wait for it, or end it") from None
+        except OSError as error:
+            raise BenchmarkError(f"{path}: the answers cannot be opened: {error}") from error
         yield AnswerLog(log, _read_answers(path))
 
 
