@@ -94,7 +94,7 @@ def diagnose(models: Models, *, draw: bool = True, skills: SkillLibrary | None =
 
 
 def sample_picture() -> Image.Image:
-    """Draw what `FUZZED_REQUEST` says, 512x512 pixels."""
+    """Draw what `REQUEST` says, 512x512 pixels."""
     image = Image.new("RGB", (512, 512), BACKGROUND)
     pen = ImageDraw.Draw(image)
     for x in (96, 256, 416):

@@ -56,7 +56,7 @@ class CollectedAnswers(NamedTuple):
 
     known: int
     asked: int
-    unreadable_answers: int
+    unreadable: int
 
 
 def collect(
@@ -70,7 +70,7 @@ def collect(
 ) -> CollectedAnswers:
     """Ask the questions that have no answer in the log yet, several at a time, and record each answer as it comes.
 
-    Answers that cannot be read are asked for again after all others, up to `WORKER_ATTEMPTS` times, and in the next call of this.
+    Answers that cannot be read are asked for again after all others, up to `MAX_ATTEMPTS` times, and in the next call of this.
     The first error or Ctrl-C ends it: no new questions are asked, and answers to current ones are recorded.
 
     Args:

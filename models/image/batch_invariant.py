@@ -4,11 +4,11 @@ A seed's noise does not depend on the batch as long as every picture has its own
 kernel adds up depends on the number of rows it is given. On a CPU in float32 these are the places:
 
 - Matrix products of few rows, such as those of a timestep, or of a number of rows that leaves a remainder, use other kernels:
-  rows are added, see `PAPER_ROWS`.
+  rows are added, see `ROWS`.
 - Activations are computed in vectors, and what is left over at the end of a thread's share one by one, by another formula:
   nothing is left over, see `LANES`.
 - Attention shares its work out among threads, whose scratch memory is aligned differently, unless the number of tokens is a
-  multiple of `PAPER_ROWS`: else it is done picture by picture, so that each has the shares that it has alone.
+  multiple of `ROWS`: else it is done picture by picture, so that each has the shares that it has alone.
 - Convolutions of a batch, in the decoder, are laid out otherwise: pictures are decoded one by one, which is faster too.
 - Text padded to the longest prompt of a batch gives other sums: only prompts of the same length share a call; see
   `Family.length_step`.

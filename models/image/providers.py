@@ -97,7 +97,7 @@ def provider_at(host: str) -> Provider | None:
 
 
 def provider_of(card: Mapping[str, object]) -> Provider:
-    """Return whose server lists this model in `/v1/models`, `WRONG_ANSWERS` where it cannot be told."""
+    """Return whose server lists this model in `/v1/models`, `OTHER` where it cannot be told."""
     return _OWNERS.get(str(card.get("owned_by")).lower(), OTHER)
 
 
