@@ -68,7 +68,7 @@ def costs_table(report: StudyReport) -> Table:
     names = [0, 1] if judges else [0]
     chosen = [*names, *range(drop, len(headings))]
     picked = [[row[i] for i in chosen] for row in rows]
-    return _fill_table(new_table("What a run took", SECONDS_NOTE.strip()), [headings[i] for i in chosen], picked)
+    return _fill_table(new_table("Costs of a run", SECONDS_NOTE.strip()), [headings[i] for i in chosen], picked)
 
 
 def _fill_table(table: Table, headings: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> Table:

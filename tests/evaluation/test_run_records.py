@@ -22,40 +22,40 @@ def study(**options):
 
 
 def test_a_record_is_on_the_disk_at_once_and_found_again(tmp_path):
-    with open_journal(tmp_path, study()) as book:
-        book.add(record("c00"))
+    with open_journal(tmp_path, study()) as journal:
+        journal.add(record("c00"))
         assert [r.id for r in records_in(tmp_path)] == ["c00"]
-        assert not book.lacks(("original", "c00", 0))
-        assert book.lacks(("original", "c01", 0))
-    with open_journal(tmp_path, study()) as book:
-        assert list(book.records) == [("original", "c00", 0)]
+        assert not journal.lacks(("original", "c00", 0))
+        assert journal.lacks(("original", "c01", 0))
+    with open_journal(tmp_path, study()) as journal:
+        assert list(journal.records) == [("original", "c00", 0)]
 
 
 def test_a_torn_last_line_is_dropped_and_its_run_wanted_again(tmp_path):
     file = tmp_path / "samples.jsonl"
-    with open_journal(tmp_path, study()) as book:
-        book.add(record("c00"))
-        book.add(record("c01"))
+    with open_journal(tmp_path, study()) as journal:
+        journal.add(record("c00"))
+        journal.add(record("c01"))
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])
     assert set(read_records(tmp_path)) == {("original", "c00", 0)}  # who only looks changes nothing
     assert file.read_bytes() == whole[:-20]
-    with open_journal(tmp_path, study()) as book:
-        assert book.lacks(("original", "c01", 0))
-        book.add(record("c01"))
+    with open_journal(tmp_path, study()) as journal:
+        assert journal.lacks(("original", "c01", 0))
+        journal.add(record("c01"))
     assert file.read_bytes() == whole
 
 
 def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
     file = tmp_path / "samples.jsonl"
-    with open_journal(tmp_path, study()) as book:
-        book.add(record("c00"))
+    with open_journal(tmp_path, study()) as journal:
+        journal.add(record("c00"))
         with monkeypatch.context() as patch, Full(file, "ab") as full:
-            patch.setattr(book._log, "file", full)
+            patch.setattr(journal._log, "file", full)
             with pytest.raises(StudyError, match=r"samples\.jsonl cannot be written \(No space left on device\)"):
-                book.add(record("c01"))
-        assert book.lacks(("original", "c01", 0))
-        book.add(record("c02"))  # of another thread
+                journal.add(record("c01"))
+        assert journal.lacks(("original", "c01", 0))
+        journal.add(record("c02"))  # of another thread
     assert [r.id for r in records_in(tmp_path)] == ["c00", "c02"]
     assert file.read_bytes().endswith(b"\n")
 
@@ -74,11 +74,11 @@ class Full(io.FileIO):
 
 
 def test_a_failed_run_is_a_record_and_is_wanted_again(tmp_path):
-    with open_journal(tmp_path, study()) as book:
-        book.add(record("c00", image=None))
-        assert book.lacks(("original", "c00", 0))
-        book.add(record("c00", image="b"))
-        assert not book.lacks(("original", "c00", 0))
+    with open_journal(tmp_path, study()) as journal:
+        journal.add(record("c00", image=None))
+        assert journal.lacks(("original", "c00", 0))
+        journal.add(record("c00", image="b"))
+        assert not journal.lacks(("original", "c00", 0))
     assert [r.error for r in records_in(tmp_path)] == ["it failed", ""]
     (found,) = read_records(tmp_path).values()
     assert found.image.sha256 == "b" * 64
@@ -167,12 +167,12 @@ def test_a_study_of_an_older_form_is_another(tmp_path):
 )
 def test_two_cannot_be_at_the_same_part(tmp_path, one, other, said):
     with (
-        open_journal(tmp_path, study(), Shard.read(one)) as book,
+        open_journal(tmp_path, study(), Shard.read(one)) as journal,
         pytest.raises(RunInUseError, match=said),
         open_journal(tmp_path, study(), Shard.read(other)),
     ):
         pass
-    assert book.records == {}
+    assert journal.records == {}
     with open_journal(tmp_path, study(), Shard.read(other)):  # and afterwards it may be gone on with
         pass
 
@@ -182,5 +182,5 @@ def test_two_shards_are_written_at_the_same_time(tmp_path):
         one.add(record("c00"))
         two.add(record("c01"))
     assert {path.name for path in tmp_path.glob("samples*")} == {"samples.1-of-2.jsonl", "samples.2-of-2.jsonl"}
-    with open_journal(tmp_path, study()) as book:
-        assert {key[1] for key in book.records} == {"c00", "c01"}
+    with open_journal(tmp_path, study()) as journal:
+        assert {key[1] for key in journal.records} == {"c00", "c01"}

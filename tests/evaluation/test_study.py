@@ -242,8 +242,8 @@ def test_what_is_to_be_said_of_how_a_judge_was_asked_is_kept(tmp_path):
 
 def test_the_answers_are_kept_for_people_too(tmp_path):
     study(tmp_path, Colours(2))
-    with open_answer_log(answers_path(tmp_path, "shapes-perception")) as book:
-        assert len(book) == 4
+    with open_answer_log(answers_path(tmp_path, "shapes-perception")) as log:
+        assert len(log) == 4
     assert '"sample": "c01", "key": "1", "rollout": 0' in (tmp_path / "answers-shapes-perception.jsonl").read_text().replace(
         '"judge": "shapes-perception", ', ""
     )
