@@ -151,12 +151,12 @@ def run_command(
     """Generate an image from a request: plan, generate, verify, remember and refine."""
     set_debug(debug)
     from ..config import changed, load_config
-    from ..evaluation.variants import noise as read_noise
+    from ..evaluation.variants import parse_noise
     from ..runs.run import run
 
     prompt = read_request(prompt)
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
-    noise = read_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
+    noise = parse_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
     overrides = {
         **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},
         **{"verify_size": verify_size, "edit": edit, "negative_prompt": negative_prompt, **_parse_size(size)},
