@@ -105,7 +105,7 @@ def test_a_tilde_is_the_home_folder_also_where_no_shell_has_seen_it(command, tmp
 def test_a_folder_of_runs_without_a_name_is_refused(command, tmp_path):
     for args in ("run", "a red circle"), ("runs",), ("eval", "shapes"):
         code, _, err = command(*args, "--runs", "")
-        assert (code, "it is empty: name a path" in err) == (2, True)
+        assert (code, "the path is empty: write a path" in err) == (2, True)
     with pytest.raises(GemsError, match="the folder of runs has no name"):
         run("a red circle", runs="")
     assert list(tmp_path.iterdir()) == []
