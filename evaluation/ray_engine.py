@@ -167,7 +167,7 @@ class RayEngine(Engine):
         if record.variant in one.done:
             return [], True
         if data is not None:
-            self._store.keep(record.image, data)
+            self._store.put_bytes(record.image, data)
         one.done.append(record.variant)
         return [record], True
 

@@ -87,7 +87,7 @@ def draw(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -
 
 def kept(record: SampleRecord, store: ImageStore, folder: Path) -> SampleRecord:
     """Return a record with the path of its image, if it is a file below the folder of the study."""
-    if record.image is None or not store.is_in(folder):
+    if record.image is None or not store.is_inside(folder):
         return record
     path = store.path(record.image.sha256).resolve().relative_to(folder.resolve()).as_posix()
     return record.model_copy(update={"path": path})

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..context import RunContext
 from ..memory.state import GemsState
 from ..storage.files import replace_file
-from ..terminal import visible
+from ..terminal import escape_controls
 from .history import RunHistory
 from .inline_images import ReadImage, once
 from .view import duration, view
@@ -62,7 +62,7 @@ def write_report(
 
 def _finalize(value: Any) -> Any:
     """Have texts `visible`; markup is ours, and what it was made of has come through here."""
-    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return escape_controls(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 @cache

@@ -22,9 +22,9 @@ from ..models.registry import Models
 from ..nodes.checks.checkers import Checker
 from ..nodes.review_answer import Answer, in_words
 from ..skills import SkillLibrary
-from ..storage.checksums import readable
+from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
-from ..storage.image_store import write_atomically
+from ..storage.files import replace_run_file
 from ..storage.workspace import Workspace
 from .manifest import RunManifest, config_of, read_manifest, require_runs, save_manifest
 from .result import RunResult
@@ -61,7 +61,7 @@ def hold_run(home: Workspace, thread: str, *, new: bool = False) -> Iterator[Dat
         with home.database.open() as opened:
             if not new:
                 read_manifest(opened, home, thread)  # before anything is made for its lock
-            with opened.hold(thread):
+            with opened.lock_run(thread):
                 yield opened
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
@@ -90,14 +90,14 @@ def execute(
         models.chats,
         models.image,
         skills=library,
-        image_store=home.images_in(opened),
+        image_store=home.images_for(opened),
         store=opened.store,
         checkpointer=opened.saver,
         checkers=checkers,
         prices=models.options,
         **dict(nodes or {}),
     )
-    with readable():
+    with damage_errors():
         now = graph.get_state(config)
         started = _started(record, now)
     _require_skills(now.values.get("skills", ()), library)
@@ -206,7 +206,7 @@ def _require_skills(names: Iterable[str], library: SkillLibrary) -> None:
 
 def _save_best(result: RunResult) -> None:
     if result.state.best is not None:
-        write_atomically(result.image_path, result.store.read(result.state.best.image))
+        replace_run_file(result.image_path, result.store.read(result.state.best.image))
 
 
 def _publish(result: RunResult, opened: DatabaseConnection, home: Workspace, record: RunManifest) -> None:

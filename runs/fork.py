@@ -27,9 +27,9 @@ from ..nodes.checks.human_verdicts import asked_anew, overruled
 from ..nodes.generator import count
 from ..nodes.quoted_text import keep_quoted
 from ..skills import SkillLibrary
-from ..storage.checksums import readable
+from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
-from ..storage.workspace import Workspace, claims_of
+from ..storage.workspace import Workspace, claims_owner
 from .execute import Ask, execute, hold_run, run_to_end
 from .manifest import ParentRun, RunManifest, config_of, find_manifest, read_manifest, require_runs, save_manifest
 from .result import RunResult
@@ -100,7 +100,7 @@ def fork(
         if parent.pruned:
             raise RunError(f"the run {thread} was pruned: only its end and its best image are left, so it cannot be forked")
         with suppress(RunInUseError):  # whoever removes it must hold it, so it stays until the fork has claimed its images
-            held_parent.enter_context(opened.hold(thread))
+            held_parent.enter_context(opened.lock_run(thread))
         models = models_of(parent, chat, image, nodes)
         context = preset("default", **{**parent.context.model_dump(), **settings})
         require_prices(context, models.options)
@@ -141,7 +141,7 @@ def _begin(opened: DatabaseConnection, home: Workspace, record: RunManifest, sta
     save_manifest(opened, record)
     opened.saver.delete_thread(record.thread)
     refs = {ref for attempt in start.state.attempts for ref in (attempt.image, attempt.source) if ref}
-    home.images_in(opened).claim(refs, claims_of(record.thread))
+    home.images_for(opened).claim(refs, claims_owner(record.thread))
     values = {field: getattr(start.state, field) for field in start.state.model_fields_set}
     graph.update_state(config_of(record.thread), values, as_node=start.after)
     ready = record.model_copy(update={"ready": True})
@@ -160,7 +160,7 @@ def _require_new(opened: DatabaseConnection, home: Workspace, thread: str) -> No
 def _history(graph: Graph, thread: str) -> list[GemsState]:
     """Return the states of a run after each of its steps, the latest first."""
     try:
-        with readable():
+        with damage_errors():
             found = [snapshot.values for snapshot in graph.get_state_history(config_of(thread))]
             return [GemsState.model_validate(values) for values in found if values.get("prompt")]
     except CheckpointError as error:

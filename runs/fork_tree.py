@@ -19,7 +19,7 @@ Manifests = Mapping[str, Mapping[str, Any]]
 
 def manifests_of(opened: DatabaseConnection) -> Manifests:
     """Return all records, an empty one for each that cannot be read."""
-    return opened.store.whatever_is_in(SPACE)
+    return opened.store.read_namespace(SPACE)
 
 
 def parent_of(records: Manifests, thread: str) -> tuple[str, int] | None:
@@ -57,7 +57,7 @@ def tree_order(records: Manifests, first: str) -> list[tuple[str, int, int]]:
 
 def fork_tree_of(opened: DatabaseConnection, home: Workspace, thread: str) -> list[ForkNode]:
     """Return the family of a run, its eldest first and each fork after its parent; nothing where it has no relatives."""
-    if not opened.may_have_forks():
+    if not opened.may_contain_forks():
         return []  # most runs have none, and their ends do not read the records of all others
     records = manifests_of(opened)
     line = tree_order(records, root_of(records, thread))

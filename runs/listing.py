@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import CheckpointError, GemsError, RunError, SettingError
 from ..memory.state import GemsState, RoleUsage
-from ..storage.checksums import readable
+from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
 from .manifest import RunManifest, config_of, read_manifest, require_runs, run_names
@@ -182,11 +182,11 @@ def list_entry(opened: DatabaseConnection, home: Workspace, thread: str) -> List
 
 def _standing(opened: DatabaseConnection, record: RunManifest, stored: StoredState | None) -> Standing:
     if stored and stored.waiting is not None:  # whatever was decided before it asked
-        return "running" if opened.in_hand(record.thread) else "waiting"
+        return "running" if opened.is_locked(record.thread) else "waiting"
     decision = stored.state.result.decision if stored and stored.state.result and not stored.more else None
     if decision in ("accept", "give up"):
         return "accepted" if decision == "accept" else "gave up"
-    if opened.in_hand(record.thread):
+    if opened.is_locked(record.thread):
         return "running"
     return "failed" if record.failed else "unfinished"
 
@@ -198,7 +198,7 @@ def state_of(opened: DatabaseConnection, thread: str) -> StoredState | None:
         CheckpointError: it is damaged.
     """
     try:
-        with readable():
+        with damage_errors():
             newest = opened.saver.get_tuple(config_of(thread))
             if newest is None:
                 return None

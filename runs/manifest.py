@@ -14,7 +14,7 @@ from ..context import RunContext
 from ..errors import CheckpointError, RunError
 from ..graph.build import STEPS
 from ..models.options import ModelOptions
-from ..storage.checksums import with_hash, without_hash
+from ..storage.checksums import add_hash, verify_hash
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
 
@@ -85,7 +85,7 @@ class RunManifest(BaseModel):
 
 def save_manifest(opened: DatabaseConnection, record: RunManifest) -> None:
     """Keep a record, in the place of an earlier one of the run."""
-    opened.store.put(SPACE, record.thread, with_hash(record.model_dump(mode="json")), index=False)
+    opened.store.put(SPACE, record.thread, add_hash(record.model_dump(mode="json")), index=False)
 
 
 def find_manifest(opened: DatabaseConnection, home: Workspace, thread: str) -> RunManifest | None:
@@ -98,7 +98,7 @@ def find_manifest(opened: DatabaseConnection, home: Workspace, thread: str) -> R
     try:
         item = opened.store.get(SPACE, thread)
         if item is not None:
-            return RunManifest.model_validate(without_hash(item.value))
+            return RunManifest.model_validate(verify_hash(item.value))
         return RunManifest.model_validate_json(path.read_bytes()) if path.exists() else None
     except CheckpointError as error:
         raise RunError(f"the record of run {thread} cannot be read ({error})") from error
@@ -135,7 +135,7 @@ def run_names(opened: DatabaseConnection, home: Workspace) -> list[str]:
 
 def start_times(opened: DatabaseConnection, home: Workspace) -> dict[str, str]:
     """Return when each run was begun, in ISO 8601, in the order of `threads`; it is empty where the record cannot be read."""
-    began = {thread: str(value.get("began") or "") for thread, value in opened.store.whatever_is_in(SPACE).items()}
+    began = {thread: str(value.get("began") or "") for thread, value in opened.store.read_namespace(SPACE).items()}
     for path in home.folder.glob("*/run.json"):
         began.setdefault(path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat())
     return dict(sorted(began.items(), key=lambda run: (run[1], run[0])))

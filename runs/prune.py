@@ -16,11 +16,11 @@ from langchain_core.runnables import RunnableConfig
 
 from ..errors import CheckpointError, GemsError, RunError, RunInUseError
 from ..memory.state import Attempt, best_of
-from ..storage.checksums import readable
+from ..storage.checksums import damage_errors
 from ..storage.database import BranchHead, DatabaseConnection
-from ..storage.files import sweep
+from ..storage.files import remove_partial_files
 from ..storage.image_store import ImageStore, StoredImage
-from ..storage.workspace import Workspace, claims_of
+from ..storage.workspace import Workspace, claims_owner
 from .fork_tree import manifests_of, root_of, tree_order
 from .listing import Standing, summarize
 from .manifest import SPACE, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
@@ -67,11 +67,11 @@ def remove(names: Sequence[str], runs: Workspace | Path | str = "runs") -> Prune
         for name in names:
             if name not in known:
                 read_manifest(opened, home, name)  # which says which there are
-            if home.can_be(name) and opened.in_hand(name):
+            if home.is_valid_name(name) and opened.is_locked(name):
                 raise RunInUseError(
                     f"the run {name} is in progress in another process: wait for it, or end it; nothing was removed"
                 )
-        odd = [name for name in dict.fromkeys(names) if not home.can_be(name)]
+        odd = [name for name in dict.fromkeys(names) if not home.is_valid_name(name)]
         freed = _Cleaning(opened, home, gone=[name for name in dict.fromkeys(names) if name not in odd]).do()
         for name in odd:  # of a damaged database: nothing but its rows can be there
             opened.saver.delete_thread(name)
@@ -174,7 +174,7 @@ class _Cleaning:
     ) -> None:
         self.opened, self.home, self.gone, self.trimmed, self.orphans = opened, home, gone, trimmed, orphans
         self.damaged = [name for name in damaged if name not in gone]
-        self.images = home.images_in(opened)
+        self.images = home.images_for(opened)
         self.notes: list[str] = []
 
     def tell(self) -> PruneReport:
@@ -182,7 +182,7 @@ class _Cleaning:
         look = self._look()
         self._say_unreadable(look)
         surplus = [look.stored[digest].size for digest in self._surplus(look)]
-        rows = sum(map(self.opened.rows, (*self.gone, *self.trimmed)))
+        rows = sum(map(self.opened.row_count, (*self.gone, *self.trimmed)))
         return PruneReport(tuple(self.gone), tuple(self.trimmed), rows, len(surplus), sum(surplus), 0, tuple(self.notes))
 
     def do(self) -> PruneReport:
@@ -198,8 +198,8 @@ class _Cleaning:
         rows = 0
         for name in (*self.gone, *self.trimmed):
             try:
-                with self.opened.hold(name):
-                    if {tip.checkpoint for tip in self.opened.tips(name)} != first.tips.get(name, set()):
+                with self.opened.lock_run(name):
+                    if {tip.checkpoint for tip in self.opened.branch_heads(name)} != first.tips.get(name, set()):
                         self.notes.append(f"the run {name} has gone on meanwhile: left as it is")
                         continue
                     self._mark(name, "remove" if name in self.gone else "trim")
@@ -216,7 +216,7 @@ class _Cleaning:
         if self.orphans:
             removed |= self._remove(surplus - set[str]().union(*look.own.values()), look)
             torn = self._sweep()
-            if problem := self.opened.shrink():
+            if problem := self.opened.compact():
                 self.notes.append(problem)
         return PruneReport(
             tuple(name for name in self.gone if name in done),
@@ -231,10 +231,10 @@ class _Cleaning:
     def _look(self) -> _Look:
         going = {*self.gone, *self.trimmed}
         when = datetime.now(UTC)
-        stored = {picture.digest: picture for picture in self.images.pictures()}  # first: notes are written before pictures
+        stored = {picture.digest: picture for picture in self.images.list_images()}  # first: notes are written before pictures
         owners = [owner for name in going for owner in owners_of(name)]
-        needed = self.images.noted_by_all(but=owners)
-        own = {name: set[str]().union(*map(self.images.noted, owners_of(name))) for name in going}
+        needed = self.images.all_claimed(but=owners)
+        own = {name: set[str]().union(*map(self.images.claimed, owners_of(name))) for name in going}
         known, unreadable = set(run_names(self.opened, self.home)), ""
         tips = self._tips()
         for thread, checkpoints in tips.items():
@@ -262,7 +262,7 @@ class _Cleaning:
 
     def _tips(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
-        for tip in self.opened.tips():
+        for tip in self.opened.branch_heads():
             found.setdefault(tip.thread, set()).add(tip.checkpoint)
         return found
 
@@ -295,36 +295,36 @@ class _Cleaning:
 
     def _remove_run(self, name: str) -> int:
         """Remove all of a run but its pictures, the record last; return how many rows that were."""
-        rows = self.opened.rows(name)
+        rows = self.opened.row_count(name)
         forget_run(self.opened, self.home, name)
         return rows
 
     def _trim(self, name: str) -> int:
         """Keep the end of a run and claim its best picture; return how many rows were removed."""
-        rows = self.opened.rows(name)
-        self.opened.keep_latest(name)
-        best = best_of([attempt for tip in self.opened.tips(name) for attempt in _attempts(self.opened, tip)])
+        rows = self.opened.row_count(name)
+        self.opened.delete_old_checkpoints(name)
+        best = best_of([attempt for tip in self.opened.branch_heads(name) for attempt in _attempts(self.opened, tip)])
         forget_notes(self.images, name)
-        self.images.claim([best.image] if best else [], claims_of(name))
+        self.images.claim([best.image] if best else [], claims_owner(name))
         save_manifest(self.opened, read_manifest(self.opened, self.home, name).model_copy(update={"cleaning": None}))
-        return rows - self.opened.rows(name)
+        return rows - self.opened.row_count(name)
 
     def _sweep(self) -> int:
         """Remove what killed processes left in the image store and in the folders of runs."""
         before = datetime.now(UTC) - ORPHAN
-        folders = [self.home.folder_of(name) for name in run_names(self.opened, self.home) if self.home.can_be(name)]
-        return self.images.sweep(before) + sum(sweep(folder, ".*.tmp", before) for folder in folders)
+        folders = [self.home.folder_of(name) for name in run_names(self.opened, self.home) if self.home.is_valid_name(name)]
+        return self.images.remove_partial_files(before) + sum(remove_partial_files(folder, ".*.tmp", before) for folder in folders)
 
 
 def owners_of(name: str) -> tuple[str, ...]:
     """Return under which names a run may have notes of pictures: its own, as a thread of a server, and for what it has claimed."""
-    return tuple(dict.fromkeys((name, studio_id(name), claims_of(name))))
+    return tuple(dict.fromkeys((name, studio_id(name), claims_owner(name))))
 
 
 def forget_notes(images: ImageStore, name: str) -> None:
     """Remove the notes of a run's pictures; the pictures stay."""
     for owner in owners_of(name):
-        images.forget(owner)
+        images.release(owner)
 
 
 def forget_run(opened: DatabaseConnection, home: Workspace, name: str) -> None:
@@ -333,7 +333,7 @@ def forget_run(opened: DatabaseConnection, home: Workspace, name: str) -> None:
     Raises:
         ImageStoreError: its notes cannot be removed.
     """
-    forget_notes(home.images_in(opened), name)
+    forget_notes(home.images_for(opened), name)
     opened.saver.delete_thread(name)
     shutil.rmtree(home.folder_of(name), ignore_errors=True)
     delete_manifest(opened, home, name)
@@ -342,7 +342,7 @@ def forget_run(opened: DatabaseConnection, home: Workspace, name: str) -> None:
 def _attempts(opened: DatabaseConnection, tip: BranchHead) -> Iterator[Attempt]:
     """Yield the attempts of a branch, also those of a step whose checkpoint was not written any more."""
     config: RunnableConfig = {"configurable": {"thread_id": tip.thread, "checkpoint_ns": "", "checkpoint_id": tip.checkpoint}}
-    with readable():
+    with damage_errors():
         found = opened.saver.get_tuple(config)
         if found is None:
             return

@@ -283,7 +283,7 @@ def require_free(opened: DatabaseConnection, thread: str) -> None:
     Raises:
         RunError: it does.
     """
-    if opened.rows(thread):
+    if opened.row_count(thread):
         raise RunError(f"the name {thread} is taken by another user of this database, or by one of its servers: choose another one")
 
 

@@ -1,4 +1,4 @@
-"""One process at a time for each run, and for each study."""
+"""File locks: one process at a time for each run and each study."""
 
 from __future__ import annotations
 
@@ -20,43 +20,47 @@ FILE = ".lock"
 
 @contextmanager
 def exclusive(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold a folder. The system lets go of it when the process ends, however it ends.
+    """Hold the lock of a folder. The system releases it when the process ends, however it ends.
 
     Args:
-        folder: of a study, or of what else one process works on at a time.
-        patience: seconds to go on trying: somebody may only be looking whether it is free, see `is_held`.
+        folder: of a study, or of anything else that one process works on at a time.
+        patience: seconds to go on trying: another process may only be testing the lock, see `is_held`.
 
     Raises:
         RunInUseError: another process holds it.
         LocksMissingError: the file system has no locks.
     """
     with (folder / FILE).open("w") as file:
-        _try_until(lambda: _locked(file, fcntl.LOCK_EX), folder.name, patience)
+        _acquire_within(lambda: _try_flock(file, fcntl.LOCK_EX), folder.name, patience)
         yield
 
 
 def is_held(folder: Path) -> bool:
-    """Tell whether a process holds a folder. Those who look at the same time do not take each other for its holder.
+    """Return whether a process holds the lock of a folder; processes that test it at the same time do not see each other.
 
     Raises:
         LocksMissingError: the file system has no locks.
     """
     try:
         with (folder / FILE).open() as file:
-            return not _locked(file, fcntl.LOCK_SH)
+            return not _try_flock(file, fcntl.LOCK_SH)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-def _locked(file: IO[str], how: int) -> bool:
-    return _got(Path(file.name), lambda: fcntl.flock(file, how | fcntl.LOCK_NB))
+def _try_flock(file: IO[str], how: int) -> bool:
+    return _acquires(Path(file.name), lambda: fcntl.flock(file, how | fcntl.LOCK_NB))
 
 
-def _got(path: Path, lock: Callable[[], object]) -> bool:
-    """Tell whether a lock could be taken.
+def _acquires(path: Path, lock: Callable[[], object]) -> bool:
+    """Return whether a lock could be acquired.
+
+    Args:
+        path: of the file of locks, for the error.
+        lock: tries to acquire it without waiting.
 
     Raises:
-        LocksMissingError: the file system has none.
+        LocksMissingError: the file system has no locks.
     """
     try:
         lock()
@@ -72,7 +76,7 @@ def _got(path: Path, lock: Callable[[], object]) -> bool:
     return True
 
 
-def _try_until(lock: Callable[[], object], name: str, patience: float) -> None:
+def _acquire_within(lock: Callable[[], object], name: str, patience: float) -> None:
     end = time.monotonic() + patience
     while not lock():
         if time.monotonic() >= end:
@@ -81,7 +85,7 @@ def _try_until(lock: Callable[[], object], name: str, patience: float) -> None:
 
 
 class _LockFile(NamedTuple):
-    """A file of locks, open for all of this process; each name is a byte of it."""
+    """An open file of locks, shared by all threads of the process; each name locks one byte of it."""
 
     path: Path
     key: tuple[int, int]
@@ -89,13 +93,13 @@ class _LockFile(NamedTuple):
     names: set[str]
 
     def lock(self, name: str, how: int) -> bool:
-        """Try to lock a name's byte."""
+        """Try to lock or unlock a name's byte; return whether it worked."""
         byte = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
         how |= fcntl.LOCK_NB if how != fcntl.LOCK_UN else 0
-        return _got(self.path, lambda: fcntl.lockf(self.handle, how, 1, byte))
+        return _acquires(self.path, lambda: fcntl.lockf(self.handle, how, 1, byte))
 
     def close_unused(self) -> None:
-        """Close the file if no name is held: the system would let go of all of them."""
+        """Close the file if no name is held: closing it releases all of them."""
         if not self.names:
             os.close(self.handle)
             if _FILES.get(self.key) is self:
@@ -103,30 +107,30 @@ class _LockFile(NamedTuple):
 
 
 _FILES: dict[tuple[int, int], _LockFile] = {}
-"""By device and inode: those in which names are held."""
+"""Open files by device and inode."""
 _MUTEX = threading.RLock()
 
 
-def _forget() -> None:
+def _forget_inherited() -> None:
     global _MUTEX
-    _FILES.clear()  # what is held is the parent's
+    _FILES.clear()  # the locks are the parent's
     _MUTEX = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_forget_inherited)
 
 
 @contextmanager
 def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
-    """Hold a name in a folder: any number of them takes one file handle of a process.
+    """Hold the lock of a name in a folder; all names share one file handle of the process.
 
-    The system lets go of all when the process ends, however it ends, and also when the process closes the file: nothing else
+    The system releases all when the process ends, however it ends, and also when the process closes the file: nothing else
     may open it while a name is held.
 
     Args:
-        folder: where the file of locks is, or is made.
+        folder: the place of the file of locks, which is made if needed.
         name: of a run.
-        patience: seconds to go on trying: somebody may only be looking whether it is free, see `is_holding`.
+        patience: seconds to go on trying: another process may only be testing the lock, see `is_holding`.
 
     Raises:
         RunInUseError: another process or thread holds it.
@@ -137,7 +141,7 @@ def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
 
     def take() -> bool:
         with _MUTEX:
-            file = _opened(folder)
+            file = _lock_file(folder)
             try:
                 if name not in file.names and file.lock(name, fcntl.LOCK_EX):
                     file.names.add(name)
@@ -146,7 +150,7 @@ def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
                 file.close_unused()
         return bool(held)
 
-    _try_until(take, name, patience)
+    _acquire_within(take, name, patience)
     try:
         yield
     finally:
@@ -157,14 +161,14 @@ def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
 
 
 def is_holding(folder: Path, name: str) -> bool:
-    """Tell whether a process holds a name in a folder.
+    """Return whether a process holds the lock of a name in a folder.
 
     Raises:
         LocksMissingError: the file system has no locks.
     """
     with _MUTEX:
         try:
-            file = _opened(folder, os.O_RDONLY)
+            file = _lock_file(folder, os.O_RDONLY)
         except (FileNotFoundError, NotADirectoryError):
             return False
         try:
@@ -178,8 +182,8 @@ def is_holding(folder: Path, name: str) -> bool:
             file.close_unused()
 
 
-def _opened(folder: Path, mode: int = os.O_RDWR | os.O_CREAT) -> _LockFile:
-    """Return the file of locks as it is open, or open it."""
+def _lock_file(folder: Path, mode: int = os.O_RDWR | os.O_CREAT) -> _LockFile:
+    """Return a folder's file of locks, opened if it is not open yet."""
     path = folder / FILE
     with suppress(FileNotFoundError):
         state = path.stat()

@@ -12,8 +12,8 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from gems.server import Limits
-from gems.server.hosts import refusal
-from gems.server.server import Protocol
+from gems.server.origin_check import refusal_reason
+from gems.server.uvicorn_server import IdleClosingProtocol
 
 from .conftest import Negative, Scripted, png, problem
 
@@ -41,7 +41,7 @@ STRANGE = [
 
 def asked(host=None, origin=None, server="127.0.0.1", **options):
     headers = [(name, value.encode()) for name, value in ((b"host", host), (b"origin", origin)) if value is not None]
-    return refusal({"type": "http", "server": (server, 30000), "headers": headers}, **options)
+    return refusal_reason({"type": "http", "server": (server, 30000), "headers": headers}, **options)
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "::1", "127.0.1.1"])
@@ -159,7 +159,7 @@ def test_one_that_leaves_before_its_body_is_here_takes_nothing(serving):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(Protocol, "patience", 0.2)
+    monkeypatch.setattr(IdleClosingProtocol, "patience", 0.2)
 
 
 def ended(connection):

@@ -83,7 +83,7 @@ def test_a_missing_driver_is_told_with_how_to_install_it(monkeypatch, module, ur
 
 def test_pictures_off_this_machine_have_no_path(bucket):
     store = ImageStore(f"s3://{bucket}/pictures")
-    assert "no files of this machine" in told(lambda: store.path("ab" * 32))
+    assert "are not files of this machine" in told(lambda: store.path("ab" * 32))
 
 
 def test_a_bucket_that_is_not_there_is_told_before_a_picture_is_paid_for(bucket, sketcher, tmp_path):
@@ -98,7 +98,7 @@ def test_a_run_keeps_its_pictures_on_s3(bucket, sketcher, tmp_path):
     result = run("a red circle", runs=home, image=sketcher, thread="t")
     refs = {a.image.sha256 for a in result.attempts}
     with home.database.open() as opened:
-        assert {p.digest for p in home.images.pictures()} == home.images_in(opened).noted("t") == refs
+        assert {p.digest for p in home.images.list_images()} == home.images_for(opened).claimed("t") == refs
     assert result.image_path.read_bytes() == home.images.read(result.best.image)
     assert list(tmp_path.rglob("images")) == []
 
@@ -107,7 +107,13 @@ def test_an_unreachable_endpoint_is_told(bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     store = ImageStore(f"s3://{bucket}/elsewhere")
-    uses = (store.check, lambda: store.recall("x"), store.pictures, store.noted_by_all, lambda: store.delete("ab" * 32))
+    uses = (
+        store.ensure_writable,
+        lambda: store.find_by_request("x"),
+        store.list_images,
+        store.all_claimed,
+        lambda: store.delete("ab" * 32),
+    )
     for use in uses:
         line = told(use)
         assert f"the image store s3://{bucket}/elsewhere" in line
@@ -117,14 +123,14 @@ def test_an_unreachable_endpoint_is_told(bucket, monkeypatch):
 def test_an_endpoint_with_a_password_is_not_repeated(bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://me:hunter2@127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    told(ImageStore(f"s3://{bucket}/elsewhere").check)
+    told(ImageStore(f"s3://{bucket}/elsewhere").ensure_writable)
 
 
 def test_missing_credentials_are_told(bucket, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     store = ImageStore(f"s3://{bucket}/x")
-    for use in (store.check, lambda: store.recall("x")):
+    for use in (store.ensure_writable, lambda: store.find_by_request("x")):
         assert "Unable to locate credentials" in told(use)
 
 
@@ -154,8 +160,13 @@ def test_denied_access_is_told_and_not_taken_for_an_empty_store(bucket, monkeypa
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
         store, ref = ImageStore(f"s3://{bucket}/x"), ImageRef(sha256="ab" * 32, width=1, height=1)
-        uses = (store.check, lambda: store.read(ref), lambda: store.recall("x", "mine"), lambda: store.delete(ref.sha256))
-        for use in (*uses, store.pictures, store.noted_by_all, lambda: store.noted("mine"), lambda: store.forget("mine")):
+        uses = (
+            store.ensure_writable,
+            lambda: store.read(ref),
+            lambda: store.find_by_request("x", "mine"),
+            lambda: store.delete(ref.sha256),
+        )
+        for use in (*uses, store.list_images, store.all_claimed, lambda: store.claimed("mine"), lambda: store.release("mine")):
             line = told(use)
             assert "Access Denied" in line or "Forbidden" in line
             assert "AWS_ACCESS_KEY_ID" in line

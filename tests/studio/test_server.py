@@ -144,9 +144,9 @@ def call(studio, method, **params):
 def test_mcp_offers_the_graphs_and_the_presets_as_tools(studio):
     tools = {tool["name"]: tool for tool in call(studio, "tools/list")["tools"]}
     assert {"draw", "gems", "gems-pixels", *(f"gems_{name}" for name in PRESETS)} <= tools.keys()
-    assert "URL of the picture" in tools["draw"]["description"]
+    assert "URL of the image" in tools["draw"]["description"]
     assert tools["draw"]["inputSchema"]["required"] == ["prompt"]
-    assert "URL of the picture" in tools["draw"]["inputSchema"]["description"]
+    assert "URL of the image" in tools["draw"]["inputSchema"]["description"]
     assert "`run`" not in json.dumps(tools["draw"])  # nothing that is for whoever reads the code
     assert tools["draw"]["inputSchema"]["properties"].keys() == {"prompt"}
 

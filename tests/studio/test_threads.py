@@ -14,7 +14,7 @@ from gems.errors import RunError
 from gems.events import RoleEnded
 from gems.runs.manifest import read_manifest
 from gems.runs.prune import owners_of
-from gems.studio.graphs import graph_of, roles_of
+from gems.studio.graphs import graph_id_of, swapped_roles
 
 from .conftest import QUICK
 
@@ -30,7 +30,7 @@ def made(studio):
 
 def rows_of(studio, name):
     with Workspace(studio.runs).database.open() as opened:
-        return opened.rows(name)
+        return opened.row_count(name)
 
 
 def before_drawing(client, thread):
@@ -96,7 +96,7 @@ def test_a_graph_of_ones_own_is_served_beside_the_others_and_its_runs_are_listed
     done = client.runs.wait(thread, "mine", input={"prompt": "two red circles"}, context=QUICK)
     assert done["result"]["reason"] == "all 3 checks passed"
     assert get_run(thread, studio.runs).best.score.passed == 3
-    assert graph_of(roles_of("mine")) == "mine"
+    assert graph_id_of(swapped_roles("mine")) == "mine"
     with pytest.raises(RunError, match="those of the graph mine"):
         resume(thread, runs=studio.runs)
     assert resume(thread, runs=studio.runs, nodes={"verifier": lambda state: {}}).report_path.exists()
@@ -116,7 +116,7 @@ def test_a_run_that_python_has_in_hand_is_left_alone(studio, made, client):
     name, thread = made
     past = before_drawing(client, thread)["checkpoint"]["checkpoint_id"]
     rows = rows_of(studio, name)
-    with Workspace(studio.runs).database.open() as opened, opened.hold(name):
+    with Workspace(studio.runs).database.open() as opened, opened.lock_run(name):
         with pytest.raises(ConflictError, match=IN_USE):
             client.threads.update_state(thread, {"draft": "x"}, as_node="refiner", checkpoint_id=past)
         with pytest.raises(ConflictError, match=IN_USE):
@@ -149,7 +149,7 @@ def test_the_server_takes_no_step_while_a_stream_of_python_pauses(studio, client
     with Workspace(studio.runs).database.open() as opened:
         found = opened.saver.get_tuple({"configurable": {"thread_id": "paused"}})
     assert "attempts" not in [channel for _, channel, _ in found.pending_writes]
-    assert not Workspace(studio.runs).images.noted(studio_id("paused"))  # refused before it drew anything
+    assert not Workspace(studio.runs).images.claimed(studio_id("paused"))  # refused before it drew anything
     assert len(list(events)[-1].result.attempts) == 1
 
 
@@ -161,7 +161,7 @@ def test_a_run_that_is_removed_while_the_server_draws_leaves_nothing(studio, cli
     assert not (studio.runs / thread).exists()
     assert thread not in [past.thread for past in list_runs(studio.runs)]
     home = Workspace(studio.runs)
-    assert all(not home.images.noted(owner) for owner in owners_of(thread))
+    assert all(not home.images.claimed(owner) for owner in owners_of(thread))
 
 
 def test_a_run_that_was_removed_is_run_again_on_its_thread(studio, client):
@@ -215,7 +215,7 @@ def test_what_is_removed_at_one_door_is_gone_at_the_other(studio, made, client):
     digest = done["attempts"][0]["image"]["sha256"]
     assert httpx.get(f"{studio.url}/images/{digest}.png").is_success  # until it is pruned, a day later
     home = Workspace(studio.runs)
-    assert all(not home.images.noted(owner) for owner in owners_of(server_thread))
+    assert all(not home.images.claimed(owner) for owner in owners_of(server_thread))
     assert prune(timedelta(days=1), dry_run=True, runs=studio.runs).removed == ()
 
 
@@ -252,12 +252,12 @@ def test_the_saver_forks_a_run_by_its_id_in_either_database(home, sketcher):
 
     with home.database.open() as opened:
         saver = ServerSaver(opened, home)
-        graph = build_graph(image=sketcher, image_store=home.images_in(opened), checkpointer=saver)
+        graph = build_graph(image=sketcher, image_store=home.images_for(opened), checkpointer=saver)
         states, done = asyncio.run(work(graph))
         assert states[0].values["attempts"] == first.attempts
         assert states[0].config["configurable"]["thread_id"] == studio_id("one")
         asyncio.run(saver.aprune([studio_id("one")]))
-        assert opened.rows("one") < len(states)
+        assert opened.row_count("one") < len(states)
     assert done["attempts"][0].prompt == get_run("one", home).best.prompt == "a green star"
     removed = remove(["one"], home)
     assert removed.images == 2
