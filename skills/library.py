@@ -39,7 +39,7 @@ class SkillLibrary:
     def load(cls, folders: Sequence[Path | str] = ()) -> SkillLibrary:
         """Load the bundled skills, then those of the variable `GEMS_SKILLS`, then those of `folders`; later ones win by name.
 
-        A folder is a skill itself, or the root of a collection: whatever lies in it, such as `RUN_NAME`, `skills/NAME`,
+        A folder is a skill itself, or the root of a collection: whatever lies in it, such as `NAME`, `skills/NAME`,
         `plugins/P/skills/NAME` and `.claude/skills/NAME`, is found. A skill that departs from the standard is loaded with a
         warning; one that cannot be used is left out and told in `problems`.
 
