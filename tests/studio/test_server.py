@@ -212,7 +212,7 @@ def test_a_page_that_takes_this_machine_for_its_own_reads_nothing(studio, drawn,
 def test_the_pages_that_are_let_in_are_those_of_langgraph_json():
     folder = Path(gems.__file__).parent
     pages = json.loads((folder / "langgraph.json").read_text())["http"]["cors"]["allow_origin_regex"]
-    assert f'PAGES = r"{pages}"' in (folder / "studio" / "app.py").read_text()  # to import it loads the models
+    assert f'ALLOWED_ORIGINS = r"{pages}"' in (folder / "studio" / "app.py").read_text()  # to import it loads the models
 
 
 def test_nothing_that_is_served_holds_a_key_and_nothing_strange_is_revived(studio, drawn):
