@@ -56,14 +56,16 @@ def strip_text_chunks(data: bytes) -> bytes:
     """
     if not data.startswith(_PNG):
         return data
-    kept, at = [_PNG], len(_PNG)
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if kind not in (b"tEXt", b"zTXt", b"iTXt") and not (kind == b"iCCP" and not _is_readable_profile(data[at + 8 : end - 4])):
-            kept.append(data[at:end])
-        at = end
-    return b"".join([*kept, data[at:]])
+    chunks, start = [_PNG], len(_PNG)
+    while start + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, start)
+        end = start + 12 + length
+        if kind not in (b"tEXt", b"zTXt", b"iTXt") and not (
+            kind == b"iCCP" and not _is_readable_profile(data[start + 8 : end - 4])
+        ):
+            chunks.append(data[start:end])
+        start = end
+    return b"".join([*chunks, data[start:]])
 
 
 def _is_readable_profile(content: bytes) -> bool:

@@ -70,8 +70,8 @@ class ImagesBody(StrictRequest):
         """Width and height in pixels, None for the model's own size."""
         if self.width is not None and self.height is not None:
             return self.width, self.height
-        found = SIZE.fullmatch(self.size or "")
-        return (int(found[1]), int(found[2])) if found else None
+        match = SIZE.fullmatch(self.size or "")
+        return (int(match[1]), int(match[2])) if match else None
 
 
 def image_router(served: ServedModels) -> APIRouter:

@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions over real HTTP: what models can do arrives, and what they cannot is said."""
+"""POST /v1/chat/completions over real HTTP: supported options reach the model, others are refused."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What an image store that is a folder promises beyond the others."""
+"""Image stores in a folder: what they guarantee beyond the others."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""What an image store promises wherever it is: each test here runs on a folder, in memory and on S3."""
+"""Image stores on every backend: each test here runs on a folder, in memory and on S3."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""What is kept is read back whole, or refused by name; nothing that could build objects of any class is read at all."""
+"""What is stored is read back unchanged, or refused as damaged; nothing that could build objects of any class is read."""
 
 import base64
 import json
