@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketClose
 from ..errors import GemsError, ImageStoreError, LostImageError, RunError, RunNameError
 from ..memory.state import ImageRef
 from ..runs.manifest import run_names, studio_id
-from ..runs.write_page import page_of
+from ..runs.write_page import page_as_text
 from ..server.origin_check import refusal_reason
 from ..storage.image_store import DIGEST
 from . import setup
@@ -60,7 +60,7 @@ def serve_page(request: Request) -> Response:
         with setup.workspace.database.open() as connection:
             names = run_names(connection, setup.workspace)
             name = next((name for name in names if studio_id(name) == thread), thread)
-            html = page_of(name, connection, setup.workspace)
+            html = page_as_text(name, connection, setup.workspace)
     except (RunError, RunNameError) as error:
         raise HTTPException(404, str(error)) from error
     except GemsError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.build import Graph, build_graph
-from ..runs.manifest import OWN
+from ..runs.manifest import SERVER_GRAPH
 from . import setup
 from .pixel_verifier import pixel_verifier
 
@@ -17,12 +17,12 @@ SWAPPED_ROLES = {"gems": (), "gems-pixels": ("verifier",)}
 
 def swapped_roles(graph: str) -> tuple[str, ...]:
     """Return the swapped roles of a graph, as the manifest of its runs has them."""
-    return SWAPPED_ROLES.get(graph, (OWN + graph,))
+    return SWAPPED_ROLES.get(graph, (SERVER_GRAPH + graph,))
 
 
 def graph_id_of(roles: tuple[str, ...]) -> str:
     """Return the id of the graph with these roles swapped, of the plain graph if there is none."""
-    own = [role.removeprefix(OWN) for role in roles if role.startswith(OWN)]
+    own = [role.removeprefix(SERVER_GRAPH) for role in roles if role.startswith(SERVER_GRAPH)]
     return next((graph for graph, swapped in SWAPPED_ROLES.items() if swapped == roles), own[0] if own else "gems")
 
 

@@ -22,9 +22,9 @@ from starlette.exceptions import HTTPException
 
 from ..context import RunContext
 from ..errors import RunInUseError
-from ..runs.listing import NEXT
+from ..graph.langgraph_internals import NEXT_NODE
 from ..runs.manifest import RunManifest, find_manifest, run_names, save_manifest, studio_id
-from ..runs.prune import forget_run
+from ..runs.prune import delete_run
 from ..storage.database import DatabaseConnection, ThreadedSaver
 from ..storage.workspace import Workspace
 from . import setup
@@ -122,7 +122,7 @@ class ServerSaver(ThreadedSaver):
             return
         name = self._run_name(str(thread_id))
         with self._locked(name):
-            forget_run(self.connection, self.workspace, name)
+            delete_run(self.connection, self.workspace, name)
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Keep only the latest checkpoint of each thread, or delete the threads.
@@ -181,7 +181,7 @@ class ServerSaver(ThreadedSaver):
             return
         if record is None:
             with suppress(RunInUseError), self.connection.lock_run(name):
-                forget_run(self.connection, self.workspace, name)
+                delete_run(self.connection, self.workspace, name)
         raise HTTPException(410, f"the run {name} was removed while the server worked on it: send its request anew")
 
     @contextmanager
@@ -195,7 +195,7 @@ class ServerSaver(ThreadedSaver):
     def _save_manifest(self, name: str, checkpoint: Checkpoint, metadata: Mapping[str, Any], settings: RunContext | None) -> None:
         """Save the manifest of a run that was started on the server, so that Python can list and resume it."""
         prompt = checkpoint["channel_values"].get("prompt")
-        is_gems_graph = f"{NEXT}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
+        is_gems_graph = f"{NEXT_NODE}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
         if name in self._began or not prompt or not is_gems_graph or "graph_id" not in metadata:
             return
         record = find_manifest(self.connection, self.workspace, name)
