@@ -11,45 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from ..errors import LocksMissingError, RunInUseError
 
 FILE = ".lock"
-
-
-@contextmanager
-def exclusive(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold the lock of a folder. The system releases it when the process ends, however it ends.
-
-    Args:
-        folder: of a study, or of anything else that one process works on at a time.
-        patience: seconds to go on trying: another process may only be testing the lock, see `is_held`.
-
-    Raises:
-        RunInUseError: another process holds it.
-        LocksMissingError: the file system has no locks.
-    """
-    with (folder / FILE).open("w") as file:
-        _acquire_within(lambda: _try_flock(file, fcntl.LOCK_EX), folder.name, patience)
-        yield
-
-
-def is_held(folder: Path) -> bool:
-    """Return whether a process holds the lock of a folder; processes that test it at the same time do not see each other.
-
-    Raises:
-        LocksMissingError: the file system has no locks.
-    """
-    try:
-        with (folder / FILE).open() as file:
-            return not _try_flock(file, fcntl.LOCK_SH)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _try_flock(file: IO[str], how: int) -> bool:
-    return _acquires(Path(file.name), lambda: fcntl.flock(file, how | fcntl.LOCK_NB))
 
 
 def _acquires(path: Path, lock: Callable[[], object]) -> bool:
@@ -129,7 +95,7 @@ def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
 
     Args:
         folder: the place of the file of locks, which is made if needed.
-        name: of a run.
+        name: of a run, or of anything else that one process works on at a time.
         patience: seconds to go on trying: another process may only be testing the lock, see `is_holding`.
 
     Raises:
