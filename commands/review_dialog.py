@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from ..errors import SettingError
-from ..terminal import SIGNS, Console, signal_handlers
+from ..terminal import CONTROL_CHARACTERS, Console, signal_handlers
 from .options import to_path
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def terminal_reviewer(progress: RunProgress, workspace: Workspace, control: RunC
     """
     from ..errors import ImageStoreError
     from ..memory.state import ImageRef
-    from ..storage.image_store import write_atomically
+    from ..storage.files import replace_run_file
     from .progress import TerminalProgress
 
     if not isinstance(progress, TerminalProgress) or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -78,7 +78,7 @@ def terminal_reviewer(progress: RunProgress, workspace: Workspace, control: RunC
             return workspace.images.path(ref.sha256)
         except ImageStoreError:  # the store is not a folder: copy the image
             copy = workspace.folder_of(progress.thread) / f"{ref.sha256}.png"
-            write_atomically(copy, workspace.images.read(ref))
+            replace_run_file(copy, workspace.images.read(ref))
             return copy
 
     def on_terminate(number: int, frame: FrameType | None) -> None:
@@ -280,7 +280,7 @@ class ReviewDialog:
             initial: text to edit.
         """
         while True:
-            readline.set_startup_hook(partial(readline.insert_text, SIGNS.sub("", initial)))
+            readline.set_startup_hook(partial(readline.insert_text, CONTROL_CHARACTERS.sub("", initial)))
             try:
                 typed = input(f"{label}: ").strip()
             finally:
