@@ -62,7 +62,12 @@ class Config(BaseModel):
         return ModelOptions(chat=self.chat, roles=self.roles, image=self.image)
 
 
-_TABLES: dict[str, type[BaseModel]] = {"chat": ChatOptions, "roles": ChatOptions, "image": ImageOptions, "judge": ChatOptions}
+_OPTIONS_OF_TABLE: dict[str, type[BaseModel]] = {
+    "chat": ChatOptions,
+    "roles": ChatOptions,
+    "image": ImageOptions,
+    "judge": ChatOptions,
+}
 
 
 def load_config(path: Path | str | None) -> Config:
@@ -74,10 +79,10 @@ def load_config(path: Path | str | None) -> Config:
     Raises:
         ConfigError: it is missing, is not TOML, or has an unknown name or a value out of bounds.
     """
-    return Config() if path is None else _config(path, _read(path))
+    return Config() if path is None else _validate(path, _read_toml(path))
 
 
-def _read(path: Path | str) -> dict[str, Any]:
+def _read_toml(path: Path | str) -> dict[str, Any]:
     """Read a file as it is written; of what is in it, only the names of roles are known to be right."""
     try:
         told = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"))
@@ -93,22 +98,22 @@ def _read(path: Path | str) -> dict[str, Any]:
     return told
 
 
-def _config(path: Path | str, told: Mapping[str, Any]) -> Config:
+def _validate(path: Path | str, told: Mapping[str, Any]) -> Config:
     chat, roles = told.get("chat", {}), told.get("roles", {})
     try:
-        return Config.model_validate({**told, "roles": {name: _role(chat, role) for name, role in roles.items()}})
+        return Config.model_validate({**told, "roles": {name: _role_options(chat, role) for name, role in roles.items()}})
     except ValidationError as error:
         table, *inside = error.errors()[0]["loc"]
-        options: type[BaseModel] = _TABLES.get(str(table), Config) if inside else Config
+        options: type[BaseModel] = _OPTIONS_OF_TABLE.get(str(table), Config) if inside else Config
         known = {field.alias or name for name, field in options.model_fields.items()}
         raise ConfigError(f"{path}: {what_is_wrong(error, known)}") from error
 
 
-def _role(chat: Mapping[str, Any], role: Mapping[str, Any]) -> dict[str, Any]:
+def _role_options(chat: Mapping[str, Any], role: Mapping[str, Any]) -> dict[str, Any]:
     return dict(role) if "model" in role else {**chat, **role}
 
 
-def models_again(
+def models_for_resume(
     path: Path | str, recorded: ModelOptions, chat: str | None, image: str | None
 ) -> tuple[ChatChoices | None, ImageChoice | None]:
     """Return the models of a run that goes on, or is forked, with a configuration file.
@@ -128,23 +133,23 @@ def models_again(
     Raises:
         ConfigError: as for `load_config`; or a table names no model, and the run's own cannot be made from its record.
     """
-    told = _read(path)
-    written = _config(path, told)
-    file = changed(written, chat, image, None)
+    told = _read_toml(path)
+    written = _validate(path, told)
+    file = apply_options(written, chat, image, None)
     chats: ChatChoices | None = chat
     if told.get("chat") or told.get("roles"):
         laid = chat is None and "model" not in written.chat.model_fields_set
-        chats = _chats_over(path, recorded, written, told.get("roles", {})) if laid else file.chats
+        chats = _chats_for_resume(path, recorded, written, told.get("roles", {})) if laid else file.chats
     drawer: ImageChoice | None = image
     if told.get("image"):
         laid = image is None and "model" not in written.image.model_fields_set
-        drawer = _over(recorded.image, written.image, written.image.model_fields_set) if laid else file.image
+        drawer = _updated(recorded.image, written.image, written.image.model_fields_set) if laid else file.image
         if laid:
             _require_spec(path, "image", recorded.image)
     return chats, drawer
 
 
-def _chats_over(path: Path | str, recorded: ModelOptions, written: Config, told: Mapping[str, Any]) -> dict[str, ChatOptions]:
+def _chats_for_resume(path: Path | str, recorded: ModelOptions, written: Config, told: Mapping[str, Any]) -> dict[str, ChatOptions]:
     """Lay a file whose `[chat]` names no model over the recorded chat models; `told` are its roles as they are written."""
     common = written.chat.model_fields_set
 
@@ -152,16 +157,16 @@ def _chats_over(path: Path | str, recorded: ModelOptions, written: Config, told:
         same = role.model == recorded.chat.model
         return [name for name in common if same and getattr(role, name) == getattr(recorded.chat, name)]
 
-    chat = _over(recorded.chat, written.chat, common)
-    roles = {name: _over(role, written.chat, shared(role)) for name, role in recorded.roles.items()}
+    chat = _updated(recorded.chat, written.chat, common)
+    roles = {name: _updated(role, written.chat, shared(role)) for name, role in recorded.roles.items()}
     for name, role in written.roles.items():
-        roles[name] = role if "model" in told[name] else _over(roles.get(name, chat), role, told[name])
+        roles[name] = role if "model" in told[name] else _updated(roles.get(name, chat), role, told[name])
     for place, options in {"chat": chat, **{f"roles.{name}": role for name, role in roles.items()}}.items():
         _require_spec(path, place, options)
     return {"default": chat, **roles}
 
 
-def _over(known: Options, said: Options, names: Iterable[str]) -> Options:
+def _updated(known: Options, said: Options, names: Iterable[str]) -> Options:
     return known.model_copy(update={name: getattr(said, name) for name in names})
 
 
@@ -171,7 +176,7 @@ def _require_spec(path: Path | str, place: str, options: ChatOptions | ImageOpti
         raise ConfigError(f'{path}: the run\'s own model {name} cannot be made from its record: write model = "..." in [{place}]')
 
 
-def changed(config: Config, chat: str | None, image: str | None, call: Sequence[str] | None, **image_options: Any) -> Config:
+def apply_options(config: Config, chat: str | None, image: str | None, call: Sequence[str] | None, **image_options: Any) -> Config:
     """Return a configuration with what the command line changes of it.
 
     Args:
@@ -190,7 +195,7 @@ def changed(config: Config, chat: str | None, image: str | None, call: Sequence[
     if chat is not None and chat != config.chat.model:
         config = config.model_copy(update={"chat": ChatOptions(model=chat), "roles": own_models})
     drawn: dict[str, Any] = config.image.model_dump() if image is None or image == config.image.model else {"model": image}
-    drawn["call"] = {**drawn.get("call", {}), **dict(_option(pair) for pair in call or ())}
+    drawn["call"] = {**drawn.get("call", {}), **dict(_parse_option(pair) for pair in call or ())}
     drawn.update({name: value for name, value in image_options.items() if value is not None})
     try:
         return config.model_copy(update={"image": ImageOptions(**drawn)})
@@ -198,7 +203,7 @@ def changed(config: Config, chat: str | None, image: str | None, call: Sequence[
         raise ConfigError(f"--{what_is_wrong(error, ImageOptions.model_fields)}") from error
 
 
-def _option(pair: str) -> tuple[str, Any]:
+def _parse_option(pair: str) -> tuple[str, Any]:
     key, equals, value = pair.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {pair}: write key=value, such as num_inference_steps=9")

@@ -9,29 +9,36 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .errors import SettingError, what_is_wrong
 
-Plan = Literal["none", "rewrite", "skills"]
-Recall = Literal["none", "last", "feedback", "images", "thoughts", "experiences", "default"]
-Verify = Literal["batch", "each", "adaptive"]
-Soft = Literal["none", "auto"]
-Checkers = Literal["none", "auto"]
-Edit = Literal["none", "auto"]
-Review = Literal["none", "plan", "image", "both"]
-UseOfLessons = Literal["none", "keep", "review", "read"]
+PlanMode = Literal["none", "rewrite", "skills"]
+RecallPolicy = Literal["none", "last", "feedback", "images", "thoughts", "experiences", "default"]
+VerifyMode = Literal["batch", "each", "adaptive"]
+SoftMode = Literal["none", "auto"]
+CheckersMode = Literal["none", "auto"]
+EditMode = Literal["none", "auto"]
+ReviewMode = Literal["none", "plan", "image", "both"]
+LessonsMode = Literal["none", "keep", "review", "read"]
 
 
-PROMPTS = ("planner_prompt", "decomposer_prompt", "verifier_prompt", "summarizer_prompt", "refiner_prompt", "learner_prompt")
+PROMPT_SETTINGS = (
+    "planner_prompt",
+    "decomposer_prompt",
+    "verifier_prompt",
+    "summarizer_prompt",
+    "refiner_prompt",
+    "learner_prompt",
+)
 """The settings that are a role's system prompt."""
-MAX_SYSTEM = 20_000
+MAX_SYSTEM_PROMPT = 20_000
 """Longest system prompt of a role that is taken, in characters."""
 
 
-def _system(role: str) -> Any:
+def _prompt_setting(role: str) -> Any:
     extra: dict[str, Any] = {"langgraph_nodes": [role], "langgraph_type": "prompt"}
     about = f"What the {role} is told to do, in the place of the text built in; empty: that text."
-    return Field("", description=about, max_length=MAX_SYSTEM, json_schema_extra=extra)
+    return Field("", description=about, max_length=MAX_SYSTEM_PROMPT, json_schema_extra=extra)
 
 
-def _knob(default: Any, node: str, description: str, **bounds: Any) -> Any:
+def _setting(default: Any, node: str, description: str, **bounds: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"langgraph_nodes": [node]}, **bounds)
 
 
@@ -44,100 +51,106 @@ class RunContext(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_rounds: int = _knob(5, "selector", "Rounds before the best attempt so far is returned.", ge=1, le=100)
-    candidates: int = _knob(1, "generator", "Images made in each round.", ge=1, le=64)
-    plan: Plan = _knob(
+    max_rounds: int = _setting(5, "selector", "Rounds before the best attempt so far is returned.", ge=1, le=100)
+    candidates: int = _setting(1, "generator", "Images made in each round.", ge=1, le=64)
+    plan: PlanMode = _setting(
         "skills",
         "planner",
         "none: draw the request as it stands. rewrite: the planner rewrites it. skills: if it loads skills, it rewrites too.",
     )
-    recall: Recall = _knob("default", "refiner", "What of the memory the refiner is shown; see `gems.memory.recall`.")
-    verify: Verify = _knob(
+    recall: RecallPolicy = _setting("default", "refiner", "What of the memory the refiner is shown; see `gems.memory.recall`.")
+    verify: VerifyMode = _setting(
         "adaptive",
         "verifier",
         "batch: all checks in one call. each: one call per check, in parallel. adaptive: all in one call, then those that did "
         "not pass for certain again, each in a call of its own.",
     )
-    confirm: bool = _knob(
+    confirm: bool = _setting(
         False,
         "verifier",
         "With adaptive: an image whose checks all pass is read a second time, in the reverse order, before it counts.",
     )
-    skip_children: bool = _knob(True, "verifier", "Checks that depend on a failed one are skipped, not asked, and count as failed.")
-    checkers: Checkers = _knob(
+    skip_children: bool = _setting(
+        True, "verifier", "Checks that depend on a failed one are skipped, not asked, and count as failed."
+    )
+    checkers: CheckersMode = _setting(
         "auto", "verifier", "auto: checkers such as OCR answer the kinds of checks they are built for. none: the model answers all."
     )
-    noise_fp: float = _knob(
+    noise_fp: float = _setting(
         0.0, "verifier", "For studies: share of the verifier's failures that are turned into passes, by seed.", ge=0, le=1
     )
-    noise_fn: float = _knob(
+    noise_fn: float = _setting(
         0.0, "verifier", "For studies: share of the verifier's passes that are turned into failures, by seed.", ge=0, le=1
     )
-    verify_size: int | None = _knob(
+    verify_size: int | None = _setting(
         None, "verifier", "Longest side, in pixels, of an image as the verifier is shown it; none means as it is.", ge=16, le=8192
     )
-    soft: Soft = _knob(
+    soft: SoftMode = _setting(
         "auto",
         "verifier",
         "auto: P(a check passes) from log-probabilities, where the endpoint gives them. none: answers count as certain.",
     )
-    votes: int = _knob(
+    votes: int = _setting(
         1,
         "verifier",
         "With soft, where there are no log-probabilities: ask so many times and take the share. It needs a temperature.",
         ge=1,
         le=25,
     )
-    edit: Edit = _knob(
+    edit: EditMode = _setting(
         "none", "refiner", "auto: the refiner may have the best image edited instead of drawn anew, where the image model can."
     )
-    review: Review = _knob(
+    review: ReviewMode = _setting(
         "none",
         "review",
         "plan: a person is asked before anything is drawn. image: after every decision. both: then and there. none: never.",
     )
-    fuse: bool = _knob(False, "refiner", "The refiner writes the round's experience too, in the same call: no summarizer.")
-    lessons: UseOfLessons = _knob(
+    fuse: bool = _setting(False, "refiner", "The refiner writes the round's experience too, in the same call: no summarizer.")
+    lessons: LessonsMode = _setting(
         "none",
         "learner",
         "Experience across runs. keep: the planner and the refiner are shown lessons of earlier runs, and new ones are kept. "
         "review: the same, but new ones wait for a person's approval. read: shown, but nothing is learned. none: neither.",
     )
-    accept_at: float | None = _knob(
+    accept_at: float | None = _setting(
         None,
         "selector",
         "Accept an image without unknown checks from this score on, the geometric mean of P(a check passes); none: all must pass.",
         gt=0,
         le=1,
     )
-    patience: int | None = _knob(None, "selector", "Give up after so many rounds without a better attempt; 0 or none: never.", ge=0)
-    max_images: int | None = _knob(None, "generator", "Most images of the run.", ge=1)
-    max_calls: int | None = _knob(None, "selector", "No new round that would take the run past so many chat calls.", ge=1)
-    max_tokens: int | None = _knob(None, "selector", "No new round that would take the run past so many tokens, in and out.", ge=1)
-    max_seconds: float | None = _knob(
+    patience: int | None = _setting(
+        None, "selector", "Give up after so many rounds without a better attempt; 0 or none: never.", ge=0
+    )
+    max_images: int | None = _setting(None, "generator", "Most images of the run.", ge=1)
+    max_calls: int | None = _setting(None, "selector", "No new round that would take the run past so many chat calls.", ge=1)
+    max_tokens: int | None = _setting(
+        None, "selector", "No new round that would take the run past so many tokens, in and out.", ge=1
+    )
+    max_seconds: float | None = _setting(
         None, "selector", "No new round that would take the run past so many seconds of the models.", gt=0
     )
-    max_cost: float | None = _knob(
+    max_cost: float | None = _setting(
         None, "selector", "No new round that would take the run past so much money, by the prices of the models' options.", gt=0
     )
-    seed: int = _knob(0, "generator", "Seed of the first image; later images count up from it.", ge=0, lt=2**31)
-    keep_seed: bool = _knob(False, "generator", "Draw every round with the seeds of the first.")
-    width: int | None = _knob(None, "generator", "Pixels; none means the image model's own size.", ge=16, le=8192)
-    height: int | None = _knob(None, "generator", "Pixels; none means the image model's own size.", ge=16, le=8192)
-    negative_prompt: str = _knob("", "generator", "What the image should not show, where the model takes it.")
-    planner_prompt: str = _system("planner")
-    decomposer_prompt: str = _system("decomposer")
-    verifier_prompt: str = _system("verifier")
-    summarizer_prompt: str = _system("summarizer")
-    refiner_prompt: str = _system("refiner")
-    learner_prompt: str = _system("learner")
+    seed: int = _setting(0, "generator", "Seed of the first image; later images count up from it.", ge=0, lt=2**31)
+    keep_seed: bool = _setting(False, "generator", "Draw every round with the seeds of the first.")
+    width: int | None = _setting(None, "generator", "Pixels; none means the image model's own size.", ge=16, le=8192)
+    height: int | None = _setting(None, "generator", "Pixels; none means the image model's own size.", ge=16, le=8192)
+    negative_prompt: str = _setting("", "generator", "What the image should not show, where the model takes it.")
+    planner_prompt: str = _prompt_setting("planner")
+    decomposer_prompt: str = _prompt_setting("decomposer")
+    verifier_prompt: str = _prompt_setting("verifier")
+    summarizer_prompt: str = _prompt_setting("summarizer")
+    refiner_prompt: str = _prompt_setting("refiner")
+    learner_prompt: str = _prompt_setting("learner")
 
     @field_validator("patience", mode="after")
     @classmethod
     def _never(cls, patience: int | None) -> int | None:
         return patience or None
 
-    @field_validator(*PROMPTS)
+    @field_validator(*PROMPT_SETTINGS)
     @classmethod
     def _system_text(cls, text: str) -> str:
         if "\0" in text or text != text.encode("utf-8", "replace").decode():

@@ -130,7 +130,7 @@ def _tools(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:
     try:
         message, _ = call(chat.bind_tools(skill_tools(library)), messages, role="planner")
     except ModelCallError as error:
-        if error.status not in planner.NO_TOOLS:
+        if error.status not in planner.NO_TOOLS_STATUSES:
             raise
         return [Diagnosis(model_name(chat), "tools", "weak", f"{error.problem}; requests are drawn as they are", change)]
     names = [str(c["args"].get("name", "")) for c in message.tool_calls]

@@ -98,11 +98,11 @@ def lessons_export(
     file: Annotated[Path, path_argument(help="File to write, - for standard output.")], runs: Runs = RUNS, store: Store = None
 ) -> None:
     """Write all lessons, a line of JSON each, for `gems lessons import` elsewhere."""
-    from ..memory.lesson_files import export_lines
+    from ..memory.lesson_files import export_lessons
     from ..storage.files import replace_file
 
     with _book(runs, store) as book:
-        lines = [line + "\n" for line in export_lines(book)]
+        lines = [line + "\n" for line in export_lessons(book)]
     if str(file) == "-":
         echo("".join(lines), end="")
     else:
@@ -119,14 +119,14 @@ def lessons_import(
 ) -> None:
     """Take over lessons from elsewhere. What was imported before counts once."""
     from ..errors import LessonError
-    from ..memory.lesson_files import import_lines
+    from ..memory.lesson_files import import_lessons
 
     try:
         text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise LessonError(f"{file} is no UTF-8 text ({error}): give a file that `gems lessons export` has written") from error
     with _book(runs, store, new=True) as book:
-        done = import_lines(book, text.split("\n"), review)
+        done = import_lessons(book, text.split("\n"), review)
     left_out = f", {done.left_out} of known lessons left out (to count them, import without --review)" if done.left_out else ""
     echo(f"{done.new} new lessons, {done.known} known ones; {done.booked} trials booked{left_out}")
 

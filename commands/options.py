@@ -117,14 +117,14 @@ def models_given(thread: str, home: Workspace, chat: str | None, image: str | No
     Raises:
         GemsError: the file of `--config` cannot be used, or the run's record cannot be read.
     """
-    from ..config import models_again
+    from ..config import models_for_resume
     from ..runs.manifest import read_manifest
 
     if config is None or not home.database.exists():  # no database, no run: that is told where the run is looked for
         return {"chat": chat, "image": image}
     with home.database.open() as opened:
         recorded = read_manifest(opened, home, thread).models
-    chats, drawer = models_again(config, recorded, chat, image)
+    chats, drawer = models_for_resume(config, recorded, chat, image)
     return {"chat": chats, "image": drawer}
 
 

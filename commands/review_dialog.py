@@ -310,9 +310,9 @@ class Dialog:
 def _limits() -> tuple[int, int]:
     """Return how many characters words and a prompt may have."""
     from ..memory.state import MAX_PROMPT_CHARACTERS
-    from ..nodes.review_answer import MAX_WORDS
+    from ..nodes.review_answer import MAX_COMMENT
 
-    return MAX_WORDS, MAX_PROMPT_CHARACTERS
+    return MAX_COMMENT, MAX_PROMPT_CHARACTERS
 
 
 def _apart_from(id: str, check: dict[str, Any]) -> dict[str, Any]:

@@ -115,12 +115,12 @@ def run_command(
 ) -> None:
     """Draw a request: plan, draw, check, remember and refine."""
     set_debug(debug)
-    from ..config import changed, load_config
+    from ..config import apply_options, load_config
     from ..evaluation.variants import noise as read_noise
     from ..runs.run import run
 
     prompt = request_of(prompt)
-    file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    file = apply_options(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
     noise = read_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
     given = {
         **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},

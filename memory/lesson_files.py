@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import LessonError
-from .lessons import LOCK, MAX_WORDS, STORED, Kept, Lessons, StoredLesson, Trial, one_line
+from .lessons import LOCK, MAX_LESSON_WORDS, STORED_FIELDS, LessonRecord, Lessons, StoredLesson, Trial, one_line
 
 _TRIALS = TypeAdapter(tuple[Trial, ...])
 
@@ -36,15 +36,15 @@ class MergedLessons(NamedTuple):
     done: ImportedLessons
 
 
-def export_lines(book: Lessons) -> Iterator[str]:
+def export_lessons(book: Lessons) -> Iterator[str]:
     """Yield a line for each lesson, in the order of their ids."""
     for lesson, trials in book.kept():
-        told = lesson.model_dump(mode="json", include=STORED)
+        told = lesson.model_dump(mode="json", include=STORED_FIELDS)
         told["trials"] = [trial.model_dump(mode="json") for trial in trials]
         yield json.dumps(told, ensure_ascii=False)
 
 
-def import_lines(book: Lessons, lines: Iterable[str], review: bool = False) -> ImportedLessons:
+def import_lessons(book: Lessons, lines: Iterable[str], review: bool = False) -> ImportedLessons:
     """Take over lessons. A trial is booked under the key it has in the file, so importing twice counts nothing twice.
 
     Args:
@@ -55,14 +55,14 @@ def import_lines(book: Lessons, lines: Iterable[str], review: bool = False) -> I
     Raises:
         LessonError: a line is no lesson. Then nothing is imported; the message names the line.
     """
-    read = [_read(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    read = [_parse_line(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     with LOCK:
-        merged = merge(book.kept(), read, review)
+        merged = merge_lessons(book.kept(), read, review)
         book.write(merged.lessons, merged.trials)
     return merged.done
 
 
-def merge(there: Sequence[Kept], read: Iterable[Kept], review: bool) -> MergedLessons:
+def merge_lessons(there: Sequence[LessonRecord], read: Iterable[LessonRecord], review: bool) -> MergedLessons:
     """Return what lessons of a file add to those that are there.
 
     A lesson that is there keeps its words and status, and a trial that is there says what it says: a file overturns nothing.
@@ -90,15 +90,15 @@ def merge(there: Sequence[Kept], read: Iterable[Kept], review: bool) -> MergedLe
     return MergedLessons(new, taken, ImportedLessons(len(new), len(met & known), len(taken), len(found) - len(taken)))
 
 
-def _read(number: int, line: str) -> Kept:
+def _parse_line(number: int, line: str) -> LessonRecord:
     try:
         told: dict[str, Any] = dict(json.loads(line))
         trials = _TRIALS.validate_python(told.pop("trials", []))
-        if unknown := sorted(set(told) - STORED):
-            raise ValueError(f"there is no field {unknown[0]!r}: the fields are {', '.join(sorted(STORED))}, trials")
-        if len(str(told.get("text", "")).split()) > MAX_WORDS:
-            raise ValueError(f"text: more than {MAX_WORDS} words")
-        return Kept(StoredLesson.model_validate(told), trials)
+        if unknown := sorted(set(told) - STORED_FIELDS):
+            raise ValueError(f"there is no field {unknown[0]!r}: the fields are {', '.join(sorted(STORED_FIELDS))}, trials")
+        if len(str(told.get("text", "")).split()) > MAX_LESSON_WORDS:
+            raise ValueError(f"text: more than {MAX_LESSON_WORDS} words")
+        return LessonRecord(StoredLesson.model_validate(told), trials)
     except ValidationError as error:
         first = error.errors()[0]
         problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

@@ -23,36 +23,36 @@ from ..errors import LessonError
 from .quotes import replace_quotes
 from .state import CheckKind
 
-LESSONS = ("gems", "lessons")
-TRIALS = ("gems", "lesson-trials")
+LESSONS_NAMESPACE = ("gems", "lessons")
+TRIALS_NAMESPACE = ("gems", "lesson-trials")
 """Namespaces of the store."""
 
-WRITTEN = 500
+WRITE_BATCH = 500
 """Items written at a time: databases take so many parameters in a statement and no more."""
 
-ALL = 1_000_000
+SEARCH_LIMIT = 1_000_000
 """More than any store holds: searches give ten items unless told otherwise."""
 
-SAME = 85
+SAME_WORD = 85
 """From this likeness on, of 100, two words are one: thing and things, but not like and unlike."""
 
-LITTLE = frozenset((
+STOP_WORDS = frozenset((
     "a", "an", "the", "this", "that", "these", "those", "each", "every", "all", "any", "in", "on", "at", "of", "to", "for",
     "with", "and", "so", "be", "is", "are", "it", "its",
 ))  # fmt: skip
 """Words that two texts which say the same may differ in. No negation, and nothing that says where."""
 
-NEAR = 50
+NEAR_QUESTION = 50
 """From this likeness on, of 100, a question is near."""
 
-MAX_WORDS = 60
-MAX_CHARACTERS = 600
+MAX_LESSON_WORDS = 60
+MAX_LESSON_CHARACTERS = 600
 """Of a lesson's text."""
 
-MAX_RUN = 100
+MAX_RUN_NAME = 100
 """Characters of a run's name; a thread of another program may have a longer one."""
 
-RUNS_TOLD = 3
+MAX_RUNS_SHOWN = 3
 """Runs that a lesson names, the latest."""
 
 HURTS = (4, 1 / 3)
@@ -71,7 +71,7 @@ def one_line(text: str) -> str:
     """
     plain = "".join(c if c.isprintable() else " " for c in re.sub(r"[<>]", " ", text))
     words = plain.split()
-    clipped = " ".join(words[:MAX_WORDS])[:MAX_CHARACTERS].strip()
+    clipped = " ".join(words[:MAX_LESSON_WORDS])[:MAX_LESSON_CHARACTERS].strip()
     return clipped.encode("utf-8", "replace").decode()
 
 
@@ -80,29 +80,29 @@ def without_quotes(question: str) -> str:
     return replace_quotes(question, lambda quote: f"{question[quote.start]}...{question[quote.end - 1]}")
 
 
-def says_the_same(a: str, b: str) -> bool:
+def same_meaning(a: str, b: str) -> bool:
     """Tell whether two texts say the same but for little words and endings.
 
     A likeness of the whole would not do: "the upper part" and "the lower part" are much alike, and say the opposite.
     """
-    one, two = _telling(a), _telling(b)
-    return len(one) == len(two) and all(fuzz.ratio(x, y) >= SAME for x, y in zip(one, two, strict=True))
+    one, two = _content_words(a), _content_words(b)
+    return len(one) == len(two) and all(fuzz.ratio(x, y) >= SAME_WORD for x, y in zip(one, two, strict=True))
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def _past(time: datetime) -> datetime:
+def _to_utc(time: datetime) -> datetime:
     """Return a time in UTC, not after now: one without a zone is UTC, and one from the future would outlast every later one."""
     try:
-        return min(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC), now())
+        return min(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC), utc_now())
     except OverflowError as error:
         raise ValueError("there is no such time in UTC") from error
 
 
-Time = Annotated[datetime, AfterValidator(_past)]
+Time = Annotated[datetime, AfterValidator(_to_utc)]
 """When something was, in UTC. Files written by hand and older stores have times without a zone."""
 
 
@@ -114,13 +114,13 @@ class Trial(BaseModel):
     key: str = Field(pattern=r"^[0-9a-f]{16}$", description="Names the refinement by the pictures before and after it.")
     helped: bool = Field(description="Whether fewer checks of the lesson's kind failed afterwards.")
     learned: bool = Field(default=False, description="Whether the lesson was learned there, and not shown beforehand.")
-    run: str = Field(default="", description=f"Thread of the run, at most {MAX_RUN} characters of it.")
-    at: Time = Field(default_factory=now, description="When it was booked, UTC.")
+    run: str = Field(default="", description=f"Thread of the run, at most {MAX_RUN_NAME} characters of it.")
+    at: Time = Field(default_factory=utc_now, description="When it was booked, UTC.")
 
     @field_validator("run", mode="before")
     @classmethod
     def _as_data(cls, run: object) -> object:
-        return one_line(run)[:MAX_RUN] if isinstance(run, str) else run
+        return one_line(run)[:MAX_RUN_NAME] if isinstance(run, str) else run
 
 
 class StoredLesson(BaseModel):
@@ -130,11 +130,11 @@ class StoredLesson(BaseModel):
 
     kind: CheckKind = Field(description="Kind of the check that had failed.")
     skill: str = Field(default="", max_length=64, description="The loaded skill that it adds to; empty for none.")
-    text: str = Field(min_length=1, description=f"At most {MAX_WORDS} words.")
+    text: str = Field(min_length=1, description=f"At most {MAX_LESSON_WORDS} words.")
     question: str = Field(default="", max_length=1000, description="A check that failed, as an example.")
     status: Status = "kept"
-    created: Time = Field(default_factory=now, description="UTC.")
-    updated: Time = Field(default_factory=now, description="When it last changed or was tried, UTC.")
+    created: Time = Field(default_factory=utc_now, description="UTC.")
+    updated: Time = Field(default_factory=utc_now, description="When it last changed or was tried, UTC.")
     tried: int = Field(default=0, ge=0, description="Refinements for which it was tried.")
     helped: int = Field(default=0, ge=0, description="Those after which fewer checks of its kind failed.")
     runs: tuple[str, ...] = Field(default=(), description="The latest runs that tried it.")
@@ -162,18 +162,18 @@ class StoredLesson(BaseModel):
 
     def like(self, other: StoredLesson) -> bool:
         """Tell whether the two say nearly the same about the same kind and skill."""
-        return (self.kind, self.skill) == (other.kind, other.skill) and says_the_same(self.text, other.text)
+        return (self.kind, self.skill) == (other.kind, other.skill) and same_meaning(self.text, other.text)
 
     def told(self) -> dict[str, Any]:
         """Return it as plain data, its id first."""
         return {"id": self.id, **self.model_dump(mode="json")}
 
 
-STORED = {"kind", "skill", "text", "question", "status", "created", "updated"}
+STORED_FIELDS = {"kind", "skill", "text", "question", "status", "created", "updated"}
 """Fields of a lesson that the store holds; the others come from its trials."""
 
 
-class Kept(NamedTuple):
+class LessonRecord(NamedTuple):
     """A lesson and its trials, oldest first."""
 
     lesson: StoredLesson
@@ -198,21 +198,21 @@ class Lessons:
         found = [k.lesson for k in self.kept() if status in (None, k.lesson.status) and kind in (None, k.lesson.kind)]
         return sorted(found, key=lambda x: (-x.promise, -x.tried, x.id))
 
-    def kept(self) -> list[Kept]:
+    def kept(self) -> list[LessonRecord]:
         """Return all lessons with all their trials, by id.
 
         Raises:
             LessonError: something in the store is no lesson of this version of gems.
         """
         with LOCK:
-            lessons = self.store.search(LESSONS, limit=ALL)
-            trials = self.store.search(TRIALS, limit=ALL)
+            lessons = self.store.search(LESSONS_NAMESPACE, limit=SEARCH_LIMIT)
+            trials = self.store.search(TRIALS_NAMESPACE, limit=SEARCH_LIMIT)
         booked: dict[str, list[Trial]] = {}
         for item in trials:
-            booked.setdefault(item.key.partition("/")[0], []).append(_stored(Trial, item))
-        return [_kept(_stored(StoredLesson, i), booked.get(i.key, ())) for i in sorted(lessons, key=lambda i: i.key)]
+            booked.setdefault(item.key.partition("/")[0], []).append(_parse_item(Trial, item))
+        return [_with_counts(_parse_item(StoredLesson, i), booked.get(i.key, ())) for i in sorted(lessons, key=lambda i: i.key)]
 
-    def get(self, id: str) -> Kept:
+    def get(self, id: str) -> LessonRecord:
         """Return one lesson, by its id or by the beginning of it if no other begins so.
 
         Raises:
@@ -250,10 +250,10 @@ class Lessons:
             LessonError: what is booked already is no trial of this version of gems.
         """
         with LOCK:
-            if self.store.get(LESSONS, id) is None:
+            if self.store.get(LESSONS_NAMESPACE, id) is None:
                 return
-            item = self.store.get(TRIALS, f"{id}/{trial.key}")
-            old = None if item is None else _stored(Trial, item)
+            item = self.store.get(TRIALS_NAMESPACE, f"{id}/{trial.key}")
+            old = None if item is None else _parse_item(Trial, item)
             new = trial if old is None or (old.helped != trial.helped and old.at <= trial.at) else old
             new = new.model_copy(update={"learned": trial.learned or bool(old and old.learned)})
             if new != old:
@@ -266,7 +266,7 @@ class Lessons:
             LessonError: as for `get`.
         """
         with LOCK:
-            lesson = self.get(id).lesson.model_copy(update={"status": "kept", "updated": now()})
+            lesson = self.get(id).lesson.model_copy(update={"status": "kept", "updated": utc_now()})
             self.write([lesson])
             return lesson
 
@@ -278,9 +278,9 @@ class Lessons:
         """
         with LOCK:
             lesson, trials = self.get(id)
-            self.store.delete(LESSONS, lesson.id)
+            self.store.delete(LESSONS_NAMESPACE, lesson.id)
             for trial in trials:
-                self.store.delete(TRIALS, f"{lesson.id}/{trial.key}")
+                self.store.delete(TRIALS_NAMESPACE, f"{lesson.id}/{trial.key}")
             return lesson
 
     def nearest(
@@ -300,33 +300,33 @@ class Lessons:
             n: how many at most; two that say the same count once.
         """
         everything = [k for k in self.kept() if k.lesson.status == "kept"]  # what waits for approval decides nothing
-        usual = _usual(everything)
+        usual = _base_rates(everything)
 
         def key(lesson: StoredLesson) -> tuple[bool, bool, float, int, str]:
             compared = questions[lesson.kind] if questions is not None else [request]
-            likeness = max((_alike(without_quotes(q), lesson.question) for q in compared), default=0.0)
-            same = [k for k in everything if says_the_same(k.lesson.text, lesson.text)]
+            likeness = max((_similarity(without_quotes(q), lesson.question) for q in compared), default=0.0)
+            same = [k for k in everything if same_meaning(k.lesson.text, lesson.text)]
             learned = sum(t.learned for k in same for t in k.trials)
-            return lesson.skill not in {"", *skills}, likeness < NEAR, -_worth(same, usual), -learned, lesson.id
+            return lesson.skill not in {"", *skills}, likeness < NEAR_QUESTION, -_lift(same, usual), -learned, lesson.id
 
         found = [k.lesson for k in everything if not k.lesson.hurts]
         usable = [lesson for lesson in found if questions is None or lesson.kind in questions]
         chosen: list[StoredLesson] = []
         for lesson in sorted(usable, key=key):
-            if len(chosen) < n and not any(says_the_same(lesson.text, c.text) for c in chosen):
+            if len(chosen) < n and not any(same_meaning(lesson.text, c.text) for c in chosen):
                 chosen.append(lesson)
         return chosen
 
     def write(self, lessons: Iterable[StoredLesson], trials: Iterable[tuple[str, Trial]] = ()) -> None:
         """Write lessons, and trials with the id of their lesson each, in place of what has the same keys."""
-        told = [PutOp(LESSONS, x.id, x.model_dump(mode="json", include=STORED), index=False) for x in lessons]
-        told += [PutOp(TRIALS, f"{id}/{trial.key}", trial.model_dump(mode="json"), index=False) for id, trial in trials]
+        told = [PutOp(LESSONS_NAMESPACE, x.id, x.model_dump(mode="json", include=STORED_FIELDS), index=False) for x in lessons]
+        told += [PutOp(TRIALS_NAMESPACE, f"{id}/{trial.key}", trial.model_dump(mode="json"), index=False) for id, trial in trials]
         with LOCK:
-            for start in range(0, len(told), WRITTEN):
-                self.store.batch(told[start : start + WRITTEN])
+            for start in range(0, len(told), WRITE_BATCH):
+                self.store.batch(told[start : start + WRITE_BATCH])
 
 
-def _stored(kind: type[_Stored], item: Item) -> _Stored:
+def _parse_item(kind: type[_Stored], item: Item) -> _Stored:
     try:
         return kind.model_validate(item.value)
     except ValidationError as error:
@@ -336,15 +336,15 @@ def _stored(kind: type[_Stored], item: Item) -> _Stored:
         raise LessonError(f"{problem}: delete the item, or restore the store from a copy") from error
 
 
-def _kept(lesson: StoredLesson, trials: Sequence[Trial]) -> Kept:
+def _with_counts(lesson: StoredLesson, trials: Sequence[Trial]) -> LessonRecord:
     ordered = tuple(sorted(trials, key=lambda t: (t.at, t.key)))
     counts = {"tried": len(ordered), "helped": sum(t.helped for t in ordered)}
-    runs = tuple(dict.fromkeys(t.run for t in reversed(ordered) if t.run))[:RUNS_TOLD]
+    runs = tuple(dict.fromkeys(t.run for t in reversed(ordered) if t.run))[:MAX_RUNS_SHOWN]
     updated = max([lesson.updated, *(t.at for t in ordered)])
-    return Kept(lesson.model_copy(update={**counts, "runs": runs, "updated": updated}), ordered)
+    return LessonRecord(lesson.model_copy(update={**counts, "runs": runs, "updated": updated}), ordered)
 
 
-def _usual(everything: Iterable[Kept]) -> dict[CheckKind, float]:
+def _base_rates(everything: Iterable[LessonRecord]) -> dict[CheckKind, float]:
     """Return for each kind of check how often lessons that were shown helped: some failures are easier to mend than others."""
     seen: dict[CheckKind, list[bool]] = {}
     for kept in everything:
@@ -352,7 +352,7 @@ def _usual(everything: Iterable[Kept]) -> dict[CheckKind, float]:
     return {kind: (sum(helped) + 1) / (len(helped) + 2) for kind, helped in seen.items()}
 
 
-def _worth(same: Iterable[Kept], usual: Mapping[CheckKind, float]) -> float:
+def _lift(same: Iterable[LessonRecord], usual: Mapping[CheckKind, float]) -> float:
     """Return how much more often than usual a piece of advice helped when it was shown: 1 for one that was not shown yet.
 
     Where a lesson was learned it always helped, so that says nothing of how often it would. The same advice for other kinds
@@ -363,14 +363,14 @@ def _worth(same: Iterable[Kept], usual: Mapping[CheckKind, float]) -> float:
 
 
 @lru_cache(maxsize=10_000)
-def _telling(text: str) -> tuple[str, ...]:
-    return tuple(word for word in _words(text) if word not in LITTLE)
+def _content_words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in _words(text) if word not in STOP_WORDS)
 
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-def _alike(a: str, b: str) -> float:
+def _similarity(a: str, b: str) -> float:
     """Return how alike two texts are by their words, whatever the order: 0 to 100."""
     return float(fuzz.token_sort_ratio(" ".join(_words(a)), " ".join(_words(b))))

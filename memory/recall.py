@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..context import Recall
+from ..context import RecallPolicy
 from .state import Attempt, Check, GemsState, ImageRef, Review, best_of
 
-USES_EXPERIENCES: frozenset[Recall] = frozenset({"experiences", "default"})
+USES_EXPERIENCES: frozenset[RecallPolicy] = frozenset({"experiences", "default"})
 """Policies for which the summarizer is asked at all."""
 
 
@@ -27,7 +27,7 @@ The person who made the request has looked at the work and said this, oldest fir
 the two differ, what was said last counts."""
 
 
-def recall(state: GemsState, policy: Recall) -> list[str | ImageRef]:
+def recall(state: GemsState, policy: RecallPolicy) -> list[str | ImageRef]:
     """Return the memory as the refiner sees it: texts and pictures in order, oldest round first."""
     best = best_of(state.attempts)
     latest = best_of(state.latest) or (state.attempts[-1] if state.attempts else None)
@@ -45,7 +45,7 @@ def recall(state: GemsState, policy: Recall) -> list[str | ImageRef]:
         lines = [f'<attempt round="{attempt.round}"{mark}>', f"<prompt>\n{attempt.prompt}\n</prompt>"]
         if policy == "thoughts" and attempt.thought:
             lines.append(f"<thought>\n{attempt.thought}\n</thought>")
-        lines.append(f"<findings>\n{findings(attempt, state.checks)}\n</findings>")
+        lines.append(f"<findings>\n{findings_text(attempt, state.checks)}\n</findings>")
         if attempt.round in lessons:
             lines.append(f"<experience>\n{lessons[attempt.round]}\n</experience>")
         with_image = policy in pictured or (policy == "default" and attempt in (best, latest))
@@ -62,13 +62,13 @@ def _one_per_round(attempts: Sequence[Attempt], best: Attempt | None) -> list[At
     return [a for a in picks if a is not None]
 
 
-def feedback(reviews: Sequence[Review]) -> list[str]:
+def feedback_text(reviews: Sequence[Review]) -> list[str]:
     """Return what a person said in the run, as one text; nothing where nobody said anything. Every policy shows it."""
     said = [f"{'Of the image of round ' + str(r.about) if r.about else 'Of the plan'}: {r.words}" for r in reviews if r.words]
     return [f"{FEEDBACK}\n<feedback>\n" + "\n".join(said) + "\n</feedback>"] if said else []
 
 
-def findings(attempt: Attempt, checks: Sequence[Check]) -> str:
+def findings_text(attempt: Attempt, checks: Sequence[Check]) -> str:
     """Write what the verifier found, a line a check; failed and unknown ones with what was seen instead, skipped ones with why."""
     questions = {c.id: c for c in checks}
     lines = []

@@ -9,7 +9,7 @@ from ..errors import SettingError
 from ..memory.state import RoleUsage, Usage
 from ..models.options import ModelOptions
 
-MILLION = 1_000_000
+TOKENS_PER_PRICE = 1_000_000
 
 
 class Money(NamedTuple):
@@ -25,19 +25,19 @@ class Money(NamedTuple):
         return f"{self.amount:.4f}" + (f" (without the price of: {', '.join(self.unpriced)})" if self.unpriced else "")
 
 
-def money(usage: Usage, models: ModelOptions) -> Money | None:
+def cost_of(usage: Usage, models: ModelOptions) -> Money | None:
     """Return what usage has cost by the prices of the models, None where no price is known at all."""
     if not models.priced:
         return None
-    costs = {role: _role(used, role, models) for role, used in usage.roles.items()}
+    costs = {role: _role_cost(used, role, models) for role, used in usage.roles.items()}
     return Money(sum(c.amount for c in costs.values()), tuple(role for role, c in costs.items() if c.unpriced))
 
 
-def _role(used: RoleUsage, role: str, models: ModelOptions) -> Money:
+def _role_cost(used: RoleUsage, role: str, models: ModelOptions) -> Money:
     chat = models.roles.get(role, models.chat)
     bills = [
-        (used.input_tokens / MILLION, chat.price_input),
-        (used.output_tokens / MILLION, chat.price_output),
+        (used.input_tokens / TOKENS_PER_PRICE, chat.price_input),
+        (used.output_tokens / TOKENS_PER_PRICE, chat.price_output),
         (used.images, models.image.price),
     ]
     silent = bool(used.calls) and not used.input_tokens + used.output_tokens and chat.price_input != 0  # it counted nothing
@@ -58,7 +58,7 @@ def require_prices(context: RunContext, models: ModelOptions) -> None:
         )
 
 
-def too_much(context: RunContext, used: Usage, round: Usage, models: ModelOptions) -> str | None:
+def exceeded_budget(context: RunContext, used: Usage, round: Usage, models: ModelOptions) -> str | None:
     """Tell which budget a further round would go past if it takes what the last one took; None where it fits into all.
 
     Args:
@@ -68,22 +68,22 @@ def too_much(context: RunContext, used: Usage, round: Usage, models: ModelOption
         models: what the models cost.
     """
     so_far, took = used.total, round.total
-    spent, costs = money(used, models), money(round, models)
+    spent, costs = cost_of(used, models), cost_of(round, models)
     budgets = [
         ("max_calls", "chat calls", context.max_calls, so_far.calls, took.calls),
-        ("max_tokens", "tokens", context.max_tokens, _tokens(so_far), _tokens(took)),
+        ("max_tokens", "tokens", context.max_tokens, _total_tokens(so_far), _total_tokens(took)),
         ("max_seconds", "seconds of the models", context.max_seconds, so_far.seconds, took.seconds),
         ("max_cost", "in money", context.max_cost, spent.amount if spent else 0.0, costs.amount if costs else 0.0),
     ]
     for name, unit, limit, have, more in budgets:
         if limit is not None and have + more > limit:
-            return f"a further round would take about {_say(more)} {unit}: {_say(have)} of {name} {_say(limit)} are used"
+            return f"a further round would take about {_format(more)} {unit}: {_format(have)} of {name} {_format(limit)} are used"
     return None
 
 
-def _tokens(used: RoleUsage) -> int:
+def _total_tokens(used: RoleUsage) -> int:
     return used.input_tokens + used.output_tokens
 
 
-def _say(amount: float) -> str:
+def _format(amount: float) -> str:
     return str(amount) if isinstance(amount, int) else f"{amount:.4g}"

@@ -18,9 +18,9 @@ from ..events import ImageMade, tell
 from ..memory.state import Attempt, ImageRef, Request, best_of
 from ..models.image.base import ImageModel, ImageRequest, pictures_of
 from ..storage.image_store import ImageStore
-from .messages import Node, cost
+from .messages import Node, usage_of
 
-TRACED = "LangSmith tracing is on (LANGSMITH_TRACING, LANGCHAIN_TRACING_V2): requests, answers and images are posted to it."
+TRACING_NOTE = "LangSmith tracing is on (LANGSMITH_TRACING, LANGCHAIN_TRACING_V2): requests, answers and images are posted to it."
 
 
 class GeneratorState(Request):
@@ -32,7 +32,7 @@ class GeneratorState(Request):
     attempts: list[Attempt] = []
 
 
-def count(made: int, context: RunContext) -> int:
+def candidates_in_round(made: int, context: RunContext) -> int:
     """Return how many candidates the next round has: fewer than asked for if the images of the run do not suffice.
 
     Raises:
@@ -64,11 +64,11 @@ def render(prompt: str, round: int, context: RunContext, source: bytes | None = 
             height=context.height,
             source=source,
         )
-        for candidate in range(count(made, context))
+        for candidate in range(candidates_in_round(made, context))
     ]
 
 
-def identity(model: ImageModel, request: ImageRequest, thread: str | None = None) -> str:
+def request_key(model: ImageModel, request: ImageRequest, thread: str | None = None) -> str:
     """Return everything that determines a picture, as one string: by it a picture already made is found again.
 
     A run finds its own pictures only: not every model gives the same picture for the same request, and whoever starts a
@@ -78,7 +78,7 @@ def identity(model: ImageModel, request: ImageRequest, thread: str | None = None
     return json.dumps(whole, sort_keys=True, default=str)
 
 
-def obtain(
+def find_or_generate(
     model: ImageModel,
     store: ImageStore,
     requests: Sequence[ImageRequest],
@@ -98,12 +98,12 @@ def obtain(
         ImageModelError: the model failed or gave fewer pictures than asked for. What it made is in the store.
         ImageStoreError: the store cannot be read or written.
     """
-    found = {r: ref for r in requests if (ref := store.recall(identity(model, r, thread), thread))}
+    found = {r: ref for r in requests if (ref := store.recall(request_key(model, r, thread), thread))}
     for request, ref in found.items():
         on_image(request, ref)
 
     def make(request: ImageRequest) -> ImageRef:
-        ref = _make(model, store, request, thread)
+        ref = _generate(model, store, request, thread)
         on_image(request, ref)
         return ref
 
@@ -116,14 +116,14 @@ def obtain(
     return [found[r] for r in requests]
 
 
-def _make(model: ImageModel, store: ImageStore, request: ImageRequest, thread: str | None) -> ImageRef:
+def _generate(model: ImageModel, store: ImageStore, request: ImageRequest, thread: str | None) -> ImageRef:
     [image] = pictures_of(model, [request])
     size = f"{image.width}x{image.height}"
     name = PurePath(model.name).name if model.name.startswith("/") else model.name  # some servers name a model by its folder
     text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": name, "software": "gems"}
     if request.negative_prompt:
         text["negative_prompt"] = request.negative_prompt
-    return store.put(image, text, identity(model, request, thread), thread)
+    return store.put(image, text, request_key(model, request, thread), thread)
 
 
 def generator(model: ImageModel, store: ImageStore) -> Node:
@@ -153,14 +153,14 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
         def told(request: ImageRequest, ref: ImageRef) -> None:
             tell(ImageMade.of(attempt(request, ref), "generator"))
 
-        refs = obtain(model, store, requests, thread, told)
+        refs = find_or_generate(model, store, requests, thread, told)
         seconds = time.perf_counter() - began
         attempts = [attempt(request, ref) for request, ref in zip(requests, refs, strict=True)]
         cut = model.truncated(prompt)
         notes = [f"The image model does not read the end of the prompt of round {round}: {cut[:200]!r}"] if cut else []
         notes += [note for request in requests for note in model.caveats(request)]
-        notes += [TRACED] if tracing_is_enabled() else []
+        notes += [TRACING_NOTE] if tracing_is_enabled() else []
         # Pictures found again count as made: they were paid for, only not yet booked when the run was killed.
-        return {"attempts": attempts, "notes": notes, "usage": cost("generator", [], images=len(refs), seconds=seconds)}
+        return {"attempts": attempts, "notes": notes, "usage": usage_of("generator", [], images=len(refs), seconds=seconds)}
 
     return node

@@ -27,7 +27,7 @@ MAX_ANSWER = 2 * MAX_PROMPT_CHARACTERS
 """Characters of a verdict's answer: more than the longest text that can be asked for."""
 
 
-def shorten(text: str, most: int, what: str) -> tuple[str, list[str]]:
+def truncate(text: str, most: int, what: str) -> tuple[str, list[str]]:
     """Return a text of a model's that is no longer than it may be, and the note that says so where it was cut.
 
     Args:
@@ -40,7 +40,7 @@ def shorten(text: str, most: int, what: str) -> tuple[str, list[str]]:
     return text[:most].rstrip(), [f"{what} had more than {most} characters: the rest was cut off."]
 
 
-def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> HumanMessage:
+def user_message(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> HumanMessage:
     """Build a user message from texts and pictures. Pictures are read only now and live only in the message."""
     content: list[dict[str, Any]] = []
     for part in parts:
@@ -54,7 +54,7 @@ def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> Hum
     return HumanMessage(content=[*content])
 
 
-def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | None = None) -> Usage:
+def usage_of(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | None = None) -> Usage:
     """Book calls and pictures on a role, with the seconds they took: by default those of the calls, added up."""
     total = Spent()
     for one in spent:
@@ -72,11 +72,11 @@ def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | No
     )
 
 
-def clip(thought: str) -> str:
+def clip_thought(thought: str) -> str:
     """Return a thought no longer than is worth remembering: of a long one the end, where the conclusion is."""
     return thought if len(thought) <= MAX_THOUGHT else "... " + thought[-MAX_THOUGHT:]
 
 
-def list_checks(checks: Sequence[Check]) -> str:
+def format_questions(checks: Sequence[Check]) -> str:
     """Write checks a line each, without the expected answers: whoever is asked must not be told what to say."""
     return "\n".join(f"{c.id}. {c.question}" for c in checks)

@@ -19,20 +19,20 @@ from ..models.chat.ask import ask, text_of, thought_of, with_schema
 from ..models.chat.ask import parse as parse_answer
 from ..models.chat.call import Spent, call
 from ..skills import SkillLibrary, skill_tools
-from .lesson_prompts import FOR_PLANNER, block, for_planner, shown
-from .messages import Node, clip, cost, human, shorten
-from .quoted_text import keep_quoted
-from .skill_loader import calling, reveal
+from .lesson_prompts import PLANNER_HINT, as_shown, lessons_block, lessons_for_planner
+from .messages import Node, clip_thought, truncate, usage_of, user_message
+from .quoted_text import restore_quoted
+from .skill_loader import answerable_turn, with_skill_texts
 
-UNREAD_CALL = "The planner called a tool in a way that could not be read."
+UNREADABLE_CALL = "The planner called a tool in a way that could not be read."
 
 MAX_SKILL_TURNS = 3
 """Turns in which the planner may call skill tools before it must answer."""
 
-NO_TOOLS = (400, 404, 422, 501)
+NO_TOOLS_STATUSES = (400, 404, 422, 501)
 """Statuses with which servers without tool calls refuse them."""
 
-NO_TOOL_CALLS = "The planner's model takes no tool calls, so no skills are loaded and the request is drawn as it stands"
+NO_TOOL_CALLS_NOTE = "The planner's model takes no tool calls, so no skills are loaded and the request is drawn as it stands"
 
 SYSTEM = """\
 You plan an image. Someone gives you a request in plain words; you write the prompt that a text-to-image model will \
@@ -88,13 +88,17 @@ def render(
         system: what it is told in the place of `SYSTEM`; what is said of skills comes after it all the same.
     """
     system = (system or SYSTEM) + (SKILLS.format(catalog=catalog) if catalog else REWRITE)
-    return [SystemMessage(system), human([f"<request>\n{request}\n</request>", *block(lessons, FOR_PLANNER)]), *planning]
+    return [
+        SystemMessage(system),
+        user_message([f"<request>\n{request}\n</request>", *lessons_block(lessons, PLANNER_HINT)]),
+        *planning,
+    ]
 
 
 def parse(plan: Plan, request: str) -> dict[str, Any]:
     """Return the state update: the draft, with every quoted string of the request in it."""
-    written, notes = shorten(plan.prompt.strip(), MAX_PROMPT_CHARACTERS, "The planner's prompt")
-    prompt, restored = keep_quoted(written or request, request)
+    written, notes = truncate(plan.prompt.strip(), MAX_PROMPT_CHARACTERS, "The planner's prompt")
+    prompt, restored = restore_quoted(written or request, request)
     notes += [f"The planner had dropped the quoted text {text!r}: put back." for text in restored]
     return {"draft": prompt, "notes": notes, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
 
@@ -118,49 +122,53 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
     def planned(state: PlannerState, context: RunContext, runtime: Runtime[RunContext]) -> dict[str, Any]:
         if context.plan == "none":
             return {"draft": state.prompt}
-        lessons = for_planner(context, runtime.store, state.prompt, state.skills)
+        lessons = lessons_for_planner(context, runtime.store, state.prompt, state.skills)
         update = plan(state, context, lessons)
-        return {**update, "lessons": shown(lessons, 1)} if lessons else update
+        return {**update, "lessons": as_shown(lessons, 1)} if lessons else update
 
     def plan(state: PlannerState, context: RunContext, lessons: Sequence[StoredLesson]) -> dict[str, Any]:
         system = context.planner_prompt
         if context.plan == "rewrite" or not tools:
-            return _rewrite(chat, render(state.prompt, "", lessons=lessons, system=system), state.prompt, [])
-        messages = render(state.prompt, skills.catalog(), reveal(state.planning, skills), lessons, system)
+            return _ask_for_plan(chat, render(state.prompt, "", lessons=lessons, system=system), state.prompt, [])
+        messages = render(state.prompt, skills.catalog(), with_skill_texts(state.planning, skills), lessons, system)
         turns = sum(isinstance(m, AIMessage) for m in state.planning)
         if turns >= MAX_SKILL_TURNS:
-            return _rewrite(chat, messages, state.prompt, [])
+            return _ask_for_plan(chat, messages, state.prompt, [])
         try:
             message, spent = call(chat.bind_tools(tools), with_schema(messages, Plan), role="planner")
         except ModelCallError as error:
-            if error.status not in NO_TOOLS or "tool" not in error.problem.lower():
+            if error.status not in NO_TOOLS_STATUSES or "tool" not in error.problem.lower():
                 raise
-            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {error}"[:500]]}
+            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS_NOTE}: {error}"[:500]]}
         except NotImplementedError:
-            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {type(chat).__name__} has no bind_tools"]}
+            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS_NOTE}: {type(chat).__name__} has no bind_tools"]}
         if message.tool_calls:
-            turn = calling(message)
-            notes = [UNREAD_CALL] if message.invalid_tool_calls or turn.tool_calls != message.tool_calls else []
-            return {"planning": [turn], "notes": notes, "usage": cost("planner", [spent])}
+            turn = answerable_turn(message)
+            notes = [UNREADABLE_CALL] if message.invalid_tool_calls or turn.tool_calls != message.tool_calls else []
+            return {"planning": [turn], "notes": notes, "usage": usage_of("planner", [spent])}
         if not state.skills and (
             not lessons or message.invalid_tool_calls
         ):  # nothing fits: the user's own words are the best prompt there is
             update: dict[str, Any] = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
             if message.invalid_tool_calls:
-                update["notes"] = [f"{UNREAD_CALL} The request is drawn as it stands."]
-            return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
+                update["notes"] = [f"{UNREADABLE_CALL} The request is drawn as it stands."]
+            return {**update, "thought": clip_thought(thought_of(message)), "usage": usage_of("planner", [spent])}
         try:
             update = parse(parse_answer(text_of(message), Plan), state.prompt)
         except ValueError:
-            return _rewrite(chat, messages, state.prompt, [spent])
-        return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
+            return _ask_for_plan(chat, messages, state.prompt, [spent])
+        return {**update, "thought": clip_thought(thought_of(message)), "usage": usage_of("planner", [spent])}
 
     return node
 
 
-def _rewrite(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
+def _ask_for_plan(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
     answer = ask(chat, messages, Plan, role="planner")
-    return {**parse(answer.value, request), "thought": clip(answer.thought), "usage": cost("planner", [*spent, answer.spent])}
+    return {
+        **parse(answer.value, request),
+        "thought": clip_thought(answer.thought),
+        "usage": usage_of("planner", [*spent, answer.spent]),
+    }
 
 
 def wants_skills(state: PlannerState) -> bool:

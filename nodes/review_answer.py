@@ -11,13 +11,13 @@ from ..errors import AnswerError
 from ..memory.state import MAX_PROMPT_CHARACTERS, Action, Attempt, Check, CheckKind
 from ..models.numerals import number
 
-MAX_WORDS = 4000
+MAX_COMMENT = 4000
 """Characters of what a person says at a time: every later checkpoint repeats them."""
 
-MAX_CHECKS = 100
+MAX_LISTED_CHECKS = 100
 """Most checks that a person may ask for: each is a question for every image."""
 
-BELONGS: dict[str, tuple[Action, ...]] = {
+ACTIONS_OF_FIELD: dict[str, tuple[Action, ...]] = {
     "check": ("reject",),
     "prompt": ("edit",),
     "checks": ("edit",),
@@ -42,9 +42,9 @@ class NewCheck(BaseModel):
     @field_validator("question", "expected", mode="after")
     @classmethod
     def _said(cls, text: str) -> str:
-        if not _visible(text):
+        if not _has_visible_text(text):
             raise ValueError("it is empty")
-        return _unicode(text.strip())
+        return _require_unicode(text.strip())
 
     @model_validator(mode="after")
     def _countable(self) -> NewCheck:
@@ -60,19 +60,19 @@ class ListedCheck(NewCheck):
     depends_on: tuple[str, ...] = Field(default=(), description="Ids of checks that must pass for this one to mean anything.")
 
 
-class _Rules(BaseModel):
+class _AnswerBase(BaseModel):
     """What holds for every answer, whichever of the fields it has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> _Rules:
+    def _makes_sense(self) -> _AnswerBase:
         given = {name: getattr(self, name) for name in self.model_fields_set}
         action, words = given["action"], str(given.get("words", ""))
         there = [name for name, value in given.items() if value is not None]
-        if stray := [name for name in there if name in BELONGS and action not in BELONGS[name]]:
-            raise ValueError(f"{stray[0]} says nothing with {action!r}: it goes with {' or '.join(BELONGS[stray[0]])}")
-        if action == "reject" and not _visible(words):
+        if stray := [name for name in there if name in ACTIONS_OF_FIELD and action not in ACTIONS_OF_FIELD[name]]:
+            raise ValueError(f"{stray[0]} says nothing with {action!r}: it goes with {' or '.join(ACTIONS_OF_FIELD[stray[0]])}")
+        if action == "reject" and not _has_visible_text(words):
             raise ValueError("words: say in plain words what is wrong; the next prompt is written from them")
         editable = [name for name in ("prompt", "checks", "verdicts") if name in type(self).model_fields]
         if action == "edit" and not set(there) & set(editable):
@@ -88,12 +88,12 @@ class _Rules(BaseModel):
     @field_validator("words", "prompt", mode="after", check_fields=False)
     @classmethod
     def _text(cls, text: str | None) -> str | None:
-        return None if text is None else _unicode(text.strip())
+        return None if text is None else _require_unicode(text.strip())
 
     @field_validator("prompt", mode="after", check_fields=False)
     @classmethod
     def _drawable(cls, text: str | None) -> str | None:
-        if text is not None and not _visible(text):
+        if text is not None and not _has_visible_text(text):
             raise ValueError("it is empty: write the whole prompt of the next image")
         return text
 
@@ -106,12 +106,12 @@ class _Rules(BaseModel):
         for check in checks or ():
             if unknown := sorted(set(check.depends_on) - set(ids)):
                 raise ValueError(f"{check.question!r} depends on {unknown[0]}, which is not in the list")
-        if circle := _circle({c.id: c.depends_on for c in checks or () if c.id}):
+        if circle := _find_cycle({c.id: c.depends_on for c in checks or () if c.id}):
             raise ValueError(f"{circle} depends on itself: take one of the checks out of depends_on")
         return checks
 
 
-class Answer(_Rules):
+class Answer(_AnswerBase):
     """What a person answers. Which actions and fields there are depends on the moment: `answer_schema` says.
 
     Raises:
@@ -123,7 +123,7 @@ class Answer(_Rules):
         "edit: change the prompt, the checks or verdicts."
     )
     words: str = Field(
-        default="", max_length=MAX_WORDS, description="What you have to say; the next prompts are written with it in mind."
+        default="", max_length=MAX_COMMENT, description="What you have to say; the next prompts are written with it in mind."
     )
     check: NewCheck | None = Field(default=None, description="With reject: a check that the next images must pass.")
     prompt: str | None = Field(
@@ -132,7 +132,7 @@ class Answer(_Rules):
     checks: list[ListedCheck] | None = Field(
         default=None,
         min_length=1,
-        max_length=MAX_CHECKS,
+        max_length=MAX_LISTED_CHECKS,
         description="With edit: the whole list of checks, in place of the old one. What one with an id leaves out stays as it was.",
     )
     verdicts: dict[str, bool | None] | None = Field(
@@ -159,7 +159,7 @@ class AnswerRules(NamedTuple):
 
 def answer_schema(moment: AnswerRules) -> type[BaseModel]:
     """Return what may be answered at a moment, as a pydantic model: its JSON Schema draws a form, and it refuses all else."""
-    fields = _fields(moment)
+    fields = _allowed_fields(moment)
     known = {a.key for a in moment.attempts}
 
     def fits(self: Any) -> Any:
@@ -172,22 +172,22 @@ def answer_schema(moment: AnswerRules) -> type[BaseModel]:
             raise ValueError(f"candidate: round {self.round} has no image {candidate}; they are counted from 0")
         return self
 
-    validators: dict[str, Any] = {"fits": model_validator(mode="after")(fits), "filled": _filled(moment.checks)}
+    validators: dict[str, Any] = {"fits": model_validator(mode="after")(fits), "filled": _fill_omitted(moment.checks)}
     return create_model(
         "Answer",
-        __base__=_Rules,
+        __base__=_AnswerBase,
         __doc__="What you answer.",
         __validators__=validators,
         **fields,
     )
 
 
-def _fields(moment: AnswerRules) -> dict[str, Any]:
+def _allowed_fields(moment: AnswerRules) -> dict[str, Any]:
     """Return the fields of `Answer` that fit a moment, with the values that do."""
     names = ["action", "words", *(["check", "prompt"] if moment.may_draw else []), "checks", "question"]
     kinds: dict[str, Any] = {name: Answer.model_fields[name].annotation for name in Answer.model_fields}
     kinds["action"] = Literal[tuple(moment.actions)]
-    kinds["checks"] = list[_listed(moment.checks)] | None  # type: ignore[misc]
+    kinds["checks"] = list[_listed_check_type(moment.checks)] | None  # type: ignore[misc]
     if moment.attempts:
         names += ["verdicts", "round", "candidate"]
         kinds["verdicts"] = dict[Literal[tuple(c.id for c in moment.checks)], bool | None] | None  # type: ignore[misc]
@@ -195,14 +195,14 @@ def _fields(moment: AnswerRules) -> dict[str, Any]:
     return {name: (kinds[name], Answer.model_fields[name]) for name in names}
 
 
-def _listed(checks: Iterable[Check]) -> type[ListedCheck]:
+def _listed_check_type(checks: Iterable[Check]) -> type[ListedCheck]:
     """Return the type of a check in the list, of which the id is one that there is, or none."""
     kind: Any = Literal[("", *(c.id for c in checks))]
     id: Any = (kind, ListedCheck.model_fields["id"])
     return create_model("ListedCheck", __base__=ListedCheck, __doc__=ListedCheck.__doc__, id=id)
 
 
-def _filled(checks: Sequence[Check]) -> Any:
+def _fill_omitted(checks: Sequence[Check]) -> Any:
     """Return a validator of the list: what is left out of a check that there is stays as it was."""
     known = {c.id: c for c in checks}
 
@@ -210,17 +210,17 @@ def _filled(checks: Sequence[Check]) -> Any:
         if not isinstance(listed, list):
             return listed
         ids = [str(one.get("id", "")) if isinstance(one, dict) else "" for one in listed]
-        return [_like(known[id], ids) | one if id in known else one for id, one in zip(ids, listed, strict=True)]
+        return [_omitted_values(known[id], ids) | one if id in known else one for id, one in zip(ids, listed, strict=True)]
 
     return field_validator("checks", mode="before")(fill)
 
 
-def _like(check: Check, ids: Sequence[str]) -> dict[str, Any]:
+def _omitted_values(check: Check, ids: Sequence[str]) -> dict[str, Any]:
     """Return what a check leaves to the one in its place, apart from its question; parents that are taken away are none."""
     return {"kind": check.kind, "expected": check.expected, "depends_on": [id for id in check.depends_on if id in ids]}
 
 
-def in_words(error: ValidationError, fields: Iterable[str]) -> AnswerError:
+def answer_error(error: ValidationError, fields: Iterable[str]) -> AnswerError:
     """Return what is wrong with an answer as an error for people.
 
     Args:
@@ -235,12 +235,12 @@ def in_words(error: ValidationError, fields: Iterable[str]) -> AnswerError:
     return AnswerError(f"the answer cannot be taken: {where}{': ' if where else ''}{why}; nothing was changed, answer again")
 
 
-def _visible(text: str) -> bool:
+def _has_visible_text(text: str) -> bool:
     """Tell whether there is anything to see: spaces are not, nor are marks without width."""
     return any(character.isprintable() and not character.isspace() for character in text)
 
 
-def _circle(parents: Mapping[str, Iterable[str]]) -> str | None:
+def _find_cycle(parents: Mapping[str, Iterable[str]]) -> str | None:
     """Return a check that depends on itself, directly or through others."""
     left = {id: set(above) for id, above in parents.items()}
     while free := [id for id, above in left.items() if not above & left.keys()]:
@@ -255,7 +255,7 @@ def _circle(parents: Mapping[str, Iterable[str]]) -> str | None:
     return id
 
 
-def _unicode(text: str) -> str:
+def _require_unicode(text: str) -> str:
     if text != text.encode("utf-8", "replace").decode():
         raise ValueError("it is not valid Unicode text: write it in UTF-8")
     if "\0" in text:

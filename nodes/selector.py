@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from ..context import RunContext, settings_in
 from ..memory.state import Attempt, Check, Decision, Result, Review, Score, Usage, Verdict, best_of
 from ..models.options import ModelOptions
-from .budget import money, require_prices, too_much
+from .budget import cost_of, exceeded_budget, require_prices
 from .messages import Node
 
-_NOTHING = Usage()
+_NO_USAGE = Usage()
 _NO_PRICES = ModelOptions()
 
 
@@ -28,7 +28,7 @@ class SelectorState(BaseModel):
     result: Result | None = None
 
 
-def complete(attempt: Attempt, checks: Sequence[Check]) -> Attempt:
+def score_attempt(attempt: Attempt, checks: Sequence[Check]) -> Attempt:
     """Return the attempt with its score and one verdict for each check: what was not judged is unknown, never passed."""
     found = {v.check: v for v in attempt.verdicts}
     missing = "the verifier did not judge this check"
@@ -39,8 +39,8 @@ def complete(attempt: Attempt, checks: Sequence[Check]) -> Attempt:
 def decide(
     attempts: Sequence[Attempt],
     context: RunContext,
-    usage: Usage = _NOTHING,
-    before: Usage = _NOTHING,
+    usage: Usage = _NO_USAGE,
+    before: Usage = _NO_USAGE,
     models: ModelOptions = _NO_PRICES,
 ) -> Result:
     """Return the decision and the best attempt so far, by the score order of `Score.key`.
@@ -58,8 +58,8 @@ def decide(
     best = best_of(attempts)
     if best is None or best.score is None:
         raise ValueError("the selector was given no attempt: the node before it must write attempts with verdicts")
-    end = _judge(best, best.score, attempts, context)
-    if end is None and (why := too_much(context, usage, usage.since(before), models)):
+    end = _reason_to_stop(best, best.score, attempts, context)
+    if end is None and (why := exceeded_budget(context, usage, usage.since(before), models)):
         end = ("give up", why)
     lacking = f"{best.score.total - best.score.passed} of {best.score.total} checks of the best image have not passed"
     if best.rejected:
@@ -76,7 +76,7 @@ def decide(
     )
 
 
-def _judge(best: Attempt, score: Score, attempts: Sequence[Attempt], context: RunContext) -> tuple[Decision, str] | None:
+def _reason_to_stop(best: Attempt, score: Score, attempts: Sequence[Attempt], context: RunContext) -> tuple[Decision, str] | None:
     """Return the end of the run and why, None where another round may be worth it."""
     rounds = max(a.round for a in attempts)
     if score.passed == score.total and not best.rejected:
@@ -110,25 +110,25 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
         require_prices(context, models)
         if not state.checks:
             raise ValueError("there are no checks: the decomposer must write at least one, or nothing could ever fail")
-        scored = [complete(a, state.checks) for a in state.attempts if a.score is None]
+        scored = [score_attempt(a, state.checks) for a in state.attempts if a.score is None]
         old = [a for a in state.attempts if a.score is not None]
         attempts = sorted([*old, *scored], key=lambda a: a.key)
-        before = _before(state.result, attempts)
+        before = _usage_before_round(state.result, attempts)
         result = decide(attempts, context, state.usage, before, models).model_copy(update={"heard": len(state.reviews)})
-        return {"attempts": scored, "result": result, "notes": _uncounted(context, state.usage, models)}
+        return {"attempts": scored, "result": result, "notes": _unpriced_notes(context, state.usage, models)}
 
     return node
 
 
-def _before(last: Result | None, attempts: Sequence[Attempt]) -> Usage:
+def _usage_before_round(last: Result | None, attempts: Sequence[Attempt]) -> Usage:
     """Return what the run had used when the latest round began: a decision may be made again, after a person's word."""
     if last is None:
         return Usage()
     return last.before if last.round == max(a.round for a in attempts) else last.usage
 
 
-def _uncounted(context: RunContext, usage: Usage, models: ModelOptions) -> list[str]:
+def _unpriced_notes(context: RunContext, usage: Usage, models: ModelOptions) -> list[str]:
     """Return a note for what a budget of money can not count."""
-    spent = money(usage, models) if context.max_cost is not None else None
+    spent = cost_of(usage, models) if context.max_cost is not None else None
     roles = spent.unpriced if spent else ()
     return [f"max_cost does not count all of {role}: its price or its tokens are not known." for role in roles]

@@ -16,12 +16,12 @@ from pydantic import BaseModel
 from ..models.chat.ask import text_of
 from ..models.chat.sanitize import clean_message
 from ..skills import SkillLibrary, skill_tools
-from .messages import Node, clip
+from .messages import Node, clip_thought
 
-HIDDEN = "(read again from the skill's folder when shown)"
+HIDDEN_TEXT = "(read again from the skill's folder when shown)"
 
 
-MAX_CALLS = 20
+MAX_TOOL_CALLS = 20
 """Tool calls of one turn that are answered."""
 MAX_ARGUMENTS = 1000
 """Characters of a call's arguments: those of a longer one are not passed on, and the tool says what is missing."""
@@ -40,43 +40,45 @@ def skill_loader(skills: SkillLibrary) -> Node:
     tools = ToolNode(skill_tools(skills), messages_key="planning")
 
     def node(state: SkillsState) -> dict[str, Any]:
-        turn = calling(state.planning[-1])
+        turn = answerable_turn(state.planning[-1])
         answers = tools.invoke({"planning": [*state.planning[:-1], turn]})["planning"]
         good = {m.tool_call_id for m in answers if m.status != "error"}
         loads = [call for call in turn.tool_calls if call["id"] in good and call["name"] == "load_skill"]
         names = [str(call["args"].get("name", "")) for call in loads]
-        hidden = [hide(m) if m.tool_call_id in good else m for m in answers]
+        hidden = [hide_text(m) if m.tool_call_id in good else m for m in answers]
         # A turn that was stored before turns were made clean takes the place of what it was.
         return {"planning": [*([turn] if turn != state.planning[-1] else []), *hidden], "skills": names}
 
     return node
 
 
-def calling(turn: BaseMessage) -> AIMessage:
+def answerable_turn(turn: BaseMessage) -> AIMessage:
     """Return a turn of the planner's with the tool calls in it that can be answered: no others may be shown to a model again."""
     clean = clean_message(turn)
-    calls = [call if len(str(call["args"])) <= MAX_ARGUMENTS else {**call, "args": {}} for call in clean.tool_calls[:MAX_CALLS]]
-    content = clean.content if len(str(clean.content)) <= MAX_TURN else clip(text_of(clean))
+    calls = [
+        call if len(str(call["args"])) <= MAX_ARGUMENTS else {**call, "args": {}} for call in clean.tool_calls[:MAX_TOOL_CALLS]
+    ]
+    content = clean.content if len(str(clean.content)) <= MAX_TURN else clip_thought(text_of(clean))
     return clean.model_copy(update={"content": content, "tool_calls": calls, "invalid_tool_calls": []})
 
 
-def hide(message: ToolMessage) -> ToolMessage:
+def hide_text(message: ToolMessage) -> ToolMessage:
     """Return a tool's answer without its text."""
-    return message.model_copy(update={"content": HIDDEN})
+    return message.model_copy(update={"content": HIDDEN_TEXT})
 
 
-def reveal(planning: Sequence[AnyMessage], skills: SkillLibrary) -> list[BaseMessage]:
+def with_skill_texts(planning: Sequence[AnyMessage], skills: SkillLibrary) -> list[BaseMessage]:
     """Return the planner's talk with the texts of the skills in it, read again from their folders."""
     tools = {t.name: t for t in skill_tools(skills)}
     shown: list[BaseMessage] = []
     waiting: list[ToolCall] = []
     for message in planning:
         if isinstance(message, AIMessage):
-            shown.append(turn := calling(message))
+            shown.append(turn := answerable_turn(message))
             waiting = [*turn.tool_calls]
         elif isinstance(message, ToolMessage) and waiting:  # answers are in the order of the calls
             call = waiting.pop(0)
-            known = message.content == HIDDEN and call["name"] in tools
+            known = message.content == HIDDEN_TEXT and call["name"] in tools
             text = str(tools[call["name"]].invoke(call["args"])) if known else message.content
             shown.append(message.model_copy(update={"content": text, "tool_call_id": call["id"]}))
     return shown

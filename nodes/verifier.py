@@ -23,10 +23,10 @@ from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.chat.answer_probability import plain_id, soft_answers
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
-from .checks.answers import is_read_out, passes, read_out
+from .checks.answers import expects_text, match_text, passes
 from .checks.checkers import Checker
-from .checks.verification import ImageVerification, Reply
-from .messages import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, cost, human, list_checks, shorten
+from .checks.verification import ImageVerification, VerifierReply
+from .messages import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, format_questions, truncate, usage_of, user_message
 
 PARALLEL_CALLS = 8
 
@@ -76,7 +76,7 @@ def render(checks: Sequence[Check], image: ImageRef, read: ReadImage, system: st
 
     `system` takes the place of `SYSTEM` if it is not empty.
     """
-    return [SystemMessage(system or SYSTEM), human([image, f"<questions>\n{list_checks(checks)}\n</questions>"], read)]
+    return [SystemMessage(system or SYSTEM), user_message([image, f"<questions>\n{format_questions(checks)}\n</questions>"], read)]
 
 
 def parse(answer: Findings, checks: Sequence[Check], likely: Mapping[str, float] | None = None) -> list[Verdict]:
@@ -95,38 +95,38 @@ def parse(answer: Findings, checks: Sequence[Check], likely: Mapping[str, float]
             verdicts.append(Verdict(check=check.id, reason="the verifier gave no answer"))
             continue
         said, why = finding.answer.strip(), finding.reason.strip()
-        heard = _heard(check, checks, found)
+        heard = _answer_to(check, checks, found)
         passed = passes(check, heard)
         p = None if passed is None else (likely or {}).get(check.id)
-        if passed is False and is_read_out(check):
-            match = read_out(check, heard)
+        if passed is False and expects_text(check):
+            match = match_text(check, heard)
             p, why = match.probability, "; ".join(filter(None, (match.difference, why)))
         verdicts.append(Verdict(check=check.id, passed=passed, answer=said, probability=p, reason=why))
     return verdicts
 
 
-def _shortened(answer: Findings) -> tuple[Findings, list[str]]:
+def _truncate_findings(answer: Findings) -> tuple[Findings, list[str]]:
     """Return the findings with texts no longer than they may be, and a note if one was cut."""
     short, notes = [], []
     for finding in answer.findings:
-        said, about = shorten(finding.answer.strip(), MAX_ANSWER, "An answer of the verifier's")
-        why, more = shorten(finding.reason.strip(), MAX_QUESTION, "A reason of the verifier's")
+        said, about = truncate(finding.answer.strip(), MAX_ANSWER, "An answer of the verifier's")
+        why, more = truncate(finding.reason.strip(), MAX_QUESTION, "A reason of the verifier's")
         short.append(finding.model_copy(update={"answer": said, "reason": why}))
         notes += about + more
     return Findings(findings=short), [*dict.fromkeys(notes)]
 
 
-def _heard(check: Check, checks: Sequence[Check], found: Mapping[str, Finding]) -> str:
+def _answer_to(check: Check, checks: Sequence[Check], found: Mapping[str, Finding]) -> str:
     """Return the answer to a check. Of several texts asked for in the same words, all that was read counts for each."""
     own = found[plain_id(check.id)].answer.strip()
-    if not is_read_out(check):
+    if not expects_text(check):
         return own
-    same = [plain_id(c.id) for c in checks if is_read_out(c) and c.question == check.question]
+    same = [plain_id(c.id) for c in checks if expects_text(c) and c.question == check.question]
     read = "\n".join(dict.fromkeys([own, *(found[id].answer.strip() for id in same if id in found)]))[: 2 * MAX_ANSWER]
     return own if passes(check, own) is None and not passes(check, read) else read
 
 
-def shrink(read: ReadImage, side: int | None) -> ReadImage:
+def downscaling_reader(read: ReadImage, side: int | None) -> ReadImage:
     """Return a reader that scales pictures down so that neither side is longer than `side` pixels."""
 
     def read_small(ref: ImageRef) -> bytes:
@@ -142,7 +142,7 @@ def shrink(read: ReadImage, side: int | None) -> ReadImage:
     return read_small
 
 
-def _closed(checks: Sequence[Check]) -> dict[str, str]:
+def _closed_answers(checks: Sequence[Check]) -> dict[str, str]:
     """Return the expected answers by id, without those of checks for text: a text that is a number is no count."""
     return {c.id: c.expected for c in checks if c.kind != "text" or c.expected in {"yes", "no"}}
 
@@ -156,17 +156,17 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         checkers: who is asked first about the kinds of checks that they know; the model answers the others.
     """
 
-    def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext, look: ReadImage) -> Reply:
+    def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext, look: ReadImage) -> VerifierReply:
         messages = render(checks, image, look, context.verifier_prompt)
         soft = context.soft == "auto"
         try:
             answer = ask(chat, messages, Findings, role="verifier", logprobs=soft)
-            read_back, notes = _shortened(answer.value)
+            read_back, notes = _truncate_findings(answer.value)
         except ModelAnswerError as error:  # an answer that cannot be read says nothing about the image
             note = f"An answer of the verifier could not be read: {str(error)[:200]}"
-            return Reply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
-        likely = soft_answers(answer.text, answer.tokens, _closed(checks)) if soft else {}
-        return Reply(parse(read_back, checks, likely), answer.spent, notes)
+            return VerifierReply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
+        likely = soft_answers(answer.text, answer.tokens, _closed_answers(checks)) if soft else {}
+        return VerifierReply(parse(read_back, checks, likely), answer.spent, notes)
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
@@ -175,24 +175,24 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
 
         def examine(attempt: Attempt, pool: Executor) -> tuple[Attempt, ImageVerification]:
             image = attempt.image
-            look = functools.cache(shrink(read, context.verify_size))  # scaled down once, not for every call
+            look = functools.cache(downscaling_reader(read, context.verify_size))  # scaled down once, not for every call
             one = ImageVerification(state.checks, image, context, lambda checks: ask_once(checks, image, context, look), pool)
             judged = attempt.judged(one.run(asked, lambda: Image.open(io.BytesIO(read(image))).convert("RGB")))
             for event in CheckAnswered.each(judged, state.checks, "verifier"):
                 tell(event)
             return judged, one
 
-        done = _side_by_side(examine, [a for a in state.attempts if not a.verdicts and a.score is None])
+        done = _verify_in_parallel(examine, [a for a in state.attempts if not a.verdicts and a.score is None])
         return {
             "attempts": [attempt for attempt, _ in done],
             "notes": [note for _, one in done for note in one.notes] + capability_notes(chat),
-            "usage": cost("verifier", [one.spent for _, one in done], seconds=time.perf_counter() - began),
+            "usage": usage_of("verifier", [one.spent for _, one in done], seconds=time.perf_counter() - began),
         }
 
     return node
 
 
-def _side_by_side(examine: Callable[[Attempt, Executor], T], attempts: Sequence[Attempt]) -> list[T]:
+def _verify_in_parallel(examine: Callable[[Attempt, Executor], T], attempts: Sequence[Attempt]) -> list[T]:
     """Examine attempts side by side, with no more than `PARALLEL_CALLS` calls of the model at a time for all of them."""
     # Two pools: an examination waits for its calls, and would wait for ever in a pool that is full of examinations.
     with ContextThreadPoolExecutor(PARALLEL_CALLS) as calls, ContextThreadPoolExecutor(PARALLEL_CALLS) as images:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from ..context import PROMPTS, RunContext, nearest_preset
+from ..context import PROMPT_SETTINGS, RunContext, nearest_preset
 from ..memory.state import Attempt, Check, GemsState, ImageRef, RoleUsage, Score, ShownLesson, Verdict, best_of
 from ..privacy import folder_name, without_paths
 from .compare import ImagePair, pair
@@ -383,7 +383,7 @@ def _settings(context: RunContext) -> list[ChangedSetting]:
 
 def _brief(name: str, value: Any) -> str:
     """Return a setting as the list shows it: of a role's own text only that there is one."""
-    if name not in PROMPTS:
+    if name not in PROMPT_SETTINGS:
         return _plain(value)
     return f"changed, {count_of(len(value.split()), 'word')}" if value else "built in"
 

@@ -20,7 +20,7 @@ from ..graph.build import Graph, build_graph
 from ..memory.state import GemsState
 from ..models.registry import Models
 from ..nodes.checks.checkers import Checker
-from ..nodes.review_answer import Answer, in_words
+from ..nodes.review_answer import Answer, answer_error
 from ..skills import SkillLibrary
 from ..storage.checksums import readable
 from ..storage.database import DatabaseConnection
@@ -193,7 +193,7 @@ def _steps(
         if not is_invalid_resume(error):
             raise
         schema = graph.get_state(config).interrupts[0].response_schema or {}
-        raise in_words(error, schema.get("properties", ())) from error
+        raise answer_error(error, schema.get("properties", ())) from error
     except GraphDrained as error:
         thread = config["configurable"]["thread_id"]
         raise RunStoppedError(f"the run {thread} has stopped after a finished step: go on with `gems resume {thread}`") from error

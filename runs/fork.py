@@ -23,9 +23,9 @@ from ..memory.state import Check, GemsState, best_of
 from ..models.registry import ChatChoices, ImageChoice
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
-from ..nodes.checks.human_verdicts import asked_anew, overruled
-from ..nodes.generator import count
-from ..nodes.quoted_text import keep_quoted
+from ..nodes.checks.human_verdicts import with_human_verdicts, with_new_checks
+from ..nodes.generator import candidates_in_round
+from ..nodes.quoted_text import restore_quoted
 from ..skills import SkillLibrary
 from ..storage.checksums import readable
 from ..storage.database import DatabaseConnection
@@ -113,7 +113,7 @@ def fork(
                 raise RunError(_of_another(opened, home, thread, parent.parent, round)) from error
             raise
         if start.after == "refiner":
-            count(len(start.state.attempts), context)  # which says so if no image is left to be drawn
+            candidates_in_round(len(start.state.attempts), context)  # which says so if no image is left to be drawn
         record = RunManifest(
             thread=name or f"{thread[:80]}-r{round}-{secrets.token_hex(2)}",
             prompt=parent.prompt,
@@ -232,7 +232,7 @@ def branch(
         return Branch(state, "generator")
     if prompt is None:
         return Branch(state, "refiner")
-    whole, restored = keep_quoted(to_request(prompt).prompt.strip(), state.prompt)
+    whole, restored = restore_quoted(to_request(prompt).prompt.strip(), state.prompt)
     notes = [f"The prompt of the fork had dropped the quoted text {text!r}: put back." for text in restored]
     edit = {"draft": whole, "thought": "A person has written this prompt.", "edit": False, "notes": [*state.notes, *notes]}
     edit["lessons"] = [lesson for lesson in state.lessons if lesson.round < round]  # a person has not followed them
@@ -265,7 +265,7 @@ def _with_checks(state: GemsState, checks: Sequence[Check]) -> GemsState:
         raise RunError(f"two checks have the id {next(i for i in ids if ids.count(i) > 1)}: each needs its own")
     if unknown := sorted({parent for check in checks for parent in check.depends_on} - set(ids)):
         raise RunError(f"a check depends on {unknown[0]}, which is no check")
-    return state.model_copy(update={"checks": list(checks), "attempts": asked_anew(state.attempts, state.checks, checks)})
+    return state.model_copy(update={"checks": list(checks), "attempts": with_new_checks(state.attempts, state.checks, checks)})
 
 
 def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candidate: int | None) -> GemsState:
@@ -278,7 +278,7 @@ def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candid
         if not found:
             raise RunError(f"round {state.round} has {len(state.latest)} images: there is no candidate {candidate}")
         judged = found[0]
-    attempts = [overruled(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
+    attempts = [with_human_verdicts(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
     return state.model_copy(update={"attempts": attempts})
 
 

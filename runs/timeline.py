@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from ..context import RunContext
 from ..graph.build import ROLES
 from ..memory.state import GemsState, Usage
-from ..nodes.refiner import memory_of
+from ..nodes.refiner import shown_memory
 from ..report.history import RefinerInput, Step
 
 DRIVEN = "__interrupt__"
@@ -45,7 +45,7 @@ def shown_to_refiner(history: Iterable[CheckpointTuple], context: RunContext) ->
         if "refiner" in _worked(before, after):
             state = _state(before)
             lessons = next((value for _, channel, value in before.pending_writes or () if channel == "lessons"), ())
-            found.append(RefinerInput(state.round + 1, tuple(memory_of(state, context, lessons))))
+            found.append(RefinerInput(state.round + 1, tuple(shown_memory(state, context, lessons))))
     return found
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import SkillError
-from .frontmatter import name_fault
-from .library import existing, no_skills, skill_folders
+from .frontmatter import name_problem
+from .library import no_skill_problem, require_folder, skill_folders
 from .skill import SKILL_FILE, SkillProblem, read_skill
 
 TEMPLATE = """\
@@ -55,8 +55,8 @@ def validate(folder: Path) -> list[SkillProblem]:
     Raises:
         SkillError: the folder does not exist.
     """
-    folders = skill_folders(existing(folder))
-    return [problem for each in folders for problem in read_skill(each)[1]] if folders else [no_skills(folder)]
+    folders = skill_folders(require_folder(folder))
+    return [problem for each in folders for problem in read_skill(each)[1]] if folders else [no_skill_problem(folder)]
 
 
 def new(name: str, parent: Path) -> Path:
@@ -65,7 +65,7 @@ def new(name: str, parent: Path) -> Path:
     Raises:
         SkillError: the name is no skill's name, or the folder exists.
     """
-    if fault := name_fault(name):
+    if fault := name_problem(name):
         raise SkillError(fault)
     folder = parent / name
     try:

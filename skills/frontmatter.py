@@ -17,7 +17,7 @@ from ..errors import FrontMatterError
 
 MAX_NAME = 64
 MAX_DESCRIPTION = 1024
-LISTED_DESCRIPTION = 10_000
+MAX_LISTED_DESCRIPTION = 10_000
 """Characters of a description that a catalogue shows, as it stands in every planning call."""
 MAX_COMPATIBILITY = 500
 MAX_BODY_LINES = 500
@@ -30,7 +30,7 @@ _USABLE_NAME = re.compile(r"(?=.*\w)[\w.+-]{1,128}")
 _CLOSING = re.compile(r"^---[ \t]*", re.MULTILINE)
 _INDENTED_CLOSING = re.compile(r"^[ \t]+---[ \t]*$", re.MULTILINE)
 _ENTRY = re.compile(r"^([A-Za-z][\w.-]*):(?=[ \t]|$)", re.MULTILINE)
-_FORMER = re.compile(
+_OLD_FORM = re.compile(
     r"\s*# Skill:[ \t]*(?P<name>[^\n]+)\n+## Description[ \t]*\n(?P<description>.+?)\n(?:-{3,}[ \t]*\n+)?"
     r"## Instructions[ \t]*\n(?P<body>.+)",
     re.DOTALL,
@@ -63,7 +63,7 @@ class FrontMatter:
     name_line: int = 1
 
 
-def name_fault(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
     """Say what is wrong with a skill's name by the standard; None where nothing is."""
     if not name:
         return "name is empty: give the skill the name of its folder"
@@ -81,24 +81,24 @@ def usable_name(*names: str) -> str:
     return next((name for name in [*plain, *joined] if _USABLE_NAME.fullmatch(name)), "skill")
 
 
-def read(text: str) -> FrontMatter:
+def parse_skill_text(text: str) -> FrontMatter:
     """Take a SKILL.md apart, collecting every fault rather than the first.
 
     Raises:
         UnreadableError: there is no front matter, or it has no line of the form key: value.
     """
-    if former := _FORMER.match(text):
-        return _of_former(former)
+    if former := _OLD_FORM.match(text):
+        return _parse_old_form(former)
     front, body, body_line, notes = _split(text)
     fields = _Fields(front)
     fields.notes += notes
     name = fields.text("name", required=True)
-    if name and (fault := name_fault(name)):
+    if name and (fault := name_problem(name)):
         fields.note("name", fault)
     description = " ".join(fields.text("description", MAX_DESCRIPTION, required=True).split())
-    if len(description) > LISTED_DESCRIPTION:
-        fields.note("description", f"only the first {LISTED_DESCRIPTION} characters of description are used")
-        description = description[:LISTED_DESCRIPTION]
+    if len(description) > MAX_LISTED_DESCRIPTION:
+        fields.note("description", f"only the first {MAX_LISTED_DESCRIPTION} characters of description are used")
+        description = description[:MAX_LISTED_DESCRIPTION]
     license_, compatibility = fields.text("license"), fields.text("compatibility", MAX_COMPATIBILITY)
     metadata, tools = fields.mapping("metadata"), fields.words("allowed-tools")
     fields.note_unknown()
@@ -121,11 +121,11 @@ def body_of(text: str) -> str:
     Raises:
         UnreadableError: there is no front matter.
     """
-    former = _FORMER.match(text)
+    former = _OLD_FORM.match(text)
     return former["body"].strip() if former else _split(text)[1].strip()
 
 
-def _of_former(former: re.Match[str]) -> FrontMatter:
+def _parse_old_form(former: re.Match[str]) -> FrontMatter:
     """Return a skill in the form that came before the standard, which the paper's own code has."""
     name, body = former["name"].strip(), former["body"].strip()
     hint = (
@@ -202,7 +202,7 @@ class _Fields:
         """Read each key for itself, and what then is no YAML as the text that stands there."""
         starts = [*_ENTRY.finditer(front)]
         if not starts:
-            raise _not_yaml(front, error) from error
+            raise _yaml_error(front, error) from error
         values: dict[str, Any] = {}
         for start, end in zip(starts, [*(m.start() for m in starts[1:]), len(front)], strict=True):
             key, line = start[1], front.count("\n", 0, start.start()) + _FIRST_LINE
@@ -210,8 +210,8 @@ class _Fields:
             try:
                 values[key] = yaml.BaseLoader(front[start.start() : end]).get_single_data()[key]
             except (yaml.YAMLError, RecursionError) as fault:
-                values[key] = {} if key == "metadata" else _plain(front[start.end() : end])
-                wrong = _not_yaml(front[start.start() : end], fault, line)
+                values[key] = {} if key == "metadata" else _unquoted(front[start.end() : end])
+                wrong = _yaml_error(front[start.start() : end], fault, line)
                 how = "left out" if key == "metadata" else "read as plain text"
                 self.notes.append(FrontMatterNote(wrong.line, f"{wrong.reason}; {key} is {how}"))
         return values
@@ -244,7 +244,7 @@ class _Fields:
             self.note(key, f"{key} must hold lines of the form key: value")
             return {}
         for name in (name for name, item in value.items() if not isinstance(item, str)):
-            self.note(key, f"{key}.{name} must be text, not {_kind(value[name])}")
+            self.note(key, f"{key}.{name} must be text, not {_yaml_kind(value[name])}")
         return {_line_of_text(name): _line_of_text(item) for name, item in value.items() if isinstance(item, str)}
 
     def words(self, key: str) -> tuple[str, ...]:
@@ -263,7 +263,7 @@ class _Fields:
             self.note(unknown[0], f"unknown {are.format(names)} ignored: the standard knows {', '.join(KEYS)}", True)
 
 
-def _not_yaml(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMatterError:
+def _yaml_error(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMatterError:
     """Return what is wrong with YAML whose first line is that line of the file."""
     if isinstance(error, yaml.reader.ReaderError):
         line = front.count("\n", 0, error.position) + first
@@ -278,7 +278,7 @@ def _not_yaml(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMa
     return FrontMatterError((mark.line if mark else 0) + first, f"the front matter is not YAML:{context} {problem}{hint}")
 
 
-def _plain(value: str) -> str:
+def _unquoted(value: str) -> str:
     """Return a value that is no YAML as the text it is, without the quotes or the block sign that it begins with."""
     text = value.strip()
     quote = text[:1]
@@ -293,5 +293,5 @@ def _line_of_text(text: str) -> str:
     return " ".join(_CONTROL.sub(" ", whole).split())
 
 
-def _kind(value: object) -> str:
+def _yaml_kind(value: object) -> str:
     return "a list" if isinstance(value, list) else "a mapping"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ..errors import SkillError
 from .frontmatter import usable_name
-from .skill import SKILL_FILE, UNREAD, Skill, SkillProblem, read_skill, skill_file
+from .skill import SKILL_FILE, SKIPPED_FOLDERS, Skill, SkillProblem, read_skill, skill_file
 
 BUNDLED = Path(__file__).parent
-VARIABLE = "GEMS_SKILLS"
-DEPTH = 6
+SKILLS_VARIABLE = "GEMS_SKILLS"
+MAX_DEPTH = 6
 """How deep below a root skills are looked for."""
-LINKED_DEPTH = 2
+MAX_LINKED_DEPTH = 2
 """How deep behind a link: it may lead anywhere."""
 MAX_FOLDERS = 100_000
 """Most folders of a root that are looked at."""
@@ -46,13 +46,13 @@ class SkillLibrary:
         Raises:
             SkillError: a folder does not exist.
         """
-        roots = [existing(Path(entry), f", named in {VARIABLE},") for entry in _from_environment()]
-        roots += [existing(Path(entry)) for entry in folders]
+        roots = [require_folder(Path(entry), f", named in {SKILLS_VARIABLE},") for entry in _folders_of_environment()]
+        roots += [require_folder(Path(entry)) for entry in folders]
         own: dict[str, Skill] = {}
         problems: list[SkillProblem] = []
         warnings: list[SkillProblem] = []
         for root in roots:
-            found, left_out, noted = _load(root)
+            found, left_out, noted = _load_root(root)
             problems += left_out
             warnings += noted
             for skill in found:
@@ -60,7 +60,7 @@ class SkillLibrary:
                     place = f"{skill.path.parent.name}/{skill.path.name}"
                     warnings.append(_problem(own[skill.name], f"the skill {skill.name!r} of {place} is used in its place"))
                 own[skill.name] = skill
-        skills = {skill.name: skill for skill in _load(BUNDLED)[0]} | own
+        skills = {skill.name: skill for skill in _load_root(BUNDLED)[0]} | own
         return cls(tuple(skills[name] for name in sorted(skills)), tuple(problems), tuple(warnings))
 
     @classmethod
@@ -123,7 +123,7 @@ def skill_folders(root: Path) -> list[Path]:
     """
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
-    queue = deque([(str(root), DEPTH)])
+    queue = deque([(str(root), MAX_DEPTH)])
     while queue and len(seen) < MAX_FOLDERS:
         folder, depth = queue.popleft()
         try:
@@ -135,16 +135,16 @@ def skill_folders(root: Path) -> list[Path]:
                 entries = sorted(listed, key=lambda entry: entry.name)
         except OSError:
             continue
-        inner = [entry for entry in entries if entry.name not in UNREAD and _is_folder(entry)]
+        inner = [entry for entry in entries if entry.name not in SKIPPED_FOLDERS and _is_folder(entry)]
         if any(entry.name.upper() == SKILL_FILE.upper() and not _is_folder(entry) for entry in entries):
             found.append(Path(folder))
             inner = [entry for entry in inner if entry.name in {"skills", "plugins"} or entry.name.startswith(".")]
         if depth > 0:
-            queue.extend((entry.path, min(depth - 1, LINKED_DEPTH) if entry.is_symlink() else depth - 1) for entry in inner)
+            queue.extend((entry.path, min(depth - 1, MAX_LINKED_DEPTH) if entry.is_symlink() else depth - 1) for entry in inner)
     return found
 
 
-def existing(folder: Path, origin: str = "") -> Path:
+def require_folder(folder: Path, origin: str = "") -> Path:
     """Return a folder of skills, with `~` spelled out.
 
     Raises:
@@ -157,12 +157,12 @@ def existing(folder: Path, origin: str = "") -> Path:
     return folder
 
 
-def no_skills(folder: Path) -> SkillProblem:
+def no_skill_problem(folder: Path) -> SkillProblem:
     """Return what is wrong with a folder in which no skill was found."""
     return SkillProblem(folder / SKILL_FILE, 1, f"no skill here: neither this folder nor one in it has a {SKILL_FILE}")
 
 
-def _load(root: Path) -> tuple[list[Skill], list[SkillProblem], list[SkillProblem]]:
+def _load_root(root: Path) -> tuple[list[Skill], list[SkillProblem], list[SkillProblem]]:
     """Return the skills of a root, each under a name of its own, why others were left out, and what else is wrong."""
     skills: dict[str, Skill] = {}
     problems: list[SkillProblem] = []
@@ -180,17 +180,17 @@ def _load(root: Path) -> tuple[list[Skill], list[SkillProblem], list[SkillProble
             warnings.append(_problem(skill, f"a copy of the skill {skill.name!r} of {place}, which is used"))
             continue
         if other is not None:
-            name = _qualified(skill, root, skills)
+            name = _free_name(skill, root, skills)
             reason = f"another skill, of {place}, is named {skill.name!r}: this one is listed as {name!r}"
             warnings.append(_problem(skill, reason))
             skill = replace(skill, name=name)
         skills[skill.name] = skill
     if not folders:
-        warnings.append(no_skills(root))
+        warnings.append(no_skill_problem(root))
     return list(skills.values()), problems, warnings
 
 
-def _qualified(skill: Skill, root: Path, taken: Container[str]) -> str:
+def _free_name(skill: Skill, root: Path, taken: Container[str]) -> str:
     """Return a free name for a skill whose own is taken: with the collection that it is from, else with a number."""
     above = [part for part in skill.path.relative_to(root.absolute()).parts[:-1] if part != "skills" and not part.startswith(".")]
     names = chain([f"{usable_name(above[-1])}-{skill.name}"] if above else [], (f"{skill.name}-{n}" for n in count(2)))
@@ -208,5 +208,5 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _from_environment() -> list[str]:
-    return [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry.strip()]
+def _folders_of_environment() -> list[str]:
+    return [entry for entry in os.environ.get(SKILLS_VARIABLE, "").split(os.pathsep) if entry.strip()]

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from ..errors import FrontMatterError, SkillError
-from .frontmatter import FrontMatter, FrontMatterNote, body_of, read, usable_name
+from .frontmatter import FrontMatter, FrontMatterNote, body_of, parse_skill_text, usable_name
 
 SKILL_FILE = "SKILL.md"
 REFERENCES = "references"
@@ -20,16 +20,16 @@ MAX_FILE_BYTES = 500_000
 """Largest file read: what is read ends up in a prompt."""
 MAX_FILES = 200
 """Most files that are listed of a skill, and of one of its folders."""
-LONGEST_NAME = 300
+MAX_FILE_NAME = 300
 """Characters of what may be the name of a file: what is longer is none, and is not looked at."""
-UNREAD = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
+SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 """Folders that hold no one's words."""
 
 _MENTION = re.compile(
     r"`([^`\n]{1,200})`|\]\(<?([^()<>\n]{1,200})"
     r"|(?<![\w.-])(?<![\w.-]/)((?:[\w.-]+/)*[\w-]+(?:\.\w+)+|(?:[\w.-]+/)+)"  # a run of signs is begun once
 )
-_FILE_IN_REFERENCES = re.compile(rf"{REFERENCES}/[\w./-]{{0,{LONGEST_NAME}}}\w\.\w+")
+_FILE_IN_REFERENCES = re.compile(rf"{REFERENCES}/[\w./-]{{0,{MAX_FILE_NAME}}}\w\.\w+")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Skill:
             SkillError: the file cannot be read any more.
         """
         try:
-            return body_of(_text(skill_file(self.path), self.path))
+            return body_of(_read_text(skill_file(self.path), self.path))
         except FrontMatterError as error:
             raise SkillError(f"skill {self.name!r}: {SKILL_FILE}:{error.line}: {error.reason}") from error
 
@@ -80,7 +80,7 @@ class Skill:
         Raises:
             SkillError: the body cannot be read any more.
         """
-        named = [*_named(self.body, self.path.name), f"{REFERENCES}/"]
+        named = [*_mentioned_names(self.body, self.path.name), f"{REFERENCES}/"]
         found = {file for name in named for file in _files_at(self.path, name) if _is_text(self.path / file)}
         return tuple(sorted(found - {SKILL_FILE})[:MAX_FILES])
 
@@ -89,7 +89,7 @@ class Skill:
         """Whether there is anything beside SKILL.md in the folder, hidden things left aside."""
         try:
             with os.scandir(self.path) as entries:
-                names = (entry.name for entry in entries if not entry.name.startswith(".") and entry.name not in UNREAD)
+                names = (entry.name for entry in entries if not entry.name.startswith(".") and entry.name not in SKIPPED_FOLDERS)
                 return any(name.upper() != SKILL_FILE.upper() for name in names)
         except OSError:
             return False
@@ -105,10 +105,10 @@ class Skill:
         Raises:
             SkillError: there is no such file, it is hidden or leads out of the folder, or it is not text of a reasonable size.
         """
-        if not _inside(self.path, file):
+        if not _is_inside(self.path, file):
             raise SkillError(f"skill {self.name!r} has no file {file!r}: choose one of {', '.join(self.files) or '(none)'}")
         try:
-            return _text(self.path / file, self.path)
+            return _read_text(self.path / file, self.path)
         except FrontMatterError as error:
             raise SkillError(f"skill {self.name!r}: {file}:{error.line}: {error.reason}") from error
 
@@ -128,8 +128,8 @@ def read_skill(folder: Path) -> tuple[Skill | None, tuple[SkillProblem, ...]]:
     """Read a skill's folder: the skill, None where it cannot be used, and everything that is wrong with it."""
     file = skill_file(folder)
     try:
-        text = _text(file, folder)
-        document = read(text)
+        text = _read_text(file, folder)
+        document = parse_skill_text(text)
     except FrontMatterError as error:
         return None, (SkillProblem(file, error.line, error.reason, fatal=True),)
     own = folder.resolve().name if folder.name in {"", ".."} else folder.name
@@ -175,10 +175,10 @@ def _mention_notes(folder: Path, text: str, body: str) -> list[FrontMatterNote]:
     return notes
 
 
-def _named(body: str, own: str) -> Iterator[str]:
+def _mentioned_names(body: str, own: str) -> Iterator[str]:
     """Return what a body may name as a file or folder of its own: in code, in links, and as plain words."""
     mentions = dict.fromkeys("".join(match) for match in _MENTION.findall(body))
-    for found in (mention for mention in mentions if len(mention) <= LONGEST_NAME):
+    for found in (mention for mention in mentions if len(mention) <= MAX_FILE_NAME):
         name = found.split("#")[0].strip().removeprefix("./")
         yield name
         yield unquote(name)
@@ -189,19 +189,19 @@ def _named(body: str, own: str) -> Iterator[str]:
 
 def _files_at(folder: Path, name: str) -> Iterator[str]:
     """Return a name that is a file of the folder, or the files in it where it is a folder there; of references/ to the bottom."""
-    if _inside(folder, name):
+    if _is_inside(folder, name):
         yield name
-    elif name.endswith("/") and _inside(folder, name.rstrip("/"), os.path.isdir):
+    elif name.endswith("/") and _is_inside(folder, name.rstrip("/"), os.path.isdir):
         for at, folders, files in os.walk(folder / name):
-            folders[:] = [] if not name.startswith(f"{REFERENCES}/") else sorted(set(folders) - UNREAD)
+            folders[:] = [] if not name.startswith(f"{REFERENCES}/") else sorted(set(folders) - SKIPPED_FOLDERS)
             inside = [PurePosixPath(Path(at, file).relative_to(folder)).as_posix() for file in sorted(files)[:MAX_FILES]]
-            yield from (file for file in inside if _inside(folder, file))
+            yield from (file for file in inside if _is_inside(folder, file))
 
 
-def _inside(folder: Path, name: str, there: Callable[[str], bool] = os.path.isfile) -> bool:
+def _is_inside(folder: Path, name: str, there: Callable[[str], bool] = os.path.isfile) -> bool:
     """Tell whether a name is that of a file in a folder, without hidden names and ways out in it."""
     parts = PurePosixPath(name).parts
-    if not name or name != "/".join(parts) or any(part.startswith(".") or part in UNREAD for part in parts):
+    if not name or name != "/".join(parts) or any(part.startswith(".") or part in SKIPPED_FOLDERS for part in parts):
         return False
     whole = os.path.join(folder, name)  # noqa: PTH118, in a body with thousands of words a Path for each would take seconds
     return there(whole) and os.path.realpath(whole).startswith(os.path.realpath(folder) + os.sep)
@@ -215,7 +215,7 @@ def _is_text(file: Path) -> bool:
         return False
 
 
-def _text(file: Path, folder: Path) -> str:
+def _read_text(file: Path, folder: Path) -> str:
     """Read a text file of a skill's folder; what stands in the way is told with its line, before anything is read."""
     try:
         status = file.stat()

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
-from ..config import changed, load_config
-from ..context import PROMPTS, RunContext, preset
+from ..config import apply_options, load_config
+from ..context import PROMPT_SETTINGS, RunContext, preset
 from ..models.registry import Models
 from ..nodes import decomposer, learner, planner, refiner, summarizer, verifier
 from ..server.hosts import allowed_by
@@ -28,7 +28,7 @@ BUILT_IN = {
 
 _told = {name: os.environ.get(f"GEMS_{name}") or None for name in ("CONFIG", "CHAT", "IMAGE", "RUNS", "STORE", "IMAGE_STORE")}
 
-config = changed(load_config(_told["CONFIG"]), _told["CHAT"], _told["IMAGE"], None)
+config = apply_options(load_config(_told["CONFIG"]), _told["CHAT"], _told["IMAGE"], None)
 home = Workspace(Path(_told["RUNS"] or "runs"), store=_told["STORE"], image_store=_told["IMAGE_STORE"])
 models = Models.choose(config.chats, config.image)
 skills = SkillLibrary.load()
@@ -51,7 +51,7 @@ def form(defaults: RunContext) -> type[RunContext]:
     """Return the settings as a form shows them: with these defaults, and with the text that is built in for every prompt."""
     fields: dict[str, Any] = {}
     for name, field in RunContext.model_fields.items():
-        value = getattr(defaults, name) or BUILT_IN[name] if name in PROMPTS else getattr(defaults, name)
+        value = getattr(defaults, name) or BUILT_IN[name] if name in PROMPT_SETTINGS else getattr(defaults, name)
         if value != field.default:
             same: Any = Field(value, description=field.description, json_schema_extra=field.json_schema_extra)
             fields[name] = (Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation, same)
@@ -60,7 +60,7 @@ def form(defaults: RunContext) -> type[RunContext]:
 
 def plain(context: RunContext) -> RunContext:
     """Return settings without the prompts that are those built in, as a run's record keeps them."""
-    told = {name: "" for name in PROMPTS if getattr(context, name).strip() == BUILT_IN[name].strip()}
+    told = {name: "" for name in PROMPT_SETTINGS if getattr(context, name).strip() == BUILT_IN[name].strip()}
     return RunContext(**{**context.model_dump(include=set(RunContext.model_fields)), **told})
 
 

@@ -35,7 +35,7 @@ from ...models.shapes.judge import question_in
 from ...models.shapes.perception import perceive
 from ...models.shapes.world import Thing, center_of, draw
 from ...nodes.checks.ocr import OcrChecker
-from ...nodes.messages import human
+from ...nodes.messages import user_message
 from ...privacy import folder_name
 from ..benchmark import JudgeAnswer, JudgeQuestion
 from .answer_log import AnswerKey
@@ -413,7 +413,7 @@ def _messages(question: JudgeQuestion, png: bytes) -> list[BaseMessage]:
     size = _opened(png).size
     ref = ImageRef(sha256=hashlib.sha256(png).hexdigest(), width=size[0], height=size[1])
     system = [SystemMessage(text)] if (text := _system(question)) else []
-    return [*system, human([ref, question.text], lambda _: png)]
+    return [*system, user_message([ref, question.text], lambda _: png)]
 
 
 def _system(question: JudgeQuestion) -> str:

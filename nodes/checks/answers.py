@@ -21,9 +21,9 @@ _NO = {
 _ENGLISH = {"yes", "yeah", "yep", "yup", "no", "nope", "nah"}
 """More words may follow these in their clause; after "non" or "si" they may say anything ("non lo so")."""
 _CLAUSE = re.compile(r"[,.;:!?()\[\]{}/|\n…，。；：！？、（）／]+|\s[-–—]+\s|\s*[–—]+\s*")
-_LEAD = re.compile(r"^(?:(?:so|the|my|final|short|correct) )*(?:answer|verdict)(?: is)?\b")
+_LEAD_IN = re.compile(r"^(?:(?:so|the|my|final|short|correct) )*(?:answer|verdict)(?: is)?\b")
 _JOINED = re.compile(r"\b(?:and|or|but|y|o|ou|et|und|oder|и|или|e)\s+(\w+)")
-_AGAIN = re.compile(
+_SECOND_ANSWER = re.compile(
     r"(?:(?:but|and|or|rather|then|well|wait|actually|though|maybe|perhaps) )*(\w+)(?: (?:it|there|they|s?he|we|i)\b.*)?"
 )
 _SURE = r"(?:entirely |completely |fully |quite |really |absolutely |totally |so )?(?:sure|certain|clear)"
@@ -38,15 +38,15 @@ _HEDGE = re.compile(
     rf"|vielleicht|peut être|quizás?|tal vez|forse|talvez|возможно|наверное|아마도?"
     rf"|但?我?(?:不确定|不確定|不知道)|也许|可能|わからない|分からない|不明|たぶん)"
 )
-_SHARE = re.compile(r"\W*\w+\W*(?:with |at |about )?(?!100\b)\d{1,3}(?:[.,]\d+)? ?(?:%|per ?cent)(?: \w+)?\W*")
+_CHANCE = re.compile(r"\W*\w+\W*(?:with |at |about )?(?!100\b)\d{1,3}(?:[.,]\d+)? ?(?:%|per ?cent)(?: \w+)?\W*")
 """Yes or no with a chance below 100 %."""
 _NO_TEXT = re.compile(
     r"(there (is|are) )?(no|none|nothing)( (visible|legible|readable|written))*( (text|texts|words|writing|letters))?"
     r"( ((is|are) )?(visible|legible|readable|written|shown|present|there))?( (in|on) the (image|picture))?\.?",
     re.IGNORECASE,
 )
-_UNREAD = re.compile(r"(?:unknown|unclear|illegible|unreadable|unsure|uncertain)\s*(?:[,.:;(–-].*)?", re.IGNORECASE)
-_NOT_READ = re.compile(
+_UNREADABLE_LINE = re.compile(r"(?:unknown|unclear|illegible|unreadable|unsure|uncertain)\s*(?:[,.:;(–-].*)?", re.IGNORECASE)
+_CANNOT_BE_READ = re.compile(
     rf"\b(?:I|we|one) (?:am |are )?{_CANNOT}\b|\bI'm (?:not (?:sure|certain)|unable)\b|\bnot (?:legible|readable)\b"
     r"|\bhard to read\b|\b(?:too|so) (?:small|blurry|blurred|dark|faint|distorted)\b"
     r"|\b(?:can ?not|can't|could not|couldn't) be (?:read|made out|seen)\b"
@@ -69,7 +69,7 @@ _DOUBTED = re.compile(
 """A line about a text, which stands as "_" in it, that does not say that the text is there."""
 
 
-MAX_SAID = 500
+MAX_REMARK = 500
 """Characters of a line in which words about a text are looked for: who writes more is reading it out."""
 
 
@@ -93,9 +93,13 @@ def yes_or_no(answer: str) -> bool | None:
     meant = _polarity(said)
     if meant is None or (more and said not in _ENGLISH) or ("?" in answer and _clauses(answer.partition("?")[0]) == [first]):
         return None
-    if no_answer(first) or _SHARE.fullmatch(answer[:MOST_READ]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
+    if no_answer(first) or _CHANCE.fullmatch(answer[:MOST_READ]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
         return None
-    other = [*more[:1], *_JOINED.findall(first), *(again.group(1) for clause in rest if (again := _AGAIN.fullmatch(clause)))]
+    other = [
+        *more[:1],
+        *_JOINED.findall(first),
+        *(again.group(1) for clause in rest if (again := _SECOND_ANSWER.fullmatch(clause))),
+    ]
     return None if any(_polarity(word) is (not meant) for word in other) else meant
 
 
@@ -103,7 +107,7 @@ def _clauses(answer: str) -> list[str]:
     """Return the words of each clause of an answer, in small letters, without signs, numbers and "the answer is"."""
     clauses = _CLAUSE.split(answer[:MOST_READ].casefold().replace("’", "'"))
     words = (" ".join(re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", clause)) for clause in clauses)
-    return [bare for clause in words if (bare := _LEAD.sub("", clause).strip())]
+    return [bare for clause in words if (bare := _LEAD_IN.sub("", clause).strip())]
 
 
 def _polarity(word: str) -> bool | None:
@@ -114,9 +118,9 @@ def passes(check: Check, answer: str) -> bool | None:
     """Tell whether an answer is the one a check wants: None where it is unknown or not of the check's form."""
     if not answer.strip():
         return None
-    if is_read_out(check):
-        return _passes_as_text(check, answer)
-    if _hedged(answer):
+    if expects_text(check):
+        return _text_passes(check, answer)
+    if _is_hedge(answer):
         return None
     wanted, said = yes_or_no(check.expected), yes_or_no(answer)
     if wanted is not None:
@@ -124,46 +128,46 @@ def passes(check: Check, answer: str) -> bool | None:
     if check.kind == "count":
         counted, expected = number(answer), number(check.expected)
         return None if counted is None or expected is None else counted == expected
-    return plain(answer).rstrip(".").casefold() == plain(check.expected).rstrip(".").casefold()
+    return without_outer_quotes(answer).rstrip(".").casefold() == without_outer_quotes(check.expected).rstrip(".").casefold()
 
 
-def _hedged(answer: str) -> bool:
+def _is_hedge(answer: str) -> bool:
     """Tell whether an answer begins by saying that it is none."""
     first = next(iter(_clauses(answer)), "")
     return _HEDGE.fullmatch(first) is not None or no_answer(first)
 
 
-def is_read_out(check: Check) -> bool:
+def expects_text(check: Check) -> bool:
     """Tell whether a check wants a text read out; others of its kind are answered yes or no ("Is the text legible?")."""
     return check.kind == "text" and check.expected not in {"yes", "no"}
 
 
-def read_out(check: Check, answer: str) -> TextMatch:
+def match_text(check: Check, answer: str) -> TextMatch:
     """Compare the text that was read out for a check with the one it wants. What is said about reading is no text."""
     if _NO_TEXT.fullmatch(answer.strip()) and normalize(answer) != normalize(check.expected):
         return compare_text(check.expected, "")
-    return compare_text(check.expected, "\n".join(line for line in answer.splitlines() if not _says_none(line, check.expected)))
+    return compare_text(check.expected, "\n".join(line for line in answer.splitlines() if not _denies_text(line, check.expected)))
 
 
-def _passes_as_text(check: Check, answer: str) -> bool | None:
+def _text_passes(check: Check, answer: str) -> bool | None:
     wanted = normalize(check.expected)
     lines = [line for line in answer.splitlines() if line.strip()]
-    sure = [line for line in lines if not _doubtful(normalize(line), wanted)]
-    passed = read_out(check, "\n".join(sure)).passed
+    sure = [line for line in lines if not _is_doubtful(normalize(line), wanted)]
+    passed = match_text(check, "\n".join(sure)).passed
     return True if passed else False if len(sure) == len(lines) else None
 
 
-def _doubtful(said: str, wanted: str) -> bool:
+def _is_doubtful(said: str, wanted: str) -> bool:
     """Tell whether a line speaks of a text rather than being it, and says that it cannot be read, or may not be the wanted one."""
     if said == wanted or _NO_TEXT.fullmatch(said):
         return False
     about = contains(said, wanted)
-    rest = (said.replace(wanted, "_") if about else said)[:MAX_SAID]
+    rest = (said.replace(wanted, "_") if about else said)[:MAX_REMARK]
     rest = re.sub(r"\b[A-HJ-Z](?=[a-z])", lambda sign: sign.group().lower(), rest)
-    return bool(_UNREAD.fullmatch(said) or _NOT_READ.search(rest) or (about and _DOUBTED.search(rest)))
+    return bool(_UNREADABLE_LINE.fullmatch(said) or _CANNOT_BE_READ.search(rest) or (about and _DOUBTED.search(rest)))
 
 
-def _says_none(line: str, wanted: str) -> bool:
+def _denies_text(line: str, wanted: str) -> bool:
     """Tell whether a line, one of several answers, holds a wanted text only in saying that there is none."""
     if not _NO_TEXT.fullmatch(line.strip()):
         return False
@@ -171,6 +175,6 @@ def _says_none(line: str, wanted: str) -> bool:
     return said != text and contains(said, text)
 
 
-def plain(text: str) -> str:
+def without_outer_quotes(text: str) -> str:
     """Return text as it is compared where it is no text of the picture: without surrounding quotes, with single spaces."""
     return " ".join(text.strip().strip("\"'“”‘’「」«»").split())

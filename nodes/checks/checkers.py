@@ -32,7 +32,7 @@ class Checker(Protocol):
         """
 
 
-def usable(checkers: Sequence[Checker]) -> Sequence[Checker]:
+def require_checkers(checkers: Sequence[Checker]) -> Sequence[Checker]:
     """Return checkers as they are.
 
     Raises:
@@ -51,4 +51,4 @@ def installed_checkers() -> tuple[Checker, ...]:
     """Return the checkers that this installation has, in the order in which they are asked: OCR, with the extra `ocr`."""
     from . import ocr  # NumPy, which those who only name the protocol need not wait for
 
-    return (ocr.OcrChecker(),) if ocr.installed() else ()
+    return (ocr.OcrChecker(),) if ocr.is_installed() else ()

@@ -15,16 +15,18 @@ from PIL import Image
 from ...errors import GemsError
 from ...memory.state import Check, CheckKind, Verdict
 from ...pixels import to_rgb
-from .answers import is_read_out
+from .answers import expects_text
 from .text_match import TextMatch, compare_text, normalize
 
-SURE = 0.9
+MIN_CONFIDENCE = 0.9
 """Confidence from which on a line counts as read. Upright, legible text has more, text upside down or on its side less."""
 
-NEAR = 0.4
+MIN_SIMILARITY = 0.4
 """Similarity from which on a text counts as misspelled. What is less like it is another text, and it may have been missed."""
 
-_ALIKE = str.maketrans({**dict.fromkeys("0oO", "o"), **dict.fromkeys("1lI|", "l"), **{s: s.lower() for s in "CKPSUVWXYZ"}, " ": ""})
+_LOOKALIKES = str.maketrans(
+    {**dict.fromkeys("0oO", "o"), **dict.fromkeys("1lI|", "l"), **{s: s.lower() for s in "CKPSUVWXYZ"}, " ": ""}
+)
 
 
 class TextLine(NamedTuple):
@@ -53,23 +55,23 @@ class OcrChecker:
     kinds: frozenset[CheckKind] = frozenset({"text"})
 
     def __init__(self) -> None:
-        if not installed():
+        if not is_installed():
             raise GemsError('OCR needs RapidOCR, which is not installed: pip install -c constraints.txt -e ".[ocr]"')
         self._engine: Any = None
         self._lock = threading.Lock()
 
     def check(self, image: Image.Image, checks: Sequence[Check]) -> list[Verdict | None]:
         """Return a verdict for each check of a text that could be read, None for the others."""
-        wanted = [c.expected for c in checks if is_read_out(c)]
+        wanted = [c.expected for c in checks if expects_text(c)]
         lines = self.read(image) if wanted else []
         known = self._signs() if lines else frozenset()
-        return [_verdict(c, lines) if is_read_out(c) and known.issuperset(_signs_of(c.expected)) else None for c in checks]
+        return [_verdict(c, lines) if expects_text(c) and known.issuperset(_characters_of(c.expected)) else None for c in checks]
 
     def read(self, image: Image.Image) -> list[TextLine]:
         """Return the lines that can be read in an image, top to bottom and left to right."""
         pixels = np.asarray(to_rgb(image))[:, :, ::-1]  # it wants BGR, as OpenCV does
         with self._lock:
-            self._engine = self._engine or _load()
+            self._engine = self._engine or _load_engine()
             found = self._engine(np.ascontiguousarray(pixels))
         if found.txts is None or found.boxes is None or found.scores is None:
             return []
@@ -81,7 +83,7 @@ class OcrChecker:
         return frozenset(self._engine.text_rec.postprocess_op.character) | {" "}
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     """Tell whether RapidOCR and its runtime are installed, without importing them."""
     return all(importlib.util.find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
 
@@ -102,7 +104,7 @@ def columns(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     """Return lines by columns, such as two signs side by side, each top to bottom."""
     found: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: line.top):
-        column = next((c for c in found if _below(line, c[-1])), None)
+        column = next((c for c in found if _is_below(line, c[-1])), None)
         if column is None:
             found.append([line])
         else:
@@ -111,14 +113,14 @@ def columns(lines: Sequence[TextLine]) -> list[list[TextLine]]:
 
 
 def _verdict(check: Check, lines: Sequence[TextLine]) -> Verdict | None:
-    sure = [line for line in lines if line.confidence >= SURE]
+    sure = [line for line in lines if line.confidence >= MIN_CONFIDENCE]
     match, at_most = _compare(check.expected, sure), _compare(check.expected, lines)
     said = "\n".join(" ".join(line.text for line in row) for row in rows(sure))
     if match.passed:
         return Verdict(check=check.id, passed=True, answer=said)
     wanted = normalize(check.expected)
-    near = match.similarity >= NEAR or match.nearest.casefold() == wanted.casefold()
-    if not near or match.similarity < at_most.similarity or _alike(match.nearest) == _alike(wanted):
+    near = match.similarity >= MIN_SIMILARITY or match.nearest.casefold() == wanted.casefold()
+    if not near or match.similarity < at_most.similarity or _fold_lookalikes(match.nearest) == _fold_lookalikes(wanted):
         return None
     return Verdict(check=check.id, passed=False, answer=said, probability=match.probability, reason=match.difference)
 
@@ -130,11 +132,11 @@ def _compare(expected: str, lines: Sequence[TextLine]) -> TextMatch:
     return max((compare_text(expected, text) for text in read), key=lambda match: match.similarity)
 
 
-def _alike(text: str) -> str:
-    return text.translate(_ALIKE)
+def _fold_lookalikes(text: str) -> str:
+    return text.translate(_LOOKALIKES)
 
 
-def _signs_of(text: str) -> frozenset[str]:
+def _characters_of(text: str) -> frozenset[str]:
     return frozenset(normalize(text))
 
 
@@ -146,14 +148,14 @@ def _height(line: TextLine) -> float:
     return line.bottom - line.top
 
 
-def _below(line: TextLine, above: TextLine) -> bool:
+def _is_below(line: TextLine, above: TextLine) -> bool:
     overlap = min(line.right, above.right) - max(line.left, above.left)
     narrower = min(line.right - line.left, above.right - above.left)
     gap = line.top - above.bottom
     return overlap > narrower / 2 and -_height(line) / 2 < gap < max(_height(line), _height(above))
 
 
-def _load() -> Any:
+def _load_engine() -> Any:
     """Start the engine with the models of its package, by their paths: it downloads what it looks up by name."""
     import rapidocr
 
@@ -166,11 +168,11 @@ def _load() -> Any:
     settings = {
         "Global.use_cls": False,
         "Global.log_level": "critical",
-        "EngineConfig.onnxruntime.intra_op_num_threads": _threads(),
+        "EngineConfig.onnxruntime.intra_op_num_threads": _thread_count(),
     }
     return rapidocr.RapidOCR(params={**settings, **paths})
 
 
-def _threads() -> int:
+def _thread_count() -> int:
     """Leave cores to the models that run beside it: its threads spin while they wait."""
     return max(1, min(4, (os.cpu_count() or 1) // 2))

@@ -10,22 +10,22 @@ from typing import NamedTuple
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
-SAID = 80
+MAX_SHOWN_CHARACTERS = 80
 """Characters of what was read that a difference repeats."""
 
-MARKS = 30
+MAX_MARKS = 30
 """Marks on one sign that are read."""
 
-WORK = 20_000_000
+MAX_COMPARED = 20_000_000
 """Signs compared, at most, in the search for what is most like a wanted text: in longer ones not every place is tried."""
 
-NEAR = 0.34
+MISSPELLING = 0.34
 """Similarity from which on a misreading is told as a misspelling of the text, rather than as another text."""
 
-PLACES = 64
+POSITIONS_AT_A_TIME = 64
 """Places whose runs of words are made at a time."""
 
-CASE = 0.9
+CASE_ONLY = 0.9
 """Similarity, at least, of texts that differ in upper and lower case alone: most would take them for the same."""
 
 _SIGNS = str.maketrans(
@@ -73,11 +73,11 @@ def compare_text(expected: str, read: str) -> TextMatch:
         return TextMatch(True, 1.0, "")
     if not told:
         return TextMatch(False, 0.0, f'no text was read instead of "{wanted}"')
-    nearest, similarity = _nearest(wanted, told)
+    nearest, similarity = _nearest_run(wanted, told)
     if nearest.casefold() == wanted.casefold():
         how = "upper and lower case differ"
-        similarity = max(similarity, CASE)
-    elif similarity < NEAR:
+        similarity = max(similarity, CASE_ONLY)
+    elif similarity < MISSPELLING:
         return TextMatch(False, similarity, f'read "{_clip(told)}" instead of "{wanted}"', nearest)
     else:
         how = f"{Levenshtein.distance(wanted, nearest)} of {max(len(wanted), len(nearest))} characters differ"
@@ -86,7 +86,7 @@ def compare_text(expected: str, read: str) -> TextMatch:
 
 def normalize(text: str) -> str:
     """Return text as it is compared: Unicode NFKC, plain quotes and dashes, single spaces, no quotes around all of it."""
-    text = _calm(text)
+    text = _limit_marks(text)
     # Before NFKC, which takes some of the signs apart, and after it, which makes new ones.
     text = unicodedata.normalize("NFKC", text.translate(_SIGNS)).translate(_SIGNS)
     text = _SOLID_GAP.sub("", " ".join(text.split()))
@@ -100,14 +100,14 @@ def normalize(text: str) -> str:
     return text[start:end]
 
 
-def _calm(text: str) -> str:
+def _limit_marks(text: str) -> str:
     """Return a text with no more than 30 marks on a sign, as Unicode's stream-safe form has it: sorting more takes long."""
     if text.isascii():
         return text
     kept, marks = [], 0
     for sign in text:
         marks = marks + 1 if unicodedata.combining(sign) else 0
-        if marks <= MARKS:
+        if marks <= MAX_MARKS:
             kept.append(sign)
     return "".join(kept)
 
@@ -116,18 +116,18 @@ def contains(read: str, wanted: str) -> bool:
     """Tell whether a normalized text holds another one that stands for itself there."""
     at = read.find(wanted) if wanted else -1
     while at >= 0:
-        if _bounded(read, at, at + len(wanted)):
+        if _stands_alone(read, at, at + len(wanted)):
             return True
         at = read.find(wanted, at + 1)
     return False
 
 
-def _bounded(text: str, start: int, end: int) -> bool:
+def _stands_alone(text: str, start: int, end: int) -> bool:
     before, after = text[max(0, start - 2) : start][::-1], text[end : end + 2]
-    return not _goes_on(text[start], before) and not _goes_on(text[end - 1], after)
+    return not _continues(text[start], before) and not _continues(text[end - 1], after)
 
 
-def _goes_on(edge: str, beyond: str) -> bool:
+def _continues(edge: str, beyond: str) -> bool:
     """Tell whether a word or number goes on beyond its last sign: DON goes on in DON'T, and 5 in 5.99."""
     if not _in_word(edge) or not beyond:
         return False
@@ -144,7 +144,7 @@ def _in_word(sign: str) -> bool:
     return unicodedata.category(sign)[0] in "LNM" and not _SOLID_SIGN.match(sign)
 
 
-def _nearest(wanted: str, read: str) -> tuple[str, float]:
+def _nearest_run(wanted: str, read: str) -> tuple[str, float]:
     """Return the run of words most like the wanted one, and how like it is; a sign is a word where there are no spaces."""
     pieces = [match.span() for match in _PIECE.finditer(read)]
     about = len(_PIECE.findall(wanted))
@@ -157,11 +157,11 @@ def _nearest(wanted: str, read: str) -> tuple[str, float]:
         yield from ((i, bare) for i, run in found if (bare := run.strip(_LOOSE)) != run and bare)
 
     # At every place, or in long texts first at some, then nearer and nearer around the best of them.
-    step = 1 + len(pieces) * len(wanted) * (1 + len(wanted) // 64) // WORK
+    step = 1 + len(pieces) * len(wanted) * (1 + len(wanted) // 64) // MAX_COMPARED
     alike = wanted.casefold()
     if alike in read.casefold():
-        for place in range(0, len(pieces), PLACES):
-            for _, run in runs(range(place, min(place + PLACES, len(pieces)))):
+        for place in range(0, len(pieces), POSITIONS_AT_A_TIME):
+            for _, run in runs(range(place, min(place + POSITIONS_AT_A_TIME, len(pieces)))):
                 if run.casefold() == alike:
                     return run, Levenshtein.normalized_similarity(wanted, run)
     places: Sequence[int] = range(0, len(pieces), step)
@@ -176,4 +176,4 @@ def _nearest(wanted: str, read: str) -> tuple[str, float]:
 
 
 def _clip(text: str) -> str:
-    return text if len(text) <= SAID else text[: SAID - 1] + "…"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[: MAX_SHOWN_CHARACTERS - 1] + "…"

@@ -13,18 +13,18 @@ from PIL import Image
 from ...context import RunContext
 from ...memory.state import Check, ImageRef, Verdict
 from ...models.chat.call import Spent
-from .answers import is_read_out, passes
+from .answers import expects_text, passes
 from .checkers import Checker
 
-CERTAIN = 0.8
+CERTAIN_FROM = 0.8
 """P(a check passes) from which one reading is enough: below it, the check is asked again."""
 
-UNANSWERED = "The verifier left a check without an answer that can be read: it is asked again, and never counts as failed."
+UNANSWERED_NOTE = "The verifier left a check without an answer that can be read: it is asked again, and never counts as failed."
 
 _logger = logging.getLogger(__name__)
 
 
-class Reply(NamedTuple):
+class VerifierReply(NamedTuple):
     """What came of asking the model once: a verdict for each check that was asked, in order."""
 
     verdicts: list[Verdict]
@@ -32,10 +32,10 @@ class Reply(NamedTuple):
     notes: list[str]
 
 
-Ask = Callable[[Sequence[Check]], Reply]
+Ask = Callable[[Sequence[Check]], VerifierReply]
 
 
-def settle(readings: Sequence[Verdict]) -> Verdict:
+def aggregate_readings(readings: Sequence[Verdict]) -> Verdict:
     """Return the verdict of several readings of one check. Those that could not tell do not count.
 
     Where all of the others have a probability and are unanimous or tied, its mean decides. Otherwise the majority does, and
@@ -57,14 +57,14 @@ def settle(readings: Sequence[Verdict]) -> Verdict:
     return speaker.model_copy(update={"passed": passed, "probability": probability, "reason": reason})
 
 
-def split(readings: Sequence[Verdict]) -> bool:
+def is_tied(readings: Sequence[Verdict]) -> bool:
     """Tell whether one more reading is needed: as many say passed as failed, and there are no probabilities to tell."""
     known = [v for v in readings if v.passed is not None]
     tie = bool(known) and 2 * sum(v.passed is True for v in known) == len(known)
     return tie and any(v.probability is None for v in known)
 
 
-def lineage(checks: Sequence[Check]) -> dict[str, list[str]]:
+def ancestors(checks: Sequence[Check]) -> dict[str, list[str]]:
     """Return the ids of what each check depends on, directly or through others, nearest first.
 
     An id that no check has is left out, and so is a dependency that would close a circle.
@@ -72,12 +72,12 @@ def lineage(checks: Sequence[Check]) -> dict[str, list[str]]:
     parents: dict[str, list[str]] = {c.id: [] for c in checks}
     for check in checks:
         for parent in check.depends_on:
-            if parent in parents and check.id != parent and check.id not in _above(parent, parents):
+            if parent in parents and check.id != parent and check.id not in _ancestors_of(parent, parents):
                 parents[check.id].append(parent)
-    return {id: _above(id, parents) for id in parents}
+    return {id: _ancestors_of(id, parents) for id in parents}
 
 
-def _above(id: str, parents: dict[str, list[str]]) -> list[str]:
+def _ancestors_of(id: str, parents: dict[str, list[str]]) -> list[str]:
     found = dict.fromkeys(parents[id])
     queue = list(found)
     for one in queue:  # it grows while it is walked through
@@ -87,7 +87,7 @@ def _above(id: str, parents: dict[str, list[str]]) -> list[str]:
     return list(found)
 
 
-def noisy(verdict: Verdict, check: Check, key: str, context: RunContext) -> Verdict:
+def with_noise(verdict: Verdict, check: Check, key: str, context: RunContext) -> Verdict:
     """Return the verdict, or with the probability of the context's noise its opposite, always the same for the same key."""
     rate = {True: context.noise_fn, False: context.noise_fp, None: 0.0}[verdict.passed]
     if not rate or random.Random(key).random() >= rate:
@@ -110,7 +110,7 @@ class ImageVerification:
 
     def __init__(self, checks: Sequence[Check], image: ImageRef, context: RunContext, ask: Ask, pool: Executor) -> None:
         self.checks, self.image, self.context, self.ask, self.pool = checks, image, context, ask, pool
-        self.lineage = lineage(checks)
+        self.lineage = ancestors(checks)
         self.questions = {c.id: c.question for c in checks}
         self.readings: dict[str, list[Verdict]] = {c.id: [] for c in checks}
         self.fixed: dict[str, Verdict] = {}
@@ -126,7 +126,7 @@ class ImageVerification:
     def verdict(self, check: str) -> Verdict:
         """Return what is known of a check so far."""
         unread = Verdict(check=check, reason="the verifier gave no answer")
-        return self.fixed.get(check) or settle(self.readings[check] or [unread])
+        return self.fixed.get(check) or aggregate_readings(self.readings[check] or [unread])
 
     def run(self, checkers: Sequence[Checker], pixels: Callable[[], Image.Image]) -> list[Verdict]:
         """Examine the image; return a verdict for each check, in their order.
@@ -144,7 +144,7 @@ class ImageVerification:
 
     def _remarks(self) -> Iterator[str]:
         if any(not v.answer for readings in self.readings.values() for v in readings):
-            yield UNANSWERED
+            yield UNANSWERED_NOTE
         if self.context.noise_fp or self.context.noise_fn:
             rates = f"{self.context.noise_fp:g} of its failures become passes, {self.context.noise_fn:g} of its passes failures"
             yield f"The verifier noise is on: {rates}, of what the model answers."
@@ -159,7 +159,7 @@ class ImageVerification:
             if not asked:
                 continue
             try:
-                answers = _answers(checker, pixels(), asked)
+                answers = _verdicts_of(checker, pixels(), asked)
             except Exception as error:  # whatever a checker of one's own raises: the model can answer its checks
                 _logger.warning("the checker %s failed (%s)", checker.name, type(error).__name__)
                 _logger.debug("the checker %s failed", checker.name, exc_info=True)
@@ -197,7 +197,7 @@ class ImageVerification:
     def _read_again(self, checks: Sequence[Check]) -> None:
         """Ask each check in a call of its own, and once more where that leaves it open."""
         self._read([[c] for c in checks for _ in range(1 if self._soft(c) else self.votes)])
-        self._read([[c] for c in checks if split(self.readings[c.id])])
+        self._read([[c] for c in checks if is_tied(self.readings[c.id])])
 
     def _read(self, groups: Iterable[Sequence[Check]]) -> None:
         """Ask about groups of checks, a call each, side by side."""
@@ -208,7 +208,7 @@ class ImageVerification:
             for check, verdict in zip(group, told.verdicts, strict=True):
                 read = self.readings[check.id]
                 key = f"{self.context.seed}/{self.image.sha256}/{check.id}/{len(read)}"
-                read.append(noisy(verdict, check, key, self.context))
+                read.append(with_noise(verdict, check, key, self.context))
 
     def _waves(self, checks: Sequence[Check]) -> Iterator[list[Check]]:
         """Go through checks, those first that others depend on; leave out what has lost its sense meanwhile."""
@@ -236,18 +236,18 @@ class ImageVerification:
 
     def _certain(self, check: Check) -> bool:
         found = self.verdict(check.id)
-        return found.passed is True and (found.probability is None or found.probability >= CERTAIN)
+        return found.passed is True and (found.probability is None or found.probability >= CERTAIN_FROM)
 
     def _soft(self, check: Check) -> bool:
         # A misread text has one too, which tells how near it is: it takes no vote's place.
-        return not is_read_out(check) and any(v.probability is not None for v in self.readings[check.id])
+        return not expects_text(check) and any(v.probability is not None for v in self.readings[check.id])
 
     def _lost(self, checks: Sequence[Check]) -> list[Check]:
         """Return the checks that have no answer at all, not even that it is unknown."""
         return [c for c in checks if not any(v.answer for v in self.readings[c.id])]
 
 
-def _answers(checker: Checker, image: Image.Image, checks: Sequence[Check]) -> list[Verdict | None]:
+def _verdicts_of(checker: Checker, image: Image.Image, checks: Sequence[Check]) -> list[Verdict | None]:
     """Ask a checker; return its verdicts with its name in the reason of whatever did not pass.
 
     Raises:

@@ -12,8 +12,8 @@ import pytest
 from langgraph.store.memory import InMemoryStore
 
 from gems.errors import LessonError
-from gems.memory.lesson_files import export_lines, import_lines
-from gems.memory.lessons import LESSONS, TRIALS, Lessons, StoredLesson, Trial, now, without_quotes
+from gems.memory.lesson_files import export_lessons, import_lessons
+from gems.memory.lessons import LESSONS_NAMESPACE, TRIALS_NAMESPACE, Lessons, StoredLesson, Trial, utc_now, without_quotes
 from gems.storage.sqlite import SqliteDatabase
 from gems.storage.workspace import Workspace
 
@@ -122,13 +122,13 @@ def test_many_threads_lose_no_trial(book):
 
 PROCESS = """
 import sys
-from gems.memory.lessons import Lesson, Lessons, Trial
+from gems.memory.lessons import Lessons, StoredLesson, Trial
 from gems.storage.sqlite import SqliteDatabase
 from pathlib import Path
 folder, first = Path(sys.argv[1]), int(sys.argv[2])
 with SqliteDatabase(folder).open() as opened:
     for number in range(first, first + 20):
-        Lessons(opened.store).keep(Lesson(kind="count", text="Count them out."), [Trial(key=f"{number:016x}", helped=True)])
+        Lessons(opened.store).keep(StoredLesson(kind="count", text="Count them out."), [Trial(key=f"{number:016x}", helped=True)])
 """
 
 
@@ -241,24 +241,24 @@ def test_an_unknown_or_ambiguous_id_is_an_error_that_says_where_to_look(book):
 def test_exported_lessons_come_back_as_they_were(book, other):
     book.keep(COUNT, [trial(1, run="first", learned=True), trial(2, helped=False)])
     book.keep(PLACE.model_copy(update={"status": "proposed"}), [trial(3)])
-    lines = list(export_lines(book))
-    assert tuple(import_lines(other, lines)) == (2, 0, 3, 0)
+    lines = list(export_lessons(book))
+    assert tuple(import_lessons(other, lines)) == (2, 0, 3, 0)
     assert other.kept() == book.kept()
-    assert tuple(import_lines(other, lines)) == (0, 2, 0, 0)
-    assert list(export_lines(other)) == lines
+    assert tuple(import_lessons(other, lines)) == (0, 2, 0, 0)
+    assert list(export_lessons(other)) == lines
 
 
 def test_an_import_adds_what_two_people_found_out(book, other):
     book.keep(COUNT, [trial(1), trial(2)])
     other.keep(COUNT, [trial(2), trial(3, helped=False)])
-    import_lines(other, export_lines(book))
+    import_lessons(other, export_lessons(book))
     (found,) = other.ranked()
     assert (found.tried, found.helped) == (3, 2)
 
 
 def test_imported_lessons_may_wait_for_approval(book, other):
     book.keep(COUNT, [trial(1)])
-    import_lines(other, export_lines(book), review=True)
+    import_lessons(other, export_lessons(book), review=True)
     assert other.nearest([], request="cats") == []
 
 
@@ -272,7 +272,7 @@ def told(number, helped, at="2026-01-01T00:00:00Z"):
 
 def test_for_review_a_file_does_not_touch_the_counts_of_what_is_known(book):
     book.keep(COUNT, [trial(1)])
-    done = import_lines(book, [line(COUNT.text, [told(n, False) for n in range(10, 15)])], review=True)
+    done = import_lessons(book, [line(COUNT.text, [told(n, False) for n in range(10, 15)])], review=True)
     assert (done.new, done.known, done.booked, done.left_out) == (0, 1, 0, 5)
     (lesson,) = book.nearest([], request="cats")
     assert (lesson.tried, lesson.helped) == (1, 1)
@@ -284,15 +284,15 @@ def test_trials_of_what_waits_for_approval_rank_nothing(book):
         book.keep(StoredLesson(kind="count", text=text), [trial(start + n, helped=n < 3) for n in range(4)])
     before = book.nearest([], request="cats")
     bad = [told(100 + n, False) for n in range(30)]
-    import_lines(book, [line(before[0].text, bad, kind="object"), line("Anything.", bad)], review=True)
+    import_lessons(book, [line(before[0].text, bad, kind="object"), line("Anything.", bad)], review=True)
     assert book.nearest([], request="cats") == before
 
 
 def test_a_file_never_overturns_what_was_found_here(book):
     kept = book.keep(COUNT, [trial(1)])
-    done = import_lines(book, [line(COUNT.text, [told(1, False, "2999-01-01T00:00:00Z"), told(2, True, "2999-01-01T00:00:00Z")])])
+    done = import_lessons(book, [line(COUNT.text, [told(1, False, "2999-01-01T00:00:00Z"), told(2, True, "2999-01-01T00:00:00Z")])])
     assert (done.booked, book.ranked()[0].tried, book.ranked()[0].helped) == (1, 2, 2)
-    assert book.ranked()[0].updated <= now()
+    assert book.ranked()[0].updated <= utc_now()
     book.book(kept.id, trial(2, helped=False))  # found here now, and so later than what a file can say
     assert book.ranked()[0].helped == 1
 
@@ -300,7 +300,7 @@ def test_a_file_never_overturns_what_was_found_here(book):
 @pytest.mark.parametrize("field", ["created", "updated"])
 def test_a_time_without_a_zone_is_utc(book, field):
     naive = "2026-01-01T00:00:00"
-    import_lines(book, [line("Draw it large.", [told(1, True, naive)], **{field: naive})])
+    import_lessons(book, [line("Draw it large.", [told(1, True, naive)], **{field: naive})])
     book.keep(StoredLesson(kind="count", text="Draw it large."), [trial(2)])
     ((lesson, trials),) = book.kept()
     assert (lesson.tried, trials[0].at) == (2, datetime(2026, 1, 1, tzinfo=UTC))
@@ -310,14 +310,14 @@ def test_a_time_without_a_zone_is_utc(book, field):
 def test_a_store_that_holds_a_time_without_a_zone_can_be_read_and_mended(book):
     kept = book.keep(COUNT, [trial(1)])
     naive = {"at": "2026-01-01T00:00:00", "helped": True, "key": f"{2:016x}"}
-    book.store.put(TRIALS, f"{kept.id}/{naive['key']}", naive)
+    book.store.put(TRIALS_NAMESPACE, f"{kept.id}/{naive['key']}", naive)
     book.book(kept.id, trial(2, helped=False))
     assert [x.tried for x in book.nearest([], request="cats")] == [2]
     assert book.remove(kept.id).id == kept.id
 
 
 def test_what_is_no_lesson_in_a_store_is_named(book):
-    book.store.put(LESSONS, "0123456789", {"kind": "nonsense"})
+    book.store.put(LESSONS_NAMESPACE, "0123456789", {"kind": "nonsense"})
     with pytest.raises(LessonError, match=r"gems/lessons/0123456789 .*delete the item"):
         book.ranked()
 
@@ -332,14 +332,14 @@ def test_an_import_reads_the_lessons_there_once(tmp_path):
 
     book = Lessons(Counting())
     texts = [" ".join(hashlib.sha256(str(n).encode()).hexdigest()[:20]) for n in range(600)]
-    import_lines(book, [line(text, [told(n, True)]) for n, text in enumerate(texts)])
+    import_lessons(book, [line(text, [told(n, True)]) for n, text in enumerate(texts)])
     assert book.store.searches == 2  # lessons, trials
     assert sum(lesson.tried for lesson in book.ranked()) == 600
 
 
 def test_many_lessons_are_imported_into_every_store(book):
     texts = [" ".join(hashlib.sha256(str(n).encode()).hexdigest()[:20]) for n in range(600)]
-    done = import_lines(book, [line(text, [told(n, True)]) for n, text in enumerate([*texts, texts[0]])])
+    done = import_lessons(book, [line(text, [told(n, True)]) for n, text in enumerate([*texts, texts[0]])])
     assert (done.new, done.booked, len(book.ranked())) == (600, 601, 600)
 
 
@@ -353,7 +353,7 @@ def test_the_name_of_a_run_is_plain_text_however_long():
 
 
 def test_a_line_written_by_hand_needs_kind_and_text_only(book):
-    import_lines(book, ['{"kind": "text", "text": "Put the words on a sign of their own."}', ""])
+    import_lessons(book, ['{"kind": "text", "text": "Put the words on a sign of their own."}', ""])
     (found,) = book.ranked()
     assert (found.status, found.tried) == ("kept", 0)
     assert found.created <= datetime.now(UTC)
@@ -387,7 +387,7 @@ def test_with_a_key_what_lessons_say_is_encrypted(tmp_path, monkeypatch):
 def test_a_bad_line_is_named_and_nothing_is_imported(book, bad, why):
     good = '{"kind": "count", "text": "Count them out."}'
     with pytest.raises(LessonError, match="line 2") as error:
-        import_lines(book, [good, bad])
+        import_lessons(book, [good, bad])
     assert why in str(error.value)
     assert book.ranked() == []
 
@@ -395,5 +395,5 @@ def test_a_bad_line_is_named_and_nothing_is_imported(book, bad, why):
 def test_a_bad_line_is_told_without_its_control_signs(book):
     bad = {"key": "0" * 16, "helped": True, "\x1b[31m": 1}
     with pytest.raises(LessonError, match="line 1") as error:
-        import_lines(book, [line("Count them out.", [bad])])
+        import_lessons(book, [line("Count them out.", [bad])])
     assert "\x1b" not in str(error.value)

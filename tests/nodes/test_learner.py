@@ -10,12 +10,12 @@ from langgraph.runtime import Runtime
 from langgraph.store.memory import InMemoryStore
 
 from gems import GemsState, ImageStore, RunContext, build_graph, preset, resume, run
-from gems.memory.lessons import TRIALS, Lessons, StoredLesson, Trial
+from gems.memory.lessons import TRIALS_NAMESPACE, Lessons, StoredLesson, Trial
 from gems.memory.state import STATE_TYPES, Attempt, Check, ImageRef, Review, RoleUsage, Score, ShownLesson, Usage, Verdict
 from gems.models.chat.ask import text_of
 from gems.models.shapes import shapes_chat
 from gems.nodes.learner import LearnedLesson, LearnedLessons, learner, parse
-from gems.nodes.lesson_prompts import NO_STORE
+from gems.nodes.lesson_prompts import NO_STORE_NOTE
 from gems.storage.workspace import Workspace
 
 from ..moody import Moody
@@ -147,7 +147,7 @@ def test_a_shown_lesson_that_did_not_help_is_counted_as_tried(store):
 def test_without_a_store_a_note_says_what_is_missing(tmp_path, unlucky):
     graph = build_graph(image=unlucky, image_store=ImageStore(tmp_path))
     out = graph.invoke({"prompt": REQUEST}, context=preset("loop-memory", lessons="keep"))
-    assert out["notes"] == [NO_STORE]
+    assert out["notes"] == [NO_STORE_NOTE]
 
 
 def test_it_learns_under_ainvoke_too(tmp_path, unlucky, store):
@@ -179,7 +179,7 @@ def said(text, kind="count", skill=""):
 
 
 def test_of_what_the_model_says_only_lessons_are_kept():
-    from gems.memory.evidence import borne_out as turned
+    from gems.memory.evidence import latest_improvements as turned
 
     changes = turned(borne_out())
     answer = LearnedLessons(
@@ -250,7 +250,7 @@ def test_the_learner_is_not_told_what_a_person_said(store):
 
 
 def test_a_store_that_cannot_be_read_does_not_spoil_the_run(store):
-    store.put(TRIALS, "0123456789/0", {"helped": "perhaps"})
+    store.put(TRIALS_NAMESPACE, "0123456789/0", {"helped": "perhaps"})
     (note,) = learn(borne_out(), store)["notes"]
     assert "No lesson was learned from this run" in note
     assert "gems/lesson-trials/0123456789/0" in note

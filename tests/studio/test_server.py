@@ -10,7 +10,7 @@ import pytest
 
 import gems
 from gems import get_run
-from gems.context import ABOUT, PRESETS, PROMPTS, RunContext
+from gems.context import ABOUT, PRESETS, PROMPT_SETTINGS, RunContext
 from gems.events import Custom, ImageMade, RoleEnded, read_event
 from gems.nodes import refiner
 
@@ -36,7 +36,7 @@ def test_the_forms_describe_the_request_and_every_setting(client):
 def test_the_prompt_of_every_role_is_edited_on_its_node_beginning_with_the_text_built_in(client):
     settings = client.assistants.get_schemas(gems_of(client))["context_schema"]["properties"]
     nodes = {node["id"] for node in client.assistants.get_graph(gems_of(client))["nodes"]}
-    for name in PROMPTS:
+    for name in PROMPT_SETTINGS:
         assert settings[name]["langgraph_type"] == "prompt"
         assert settings[name]["langgraph_nodes"][0] in nodes
         assert len(settings[name]["default"].split()) > 80
