@@ -10,7 +10,7 @@ import pytest
 
 import gems
 from gems import get_run
-from gems.context import ABOUT, PRESETS, PROMPT_SETTINGS, RunContext
+from gems.context import PRESET_DESCRIPTIONS, PRESETS, PROMPT_SETTINGS, RunContext
 from gems.events import Custom, ImageMade, RoleEnded, read_event
 from gems.nodes import refiner
 
@@ -46,7 +46,7 @@ def test_the_prompt_of_every_role_is_edited_on_its_node_beginning_with_the_text_
 def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(studio, client):
     found = {a["name"]: a for a in client.assistants.search(graph_id="gems", limit=50)}
     for name in PRESETS:
-        assert found[f"gems {name}"]["description"] == ABOUT[name]
+        assert found[f"gems {name}"]["description"] == PRESET_DESCRIPTIONS[name]
     thread = client.threads.create()["thread_id"]
     best_of_five = found["gems best-of-n"]["assistant_id"]
     done = client.runs.wait(thread, best_of_five, input={"prompt": "a red circle"})
