@@ -101,17 +101,17 @@ RECORDED = ModelOptions(
 
 def test_a_run_goes_on_with_what_the_file_says_and_keeps_the_rest(write):
     assert models_for_resume(write("[run]\nseed = 3\n"), RECORDED, None, None) == (None, None)
-    chats, drawer = models_for_resume(write('[chat]\nmodel = "openai:x"\n'), RECORDED, None, None)
-    assert (chats, drawer) == ({"default": ChatOptions(model="openai:x")}, None)
-    chats, drawer = models_for_resume(write('[image]\nmodel = "openai:x"\n'), RECORDED, None, None)
-    assert (chats, drawer) == (None, ImageOptions(model="openai:x"))
-    chats, drawer = models_for_resume(write("[image]\nprice = 0.2\n"), RECORDED, "shapes", None)
-    assert (chats, drawer) == ("shapes", RECORDED.image.model_copy(update={"price": 0.2}))
+    chats, image = models_for_resume(write('[chat]\nmodel = "openai:x"\n'), RECORDED, None, None)
+    assert (chats, image) == ({"default": ChatOptions(model="openai:x")}, None)
+    chats, image = models_for_resume(write('[image]\nmodel = "openai:x"\n'), RECORDED, None, None)
+    assert (chats, image) == (None, ImageOptions(model="openai:x"))
+    chats, image = models_for_resume(write("[image]\nprice = 0.2\n"), RECORDED, "shapes", None)
+    assert (chats, image) == ("shapes", RECORDED.image.model_copy(update={"price": 0.2}))
 
 
 def test_a_table_without_a_model_is_laid_over_the_runs_own(write):
     text = "[chat]\nprice_input = 2\nthinking = 'low'\n[roles.planner]\ntemperature = 0\n[image]\nset = { quality = 'high' }\n"
-    chats, drawer = models_for_resume(write(text), RECORDED, None, None)
+    chats, image = models_for_resume(write(text), RECORDED, None, None)
     common = RECORDED.chat.model_copy(update={"price_input": 2, "thinking": "low"})
     assert chats == {
         "default": common,
@@ -119,12 +119,12 @@ def test_a_table_without_a_model_is_laid_over_the_runs_own(write):
         "refiner": RECORDED.roles["refiner"].model_copy(update={"price_input": 2}),
         "verifier": RECORDED.roles["verifier"],
     }
-    assert (drawer.model, drawer.call, drawer.price) == ("openai:c", {"quality": "high"}, 0.1)
+    assert (image.model, image.call, image.price) == ("openai:c", {"quality": "high"}, 0.1)
     text = "[roles.verifier]\ntemperature = 0\n[roles.refiner]\nmodel = 'openai:d'\n"
-    chats, drawer = models_for_resume(write(text), RECORDED, None, None)
+    chats, image = models_for_resume(write(text), RECORDED, None, None)
     assert chats["default"] == RECORDED.chat
     assert chats["verifier"] == RECORDED.roles["verifier"].model_copy(update={"temperature": 0})
-    assert (chats["refiner"], drawer) == (ChatOptions(model="openai:d"), None)
+    assert (chats["refiner"], image) == (ChatOptions(model="openai:d"), None)
 
 
 @pytest.mark.parametrize(

@@ -17,4 +17,5 @@ FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.p
 def test_examples(path):
     name = ".".join(("gems", *path.relative_to(ROOT).with_suffix("").parts))
     tried = doctest.testmod(importlib.import_module(name))
-    assert tried.attempted and not tried.failed
+    assert tried.attempted
+    assert not tried.failed
