@@ -1,4 +1,4 @@
-"""Review: asks a person about the plan or an image, where the run's settings say so. It does nothing else."""
+"""Review: asks a person about the plan or an image, if the setting `review` says so, and applies the answer."""
 
 from __future__ import annotations
 
@@ -32,75 +32,75 @@ ACTION_EFFECTS: dict[Stage, dict[Action, str]] = {
         "edit": "write the next prompt, change the checks or a verdict",
     },
 }
-"""What each answer does, as people are told."""
+"""What each action does, as shown to people."""
 
 
 NO_CHECKPOINTER = (
-    "setting review: a run that waits for a person must be kept somewhere; build_graph(checkpointer=...), and invoke it with "
+    "setting review: a run that waits for a person needs a checkpointer: build_graph(checkpointer=...), and invoke it with "
     "a thread_id in its config"
 )
 
 UNEXPECTED_ANSWER = (
-    "setting review: there is an answer here, but by this context nobody was asked; nothing was changed: LangGraph does not keep "
-    "the context, so pass the one that the run was begun with again, invoke(Command(resume=...), config, context=...)"
+    "setting review: this context asks for no answer, but one was given; nothing was changed: LangGraph does not store "
+    "the context, so pass the one that the run was started with again, invoke(Command(resume=...), config, context=...)"
 )
 
 
 def stage_of(state: GemsState) -> Stage:
-    """Return what there is to look at."""
+    """Return the stage of a run: the plan before the first image, then the image."""
     return "image" if state.attempts else "plan"
 
 
 def review_is_due(state: GemsState, context: RunContext) -> bool:
-    """Tell whether a person is to be asked now; not where a swapped selector has decided nothing, which is an error of its own."""
+    """Return whether a person is asked now; not if a swapped selector left no decision, which is another error."""
     return context.review in (stage_of(state), "both") and (not state.attempts or state.result is not None)
 
 
 def answer_rules(state: GemsState, context: RunContext) -> AnswerRules:
-    """Return what an answer must fit: a person may go beyond the rounds of a run, but not beyond its images."""
-    may_draw = context.max_images is None or len(state.attempts) < context.max_images
-    actions: list[Action] = [a for a in ACTION_EFFECTS[stage_of(state)] if may_draw or a != "reject"]
-    id = f"{stage_of(state)}-{state.round}-{len(state.reviews) + 1}"  # every answer is a review: no two questions have the same
-    return AnswerRules(actions, state.checks, state.attempts, may_draw, id)
+    """Return what an answer must match: a person may exceed the rounds of a run, but not its images."""
+    may_generate = context.max_images is None or len(state.attempts) < context.max_images
+    actions: list[Action] = [a for a in ACTION_EFFECTS[stage_of(state)] if may_generate or a != "reject"]
+    id = f"{stage_of(state)}-{state.round}-{len(state.reviews) + 1}"  # unique, since every answer is a review
+    return AnswerRules(actions, state.checks, state.attempts, may_generate, id)
 
 
 def review_question(state: GemsState, context: RunContext) -> dict[str, Any]:
-    """Return what a person is shown, as plain JSON: images by their hash, the best first, then those of the latest round."""
-    stage, moment = stage_of(state), answer_rules(state, context)
-    told: dict[str, Any] = {
-        "question": moment.question,
+    """Return the question to a person as plain JSON: images by their hash, the best first, then those of the latest round."""
+    stage, rules = stage_of(state), answer_rules(state, context)
+    payload: dict[str, Any] = {
+        "question": rules.question,
         "stage": stage,
         "round": state.round,
         "request": state.prompt,
         "prompt": state.draft or state.prompt,
         "skills": list(state.skills),
         "checks": [check.model_dump(mode="json") for check in state.checks],
-        "said": [str(said) for said in state.reviews],
-        "actions": {action: ACTION_EFFECTS[stage][action] for action in moment.actions},
+        "said": [str(review) for review in state.reviews],
+        "actions": {action: ACTION_EFFECTS[stage][action] for action in rules.actions},
     }
     if state.result is not None:
         best = state.best
         shown = [*([best] if best else []), *(a for a in state.latest if best is None or a.key != best.key)]
-        if "go on" in told["actions"]:
-            told["actions"]["go on"] += f": {state.result.decision}"
-        told |= {
+        if "go on" in payload["actions"]:
+            payload["actions"]["go on"] += f": {state.result.decision}"
+        payload |= {
             "decision": state.result.decision,
             "reason": state.result.reason,
             "attempts": [_attempt_json(a, best) for a in shown],
         }
-    return told
+    return payload
 
 
 def _attempt_json(attempt: Attempt, best: Attempt | None) -> dict[str, Any]:
-    told = attempt.model_dump(mode="json", exclude={"thought", "said"})
-    return {**told, "best": best is not None and attempt.key == best.key}
+    fields = attempt.model_dump(mode="json", exclude={"thought", "said"})
+    return {**fields, "best": best is not None and attempt.key == best.key}
 
 
 def apply_answer(answer: Answer, state: GemsState) -> dict[str, Any]:
-    """Return the state update of an answer that fits the moment."""
+    """Return the state update of an answer that matches `answer_rules`."""
     about = _reviewed_attempt(answer, state)
     edited: list[Edited] = [n for n in ("prompt", "checks", "verdicts") if getattr(answer, n) is not None]
-    said = Review(
+    entry = Review(
         stage=stage_of(state),
         round=state.round,
         about=about.round if about else 0,
@@ -110,7 +110,7 @@ def apply_answer(answer: Answer, state: GemsState) -> dict[str, Any]:
         verdicts=tuple(Verdict(check=id, passed=passed) for id, passed in (answer.verdicts or {}).items()),
         prompt=state.draft,
     )
-    update: dict[str, Any] = {"reviews": [said]}
+    update: dict[str, Any] = {"reviews": [entry]}
     if answer.action == "accept" and about is not None:
         update["result"] = _accepted_result(state, about, answer.words)
     if answer.action == "reject":
@@ -143,19 +143,19 @@ def _changed_result(state: GemsState, **changes: Any) -> Result:
 
 
 def _apply_rejection(answer: Answer, state: GemsState, about: Attempt | None) -> dict[str, Any]:
-    """A rejection sends the run on; with a new check, the image has failed it, and of the others it is not known."""
+    """Return the update of a rejection: another round; a new check is failed by this image and unknown for the others."""
     update: dict[str, Any] = {}
     changed = [] if about is None else [about.model_copy(update={"rejected": True})]
     if answer.check is not None:
         [id] = _new_check_ids(state.checks, 1)
         update["checks"] = [*state.checks, Check(id=id, **answer.check.model_dump())]
         failed = Verdict(check=id, passed=False, reason=human_reason(answer.words))
-        open = Verdict(check=id, reason="not asked: the check is newer than the image")
+        unknown = Verdict(check=id, reason="not asked: the check is newer than the image")
         others = [a for a in state.attempts if about is None or a.key != about.key]
-        changed = [*(_with_verdict(a, failed) for a in changed), *(_with_verdict(a, open) for a in others)]
+        changed = [*(_with_verdict(a, failed) for a in changed), *(_with_verdict(a, unknown) for a in others)]
     if about is not None:
-        kept = {a.key: a for a in [*state.attempts, *changed]}
-        best = best_of(list(kept.values())) or about
+        current = {a.key: a for a in [*state.attempts, *changed]}
+        best = best_of(list(current.values())) or about
         update["attempts"] = changed
         update["result"] = _changed_result(
             state,
@@ -168,16 +168,16 @@ def _apply_rejection(answer: Answer, state: GemsState, about: Attempt | None) ->
 
 
 def _with_verdict(attempt: Attempt, verdict: Verdict) -> Attempt:
-    """Return an attempt with one more verdict, scored; a failure is a person's word and stands."""
+    """Return an attempt with one more verdict and a new score; a failure is the person's own verdict."""
     verdicts = (*attempt.verdicts, verdict)
     said = (*attempt.said, verdict) if verdict.passed is False else attempt.said
     return attempt.model_copy(update={"verdicts": verdicts, "said": said, "score": Score.of(verdicts)})
 
 
 def _apply_prompt(prompt: str, words: str, state: GemsState) -> dict[str, Any]:
-    kept, restored = restore_quoted(prompt, state.prompt)
+    draft, restored = restore_quoted(prompt, state.prompt)
     notes = [f"The prompt that a person wrote had dropped the quoted text {text!r}: put back." for text in restored]
-    return {"draft": kept, "edit": False, "thought": f"A person wrote this prompt. {words}".strip(), "notes": notes}
+    return {"draft": draft, "edit": False, "thought": f"A person wrote this prompt. {words}".strip(), "notes": notes}
 
 
 def _apply_checks(listed: Sequence[ListedCheck], state: GemsState) -> dict[str, Any]:
@@ -187,29 +187,29 @@ def _apply_checks(listed: Sequence[ListedCheck], state: GemsState) -> dict[str, 
 
 
 def _new_check_ids(checks: Sequence[Check], count: int) -> list[str]:
-    """Return ids that no check has: c1, c2, ... counted on."""
-    used = [int(found.group(1)) for c in checks if (found := re.fullmatch(r"c(\d+)", c.id))]
+    """Return unused ids: c1, c2, ... after the last one."""
+    used = [int(match.group(1)) for c in checks if (match := re.fullmatch(r"c(\d+)", c.id))]
     last = max([len(checks), *used])
     return [f"c{last + n}" for n in range(1, count + 1)]
 
 
 class _AnswerRefused(BaseModel):
-    """Takes no answer at all."""
+    """Schema that refuses every answer."""
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse(cls, said: Any) -> Any:
+    def _refuse(cls, answer: Any) -> Any:
         raise ValueError(UNEXPECTED_ANSWER)
 
 
 def _require_no_answer() -> None:
-    """Refuse an answer where nobody is asked: it would be lost without a word, and the run would go on as if nothing was said.
+    """Refuse an answer that no question asked for: it would be lost in silence.
 
     Raises:
-        SettingError: there is one.
+        SettingError: there is an answer.
     """
     try:
-        interrupt(None, response_schema=_AnswerRefused)  # LangGraph's only open way to learn of an answer is to ask for it
+        interrupt(None, response_schema=_AnswerRefused)  # the only public way to see whether LangGraph holds an answer
     except GraphInterrupt:
         return
     except ValidationError as error:
@@ -217,11 +217,10 @@ def _require_no_answer() -> None:
 
 
 def review() -> Node:
-    """Build the node that asks a person, by the run's setting `review`, and writes what the answer changes.
+    """Build the node that asks a person, if the setting `review` says so, and writes what the answer changes.
 
     Raises:
-        SettingError: (the node) a person is to be asked, and the graph has nowhere to wait; or a person has answered, and the
-            context does not say that anybody was asked.
+        SettingError: (the node) the graph has no checkpointer to wait in; or there is an answer, and the context asks for none.
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -231,7 +230,7 @@ def review() -> Node:
             return {}
         if runtime.execution_info is None or runtime.execution_info.thread_id is None:
             raise SettingError(NO_CHECKPOINTER)
-        said = interrupt(review_question(state, context), response_schema=answer_schema(answer_rules(state, context)))
-        return apply_answer(Answer.model_validate(said.model_dump(exclude_unset=True)), state)
+        answer = interrupt(review_question(state, context), response_schema=answer_schema(answer_rules(state, context)))
+        return apply_answer(Answer.model_validate(answer.model_dump(exclude_unset=True)), state)
 
     return node

@@ -365,11 +365,11 @@ def test_an_answer_counts_for_the_decision_that_it_was_given_to():
         ({"action": "accept", "round": 2}, "round: Input should be 1"),
         ({"action": "accept", "candidate": 0}, "candidate: name the round too"),
         ({"action": "accept", "round": 1, "candidate": 3}, "candidate: round 1 has no image 3"),
-        ({"action": "accept", "prompt": "other"}, "prompt says nothing with 'accept': it goes with edit"),
-        ({"action": "go on", "check": {"question": "Is it?"}}, "check says nothing with 'go on': it goes with reject"),
+        ({"action": "accept", "prompt": "other"}, "prompt has no meaning with 'accept': it goes with edit"),
+        ({"action": "go on", "check": {"question": "Is it?"}}, "check has no meaning with 'go on': it goes with reject"),
         ({"action": "edit", "prompt": "other", "round": 1}, "give them with verdicts"),
-        ({"action": "accept", "question": "plan-0-1"}, "question: this answers plan-0-1, and what is asked now is image-1-1"),
-        ({"action": "accept", "comment": "fine"}, "comment: there is no such field now; there are action, words"),
+        ({"action": "accept", "question": "plan-0-1"}, "question: this answers plan-0-1, but the question now is image-1-1"),
+        ({"action": "accept", "comment": "fine"}, "comment: there is no such field now; the fields are action, words"),
     ],
 )
 def test_a_wrong_answer_is_refused_with_words(answer, why):
