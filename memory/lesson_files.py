@@ -49,7 +49,7 @@ def import_lessons(book: Lessons, lines: Iterable[str], review: bool = False) ->
 
     Args:
         book: where they go.
-        lines: as `export_lines` gives them, or written by hand: kind and text suffice.
+        lines: as `export_lessons` gives them, or written by hand: kind and text suffice.
         review: all lessons that are new wait for approval, whatever the file says, and known ones get no trials.
 
     Raises:

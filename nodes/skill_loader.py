@@ -1,7 +1,7 @@
 """The planner's tool node: runs its skill tools and remembers which skills were loaded.
 
 What a tool returns is long and comes from a file that does not change during a run. So the state keeps only which file
-it was, and `reveal` reads it again whenever the planner is shown its talk.
+it was, and `with_skill_texts` reads it again whenever the planner is shown its talk.
 """
 
 from __future__ import annotations

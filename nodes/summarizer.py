@@ -75,7 +75,7 @@ def summarizer_runs(context: RunContext) -> bool:
 
 
 def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
-    """Build the node that adds the round's experience to `experiences`, where `summarizes` says so."""
+    """Build the node that adds the round's experience to `experiences`, where `summarizer_runs` says so."""
 
     def node(state: SummarizerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)

@@ -1,4 +1,4 @@
-"""OCR as a checker: texts are read by RapidOCR's models, which come within its package, instead of a chat model."""
+"""OCR as a checker: RapidOCR reads the texts of an image, with the models in its package."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .answers import expects_text
 from .text_match import TextMatch, compare_text, normalize
 
 MIN_CONFIDENCE = 0.9
-"""Confidence from which on a line counts as read. Upright, legible text has more, text upside down or on its side less."""
+"""Confidence from which a line counts as read. Upright, legible text has more, text upside down or on its side less."""
 
 MIN_SIMILARITY = 0.4
-"""Similarity from which on a text counts as misspelled. What is less like it is another text, and it may have been missed."""
+"""Similarity from which a text counts as misspelled. Below it is another text, and the wanted one may have been missed."""
 
 _LOOKALIKES = str.maketrans(
     {**dict.fromkeys("0oO", "o"), **dict.fromkeys("1lI|", "l"), **{s: s.lower() for s in "CKPSUVWXYZ"}, " ": ""}
@@ -30,7 +30,7 @@ _LOOKALIKES = str.maketrans(
 
 
 class TextLine(NamedTuple):
-    """A line that was read, with how sure that is and the box around it, in pixels."""
+    """A line of text with its confidence, 0 to 1, and its box in pixels."""
 
     text: str
     confidence: float
@@ -41,11 +41,11 @@ class TextLine(NamedTuple):
 
 
 class OcrChecker:
-    """Answers text checks by OCR, and leaves to the chat model what it is not sure of.
+    """Answers text checks by OCR, and leaves doubtful ones to the chat model.
 
-    It leaves a check if it reads nothing like the text, which may then be drawn in a way that it cannot read, if it is not
-    confident, if the difference is one of signs that look alike (O and 0, l and I, S and s, a space), and if the text has
-    signs that its models do not know.
+    It leaves a check if it reads nothing similar (the text may be drawn in a way that it cannot read), if its confidence is
+    low, if only characters that look alike differ (O and 0, l and I, S and s, a space), and if its models do not know a
+    character of the text.
 
     Raises:
         GemsError: RapidOCR is not installed.
@@ -61,30 +61,30 @@ class OcrChecker:
         self._lock = threading.Lock()
 
     def check(self, image: Image.Image, checks: Sequence[Check]) -> list[Verdict | None]:
-        """Return a verdict for each check of a text that could be read, None for the others."""
+        """Return a verdict for each check whose text could be read, None for the others."""
         wanted = [c.expected for c in checks if expects_text(c)]
         lines = self.read(image) if wanted else []
-        known = self._signs() if lines else frozenset()
+        known = self._known_characters() if lines else frozenset()
         return [_verdict(c, lines) if expects_text(c) and known.issuperset(_characters_of(c.expected)) else None for c in checks]
 
     def read(self, image: Image.Image) -> list[TextLine]:
-        """Return the lines that can be read in an image, top to bottom and left to right."""
-        pixels = np.asarray(to_rgb(image))[:, :, ::-1]  # it wants BGR, as OpenCV does
+        """Return the lines of text in an image, top to bottom and left to right."""
+        pixels = np.asarray(to_rgb(image))[:, :, ::-1]  # BGR, as in OpenCV
         with self._lock:
             self._engine = self._engine or _load_engine()
-            found = self._engine(np.ascontiguousarray(pixels))
-        if found.txts is None or found.boxes is None or found.scores is None:
+            result = self._engine(np.ascontiguousarray(pixels))
+        if result.txts is None or result.boxes is None or result.scores is None:
             return []
-        spans = [(*box.min(axis=0).tolist(), *box.max(axis=0).tolist()) for box in found.boxes]
-        lines = [TextLine(text, float(score), *span) for text, score, span in zip(found.txts, found.scores, spans, strict=True)]
+        spans = [(*box.min(axis=0).tolist(), *box.max(axis=0).tolist()) for box in result.boxes]
+        lines = [TextLine(text, float(score), *span) for text, score, span in zip(result.txts, result.scores, spans, strict=True)]
         return [line for row in rows(lines) for line in row]
 
-    def _signs(self) -> frozenset[str]:
+    def _known_characters(self) -> frozenset[str]:
         return frozenset(self._engine.text_rec.postprocess_op.character) | {" "}
 
 
 def is_installed() -> bool:
-    """Tell whether RapidOCR and its runtime are installed, without importing them."""
+    """Return whether RapidOCR and its runtime are installed, without importing them."""
     return all(importlib.util.find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
 
 
@@ -113,20 +113,20 @@ def columns(lines: Sequence[TextLine]) -> list[list[TextLine]]:
 
 
 def _verdict(check: Check, lines: Sequence[TextLine]) -> Verdict | None:
-    sure = [line for line in lines if line.confidence >= MIN_CONFIDENCE]
-    match, at_most = _compare(check.expected, sure), _compare(check.expected, lines)
-    said = "\n".join(" ".join(line.text for line in row) for row in rows(sure))
+    confident = [line for line in lines if line.confidence >= MIN_CONFIDENCE]
+    match, best_match = _compare(check.expected, confident), _compare(check.expected, lines)
+    text = "\n".join(" ".join(line.text for line in row) for row in rows(confident))
     if match.passed:
-        return Verdict(check=check.id, passed=True, answer=said)
+        return Verdict(check=check.id, passed=True, answer=text)
     wanted = normalize(check.expected)
     near = match.similarity >= MIN_SIMILARITY or match.nearest.casefold() == wanted.casefold()
-    if not near or match.similarity < at_most.similarity or _fold_lookalikes(match.nearest) == _fold_lookalikes(wanted):
+    if not near or match.similarity < best_match.similarity or _fold_lookalikes(match.nearest) == _fold_lookalikes(wanted):
         return None
-    return Verdict(check=check.id, passed=False, answer=said, probability=match.probability, reason=match.difference)
+    return Verdict(check=check.id, passed=False, answer=text, probability=match.probability, reason=match.difference)
 
 
 def _compare(expected: str, lines: Sequence[TextLine]) -> TextMatch:
-    """Compare with what the lines say row by row, and column by column; the better of the two counts."""
+    """Compare with the lines row by row and column by column; return the better match."""
     orders: tuple[Callable[[Sequence[TextLine]], list[list[TextLine]]], ...] = (rows, columns)
     read = ["\n".join(line.text for group in order(lines) for line in group) for order in orders]
     return max((compare_text(expected, text) for text in read), key=lambda match: match.similarity)
@@ -156,7 +156,7 @@ def _is_below(line: TextLine, above: TextLine) -> bool:
 
 
 def _load_engine() -> Any:
-    """Start the engine with the models of its package, by their paths: it downloads what it looks up by name."""
+    """Return the engine with the models of its package, by path: models by name would be downloaded."""
     import rapidocr
 
     folder = Path(rapidocr.__file__).parent / "models"
@@ -164,7 +164,7 @@ def _load_engine() -> Any:
     if missing := [step for step, files in models.items() if not files]:
         raise GemsError(f"The OCR models ({', '.join(missing)}) are missing: pip install --force-reinstall rapidocr")
     paths = {f"{step}.model_path": str(files[-1]) for step, files in models.items()}
-    # Without the classifier that turns lines round, which would make text upside down look upright.
+    # Without the classifier of orientation, which would make text upside down look upright.
     settings = {
         "Global.use_cls": False,
         "Global.log_level": "critical",
@@ -174,5 +174,5 @@ def _load_engine() -> Any:
 
 
 def _thread_count() -> int:
-    """Leave cores to the models that run beside it: its threads spin while they wait."""
+    """Return a number of threads that leaves cores to other models: waiting threads of the engine spin."""
     return max(1, min(4, (os.cpu_count() or 1) // 2))

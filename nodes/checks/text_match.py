@@ -1,4 +1,4 @@
-"""Texts compared letter for letter: does what was read hold the text that is wanted, and if not, how near is it."""
+"""Compare texts letter by letter: whether a text that was read contains the wanted one, and else how similar it is."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 MAX_SHOWN_CHARACTERS = 80
-"""Characters of what was read that a difference repeats."""
+"""Characters of the text read that a difference repeats."""
 
 MAX_MARKS = 30
-"""Marks on one sign that are read."""
+"""Combining marks on one character that are kept."""
 
 MAX_COMPARED = 20_000_000
-"""Signs compared, at most, in the search for what is most like a wanted text: in longer ones not every place is tried."""
+"""Characters compared in the search for the nearest run; in longer texts not every position is tried."""
 
 MISSPELLING = 0.34
-"""Similarity from which on a misreading is told as a misspelling of the text, rather than as another text."""
+"""Similarity from which another text counts as a misspelling."""
 
 POSITIONS_AT_A_TIME = 64
-"""Places whose runs of words are made at a time."""
+"""Positions whose runs are compared at a time."""
 
 CASE_ONLY = 0.9
-"""Similarity, at least, of texts that differ in upper and lower case alone: most would take them for the same."""
+"""Least similarity of texts that differ in case alone: most people would take them for equal."""
 
 _SIGNS = str.maketrans(
     {
@@ -46,48 +46,48 @@ _LOOSE = " \"'.,;:!?()[]*"
 
 
 class TextMatch(NamedTuple):
-    """What comes of comparing a text that was read with the one wanted."""
+    """The comparison of a text that was read with the wanted one."""
 
     passed: bool
     similarity: float
-    """1 where it passed; otherwise below 1, by the edit distance to the nearest part of what was read."""
+    """1 if it passed; otherwise below 1, by the edit distance to the nearest part of the text read."""
     difference: str
-    """What is read instead, for people and for the refiner; empty where it passed."""
+    """What is read instead, for people and the refiner; empty if it passed."""
     nearest: str = ""
-    """The part of what was read that is most like the wanted text, normalized; empty where it passed."""
+    """The part of the text read that is most similar to the wanted one, normalized; empty if it passed."""
 
     @property
     def probability(self) -> float | None:
-        """What a verdict says of a text that failed: below 0.5, more for a nearer misspelling. None where it passed."""
+        """P(the check passes) of a text that failed: below 0.5, higher for a nearer misspelling. None if it passed."""
         return None if self.passed else min(0.49, self.similarity / 2)
 
 
 def compare_text(expected: str, read: str) -> TextMatch:
-    """Tell whether a text stands in what was read, and if not, what stands there instead.
+    """Compare the expected text with a text that was read.
 
     Case counts. Line breaks, typographic forms of quotes, apostrophes and dashes, and quotes around all of it do not. The
     text must stand for itself: "CAT" is not in "CATALOG", nor "$5" in "$5.99"; scripts without spaces have no such bounds.
     """
-    wanted, told = normalize(expected), normalize(read)
-    if contains(told, wanted):
+    wanted, text = normalize(expected), normalize(read)
+    if contains(text, wanted):
         return TextMatch(True, 1.0, "")
-    if not told:
+    if not text:
         return TextMatch(False, 0.0, f'no text was read instead of "{wanted}"')
-    nearest, similarity = _nearest_run(wanted, told)
+    nearest, similarity = _nearest_run(wanted, text)
     if nearest.casefold() == wanted.casefold():
         how = "upper and lower case differ"
         similarity = max(similarity, CASE_ONLY)
     elif similarity < MISSPELLING:
-        return TextMatch(False, similarity, f'read "{_clip(told)}" instead of "{wanted}"', nearest)
+        return TextMatch(False, similarity, f'read "{_clip(text)}" instead of "{wanted}"', nearest)
     else:
         how = f"{Levenshtein.distance(wanted, nearest)} of {max(len(wanted), len(nearest))} characters differ"
     return TextMatch(False, similarity, f'read "{_clip(nearest)}" instead of "{wanted}": {how}', nearest)
 
 
 def normalize(text: str) -> str:
-    """Return text as it is compared: Unicode NFKC, plain quotes and dashes, single spaces, no quotes around all of it."""
+    """Return a text for comparison: Unicode NFKC, plain quotes and dashes, single spaces, no quotes around all of it."""
     text = _limit_marks(text)
-    # Before NFKC, which takes some of the signs apart, and after it, which makes new ones.
+    # Before NFKC, which decomposes some of these characters, and after it, which makes new ones.
     text = unicodedata.normalize("NFKC", text.translate(_SIGNS)).translate(_SIGNS)
     text = _SOLID_GAP.sub("", " ".join(text.split()))
     start, end = 0, len(text)
@@ -101,7 +101,7 @@ def normalize(text: str) -> str:
 
 
 def _limit_marks(text: str) -> str:
-    """Return a text with no more than 30 marks on a sign, as Unicode's stream-safe form has it: sorting more takes long."""
+    """Return a text with at most 30 marks on a character, as in Unicode's stream-safe format: sorting more is slow."""
     if text.isascii():
         return text
     kept, marks = [], 0
@@ -113,7 +113,7 @@ def _limit_marks(text: str) -> str:
 
 
 def contains(read: str, wanted: str) -> bool:
-    """Tell whether a normalized text holds another one that stands for itself there."""
+    """Return whether a normalized text contains another one that stands alone there."""
     at = read.find(wanted) if wanted else -1
     while at >= 0:
         if _stands_alone(read, at, at + len(wanted)):
@@ -145,34 +145,35 @@ def _in_word(sign: str) -> bool:
 
 
 def _nearest_run(wanted: str, read: str) -> tuple[str, float]:
-    """Return the run of words most like the wanted one, and how like it is; a sign is a word where there are no spaces."""
+    """Return the run of words most similar to the wanted text, and the similarity; without spaces, a character is a word."""
     pieces = [match.span() for match in _PIECE.finditer(read)]
     about = len(_PIECE.findall(wanted))
 
-    def runs(places: Sequence[int]) -> Iterator[tuple[int, str]]:
-        """Give the runs of about as many words that begin at some of the words, and those without signs around them."""
+    def runs(positions: Sequence[int]) -> Iterator[tuple[int, str]]:
+        """Yield the runs of about as many words from each position, also without punctuation around them."""
         sizes = [size for size in (about, about - 1, about + 1) if size > 0]
-        found = [(i, read[pieces[i][0] : pieces[i + n - 1][1]]) for n in sizes for i in places if i + n <= len(pieces)]
-        yield from found
-        yield from ((i, bare) for i, run in found if (bare := run.strip(_LOOSE)) != run and bare)
+        whole = [(i, read[pieces[i][0] : pieces[i + n - 1][1]]) for n in sizes for i in positions if i + n <= len(pieces)]
+        yield from whole
+        yield from ((i, bare) for i, run in whole if (bare := run.strip(_LOOSE)) != run and bare)
 
-    # At every place, or in long texts first at some, then nearer and nearer around the best of them.
+    # At every position; in long texts first at some, then closer and closer around the best of them.
     step = 1 + len(pieces) * len(wanted) * (1 + len(wanted) // 64) // MAX_COMPARED
-    alike = wanted.casefold()
-    if alike in read.casefold():
-        for place in range(0, len(pieces), POSITIONS_AT_A_TIME):
-            for _, run in runs(range(place, min(place + POSITIONS_AT_A_TIME, len(pieces)))):
-                if run.casefold() == alike:
+    folded = wanted.casefold()
+    if folded in read.casefold():
+        for start in range(0, len(pieces), POSITIONS_AT_A_TIME):
+            for _, run in runs(range(start, min(start + POSITIONS_AT_A_TIME, len(pieces)))):
+                if run.casefold() == folded:
                     return run, Levenshtein.normalized_similarity(wanted, run)
-    places: Sequence[int] = range(0, len(pieces), step)
+    positions: Sequence[int] = range(0, len(pieces), step)
     while True:
-        tried = list(runs(places)) or [(0, read)]
-        nearest, similarity, which = process.extractOne(wanted, [run for _, run in tried], scorer=Levenshtein.normalized_similarity)
+        candidates = list(runs(positions)) or [(0, read)]
+        texts = [run for _, run in candidates]
+        nearest, similarity, index = process.extractOne(wanted, texts, scorer=Levenshtein.normalized_similarity)
         if step == 1:
             return nearest, similarity
-        best, wide = tried[which][0], step
+        best, width = candidates[index][0], step
         step = max(1, step // 4)
-        places = range(max(0, best - wide), min(len(pieces), best + wide + 1), step)
+        positions = range(max(0, best - width), min(len(pieces), best + width + 1), step)
 
 
 def _clip(text: str) -> str:

@@ -180,7 +180,7 @@ def test_a_stored_malformed_call_of_an_older_run_is_stepped_over(tmp_path, sketc
     chat = Moody(mood={"tools": lambda n: AIMessage("", tool_calls=[{**c} for c in calls])})
     with monkeypatch.context() as older:
         older.setattr("gems.models.chat.call.clean_message", as_it_came)
-        older.setattr("gems.nodes.planner.calling", as_it_came)
+        older.setattr("gems.nodes.planner.answerable_turn", as_it_came)
         older.setattr("gems.nodes.skill_loader.answerable_turn", failed)
         with pytest.raises(TypeError):
             run("two red circles", chat=chat, image=sketcher, runs=tmp_path, thread="t")

@@ -5,6 +5,7 @@ import pytest
 from gems import Attempt, Check, ImageRef, RunContext, Score, Verdict, preset
 from gems.nodes import decomposer, planner, refiner, summarizer, verifier
 from gems.nodes.checks.answers import passes
+from gems.nodes.checks.question_rewriting import OPEN_QUESTION
 from gems.nodes.decomposer import CheckDraft, Checks
 from gems.nodes.quoted_text import restore_quoted
 from gems.nodes.selector import decide
@@ -77,7 +78,7 @@ def test_a_question_for_text_never_tells_the_text():
 def test_a_question_that_asks_for_more_than_the_text_stays_and_the_texts_are_read_out_beside_it(question, kind, kept):
     checks = decomposer.parse(Checks(checks=[draft(question, kind)]), 'two signs, "OPEN" and "CLOSED"')["checks"]
     assert [(c.kind, c.question, c.expected) for c in checks] == [
-        (kept, question, "yes"), ("text", decomposer.READ_OUT, "OPEN"), ("text", decomposer.READ_OUT, "CLOSED")
+        (kept, question, "yes"), ("text", OPEN_QUESTION, "OPEN"), ("text", OPEN_QUESTION, "CLOSED")
     ]  # fmt: skip
 
 
@@ -105,7 +106,7 @@ def test_a_question_that_only_asks_whether_a_text_is_written_becomes_the_open_on
     checks = decomposer.parse(Checks(checks=said), 'a sign "GALLERY"')["checks"]
     assert [(c.kind, c.question, c.expected, c.depends_on) for c in checks] == [
         ("object", "Is there a sign?", "yes", ()),
-        ("text", decomposer.READ_OUT, "GALLERY", ("c1",)),
+        ("text", OPEN_QUESTION, "GALLERY", ("c1",)),
         ("object", "Is it red?", "yes", ("c2",)),
     ]
 
@@ -120,7 +121,7 @@ def test_a_question_for_several_texts_becomes_a_check_for_each_and_its_children_
 def test_an_open_question_that_tells_its_text_in_another_case_does_not_tell_it():
     said = [draft('Which word, "Gallery", is on the sign?', "text", "GALLERY")]
     (check,) = decomposer.parse(Checks(checks=said), 'a sign "GALLERY"')["checks"]
-    assert (check.question, check.expected) == (decomposer.READ_OUT, "GALLERY")
+    assert (check.question, check.expected) == (OPEN_QUESTION, "GALLERY")
 
 
 @pytest.mark.parametrize("expected", ["yes", "Yes", "YES.", "yes."])
@@ -245,7 +246,7 @@ def test_findings_become_verdicts_in_the_order_of_the_checks():
 
 
 def text_check(id, expected):
-    return Check(id=id, kind="text", question=decomposer.READ_OUT, expected=expected)
+    return Check(id=id, kind="text", question=OPEN_QUESTION, expected=expected)
 
 
 def test_a_misread_text_tells_the_difference_and_a_nearer_one_scores_higher():
