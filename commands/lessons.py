@@ -43,7 +43,7 @@ def lessons_list(
     with _book(runs, store) as book:
         found = book.ranked("proposed" if proposed else None, kind)  # type: ignore[arg-type]
     if as_json:
-        echo(json.dumps([lesson.told() for lesson in found], indent=1, ensure_ascii=False))
+        echo(json.dumps([lesson.to_json() for lesson in found], indent=1, ensure_ascii=False))
     elif found:
         Console().print(_table(found))
     else:
@@ -62,7 +62,7 @@ def lessons_show(
     with _book(runs, store) as book:
         lesson, trials = book.get(id)
     if as_json:
-        told = {**lesson.told(), "trials": [trial.model_dump(mode="json") for trial in trials]}
+        told = {**lesson.to_json(), "trials": [trial.model_dump(mode="json") for trial in trials]}
         echo(json.dumps(told, indent=1, ensure_ascii=False))
         return
     about = f"{lesson.kind}, with the skill {lesson.skill}" if lesson.skill else lesson.kind
@@ -153,7 +153,7 @@ def _book(runs: Path, store: str | None, new: bool = False) -> Iterator[Lessons]
 def _standing(lesson: StoredLesson) -> str:
     if lesson.status == "proposed":
         return "waits for approval"
-    return "no longer shown: it seldom helps" if lesson.hurts else "kept"
+    return "no longer shown: it seldom helps" if lesson.is_harmful else "kept"
 
 
 def _table(found: Sequence[StoredLesson]) -> Table:

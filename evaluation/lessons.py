@@ -174,7 +174,7 @@ def to_json(outcome: LessonsOutcome) -> dict[str, Any]:
                 "with": told(c.with_),
                 "differences": {what: {"mean": e.mean, "interval": interval(e)} for what, e in c.differences.items()},
                 "learning_chat_calls_per_prompt": c.learning.mean,
-                "lessons": {fold: [lesson.told() for lesson in found] for fold, found in zip(FOLDS, c.learned, strict=True)},
+                "lessons": {fold: [lesson.to_json() for lesson in found] for fold, found in zip(FOLDS, c.learned, strict=True)},
             }
             for c in outcome.compared
         },

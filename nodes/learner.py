@@ -64,7 +64,7 @@ def render(
             "\n".join(
                 [
                     f'<change kind="{kind}">',
-                    *(f"<turned>\n{_describe_failure(c, change)}\n</turned>" for c in change.turned if c.kind == kind),
+                    *(f"<turned>\n{_describe_failure(c, change)}\n</turned>" for c in change.fixed if c.kind == kind),
                     f"<old_prompt>\n{change.before.prompt}\n</old_prompt>",
                     *([f"<edit_of_that_image>\n{change.after.prompt}\n</edit_of_that_image>"] if edit else []),
                     *([] if edit else [f"<new_prompt>\n{change.after.prompt}\n</new_prompt>"]),
@@ -89,7 +89,7 @@ def parse(
         text = one_line(learned.text)
         if learned.kind not in changes or learned.kind in found or not text or _contains_any(text, private):
             continue
-        example = next(c for c in changes[learned.kind].turned if c.kind == learned.kind)
+        example = next(c for c in changes[learned.kind].fixed if c.kind == learned.kind)
         question = without_quotes(example.question)[:1000]
         found[learned.kind] = StoredLesson(
             kind=learned.kind,
@@ -141,7 +141,7 @@ def learner(chat: BaseChatModel) -> Node:
                 notes.append(f"A lesson had more than {MAX_LESSON_CHARACTERS} characters: the rest was cut off.")
             for lesson in parse(answer.value, changes, state.skills, private_texts(state), status):
                 trial = Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=thread or "")
-                kept = book.keep(lesson, [trial])
+                kept = book.add(lesson, [trial])
                 tell(LessonLearned(role="learner", id=kept.id, kind=kept.kind, text=kept.text, status=kept.status))
                 notes.append(_lesson_note(kept))
         except (LessonError, CheckpointError, ModelAnswerError, ModelCallError) as error:
@@ -154,13 +154,13 @@ def learner(chat: BaseChatModel) -> Node:
 def _record_trials(state: GemsState, book: Lessons, thread: str) -> dict[CheckKind, RefinementStep]:
     """Book what the run says of the lessons it was shown; return what there is to learn from."""
     for id, trial in lesson_trials(state, thread):
-        book.book(id, trial)
+        book.add_trial(id, trial)
     return not_yet_learned(latest_improvements(state), book)
 
 
 def not_yet_learned(changes: Mapping[CheckKind, RefinementStep], book: Lessons) -> dict[CheckKind, RefinementStep]:
     """Leave out what lessons were learned from already: by this step before a kill, or by the run that this one was forked from."""
-    known = {(k.lesson.kind, trial.key) for k in book.kept() for trial in k.trials if trial.learned}
+    known = {(k.lesson.kind, trial.key) for k in book.records() for trial in k.trials if trial.learned}
     return {kind: change for kind, change in changes.items() if (kind, change.key) not in known}
 
 

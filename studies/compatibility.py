@@ -143,7 +143,7 @@ def questions(sample: ShapesSample, library: SkillLibrary) -> list[Question]:
         Question("verifier", verifier.render(checks, ref, lambda _: png.getvalue()), verifier.Findings),
         Question("summarizer", summarizer.render(lesson, attempt, lambda _: png.getvalue()), summarizer.Lesson),
         Question("refiner", refiner.render(state, preset("default"), library, lambda _: png.getvalue()), refiner.Refinement),
-        Question("learner", learner.render({c.kind: change for c in change.turned}, []), learner.LearnedLessons),
+        Question("learner", learner.render({c.kind: change for c in change.fixed}, []), learner.LearnedLessons),
     ]
 
 

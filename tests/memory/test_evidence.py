@@ -25,7 +25,7 @@ def state(*attempts, **more):
 
 
 def turned(*attempts):
-    return {kind: [c.id for c in r.turned if c.kind == kind] for kind, r in latest_improvements(state(*attempts)).items()}
+    return {kind: [c.id for c in r.fixed if c.kind == kind] for kind, r in latest_improvements(state(*attempts)).items()}
 
 
 def test_a_new_prompt_after_which_a_failed_check_passes_is_borne_out():
@@ -49,14 +49,14 @@ def test_a_flicker_under_one_prompt_is_no_lesson():
 
 def test_it_is_compared_with_the_best_attempt_before_not_with_the_latest():
     found = refinement_steps(state(attempt(1, "a", "++-"), attempt(2, "b", "---"), attempt(3, "c", "+++")))
-    assert [(r.before.prompt, r.after.prompt, [c.id for c in r.turned]) for r in found] == [("a", "b", []), ("a", "c", ["c3"])]
+    assert [(r.before.prompt, r.after.prompt, [c.id for c in r.fixed]) for r in found] == [("a", "b", []), ("a", "c", ["c3"])]
 
 
 def test_an_edit_is_compared_with_the_image_it_was_made_of():
     first, second = attempt(1, "a", "+--"), attempt(2, "b", "+-+")
     edit = attempt(3, "make it two cats", "++-", source=first.image)
     found = refinement_steps(state(first, second, edit))[-1]
-    assert (found.before.prompt, [c.id for c in found.turned]) == ("a", ["c2"])
+    assert (found.before.prompt, [c.id for c in found.fixed]) == ("a", ["c2"])
 
 
 def test_one_lucky_candidate_of_many_proves_nothing():
