@@ -1,4 +1,4 @@
-"""Decomposer: turns the request into atomic checks that can be answered from the image alone."""
+"""Decomposer: splits the request into atomic checks that can be answered from the image alone."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ class Checks(BaseModel):
 
 
 def render(request: str, system: str = "") -> list[BaseMessage]:
-    """Return what the model is shown, with another text in the place of `SYSTEM` if there is one."""
+    """Return the messages to the model; `system` replaces `SYSTEM` unless it is empty."""
     return [SystemMessage(system or SYSTEM), user_message([f"<request>\n{request}\n</request>"])]
 
 
 def parse(answer: Checks, request: str) -> dict[str, Any]:
-    """Return the state update: numbered checks without repetitions, each quoted string of the request among them."""
+    """Return the state update: numbered checks without duplicates, with one for each quoted text of the request."""
     texts = visible_quotes(request)
     drafts, notes = _truncate_drafts(answer.checks[: 10 * MAX_CHECKS])
     checks, cut = _number_checks(drafts, texts)
@@ -88,24 +88,24 @@ def parse(answer: Checks, request: str) -> dict[str, Any]:
 
 
 def _truncate_drafts(drafts: Sequence[CheckDraft]) -> tuple[list[CheckDraft], list[str]]:
-    """Return the drafts with texts no longer than they may be, and a note if one was cut."""
+    """Return the drafts with texts cut to their limits, and a note for each kind that was cut."""
     short, notes = [], []
     for draft in drafts:
-        question, about = truncate(draft.question, MAX_QUESTION, "A question of the decomposer's")
-        expected, more = truncate(draft.expected, MAX_PROMPT_CHARACTERS, "An answer that the decomposer expects")
+        question, question_notes = truncate(draft.question, MAX_QUESTION, "A question of the decomposer's")
+        expected, expected_notes = truncate(draft.expected, MAX_PROMPT_CHARACTERS, "An answer that the decomposer expects")
         short.append(draft.model_copy(update={"question": question, "expected": expected}))
-        notes += about + more
+        notes += question_notes + expected_notes
     return short, [*dict.fromkeys(notes)]
 
 
 def _number_checks(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[list[Check], bool]:
-    """Return the drafts as checks, and whether there were too many of them."""
+    """Return the drafts as checks, and whether some were left out because there are too many."""
     checks: list[Check] = []
     cut = False
-    kept: dict[int, list[str]] = {}  # the model's number of a question to its ids, also for a repeated question
+    ids: dict[int, list[str]] = {}  # of the checks of each draft, by its number from 1; a duplicate has those of the first
     for number, draft in enumerate(drafts, 1):
-        parents = tuple(dict.fromkeys(id for p in draft.depends_on if p < number for id in kept.get(p, [])))
-        kept[number] = []
+        parents = tuple(dict.fromkeys(id for p in draft.depends_on if p < number for id in ids.get(p, [])))
+        ids[number] = []
         for kind, question, expected in rewrite_question(draft.kind, draft.question, draft.expected, texts):
             id = next((c.id for c in checks if c.question == question and (c.expected == expected or c.kind != "text")), None)
             if id is None and len(checks) == MAX_CHECKS:
@@ -114,7 +114,7 @@ def _number_checks(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[
             if id is None:
                 id = f"c{len(checks) + 1}"
                 checks.append(Check(id=id, kind=kind, question=question, expected=expected, depends_on=parents))
-            kept[number].append(id)
+            ids[number].append(id)
     return checks, cut
 
 

@@ -1,4 +1,4 @@
-"""Learner: after the last round, writes down for later runs what turned failed checks into passed ones."""
+"""Learner: after the last round, writes lessons for later runs: what made failed checks pass."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..memory.quotes import quoted_strings
 from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
+from .checks.answers import expects_text
 from .checks.text_match import contains, normalize
 from .lesson_prompts import NO_STORE_NOTE
 from .messages import Node, usage_of, user_message
@@ -52,10 +53,9 @@ class LearnedLessons(BaseModel):
 def render(
     changes: Mapping[CheckKind, RefinementStep], skills: Sequence[str], reviews: Sequence[Review] = (), system: str = ""
 ) -> list[BaseMessage]:
-    """Return what the model is shown: for each kind the prompts before and after, and what was seen before.
+    """Return the messages to the model: for each kind of check the prompts before and after, and what was seen before.
 
-    What a person said in a review is left out: it was said about this picture, to this run. `system` takes the place of
-    `SYSTEM` if it is not empty.
+    A person's comments are left out: they are about this image. `system` replaces `SYSTEM` unless it is empty.
     """
     parts = [f"<skills_loaded>{', '.join(skills) or 'none'}</skills_loaded>"]
     for kind, change in changes.items():
@@ -83,37 +83,37 @@ def parse(
     private: Sequence[str],
     status: Status,
 ) -> list[StoredLesson]:
-    """Return the lessons, at most one a kind. One that repeats one of the private texts is left out, and so is such an example."""
-    found: dict[CheckKind, StoredLesson] = {}
+    """Return the lessons, at most one for each kind of check, without lessons and examples that contain a private text."""
+    lessons: dict[CheckKind, StoredLesson] = {}
     for learned in answer.lessons:
         text = one_line(learned.text)
-        if learned.kind not in changes or learned.kind in found or not text or _contains_any(text, private):
+        if learned.kind not in changes or learned.kind in lessons or not text or _contains_any(text, private):
             continue
         example = next(c for c in changes[learned.kind].fixed if c.kind == learned.kind)
         question = without_quotes(example.question)[:1000]
-        found[learned.kind] = StoredLesson(
+        lessons[learned.kind] = StoredLesson(
             kind=learned.kind,
             skill=learned.skill if learned.skill in skills else "",
             text=text,
             question="" if _contains_any(question, private) else question,
             status=status,
         )
-    return list(found.values())
+    return list(lessons.values())
 
 
 def private_texts(state: GemsState) -> list[str]:
-    """Return what must go into no lesson: the texts that the picture shows, and whatever stands in quotes in this run."""
-    texts = [c.expected for c in state.checks if c.kind == "text" and c.expected not in {"yes", "no"}]
-    said = [state.prompt, *(c.question for c in state.checks), *(r.words for r in state.reviews)]
+    """Return the texts that no lesson may contain: the expected texts of the image, and all quoted texts of the run."""
+    texts = [c.expected for c in state.checks if expects_text(c)]
+    inputs = [state.prompt, *(c.question for c in state.checks), *(r.words for r in state.reviews)]
     written = [state.draft, *(a.prompt for a in state.attempts)]  # by a person, or by a model that has read one
-    return list(dict.fromkeys([*texts, *(quote for text in [*said, *written] for quote in quoted_strings(text))]))
+    return list(dict.fromkeys([*texts, *(quote for text in [*inputs, *written] for quote in quoted_strings(text))]))
 
 
 def learner(chat: BaseChatModel) -> Node:
-    """Build the node that keeps lessons in the graph's store, where `RunContext.lessons` is keep or review.
+    """Build the node that writes lessons to the graph's store, if `RunContext.lessons` is keep or review.
 
-    What it writes has keys that follow from the run's pictures: run again after a kill, it writes the same once.
-    A model or a store that fails here does not spoil the run, whose picture is made: a note says so.
+    Keys are hashes of the run's images, so a step that is run again after a kill writes nothing twice. If the model or the
+    store fails, the run still ends well, with a note.
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -141,9 +141,9 @@ def learner(chat: BaseChatModel) -> Node:
                 notes.append(f"A lesson had more than {MAX_LESSON_CHARACTERS} characters: the rest was cut off.")
             for lesson in parse(answer.value, changes, state.skills, private_texts(state), status):
                 trial = Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=thread or "")
-                kept = book.add(lesson, [trial])
-                tell(LessonLearned(role="learner", id=kept.id, kind=kept.kind, text=kept.text, status=kept.status))
-                notes.append(_lesson_note(kept))
+                stored = book.add(lesson, [trial])
+                tell(LessonLearned(role="learner", id=stored.id, kind=stored.kind, text=stored.text, status=stored.status))
+                notes.append(_lesson_note(stored))
         except (LessonError, CheckpointError, ModelAnswerError, ModelCallError) as error:
             notes.append(f"{'Not every' if notes else 'No'} lesson was learned from this run: {error}"[:500])
         return {**update, "notes": [*notes, *capability_notes(chat)]}
@@ -152,14 +152,14 @@ def learner(chat: BaseChatModel) -> Node:
 
 
 def _record_trials(state: GemsState, book: Lessons, thread: str) -> dict[CheckKind, RefinementStep]:
-    """Book what the run says of the lessons it was shown; return what there is to learn from."""
+    """Store the trials of the lessons that were shown; return the refinements to learn from."""
     for id, trial in lesson_trials(state, thread):
         book.add_trial(id, trial)
     return not_yet_learned(latest_improvements(state), book)
 
 
 def not_yet_learned(changes: Mapping[CheckKind, RefinementStep], book: Lessons) -> dict[CheckKind, RefinementStep]:
-    """Leave out what lessons were learned from already: by this step before a kill, or by the run that this one was forked from."""
+    """Return the refinements from which nothing was learned yet, by this step before a kill or by the run that was forked."""
     known = {(k.lesson.kind, trial.key) for k in book.records() for trial in k.trials if trial.learned}
     return {kind: change for kind, change in changes.items() if (kind, change.key) not in known}
 
@@ -172,9 +172,9 @@ def _describe_failure(check: Check, change: RefinementStep) -> str:
 
 
 def _thought_to_show(attempt: Attempt, reviews: Iterable[Review]) -> str:
-    """Return the thought behind a prompt; none from a person's first words on, as it may repeat them."""
-    heard = any(r.words and r.round < attempt.round for r in reviews)
-    return "left out, it follows a person's words" if heard else attempt.thought or "none recorded"
+    """Return the thought behind a prompt, but not after a person's first comment, which it may repeat."""
+    commented = any(r.words and r.round < attempt.round for r in reviews)
+    return "left out, it follows a person's words" if commented else attempt.thought or "none recorded"
 
 
 def _contains_any(text: str, private: Iterable[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Planner: picks the skills a request calls for, and writes the first generation prompt."""
+"""Planner: loads the skills that fit the request, and writes the first prompt."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from .messages import Node, clip_thought, truncate, usage_of, user_message
 from .quoted_text import restore_quoted
 from .skill_loader import answerable_turn, with_skill_texts
 
-UNREADABLE_CALL = "The planner called a tool in a way that could not be read."
+UNREADABLE_CALL = "The planner called a tool in a form that could not be parsed."
 
 MAX_SKILL_TURNS = 3
 """Turns in which the planner may call skill tools before it must answer."""
 
 NO_TOOLS_STATUSES = (400, 404, 422, 501)
-"""Statuses with which servers without tool calls refuse them."""
+"""HTTP statuses with which servers refuse tool calls."""
 
-NO_TOOL_CALLS_NOTE = "The planner's model takes no tool calls, so no skills are loaded and the request is drawn as it stands"
+NO_TOOL_CALLS_NOTE = "The planner's model supports no tool calls, so no skills are loaded and the request itself is the prompt"
 
 SYSTEM = """\
 You plan an image. Someone gives you a request in plain words; you write the prompt that a text-to-image model will \
@@ -78,14 +78,14 @@ def render(
     lessons: Sequence[StoredLesson] = (),
     system: str = "",
 ) -> list[BaseMessage]:
-    """Return what the model is shown: with a catalog where it may load skills, else it just rewrites.
+    """Return the messages to the model: with a catalog it may load skills, without one it rewrites the request.
 
     Args:
         request: the user's words.
         catalog: names and descriptions of the skills.
-        planning: its talk with the skill tools so far.
-        lessons: those of earlier runs that are nearest.
-        system: what it is told in the place of `SYSTEM`; what is said of skills comes after it all the same.
+        planning: its messages with the skill tools so far.
+        lessons: the nearest lessons of earlier runs.
+        system: replaces `SYSTEM` unless it is empty; the paragraph about skills follows in any case.
     """
     system = (system or SYSTEM) + (SKILLS.format(catalog=catalog) if catalog else REWRITE)
     return [
@@ -96,7 +96,7 @@ def render(
 
 
 def parse(plan: Plan, request: str) -> dict[str, Any]:
-    """Return the state update: the draft, with every quoted string of the request in it."""
+    """Return the state update: the draft, which contains every quoted text of the request."""
     written, notes = truncate(plan.prompt.strip(), MAX_PROMPT_CHARACTERS, "The planner's prompt")
     prompt, restored = restore_quoted(written or request, request)
     notes += [f"The planner had dropped the quoted text {text!r}: put back." for text in restored]
@@ -104,27 +104,26 @@ def parse(plan: Plan, request: str) -> dict[str, Any]:
 
 
 def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
-    """Build the node that writes `draft`, or asks for skills first.
+    """Build the node that writes `draft`, or first calls skill tools.
 
     Args:
-        chat: the model; it must take tools where skills are used.
-        skills: what it may load.
+        chat: the model; to use skills it must support tool calls.
+        skills: the skills that it may load.
     """
     tools = skill_tools(skills)
 
     def node(state: PlannerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
-        update = planned(state, context, runtime)
-        if not state.planning and (notes := skills.notes(paths=False)):  # its first turn: they are told once a run
-            update = {**update, "notes": [*notes, *update.get("notes", ())]}
-        return update
-
-    def planned(state: PlannerState, context: RunContext, runtime: Runtime[RunContext]) -> dict[str, Any]:
         if context.plan == "none":
-            return {"draft": state.prompt}
-        lessons = lessons_for_planner(context, runtime.store, state.prompt, state.skills)
-        update = plan(state, context, lessons)
-        return {**update, "lessons": as_shown(lessons, 1)} if lessons else update
+            update: dict[str, Any] = {"draft": state.prompt}
+        else:
+            lessons = lessons_for_planner(context, runtime.store, state.prompt, state.skills)
+            update = plan(state, context, lessons)
+            if lessons:
+                update["lessons"] = as_shown(lessons, 1)
+        if not state.planning and (notes := skills.notes(paths=False)):  # once a run
+            update["notes"] = [*notes, *update.get("notes", ())]
+        return update
 
     def plan(state: PlannerState, context: RunContext, lessons: Sequence[StoredLesson]) -> dict[str, Any]:
         system = context.planner_prompt
@@ -143,35 +142,41 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         except NotImplementedError:
             return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS_NOTE}: {type(chat).__name__} has no bind_tools"]}
         if message.tool_calls:
-            turn = answerable_turn(message)
-            notes = [UNREADABLE_CALL] if message.invalid_tool_calls or turn.tool_calls != message.tool_calls else []
-            return {"planning": [turn], "notes": notes, "usage": usage_of("planner", [spent])}
-        if not state.skills and (
-            not lessons or message.invalid_tool_calls
-        ):  # nothing fits: the user's own words are the best prompt there is
-            update: dict[str, Any] = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
-            if message.invalid_tool_calls:
-                update["notes"] = [f"{UNREADABLE_CALL} The request is drawn as it stands."]
-            return {**update, "thought": clip_thought(thought_of(message)), "usage": usage_of("planner", [spent])}
-        try:
-            update = parse(parse_answer(text_of(message), Plan), state.prompt)
-        except ValueError:
-            return _ask_for_plan(chat, messages, state.prompt, [spent])
-        return {**update, "thought": clip_thought(thought_of(message)), "usage": usage_of("planner", [spent])}
+            update = _tool_turn(message)
+        elif not state.skills and (not lessons or message.invalid_tool_calls):
+            update = _draft_request(message, state.prompt)
+        else:
+            try:
+                update = parse(parse_answer(text_of(message), Plan), state.prompt)
+            except ValueError:
+                return _ask_for_plan(chat, messages, state.prompt, [spent])
+            update["thought"] = clip_thought(thought_of(message))
+        return {**update, "usage": usage_of("planner", [spent])}
 
     return node
 
 
+def _tool_turn(message: AIMessage) -> dict[str, Any]:
+    """Return the state update of a message that calls tools."""
+    turn = answerable_turn(message)
+    notes = [UNREADABLE_CALL] if message.invalid_tool_calls or turn.tool_calls != message.tool_calls else []
+    return {"planning": [turn], "notes": notes}
+
+
+def _draft_request(message: AIMessage, request: str) -> dict[str, Any]:
+    """Return the state update if no skill fits: the user's own words are the best prompt."""
+    notes = [f"{UNREADABLE_CALL} The request is drawn as it stands."] if message.invalid_tool_calls else []
+    planning = [RemoveMessage(REMOVE_ALL_MESSAGES)]
+    return {"draft": request, "planning": planning, "notes": notes, "thought": clip_thought(thought_of(message))}
+
+
 def _ask_for_plan(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
     answer = ask(chat, messages, Plan, role="planner")
-    return {
-        **parse(answer.value, request),
-        "thought": clip_thought(answer.thought),
-        "usage": usage_of("planner", [*spent, answer.spent]),
-    }
+    usage = usage_of("planner", [*spent, answer.spent])
+    return {**parse(answer.value, request), "thought": clip_thought(answer.thought), "usage": usage}
 
 
 def wants_skills(state: PlannerState) -> bool:
-    """Tell whether the planner's last word is a tool call that waits for its answer."""
+    """Return whether the planner's last message calls tools."""
     last = state.planning[-1] if state.planning else None
     return isinstance(last, AIMessage) and bool(last.tool_calls)

@@ -1,4 +1,4 @@
-"""Refiner: reads the memory and writes the next prompt."""
+"""Refiner: writes the next prompt from the memory of the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
-from ..memory.lessons import StoredLesson as LessonOfRuns
+from ..memory.lessons import StoredLesson
 from ..memory.recall import USES_EXPERIENCES, feedback_text, recall
 from ..memory.state import MAX_PROMPT_CHARACTERS, GemsState, ImageRef, ShownLesson, best_of
 from ..models.chat.ask import ask
@@ -22,7 +22,7 @@ from .lesson_prompts import as_shown, lessons_block, lessons_for_refiner
 from .messages import Node, ReadImage, clip_thought, truncate, usage_of, user_message
 from .quoted_text import restore_quoted
 from .summarizer import Lesson
-from .summarizer import parse as note_down
+from .summarizer import parse as parse_experience
 
 SYSTEM = """\
 You refine the prompt of an image that is being made in rounds. An examiner has found faults in the images so far; you \
@@ -100,16 +100,16 @@ SCHEMAS: dict[tuple[bool, bool], type[Refinement | EditRefinement]] = {
     (False, True): FusedRefinement,
     (True, True): FusedEditRefinement,
 }
-"""By whether it may edit, and whether it writes the round's experience."""
+"""By whether the model may edit, and whether it writes the experience of the round."""
 
 
 def writes_experience(state: GemsState, context: RunContext) -> bool:
-    """Tell whether the refiner writes the experience, and not the summarizer: where it is remembered, and there is an image."""
+    """Return whether the refiner writes the experience instead of the summarizer: if it is recalled, and there is an image."""
     return context.fuse and context.recall in USES_EXPERIENCES and bool(state.attempts)
 
 
-def shown_memory(state: GemsState, context: RunContext, lessons: Sequence[LessonOfRuns | ShownLesson] = ()) -> list[str | ImageRef]:
-    """Return what the model is shown of the run, and of others: texts and pictures, in order."""
+def shown_memory(state: GemsState, context: RunContext, lessons: Sequence[StoredLesson | ShownLesson] = ()) -> list[str | ImageRef]:
+    """Return the memory of this run and others that the model is shown: texts and images, in order."""
     memory = recall(state, context.recall)
     thought = state.latest[0].thought if writes_experience(state, context) else ""
     memory += [THOUGHT.format(thought=thought)] if thought else []
@@ -125,19 +125,19 @@ def render(
     may_edit: bool = False,
     limit: int | None = None,
     cut: str | None = None,
-    lessons: Sequence[LessonOfRuns] = (),
+    lessons: Sequence[StoredLesson] = (),
 ) -> list[BaseMessage]:
-    """Return what the model is shown: the request, the skills in use, and the memory as the recall policy has it.
+    """Return the messages to the model: the request, the loaded skills, and the memory by the recall policy.
 
     Args:
         state: the run so far.
         context: its settings.
-        skills: where the bodies of the loaded skills are read.
-        read: returns an image's bytes.
-        may_edit: whether it may choose to edit the best image.
-        limit: how many tokens of a prompt the image model reads.
-        cut: what of the last prompt it did not read.
-        lessons: those of earlier runs that are nearest.
+        skills: the library of the loaded skills.
+        read: returns the bytes of an image.
+        may_edit: whether the model may choose to edit the best image.
+        limit: number of tokens of a prompt that the image model reads.
+        cut: the end of the last prompt, if the image model did not read it.
+        lessons: the nearest lessons of earlier runs.
     """
     loaded = [skills.get(name) for name in state.skills]
     bodies = [f'<skill_content name="{skill.name}">\n{skill.body}\n</skill_content>' for skill in loaded]
@@ -154,9 +154,9 @@ def render(
 
 
 def parse(answer: Refinement | EditRefinement, thought: str, request: str) -> dict[str, Any]:
-    """Return the state update: the draft with every quoted string of the request, and the thought behind it.
+    """Return the state update: the draft, which contains every quoted text of the request, and the thought behind it.
 
-    An edit is left as it is: what it does not name stays in the image.
+    An edit is not changed: what it does not name stays in the image.
     """
     thought = clip_thought(thought or answer.strategy.strip())
     edit = isinstance(answer, EditRefinement) and answer.action == "edit" and bool(answer.prompt.strip())
@@ -172,10 +172,10 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
     """Build the node that writes the next `draft` and the `thought` behind it.
 
     Args:
-        chat: a model that sees images.
-        skills: where the bodies of the loaded skills are read.
-        read: returns an image's bytes.
-        image: the model that draws: its limits are told, and its ability to edit is used where the run allows it.
+        chat: a model that takes images.
+        skills: the library of the loaded skills.
+        read: returns the bytes of an image.
+        image: the image model; the prompt states its limits, and it edits if the settings allow it.
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -187,8 +187,8 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
         answer = ask(chat, messages, SCHEMAS[may_edit, writes_experience(state, context)], role="refiner")
         update = parse(answer.value, answer.thought, state.prompt)
         if isinstance(answer.value, Lesson):
-            noted = note_down(answer.value, state.round)
-            update |= {**noted, "notes": update["notes"] + noted["notes"]}
+            experience = parse_experience(answer.value, state.round)
+            update |= {**experience, "notes": update["notes"] + experience["notes"]}
         if lessons:
             update["lessons"] = as_shown(lessons, state.round + 1)
         return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("refiner", [answer.spent])}

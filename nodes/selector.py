@@ -1,4 +1,4 @@
-"""Selector: calls no model. It scores the new attempts, keeps the best, and decides: accept, refine or give up."""
+"""Selector: scores the new attempts without a model, picks the best, and decides: accept, refine or give up."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class SelectorState(BaseModel):
 
 
 def score_attempt(attempt: Attempt, checks: Sequence[Check]) -> Attempt:
-    """Return the attempt with its score and one verdict for each check: what was not judged is unknown, never passed."""
-    found = {v.check: v for v in attempt.verdicts}
+    """Return the attempt with its score and a verdict for each check; a check without a verdict is unknown."""
+    by_check = {v.check: v for v in attempt.verdicts}
     missing = "the verifier did not judge this check"
-    verdicts = tuple(found.get(c.id, Verdict(check=c.id, reason=missing)) for c in checks)
+    verdicts = tuple(by_check.get(c.id, Verdict(check=c.id, reason=missing)) for c in checks)
     return attempt.model_copy(update={"verdicts": verdicts, "score": Score.of(verdicts)})
 
 
@@ -43,14 +43,14 @@ def decide(
     before: Usage = _NO_USAGE,
     models: ModelOptions = _NO_PRICES,
 ) -> Result:
-    """Return the decision and the best attempt so far, by the score order of `Score.key`.
+    """Return the decision and the best attempt, by `Score.key`.
 
     Args:
-        attempts: all of the run, with scores.
-        context: the run's settings.
-        usage: what the run has used.
-        before: what it had used at the decision before this one; the first round takes the planning with it.
-        models: what the models cost.
+        attempts: all attempts of the run, with scores.
+        context: the settings of the run.
+        usage: usage of the run.
+        before: usage at the previous decision; planning counts to the first round.
+        models: prices.
 
     Raises:
         ValueError: no attempt has a score.
@@ -61,10 +61,10 @@ def decide(
     end = _reason_to_stop(best, best.score, attempts, context)
     if end is None and (why := exceeded_budget(context, usage, usage.since(before), models)):
         end = ("give up", why)
-    lacking = f"{best.score.total - best.score.passed} of {best.score.total} checks of the best image have not passed"
+    reason = f"{best.score.total - best.score.passed} of {best.score.total} checks of the best image have not passed"
     if best.rejected:
-        lacking = "a person rejected the best image" + (f", and {lacking}" if best.score.passed < best.score.total else "")
-    decision, reason = end or ("refine", lacking)
+        reason = "a person rejected the best image" + (f", and {reason}" if best.score.passed < best.score.total else "")
+    decision, reason = end or ("refine", reason)
     return Result(
         decision=decision,
         reason=reason,
@@ -77,7 +77,7 @@ def decide(
 
 
 def _reason_to_stop(best: Attempt, score: Score, attempts: Sequence[Attempt], context: RunContext) -> tuple[Decision, str] | None:
-    """Return the end of the run and why, None where another round may be worth it."""
+    """Return the decision that ends the run and its reason; None if another round may help."""
     rounds = max(a.round for a in attempts)
     if score.passed == score.total and not best.rejected:
         return "accept", f"all {score.total} checks passed" + (f" in round {best.round}" if best.round < rounds else "")
@@ -98,11 +98,11 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
     """Build the node that scores attempts and writes `result`.
 
     Args:
-        models: what the models cost, for a budget of money.
+        models: prices, for a budget of money.
 
     Raises:
         ValueError: (the node) there are no checks or no attempts to choose from.
-        SettingError: (the node) there is a budget of money, and no model has a price.
+        SettingError: (the node) `max_cost` is set, and no model has a price.
     """
 
     def node(state: SelectorState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -121,14 +121,14 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
 
 
 def _usage_before_round(last: Result | None, attempts: Sequence[Attempt]) -> Usage:
-    """Return what the run had used when the latest round began: a decision may be made again, after a person's word."""
+    """Return the usage when the latest round began; a decision can be repeated after a review."""
     if last is None:
         return Usage()
     return last.before if last.round == max(a.round for a in attempts) else last.usage
 
 
 def _unpriced_notes(context: RunContext, usage: Usage, models: ModelOptions) -> list[str]:
-    """Return a note for what a budget of money can not count."""
+    """Return a note for each role whose cost a budget of money cannot count."""
     spent = cost_of(usage, models) if context.max_cost is not None else None
     roles = spent.unpriced if spent else ()
     return [f"max_cost does not count all of {role}: its price or its tokens are not known." for role in roles]

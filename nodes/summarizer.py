@@ -47,11 +47,11 @@ class SummarizerState(Request):
 
 
 def render(state: SummarizerState, attempt: Attempt, read: ReadImage, system: str = "") -> list[BaseMessage]:
-    """Return what the model is shown of the round, with another text in the place of `SYSTEM` if there is one."""
+    """Return the messages to the model; `system` replaces `SYSTEM` unless it is empty."""
     notes = "\n".join(f"Round {e.round}: {e.text}" for e in state.experiences) or "none yet"
-    said = "".join(f"{text}\n" for text in feedback_text(state.reviews))
+    comments = "".join(f"{text}\n" for text in feedback_text(state.reviews))
     text = (
-        f"<request>\n{state.prompt}\n</request>\n{said}<prompt>\n{attempt.prompt}\n</prompt>\n"
+        f"<request>\n{state.prompt}\n</request>\n{comments}<prompt>\n{attempt.prompt}\n</prompt>\n"
         f"<thought>\n{attempt.thought or 'none recorded'}\n</thought>\n"
         f"<findings>\n{findings_text(attempt, state.checks)}\n</findings>\n"
         f"<earlier_notes>\n{notes}\n</earlier_notes>\nThe image of round {attempt.round}:"
@@ -60,7 +60,7 @@ def render(state: SummarizerState, attempt: Attempt, read: ReadImage, system: st
 
 
 def parse(lesson: Lesson, round: int) -> dict[str, Any]:
-    """Return the state update; a note that is too long is cut at the hundredth word."""
+    """Return the state update; a longer experience is cut after the hundredth word."""
     words = lesson.experience.split()
     text, notes = truncate(" ".join(words[:MAX_EXPERIENCE_WORDS]), MAX_QUESTION, f"The experience of round {round}")
     return {
@@ -70,12 +70,12 @@ def parse(lesson: Lesson, round: int) -> dict[str, Any]:
 
 
 def summarizer_runs(context: RunContext) -> bool:
-    """Tell whether the summarizer is asked at all: not where nobody recalls experiences, or the refiner writes them."""
+    """Return whether the summarizer calls its model: if experiences are recalled, and the refiner does not write them."""
     return context.recall in USES_EXPERIENCES and not context.fuse
 
 
 def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
-    """Build the node that adds the round's experience to `experiences`, where `summarizer_runs` says so."""
+    """Build the node that adds the experience of a round to `experiences`, if `summarizer_runs`."""
 
     def node(state: SummarizerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)

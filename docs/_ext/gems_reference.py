@@ -224,7 +224,7 @@ def _literal(value: Any) -> str:
 
 
 def _about(model: type[BaseModel]) -> str:
-    return _prose(inspect.getdoc(model) or "")
+    return _prose((inspect.getdoc(model) or "").partition("\n\nExample:")[0])
 
 
 def _prose(text: str | None) -> str:
