@@ -51,9 +51,10 @@ class RunContext(Frozen):
         pydantic.ValidationError: a value is out of bounds, or a setting does not exist.
 
     Example:
-        >>> settings = RunContext(max_rounds=3, candidates=2, seed=7)
-        >>> settings.seed_of(round=2, candidate=0)
-        9
+        ```python
+        settings = gems.RunContext(max_rounds=3, candidates=2, seed=7)
+        settings.seed_of(round=2, candidate=0)  # 9
+        ```
     """
 
     max_rounds: int = _setting(5, "selector", "Rounds after which the run ends with the best attempt.", ge=1, le=100)
@@ -223,8 +224,9 @@ PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType({p.name: p.settings for
 `paper` follows arXiv 2603.28088; the others are its baselines, its ablations and our own default.
 
 Example:
-    >>> PRESETS["thorough"]
-    {'max_rounds': 8, 'candidates': 2, 'confirm': True, 'votes': 3}
+    ```python
+    gems.PRESETS["thorough"]  # {"max_rounds": 8, "candidates": 2, "confirm": True, "votes": 3}
+    ```
 """
 
 PRESET_DESCRIPTIONS: Mapping[str, str] = MappingProxyType({p.name: p.about for p in _PRESETS})
@@ -242,8 +244,10 @@ def preset(name: str, **changes: Any) -> RunContext:
         SettingError: the preset or a setting does not exist, or a value is out of bounds.
 
     Example:
-        >>> preset("paper", max_rounds=3).recall
-        'experiences'
+        ```python
+        context = gems.preset("paper", max_rounds=3)
+        context.recall  # "experiences"
+        ```
     """
     if name not in PRESETS:
         raise SettingError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")

@@ -31,9 +31,9 @@ class ImageRef(Frozen):
     """An image by the hash of its content; its pixels are in the image store, never in the state.
 
     Example:
-        >>> ref = ImageRef(sha256="0" * 64, width=1024, height=768)
-        >>> ref.media_type
-        'image/png'
+        ```python
+        ref = gems.ImageRef(sha256="0" * 64, width=1024, height=768)
+        ```
     """
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Hash of the file's bytes; also its name in the store.")
@@ -46,8 +46,9 @@ class Check(Frozen):
     """An atomic question about the image, with the expected answer.
 
     Example:
-        >>> Check(id="c2", kind="count", question="How many foxes are there?", expected="one", depends_on=("c1",)).expected
-        'one'
+        ```python
+        gems.Check(id="c2", kind="count", question="How many foxes are there?", expected="one", depends_on=("c1",))
+        ```
     """
 
     id: str = Field(min_length=1, description="Unique in a run: c1, c2, ...")
@@ -61,8 +62,10 @@ class Verdict(Frozen):
     """The verifier's answer to a check. `passed` is None if it is unknown, which is neither passed nor failed.
 
     Example:
-        >>> Verdict(check="c2", passed=False, answer="two", reason="a second fox is at the left").mark
-        '✗'
+        ```python
+        verdict = gems.Verdict(check="c2", passed=False, answer="two", reason="a second fox is at the left")
+        verdict.mark  # "✗"
+        ```
     """
 
     check: str = Field(description="Id of the check.")
@@ -82,8 +85,10 @@ class Score(Frozen):
     """The score of an attempt. Attempts are compared by `key`: checks passed, then the means of P(a check passes).
 
     Example:
-        >>> Score.of([Verdict(check="c1", passed=True), Verdict(check="c2", passed=None)]).key
-        (1, 0.7071067811865476, 0.75)
+        ```python
+        score = gems.Score.of([gems.Verdict(check="c1", passed=True), gems.Verdict(check="c2", passed=None)])
+        score.key  # (1, 0.707..., 0.75)
+        ```
     """
 
     passed: int = Field(ge=0)
@@ -121,10 +126,11 @@ class Attempt(Frozen):
     """One image with the prompt and seed that made it, and its verdicts.
 
     Example:
-        >>> ref = ImageRef(sha256="0" * 64, width=1024, height=1024)
-        >>> attempt = Attempt(round=1, prompt="a red fox", seed=7, image=ref)
-        >>> attempt.judged([Verdict(check="c1", passed=None)]).failed[0].mark
-        '?'
+        ```python
+        ref = gems.ImageRef(sha256="0" * 64, width=1024, height=1024)
+        attempt = gems.Attempt(round=1, prompt="a red fox", seed=7, image=ref)
+        attempt = attempt.judged([gems.Verdict(check="c1", passed=True)])
+        ```
     """
 
     round: int = Field(ge=1)
@@ -159,8 +165,9 @@ class Experience(Frozen):
     """What one round taught, in at most a hundred words.
 
     Example:
-        >>> Experience(round=1, text="'a fox reading' gave an open book: name the newspaper first").round
-        1
+        ```python
+        gems.Experience(round=1, text="'a fox reading' gave an open book: name the newspaper first")
+        ```
     """
 
     round: int = Field(ge=1)
@@ -171,8 +178,10 @@ class Review(Frozen):
     """A person's answer in a review of the plan or an image.
 
     Example:
-        >>> str(Review(stage="image", round=2, about=2, action="reject", words="the fox has no newspaper"))
-        'image of round 2: rejected: the fox has no newspaper'
+        ```python
+        review = gems.Review(stage="image", round=2, about=2, action="reject", words="the fox has no newspaper")
+        str(review)  # "image of round 2: rejected: the fox has no newspaper"
+        ```
     """
 
     stage: Stage
@@ -227,9 +236,11 @@ class Usage(Frozen):
     """Calls, tokens, images and seconds of a run, by role.
 
     Example:
-        >>> usage = Usage(roles={"planner": RoleUsage(calls=1)}) + Usage(roles={"verifier": RoleUsage(calls=2)})
-        >>> usage.chat_calls
-        3
+        ```python
+        result = gems.run("a red circle")
+        usage = result.usage
+        usage.roles["verifier"].calls, usage.chat_calls, usage.images
+        ```
     """
 
     roles: dict[str, RoleUsage] = {}
@@ -265,8 +276,9 @@ class Result(Frozen):
     """The decision of the selector after a round.
 
     Example:
-        >>> Result(decision="accept", reason="all 5 checks passed", best_round=2).best_candidate
-        0
+        ```python
+        gems.Result(decision="accept", reason="all 5 checks passed", best_round=2)
+        ```
     """
 
     decision: Decision
@@ -323,9 +335,10 @@ class GemsState(Request):
     """The state of a run: everything that its nodes read and write.
 
     Example:
-        >>> state = GemsState(prompt='a fox with a sign "OPEN"')
-        >>> state.round, state.best
-        (0, None)
+        ```python
+        state = gems.GemsState(prompt='a fox with a sign "OPEN"')
+        state.round, state.best  # (0, None)
+        ```
     """
 
     skills: Annotated[list[str], merge_names] = Field(default=[], description="Names of the loaded skills.")

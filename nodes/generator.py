@@ -14,7 +14,7 @@ from langsmith.utils import tracing_is_enabled
 
 from ..context import RunContext, settings_in
 from ..errors import SettingError
-from ..events import ImageMade, tell
+from ..events import ImageMade, emit
 from ..memory.state import Attempt, ImageRef, Request, best_of
 from ..models.image.base import ImageModel, ImageRequest, pictures_of
 from ..storage.image_store import ImageStore
@@ -150,8 +150,13 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
                 round=round, candidate=candidate, prompt=prompt, seed=seed, image=ref, source=source, thought=state.thought
             )
 
+<<<<<<< HEAD
         def emit(request: ImageRequest, ref: ImageRef) -> None:
             tell(ImageMade.of(attempt(request, ref), "generator"))
+=======
+        def told(request: ImageRequest, ref: ImageRef) -> None:
+            emit(ImageMade.of(attempt(request, ref), "generator"))
+>>>>>>> main
 
         refs = find_or_generate(model, store, requests, thread, emit)
         seconds = time.perf_counter() - began

@@ -115,9 +115,10 @@ class Answer(_AnswerBase):
         pydantic.ValidationError: the fields contradict one another.
 
     Example:
-        >>> answer = Answer(action="reject", words="the fox has no newspaper")
-        >>> answer.action
-        'reject'
+        ```python
+        answer = gems.Answer(action="reject", words="the fox has no newspaper")
+        result = gems.resume("fox", answer=answer)
+        ```
     """
 
     action: Action = Field(

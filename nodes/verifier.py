@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
 from ..errors import ModelAnswerError
-from ..events import CheckAnswered, tell
+from ..events import CheckAnswered, emit
 from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.chat.answer_probability import plain_id, soft_answers
 from ..models.chat.ask import ask
@@ -179,8 +179,13 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
             verification = ImageVerification(state.checks, image, context, lambda cs: ask_once(cs, image, context, look), pool)
             judged = attempt.judged(verification.run(active, lambda: Image.open(io.BytesIO(read(image))).convert("RGB")))
             for event in CheckAnswered.each(judged, state.checks, "verifier"):
+<<<<<<< HEAD
                 tell(event)
             return judged, verification
+=======
+                emit(event)
+            return judged, one
+>>>>>>> main
 
         done = _verify_in_parallel(verify, [a for a in state.attempts if not a.verdicts and a.score is None])
         return {

@@ -27,7 +27,15 @@ MAX_NOTES = 20
 
 @dataclass(frozen=True)
 class SkillLibrary:
-    """The skills a run may use, by name, and what was wrong with those that were left out."""
+    """The skills that a run may load, and the problems of those that were left out.
+
+    Example:
+        ```python
+        skills = gems.SkillLibrary.load(["my-skills"])
+        print(skills.catalog())
+        result = gems.run("an origami crane", skills=skills)
+        ```
+    """
 
     skills: tuple[Skill, ...] = ()
     problems: tuple[SkillProblem, ...] = ()
