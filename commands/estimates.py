@@ -9,13 +9,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-<<<<<<< HEAD
 from ..context import PRESET_DESCRIPTIONS, PRESETS, RunContext, preset
-from ..graph.costs import Bounds, estimate, image_money
-=======
-from ..context import ABOUT, PRESETS, RunContext, preset
 from ..graph.costs import Bounds, estimate, image_cost
->>>>>>> main
 from ..models.options import ModelOptions
 
 NOT_COUNTED = "Not counted: repair turns, asking again for checks left without an answer, and calls repeated after failures."

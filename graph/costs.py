@@ -50,13 +50,8 @@ def estimate(context: RunContext, checks: int) -> CallEstimate:
     calls = {
         "planner": _planner_calls(context),
         "decomposer": Bounds(1, 1),
-<<<<<<< HEAD
-        "verifier": Bounds(seen.first * drawn.first, seen.worst * drawn.worst),
-        "summarizer": Bounds(0, rounds - 1 if summarizer_runs(context) else 0),
-=======
         "verifier": Bounds(per_image.first * images.first, per_image.worst * images.worst),
-        "summarizer": Bounds(0, rounds - 1 if summarizes(context) else 0),
->>>>>>> main
+        "summarizer": Bounds(0, rounds - 1 if summarizer_runs(context) else 0),
         "refiner": Bounds(0, rounds - 1),
         "learner": Bounds(0, int(context.lessons in ("keep", "review") and rounds > 1)),
     }

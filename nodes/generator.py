@@ -150,15 +150,10 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
                 round=round, candidate=candidate, prompt=prompt, seed=seed, image=ref, source=source, thought=state.thought
             )
 
-<<<<<<< HEAD
-        def emit(request: ImageRequest, ref: ImageRef) -> None:
-            tell(ImageMade.of(attempt(request, ref), "generator"))
-=======
-        def told(request: ImageRequest, ref: ImageRef) -> None:
+        def on_image(request: ImageRequest, ref: ImageRef) -> None:
             emit(ImageMade.of(attempt(request, ref), "generator"))
->>>>>>> main
 
-        refs = find_or_generate(model, store, requests, thread, emit)
+        refs = find_or_generate(model, store, requests, thread, on_image)
         seconds = time.perf_counter() - began
         attempts = [attempt(request, ref) for request, ref in zip(requests, refs, strict=True)]
         cut = model.truncated(prompt)

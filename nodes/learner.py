@@ -12,15 +12,9 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
 from ..errors import CheckpointError, LessonError, ModelAnswerError, ModelCallError
-<<<<<<< HEAD
-from ..events import LessonLearned, tell
+from ..events import LessonLearned, emit
 from ..memory.evidence import RefinementStep, latest_improvements, lesson_trials
 from ..memory.lessons import MAX_LESSON_CHARACTERS, Lessons, Status, StoredLesson, Trial, one_line, without_quotes
-=======
-from ..events import LessonLearned, emit
-from ..memory.evidence import RefinementStep, borne_out, trials
-from ..memory.lessons import MAX_CHARACTERS, Lessons, Status, StoredLesson, Trial, one_line, without_quotes
->>>>>>> main
 from ..memory.quotes import quoted_strings
 from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
 from ..models.chat.ask import ask
@@ -147,15 +141,9 @@ def learner(chat: BaseChatModel) -> Node:
                 notes.append(f"A lesson had more than {MAX_LESSON_CHARACTERS} characters: the rest was cut off.")
             for lesson in parse(answer.value, changes, state.skills, private_texts(state), status):
                 trial = Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=thread or "")
-<<<<<<< HEAD
                 stored = book.add(lesson, [trial])
-                tell(LessonLearned(role="learner", id=stored.id, kind=stored.kind, text=stored.text, status=stored.status))
+                emit(LessonLearned(role="learner", id=stored.id, kind=stored.kind, text=stored.text, status=stored.status))
                 notes.append(_lesson_note(stored))
-=======
-                kept = book.keep(lesson, [trial])
-                emit(LessonLearned(role="learner", id=kept.id, kind=kept.kind, text=kept.text, status=kept.status))
-                notes.append(_note(kept))
->>>>>>> main
         except (LessonError, CheckpointError, ModelAnswerError, ModelCallError) as error:
             notes.append(f"{'Not every' if notes else 'No'} lesson was learned from this run: {error}"[:500])
         return {**update, "notes": [*notes, *capability_notes(chat)]}

@@ -179,13 +179,8 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
             verification = ImageVerification(state.checks, image, context, lambda cs: ask_once(cs, image, context, look), pool)
             judged = attempt.judged(verification.run(active, lambda: Image.open(io.BytesIO(read(image))).convert("RGB")))
             for event in CheckAnswered.each(judged, state.checks, "verifier"):
-<<<<<<< HEAD
-                tell(event)
-            return judged, verification
-=======
                 emit(event)
-            return judged, one
->>>>>>> main
+            return judged, verification
 
         done = _verify_in_parallel(verify, [a for a in state.attempts if not a.verdicts and a.score is None])
         return {

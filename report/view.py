@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-<<<<<<< HEAD
-from ..context import PROMPT_SETTINGS, RunContext, nearest_preset
-from ..memory.state import Attempt, Check, GemsState, ImageRef, RoleUsage, Score, ShownLesson, Verdict, best_of
-=======
 from ..context import RunContext
 from ..memory.state import GemsState, ImageRef, RoleUsage, best_of
->>>>>>> main
 from ..privacy import folder_name, without_paths
 from .attempts import (
     CARD,
@@ -134,102 +129,3 @@ def _thumbnails(state: GemsState, history: RunHistory, read_image: ReadImage | N
 def _has_unused_prompt(state: GemsState) -> bool:
     over = state.result is not None and state.result.decision != "refine"
     return bool(state.draft) and not over and all(a.prompt != state.draft for a in state.latest)
-<<<<<<< HEAD
-
-
-def _outcome(state: GemsState, context: RunContext, best: Attempt | None, failed: str) -> RunOutcome:
-    rounds = count_of(state.round, "round")
-    if failed and (state.result is None or state.result.decision == "refine"):
-        line = f"after {rounds}" if state.attempts else "before an image was drawn"
-        return RunOutcome("fail", "Failed", line, without_paths(failed))
-    if state.result is None:
-        line = f"{rounds} so far, and no decision yet" if state.attempts else "no image has been drawn yet"
-        return RunOutcome("unknown", "Unfinished", line, "")
-    reason = without_paths(state.result.reason)
-    shown = f"best attempt: round {best.round}" if best else "no attempt to show"
-    if state.result.decision == "accept":
-        return RunOutcome("pass", "Accepted", f"in round {state.result.best_round} of at most {context.max_rounds}", reason)
-    if state.result.decision == "give up":
-        return RunOutcome("fail", "Gave up", f"after {rounds}; {shown}", reason)
-    return RunOutcome("unknown", "Still refining", f"{rounds} so far; {shown}", reason)
-
-
-def _waiting(state: GemsState) -> RunOutcome:
-    line = f"for a person's word on {f'round {state.round}' if state.attempts else 'the plan'}"
-    decided = f"{state.result.decision}: {without_paths(state.result.reason)}" if state.result else ""
-    return RunOutcome("unknown", "Waiting", line, decided)
-
-
-def _hero_label(state: GemsState, best: Attempt | None) -> str:
-    if best is None:
-        return "Latest attempt"
-    over = state.result is not None and state.result.decision != "refine"
-    return "Best attempt" if over else "Best so far"
-
-
-def _tiles(state: GemsState, context: RunContext, best: Attempt | None) -> list[Tile]:
-    total = state.usage.total
-    passed = f"{best.score.passed}/{best.score.total}" if best and best.score else f"0/{len(state.checks)}" if state.checks else "–"
-    tokens = total.input_tokens + total.output_tokens
-    return [
-        Tile("Checks passed", passed, "by the best attempt" if best else "not scored yet"),
-        Tile("Rounds", str(state.round), f"of at most {context.max_rounds}"),
-        Tile("Images", f"{total.images:,}", f"{count_of(len(state.attempts), 'attempt')}"),
-        Tile("Chat calls", f"{total.calls:,}", f"{count_of(len(state.usage.roles), 'role')}"),
-        Tile("Tokens", _short(tokens), f"{total.input_tokens:,} in, {total.output_tokens:,} out"),
-        Tile("Model time", duration(total.seconds), "all roles added up"),
-    ]
-
-
-def _costs(state: GemsState) -> list[RoleCost]:
-    seconds = state.usage.total.seconds
-    return [RoleCost(role, used, 100 * used.seconds / seconds if seconds else 0.0) for role, used in state.usage.roles.items()]
-
-
-def _settings(context: RunContext) -> list[ChangedSetting]:
-    return [
-        ChangedSetting(
-            name.replace("_", " "), _brief(name, value), (field.description or "").replace("`", ""), value != field.default
-        )
-        for name, field in RunContext.model_fields.items()
-        for value in [getattr(context, name)]
-    ]
-
-
-def _brief(name: str, value: Any) -> str:
-    """Return a setting as the list shows it: of a role's own text only that there is one."""
-    if name not in PROMPT_SETTINGS:
-        return _plain(value)
-    return f"changed, {count_of(len(value.split()), 'word')}" if value else "built in"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None or value == "" else str(value)
-
-
-def _alt(attempt: Attempt) -> str:
-    prompt = attempt.prompt if len(attempt.prompt) <= 160 else f"{attempt.prompt[:159]}…"
-    return f"Image of round {attempt.round}, drawn from the prompt: {prompt}"
-
-
-def count_of(number: int, noun: str) -> str:
-    """Say a number of things."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _short(number: int) -> str:
-    if number < 10_000:
-        return f"{number:,}"
-    return f"{number / 1000:.1f}k" if number < 999_950 else f"{number / 1_000_000:.1f}M"
-
-
-def duration(seconds: float, digits: int = 1) -> str:
-    """Return a length of time as people say it; `digits` after the point where it is less than a minute."""
-    if seconds < 59.95:
-        return f"{seconds:.{digits}f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-=======
->>>>>>> main

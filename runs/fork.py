@@ -22,16 +22,10 @@ from ..memory.state import Check, GemsState, best_of
 from ..models.registry import ChatChoices, ImageChoice
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
-<<<<<<< HEAD
 from ..nodes.checks.human_verdicts import with_human_verdicts, with_new_checks
 from ..nodes.generator import candidates_in_round
 from ..nodes.quoted_text import restore_quoted
-=======
-from ..nodes.checks.human_verdicts import asked_anew, overruled
-from ..nodes.generator import count
-from ..nodes.quoted_text import keep_quoted
 from ..report.text import count_of
->>>>>>> main
 from ..skills import SkillLibrary
 from ..storage.checksums import readable
 from ..storage.database import DatabaseConnection
@@ -127,13 +121,8 @@ def fork(
                 raise RunError(_explain_inherited_round(database, workspace, thread, parent.parent, round)) from error
             raise
         if start.after == "refiner":
-<<<<<<< HEAD
-            candidates_in_round(len(start.state.attempts), context)  # which says so if no image is left to be drawn
-        record = RunManifest(
-=======
-            count(len(start.state.attempts), context)  # raises an error if no image is left in the budget
+            candidates_in_round(len(start.state.attempts), context)  # raises an error if no image is left in the budget
         manifest = RunManifest(
->>>>>>> main
             thread=name or f"{thread[:80]}-r{round}-{secrets.token_hex(2)}",
             prompt=parent.prompt,
             context=context,
@@ -254,13 +243,8 @@ def fork_start(
     if kept == round:
         return ForkStart(state, "generator")
     if prompt is None:
-<<<<<<< HEAD
-        return Branch(state, "refiner")
-    whole, restored = restore_quoted(to_request(prompt).prompt.strip(), state.prompt)
-=======
         return ForkStart(state, "refiner")
-    whole, restored = keep_quoted(to_request(prompt).prompt.strip(), state.prompt)
->>>>>>> main
+    whole, restored = restore_quoted(to_request(prompt).prompt.strip(), state.prompt)
     notes = [f"The prompt of the fork had dropped the quoted text {text!r}: put back." for text in restored]
     edit = {"draft": whole, "thought": "A person has written this prompt.", "edit": False, "notes": [*state.notes, *notes]}
     edit["lessons"] = [lesson for lesson in state.lessons if lesson.round < round]  # a person was not shown them
@@ -292,13 +276,8 @@ def _with_checks(state: GemsState, checks: Sequence[Check]) -> GemsState:
     if len(set(ids)) < len(ids):
         raise RunError(f"two checks have the id {next(i for i in ids if ids.count(i) > 1)}: each needs its own")
     if unknown := sorted({parent for check in checks for parent in check.depends_on} - set(ids)):
-<<<<<<< HEAD
-        raise RunError(f"a check depends on {unknown[0]}, which is no check")
-    return state.model_copy(update={"checks": list(checks), "attempts": with_new_checks(state.attempts, state.checks, checks)})
-=======
         raise RunError(f"a check depends on {unknown[0]}, which is not one of the checks")
-    return state.model_copy(update={"checks": list(checks), "attempts": asked_anew(state.attempts, state.checks, checks)})
->>>>>>> main
+    return state.model_copy(update={"checks": list(checks), "attempts": with_new_checks(state.attempts, state.checks, checks)})
 
 
 def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candidate: int | None) -> GemsState:
@@ -310,11 +289,6 @@ def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candid
         matches = [attempt for attempt in state.latest if attempt.candidate == candidate]
         if not matches:
             raise RunError(f"round {state.round} has {len(state.latest)} images: there is no candidate {candidate}")
-<<<<<<< HEAD
-        judged = found[0]
-    attempts = [with_human_verdicts(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
-=======
         judged = matches[0]
-    attempts = [overruled(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
->>>>>>> main
+    attempts = [with_human_verdicts(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
     return state.model_copy(update={"attempts": attempts})

@@ -99,13 +99,8 @@ class RunResult:
 
     @property
     def cost(self) -> Money | None:
-<<<<<<< HEAD
-        """What the run has cost by the prices of the models' options; None where no price is known."""
-        return cost_of(self.usage, self.models)
-=======
         """What the run has cost by the prices of its models; None if no price is known."""
-        return money(self.usage, self.models)
->>>>>>> main
+        return cost_of(self.usage, self.models)
 
     def contact_sheet(self, edge: int = 160, columns: int = 5) -> Image.Image:
         """Return all its images side by side, each with its round and the checks it passed; a lost one is blank.

@@ -43,13 +43,8 @@ def shown_to_refiner(history: Iterable[CheckpointTuple], context: RunContext) ->
         if "refiner" in _roles_between(before, after):
             state = _state_at(before)
             lessons = next((value for _, channel, value in before.pending_writes or () if channel == "lessons"), ())
-<<<<<<< HEAD
-            found.append(RefinerInput(state.round + 1, tuple(shown_memory(state, context, lessons))))
-    return found
-=======
-            inputs.append(RefinerInput(state.round + 1, tuple(memory_of(state, context, lessons))))
+            inputs.append(RefinerInput(state.round + 1, tuple(shown_memory(state, context, lessons))))
     return inputs
->>>>>>> main
 
 
 def _latest_branch(history: Iterable[CheckpointTuple]) -> list[CheckpointTuple]:

@@ -7,13 +7,8 @@ from typing import Any
 
 from langgraph_sdk.client import LangGraphClient
 
-<<<<<<< HEAD
 from ..context import PRESET_DESCRIPTIONS, PRESETS, RunContext, preset
-from ..runs.manifest import NAMESPACE
-=======
-from ..context import ABOUT, PRESETS, RunContext, preset
 from ..runs.manifest import STUDIO_NAMESPACE
->>>>>>> main
 from . import setup
 
 
@@ -26,14 +21,9 @@ def differing(context: RunContext) -> dict[str, Any]:
 async def offer_presets(client: LangGraphClient) -> None:
     """Make each preset an assistant of the graph, or bring it up to date; done again, it changes nothing."""
     for name in PRESETS:
-<<<<<<< HEAD
         context = differing(preset(name, **setup.config.run))  # the file's settings go over any preset
         about = PRESET_DESCRIPTIONS[name]
-        id = str(uuid.uuid5(NAMESPACE, f"preset/{name}"))
-=======
-        context, about = differing(preset(name, **setup.config.run)), ABOUT[name]  # the file's settings go over any preset
         id = str(uuid.uuid5(STUDIO_NAMESPACE, f"preset/{name}"))
->>>>>>> main
         made = await client.assistants.create(
             "gems", assistant_id=id, name=f"gems {name}", description=about, context=context, if_exists="do_nothing"
         )

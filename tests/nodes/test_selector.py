@@ -47,13 +47,13 @@ def test_patience_counts_from_the_best_round_and_nought_is_never():
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
-        ({"max_calls": 22}, "a further round would take about 9 chat calls: 14 of max_calls 22 are used"),
+        ({"max_calls": 22}, "another round would take about 9 chat calls: 14 of max_calls 22 are used"),
         ({"max_calls": 23}, None),
-        ({"max_tokens": 1899}, "a further round would take about 900 tokens: 1000 of max_tokens 1899 are used"),
+        ({"max_tokens": 1899}, "another round would take about 900 tokens: 1000 of max_tokens 1899 are used"),
         ({"max_tokens": 1900}, None),
-        ({"max_seconds": 5.5}, "a further round would take about 2.5 seconds of the models: 4 of max_seconds 5.5 are used"),
+        ({"max_seconds": 5.5}, "another round would take about 2.5 seconds of the models: 4 of max_seconds 5.5 are used"),
         ({"max_seconds": 7}, None),
-        ({"max_cost": 1.5}, "a further round would take about 0.5018 in money: 1.002 of max_cost 1.5 are used"),
+        ({"max_cost": 1.5}, "another round would take about 0.5018 in money: 1.002 of max_cost 1.5 are used"),
         ({"max_cost": 1.6}, None),
         ({"max_images": 2}, "2 of 2 images are used"),
         ({"max_images": 3}, None),

@@ -185,7 +185,7 @@ def test_a_model_without_tool_calls_draws_the_request_as_it_stands_and_says_so(t
 
     result = run("three red circles above a blue square", chat=NoTools(mood={}), image=sketcher, runs=tmp_path, max_rounds=1)
     assert result.best.prompt == "three red circles above a blue square"
-    assert any("takes no tool calls" in note for note in result.state.notes)
+    assert any("supports no tool calls" in note for note in result.state.notes)
 
 
 def test_a_server_that_fails_over_the_schema_is_asked_in_words_and_text_alone_is_a_plain_string(server):
