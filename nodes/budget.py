@@ -73,19 +73,12 @@ def exceeded_budget(context: RunContext, used: Usage, round: Usage, models: Mode
         ("max_calls", "chat calls", context.max_calls, total.calls, last.calls),
         ("max_tokens", "tokens", context.max_tokens, _total_tokens(total), _total_tokens(last)),
         ("max_seconds", "seconds of the models", context.max_seconds, total.seconds, last.seconds),
-        (
-            "max_cost",
-            "in money",
-            context.max_cost,
-            total_cost.amount if total_cost else 0.0,
-            last_cost.amount if last_cost else 0.0,
-        ),
+        ("max_cost", "in money", context.max_cost, total_cost, last_cost),
     ]
     for name, unit, limit, spent, expected in budgets:
         if limit is not None and spent + expected > limit:
-            return (
-                f"another round would take about {_format(expected)} {unit}: {_format(spent)} of {name} {_format(limit)} are used"
-            )
+            used_up = f"{_format(spent)} of {name} {_format(limit)} are used"
+            return f"another round would take about {_format(expected)} {unit}: {used_up}"
     return None
 
 
