@@ -1,6 +1,6 @@
-"""Quoted text: what a request sets in double quotes is to be read in the image, word for word.
+"""Quoted text of a request: text in double quotes must appear in the image, word for word.
 
-Quotation marks of all scripts count. What only looks like quoted text does not: JSON, attributes, code, weights.
+Quotation marks of all scripts count; JSON keys, attributes, code and weights do not.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 MAX_QUOTE = 4000
-"""Characters of the longest quoted text: what is opened and not closed within these is not quoted."""
+"""Characters of the longest quoted text: a mark that is not closed within these opens none."""
 MAX_KEY = 60
-"""Characters of a key that are looked at."""
+"""Characters of a key that are matched."""
 MAX_NESTED = 20
-"""Most quotes inside of one another and side by side in a quoted text."""
+"""Quotation marks in a quoted text, nested or in a row."""
 
 TEXT_KEY = re.compile(
     r"(?!alt|negative|prompt|placeholder)(?:.*[_ -])?(?:texts?|captions?|titles?|subtitles?|headlines?|slogans?|taglines?|lettering"
@@ -25,9 +25,9 @@ TEXT_KEY = re.compile(
 )
 """Keys of a structured request whose values are texts in the image."""
 VALUE_KEY = re.compile(r"content|value|string|lines?|items?|内容", re.IGNORECASE)
-"""Keys that are such below one of those."""
+"""Keys whose values are texts in the image below one of those keys."""
 NO_TEXT = frozenset({"none", "no", "no text", "n/a", "null", "false", "true", "无"})
-"""Values of such keys that say that there is none."""
+"""Values of such keys that mean no text."""
 
 _CLOSERS = {
     **{
@@ -46,11 +46,11 @@ _CLOSERS = {
     },
     **{"”": "”“", "»": "«»", "›": "‹›", "＂": "＂", "״": "״", '"': '"'},
 }
-"""What closes each sign that opens."""
+"""The closing marks of each opening mark."""
 _EITHER_WAY = frozenset('”»›״"')
-"""Signs that close, too, or stand for inches: they open where a word could begin, and close where one could end."""
+"""Marks that also close, or mean inches: they open where a word could begin, and close where one could end."""
 _FALLBACK = {"“": '"“', "„": '"', '"': "”"}
-"""What closes where the proper sign is missing."""
+"""Closing marks if the proper one is missing."""
 _OPENER = re.compile("[" + "".join(_CLOSERS) + "]")
 _MARKS = {opener: re.compile(f"[{opener}{closers}]") for opener, closers in _CLOSERS.items()}
 
@@ -75,12 +75,12 @@ _CODE = (
 )
 _WEIGHT = re.compile(r"(?:\++|--+)(?=[\s,.;:)\]]|$)")
 _REMOVED = "\0"
-"""Stands where a sign was taken out, so that places stay what they are."""
+"""Replaces removed characters, so that positions do not change."""
 _BREAK = re.compile(r"(?:\\r)?\\n(?!abla|eq\b|u\b|ot\b)")
 
 
 class Quote(NamedTuple):
-    """A quoted text, and where it stands with its marks."""
+    """A quoted text, with its position including the marks."""
 
     text: str
     start: int
@@ -88,15 +88,15 @@ class Quote(NamedTuple):
 
 
 def quoted_strings(prompt: str) -> list[str]:
-    """Return the texts in double quotes of a request, each once: what the image must show, word for word.
+    """Return the quoted texts of a request, each once: what the image must show, word for word.
 
-    A line break in a text counts as a space.
+    A line break in a text becomes a space.
     """
     return list(dict.fromkeys(quote.text for quote in quotes(prompt)))
 
 
 def quotes(prompt: str) -> list[Quote]:
-    """Return every quoted text of a request, in order, with its place."""
+    """Return every quoted text of a request, in order, with its position."""
     found, prose = _split_structured(prompt)
     plain = [Quote(_one_line(prose[start + 1 : end - 1]), start, end) for start, end in _quote_spans(prose)]
     if len(plain) == 1 and not found and _is_whole_request(plain[0], prompt):
@@ -105,7 +105,7 @@ def quotes(prompt: str) -> list[Quote]:
 
 
 def replace_quotes(prompt: str, write: Callable[[Quote], str]) -> str:
-    """Return a text with something else in the place of each quoted text and its marks."""
+    """Return a text with a replacement for each quoted text and its marks."""
     parts, position = [], 0
     for quote in quotes(prompt):
         if quote.start >= position:
@@ -115,7 +115,7 @@ def replace_quotes(prompt: str, write: Callable[[Quote], str]) -> str:
 
 
 def _is_whole_request(quote: Quote, prompt: str) -> bool:
-    """Tell whether the marks are around a whole request of some length: as it was copied, and not for a text in the image."""
+    """Return whether the marks enclose a whole, long request: it was pasted with its quotes."""
     around = prompt[: quote.start] + prompt[quote.end :]
     return not around.strip() and (len(quote.text.split()) > 3 or (not quote.text.isascii() and len(quote.text) > 12))
 
@@ -126,7 +126,7 @@ def _one_line(text: str) -> str:
 
 
 def _split_structured(prompt: str) -> tuple[list[Quote], str]:
-    """Return the texts in what is JSON, markup or code, and the prompt with blanks in the place of all that."""
+    """Return the texts in JSON, markup and code, and the prompt with spaces in place of these parts."""
     found: list[Quote] = []
 
     def blank(match: re.Match[str]) -> str:
@@ -155,7 +155,7 @@ def _split_structured(prompt: str) -> tuple[list[Quote], str]:
 
 
 def _blank_json(prompt: str, found: list[Quote]) -> str:
-    """Return the prompt with blanks in the place of JSON objects, also unfinished ones, and add their texts."""
+    """Return the prompt with spaces in place of JSON objects, also incomplete ones, and add their texts to `found`."""
     while start := _OBJECT.search(prompt):
         keys, end = [""], len(prompt)
         for token in _TOKEN.finditer(prompt, start.start()):
@@ -176,7 +176,7 @@ def _blank_json(prompt: str, found: list[Quote]) -> str:
 
 
 def _texts_in_value(string: str, keys: list[str]) -> list[str]:
-    """Return the texts of a value below keys: the value itself below a key for texts, else what it quotes."""
+    """Return the texts of a JSON value: the value itself if a key says so, else the texts that it quotes."""
     value = _decoded(string)
     named = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.strip()[-MAX_KEY:]) for key in keys if key.strip()]
     if named and named[-1].lower().startswith("negative"):
@@ -198,7 +198,7 @@ def _decoded(string: str) -> str:
 
 
 def _quote_spans(prose: str) -> Iterator[tuple[int, int]]:
-    """Return where quoted texts begin and end, with their marks, from left to right."""
+    """Yield the spans of quoted texts with their marks, from left to right."""
     position = 0
     while opener := _OPENER.search(prose, position):
         start = opener.start()
@@ -219,7 +219,7 @@ def _may_open(prose: str, at: int) -> bool:
 
 
 def _quote_end(prose: str, start: int) -> int:
-    """Return where the text that is opened at a place ends, with its mark; 0 where it does not."""
+    """Return the end of the quoted text that opens at `start`, with its mark; 0 if it is not closed."""
     opener, stop = prose[start], min(len(prose), start + MAX_QUOTE)
     depth = 1
     barrier = stop
@@ -243,7 +243,7 @@ def _quote_end(prose: str, start: int) -> int:
 
 def _may_close(prose: str, start: int, at: int) -> bool:
     mark, before, after = prose[at], prose[at - 1], prose[at + 1 : at + 2]
-    if mark in "“«‹" and before.isspace():  # it opens another one
+    if mark in "“«‹" and before.isspace():  # opens another text
         return False
     if mark not in '"״':
         return True
@@ -253,6 +253,6 @@ def _may_close(prose: str, start: int, at: int) -> bool:
     return not (within or opens or ragged)
 
 
-def _in_word(sign: str) -> bool:
-    """Tell a letter or digit of a script in which words stand apart, so that no quoted text begins or ends beside it."""
-    return sign.isalnum() and (ord(sign) < 0x600 or 0x1E00 <= ord(sign) < 0x2000)
+def _in_word(character: str) -> bool:
+    """Return whether a character is a letter or digit of a script with spaces, next to which no quoted text begins or ends."""
+    return character.isalnum() and (ord(character) < 0x600 or 0x1E00 <= ord(character) < 0x2000)

@@ -1,4 +1,4 @@
-"""The skills as tools: what a planning model calls to read one."""
+"""Skills as tools that the planner's model calls."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ load_skill returned."""
 
 
 def skill_tools(library: SkillLibrary) -> list[BaseTool]:
-    """Return the tools `load_skill` and, where a skill has files beside SKILL.md, `read_skill_file`; none for an empty library.
+    """Return the tools `load_skill` and, if a skill has more files than SKILL.md, `read_skill_file`; none for an empty library.
 
-    A mistake of the model (an unknown name, a file that is not there) comes back to it as an error message, never as an exception.
+    A mistake of the model (an unknown name, a missing file) is returned to it as an error message, never as an exception.
     """
     tools: list[BaseTool] = []
     if library.names:
         tools.append(_load_skill(library))
-    if documented := [skill.name for skill in library if skill.has_files]:
-        tools.append(_read_skill_file(library, documented))
+    if with_files := [skill.name for skill in library if skill.has_files]:
+        tools.append(_read_skill_file(library, with_files))
     return tools
 
 
@@ -85,6 +85,6 @@ def _tool(function: Callable[..., str], description: str, **fields: Any) -> Base
     )
 
 
-def _call_error(error: Any) -> str:  # a ValidationError of pydantic, which langchain-core types as the new one or the old one
-    faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-    return f"The call was not understood: {faults}. Call again with corrected arguments."
+def _call_error(error: Any) -> str:  # pydantic's ValidationError; langchain-core's type includes that of pydantic v1
+    problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return f"The call was not understood: {problems}. Call again with corrected arguments."
