@@ -22,13 +22,8 @@ LessonsMode = Literal["none", "keep", "review", "read"]
 
 
 PROMPT_SETTINGS = (
-    "planner_prompt",
-    "decomposer_prompt",
-    "verifier_prompt",
-    "summarizer_prompt",
-    "refiner_prompt",
-    "learner_prompt",
-)
+    "planner_prompt", "decomposer_prompt", "verifier_prompt", "summarizer_prompt", "refiner_prompt", "learner_prompt",
+)  # fmt: skip
 """Settings that replace a role's system prompt."""
 MAX_SYSTEM_PROMPT = 20_000
 """Characters of the longest system prompt that a setting may hold."""
@@ -190,33 +185,17 @@ _PAPER: dict[str, Any] = {**_PLAIN, "max_rounds": 5, "verify": "each"}
 _PRESETS = (
     Preset("original", "one image of the request as it stands, checked only to report", {**_ONCE, "plan": "none"}),
     Preset("rewrite", "one image of the request as the planner rewrites it", {**_ONCE, "plan": "rewrite"}),
-    Preset(
-        "best-of-n",
-        "five images of the request as it stands, of which the best is kept",
-        {**_ONCE, "plan": "none", "candidates": 5},
-    ),
-    Preset(
-        "loop",
-        "refines by the last round's findings; no skills, no memory",
-        {**_PAPER, "plan": "none", "recall": "last"},
-    ),
-    Preset(
-        "loop-memory",
-        "refines by all rounds' findings, images and experiences; no skills",
-        {**_PAPER, "plan": "none", "recall": "experiences"},
-    ),
-    Preset(
-        "paper",
-        "the paper's method: skills, full memory, each check in a call of its own",
-        {**_PAPER, "plan": "skills", "recall": "experiences"},
-    ),
+    Preset("best-of-n", "five images of the request as it stands, of which the best is kept",
+           {**_ONCE, "plan": "none", "candidates": 5}),
+    Preset("loop", "refines by the last round's findings; no skills, no memory", {**_PAPER, "plan": "none", "recall": "last"}),
+    Preset("loop-memory", "refines by all rounds' findings, images and experiences; no skills",
+           {**_PAPER, "plan": "none", "recall": "experiences"}),
+    Preset("paper", "the paper's method: skills, full memory, each check in a call of its own",
+           {**_PAPER, "plan": "skills", "recall": "experiences"}),
     Preset("default", "ours: skills, a short memory, all checks in one call and the doubtful ones again", {}),
-    Preset(
-        "thorough",
-        "spends more: two images a round, votes, a second reading before it accepts",
-        {"max_rounds": 8, "candidates": 2, "confirm": True, "votes": 3},
-    ),
-)
+    Preset("thorough", "spends more: two images a round, votes, a second reading before it accepts",
+           {"max_rounds": 8, "candidates": 2, "confirm": True, "votes": 3}),
+)  # fmt: skip
 
 PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType({p.name: p.settings for p in _PRESETS})
 """What each preset changes of the default settings, by its name; read-only.

@@ -90,26 +90,26 @@ def is_installed() -> bool:
 
 def rows(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     """Return lines by rows, top to bottom, and within a row left to right."""
-    found: list[list[TextLine]] = []
+    grouped: list[list[TextLine]] = []
     for line in sorted(lines, key=_middle):
-        last = found[-1][-1] if found else None
+        last = grouped[-1][-1] if grouped else None
         if last and _middle(line) - _middle(last) < min(_height(line), _height(last)) / 2:
-            found[-1].append(line)
+            grouped[-1].append(line)
         else:
-            found.append([line])
-    return [sorted(row, key=lambda line: line.left) for row in found]
+            grouped.append([line])
+    return [sorted(row, key=lambda line: line.left) for row in grouped]
 
 
 def columns(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     """Return lines by columns, such as two signs side by side, each top to bottom."""
-    found: list[list[TextLine]] = []
+    grouped: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: line.top):
-        column = next((c for c in found if _is_below(line, c[-1])), None)
+        column = next((c for c in grouped if _is_below(line, c[-1])), None)
         if column is None:
-            found.append([line])
+            grouped.append([line])
         else:
             column.append(line)
-    return found
+    return grouped
 
 
 def _verdict(check: Check, lines: Sequence[TextLine]) -> Verdict | None:

@@ -38,10 +38,10 @@ _SIGNS = str.maketrans(
 )
 
 # Scripts that put no spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, kana, Bopomofo and Han, with their punctuation.
-_SOLID = r"\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3001-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_SOLID_SIGN = re.compile(f"[{_SOLID}]")
-_SOLID_GAP = re.compile(rf"(?<=[{_SOLID}])\s+(?=[{_SOLID}])")
-_PIECE = re.compile(rf"[{_SOLID}]|[^\s{_SOLID}]+")
+_UNSPACED = r"\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3001-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
+_UNSPACED_GAP = re.compile(rf"(?<=[{_UNSPACED}])\s+(?=[{_UNSPACED}])")
+_PIECE = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 _LOOSE = " \"'.,;:!?()[]*"
 
 
@@ -89,7 +89,7 @@ def normalize(text: str) -> str:
     text = _limit_marks(text)
     # Before NFKC, which decomposes some of these characters, and after it, which makes new ones.
     text = unicodedata.normalize("NFKC", text.translate(_SIGNS)).translate(_SIGNS)
-    text = _SOLID_GAP.sub("", " ".join(text.split()))
+    text = _UNSPACED_GAP.sub("", " ".join(text.split()))
     start, end = 0, len(text)
     while end - start > 2 and text[start] == text[end - 1] and text[start] in "\"'":
         start, end = start + 1, end - 1
@@ -104,12 +104,12 @@ def _limit_marks(text: str) -> str:
     """Return a text with at most 30 marks on a character, as in Unicode's stream-safe format: sorting more is slow."""
     if text.isascii():
         return text
-    kept, marks = [], 0
-    for sign in text:
-        marks = marks + 1 if unicodedata.combining(sign) else 0
+    limited, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
         if marks <= MAX_MARKS:
-            kept.append(sign)
-    return "".join(kept)
+            limited.append(character)
+    return "".join(limited)
 
 
 def contains(read: str, wanted: str) -> bool:
@@ -128,7 +128,7 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
 
 
 def _continues(edge: str, beyond: str) -> bool:
-    """Tell whether a word or number goes on beyond its last sign: DON goes on in DON'T, and 5 in 5.99."""
+    """Return whether a word or number continues after its edge: DON in DON'T, and 5 in 5.99."""
     if not _in_word(edge) or not beyond:
         return False
     if _in_word(beyond[0]):
@@ -140,8 +140,8 @@ def _joins(beyond: str) -> bool:
     return beyond[0] in "'-" and _in_word(beyond[1])
 
 
-def _in_word(sign: str) -> bool:
-    return unicodedata.category(sign)[0] in "LNM" and not _SOLID_SIGN.match(sign)
+def _in_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNM" and not _UNSPACED_CHARACTER.match(character)
 
 
 def _nearest_run(wanted: str, read: str) -> tuple[str, float]:
