@@ -79,7 +79,7 @@ def test_an_answer_without_the_context_is_refused_and_not_lost(graph, by_id):
     asked = begin(graph, context).interrupts[0]
     said = {"action": "reject", "words": "too small"}
     for other in (None, preset("default"), preset("default", review="plan")):
-        with pytest.raises(SettingError, match="pass the one that the run was begun with again"):
+        with pytest.raises(SettingError, match="pass the one that the run was started with again"):
             graph.invoke(Command(resume={asked.id: said} if by_id else said), CONFIG, context=other)
         assert graph.get_state(CONFIG).interrupts == (asked,)
         assert graph.get_state(CONFIG).values["reviews"] == []
