@@ -98,7 +98,7 @@ def find_or_generate(
         ImageModelError: the model failed, or returned too few images. Those that it made are in the store.
         ImageStoreError: the store cannot be read or written.
     """
-    refs = {r: ref for r in requests if (ref := store.recall(request_key(model, r, thread), thread))}
+    refs = {r: ref for r in requests if (ref := store.find_by_request(request_key(model, r, thread), thread))}
     for request, ref in refs.items():
         on_image(request, ref)
 
@@ -109,7 +109,7 @@ def find_or_generate(
 
     missing = [r for r in dict.fromkeys(requests) if r not in refs]
     if missing:
-        store.check()  # pay for no image that cannot be stored
+        store.ensure_writable()  # pay for no image that cannot be stored
     # From as many threads as the model can use; each image is stored as soon as it is there.
     with ContextThreadPoolExecutor(max(1, min(model.parallel, len(missing)))) as pool:
         refs.update(zip(missing, pool.map(generate, missing), strict=True))

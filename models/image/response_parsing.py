@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from ...errors import ImageModelError
-from ...pixels import MAX_PIXELS, MAX_WEBP_SIDE, to_rgb, too_large, without_texts
+from ...pixels import MAX_PIXELS, MAX_WEBP_SIDE, strip_text_chunks, to_rgb, too_large
 
 _READERS = (PngImagePlugin.PngImageFile, JpegImagePlugin.JpegImageFile, WebPImagePlugin.WebPImageFile)
 
@@ -46,7 +46,7 @@ def read_picture(data: bytes) -> Image.Image:
     Raises:
         ImageModelError: it is none of these, damaged, or larger than `MAX_PIXELS`.
     """
-    image = _opened(without_texts(data))
+    image = _opened(strip_text_chunks(data))
     if too_large(image):
         size = f"{image.width}x{image.height}"
         raise ImageModelError(
