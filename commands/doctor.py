@@ -126,7 +126,7 @@ def _probe_tools(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:
     try:
         message, _ = call(chat.bind_tools(skill_tools(library)), messages, role="planner")
     except ModelCallError as error:
-        if error.status not in planner.NO_TOOLS:
+        if error.status not in planner.NO_TOOLS_STATUSES:
             raise
         return [Diagnosis(model_name(chat), "tools", "weak", f"{error.problem}; the planner loads no skills", change)]
     names = [str(c["args"].get("name", "")) for c in message.tool_calls]

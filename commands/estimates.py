@@ -9,7 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from ..context import ABOUT, PRESETS, RunContext, preset
+from ..context import PRESET_DESCRIPTIONS, PRESETS, RunContext, preset
 from ..graph.costs import Bounds, estimate, image_cost
 from ..models.options import ModelOptions
 
@@ -29,7 +29,7 @@ def preset_estimates(checks: int) -> list[dict[str, Any]]:
         rows.append(
             {
                 "preset": name,
-                "about": ABOUT[name],
+                "about": PRESET_DESCRIPTIONS[name],
                 "settings": {key: value for key, value in settings.items() if value != RunContext.model_fields[key].default},
                 "calls": cost.total._asdict(),
                 "images": cost.images._asdict(),

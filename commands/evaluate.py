@@ -106,7 +106,7 @@ def eval_benchmark(
 ) -> None:
     """Compare presets, or values of any setting, on a benchmark. The same command resumes a study that was stopped."""
     set_debug(debug)
-    from ..config import changed, load_config
+    from ..config import apply_options, load_config
     from ..evaluation import variants
     from ..evaluation.catalogue import find_benchmark
     from ..evaluation.downloads import fetch
@@ -125,7 +125,7 @@ def eval_benchmark(
     fixed = merge_changes(variants.parse_changes(set_ or ()), variants.parse_noise(noise) if noise is not None else {}, "--noise")
     usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
     compared = variants.make_variants(split_names(presets if presets is not None else "default" if axes else usual), axes, fixed)
-    file = changed(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
+    file = apply_options(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
     wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
     common: dict[str, Any] = {

@@ -43,7 +43,7 @@ def lessons_list(
     with _open_lessons(runs, store) as lessons:
         ranked = lessons.ranked("proposed" if proposed else None, kind)  # type: ignore[arg-type]
     if as_json:
-        echo(json.dumps([lesson.told() for lesson in ranked], indent=1, ensure_ascii=False))
+        echo(json.dumps([lesson.to_json() for lesson in ranked], indent=1, ensure_ascii=False))
     elif ranked:
         Console().print(_lessons_table(ranked))
     else:
@@ -62,7 +62,7 @@ def lessons_show(
     with _open_lessons(runs, store) as lessons:
         lesson, trials = lessons.get(id)
     if as_json:
-        fields = {**lesson.told(), "trials": [trial.model_dump(mode="json") for trial in trials]}
+        fields = {**lesson.to_json(), "trials": [trial.model_dump(mode="json") for trial in trials]}
         echo(json.dumps(fields, indent=1, ensure_ascii=False))
         return
     kind = f"{lesson.kind}, with the skill {lesson.skill}" if lesson.skill else lesson.kind
@@ -98,11 +98,11 @@ def lessons_export(
     file: Annotated[Path, path_argument(help="File to write; - means standard output.")], runs: Runs = RUNS, store: Store = None
 ) -> None:
     """Write all lessons as lines of JSON, for `gems lessons import`."""
-    from ..memory.lesson_files import export_lines
+    from ..memory.lesson_files import export_lessons
     from ..storage.files import replace_file
 
     with _open_lessons(runs, store) as lessons:
-        lines = [line + "\n" for line in export_lines(lessons)]
+        lines = [line + "\n" for line in export_lessons(lessons)]
     if str(file) == "-":
         echo("".join(lines), end="")
     else:
@@ -119,14 +119,14 @@ def lessons_import(
 ) -> None:
     """Add the lessons of a file. Trials that were imported before are not counted again."""
     from ..errors import LessonError
-    from ..memory.lesson_files import import_lines
+    from ..memory.lesson_files import import_lessons
 
     try:
         text = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise LessonError(f"{file} is not UTF-8 text ({error}): give a file that `gems lessons export` wrote") from error
     with _open_lessons(runs, store, new=True) as lessons:
-        imported = import_lines(lessons, text.split("\n"), review)
+        imported = import_lessons(lessons, text.split("\n"), review)
     skipped = f", {imported.left_out} of known lessons not (import without --review to count them)" if imported.left_out else ""
     echo(f"{imported.new} new lessons, {imported.known} known; {imported.booked} trials counted{skipped}")
 
@@ -153,7 +153,7 @@ def _open_lessons(runs: Path, store: str | None, new: bool = False) -> Iterator[
 def _status(lesson: StoredLesson) -> str:
     if lesson.status == "proposed":
         return "waits for approval"
-    return "no longer used: it seldom helps" if lesson.hurts else "kept"
+    return "no longer used: it seldom helps" if lesson.is_harmful else "kept"
 
 
 def _lessons_table(lessons: Sequence[StoredLesson]) -> Table:

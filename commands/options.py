@@ -122,14 +122,14 @@ def replacement_models(
     Raises:
         GemsError: the configuration file is invalid, or the run's manifest cannot be read.
     """
-    from ..config import models_again
+    from ..config import models_for_resume
     from ..runs.manifest import read_manifest
 
     if config is None or not workspace.database.exists():  # without a database there is no run: `resume` and `fork` report that
         return {"chat": chat, "image": image}
     with workspace.database.open() as opened:
         recorded = read_manifest(opened, workspace, thread).models
-    chat_models, image_model = models_again(config, recorded, chat, image)
+    chat_models, image_model = models_for_resume(config, recorded, chat, image)
     return {"chat": chat_models, "image": image_model}
 
 

@@ -306,9 +306,9 @@ class ReviewDialog:
 def _limits() -> tuple[int, int]:
     """Return the most characters of a comment and of a prompt."""
     from ..memory.state import MAX_PROMPT_CHARACTERS
-    from ..nodes.review_answer import MAX_WORDS
+    from ..nodes.review_answer import MAX_COMMENT
 
-    return MAX_WORDS, MAX_PROMPT_CHARACTERS
+    return MAX_COMMENT, MAX_PROMPT_CHARACTERS
 
 
 def _without_dependency(check: dict[str, Any], id: str) -> dict[str, Any]:

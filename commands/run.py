@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from rich.markup import escape
 
-from ..context import PRESETS, Recall, RunContext
+from ..context import PRESETS, RecallPolicy, RunContext
 from ..context import preset as settings_of
 from ..errors import SettingError
 from ..terminal import Console, echo
@@ -60,7 +60,7 @@ def run_command(
     rounds: Annotated[int | None, typer.Option(help="Stop after this many rounds.")] = None,
     candidates: Candidates = None,
     recall: Annotated[
-        str | None, typer.Option(help=f"Show the refiner this part of the memory: {', '.join(get_args(Recall))}.")
+        str | None, typer.Option(help=f"Show the refiner this part of the memory: {', '.join(get_args(RecallPolicy))}.")
     ] = None,
     plan: Annotated[
         str | None,
@@ -150,12 +150,12 @@ def run_command(
 ) -> None:
     """Generate an image from a request: plan, generate, verify, remember and refine."""
     set_debug(debug)
-    from ..config import changed, load_config
+    from ..config import apply_options, load_config
     from ..evaluation.variants import parse_noise
     from ..runs.run import run
 
     prompt = read_request(prompt)
-    file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    file = apply_options(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
     noise = parse_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
     overrides = {
         **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},

@@ -40,7 +40,7 @@ def serve_command(
 ) -> None:
     """Serve the chat model and the image model over an OpenAI-compatible HTTP API."""
     set_debug(debug)
-    from ..config import changed, load_config
+    from ..config import apply_options, load_config
     from ..models.chat.call import model_name
     from ..models.registry import chat_model, image_model
     from ..server import serve
@@ -49,7 +49,7 @@ def serve_command(
     key = os.environ.get(key_env, "") if key_env else None
     if key_env and not key:
         raise SettingError(f"--key-env {key_env}: this environment variable is not set; put the API key into it")
-    file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    file = apply_options(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
     images = image_model(file.image)
     chats = chat_model(file.chat)
 
@@ -75,11 +75,11 @@ def doctor_command(
 ) -> None:
     """Check that the models do what GEMS needs, and say what to change. Exit with code 1 if a required check fails."""
     set_debug(debug)
-    from ..config import changed, load_config
+    from ..config import apply_options, load_config
     from ..models.registry import Models
     from .doctor import diagnose, diagnosis_table
 
-    file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    file = apply_options(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
     diagnoses = []
     with Console(stderr=True).status("checking ...") as status:
         for diagnosis in diagnose(Models.choose(file.chats, file.image), draw=draw, skills=load_skills(None)):

@@ -179,7 +179,7 @@ def lessons_to_json(result: LessonsResult) -> dict[str, Any]:
                 "with": result_fields(c.with_),
                 "differences": {what: {"mean": e.mean, "interval": interval_bounds(e)} for what, e in c.differences.items()},
                 "learning_chat_calls_per_prompt": c.learning.mean,
-                "lessons": {fold: [lesson.told() for lesson in lessons] for fold, lessons in zip(FOLDS, c.learned, strict=True)},
+                "lessons": {fold: [lesson.to_json() for lesson in lessons] for fold, lessons in zip(FOLDS, c.learned, strict=True)},
             }
             for c in result.compared
         },

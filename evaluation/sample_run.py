@@ -17,7 +17,7 @@ from ..errors import GemsError
 from ..graph.build import Graph
 from ..memory.state import GemsState, Usage
 from ..models.options import ModelOptions, without_places
-from ..nodes.budget import money
+from ..nodes.budget import cost_of
 from ..storage.image_store import ImageStore
 from .benchmark import Sample
 from .run_records import CheckSummary, SampleRecord
@@ -60,7 +60,7 @@ def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOpti
     seconds = round(time.perf_counter() - began, 3)
     state = followed.state
     usage = state.usage if state else Usage()
-    total, cost = usage.total, money(usage, prices)
+    total, cost = usage.total, cost_of(usage, prices)
     record = SampleRecord(
         id=item.id,
         prompt=item.prompt,

@@ -15,7 +15,7 @@ from ..context import RunContext
 from ..memory.state import GemsState, Request
 from ..models.options import ModelOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
-from ..nodes.checks.checkers import Checker, installed_checkers, usable
+from ..nodes.checks.checkers import Checker, installed_checkers, require_checkers
 from ..nodes.decomposer import decomposer
 from ..nodes.generator import generator
 from ..nodes.learner import learner
@@ -99,7 +99,7 @@ def build_graph(
     chats, image_model, options = Models.choose(chat, image)
     skills = SkillLibrary.of(skills)
     images = ImageStore("runs/images") if image_store is None else image_store
-    checkers = installed_checkers() if checkers is None else usable(checkers)
+    checkers = installed_checkers() if checkers is None else require_checkers(checkers)
 
     nodes = {
         "planner": planner(chats["planner"], skills),

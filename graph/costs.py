@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..context import RunContext
 from ..models.options import ModelOptions
 from ..nodes.planner import MAX_SKILL_TURNS
-from ..nodes.summarizer import summarizes
+from ..nodes.summarizer import summarizer_runs
 
 
 class Bounds(NamedTuple):
@@ -51,7 +51,7 @@ def estimate(context: RunContext, checks: int) -> CallEstimate:
         "planner": _planner_calls(context),
         "decomposer": Bounds(1, 1),
         "verifier": Bounds(per_image.first * images.first, per_image.worst * images.worst),
-        "summarizer": Bounds(0, rounds - 1 if summarizes(context) else 0),
+        "summarizer": Bounds(0, rounds - 1 if summarizer_runs(context) else 0),
         "refiner": Bounds(0, rounds - 1),
         "learner": Bounds(0, int(context.lessons in ("keep", "review") and rounds > 1)),
     }

@@ -37,7 +37,7 @@ from ..events import (
 )
 from ..memory.state import Attempt, Experience, Result, RoleUsage, Usage
 from ..models.options import ModelOptions
-from ..nodes.budget import money
+from ..nodes.budget import cost_of
 
 
 def with_events(role: str, node: Any, models: ModelOptions) -> Any:
@@ -195,7 +195,7 @@ def budgets(result: Result, models: ModelOptions) -> tuple[Budget, ...]:
         result: the decision.
         models: the models' options, with their prices.
     """
-    context, used, spent = settings_in(get_runtime().context), result.usage.total, money(result.usage, models)
+    context, used, spent = settings_in(get_runtime().context), result.usage.total, cost_of(result.usage, models)
     rows: list[tuple[BudgetName, float, float | None]] = [
         ("rounds", result.round, context.max_rounds),
         ("images", used.images, context.max_images),

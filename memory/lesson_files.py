@@ -1,4 +1,4 @@
-"""Lessons as files: a line of JSON each, with all its trials, so that a colleague's experience can be taken over."""
+"""Export and import of lessons as JSON lines, each with all its trials."""
 
 from __future__ import annotations
 
@@ -9,101 +9,102 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import LessonError
-from .lessons import LOCK, MAX_WORDS, STORED, Kept, Lessons, StoredLesson, Trial, one_line
+from .lessons import LOCK, MAX_LESSON_WORDS, STORED_FIELDS, LessonRecord, Lessons, StoredLesson, Trial, one_line
 
 _TRIALS = TypeAdapter(tuple[Trial, ...])
 
 
 class ImportedLessons(NamedTuple):
-    """What an import has done."""
+    """The counts of an import."""
 
     new: int
-    """Lessons that were not there."""
+    """Lessons that were not in the store."""
     known: int
     """Lessons that were."""
     booked: int
-    """Trials that were not booked yet and are now."""
+    """Trials that were added."""
     left_out: int
-    """Trials that were not booked yet and are not: for review, what is known keeps the counts it has."""
+    """Trials that were not added: with review, lessons in the store keep their counts."""
 
 
 class MergedLessons(NamedTuple):
-    """What an import will write, worked out beforehand."""
+    """What an import will write, computed before anything is written."""
 
     lessons: list[StoredLesson]
     trials: list[tuple[str, Trial]]
     """Each with the id of its lesson."""
-    done: ImportedLessons
+    counts: ImportedLessons
 
 
-def export_lines(book: Lessons) -> Iterator[str]:
-    """Yield a line for each lesson, in the order of their ids."""
-    for lesson, trials in book.kept():
-        told = lesson.model_dump(mode="json", include=STORED)
-        told["trials"] = [trial.model_dump(mode="json") for trial in trials]
-        yield json.dumps(told, ensure_ascii=False)
+def export_lessons(book: Lessons) -> Iterator[str]:
+    """Yield a line of JSON for each lesson, in the order of their ids."""
+    for lesson, trials in book.records():
+        fields = lesson.model_dump(mode="json", include=STORED_FIELDS)
+        fields["trials"] = [trial.model_dump(mode="json") for trial in trials]
+        yield json.dumps(fields, ensure_ascii=False)
 
 
-def import_lines(book: Lessons, lines: Iterable[str], review: bool = False) -> ImportedLessons:
-    """Take over lessons. A trial is booked under the key it has in the file, so importing twice counts nothing twice.
+def import_lessons(book: Lessons, lines: Iterable[str], review: bool = False) -> ImportedLessons:
+    """Import lessons. Trials keep their keys, so importing a file twice counts nothing twice.
 
     Args:
-        book: where they go.
-        lines: as `export_lines` gives them, or written by hand: kind and text suffice.
-        review: all lessons that are new wait for approval, whatever the file says, and known ones get no trials.
+        book: the lessons to add to.
+        lines: as `export_lessons` yields them, or written by hand: kind and text suffice.
+        review: new lessons wait for approval, whatever the file says, and known ones get no trials.
 
     Raises:
-        LessonError: a line is no lesson. Then nothing is imported; the message names the line.
+        LessonError: a line is not a lesson; the message names it, and nothing is imported.
     """
-    read = [_read(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    imported = [_parse_line(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     with LOCK:
-        merged = merge(book.kept(), read, review)
+        merged = merge_lessons(book.records(), imported, review)
         book.write(merged.lessons, merged.trials)
-    return merged.done
+    return merged.counts
 
 
-def merge(there: Sequence[Kept], read: Iterable[Kept], review: bool) -> MergedLessons:
-    """Return what lessons of a file add to those that are there.
+def merge_lessons(stored: Sequence[LessonRecord], imported: Iterable[LessonRecord], review: bool) -> MergedLessons:
+    """Return what the lessons of a file add to those of a store.
 
-    A lesson that is there keeps its words and status, and a trial that is there says what it says: a file overturns nothing.
+    Stored lessons keep their text and status, and stored trials their results: a file overrides nothing.
     """
     new: list[StoredLesson] = []
-    alike: dict[tuple[str, str], list[StoredLesson]] = {}
-    for kept in there:
-        alike.setdefault((kept.lesson.kind, kept.lesson.skill), []).append(kept.lesson)
-    booked = {(k.lesson.id, t.key) for k in there for t in k.trials}
-    known = {k.lesson.id for k in there}
-    found: dict[tuple[str, str], Trial] = {}
-    met = set()
-    for lesson, trials in read:
-        others = alike.setdefault((lesson.kind, lesson.skill), [])
-        same = next((other for other in others if lesson.like(other)), None)
+    by_topic: dict[tuple[str, str], list[StoredLesson]] = {}
+    for record in stored:
+        by_topic.setdefault((record.lesson.kind, record.lesson.skill), []).append(record.lesson)
+    stored_trials = {(k.lesson.id, t.key) for k in stored for t in k.trials}
+    stored_ids = {k.lesson.id for k in stored}
+    new_trials: dict[tuple[str, str], Trial] = {}
+    imported_ids = set()
+    for lesson, trials in imported:
+        others = by_topic.setdefault((lesson.kind, lesson.skill), [])
+        same = next((other for other in others if lesson.repeats(other)), None)
         if same is None:
             same = lesson.model_copy(update={"status": "proposed"}) if review else lesson
             new.append(same)
             others.append(same)
-        met.add(same.id)
+        imported_ids.add(same.id)
         for trial in trials:
-            if (same.id, trial.key) not in booked:
-                found.setdefault((same.id, trial.key), trial)
-    taken = [(id, trial) for (id, _), trial in found.items() if not (review and id in known)]
-    return MergedLessons(new, taken, ImportedLessons(len(new), len(met & known), len(taken), len(found) - len(taken)))
+            if (same.id, trial.key) not in stored_trials:
+                new_trials.setdefault((same.id, trial.key), trial)
+    added = [(id, trial) for (id, _), trial in new_trials.items() if not (review and id in stored_ids)]
+    counts = ImportedLessons(len(new), len(imported_ids & stored_ids), len(added), len(new_trials) - len(added))
+    return MergedLessons(new, added, counts)
 
 
-def _read(number: int, line: str) -> Kept:
+def _parse_line(number: int, line: str) -> LessonRecord:
     try:
-        told: dict[str, Any] = dict(json.loads(line))
-        trials = _TRIALS.validate_python(told.pop("trials", []))
-        if unknown := sorted(set(told) - STORED):
-            raise ValueError(f"there is no field {unknown[0]!r}: the fields are {', '.join(sorted(STORED))}, trials")
-        if len(str(told.get("text", "")).split()) > MAX_WORDS:
-            raise ValueError(f"text: more than {MAX_WORDS} words")
-        return Kept(StoredLesson.model_validate(told), trials)
+        fields: dict[str, Any] = dict(json.loads(line))
+        trials = _TRIALS.validate_python(fields.pop("trials", []))
+        if unknown := sorted(set(fields) - STORED_FIELDS):
+            raise ValueError(f"there is no field {unknown[0]!r}: the fields are {', '.join(sorted(STORED_FIELDS))}, trials")
+        if len(str(fields.get("text", "")).split()) > MAX_LESSON_WORDS:
+            raise ValueError(f"text: more than {MAX_LESSON_WORDS} words")
+        return LessonRecord(StoredLesson.model_validate(fields), trials)
     except ValidationError as error:
         first = error.errors()[0]
         problem = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
     except RecursionError:
-        problem = "it is nested too deep"
+        problem = "it is nested too deeply"
     except (ValueError, TypeError) as error:
         problem = str(error)
-    raise LessonError(f"line {number} is no lesson ({one_line(problem)}); nothing was imported: mend or delete the line")
+    raise LessonError(f"line {number} is not a lesson ({one_line(problem)}); nothing was imported: correct or delete the line")

@@ -1,8 +1,8 @@
-"""Experience across runs: lessons that were borne out, kept in LangGraph's store and shown to later runs.
+"""Experience across runs: lessons that helped, stored in LangGraph's store and shown to later runs.
 
-A lesson's counts are never stored. What is stored is each trial under a key of its own, which follows from the pictures
-before and after it, and the counts are added up when they are read. So two processes cannot lose each other's counts, a step
-that is run again books nothing twice, and neither does an import.
+A lesson's counts are not stored. Each trial is stored under its own key, a hash of the images before and after it, and the
+counts are summed on reading. So two processes cannot lose each other's counts, and neither a step that is run again nor an
+import counts anything twice.
 """
 
 from __future__ import annotations
@@ -24,153 +24,153 @@ from ..frozen import Frozen
 from .quotes import replace_quotes
 from .state import CheckKind
 
-LESSONS = ("gems", "lessons")
-TRIALS = ("gems", "lesson-trials")
+LESSONS_NAMESPACE = ("gems", "lessons")
+TRIALS_NAMESPACE = ("gems", "lesson-trials")
 """Namespaces of the store."""
 
-WRITTEN = 500
-"""Items written at a time: databases take so many parameters in a statement and no more."""
+WRITE_BATCH = 500
+"""Items written at a time: databases limit the parameters of a statement."""
 
-ALL = 1_000_000
-"""More than any store holds: searches give ten items unless told otherwise."""
+SEARCH_LIMIT = 1_000_000
+"""More than any store holds; the default of a search is ten items."""
 
-SAME = 85
-"""From this likeness on, of 100, two words are one: thing and things, but not like and unlike."""
+SAME_WORD = 85
+"""Similarity, 0 to 100, from which two words count as equal: thing and things, but not like and unlike."""
 
-LITTLE = frozenset((
+STOP_WORDS = frozenset((
     "a", "an", "the", "this", "that", "these", "those", "each", "every", "all", "any", "in", "on", "at", "of", "to", "for",
     "with", "and", "so", "be", "is", "are", "it", "its",
 ))  # fmt: skip
-"""Words that two texts which say the same may differ in. No negation, and nothing that says where."""
+"""Words that are ignored when two texts are compared; no negations and no places among them."""
 
-NEAR = 50
-"""From this likeness on, of 100, a question is near."""
+NEAR_QUESTION = 50
+"""Similarity, 0 to 100, from which a question is near."""
 
-MAX_WORDS = 60
-MAX_CHARACTERS = 600
-"""Of a lesson's text."""
+MAX_LESSON_WORDS = 60
+MAX_LESSON_CHARACTERS = 600
+"""Limits of a lesson's text."""
 
-MAX_RUN = 100
-"""Characters of a run's name; a thread of another program may have a longer one."""
+MAX_RUN_NAME = 100
+"""Characters of a run's name that are stored; threads of other programs may have longer names."""
 
-RUNS_TOLD = 3
-"""Runs that a lesson names, the latest."""
+MAX_RUNS_SHOWN = 3
+"""The latest runs that a lesson names."""
 
-HURTS = (4, 1 / 3)
-"""A lesson that was tried so often, and helped in a smaller share of its trials than this, is no longer shown."""
+HARMFUL_TRIALS, HARMFUL_SHARE = 4, 1 / 3
+"""A lesson with so many trials is no longer shown if it helped in a smaller share of them."""
 
 Status = Literal["kept", "proposed"]
 
 LOCK = threading.RLock()
-"""Keeping reads before it writes; and LangGraph's store in memory cannot be read while another thread writes."""
+"""Adding reads before it writes, and LangGraph's in-memory store cannot be read while another thread writes."""
 
 
 def one_line(text: str) -> str:
-    """Return a text as a lesson may hold it: one line without tags and control signs, clipped to its longest length.
+    """Return a text as one line without tags and control characters, cut to the limits of a lesson.
 
-    A lesson is shown to models beside their instructions, and may come from another person's file.
+    A lesson is shown to models next to their instructions, and may come from another person's file.
     """
     plain = "".join(c if c.isprintable() else " " for c in re.sub(r"[<>]", " ", text))
     words = plain.split()
-    clipped = " ".join(words[:MAX_WORDS])[:MAX_CHARACTERS].strip()
+    clipped = " ".join(words[:MAX_LESSON_WORDS])[:MAX_LESSON_CHARACTERS].strip()
     return clipped.encode("utf-8", "replace").decode()
 
 
 def without_quotes(question: str) -> str:
-    """Return a question without the strings in quotes, which are one user's words and no one else's concern."""
+    """Return a question with "..." in place of each quoted text: quoted texts are private to their user."""
     return replace_quotes(question, lambda quote: f"{question[quote.start]}...{question[quote.end - 1]}")
 
 
-def says_the_same(a: str, b: str) -> bool:
-    """Tell whether two texts say the same but for little words and endings.
+def same_meaning(a: str, b: str) -> bool:
+    """Return whether two texts are equal but for stop words and endings.
 
-    A likeness of the whole would not do: "the upper part" and "the lower part" are much alike, and say the opposite.
+    The similarity of the whole texts would not do: "the upper part" and "the lower part" are similar, and mean the opposite.
     """
-    one, two = _telling(a), _telling(b)
-    return len(one) == len(two) and all(fuzz.ratio(x, y) >= SAME for x, y in zip(one, two, strict=True))
+    words_a, words_b = _content_words(a), _content_words(b)
+    return len(words_a) == len(words_b) and all(fuzz.ratio(x, y) >= SAME_WORD for x, y in zip(words_a, words_b, strict=True))
 
 
-def now() -> datetime:
-    """Return the time in UTC, to the second."""
+def utc_now() -> datetime:
+    """Return the current time in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def _past(time: datetime) -> datetime:
-    """Return a time in UTC, not after now: one without a zone is UTC, and one from the future would outlast every later one."""
+def _to_utc(time: datetime) -> datetime:
+    """Return a time in UTC, at most now: one from the future would win over every later one. Without a zone, it is UTC."""
     try:
-        return min(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC), now())
+        return min(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC), utc_now())
     except OverflowError as error:
         raise ValueError("there is no such time in UTC") from error
 
 
-Time = Annotated[datetime, AfterValidator(_past)]
-"""When something was, in UTC. Files written by hand and older stores have times without a zone."""
+Time = Annotated[datetime, AfterValidator(_to_utc)]
+"""A time in UTC. Times without a zone, as in older stores and files written by hand, are taken as UTC."""
 
 
 class Trial(Frozen):
-    """One refinement for which a lesson was tried: it was shown, or it was learned there."""
+    """One refinement for which a lesson was shown, or from which it was learned."""
 
-    key: str = Field(pattern=r"^[0-9a-f]{16}$", description="Names the refinement by the pictures before and after it.")
+    key: str = Field(pattern=r"^[0-9a-f]{16}$", description="Hash of the images before and after the refinement.")
     helped: bool = Field(description="Whether fewer checks of the lesson's kind failed afterwards.")
-    learned: bool = Field(default=False, description="Whether the lesson was learned there, and not shown beforehand.")
-    run: str = Field(default="", description=f"Thread of the run, at most {MAX_RUN} characters of it.")
-    at: Time = Field(default_factory=now, description="When it was booked, UTC.")
+    learned: bool = Field(default=False, description="Whether the lesson was learned from it, and not shown before.")
+    run: str = Field(default="", description=f"Thread of the run, at most {MAX_RUN_NAME} characters of it.")
+    at: Time = Field(default_factory=utc_now, description="When it was stored, UTC.")
 
     @field_validator("run", mode="before")
     @classmethod
-    def _as_data(cls, run: object) -> object:
-        return one_line(run)[:MAX_RUN] if isinstance(run, str) else run
+    def _one_line(cls, run: object) -> object:
+        return one_line(run)[:MAX_RUN_NAME] if isinstance(run, str) else run
 
 
 class StoredLesson(Frozen):
-    """What turned a failed check into a passed one, said so that other requests have a use for it."""
+    """Advice that made a failed check pass, in words that are useful for other requests."""
 
     kind: CheckKind = Field(description="Kind of the check that had failed.")
-    skill: str = Field(default="", max_length=64, description="The loaded skill that it adds to; empty for none.")
-    text: str = Field(min_length=1, description=f"At most {MAX_WORDS} words.")
+    skill: str = Field(default="", max_length=64, description="The loaded skill that it extends; empty for none.")
+    text: str = Field(min_length=1, description=f"At most {MAX_LESSON_WORDS} words.")
     question: str = Field(default="", max_length=1000, description="A check that failed, as an example.")
     status: Status = "kept"
-    created: Time = Field(default_factory=now, description="UTC.")
-    updated: Time = Field(default_factory=now, description="When it last changed or was tried, UTC.")
+    created: Time = Field(default_factory=utc_now, description="UTC.")
+    updated: Time = Field(default_factory=utc_now, description="When it last changed or was tried, UTC.")
     tried: int = Field(default=0, ge=0, description="Refinements for which it was tried.")
     helped: int = Field(default=0, ge=0, description="Those after which fewer checks of its kind failed.")
     runs: tuple[str, ...] = Field(default=(), description="The latest runs that tried it.")
 
     @field_validator("text", "skill", "question", mode="before")
     @classmethod
-    def _as_data(cls, text: object) -> object:
+    def _one_line(cls, text: object) -> object:
         return one_line(text) if isinstance(text, str) else text
 
     @property
     def id(self) -> str:
-        """A short hash of kind, skill and text: the same lesson has the same everywhere."""
-        told = "\n".join((self.kind, self.skill, " ".join(_words(self.text))))
-        return hashlib.sha256(told.encode()).hexdigest()[:10]
+        """A short hash of kind, skill and text: equal lessons have equal ids everywhere."""
+        content = "\n".join((self.kind, self.skill, " ".join(_words(self.text))))
+        return hashlib.sha256(content.encode()).hexdigest()[:10]
 
     @property
-    def promise(self) -> float:
-        """How likely it is to help, by its counts; one half without any."""
+    def success_rate(self) -> float:
+        """Estimated probability that it helps, by its counts; one half without any."""
         return (self.helped + 1) / (self.tried + 2)
 
     @property
-    def hurts(self) -> bool:
-        """Whether it was tried often and seldom helped."""
-        return self.tried >= HURTS[0] and self.helped < HURTS[1] * self.tried
+    def is_harmful(self) -> bool:
+        """Whether it was tried often and helped seldom."""
+        return self.tried >= HARMFUL_TRIALS and self.helped < HARMFUL_SHARE * self.tried
 
-    def like(self, other: StoredLesson) -> bool:
-        """Tell whether the two say nearly the same about the same kind and skill."""
-        return (self.kind, self.skill) == (other.kind, other.skill) and says_the_same(self.text, other.text)
+    def repeats(self, other: StoredLesson) -> bool:
+        """Return whether both give nearly the same advice for the same kind and skill."""
+        return (self.kind, self.skill) == (other.kind, other.skill) and same_meaning(self.text, other.text)
 
-    def told(self) -> dict[str, Any]:
-        """Return it as plain data, its id first."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the lesson as plain data, its id first."""
         return {"id": self.id, **self.model_dump(mode="json")}
 
 
-STORED = {"kind", "skill", "text", "question", "status", "created", "updated"}
-"""Fields of a lesson that the store holds; the others come from its trials."""
+STORED_FIELDS = {"kind", "skill", "text", "question", "status", "created", "updated"}
+"""Fields of a lesson in the store; the others are computed from its trials."""
 
 
-class Kept(NamedTuple):
+class LessonRecord(NamedTuple):
     """A lesson and its trials, oldest first."""
 
     lesson: StoredLesson
@@ -181,103 +181,103 @@ _Stored = TypeVar("_Stored", StoredLesson, Trial)
 
 
 class Lessons:
-    """The lessons in a store. Everything is read from the store when asked for.
+    """The lessons in a store; every method reads the store anew.
 
     Args:
-        store: any of LangGraph's stores: in memory, SQLite, PostgreSQL. Its asynchronous methods are not used.
+        store: any store of LangGraph: in memory, SQLite, PostgreSQL. Its asynchronous methods are not used.
     """
 
     def __init__(self, store: BaseStore) -> None:
         self.store = store
 
     def ranked(self, status: Status | None = None, kind: CheckKind | None = None) -> list[StoredLesson]:
-        """Return the lessons with their counts, the most promising first."""
-        found = [k.lesson for k in self.kept() if status in (None, k.lesson.status) and kind in (None, k.lesson.kind)]
-        return sorted(found, key=lambda x: (-x.promise, -x.tried, x.id))
+        """Return the lessons with their counts, the highest success rate first."""
+        lessons = [k.lesson for k in self.records() if status in (None, k.lesson.status) and kind in (None, k.lesson.kind)]
+        return sorted(lessons, key=lambda x: (-x.success_rate, -x.tried, x.id))
 
-    def kept(self) -> list[Kept]:
+    def records(self) -> list[LessonRecord]:
         """Return all lessons with all their trials, by id.
 
         Raises:
-            LessonError: something in the store is no lesson of this version of gems.
+            LessonError: an item of the store is not a lesson of this version of gems.
         """
         with LOCK:
-            lessons = self.store.search(LESSONS, limit=ALL)
-            trials = self.store.search(TRIALS, limit=ALL)
-        booked: dict[str, list[Trial]] = {}
+            lessons = self.store.search(LESSONS_NAMESPACE, limit=SEARCH_LIMIT)
+            trials = self.store.search(TRIALS_NAMESPACE, limit=SEARCH_LIMIT)
+        by_lesson: dict[str, list[Trial]] = {}
         for item in trials:
-            booked.setdefault(item.key.partition("/")[0], []).append(_stored(Trial, item))
-        return [_kept(_stored(StoredLesson, i), booked.get(i.key, ())) for i in sorted(lessons, key=lambda i: i.key)]
+            by_lesson.setdefault(item.key.partition("/")[0], []).append(_parse_item(Trial, item))
+        return [_with_counts(_parse_item(StoredLesson, i), by_lesson.get(i.key, ())) for i in sorted(lessons, key=lambda i: i.key)]
 
-    def get(self, id: str) -> Kept:
-        """Return one lesson, by its id or by the beginning of it if no other begins so.
+    def get(self, id: str) -> LessonRecord:
+        """Return a lesson by its id, or by the beginning of its id if no other begins with that.
 
         Raises:
-            LessonError: there is none, or there are several.
+            LessonError: there is no such lesson, or there are several.
         """
-        found = [k for k in self.kept() if id and k.lesson.id.startswith(id)]
-        if len(found) != 1:
-            what = f"there is no lesson {id!r}" if not found else f"{len(found)} lessons begin with {id!r}"
+        matches = [k for k in self.records() if id and k.lesson.id.startswith(id)]
+        if len(matches) != 1:
+            what = f"there is no lesson {id!r}" if not matches else f"{len(matches)} lessons begin with {id!r}"
             raise LessonError(f"{what}: `gems lessons list` shows them all")
-        return found[0]
+        return matches[0]
 
-    def keep(self, lesson: StoredLesson, trials: Iterable[Trial] = ()) -> StoredLesson:
-        """Keep a lesson, or book its trials on the one that says nearly the same.
+    def add(self, lesson: StoredLesson, trials: Iterable[Trial] = ()) -> StoredLesson:
+        """Add a lesson, or add its trials to the stored one that it repeats.
 
-        One that is there already keeps its words and its status: what waits for a person's approval goes on waiting.
+        A stored lesson keeps its text and status: one that waits for a person's approval continues to wait.
 
         Returns:
-            The lesson that is kept now, with its counts.
+            The stored lesson, with its counts.
         """
         with LOCK:
-            same = next((k.lesson for k in self.kept() if lesson.like(k.lesson)), None)
+            same = next((k.lesson for k in self.records() if lesson.repeats(k.lesson)), None)
             if same is None:
                 self.write([lesson])
-            kept = same or lesson
+            stored = same or lesson
             for trial in trials:
-                self.book(kept.id, trial)
-            return self.get(kept.id).lesson
+                self.add_trial(stored.id, trial)
+            return self.get(stored.id).lesson
 
-    def book(self, id: str, trial: Trial) -> None:
-        """Book a trial of a lesson. Of two with the same key one is kept: the later, if they tell otherwise.
+    def add_trial(self, id: str, trial: Trial) -> None:
+        """Add a trial of a lesson. Of two trials with the same key, the later one wins if their results differ.
 
-        That the lesson was learned there is not forgotten. A lesson that was removed meanwhile has no trials.
+        `learned` stays true once it is. A lesson that was removed meanwhile gets no trials.
 
         Raises:
-            LessonError: what is booked already is no trial of this version of gems.
+            LessonError: the stored trial is not one of this version of gems.
         """
         with LOCK:
-            if self.store.get(LESSONS, id) is None:
+            if self.store.get(LESSONS_NAMESPACE, id) is None:
                 return
-            item = self.store.get(TRIALS, f"{id}/{trial.key}")
-            old = None if item is None else _stored(Trial, item)
+            item = self.store.get(TRIALS_NAMESPACE, f"{id}/{trial.key}")
+            old = None if item is None else _parse_item(Trial, item)
             new = trial if old is None or (old.helped != trial.helped and old.at <= trial.at) else old
             new = new.model_copy(update={"learned": trial.learned or bool(old and old.learned)})
             if new != old:
                 self.write((), [(id, new)])
 
     def approve(self, id: str) -> StoredLesson:
-        """Keep a lesson that was proposed; return it.
+        """Approve a proposed lesson; return it.
 
         Raises:
             LessonError: as for `get`.
         """
         with LOCK:
-            lesson = self.get(id).lesson.model_copy(update={"status": "kept", "updated": now()})
+            lesson = self.get(id).lesson.model_copy(update={"status": "kept", "updated": utc_now()})
             self.write([lesson])
             return lesson
 
     def remove(self, id: str) -> StoredLesson:
-        """Remove a lesson and its trials; return what it was. A later run may learn it again.
+        """Remove a lesson and its trials; return the lesson. A later run may learn it again.
 
         Raises:
             LessonError: as for `get`.
         """
         with LOCK:
             lesson, trials = self.get(id)
-            self.store.delete(LESSONS, lesson.id)
+            self.store.delete(LESSONS_NAMESPACE, lesson.id)
             for trial in trials:
-                self.store.delete(TRIALS, f"{lesson.id}/{trial.key}")
+                self.store.delete(TRIALS_NAMESPACE, f"{lesson.id}/{trial.key}")
             return lesson
 
     def nearest(
@@ -287,87 +287,87 @@ class Lessons:
         request: str = "",
         n: int = 5,
     ) -> list[StoredLesson]:
-        """Return the few lessons that are of most use, best first: kept ones that have not been seen to hurt.
+        """Return the most useful lessons, best first, without proposed and harmful ones.
 
         Args:
-            skills: those loaded: lessons that add to one of them, or to none, come first.
-            questions: the failed checks by kind: only lessons of these kinds are of use, those whose example is near first.
-                None where nothing has failed yet: then any kind is, and the example is compared with the request.
+            skills: names of the loaded skills; lessons that extend one of them, or none, come first.
+            questions: the failed checks by kind. Only lessons of these kinds are returned, those with a near example first.
+                None if nothing has failed yet: lessons of all kinds are compared with the request.
             request: the user's words.
-            n: how many at most; two that say the same count once.
+            n: maximum number; of lessons with the same meaning only one is returned.
         """
-        everything = [k for k in self.kept() if k.lesson.status == "kept"]  # what waits for approval decides nothing
-        usual = _usual(everything)
+        approved = [k for k in self.records() if k.lesson.status == "kept"]
+        rates = _base_rates(approved)
 
         def key(lesson: StoredLesson) -> tuple[bool, bool, float, int, str]:
             compared = questions[lesson.kind] if questions is not None else [request]
-            likeness = max((_alike(without_quotes(q), lesson.question) for q in compared), default=0.0)
-            same = [k for k in everything if says_the_same(k.lesson.text, lesson.text)]
+            similarity = max((_similarity(without_quotes(q), lesson.question) for q in compared), default=0.0)
+            same = [k for k in approved if same_meaning(k.lesson.text, lesson.text)]
             learned = sum(t.learned for k in same for t in k.trials)
-            return lesson.skill not in {"", *skills}, likeness < NEAR, -_worth(same, usual), -learned, lesson.id
+            return lesson.skill not in {"", *skills}, similarity < NEAR_QUESTION, -_lift(same, rates), -learned, lesson.id
 
-        found = [k.lesson for k in everything if not k.lesson.hurts]
-        usable = [lesson for lesson in found if questions is None or lesson.kind in questions]
+        lessons = [k.lesson for k in approved if not k.lesson.is_harmful]
+        usable = [lesson for lesson in lessons if questions is None or lesson.kind in questions]
         chosen: list[StoredLesson] = []
         for lesson in sorted(usable, key=key):
-            if len(chosen) < n and not any(says_the_same(lesson.text, c.text) for c in chosen):
+            if len(chosen) < n and not any(same_meaning(lesson.text, c.text) for c in chosen):
                 chosen.append(lesson)
         return chosen
 
     def write(self, lessons: Iterable[StoredLesson], trials: Iterable[tuple[str, Trial]] = ()) -> None:
-        """Write lessons, and trials with the id of their lesson each, in place of what has the same keys."""
-        told = [PutOp(LESSONS, x.id, x.model_dump(mode="json", include=STORED), index=False) for x in lessons]
-        told += [PutOp(TRIALS, f"{id}/{trial.key}", trial.model_dump(mode="json"), index=False) for id, trial in trials]
+        """Write lessons, and trials with the id of their lesson each; items with the same keys are replaced."""
+        items = [PutOp(LESSONS_NAMESPACE, x.id, x.model_dump(mode="json", include=STORED_FIELDS), index=False) for x in lessons]
+        items += [PutOp(TRIALS_NAMESPACE, f"{id}/{trial.key}", trial.model_dump(mode="json"), index=False) for id, trial in trials]
         with LOCK:
-            for start in range(0, len(told), WRITTEN):
-                self.store.batch(told[start : start + WRITTEN])
+            for start in range(0, len(items), WRITE_BATCH):
+                self.store.batch(items[start : start + WRITE_BATCH])
 
 
-def _stored(kind: type[_Stored], item: Item) -> _Stored:
+def _parse_item(kind: type[_Stored], item: Item) -> _Stored:
     try:
         return kind.model_validate(item.value)
     except ValidationError as error:
         where = "/".join((*item.namespace, item.key))
         why = one_line(str(error.errors()[0]["msg"]))
-        problem = f"the store's item {where} is no lesson of this version of gems ({why})"
+        problem = f"the store's item {where} is not a lesson of this version of gems ({why})"
         raise LessonError(f"{problem}: delete the item, or restore the store from a copy") from error
 
 
-def _kept(lesson: StoredLesson, trials: Sequence[Trial]) -> Kept:
+def _with_counts(lesson: StoredLesson, trials: Sequence[Trial]) -> LessonRecord:
     ordered = tuple(sorted(trials, key=lambda t: (t.at, t.key)))
     counts = {"tried": len(ordered), "helped": sum(t.helped for t in ordered)}
-    runs = tuple(dict.fromkeys(t.run for t in reversed(ordered) if t.run))[:RUNS_TOLD]
+    runs = tuple(dict.fromkeys(t.run for t in reversed(ordered) if t.run))[:MAX_RUNS_SHOWN]
     updated = max([lesson.updated, *(t.at for t in ordered)])
-    return Kept(lesson.model_copy(update={**counts, "runs": runs, "updated": updated}), ordered)
+    return LessonRecord(lesson.model_copy(update={**counts, "runs": runs, "updated": updated}), ordered)
 
 
-def _usual(everything: Iterable[Kept]) -> dict[CheckKind, float]:
-    """Return for each kind of check how often lessons that were shown helped: some failures are easier to mend than others."""
-    seen: dict[CheckKind, list[bool]] = {}
-    for kept in everything:
-        seen.setdefault(kept.lesson.kind, []).extend(t.helped for t in kept.trials if not t.learned)
-    return {kind: (sum(helped) + 1) / (len(helped) + 2) for kind, helped in seen.items()}
+def _base_rates(records: Iterable[LessonRecord]) -> dict[CheckKind, float]:
+    """Return how often lessons that were shown helped, by kind of check: some failures are easier to fix than others."""
+    trials: dict[CheckKind, list[bool]] = {}
+    for record in records:
+        trials.setdefault(record.lesson.kind, []).extend(t.helped for t in record.trials if not t.learned)
+    return {kind: (sum(helped) + 1) / (len(helped) + 2) for kind, helped in trials.items()}
 
 
-def _worth(same: Iterable[Kept], usual: Mapping[CheckKind, float]) -> float:
-    """Return how much more often than usual a piece of advice helped when it was shown: 1 for one that was not shown yet.
+def _lift(same: Iterable[LessonRecord], rates: Mapping[CheckKind, float]) -> float:
+    """Return how often advice helped when shown, relative to the base rate; 1 if it was not shown yet.
 
-    Where a lesson was learned it always helped, so that says nothing of how often it would. The same advice for other kinds
-    and skills counts in, each trial against what is usual for its kind.
+    The refinement from which a lesson was learned always helped, so it does not count. The same advice for other kinds and
+    skills counts, each trial relative to the rate of its kind.
     """
     trials = [(k.lesson.kind, t.helped) for k in same for t in k.trials if not t.learned]
-    return (sum(helped for _, helped in trials) + 1) / (sum(usual[kind] for kind, _ in trials) + 1)
+    return (sum(helped for _, helped in trials) + 1) / (sum(rates[kind] for kind, _ in trials) + 1)
 
 
 @lru_cache(maxsize=10_000)
-def _telling(text: str) -> tuple[str, ...]:
-    return tuple(word for word in _words(text) if word not in LITTLE)
+def _content_words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in _words(text) if word not in STOP_WORDS)
 
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-def _alike(a: str, b: str) -> float:
-    """Return how alike two texts are by their words, whatever the order: 0 to 100."""
+def _similarity(a: str, b: str) -> float:
+    """Return the similarity of two texts by their words in any order, 0 to 100."""
     return float(fuzz.token_sort_ratio(" ".join(_words(a)), " ".join(_words(b))))

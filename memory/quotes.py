@@ -1,6 +1,6 @@
-"""Quoted text: what a request sets in double quotes is to be read in the image, word for word.
+"""Quoted text of a request: text in double quotes must appear in the image, word for word.
 
-Quotation marks of all scripts count. What only looks like quoted text does not: JSON, attributes, code, weights.
+Quotation marks of all scripts count; JSON keys, attributes, code and weights do not.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-LONGEST = 4000
-"""Characters of the longest quoted text: what is opened and not closed within these is not quoted."""
-LONGEST_KEY = 60
-"""Characters of a key that are looked at."""
-DEEPEST = 20
-"""Most quotes inside of one another and side by side in a quoted text."""
+MAX_QUOTE = 4000
+"""Characters of the longest quoted text: a mark that is not closed within these opens none."""
+MAX_KEY = 60
+"""Characters of a key that are matched."""
+MAX_NESTED = 20
+"""Quotation marks in a quoted text, nested or in a row."""
 
 TEXT_KEY = re.compile(
     r"(?!alt|negative|prompt|placeholder)(?:.*[_ -])?(?:texts?|captions?|titles?|subtitles?|headlines?|slogans?|taglines?|lettering"
@@ -25,9 +25,9 @@ TEXT_KEY = re.compile(
 )
 """Keys of a structured request whose values are texts in the image."""
 VALUE_KEY = re.compile(r"content|value|string|lines?|items?|内容", re.IGNORECASE)
-"""Keys that are such below one of those."""
+"""Keys whose values are texts in the image below one of those keys."""
 NO_TEXT = frozenset({"none", "no", "no text", "n/a", "null", "false", "true", "无"})
-"""Values of such keys that say that there is none."""
+"""Values of such keys that mean no text."""
 
 _CLOSERS = {
     **{
@@ -46,11 +46,11 @@ _CLOSERS = {
     },
     **{"”": "”“", "»": "«»", "›": "‹›", "＂": "＂", "״": "״", '"': '"'},
 }
-"""What closes each sign that opens."""
+"""The closing marks of each opening mark."""
 _EITHER_WAY = frozenset('”»›״"')
-"""Signs that close, too, or stand for inches: they open where a word could begin, and close where one could end."""
+"""Marks that also close, or mean inches: they open where a word could begin, and close where one could end."""
 _FALLBACK = {"“": '"“', "„": '"', '"': "”"}
-"""What closes where the proper sign is missing."""
+"""Closing marks if the proper one is missing."""
 _OPENER = re.compile("[" + "".join(_CLOSERS) + "]")
 _MARKS = {opener: re.compile(f"[{opener}{closers}]") for opener, closers in _CLOSERS.items()}
 
@@ -74,13 +74,13 @@ _CODE = (
     re.compile(r'\b[A-Za-z_][A-Za-z0-9_]*\((?:[^()"\n]|"[^"\n]*")*\)'),
 )
 _WEIGHT = re.compile(r"(?:\++|--+)(?=[\s,.;:)\]]|$)")
-_GONE = "\0"
-"""Stands where a sign was taken out, so that places stay what they are."""
+_REMOVED = "\0"
+"""Replaces removed characters, so that positions do not change."""
 _BREAK = re.compile(r"(?:\\r)?\\n(?!abla|eq\b|u\b|ot\b)")
 
 
 class Quote(NamedTuple):
-    """A quoted text, and where it stands with its marks."""
+    """A quoted text, with its position including the marks."""
 
     text: str
     start: int
@@ -88,24 +88,24 @@ class Quote(NamedTuple):
 
 
 def quoted_strings(prompt: str) -> list[str]:
-    """Return the texts in double quotes of a request, each once: what the image must show, word for word.
+    """Return the quoted texts of a request, each once: what the image must show, word for word.
 
-    A line break in a text counts as a space.
+    A line break in a text becomes a space.
     """
     return list(dict.fromkeys(quote.text for quote in quotes(prompt)))
 
 
 def quotes(prompt: str) -> list[Quote]:
-    """Return every quoted text of a request, in order, with its place."""
-    found, prose = _structured(prompt)
-    plain = [Quote(_plain(prose[start + 1 : end - 1]), start, end) for start, end in _spans(prose)]
-    if len(plain) == 1 and not found and _is_all(plain[0], prompt):
+    """Return every quoted text of a request, in order, with its position."""
+    found, prose = _split_structured(prompt)
+    plain = [Quote(_one_line(prose[start + 1 : end - 1]), start, end) for start, end in _quote_spans(prose)]
+    if len(plain) == 1 and not found and _is_whole_request(plain[0], prompt):
         return []
     return sorted((quote for quote in (*found, *plain) if quote.text), key=lambda quote: quote.start)
 
 
 def replace_quotes(prompt: str, write: Callable[[Quote], str]) -> str:
-    """Return a text with something else in the place of each quoted text and its marks."""
+    """Return a text with a replacement for each quoted text and its marks."""
     parts, position = [], 0
     for quote in quotes(prompt):
         if quote.start >= position:
@@ -114,34 +114,34 @@ def replace_quotes(prompt: str, write: Callable[[Quote], str]) -> str:
     return "".join(parts) + prompt[position:]
 
 
-def _is_all(quote: Quote, prompt: str) -> bool:
-    """Tell whether the marks are around a whole request of some length: as it was copied, and not for a text in the image."""
+def _is_whole_request(quote: Quote, prompt: str) -> bool:
+    """Return whether the marks enclose a whole, long request: it was pasted with its quotes."""
     around = prompt[: quote.start] + prompt[quote.end :]
     return not around.strip() and (len(quote.text.split()) > 3 or (not quote.text.isascii() and len(quote.text) > 12))
 
 
-def _plain(text: str) -> str:
+def _one_line(text: str) -> str:
     path = re.search(r"\b[A-Za-z]:\\", text)
-    return " ".join((text if path else _BREAK.sub(" ", text)).replace(_GONE, "").split())
+    return " ".join((text if path else _BREAK.sub(" ", text)).replace(_REMOVED, "").split())
 
 
-def _structured(prompt: str) -> tuple[list[Quote], str]:
-    """Return the texts in what is JSON, markup or code, and the prompt with blanks in the place of all that."""
+def _split_structured(prompt: str) -> tuple[list[Quote], str]:
+    """Return the texts in JSON, markup and code, and the prompt with spaces in place of these parts."""
     found: list[Quote] = []
 
     def blank(match: re.Match[str]) -> str:
         return " " * len(match[0])
 
     def pair(match: re.Match[str]) -> str:
-        texts = _texts_of(match["value"], [match["key"]])
+        texts = _texts_in_value(match["value"], [match["key"]])
         found.extend(Quote(text, match.start("value"), match.end("value")) for text in texts)
         return blank(match)
 
-    prompt = _without_objects(prompt, found)
+    prompt = _blank_json(prompt, found)
     if '\\"' in prompt or '""' in prompt:
-        prompt = re.sub(r'(?<!")""+(?=[^\s"])', lambda m: '"'.rjust(len(m[0]), _GONE), prompt.replace('\\"', f'{_GONE}"'))
-        prompt = re.sub(r'(?<=[^\s"])""+', lambda m: '"'.ljust(len(m[0]), _GONE), prompt)
-        prompt = _without_objects(prompt, found)
+        prompt = re.sub(r'(?<!")""+(?=[^\s"])', lambda m: '"'.rjust(len(m[0]), _REMOVED), prompt.replace('\\"', f'{_REMOVED}"'))
+        prompt = re.sub(r'(?<=[^\s"])""+', lambda m: '"'.ljust(len(m[0]), _REMOVED), prompt)
+        prompt = _blank_json(prompt, found)
     for tag in _TAG.finditer(prompt):
         for attribute in _ASSIGNED.finditer(prompt, *tag.span()):
             pair(attribute)
@@ -154,15 +154,15 @@ def _structured(prompt: str) -> tuple[list[Quote], str]:
     return found, prompt
 
 
-def _without_objects(prompt: str, found: list[Quote]) -> str:
-    """Return the prompt with blanks in the place of JSON objects, also unfinished ones, and add their texts."""
+def _blank_json(prompt: str, found: list[Quote]) -> str:
+    """Return the prompt with spaces in place of JSON objects, also incomplete ones, and add their texts to `found`."""
     while start := _OBJECT.search(prompt):
         keys, end = [""], len(prompt)
         for token in _TOKEN.finditer(prompt, start.start()):
             if token["colon"]:
                 keys[-1] = _decoded(token["string"])
             elif token["string"]:
-                texts = _texts_of(token["string"], keys)
+                texts = _texts_in_value(token["string"], keys)
                 found.extend(Quote(text, token.start("string"), token.end("string")) for text in texts)
             elif token[0] in "{[":
                 keys.append("")
@@ -175,10 +175,10 @@ def _without_objects(prompt: str, found: list[Quote]) -> str:
     return prompt
 
 
-def _texts_of(string: str, keys: list[str]) -> list[str]:
-    """Return the texts of a value below keys: the value itself below a key for texts, else what it quotes."""
+def _texts_in_value(string: str, keys: list[str]) -> list[str]:
+    """Return the texts of a JSON value: the value itself if a key says so, else the texts that it quotes."""
     value = _decoded(string)
-    named = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.strip()[-LONGEST_KEY:]) for key in keys if key.strip()]
+    named = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.strip()[-MAX_KEY:]) for key in keys if key.strip()]
     if named and named[-1].lower().startswith("negative"):
         return []
     own = bool(named) and bool(TEXT_KEY.fullmatch(named[-1]))
@@ -186,26 +186,26 @@ def _texts_of(string: str, keys: list[str]) -> list[str]:
     quoted = quoted_strings(value) if _OPENER.search(value) else []
     if quoted or not (own or below) or value.strip().casefold() in NO_TEXT:
         return quoted
-    return [_plain(value)]
+    return [_one_line(value)]
 
 
 def _decoded(string: str) -> str:
-    string = string.replace(_GONE, "")
+    string = string.replace(_REMOVED, "")
     try:
         return str(json.loads(string, strict=False))
     except ValueError:
         return string[1:-1].replace('\\"', '"')
 
 
-def _spans(prose: str) -> Iterator[tuple[int, int]]:
-    """Return where quoted texts begin and end, with their marks, from left to right."""
+def _quote_spans(prose: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of quoted texts with their marks, from left to right."""
     position = 0
     while opener := _OPENER.search(prose, position):
         start = opener.start()
         position = start + 1
         if opener[0] in _EITHER_WAY and not _may_open(prose, start):
             continue
-        end = _end(prose, start)
+        end = _quote_end(prose, start)
         if end > 0:
             position = end
             if not _WEIGHT.match(prose, end):
@@ -218,9 +218,9 @@ def _may_open(prose: str, at: int) -> bool:
     return bool(after) and (not _in_word(before) or other_script) and (prose[at] in '"״' or not after.isspace())
 
 
-def _end(prose: str, start: int) -> int:
-    """Return where the text that is opened at a place ends, with its mark; 0 where it does not."""
-    opener, stop = prose[start], min(len(prose), start + LONGEST)
+def _quote_end(prose: str, start: int) -> int:
+    """Return the end of the quoted text that opens at `start`, with its mark; 0 if it is not closed."""
+    opener, stop = prose[start], min(len(prose), start + MAX_QUOTE)
     depth = 1
     barrier = stop
     for seen, mark in enumerate(_MARKS[opener].finditer(prose, start + 1, stop)):
@@ -235,7 +235,7 @@ def _end(prose: str, start: int) -> int:
             barrier = min(barrier, mark.start())
         if depth == 0:
             return mark.end()
-        if seen == DEEPEST:
+        if seen == MAX_NESTED:
             break
     ends = (prose.find(mark, start + 1, barrier + 1) for mark in _FALLBACK.get(opener, ""))
     return min((end + 1 for end in ends if end > 0 and _may_close(prose, start, end)), default=0)
@@ -243,7 +243,7 @@ def _end(prose: str, start: int) -> int:
 
 def _may_close(prose: str, start: int, at: int) -> bool:
     mark, before, after = prose[at], prose[at - 1], prose[at + 1 : at + 2]
-    if mark in "“«‹" and before.isspace():  # it opens another one
+    if mark in "“«‹" and before.isspace():  # opens another text
         return False
     if mark not in '"״':
         return True
@@ -253,6 +253,6 @@ def _may_close(prose: str, start: int, at: int) -> bool:
     return not (within or opens or ragged)
 
 
-def _in_word(sign: str) -> bool:
-    """Tell a letter or digit of a script in which words stand apart, so that no quoted text begins or ends beside it."""
-    return sign.isalnum() and (ord(sign) < 0x600 or 0x1E00 <= ord(sign) < 0x2000)
+def _in_word(character: str) -> bool:
+    """Return whether a character is a letter or digit of a script with spaces, next to which no quoted text begins or ends."""
+    return character.isalnum() and (ord(character) < 0x600 or 0x1E00 <= ord(character) < 0x2000)

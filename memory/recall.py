@@ -1,4 +1,4 @@
-"""What of the memory the refiner is shown. Each policy is one of the paper's ablation, or our default.
+"""Recall policies: the part of the memory that the refiner is shown. Each is one of the paper's ablation, or our default.
 
 | policy | rounds shown, each by its best candidate | of each: prompt and findings | image | thought | experiences |
 |---|---|---|---|---|---|
@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..context import Recall
+from ..context import RecallPolicy
 from .state import Attempt, Check, GemsState, ImageRef, Review, best_of
 
-USES_EXPERIENCES: frozenset[Recall] = frozenset({"experiences", "default"})
-"""Policies for which the summarizer is asked at all."""
+USES_EXPERIENCES: frozenset[RecallPolicy] = frozenset({"experiences", "default"})
+"""Policies that show experiences, and so need the summarizer."""
 
 
 FEEDBACK = """\
@@ -27,14 +27,14 @@ The person who made the request has looked at the work and said this, oldest fir
 the two differ, what was said last counts."""
 
 
-def recall(state: GemsState, policy: Recall) -> list[str | ImageRef]:
-    """Return the memory as the refiner sees it: texts and pictures in order, oldest round first."""
+def recall(state: GemsState, policy: RecallPolicy) -> list[str | ImageRef]:
+    """Return the memory that the refiner is shown: texts and images in order, oldest round first."""
     best = best_of(state.attempts)
     latest = best_of(state.latest) or (state.attempts[-1] if state.attempts else None)
     if policy == "none" or latest is None:
         return [f"<current_prompt>\n{state.draft}\n</current_prompt>"]
     shown = [latest] if policy == "last" else _one_per_round(state.attempts, best)
-    pictured = {"images", "thoughts", "experiences"}
+    with_all_images = {"images", "thoughts", "experiences"}
     lessons = {e.round: e.text for e in state.experiences} if policy in USES_EXPERIENCES else {}
     parts: list[str | ImageRef] = []
     for attempt in shown:
@@ -45,10 +45,10 @@ def recall(state: GemsState, policy: Recall) -> list[str | ImageRef]:
         lines = [f'<attempt round="{attempt.round}"{mark}>', f"<prompt>\n{attempt.prompt}\n</prompt>"]
         if policy == "thoughts" and attempt.thought:
             lines.append(f"<thought>\n{attempt.thought}\n</thought>")
-        lines.append(f"<findings>\n{findings(attempt, state.checks)}\n</findings>")
+        lines.append(f"<findings>\n{findings_text(attempt, state.checks)}\n</findings>")
         if attempt.round in lessons:
             lines.append(f"<experience>\n{lessons[attempt.round]}\n</experience>")
-        with_image = policy in pictured or (policy == "default" and attempt in (best, latest))
+        with_image = policy in with_all_images or (policy == "default" and attempt in (best, latest))
         parts.append("\n".join(lines))
         parts += ["Its image:", attempt.image] if with_image else []
         parts.append("</attempt>")
@@ -62,18 +62,18 @@ def _one_per_round(attempts: Sequence[Attempt], best: Attempt | None) -> list[At
     return [a for a in picks if a is not None]
 
 
-def feedback(reviews: Sequence[Review]) -> list[str]:
-    """Return what a person said in the run, as one text; nothing where nobody said anything. Every policy shows it."""
-    said = [f"{'Of the image of round ' + str(r.about) if r.about else 'Of the plan'}: {r.words}" for r in reviews if r.words]
-    return [f"{FEEDBACK}\n<feedback>\n" + "\n".join(said) + "\n</feedback>"] if said else []
+def feedback_text(reviews: Sequence[Review]) -> list[str]:
+    """Return a person's comments in the run as one text, or nothing if there are none. Every policy shows it."""
+    comments = [f"{'Of the image of round ' + str(r.about) if r.about else 'Of the plan'}: {r.words}" for r in reviews if r.words]
+    return [f"{FEEDBACK}\n<feedback>\n" + "\n".join(comments) + "\n</feedback>"] if comments else []
 
 
-def findings(attempt: Attempt, checks: Sequence[Check]) -> str:
-    """Write what the verifier found, a line a check; failed and unknown ones with what was seen instead, skipped ones with why."""
-    questions = {c.id: c for c in checks}
+def findings_text(attempt: Attempt, checks: Sequence[Check]) -> str:
+    """Return the verdicts on an attempt, a line each: failed and unknown ones with what is seen instead, skipped ones with why."""
+    by_id = {c.id: c for c in checks}
     lines = []
     for verdict in attempt.verdicts:
-        check = questions.get(verdict.check)
+        check = by_id.get(verdict.check)
         if check is None:
             continue
         word = "SKIPPED" if verdict.skipped else {True: "PASSED", False: "FAILED", None: "UNKNOWN"}[verdict.passed]

@@ -1,4 +1,4 @@
-"""What a run has cost in money, and whether another round fits into its budgets: plain functions of usage and prices."""
+"""The cost of a run in money, and whether another round fits into its budgets: pure functions of usage and prices."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from ..errors import SettingError
 from ..memory.state import RoleUsage, Usage
 from ..models.options import ModelOptions
 
-MILLION = 1_000_000
+TOKENS_PER_PRICE = 1_000_000
 
 
 class Money(NamedTuple):
-    """What something has cost."""
+    """An amount of money."""
 
     amount: float
     """In the currency of the prices."""
     unpriced: tuple[str, ...] = ()
-    """Roles that used what has no known price, and so are not, or not fully, in the amount."""
+    """Roles whose cost is not, or not fully, in the amount, because a price is unknown."""
 
     def __str__(self) -> str:
-        """Say it to people."""
+        """Return the amount for people."""
         return f"{self.amount:.4f}" + (f" (without the price of: {', '.join(self.unpriced)})" if self.unpriced else "")
 
 
-def money(usage: Usage, models: ModelOptions) -> Money | None:
-    """Return what usage has cost by the prices of the models, None where no price is known at all."""
+def cost_of(usage: Usage, models: ModelOptions) -> Money | None:
+    """Return the cost of usage by the prices of the models; None if no price is known."""
     if not models.priced:
         return None
-    costs = {role: _role(used, role, models) for role, used in usage.roles.items()}
+    costs = {role: _role_cost(used, role, models) for role, used in usage.roles.items()}
     return Money(sum(c.amount for c in costs.values()), tuple(role for role, c in costs.items() if c.unpriced))
 
 
-def _role(used: RoleUsage, role: str, models: ModelOptions) -> Money:
+def _role_cost(used: RoleUsage, role: str, models: ModelOptions) -> Money:
     chat = models.roles.get(role, models.chat)
-    bills = [
-        (used.input_tokens / MILLION, chat.price_input),
-        (used.output_tokens / MILLION, chat.price_output),
+    items = [
+        (used.input_tokens / TOKENS_PER_PRICE, chat.price_input),
+        (used.output_tokens / TOKENS_PER_PRICE, chat.price_output),
         (used.images, models.image.price),
     ]
-    silent = bool(used.calls) and not used.input_tokens + used.output_tokens and chat.price_input != 0  # it counted nothing
-    unknown = silent or any(amount and price is None for amount, price in bills)
-    return Money(sum(amount * (price or 0.0) for amount, price in bills), (role,) if unknown else ())
+    uncounted = bool(used.calls) and not _total_tokens(used) and chat.price_input != 0  # the server reported no tokens
+    unknown = uncounted or any(amount and price is None for amount, price in items)
+    return Money(sum(amount * (price or 0.0) for amount, price in items), (role,) if unknown else ())
 
 
 def require_prices(context: RunContext, models: ModelOptions) -> None:
-    """Refuse a budget of money where no model has a price.
+    """Refuse a budget of money if no model has a price.
 
     Raises:
-        SettingError: there is one.
+        SettingError: `max_cost` is set, and no model has a price.
     """
     if context.max_cost is not None and not models.priced:
         raise SettingError(
@@ -58,32 +58,33 @@ def require_prices(context: RunContext, models: ModelOptions) -> None:
         )
 
 
-def too_much(context: RunContext, used: Usage, round: Usage, models: ModelOptions) -> str | None:
-    """Tell which budget a further round would go past if it takes what the last one took; None where it fits into all.
+def exceeded_budget(context: RunContext, used: Usage, round: Usage, models: ModelOptions) -> str | None:
+    """Return the budget that another round would exceed if it uses as much as the last one; None if it fits into all.
 
     Args:
-        context: the run's settings.
-        used: what the run has used so far.
-        round: what of that the last round has used.
-        models: what the models cost.
+        context: the settings of the run.
+        used: usage of the run.
+        round: usage of its last round.
+        models: prices.
     """
-    so_far, took = used.total, round.total
-    spent, costs = money(used, models), money(round, models)
+    total, last = used.total, round.total
+    total_cost, last_cost = (money.amount if money else 0.0 for money in (cost_of(used, models), cost_of(round, models)))
     budgets = [
-        ("max_calls", "chat calls", context.max_calls, so_far.calls, took.calls),
-        ("max_tokens", "tokens", context.max_tokens, _tokens(so_far), _tokens(took)),
-        ("max_seconds", "seconds of the models", context.max_seconds, so_far.seconds, took.seconds),
-        ("max_cost", "in money", context.max_cost, spent.amount if spent else 0.0, costs.amount if costs else 0.0),
+        ("max_calls", "chat calls", context.max_calls, total.calls, last.calls),
+        ("max_tokens", "tokens", context.max_tokens, _total_tokens(total), _total_tokens(last)),
+        ("max_seconds", "seconds of the models", context.max_seconds, total.seconds, last.seconds),
+        ("max_cost", "in money", context.max_cost, total_cost, last_cost),
     ]
-    for name, unit, limit, have, more in budgets:
-        if limit is not None and have + more > limit:
-            return f"a further round would take about {_say(more)} {unit}: {_say(have)} of {name} {_say(limit)} are used"
+    for name, unit, limit, spent, expected in budgets:
+        if limit is not None and spent + expected > limit:
+            used_up = f"{_format(spent)} of {name} {_format(limit)} are used"
+            return f"another round would take about {_format(expected)} {unit}: {used_up}"
     return None
 
 
-def _tokens(used: RoleUsage) -> int:
+def _total_tokens(used: RoleUsage) -> int:
     return used.input_tokens + used.output_tokens
 
 
-def _say(amount: float) -> str:
+def _format(amount: float) -> str:
     return str(amount) if isinstance(amount, int) else f"{amount:.4g}"

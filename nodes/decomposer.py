@@ -1,4 +1,4 @@
-"""Decomposer: turns the request into atomic checks that can be answered from the image alone."""
+"""Decomposer: splits the request into atomic checks that can be answered from the image alone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..context import RunContext, settings_in
 from ..memory.state import MAX_PROMPT_CHARACTERS, Check, CheckKind, Request
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
-from .checks.answers import is_read_out
-from .checks.question_rewriting import READ_OUT, asked, literal
+from .checks.answers import expects_text
+from .checks.question_rewriting import OPEN_QUESTION, literal_answer, rewrite_question
 from .checks.text_match import normalize
-from .messages import MAX_QUESTION, Node, cost, human, shorten
-from .quoted_text import visible_strings
+from .messages import MAX_QUESTION, Node, truncate, usage_of, user_message
+from .quoted_text import visible_quotes
 
 MAX_CHECKS = 40
 
@@ -66,15 +66,15 @@ class Checks(BaseModel):
 
 
 def render(request: str, system: str = "") -> list[BaseMessage]:
-    """Return what the model is shown, with another text in the place of `SYSTEM` if there is one."""
-    return [SystemMessage(system or SYSTEM), human([f"<request>\n{request}\n</request>"])]
+    """Return the messages to the model; `system` replaces `SYSTEM` unless it is empty."""
+    return [SystemMessage(system or SYSTEM), user_message([f"<request>\n{request}\n</request>"])]
 
 
 def parse(answer: Checks, request: str) -> dict[str, Any]:
-    """Return the state update: numbered checks without repetitions, each quoted string of the request among them."""
-    texts = visible_strings(request)
-    drafts, notes = _shortened(answer.checks[: 10 * MAX_CHECKS])
-    checks, cut = _numbered(drafts, texts)
+    """Return the state update: numbered checks without duplicates, with one for each quoted text of the request."""
+    texts = visible_quotes(request)
+    drafts, notes = _truncate_drafts(answer.checks[: 10 * MAX_CHECKS])
+    checks, cut = _number_checks(drafts, texts)
     if cut or len(drafts) < len(answer.checks):
         wrote = f"The decomposer wrote {len(answer.checks)} questions, which are more than {MAX_CHECKS} checks"
         notes.append(f"{wrote}: the first {MAX_CHECKS} are asked.")
@@ -82,31 +82,31 @@ def parse(answer: Checks, request: str) -> dict[str, Any]:
         checks.append(Check(id="c1", kind="object", question=f"Does the image show this: {' '.join(request.split())}?"))
         notes.append("The decomposer found nothing to check: the whole request is one check.")
     for text in texts:
-        if not any(is_read_out(c) and normalize(c.expected) == normalize(text) for c in checks):
-            checks.append(Check(id=f"c{len(checks) + 1}", kind="text", question=READ_OUT, expected=literal(text)))
+        if not any(expects_text(c) and normalize(c.expected) == normalize(text) for c in checks):
+            checks.append(Check(id=f"c{len(checks) + 1}", kind="text", question=OPEN_QUESTION, expected=literal_answer(text)))
     return {"checks": checks, "notes": notes}
 
 
-def _shortened(drafts: Sequence[CheckDraft]) -> tuple[list[CheckDraft], list[str]]:
-    """Return the drafts with texts no longer than they may be, and a note if one was cut."""
+def _truncate_drafts(drafts: Sequence[CheckDraft]) -> tuple[list[CheckDraft], list[str]]:
+    """Return the drafts with texts cut to their limits, and a note for each kind that was cut."""
     short, notes = [], []
     for draft in drafts:
-        question, about = shorten(draft.question, MAX_QUESTION, "A question of the decomposer's")
-        expected, more = shorten(draft.expected, MAX_PROMPT_CHARACTERS, "An answer that the decomposer expects")
+        question, question_notes = truncate(draft.question, MAX_QUESTION, "A question of the decomposer's")
+        expected, expected_notes = truncate(draft.expected, MAX_PROMPT_CHARACTERS, "An answer that the decomposer expects")
         short.append(draft.model_copy(update={"question": question, "expected": expected}))
-        notes += about + more
+        notes += question_notes + expected_notes
     return short, [*dict.fromkeys(notes)]
 
 
-def _numbered(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[list[Check], bool]:
-    """Return the drafts as checks, and whether there were too many of them."""
+def _number_checks(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[list[Check], bool]:
+    """Return the drafts as checks, and whether some were left out because there are too many."""
     checks: list[Check] = []
     cut = False
-    kept: dict[int, list[str]] = {}  # the model's number of a question to its ids, also for a repeated question
+    ids: dict[int, list[str]] = {}  # of the checks of each draft, by its number from 1; a duplicate has those of the first
     for number, draft in enumerate(drafts, 1):
-        parents = tuple(dict.fromkeys(id for p in draft.depends_on if p < number for id in kept.get(p, [])))
-        kept[number] = []
-        for kind, question, expected in asked(draft.kind, draft.question, draft.expected, texts):
+        parents = tuple(dict.fromkeys(id for p in draft.depends_on if p < number for id in ids.get(p, [])))
+        ids[number] = []
+        for kind, question, expected in rewrite_question(draft.kind, draft.question, draft.expected, texts):
             id = next((c.id for c in checks if c.question == question and (c.expected == expected or c.kind != "text")), None)
             if id is None and len(checks) == MAX_CHECKS:
                 cut = True
@@ -114,7 +114,7 @@ def _numbered(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[list[
             if id is None:
                 id = f"c{len(checks) + 1}"
                 checks.append(Check(id=id, kind=kind, question=question, expected=expected, depends_on=parents))
-            kept[number].append(id)
+            ids[number].append(id)
     return checks, cut
 
 
@@ -125,6 +125,6 @@ def decomposer(chat: BaseChatModel) -> Node:
         context = settings_in(runtime.context)
         answer = ask(chat, render(state.prompt, context.decomposer_prompt), Checks, role="decomposer")
         update = parse(answer.value, state.prompt)
-        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("decomposer", [answer.spent])}
+        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("decomposer", [answer.spent])}
 
     return node

@@ -1,4 +1,4 @@
-"""Generator: turns the draft into images. It waits for the planner and the decomposer."""
+"""Generator: generates images from the draft, after the planner and the decomposer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..events import ImageMade, emit
 from ..memory.state import Attempt, ImageRef, Request, best_of
 from ..models.image.base import ImageModel, ImageRequest, pictures_of
 from ..storage.image_store import ImageStore
-from .messages import Node, cost
+from .messages import Node, usage_of
 
-TRACED = "LangSmith tracing is on (LANGSMITH_TRACING, LANGCHAIN_TRACING_V2): requests, answers and images are posted to it."
+TRACING_NOTE = "LangSmith tracing is on (LANGSMITH_TRACING, LANGCHAIN_TRACING_V2): requests, answers and images are posted to it."
 
 
 class GeneratorState(Request):
@@ -32,16 +32,16 @@ class GeneratorState(Request):
     attempts: list[Attempt] = []
 
 
-def count(made: int, context: RunContext) -> int:
-    """Return how many candidates the next round has: fewer than asked for if the images of the run do not suffice.
+def candidates_in_round(made: int, context: RunContext) -> int:
+    """Return the number of candidates in the next round: fewer than the setting if `max_images` allows no more.
 
     Raises:
-        SettingError: there is none left, which a selector of ours would not have gone on from.
+        SettingError: no image is left; our selector ends such a run.
     """
     if context.max_images is None:
         return context.candidates
     if made >= context.max_images:
-        raise SettingError(f"all images of max_images {context.max_images} are used: raise it to go on")
+        raise SettingError(f"all images of max_images {context.max_images} are used: raise it to continue")
     return min(context.candidates, context.max_images - made)
 
 
@@ -49,11 +49,11 @@ def render(prompt: str, round: int, context: RunContext, source: bytes | None = 
     """Return a request for each candidate of a round, each with its own seed.
 
     Args:
-        prompt: what to draw, or what to change.
+        prompt: of the image, or of the edit.
         round: from 1.
-        context: the run's settings.
-        source: the picture to edit, as PNG.
-        made: how many images the run has made so far.
+        context: the settings of the run.
+        source: the image to edit, as PNG.
+        made: number of images of the run so far.
     """
     return [
         ImageRequest(
@@ -64,74 +64,74 @@ def render(prompt: str, round: int, context: RunContext, source: bytes | None = 
             height=context.height,
             source=source,
         )
-        for candidate in range(count(made, context))
+        for candidate in range(candidates_in_round(made, context))
     ]
 
 
-def identity(model: ImageModel, request: ImageRequest, thread: str | None = None) -> str:
-    """Return everything that determines a picture, as one string: by it a picture already made is found again.
+def request_key(model: ImageModel, request: ImageRequest, thread: str | None = None) -> str:
+    """Return the key of a request in the image store: everything that determines the image.
 
-    A run finds its own pictures only: not every model gives the same picture for the same request, and whoever starts a
-    new run wants a new one. Graphs without a thread share theirs.
+    The thread is part of it: models need not give equal images for equal requests, and a new run should give a new image.
+    Graphs without a thread share their images.
     """
     whole = {"name": model.name, "settings": model.settings, "request": request.model_dump(), "thread": thread}
     return json.dumps(whole, sort_keys=True, default=str)
 
 
-def obtain(
+def find_or_generate(
     model: ImageModel,
     store: ImageStore,
     requests: Sequence[ImageRequest],
     thread: str | None = None,
     on_image: Callable[[ImageRequest, ImageRef], None] = lambda request, ref: None,
 ) -> list[ImageRef]:
-    """Return the picture of each request; those that this run has made already are not made again.
+    """Return the image of each request; images that this run has already are not generated again.
 
     Args:
-        model: what draws.
-        store: where pictures are kept.
-        requests: what to draw.
+        model: the image model.
+        store: the image store.
+        requests: may contain duplicates.
         thread: the run.
-        on_image: called with each request and its picture as soon as it is there, from any thread.
+        on_image: called with each request and its image as soon as it is there, from any thread.
 
     Raises:
-        ImageModelError: the model failed or gave fewer pictures than asked for. What it made is in the store.
+        ImageModelError: the model failed, or returned too few images. Those that it made are in the store.
         ImageStoreError: the store cannot be read or written.
     """
-    found = {r: ref for r in requests if (ref := store.find_by_request(identity(model, r, thread), thread))}
-    for request, ref in found.items():
+    refs = {r: ref for r in requests if (ref := store.find_by_request(request_key(model, r, thread), thread))}
+    for request, ref in refs.items():
         on_image(request, ref)
 
-    def make(request: ImageRequest) -> ImageRef:
-        ref = _make(model, store, request, thread)
+    def generate(request: ImageRequest) -> ImageRef:
+        ref = _generate(model, store, request, thread)
         on_image(request, ref)
         return ref
 
-    wanted = [r for r in dict.fromkeys(requests) if r not in found]
-    if wanted:
-        store.ensure_writable()  # a picture that cannot be kept is not paid for
-    # One at a time or from as many threads as the model has a use for; each is stored as soon as it is there.
-    with ContextThreadPoolExecutor(max(1, min(model.parallel, len(wanted)))) as pool:
-        found.update(zip(wanted, pool.map(make, wanted), strict=True))
-    return [found[r] for r in requests]
+    missing = [r for r in dict.fromkeys(requests) if r not in refs]
+    if missing:
+        store.ensure_writable()  # pay for no image that cannot be stored
+    # From as many threads as the model can use; each image is stored as soon as it is there.
+    with ContextThreadPoolExecutor(max(1, min(model.parallel, len(missing)))) as pool:
+        refs.update(zip(missing, pool.map(generate, missing), strict=True))
+    return [refs[r] for r in requests]
 
 
-def _make(model: ImageModel, store: ImageStore, request: ImageRequest, thread: str | None) -> ImageRef:
+def _generate(model: ImageModel, store: ImageStore, request: ImageRequest, thread: str | None) -> ImageRef:
     [image] = pictures_of(model, [request])
     size = f"{image.width}x{image.height}"
     name = PurePath(model.name).name if model.name.startswith("/") else model.name  # some servers name a model by its folder
     text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": name, "software": "gems"}
     if request.negative_prompt:
         text["negative_prompt"] = request.negative_prompt
-    return store.put(image, text, identity(model, request, thread), thread)
+    return store.put(image, text, request_key(model, request, thread), thread)
 
 
 def generator(model: ImageModel, store: ImageStore) -> Node:
-    """Build the node that adds the round's attempts to `attempts`.
+    """Build the node that adds the attempts of a round to `attempts`.
 
     Args:
-        model: what draws.
-        store: where pictures are kept.
+        model: the image model.
+        store: the image store.
     """
 
     def node(state: GeneratorState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -150,17 +150,17 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
                 round=round, candidate=candidate, prompt=prompt, seed=seed, image=ref, source=source, thought=state.thought
             )
 
-        def told(request: ImageRequest, ref: ImageRef) -> None:
+        def on_image(request: ImageRequest, ref: ImageRef) -> None:
             emit(ImageMade.of(attempt(request, ref), "generator"))
 
-        refs = obtain(model, store, requests, thread, told)
+        refs = find_or_generate(model, store, requests, thread, on_image)
         seconds = time.perf_counter() - began
         attempts = [attempt(request, ref) for request, ref in zip(requests, refs, strict=True)]
         cut = model.truncated(prompt)
         notes = [f"The image model does not read the end of the prompt of round {round}: {cut[:200]!r}"] if cut else []
         notes += [note for request in requests for note in model.caveats(request)]
-        notes += [TRACED] if tracing_is_enabled() else []
-        # Pictures found again count as made: they were paid for, only not yet booked when the run was killed.
-        return {"attempts": attempts, "notes": notes, "usage": cost("generator", [], images=len(refs), seconds=seconds)}
+        notes += [TRACING_NOTE] if tracing_is_enabled() else []
+        # Images from the store count too: they were paid for, but not counted yet when the run was killed.
+        return {"attempts": attempts, "notes": notes, "usage": usage_of("generator", [], images=len(refs), seconds=seconds)}
 
     return node

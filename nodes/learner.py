@@ -1,4 +1,4 @@
-"""Learner: after the last round, writes down for later runs what turned failed checks into passed ones."""
+"""Learner: after the last round, writes lessons for later runs: what made failed checks pass."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from pydantic import BaseModel, Field
 from ..context import RunContext, settings_in
 from ..errors import CheckpointError, LessonError, ModelAnswerError, ModelCallError
 from ..events import LessonLearned, emit
-from ..memory.evidence import RefinementStep, borne_out, trials
-from ..memory.lessons import MAX_CHARACTERS, Lessons, Status, StoredLesson, Trial, one_line, without_quotes
+from ..memory.evidence import RefinementStep, latest_improvements, lesson_trials
+from ..memory.lessons import MAX_LESSON_CHARACTERS, Lessons, Status, StoredLesson, Trial, one_line, without_quotes
 from ..memory.quotes import quoted_strings
 from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
+from .checks.answers import expects_text
 from .checks.text_match import contains, normalize
-from .lesson_prompts import NO_STORE
-from .messages import Node, cost, human
+from .lesson_prompts import NO_STORE_NOTE
+from .messages import Node, usage_of, user_message
 
 SYSTEM = """\
 You keep the book of lessons of a studio that makes images with a text-to-image model. Prompts are written, the images are \
@@ -52,10 +53,9 @@ class LearnedLessons(BaseModel):
 def render(
     changes: Mapping[CheckKind, RefinementStep], skills: Sequence[str], reviews: Sequence[Review] = (), system: str = ""
 ) -> list[BaseMessage]:
-    """Return what the model is shown: for each kind the prompts before and after, and what was seen before.
+    """Return the messages to the model: for each kind of check the prompts before and after, and what was seen before.
 
-    What a person said in a review is left out: it was said about this picture, to this run. `system` takes the place of
-    `SYSTEM` if it is not empty.
+    A person's comments are left out: they are about this image. `system` replaces `SYSTEM` unless it is empty.
     """
     parts = [f"<skills_loaded>{', '.join(skills) or 'none'}</skills_loaded>"]
     for kind, change in changes.items():
@@ -64,16 +64,16 @@ def render(
             "\n".join(
                 [
                     f'<change kind="{kind}">',
-                    *(f"<turned>\n{_seen(c, change)}\n</turned>" for c in change.turned if c.kind == kind),
+                    *(f"<turned>\n{_describe_failure(c, change)}\n</turned>" for c in change.fixed if c.kind == kind),
                     f"<old_prompt>\n{change.before.prompt}\n</old_prompt>",
                     *([f"<edit_of_that_image>\n{change.after.prompt}\n</edit_of_that_image>"] if edit else []),
                     *([] if edit else [f"<new_prompt>\n{change.after.prompt}\n</new_prompt>"]),
-                    f"<thought>\n{_thought(change.after, reviews)}\n</thought>",
+                    f"<thought>\n{_thought_to_show(change.after, reviews)}\n</thought>",
                     "</change>",
                 ]
             )
         )
-    return [SystemMessage(system or SYSTEM), human(["\n\n".join(parts)])]
+    return [SystemMessage(system or SYSTEM), user_message(["\n\n".join(parts)])]
 
 
 def parse(
@@ -83,37 +83,37 @@ def parse(
     private: Sequence[str],
     status: Status,
 ) -> list[StoredLesson]:
-    """Return the lessons, at most one a kind. One that repeats one of the private texts is left out, and so is such an example."""
-    found: dict[CheckKind, StoredLesson] = {}
+    """Return the lessons, at most one for each kind of check, without lessons and examples that contain a private text."""
+    lessons: dict[CheckKind, StoredLesson] = {}
     for learned in answer.lessons:
         text = one_line(learned.text)
-        if learned.kind not in changes or learned.kind in found or not text or _repeats(text, private):
+        if learned.kind not in changes or learned.kind in lessons or not text or _contains_any(text, private):
             continue
-        example = next(c for c in changes[learned.kind].turned if c.kind == learned.kind)
+        example = next(c for c in changes[learned.kind].fixed if c.kind == learned.kind)
         question = without_quotes(example.question)[:1000]
-        found[learned.kind] = StoredLesson(
+        lessons[learned.kind] = StoredLesson(
             kind=learned.kind,
             skill=learned.skill if learned.skill in skills else "",
             text=text,
-            question="" if _repeats(question, private) else question,
+            question="" if _contains_any(question, private) else question,
             status=status,
         )
-    return list(found.values())
+    return list(lessons.values())
 
 
 def private_texts(state: GemsState) -> list[str]:
-    """Return what must go into no lesson: the texts that the picture shows, and whatever stands in quotes in this run."""
-    texts = [c.expected for c in state.checks if c.kind == "text" and c.expected not in {"yes", "no"}]
-    said = [state.prompt, *(c.question for c in state.checks), *(r.words for r in state.reviews)]
+    """Return the texts that no lesson may contain: the expected texts of the image, and all quoted texts of the run."""
+    texts = [c.expected for c in state.checks if expects_text(c)]
+    inputs = [state.prompt, *(c.question for c in state.checks), *(r.words for r in state.reviews)]
     written = [state.draft, *(a.prompt for a in state.attempts)]  # by a person, or by a model that has read one
-    return list(dict.fromkeys([*texts, *(quote for text in [*said, *written] for quote in quoted_strings(text))]))
+    return list(dict.fromkeys([*texts, *(quote for text in [*inputs, *written] for quote in quoted_strings(text))]))
 
 
 def learner(chat: BaseChatModel) -> Node:
-    """Build the node that keeps lessons in the graph's store, where `RunContext.lessons` is keep or review.
+    """Build the node that writes lessons to the graph's store, if `RunContext.lessons` is keep or review.
 
-    What it writes has keys that follow from the run's pictures: run again after a kill, it writes the same once.
-    A model or a store that fails here does not spoil the run, whose picture is made: a note says so.
+    Keys are hashes of the run's images, so a step that is run again after a kill writes nothing twice. If the model or the
+    store fails, the run still ends well, with a note.
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def learner(chat: BaseChatModel) -> Node:
         if context.lessons == "none":
             return {}
         if runtime.store is None:
-            return {"notes": [NO_STORE]}
+            return {"notes": [NO_STORE_NOTE]}
         if context.lessons == "read":
             return {}
         book = Lessons(runtime.store)
@@ -129,21 +129,21 @@ def learner(chat: BaseChatModel) -> Node:
         update: dict[str, Any] = {}
         notes: list[str] = []
         try:
-            changes = _book_trials(state, book, thread or "")
+            changes = _record_trials(state, book, thread or "")
             if not changes:
                 return {}
             if context.max_calls is not None and state.usage.chat_calls >= context.max_calls:
                 return {"notes": [f"No lesson was learned from this run: all of max_calls {context.max_calls} are used."]}
             answer = ask(chat, render(changes, state.skills, state.reviews, context.learner_prompt), LearnedLessons, role="learner")
-            update["usage"] = cost("learner", [answer.spent])
+            update["usage"] = usage_of("learner", [answer.spent])
             status: Status = "proposed" if context.lessons == "review" else "kept"
-            if any(len(learned.text) > MAX_CHARACTERS for learned in answer.value.lessons):
-                notes.append(f"A lesson had more than {MAX_CHARACTERS} characters: the rest was cut off.")
+            if any(len(learned.text) > MAX_LESSON_CHARACTERS for learned in answer.value.lessons):
+                notes.append(f"A lesson had more than {MAX_LESSON_CHARACTERS} characters: the rest was cut off.")
             for lesson in parse(answer.value, changes, state.skills, private_texts(state), status):
                 trial = Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=thread or "")
-                kept = book.keep(lesson, [trial])
-                emit(LessonLearned(role="learner", id=kept.id, kind=kept.kind, text=kept.text, status=kept.status))
-                notes.append(_note(kept))
+                stored = book.add(lesson, [trial])
+                emit(LessonLearned(role="learner", id=stored.id, kind=stored.kind, text=stored.text, status=stored.status))
+                notes.append(_lesson_note(stored))
         except (LessonError, CheckpointError, ModelAnswerError, ModelCallError) as error:
             notes.append(f"{'Not every' if notes else 'No'} lesson was learned from this run: {error}"[:500])
         return {**update, "notes": [*notes, *capability_notes(chat)]}
@@ -151,38 +151,38 @@ def learner(chat: BaseChatModel) -> Node:
     return node
 
 
-def _book_trials(state: GemsState, book: Lessons, thread: str) -> dict[CheckKind, RefinementStep]:
-    """Book what the run says of the lessons it was shown; return what there is to learn from."""
-    for id, trial in trials(state, thread):
-        book.book(id, trial)
-    return unlearned(borne_out(state), book)
+def _record_trials(state: GemsState, book: Lessons, thread: str) -> dict[CheckKind, RefinementStep]:
+    """Store the trials of the lessons that were shown; return the refinements to learn from."""
+    for id, trial in lesson_trials(state, thread):
+        book.add_trial(id, trial)
+    return not_yet_learned(latest_improvements(state), book)
 
 
-def unlearned(changes: Mapping[CheckKind, RefinementStep], book: Lessons) -> dict[CheckKind, RefinementStep]:
-    """Leave out what lessons were learned from already: by this step before a kill, or by the run that this one was forked from."""
-    known = {(k.lesson.kind, trial.key) for k in book.kept() for trial in k.trials if trial.learned}
+def not_yet_learned(changes: Mapping[CheckKind, RefinementStep], book: Lessons) -> dict[CheckKind, RefinementStep]:
+    """Return the refinements from which nothing was learned yet, by this step before a kill or by the run that was forked."""
+    known = {(k.lesson.kind, trial.key) for k in book.records() for trial in k.trials if trial.learned}
     return {kind: change for kind, change in changes.items() if (kind, change.key) not in known}
 
 
-def _seen(check: Check, change: RefinementStep) -> str:
+def _describe_failure(check: Check, change: RefinementStep) -> str:
     verdict = next((v for v in change.before.verdicts if v.check == check.id), None)
     answer = f" Wanted: {check.expected}. Before: {verdict.answer or 'none'}." if verdict else ""
     reason = f" Seen: {verdict.reason}" if verdict and verdict.reason and verdict not in change.before.said else ""
     return f"{check.question}{answer}{reason}"
 
 
-def _thought(attempt: Attempt, reviews: Iterable[Review]) -> str:
-    """Return the thought behind a prompt; none from a person's first words on, as it may repeat them."""
-    heard = any(r.words and r.round < attempt.round for r in reviews)
-    return "left out, it follows a person's words" if heard else attempt.thought or "none recorded"
+def _thought_to_show(attempt: Attempt, reviews: Iterable[Review]) -> str:
+    """Return the thought behind a prompt, but not after a person's first comment, which it may repeat."""
+    commented = any(r.words and r.round < attempt.round for r in reviews)
+    return "left out, it follows a person's words" if commented else attempt.thought or "none recorded"
 
 
-def _repeats(text: str, private: Iterable[str]) -> bool:
+def _contains_any(text: str, private: Iterable[str]) -> bool:
     plain = normalize(text).casefold()
     return any(contains(plain, normalize(p).casefold()) for p in private)
 
 
-def _note(lesson: StoredLesson) -> str:
+def _lesson_note(lesson: StoredLesson) -> str:
     if lesson.status == "proposed":
         return f"A lesson waits for approval ({lesson.kind}): {lesson.text} Keep it with `gems lessons approve {lesson.id}`."
     return f"A lesson was kept ({lesson.kind}, {lesson.id}): {lesson.text}"

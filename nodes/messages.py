@@ -1,4 +1,4 @@
-"""What several roles share: how a picture is shown to a model, and how a call's cost is booked."""
+"""Messages to models, and the usage of their calls: shared by the roles."""
 
 from __future__ import annotations
 
@@ -12,36 +12,35 @@ from ..memory.state import MAX_PROMPT_CHARACTERS, Check, ImageRef, RoleUsage, Us
 from ..models.chat.call import Spent
 
 Node = Callable[..., dict[str, Any]]
-"""A node: it takes the state (and, if it wants, the runtime) and returns a partial update."""
+"""A node: takes the state, and the runtime if it needs it, and returns a partial update of the state."""
 
 ReadImage = Callable[[ImageRef], bytes]
 
 MAX_THOUGHT = 4000
-"""Characters of a model's reasoning that are kept: every later checkpoint repeats them."""
-
+"""Characters of a model's reasoning in the state: every later checkpoint repeats them."""
 
 MAX_QUESTION = 1000
 """Characters of a check's question, of a verdict's reason and of a round's experience."""
 
 MAX_ANSWER = 2 * MAX_PROMPT_CHARACTERS
-"""Characters of a verdict's answer: more than the longest text that can be asked for."""
+"""Characters of a verdict's answer: more than the longest expected text."""
 
 
-def shorten(text: str, most: int, what: str) -> tuple[str, list[str]]:
-    """Return a text of a model's that is no longer than it may be, and the note that says so where it was cut.
+def truncate(text: str, limit: int, name: str) -> tuple[str, list[str]]:
+    """Return the text cut to a limit, and a note if it was cut.
 
     Args:
-        text: the text.
-        most: characters that are kept.
-        what: what it is, for the note: `The planner's prompt`.
+        text: of a model.
+        limit: in characters.
+        name: of the text, for the note: `The planner's prompt`.
     """
-    if len(text) <= most:
+    if len(text) <= limit:
         return text, []
-    return text[:most].rstrip(), [f"{what} had more than {most} characters: the rest was cut off."]
+    return text[:limit].rstrip(), [f"{name} had more than {limit} characters: the rest was cut off."]
 
 
-def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> HumanMessage:
-    """Build a user message from texts and pictures. Pictures are read only now and live only in the message."""
+def user_message(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> HumanMessage:
+    """Build a user message from texts and images. The bytes of images are read here and are in the message only."""
     content: list[dict[str, Any]] = []
     for part in parts:
         if isinstance(part, str):
@@ -50,15 +49,15 @@ def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> Hum
             data = base64.b64encode(read(part)).decode()
             content.append({"type": "image", "base64": data, "mime_type": part.media_type})
     if all(block["type"] == "text" for block in content):
-        return HumanMessage("\n\n".join(block["text"] for block in content))  # servers of text-only models take no lists
+        return HumanMessage("\n\n".join(block["text"] for block in content))  # servers of text-only models refuse lists
     return HumanMessage(content=[*content])
 
 
-def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | None = None) -> Usage:
-    """Book calls and pictures on a role, with the seconds they took: by default those of the calls, added up."""
+def usage_of(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | None = None) -> Usage:
+    """Return the usage of a role: its calls and images, and the seconds, by default the sum over the calls."""
     total = Spent()
-    for one in spent:
-        total = total.plus(one)
+    for call in spent:
+        total = total.plus(call)
     return Usage(
         roles={
             role: RoleUsage(
@@ -72,11 +71,11 @@ def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | No
     )
 
 
-def clip(thought: str) -> str:
-    """Return a thought no longer than is worth remembering: of a long one the end, where the conclusion is."""
+def clip_thought(thought: str) -> str:
+    """Return a thought cut to `MAX_THOUGHT` characters: the end, where the conclusion is."""
     return thought if len(thought) <= MAX_THOUGHT else "... " + thought[-MAX_THOUGHT:]
 
 
-def list_checks(checks: Sequence[Check]) -> str:
-    """Write checks a line each, without the expected answers: whoever is asked must not be told what to say."""
+def format_questions(checks: Sequence[Check]) -> str:
+    """Return the questions of checks, a line each, without the expected answers."""
     return "\n".join(f"{c.id}. {c.question}" for c in checks)

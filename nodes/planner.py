@@ -1,4 +1,4 @@
-"""Planner: picks the skills a request calls for, and writes the first generation prompt."""
+"""Planner: loads the skills that fit the request, and writes the first prompt."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ..models.chat.ask import ask, text_of, thought_of, with_schema
 from ..models.chat.ask import parse as parse_answer
 from ..models.chat.call import Spent, call
 from ..skills import SkillLibrary, skill_tools
-from .lesson_prompts import FOR_PLANNER, block, for_planner, shown
-from .messages import Node, clip, cost, human, shorten
-from .quoted_text import keep_quoted
-from .skill_loader import calling, reveal
+from .lesson_prompts import PLANNER_HINT, as_shown, lessons_block, lessons_for_planner
+from .messages import Node, clip_thought, truncate, usage_of, user_message
+from .quoted_text import restore_quoted
+from .skill_loader import answerable_turn, with_skill_texts
 
-UNREAD_CALL = "The planner called a tool in a way that could not be read."
+UNREADABLE_CALL = "The planner called a tool in a form that could not be parsed."
 
 MAX_SKILL_TURNS = 3
 """Turns in which the planner may call skill tools before it must answer."""
 
-NO_TOOLS = (400, 404, 422, 501)
-"""Statuses with which servers without tool calls refuse them."""
+NO_TOOLS_STATUSES = (400, 404, 422, 501)
+"""HTTP statuses with which servers refuse tool calls."""
 
-NO_TOOL_CALLS = "The planner's model takes no tool calls, so no skills are loaded and the request is drawn as it stands"
+NO_TOOL_CALLS_NOTE = "The planner's model supports no tool calls, so no skills are loaded and the request itself is the prompt"
 
 SYSTEM = """\
 You plan an image. Someone gives you a request in plain words; you write the prompt that a text-to-image model will \
@@ -78,92 +78,105 @@ def render(
     lessons: Sequence[StoredLesson] = (),
     system: str = "",
 ) -> list[BaseMessage]:
-    """Return what the model is shown: with a catalog where it may load skills, else it just rewrites.
+    """Return the messages to the model: with a catalog it may load skills, without one it rewrites the request.
 
     Args:
         request: the user's words.
         catalog: names and descriptions of the skills.
-        planning: its talk with the skill tools so far.
-        lessons: those of earlier runs that are nearest.
-        system: what it is told in the place of `SYSTEM`; what is said of skills comes after it all the same.
+        planning: its messages with the skill tools so far.
+        lessons: the nearest lessons of earlier runs.
+        system: replaces `SYSTEM` unless it is empty; the paragraph about skills follows in any case.
     """
     system = (system or SYSTEM) + (SKILLS.format(catalog=catalog) if catalog else REWRITE)
-    return [SystemMessage(system), human([f"<request>\n{request}\n</request>", *block(lessons, FOR_PLANNER)]), *planning]
+    return [
+        SystemMessage(system),
+        user_message([f"<request>\n{request}\n</request>", *lessons_block(lessons, PLANNER_HINT)]),
+        *planning,
+    ]
 
 
 def parse(plan: Plan, request: str) -> dict[str, Any]:
-    """Return the state update: the draft, with every quoted string of the request in it."""
-    written, notes = shorten(plan.prompt.strip(), MAX_PROMPT_CHARACTERS, "The planner's prompt")
-    prompt, restored = keep_quoted(written or request, request)
+    """Return the state update: the draft, which contains every quoted text of the request."""
+    written, notes = truncate(plan.prompt.strip(), MAX_PROMPT_CHARACTERS, "The planner's prompt")
+    prompt, restored = restore_quoted(written or request, request)
     notes += [f"The planner had dropped the quoted text {text!r}: put back." for text in restored]
     return {"draft": prompt, "notes": notes, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
 
 
 def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
-    """Build the node that writes `draft`, or asks for skills first.
+    """Build the node that writes `draft`, or first calls skill tools.
 
     Args:
-        chat: the model; it must take tools where skills are used.
-        skills: what it may load.
+        chat: the model; to use skills it must support tool calls.
+        skills: the skills that it may load.
     """
     tools = skill_tools(skills)
 
     def node(state: PlannerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
-        update = planned(state, context, runtime)
-        if not state.planning and (notes := skills.notes(paths=False)):  # its first turn: they are told once a run
-            update = {**update, "notes": [*notes, *update.get("notes", ())]}
-        return update
-
-    def planned(state: PlannerState, context: RunContext, runtime: Runtime[RunContext]) -> dict[str, Any]:
         if context.plan == "none":
-            return {"draft": state.prompt}
-        lessons = for_planner(context, runtime.store, state.prompt, state.skills)
-        update = plan(state, context, lessons)
-        return {**update, "lessons": shown(lessons, 1)} if lessons else update
+            update: dict[str, Any] = {"draft": state.prompt}
+        else:
+            lessons = lessons_for_planner(context, runtime.store, state.prompt, state.skills)
+            update = plan(state, context, lessons)
+            if lessons:
+                update["lessons"] = as_shown(lessons, 1)
+        if not state.planning and (notes := skills.notes(paths=False)):  # once a run
+            update["notes"] = [*notes, *update.get("notes", ())]
+        return update
 
     def plan(state: PlannerState, context: RunContext, lessons: Sequence[StoredLesson]) -> dict[str, Any]:
         system = context.planner_prompt
         if context.plan == "rewrite" or not tools:
-            return _rewrite(chat, render(state.prompt, "", lessons=lessons, system=system), state.prompt, [])
-        messages = render(state.prompt, skills.catalog(), reveal(state.planning, skills), lessons, system)
+            return _ask_for_plan(chat, render(state.prompt, "", lessons=lessons, system=system), state.prompt, [])
+        messages = render(state.prompt, skills.catalog(), with_skill_texts(state.planning, skills), lessons, system)
         turns = sum(isinstance(m, AIMessage) for m in state.planning)
         if turns >= MAX_SKILL_TURNS:
-            return _rewrite(chat, messages, state.prompt, [])
+            return _ask_for_plan(chat, messages, state.prompt, [])
         try:
             message, spent = call(chat.bind_tools(tools), with_schema(messages, Plan), role="planner")
         except ModelCallError as error:
-            if error.status not in NO_TOOLS or "tool" not in error.problem.lower():
+            if error.status not in NO_TOOLS_STATUSES or "tool" not in error.problem.lower():
                 raise
-            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {error}"[:500]]}
+            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS_NOTE}: {error}"[:500]]}
         except NotImplementedError:
-            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS}: {type(chat).__name__} has no bind_tools"]}
+            return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS_NOTE}: {type(chat).__name__} has no bind_tools"]}
         if message.tool_calls:
-            turn = calling(message)
-            notes = [UNREAD_CALL] if message.invalid_tool_calls or turn.tool_calls != message.tool_calls else []
-            return {"planning": [turn], "notes": notes, "usage": cost("planner", [spent])}
-        if not state.skills and (
-            not lessons or message.invalid_tool_calls
-        ):  # nothing fits: the user's own words are the best prompt there is
-            update: dict[str, Any] = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
-            if message.invalid_tool_calls:
-                update["notes"] = [f"{UNREAD_CALL} The request is drawn as it stands."]
-            return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
-        try:
-            update = parse(parse_answer(text_of(message), Plan), state.prompt)
-        except ValueError:
-            return _rewrite(chat, messages, state.prompt, [spent])
-        return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
+            update = _tool_turn(message)
+        elif not state.skills and (not lessons or message.invalid_tool_calls):
+            update = _draft_request(message, state.prompt)
+        else:
+            try:
+                update = parse(parse_answer(text_of(message), Plan), state.prompt)
+            except ValueError:
+                return _ask_for_plan(chat, messages, state.prompt, [spent])
+            update["thought"] = clip_thought(thought_of(message))
+        return {**update, "usage": usage_of("planner", [spent])}
 
     return node
 
 
-def _rewrite(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
+def _tool_turn(message: AIMessage) -> dict[str, Any]:
+    """Return the state update of a message that calls tools."""
+    turn = answerable_turn(message)
+    notes = [UNREADABLE_CALL] if message.invalid_tool_calls or turn.tool_calls != message.tool_calls else []
+    return {"planning": [turn], "notes": notes}
+
+
+def _draft_request(message: AIMessage, request: str) -> dict[str, Any]:
+    """Return the state update if no skill fits: the user's own words are the best prompt."""
+    notes = [f"{UNREADABLE_CALL} The request is drawn as it stands."] if message.invalid_tool_calls else []
+    planning = [RemoveMessage(REMOVE_ALL_MESSAGES)]
+    return {"draft": request, "planning": planning, "notes": notes, "thought": clip_thought(thought_of(message))}
+
+
+def _ask_for_plan(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
     answer = ask(chat, messages, Plan, role="planner")
-    return {**parse(answer.value, request), "thought": clip(answer.thought), "usage": cost("planner", [*spent, answer.spent])}
+    usage = usage_of("planner", [*spent, answer.spent])
+    return {**parse(answer.value, request), "thought": clip_thought(answer.thought), "usage": usage}
 
 
 def wants_skills(state: PlannerState) -> bool:
-    """Tell whether the planner's last word is a tool call that waits for its answer."""
+    """Return whether the planner's last message calls tools."""
     last = state.planning[-1] if state.planning else None
     return isinstance(last, AIMessage) and bool(last.tool_calls)

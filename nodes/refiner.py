@@ -1,4 +1,4 @@
-"""Refiner: reads the memory and writes the next prompt."""
+"""Refiner: writes the next prompt from the memory of the run."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
-from ..memory.lessons import StoredLesson as LessonOfRuns
-from ..memory.recall import USES_EXPERIENCES, feedback, recall
+from ..memory.lessons import StoredLesson
+from ..memory.recall import USES_EXPERIENCES, feedback_text, recall
 from ..memory.state import MAX_PROMPT_CHARACTERS, GemsState, ImageRef, ShownLesson, best_of
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
 from ..models.image.base import ImageModel
 from ..skills import SkillLibrary
-from .lesson_prompts import block, for_refiner, shown
-from .messages import Node, ReadImage, clip, cost, human, shorten
-from .quoted_text import keep_quoted
+from .lesson_prompts import as_shown, lessons_block, lessons_for_refiner
+from .messages import Node, ReadImage, clip_thought, truncate, usage_of, user_message
+from .quoted_text import restore_quoted
 from .summarizer import Lesson
-from .summarizer import parse as note_down
+from .summarizer import parse as parse_experience
 
 SYSTEM = """\
 You refine the prompt of an image that is being made in rounds. An examiner has found faults in the images so far; you \
@@ -64,10 +64,10 @@ The thought behind the latest prompt:
 {thought}
 </thought>"""
 
-LIMIT = """\
+PROMPT_LIMIT = """\
 The image model reads the first {tokens} tokens of a prompt, some {words} words, and nothing after them: stay below."""
 
-CUT = """\
+CUT_PROMPT = """\
 The end of the last prompt was not read: "{cut}". Say the same in fewer words, the most important things first."""
 
 
@@ -100,20 +100,20 @@ SCHEMAS: dict[tuple[bool, bool], type[Refinement | EditRefinement]] = {
     (False, True): FusedRefinement,
     (True, True): FusedEditRefinement,
 }
-"""By whether it may edit, and whether it writes the round's experience."""
+"""By whether the model may edit, and whether it writes the experience of the round."""
 
 
-def fused(state: GemsState, context: RunContext) -> bool:
-    """Tell whether the refiner writes the experience, and not the summarizer: where it is remembered, and there is an image."""
+def writes_experience(state: GemsState, context: RunContext) -> bool:
+    """Return whether the refiner writes the experience instead of the summarizer: if it is recalled, and there is an image."""
     return context.fuse and context.recall in USES_EXPERIENCES and bool(state.attempts)
 
 
-def memory_of(state: GemsState, context: RunContext, lessons: Sequence[LessonOfRuns | ShownLesson] = ()) -> list[str | ImageRef]:
-    """Return what the model is shown of the run, and of others: texts and pictures, in order."""
+def shown_memory(state: GemsState, context: RunContext, lessons: Sequence[StoredLesson | ShownLesson] = ()) -> list[str | ImageRef]:
+    """Return the memory of this run and others that the model is shown: texts and images, in order."""
     memory = recall(state, context.recall)
-    thought = state.latest[0].thought if fused(state, context) else ""
+    thought = state.latest[0].thought if writes_experience(state, context) else ""
     memory += [THOUGHT.format(thought=thought)] if thought else []
-    return [f"<request>\n{state.prompt}\n</request>", *feedback(state.reviews), *memory, *block(lessons)]
+    return [f"<request>\n{state.prompt}\n</request>", *feedback_text(state.reviews), *memory, *lessons_block(lessons)]
 
 
 def render(
@@ -125,43 +125,45 @@ def render(
     may_edit: bool = False,
     limit: int | None = None,
     cut: str | None = None,
-    lessons: Sequence[LessonOfRuns] = (),
+    lessons: Sequence[StoredLesson] = (),
 ) -> list[BaseMessage]:
-    """Return what the model is shown: the request, the skills in use, and the memory as the recall policy has it.
+    """Return the messages to the model: the request, the loaded skills, and the memory by the recall policy.
 
     Args:
         state: the run so far.
         context: its settings.
-        skills: where the bodies of the loaded skills are read.
-        read: returns an image's bytes.
-        may_edit: whether it may choose to edit the best image.
-        limit: how many tokens of a prompt the image model reads.
-        cut: what of the last prompt it did not read.
-        lessons: those of earlier runs that are nearest.
+        skills: the library of the loaded skills.
+        read: returns the bytes of an image.
+        may_edit: whether the model may choose to edit the best image.
+        limit: number of tokens of a prompt that the image model reads.
+        cut: the end of the last prompt, if the image model did not read it.
+        lessons: the nearest lessons of earlier runs.
     """
     loaded = [skills.get(name) for name in state.skills]
     bodies = [f'<skill_content name="{skill.name}">\n{skill.body}\n</skill_content>' for skill in loaded]
     ask_for = [f"Write the prompt of round {state.round + 1}."]
-    ask_for += [LIMIT.format(tokens=limit, words=limit * 3 // 4)] if limit else []
-    ask_for += [CUT.format(cut=cut[:200])] if cut else []
+    ask_for += [PROMPT_LIMIT.format(tokens=limit, words=limit * 3 // 4)] if limit else []
+    ask_for += [CUT_PROMPT.format(cut=cut[:200])] if cut else []
     system = context.refiner_prompt or SYSTEM
     return [
-        SystemMessage("\n\n".join([system + (EDIT if may_edit else "") + (FUSE if fused(state, context) else ""), *bodies])),
-        human([*memory_of(state, context, lessons), " ".join(ask_for)], read),
+        SystemMessage(
+            "\n\n".join([system + (EDIT if may_edit else "") + (FUSE if writes_experience(state, context) else ""), *bodies])
+        ),
+        user_message([*shown_memory(state, context, lessons), " ".join(ask_for)], read),
     ]
 
 
 def parse(answer: Refinement | EditRefinement, thought: str, request: str) -> dict[str, Any]:
-    """Return the state update: the draft with every quoted string of the request, and the thought behind it.
+    """Return the state update: the draft, which contains every quoted text of the request, and the thought behind it.
 
-    An edit is left as it is: what it does not name stays in the image.
+    An edit is not changed: what it does not name stays in the image.
     """
-    thought = clip(thought or answer.strategy.strip())
+    thought = clip_thought(thought or answer.strategy.strip())
     edit = isinstance(answer, EditRefinement) and answer.action == "edit" and bool(answer.prompt.strip())
-    written, notes = shorten(answer.prompt.strip(), MAX_PROMPT_CHARACTERS, "The refiner's prompt")
+    written, notes = truncate(answer.prompt.strip(), MAX_PROMPT_CHARACTERS, "The refiner's prompt")
     if edit:
         return {"draft": written, "edit": True, "thought": thought, "notes": notes}
-    prompt, restored = keep_quoted(written or request, request)
+    prompt, restored = restore_quoted(written or request, request)
     notes += [f"The refiner had dropped the quoted text {text!r}: put back." for text in restored]
     return {"draft": prompt, "edit": False, "thought": thought, "notes": notes}
 
@@ -170,25 +172,25 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
     """Build the node that writes the next `draft` and the `thought` behind it.
 
     Args:
-        chat: a model that sees images.
-        skills: where the bodies of the loaded skills are read.
-        read: returns an image's bytes.
-        image: the model that draws: its limits are told, and its ability to edit is used where the run allows it.
+        chat: a model that takes images.
+        skills: the library of the loaded skills.
+        read: returns the bytes of an image.
+        image: the image model; the prompt states its limits, and it edits if the settings allow it.
     """
 
     def node(state: GemsState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
         may_edit = context.edit == "auto" and image is not None and image.can_edit and best_of(state.attempts) is not None
         limit, cut = (image.prompt_limit, image.truncated(state.draft)) if image else (None, None)
-        lessons = for_refiner(context, runtime.store, state)
+        lessons = lessons_for_refiner(context, runtime.store, state)
         messages = render(state, context, skills, read, may_edit=may_edit, limit=limit, cut=cut, lessons=lessons)
-        answer = ask(chat, messages, SCHEMAS[may_edit, fused(state, context)], role="refiner")
+        answer = ask(chat, messages, SCHEMAS[may_edit, writes_experience(state, context)], role="refiner")
         update = parse(answer.value, answer.thought, state.prompt)
         if isinstance(answer.value, Lesson):
-            noted = note_down(answer.value, state.round)
-            update |= {**noted, "notes": update["notes"] + noted["notes"]}
+            experience = parse_experience(answer.value, state.round)
+            update |= {**experience, "notes": update["notes"] + experience["notes"]}
         if lessons:
-            update["lessons"] = shown(lessons, state.round + 1)
-        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("refiner", [answer.spent])}
+            update["lessons"] = as_shown(lessons, state.round + 1)
+        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("refiner", [answer.spent])}
 
     return node

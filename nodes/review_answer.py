@@ -1,4 +1,4 @@
-"""What a person may answer when a run asks: the one form of it for all doors, and which of it fits the moment."""
+"""The answer of a person in a review: one schema for Python, CLI and HTTP, narrowed to what the waiting run can take."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..frozen import Frozen
 from ..memory.state import MAX_PROMPT_CHARACTERS, Action, Attempt, Check, CheckKind
 from ..models.numerals import number
 
-MAX_WORDS = 4000
-"""Characters of what a person says at a time: every later checkpoint repeats them."""
+MAX_COMMENT = 4000
+"""Characters of a person's comment: every later checkpoint repeats them."""
 
-MAX_CHECKS = 100
-"""Most checks that a person may ask for: each is a question for every image."""
+MAX_LISTED_CHECKS = 100
+"""Checks in a list that a person writes: each is a question about every image."""
 
-BELONGS: dict[str, tuple[Action, ...]] = {
+ACTIONS_OF_FIELD: dict[str, tuple[Action, ...]] = {
     "check": ("reject",),
     "prompt": ("edit",),
     "checks": ("edit",),
@@ -26,7 +26,7 @@ BELONGS: dict[str, tuple[Action, ...]] = {
     "round": ("accept", "reject", "edit"),
     "candidate": ("accept", "reject", "edit"),
 }
-"""Which fields say something only with some actions."""
+"""The actions that a field goes with."""
 
 
 class NewCheck(Frozen):
@@ -40,221 +40,226 @@ class NewCheck(Frozen):
 
     @field_validator("question", "expected", mode="after")
     @classmethod
-    def _said(cls, text: str) -> str:
-        if not _visible(text):
+    def _clean_text(cls, text: str) -> str:
+        if not _has_visible_text(text):
             raise ValueError("it is empty")
-        return _unicode(text.strip())
+        return _require_unicode(text.strip())
 
     @model_validator(mode="after")
-    def _countable(self) -> NewCheck:
+    def _count_is_a_number(self) -> NewCheck:
         if self.kind == "count" and self.expected not in {"yes", "no"} and number(self.expected) is None:
             raise ValueError(f'a count expects a number, such as "three", not {self.expected!r}')
         return self
 
 
 class ListedCheck(NewCheck):
-    """A check in the whole list of them."""
+    """A check in a list that replaces all checks."""
 
-    id: str = Field(default="", description="The id it has; left out for a new one.")
+    id: str = Field(default="", description="Id of an existing check; left out for a new one.")
     depends_on: tuple[str, ...] = Field(default=(), description="Ids of checks that must pass for this one to mean anything.")
 
 
-class _Rules(Frozen):
-    """What holds for every answer, whichever of the fields it has."""
+class _AnswerBase(Frozen):
+    """The rules for every answer, whichever of the fields it has."""
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> _Rules:
+    def _is_consistent(self) -> _AnswerBase:
         given = {name: getattr(self, name) for name in self.model_fields_set}
         action, words = given["action"], str(given.get("words", ""))
-        there = [name for name, value in given.items() if value is not None]
-        if stray := [name for name in there if name in BELONGS and action not in BELONGS[name]]:
-            raise ValueError(f"{stray[0]} says nothing with {action!r}: it goes with {' or '.join(BELONGS[stray[0]])}")
-        if action == "reject" and not _visible(words):
+        given_names = [name for name, value in given.items() if value is not None]
+        if stray := [name for name in given_names if name in ACTIONS_OF_FIELD and action not in ACTIONS_OF_FIELD[name]]:
+            raise ValueError(f"{stray[0]} has no meaning with {action!r}: it goes with {' or '.join(ACTIONS_OF_FIELD[stray[0]])}")
+        if action == "reject" and not _has_visible_text(words):
             raise ValueError("words: say in plain words what is wrong; the next prompt is written from them")
         editable = [name for name in ("prompt", "checks", "verdicts") if name in type(self).model_fields]
-        if action == "edit" and not set(there) & set(editable):
+        if action == "edit" and not set(given_names) & set(editable):
             raise ValueError(f"there is nothing to edit: give {', '.join(editable[:-1])} or {editable[-1]}")
-        if {"checks", "verdicts"} <= set(there):
+        if {"checks", "verdicts"} <= set(given_names):
             raise ValueError("give checks or verdicts, not both: with other checks, every image is examined again")
-        if action == "edit" and "verdicts" not in there and {"round", "candidate"} & set(there):
+        if action == "edit" and "verdicts" not in given_names and {"round", "candidate"} & set(given_names):
             raise ValueError("round and candidate name an image to give verdicts on: give them with verdicts")
-        if "candidate" in there and "round" not in there:
+        if "candidate" in given_names and "round" not in given_names:
             raise ValueError("candidate: name the round too")
         return self
 
     @field_validator("words", "prompt", mode="after", check_fields=False)
     @classmethod
-    def _text(cls, text: str | None) -> str | None:
-        return None if text is None else _unicode(text.strip())
+    def _strip_text(cls, text: str | None) -> str | None:
+        return None if text is None else _require_unicode(text.strip())
 
     @field_validator("prompt", mode="after", check_fields=False)
     @classmethod
-    def _drawable(cls, text: str | None) -> str | None:
-        if text is not None and not _visible(text):
+    def _require_prompt(cls, text: str | None) -> str | None:
+        if text is not None and not _has_visible_text(text):
             raise ValueError("it is empty: write the whole prompt of the next image")
         return text
 
     @field_validator("checks", mode="after", check_fields=False)
     @classmethod
-    def _whole(cls, checks: list[ListedCheck] | None) -> list[ListedCheck] | None:
+    def _valid_list(cls, checks: list[ListedCheck] | None) -> list[ListedCheck] | None:
         ids = [c.id for c in checks or () if c.id]
         if twice := sorted({id for id in ids if ids.count(id) > 1}):
             raise ValueError(f"{twice[0]} is in the list twice")
         for check in checks or ():
             if unknown := sorted(set(check.depends_on) - set(ids)):
                 raise ValueError(f"{check.question!r} depends on {unknown[0]}, which is not in the list")
-        if circle := _circle({c.id: c.depends_on for c in checks or () if c.id}):
+        if circle := _find_cycle({c.id: c.depends_on for c in checks or () if c.id}):
             raise ValueError(f"{circle} depends on itself: take one of the checks out of depends_on")
         return checks
 
 
-class Answer(_Rules):
-    """What a person answers. Which actions and fields there are depends on the moment: `answer_schema` says.
+class Answer(_AnswerBase):
+    """A person's answer to a waiting run. `answer_schema` gives the actions and fields that the run can take now.
 
     Raises:
-        pydantic.ValidationError: it makes no sense in itself.
+        pydantic.ValidationError: the fields contradict one another.
+
+    Example:
+        ```python
+        answer = gems.Answer(action="reject", words="the fox has no newspaper")
+        result = gems.resume("fox", answer=answer)
+        ```
     """
 
     action: Action = Field(
-        description="accept: draw the plan, or end the run with the image. go on: as decided. reject: say in words what is wrong. "
-        "edit: change the prompt, the checks or verdicts."
+        description="accept: draw from the plan, or end the run with the image. go on: as decided. reject: say in words what is "
+        "wrong. edit: change the prompt, the checks or verdicts."
     )
-    words: str = Field(
-        default="", max_length=MAX_WORDS, description="What you have to say; the next prompts are written with it in mind."
-    )
-    check: NewCheck | None = Field(default=None, description="With reject: a check that the next images must pass.")
+    words: str = Field(default="", max_length=MAX_COMMENT, description="Your comment; the next prompts take it into account.")
+    check: NewCheck | None = Field(default=None, description="With reject: a new check that the next images must pass.")
     prompt: str | None = Field(
-        default=None, max_length=MAX_PROMPT_CHARACTERS, description="With edit: what the next image is drawn from, as it stands."
+        default=None, max_length=MAX_PROMPT_CHARACTERS, description="With edit: the prompt of the next image, word for word."
     )
     checks: list[ListedCheck] | None = Field(
         default=None,
         min_length=1,
-        max_length=MAX_CHECKS,
-        description="With edit: the whole list of checks, in place of the old one. What one with an id leaves out stays as it was.",
+        max_length=MAX_LISTED_CHECKS,
+        description="With edit: the whole list of checks, in place of the old one. What a check with an id omits is unchanged.",
     )
     verdicts: dict[str, bool | None] | None = Field(
         default=None, min_length=1, description="With edit: by a check's id true (passed), false (failed) or null (cannot be told)."
     )
-    round: int | None = Field(default=None, description="Round of the image that this is about; that of the best by default.")
-    candidate: int | None = Field(default=None, ge=0, description="Which image of the round, from 0; the best of it by default.")
-    question: str | None = Field(
-        default=None, description="Id of the question that this answers, as it was asked: no other one takes the answer then."
-    )
+    round: int | None = Field(default=None, description="Round of the image that the answer is about; by default that of the best.")
+    candidate: int | None = Field(default=None, ge=0, description="Candidate of that round, from 0; by default the best.")
+    question: str | None = Field(default=None, description="Id of the question that this answers; any other question refuses it.")
 
 
 class AnswerRules(NamedTuple):
-    """What an answer must fit."""
+    """What an answer must match: the state of the run that waits for it."""
 
     actions: Sequence[Action]
     checks: Sequence[Check]
     attempts: Sequence[Attempt]
-    may_draw: bool
-    """Whether there may be a further image."""
+    may_generate: bool
+    """Whether another image may be generated."""
     question: str
     """Id of the question."""
 
 
-def answer_schema(moment: AnswerRules) -> type[BaseModel]:
-    """Return what may be answered at a moment, as a pydantic model: its JSON Schema draws a form, and it refuses all else."""
-    fields = _fields(moment)
-    known = {a.key for a in moment.attempts}
+def answer_schema(rules: AnswerRules) -> type[BaseModel]:
+    """Return a pydantic model of the answers that a run can take now; forms are made from its JSON Schema."""
+    fields = _allowed_fields(rules)
+    known = {a.key for a in rules.attempts}
 
     def fits(self: Any) -> Any:
-        if self.question not in (None, moment.question):
-            raise ValueError(
-                f"question: this answers {self.question}, and what is asked now is {moment.question}: look at it first"
-            )
+        if self.question not in (None, rules.question):
+            raise ValueError(f"question: this answers {self.question}, but the question now is {rules.question}: read it first")
         candidate = getattr(self, "candidate", None)
         if candidate is not None and (self.round, candidate) not in known:
             raise ValueError(f"candidate: round {self.round} has no image {candidate}; they are counted from 0")
         return self
 
-    validators: dict[str, Any] = {"fits": model_validator(mode="after")(fits), "filled": _filled(moment.checks)}
+    validators: dict[str, Any] = {"fits": model_validator(mode="after")(fits), "filled": _fill_omitted(rules.checks)}
     return create_model(
         "Answer",
-        __base__=_Rules,
+        __base__=_AnswerBase,
         __doc__="What you answer.",
         __validators__=validators,
         **fields,
     )
 
 
-def _fields(moment: AnswerRules) -> dict[str, Any]:
-    """Return the fields of `Answer` that fit a moment, with the values that do."""
-    names = ["action", "words", *(["check", "prompt"] if moment.may_draw else []), "checks", "question"]
+def _allowed_fields(rules: AnswerRules) -> dict[str, Any]:
+    """Return the fields of `Answer` that match the rules, with the allowed values."""
+    names = ["action", "words", *(["check", "prompt"] if rules.may_generate else []), "checks", "question"]
     kinds: dict[str, Any] = {name: Answer.model_fields[name].annotation for name in Answer.model_fields}
-    kinds["action"] = Literal[tuple(moment.actions)]
-    kinds["checks"] = list[_listed(moment.checks)] | None  # type: ignore[misc]
-    if moment.attempts:
+    kinds["action"] = Literal[tuple(rules.actions)]
+    kinds["checks"] = list[_listed_check_type(rules.checks)] | None  # type: ignore[misc]
+    if rules.attempts:
         names += ["verdicts", "round", "candidate"]
-        kinds["verdicts"] = dict[Literal[tuple(c.id for c in moment.checks)], bool | None] | None  # type: ignore[misc]
-        kinds["round"] = Literal[tuple(sorted({a.round for a in moment.attempts}))] | None
+        kinds["verdicts"] = dict[Literal[tuple(c.id for c in rules.checks)], bool | None] | None  # type: ignore[misc]
+        kinds["round"] = Literal[tuple(sorted({a.round for a in rules.attempts}))] | None
     return {name: (kinds[name], Answer.model_fields[name]) for name in names}
 
 
-def _listed(checks: Iterable[Check]) -> type[ListedCheck]:
-    """Return the type of a check in the list, of which the id is one that there is, or none."""
+def _listed_check_type(checks: Iterable[Check]) -> type[ListedCheck]:
+    """Return the type of a check in the list: its id is that of an existing check, or empty."""
     kind: Any = Literal[("", *(c.id for c in checks))]
     id: Any = (kind, ListedCheck.model_fields["id"])
     return create_model("ListedCheck", __base__=ListedCheck, __doc__=ListedCheck.__doc__, id=id)
 
 
-def _filled(checks: Sequence[Check]) -> Any:
-    """Return a validator of the list: what is left out of a check that there is stays as it was."""
+def _fill_omitted(checks: Sequence[Check]) -> Any:
+    """Return a validator of the list: what an existing check leaves out stays as it was."""
     known = {c.id: c for c in checks}
 
     def fill(cls: type[BaseModel], listed: Any) -> Any:
         if not isinstance(listed, list):
             return listed
-        ids = [str(one.get("id", "")) if isinstance(one, dict) else "" for one in listed]
-        return [_like(known[id], ids) | one if id in known else one for id, one in zip(ids, listed, strict=True)]
+        ids = [str(item.get("id", "")) if isinstance(item, dict) else "" for item in listed]
+        return [_omitted_values(known[id], ids) | item if id in known else item for id, item in zip(ids, listed, strict=True)]
 
     return field_validator("checks", mode="before")(fill)
 
 
-def _like(check: Check, ids: Sequence[str]) -> dict[str, Any]:
-    """Return what a check leaves to the one in its place, apart from its question; parents that are taken away are none."""
+def _omitted_values(check: Check, ids: Sequence[str]) -> dict[str, Any]:
+    """Return the fields that a new version of a check inherits, all but the question; parents that are removed are left out."""
     return {"kind": check.kind, "expected": check.expected, "depends_on": [id for id in check.depends_on if id in ids]}
 
 
-def in_words(error: ValidationError, fields: Iterable[str]) -> AnswerError:
-    """Return what is wrong with an answer as an error for people.
+def answer_error(error: ValidationError, fields: Iterable[str]) -> AnswerError:
+    """Return the error of an answer that cannot be used, as one sentence.
 
     Args:
-        error: what pydantic found.
-        fields: the fields that there are.
+        error: pydantic's error.
+        fields: the fields that the run can take now.
     """
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part != "[key]")
     why = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-        why = f"there is no such field now; there are {', '.join(fields)}"
-    return AnswerError(f"the answer cannot be taken: {where}{': ' if where else ''}{why}; nothing was changed, answer again")
+        why = f"there is no such field now; the fields are {', '.join(fields)}"
+    return AnswerError(f"the answer cannot be used: {where}{': ' if where else ''}{why}; nothing was changed, answer again")
 
 
-def _visible(text: str) -> bool:
-    """Tell whether there is anything to see: spaces are not, nor are marks without width."""
+def _has_visible_text(text: str) -> bool:
+    """Return whether a text has a visible character: neither a space nor a mark without width."""
     return any(character.isprintable() and not character.isspace() for character in text)
 
 
-def _circle(parents: Mapping[str, Iterable[str]]) -> str | None:
+def _find_cycle(parents: Mapping[str, Iterable[str]]) -> str | None:
     """Return a check that depends on itself, directly or through others."""
     left = {id: set(above) for id, above in parents.items()}
-    while free := [id for id, above in left.items() if not above & left.keys()]:
-        for id in free:
+    while roots := [id for id, above in left.items() if not above & left.keys()]:
+        for id in roots:
             del left[id]
     if not left:
         return None
-    id, walked = min(left), set[str]()
-    while id not in walked:  # whatever is left has a parent that is left: up from there is a circle
-        walked.add(id)
+    id, visited = min(left), set[str]()
+    while id not in visited:  # every check left has a parent that is left: the way up ends in a cycle
+        visited.add(id)
         id = min(left[id] & left.keys())
     return id
 
 
-def _unicode(text: str) -> str:
+def _require_unicode(text: str) -> str:
+    """Return a text that any model and database takes.
+
+    Raises:
+        ValueError: it has a lone surrogate or a NUL character.
+    """
     if text != text.encode("utf-8", "replace").decode():
         raise ValueError("it is not valid Unicode text: write it in UTF-8")
     if "\0" in text:
-        raise ValueError("it has a NUL character: take it out")
+        raise ValueError("it has a NUL character: remove it")
     return text

@@ -1,4 +1,4 @@
-"""Selector: calls no model. It scores the new attempts, keeps the best, and decides: accept, refine or give up."""
+"""Selector: scores the new attempts without a model, picks the best, and decides: accept, refine or give up."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from ..context import RunContext, settings_in
 from ..memory.state import Attempt, Check, Decision, Result, Review, Score, Usage, Verdict, best_of
 from ..models.options import ModelOptions
-from .budget import money, require_prices, too_much
+from .budget import cost_of, exceeded_budget, require_prices
 from .messages import Node
 
-_NOTHING = Usage()
+_NO_USAGE = Usage()
 _NO_PRICES = ModelOptions()
 
 
@@ -28,29 +28,29 @@ class SelectorState(BaseModel):
     result: Result | None = None
 
 
-def complete(attempt: Attempt, checks: Sequence[Check]) -> Attempt:
-    """Return the attempt with its score and one verdict for each check: what was not judged is unknown, never passed."""
-    found = {v.check: v for v in attempt.verdicts}
+def score_attempt(attempt: Attempt, checks: Sequence[Check]) -> Attempt:
+    """Return the attempt with its score and a verdict for each check; a check without a verdict is unknown."""
+    by_check = {v.check: v for v in attempt.verdicts}
     missing = "the verifier did not judge this check"
-    verdicts = tuple(found.get(c.id, Verdict(check=c.id, reason=missing)) for c in checks)
+    verdicts = tuple(by_check.get(c.id, Verdict(check=c.id, reason=missing)) for c in checks)
     return attempt.model_copy(update={"verdicts": verdicts, "score": Score.of(verdicts)})
 
 
 def decide(
     attempts: Sequence[Attempt],
     context: RunContext,
-    usage: Usage = _NOTHING,
-    before: Usage = _NOTHING,
+    usage: Usage = _NO_USAGE,
+    before: Usage = _NO_USAGE,
     models: ModelOptions = _NO_PRICES,
 ) -> Result:
-    """Return the decision and the best attempt so far, by the score order of `Score.key`.
+    """Return the decision and the best attempt, by `Score.key`.
 
     Args:
-        attempts: all of the run, with scores.
-        context: the run's settings.
-        usage: what the run has used.
-        before: what it had used at the decision before this one; the first round takes the planning with it.
-        models: what the models cost.
+        attempts: all attempts of the run, with scores.
+        context: the settings of the run.
+        usage: usage of the run.
+        before: usage at the previous decision; planning counts to the first round.
+        models: prices.
 
     Raises:
         ValueError: no attempt has a score.
@@ -58,13 +58,13 @@ def decide(
     best = best_of(attempts)
     if best is None or best.score is None:
         raise ValueError("the selector was given no attempt: the node before it must write attempts with verdicts")
-    end = _judge(best, best.score, attempts, context)
-    if end is None and (why := too_much(context, usage, usage.since(before), models)):
+    end = _reason_to_stop(best, best.score, attempts, context)
+    if end is None and (why := exceeded_budget(context, usage, usage.since(before), models)):
         end = ("give up", why)
-    lacking = f"{best.score.total - best.score.passed} of {best.score.total} checks of the best image have not passed"
+    reason = f"{best.score.total - best.score.passed} of {best.score.total} checks of the best image have not passed"
     if best.rejected:
-        lacking = "a person rejected the best image" + (f", and {lacking}" if best.score.passed < best.score.total else "")
-    decision, reason = end or ("refine", lacking)
+        reason = "a person rejected the best image" + (f", and {reason}" if best.score.passed < best.score.total else "")
+    decision, reason = end or ("refine", reason)
     return Result(
         decision=decision,
         reason=reason,
@@ -76,8 +76,8 @@ def decide(
     )
 
 
-def _judge(best: Attempt, score: Score, attempts: Sequence[Attempt], context: RunContext) -> tuple[Decision, str] | None:
-    """Return the end of the run and why, None where another round may be worth it."""
+def _reason_to_stop(best: Attempt, score: Score, attempts: Sequence[Attempt], context: RunContext) -> tuple[Decision, str] | None:
+    """Return the decision that ends the run and its reason; None if another round may help."""
     rounds = max(a.round for a in attempts)
     if score.passed == score.total and not best.rejected:
         return "accept", f"all {score.total} checks passed" + (f" in round {best.round}" if best.round < rounds else "")
@@ -98,11 +98,11 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
     """Build the node that scores attempts and writes `result`.
 
     Args:
-        models: what the models cost, for a budget of money.
+        models: prices, for a budget of money.
 
     Raises:
         ValueError: (the node) there are no checks or no attempts to choose from.
-        SettingError: (the node) there is a budget of money, and no model has a price.
+        SettingError: (the node) `max_cost` is set, and no model has a price.
     """
 
     def node(state: SelectorState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -110,25 +110,25 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
         require_prices(context, models)
         if not state.checks:
             raise ValueError("there are no checks: the decomposer must write at least one, or nothing could ever fail")
-        scored = [complete(a, state.checks) for a in state.attempts if a.score is None]
+        scored = [score_attempt(a, state.checks) for a in state.attempts if a.score is None]
         old = [a for a in state.attempts if a.score is not None]
         attempts = sorted([*old, *scored], key=lambda a: a.key)
-        before = _before(state.result, attempts)
+        before = _usage_before_round(state.result, attempts)
         result = decide(attempts, context, state.usage, before, models).model_copy(update={"heard": len(state.reviews)})
-        return {"attempts": scored, "result": result, "notes": _uncounted(context, state.usage, models)}
+        return {"attempts": scored, "result": result, "notes": _unpriced_notes(context, state.usage, models)}
 
     return node
 
 
-def _before(last: Result | None, attempts: Sequence[Attempt]) -> Usage:
-    """Return what the run had used when the latest round began: a decision may be made again, after a person's word."""
+def _usage_before_round(last: Result | None, attempts: Sequence[Attempt]) -> Usage:
+    """Return the usage when the latest round began; a decision can be repeated after a review."""
     if last is None:
         return Usage()
     return last.before if last.round == max(a.round for a in attempts) else last.usage
 
 
-def _uncounted(context: RunContext, usage: Usage, models: ModelOptions) -> list[str]:
-    """Return a note for what a budget of money can not count."""
-    spent = money(usage, models) if context.max_cost is not None else None
+def _unpriced_notes(context: RunContext, usage: Usage, models: ModelOptions) -> list[str]:
+    """Return a note for each role whose cost a budget of money cannot count."""
+    spent = cost_of(usage, models) if context.max_cost is not None else None
     roles = spent.unpriced if spent else ()
     return [f"max_cost does not count all of {role}: its price or its tokens are not known." for role in roles]

@@ -10,13 +10,13 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
-from ..memory.recall import USES_EXPERIENCES, feedback, findings
+from ..memory.recall import USES_EXPERIENCES, feedback_text, findings_text
 from ..memory.state import Attempt, Check, Experience, Request, Review, best_of
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
-from .messages import MAX_QUESTION, Node, ReadImage, cost, human, shorten
+from .messages import MAX_QUESTION, Node, ReadImage, truncate, usage_of, user_message
 
-MAX_WORDS = 100
+MAX_EXPERIENCE_WORDS = 100
 
 SYSTEM = """\
 You keep the logbook of an image being made in rounds. After each round you write down what it taught, for a colleague \
@@ -47,40 +47,44 @@ class SummarizerState(Request):
 
 
 def render(state: SummarizerState, attempt: Attempt, read: ReadImage, system: str = "") -> list[BaseMessage]:
-    """Return what the model is shown of the round, with another text in the place of `SYSTEM` if there is one."""
+    """Return the messages to the model; `system` replaces `SYSTEM` unless it is empty."""
     notes = "\n".join(f"Round {e.round}: {e.text}" for e in state.experiences) or "none yet"
-    said = "".join(f"{text}\n" for text in feedback(state.reviews))
+    comments = "".join(f"{text}\n" for text in feedback_text(state.reviews))
     text = (
-        f"<request>\n{state.prompt}\n</request>\n{said}<prompt>\n{attempt.prompt}\n</prompt>\n"
-        f"<thought>\n{attempt.thought or 'none recorded'}\n</thought>\n<findings>\n{findings(attempt, state.checks)}\n</findings>\n"
+        f"<request>\n{state.prompt}\n</request>\n{comments}<prompt>\n{attempt.prompt}\n</prompt>\n"
+        f"<thought>\n{attempt.thought or 'none recorded'}\n</thought>\n"
+        f"<findings>\n{findings_text(attempt, state.checks)}\n</findings>\n"
         f"<earlier_notes>\n{notes}\n</earlier_notes>\nThe image of round {attempt.round}:"
     )
-    return [SystemMessage(system or SYSTEM), human([text, attempt.image], read)]
+    return [SystemMessage(system or SYSTEM), user_message([text, attempt.image], read)]
 
 
 def parse(lesson: Lesson, round: int) -> dict[str, Any]:
-    """Return the state update; a note that is too long is cut at the hundredth word."""
+    """Return the state update; a longer experience is cut after the hundredth word."""
     words = lesson.experience.split()
-    text, notes = shorten(" ".join(words[:MAX_WORDS]), MAX_QUESTION, f"The experience of round {round}")
-    return {"experiences": [Experience(round=round, text=text + ("..." if len(words) > MAX_WORDS else ""))], "notes": notes}
+    text, notes = truncate(" ".join(words[:MAX_EXPERIENCE_WORDS]), MAX_QUESTION, f"The experience of round {round}")
+    return {
+        "experiences": [Experience(round=round, text=text + ("..." if len(words) > MAX_EXPERIENCE_WORDS else ""))],
+        "notes": notes,
+    }
 
 
-def summarizes(context: RunContext) -> bool:
-    """Tell whether the summarizer is asked at all: not where nobody recalls experiences, or the refiner writes them."""
+def summarizer_runs(context: RunContext) -> bool:
+    """Return whether the summarizer calls its model: if experiences are recalled, and the refiner does not write them."""
     return context.recall in USES_EXPERIENCES and not context.fuse
 
 
 def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
-    """Build the node that adds the round's experience to `experiences`, where `summarizes` says so."""
+    """Build the node that adds the experience of a round to `experiences`, if `summarizer_runs`."""
 
     def node(state: SummarizerState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
-        if not summarizes(context):
+        if not summarizer_runs(context):
             return {}
         round = max(a.round for a in state.attempts)
         attempt = best_of([a for a in state.attempts if a.round == round]) or state.attempts[-1]
         answer = ask(chat, render(state, attempt, read, context.summarizer_prompt), Lesson, role="summarizer")
         update = parse(answer.value, round)
-        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": cost("summarizer", [answer.spent])}
+        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("summarizer", [answer.spent])}
 
     return node

@@ -1,4 +1,4 @@
-"""Verifier: answers every check from the pixels, with a reason for whatever is not as wanted."""
+"""Verifier: answers every check from the pixels, with a reason for each one that did not pass."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.chat.answer_probability import plain_id, soft_answers
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
-from .checks.answers import is_read_out, passes, read_out
+from .checks.answers import expects_text, match_text, passes
 from .checks.checkers import Checker
-from .checks.verification import ImageVerification, Reply
-from .messages import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, cost, human, list_checks, shorten
+from .checks.verification import ImageVerification, VerifierReply
+from .messages import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, format_questions, truncate, usage_of, user_message
 
 PARALLEL_CALLS = 8
 
@@ -72,62 +72,62 @@ class VerifierState(BaseModel):
 
 
 def render(checks: Sequence[Check], image: ImageRef, read: ReadImage, system: str = "") -> list[BaseMessage]:
-    """Return what the model is shown: the image and the questions, and neither the request nor the expected answers.
+    """Return the messages to the model: the image and the questions, without the request and the expected answers.
 
-    `system` takes the place of `SYSTEM` if it is not empty.
+    `system` replaces `SYSTEM` unless it is empty.
     """
-    return [SystemMessage(system or SYSTEM), human([image, f"<questions>\n{list_checks(checks)}\n</questions>"], read)]
+    return [SystemMessage(system or SYSTEM), user_message([image, f"<questions>\n{format_questions(checks)}\n</questions>"], read)]
 
 
-def parse(answer: Findings, checks: Sequence[Check], likely: Mapping[str, float] | None = None) -> list[Verdict]:
+def parse(answer: Findings, checks: Sequence[Check], probabilities: Mapping[str, float] | None = None) -> list[Verdict]:
     """Return a verdict for each check; one without an answer is unknown.
 
     Args:
-        answer: what the model found.
-        checks: what it was asked.
-        likely: P(the answer is the expected one), by the check's id, where it is known.
+        answer: of the model.
+        checks: in the order of the verdicts.
+        probabilities: P(the answer is the expected one), by the id of the check, where known.
     """
-    found = {plain_id(f.id): f for f in reversed(answer.findings)}
+    by_id = {plain_id(f.id): f for f in reversed(answer.findings)}
     verdicts = []
     for check in checks:
-        finding = found.get(plain_id(check.id))
+        finding = by_id.get(plain_id(check.id))
         if finding is None:
             verdicts.append(Verdict(check=check.id, reason="the verifier gave no answer"))
             continue
-        said, why = finding.answer.strip(), finding.reason.strip()
-        heard = _heard(check, checks, found)
-        passed = passes(check, heard)
-        p = None if passed is None else (likely or {}).get(check.id)
-        if passed is False and is_read_out(check):
-            match = read_out(check, heard)
-            p, why = match.probability, "; ".join(filter(None, (match.difference, why)))
-        verdicts.append(Verdict(check=check.id, passed=passed, answer=said, probability=p, reason=why))
+        text, reason = finding.answer.strip(), finding.reason.strip()
+        compared = _answer_to(check, checks, by_id)
+        passed = passes(check, compared)
+        p = None if passed is None else (probabilities or {}).get(check.id)
+        if passed is False and expects_text(check):
+            match = match_text(check, compared)
+            p, reason = match.probability, "; ".join(filter(None, (match.difference, reason)))
+        verdicts.append(Verdict(check=check.id, passed=passed, answer=text, probability=p, reason=reason))
     return verdicts
 
 
-def _shortened(answer: Findings) -> tuple[Findings, list[str]]:
-    """Return the findings with texts no longer than they may be, and a note if one was cut."""
+def _truncate_findings(answer: Findings) -> tuple[Findings, list[str]]:
+    """Return the findings with texts cut to their limits, and a note for each kind that was cut."""
     short, notes = [], []
     for finding in answer.findings:
-        said, about = shorten(finding.answer.strip(), MAX_ANSWER, "An answer of the verifier's")
-        why, more = shorten(finding.reason.strip(), MAX_QUESTION, "A reason of the verifier's")
-        short.append(finding.model_copy(update={"answer": said, "reason": why}))
-        notes += about + more
+        text, text_notes = truncate(finding.answer.strip(), MAX_ANSWER, "An answer of the verifier's")
+        reason, reason_notes = truncate(finding.reason.strip(), MAX_QUESTION, "A reason of the verifier's")
+        short.append(finding.model_copy(update={"answer": text, "reason": reason}))
+        notes += text_notes + reason_notes
     return Findings(findings=short), [*dict.fromkeys(notes)]
 
 
-def _heard(check: Check, checks: Sequence[Check], found: Mapping[str, Finding]) -> str:
-    """Return the answer to a check. Of several texts asked for in the same words, all that was read counts for each."""
-    own = found[plain_id(check.id)].answer.strip()
-    if not is_read_out(check):
+def _answer_to(check: Check, checks: Sequence[Check], by_id: Mapping[str, Finding]) -> str:
+    """Return the answer to a check; for texts asked for by the same question, the answers to all of them."""
+    own = by_id[plain_id(check.id)].answer.strip()
+    if not expects_text(check):
         return own
-    same = [plain_id(c.id) for c in checks if is_read_out(c) and c.question == check.question]
-    read = "\n".join(dict.fromkeys([own, *(found[id].answer.strip() for id in same if id in found)]))[: 2 * MAX_ANSWER]
+    same = [plain_id(c.id) for c in checks if expects_text(c) and c.question == check.question]
+    read = "\n".join(dict.fromkeys([own, *(by_id[id].answer.strip() for id in same if id in by_id)]))[: 2 * MAX_ANSWER]
     return own if passes(check, own) is None and not passes(check, read) else read
 
 
-def shrink(read: ReadImage, side: int | None) -> ReadImage:
-    """Return a reader that scales pictures down so that neither side is longer than `side` pixels."""
+def downscaling_reader(read: ReadImage, side: int | None) -> ReadImage:
+    """Return a reader of images that scales them down so that neither side is longer than `side` pixels."""
 
     def read_small(ref: ImageRef) -> bytes:
         data = read(ref)
@@ -142,62 +142,62 @@ def shrink(read: ReadImage, side: int | None) -> ReadImage:
     return read_small
 
 
-def _closed(checks: Sequence[Check]) -> dict[str, str]:
-    """Return the expected answers by id, without those of checks for text: a text that is a number is no count."""
-    return {c.id: c.expected for c in checks if c.kind != "text" or c.expected in {"yes", "no"}}
+def _closed_answers(checks: Sequence[Check]) -> dict[str, str]:
+    """Return the expected answers by id, without texts of the image: a text can look like a number."""
+    return {c.id: c.expected for c in checks if not expects_text(c)}
 
 
 def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] = ()) -> Node:
     """Build the node that gives each new attempt its verdicts.
 
     Args:
-        chat: a model that sees images.
-        read: returns an image's bytes.
-        checkers: who is asked first about the kinds of checks that they know; the model answers the others.
+        chat: a model that takes images.
+        read: returns the bytes of an image.
+        checkers: asked first about checks of their kinds; the model answers the others.
     """
 
-    def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext, look: ReadImage) -> Reply:
+    def ask_once(checks: Sequence[Check], image: ImageRef, context: RunContext, look: ReadImage) -> VerifierReply:
         messages = render(checks, image, look, context.verifier_prompt)
         soft = context.soft == "auto"
         try:
             answer = ask(chat, messages, Findings, role="verifier", logprobs=soft)
-            read_back, notes = _shortened(answer.value)
-        except ModelAnswerError as error:  # an answer that cannot be read says nothing about the image
+            findings, notes = _truncate_findings(answer.value)
+        except ModelAnswerError as error:  # an answer that cannot be parsed says nothing about the image
             note = f"An answer of the verifier could not be read: {str(error)[:200]}"
-            return Reply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
-        likely = soft_answers(answer.text, answer.tokens, _closed(checks)) if soft else {}
-        return Reply(parse(read_back, checks, likely), answer.spent, notes)
+            return VerifierReply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
+        probabilities = soft_answers(answer.text, answer.tokens, _closed_answers(checks)) if soft else {}
+        return VerifierReply(parse(findings, checks, probabilities), answer.spent, notes)
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
         began = time.perf_counter()
-        asked = checkers if context.checkers == "auto" else ()
+        active = checkers if context.checkers == "auto" else ()
 
-        def examine(attempt: Attempt, pool: Executor) -> tuple[Attempt, ImageVerification]:
+        def verify(attempt: Attempt, pool: Executor) -> tuple[Attempt, ImageVerification]:
             image = attempt.image
-            look = functools.cache(shrink(read, context.verify_size))  # scaled down once, not for every call
-            one = ImageVerification(state.checks, image, context, lambda checks: ask_once(checks, image, context, look), pool)
-            judged = attempt.judged(one.run(asked, lambda: Image.open(io.BytesIO(read(image))).convert("RGB")))
+            look = functools.cache(downscaling_reader(read, context.verify_size))  # scaled down once, not for every call
+            verification = ImageVerification(state.checks, image, context, lambda cs: ask_once(cs, image, context, look), pool)
+            judged = attempt.judged(verification.run(active, lambda: Image.open(io.BytesIO(read(image))).convert("RGB")))
             for event in CheckAnswered.each(judged, state.checks, "verifier"):
                 emit(event)
-            return judged, one
+            return judged, verification
 
-        done = _side_by_side(examine, [a for a in state.attempts if not a.verdicts and a.score is None])
+        done = _verify_in_parallel(verify, [a for a in state.attempts if not a.verdicts and a.score is None])
         return {
             "attempts": [attempt for attempt, _ in done],
-            "notes": [note for _, one in done for note in one.notes] + capability_notes(chat),
-            "usage": cost("verifier", [one.spent for _, one in done], seconds=time.perf_counter() - began),
+            "notes": [note for _, verification in done for note in verification.notes] + capability_notes(chat),
+            "usage": usage_of("verifier", [verification.spent for _, verification in done], seconds=time.perf_counter() - began),
         }
 
     return node
 
 
-def _side_by_side(examine: Callable[[Attempt, Executor], T], attempts: Sequence[Attempt]) -> list[T]:
-    """Examine attempts side by side, with no more than `PARALLEL_CALLS` calls of the model at a time for all of them."""
-    # Two pools: an examination waits for its calls, and would wait for ever in a pool that is full of examinations.
+def _verify_in_parallel(verify: Callable[[Attempt, Executor], T], attempts: Sequence[Attempt]) -> list[T]:
+    """Verify attempts in parallel, with at most `PARALLEL_CALLS` calls of the model at a time for all of them."""
+    # Two pools: a verification waits for its calls, and would deadlock in a pool full of verifications.
     with ContextThreadPoolExecutor(PARALLEL_CALLS) as calls, ContextThreadPoolExecutor(PARALLEL_CALLS) as images:
         try:
-            return list(images.map(lambda attempt: examine(attempt, calls), attempts))
+            return list(images.map(lambda attempt: verify(attempt, calls), attempts))
         except BaseException:
-            calls.shutdown(wait=False, cancel_futures=True)  # nothing more is to be spent
+            calls.shutdown(wait=False, cancel_futures=True)  # make no more calls
             raise

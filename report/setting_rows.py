@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..context import PROMPTS, RunContext, nearest_preset
+from ..context import PROMPT_SETTINGS, RunContext, nearest_preset
 from .text import count_of
 
 
@@ -45,7 +45,7 @@ def setting_rows(context: RunContext) -> list[SettingRow]:
 
 def _setting_value(name: str, value: Any) -> str:
     """Return a setting's value as text; of a role's prompt only whether it was changed, and its length in words."""
-    if name not in PROMPTS:
+    if name not in PROMPT_SETTINGS:
         return _plain_value(value)
     return f"changed, {count_of(len(value.split()), 'word')}" if value else "built in"
 

@@ -20,7 +20,7 @@ from ..graph.build import Graph, build_graph
 from ..memory.state import GemsState
 from ..models.registry import Models
 from ..nodes.checks.checkers import Checker
-from ..nodes.review_answer import Answer, in_words
+from ..nodes.review_answer import Answer, answer_error
 from ..skills import SkillLibrary
 from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
@@ -199,7 +199,7 @@ def _graph_events(
         if not is_invalid_resume(error):
             raise
         schema = graph.get_state(config).interrupts[0].response_schema or {}
-        raise in_words(error, schema.get("properties", ())) from error
+        raise answer_error(error, schema.get("properties", ())) from error
     except GraphDrained as error:
         thread = config["configurable"]["thread_id"]
         raise RunStoppedError(

@@ -22,9 +22,9 @@ from ..memory.state import Check, GemsState, best_of
 from ..models.registry import ChatChoices, ImageChoice
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
-from ..nodes.checks.human_verdicts import asked_anew, overruled
-from ..nodes.generator import count
-from ..nodes.quoted_text import keep_quoted
+from ..nodes.checks.human_verdicts import with_human_verdicts, with_new_checks
+from ..nodes.generator import candidates_in_round
+from ..nodes.quoted_text import restore_quoted
 from ..report.text import count_of
 from ..skills import SkillLibrary
 from ..storage.checksums import damage_errors
@@ -121,7 +121,7 @@ def fork(
                 raise RunError(_explain_inherited_round(database, workspace, thread, parent.parent, round)) from error
             raise
         if start.after == "refiner":
-            count(len(start.state.attempts), context)  # raises an error if no image is left in the budget
+            candidates_in_round(len(start.state.attempts), context)  # raises an error if no image is left in the budget
         manifest = RunManifest(
             thread=name or f"{thread[:80]}-r{round}-{secrets.token_hex(2)}",
             prompt=parent.prompt,
@@ -244,7 +244,7 @@ def fork_start(
         return ForkStart(state, "generator")
     if prompt is None:
         return ForkStart(state, "refiner")
-    whole, restored = keep_quoted(to_request(prompt).prompt.strip(), state.prompt)
+    whole, restored = restore_quoted(to_request(prompt).prompt.strip(), state.prompt)
     notes = [f"The prompt of the fork had dropped the quoted text {text!r}: put back." for text in restored]
     edit = {"draft": whole, "thought": "A person has written this prompt.", "edit": False, "notes": [*state.notes, *notes]}
     edit["lessons"] = [lesson for lesson in state.lessons if lesson.round < round]  # a person was not shown them
@@ -277,7 +277,7 @@ def _with_checks(state: GemsState, checks: Sequence[Check]) -> GemsState:
         raise RunError(f"two checks have the id {next(i for i in ids if ids.count(i) > 1)}: each needs its own")
     if unknown := sorted({parent for check in checks for parent in check.depends_on} - set(ids)):
         raise RunError(f"a check depends on {unknown[0]}, which is not one of the checks")
-    return state.model_copy(update={"checks": list(checks), "attempts": asked_anew(state.attempts, state.checks, checks)})
+    return state.model_copy(update={"checks": list(checks), "attempts": with_new_checks(state.attempts, state.checks, checks)})
 
 
 def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candidate: int | None) -> GemsState:
@@ -290,5 +290,5 @@ def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candid
         if not matches:
             raise RunError(f"round {state.round} has {len(state.latest)} images: there is no candidate {candidate}")
         judged = matches[0]
-    attempts = [overruled(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
+    attempts = [with_human_verdicts(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
     return state.model_copy(update={"attempts": attempts})

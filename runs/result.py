@@ -11,7 +11,7 @@ from ..context import RunContext
 from ..errors import GemsError, RunError
 from ..memory.state import Attempt, Check, Decision, GemsState, Usage
 from ..models.options import ModelOptions
-from ..nodes.budget import Money, money
+from ..nodes.budget import Money, cost_of
 from ..storage.image_store import ImageStore
 
 
@@ -100,7 +100,7 @@ class RunResult:
     @property
     def cost(self) -> Money | None:
         """What the run has cost by the prices of its models; None if no price is known."""
-        return money(self.usage, self.models)
+        return cost_of(self.usage, self.models)
 
     def contact_sheet(self, edge: int = 160, columns: int = 5) -> Image.Image:
         """Return all its images side by side, each with its round and the checks it passed; a lost one is blank.

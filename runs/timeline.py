@@ -12,7 +12,7 @@ from ..context import RunContext
 from ..graph.build import ROLES
 from ..graph.langgraph_internals import has_paused, nodes_between
 from ..memory.state import GemsState, Usage
-from ..nodes.refiner import memory_of
+from ..nodes.refiner import shown_memory
 from ..report.history import RefinerInput, Step
 
 
@@ -43,7 +43,7 @@ def shown_to_refiner(history: Iterable[CheckpointTuple], context: RunContext) ->
         if "refiner" in _roles_between(before, after):
             state = _state_at(before)
             lessons = next((value for _, channel, value in before.pending_writes or () if channel == "lessons"), ())
-            inputs.append(RefinerInput(state.round + 1, tuple(memory_of(state, context, lessons))))
+            inputs.append(RefinerInput(state.round + 1, tuple(shown_memory(state, context, lessons))))
     return inputs
 
 

@@ -1,4 +1,4 @@
-"""Skills: what the planner can read to write a better prompt, one folder each, and the tools that read them."""
+"""Skills: instructions for better prompts, one folder each, and the tools with which the planner loads them."""
 
 from ..errors import SkillError
 from .author import new, validate

@@ -1,12 +1,12 @@
-"""For people who write skills: a template to begin with, and a check of the result."""
+"""Tools for authors of skills: a template, and a validator."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..errors import SkillError
-from .frontmatter import name_fault
-from .library import existing, no_skills, skill_folders
+from .frontmatter import name_problem
+from .library import no_skill_problem, require_folder, skill_folders
 from .skill import SKILL_FILE, SkillProblem, read_skill
 
 TEMPLATE = """\
@@ -50,28 +50,28 @@ Request: ... (leave it) -> Prompt: the same words
 
 
 def validate(folder: Path) -> list[SkillProblem]:
-    """Return all that is wrong by the standard with a skill's folder, or with every skill in a folder; cosmetic faults too.
+    """Return the problems of a skill, or of all skills in a folder, by the standard; cosmetic ones too.
 
     Raises:
         SkillError: the folder does not exist.
     """
-    folders = skill_folders(existing(folder))
-    return [problem for each in folders for problem in read_skill(each)[1]] if folders else [no_skills(folder)]
+    folders = skill_folders(require_folder(folder))
+    return [problem for path in folders for problem in read_skill(path)[1]] if folders else [no_skill_problem(folder)]
 
 
 def new(name: str, parent: Path) -> Path:
-    """Write a template of a skill into a new folder of `parent` and return the folder.
+    """Write a template of a skill to a new folder in `parent`; return the folder.
 
     Raises:
-        SkillError: the name is no skill's name, or the folder exists.
+        SkillError: the name is not valid for a skill, or the folder exists.
     """
-    if fault := name_fault(name):
-        raise SkillError(fault)
+    if problem := name_problem(name):
+        raise SkillError(problem)
     folder = parent / name
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
-        raise SkillError(f"{folder} exists: choose another name, or take it away") from error
+        raise SkillError(f"{folder} exists: choose another name, or remove it") from error
     except OSError as error:
         raise SkillError(f"{folder} cannot be created: {error.strerror}") from error
     title = name.replace("-", " ").capitalize()

@@ -1,6 +1,6 @@
-"""A SKILL.md as text: the fields of its front matter, its body, and what is wrong, each with its line in the file.
+"""Parse a SKILL.md: the fields of its front matter, its body, and its problems with their lines.
 
-It reads leniently: what departs from the standard is noted, and only what has no description is refused.
+Parsing is lenient: deviations from the standard are noted, and only a skill without a description is refused.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from ..errors import FrontMatterError
 
 MAX_NAME = 64
 MAX_DESCRIPTION = 1024
-LISTED_DESCRIPTION = 10_000
-"""Characters of a description that a catalogue shows, as it stands in every planning call."""
+MAX_LISTED_DESCRIPTION = 10_000
+"""Characters of a description in the catalog, which is part of every planning call."""
 MAX_COMPATIBILITY = 500
 MAX_BODY_LINES = 500
 KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 
 _FENCE = "---"
-_FIRST_LINE = 2  # the front matter's own first line stands below the opening fence
+_FIRST_LINE = 2  # the line after the opening fence
 _NAME = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 _USABLE_NAME = re.compile(r"(?=.*\w)[\w.+-]{1,128}")
 _CLOSING = re.compile(r"^---[ \t]*", re.MULTILINE)
 _INDENTED_CLOSING = re.compile(r"^[ \t]+---[ \t]*$", re.MULTILINE)
 _ENTRY = re.compile(r"^([A-Za-z][\w.-]*):(?=[ \t]|$)", re.MULTILINE)
-_FORMER = re.compile(
+_OLD_FORM = re.compile(
     r"\s*# Skill:[ \t]*(?P<name>[^\n]+)\n+## Description[ \t]*\n(?P<description>.+?)\n(?:-{3,}[ \t]*\n+)?"
     r"## Instructions[ \t]*\n(?P<body>.+)",
     re.DOTALL,
@@ -40,7 +40,7 @@ _TOOL = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
 
 
 class FrontMatterNote(NamedTuple):
-    """Something wrong on a line: a fatal fault keeps the skill from being used, a cosmetic one is no fault by the standard."""
+    """A problem on a line. With a fatal one the skill cannot be used; a cosmetic one breaks no standard."""
 
     line: int
     reason: str
@@ -63,8 +63,8 @@ class FrontMatter:
     name_line: int = 1
 
 
-def name_fault(name: str) -> str | None:
-    """Say what is wrong with a skill's name by the standard; None where nothing is."""
+def name_problem(name: str) -> str | None:
+    """Return the problem of a skill's name by the standard; None if it is valid."""
     if not name:
         return "name is empty: give the skill the name of its folder"
     if len(name) > MAX_NAME:
@@ -75,30 +75,30 @@ def name_fault(name: str) -> str | None:
 
 
 def usable_name(*names: str) -> str:
-    """Return the first name that a catalogue and a tool's call can hold, which is one word; else the words of one, joined."""
+    """Return the first name that is a single word, as catalog and tools need it; else the words of one, joined."""
     plain = [unicodedata.normalize("NFKC", name) for name in names]
     joined = ("-".join(re.findall(r"\w+", name))[:MAX_NAME] for name in plain)
     return next((name for name in [*plain, *joined] if _USABLE_NAME.fullmatch(name)), "skill")
 
 
-def read(text: str) -> FrontMatter:
-    """Take a SKILL.md apart, collecting every fault rather than the first.
+def parse_skill_text(text: str) -> FrontMatter:
+    """Parse a SKILL.md, and collect all problems rather than the first.
 
     Raises:
-        UnreadableError: there is no front matter, or it has no line of the form key: value.
+        FrontMatterError: there is no front matter, or it has no line of the form key: value.
     """
-    if former := _FORMER.match(text):
-        return _of_former(former)
+    if match := _OLD_FORM.match(text):
+        return _parse_old_form(match)
     front, body, body_line, notes = _split(text)
     fields = _Fields(front)
     fields.notes += notes
     name = fields.text("name", required=True)
-    if name and (fault := name_fault(name)):
-        fields.note("name", fault)
+    if name and (problem := name_problem(name)):
+        fields.note("name", problem)
     description = " ".join(fields.text("description", MAX_DESCRIPTION, required=True).split())
-    if len(description) > LISTED_DESCRIPTION:
-        fields.note("description", f"only the first {LISTED_DESCRIPTION} characters of description are used")
-        description = description[:LISTED_DESCRIPTION]
+    if len(description) > MAX_LISTED_DESCRIPTION:
+        fields.note("description", f"only the first {MAX_LISTED_DESCRIPTION} characters of description are used")
+        description = description[:MAX_LISTED_DESCRIPTION]
     license_, compatibility = fields.text("license"), fields.text("compatibility", MAX_COMPATIBILITY)
     metadata, tools = fields.mapping("metadata"), fields.words("allowed-tools")
     fields.note_unknown()
@@ -119,28 +119,28 @@ def body_of(text: str) -> str:
     """Return the text below the front matter.
 
     Raises:
-        UnreadableError: there is no front matter.
+        FrontMatterError: there is no front matter.
     """
-    former = _FORMER.match(text)
-    return former["body"].strip() if former else _split(text)[1].strip()
+    match = _OLD_FORM.match(text)
+    return match["body"].strip() if match else _split(text)[1].strip()
 
 
-def _of_former(former: re.Match[str]) -> FrontMatter:
-    """Return a skill in the form that came before the standard, which the paper's own code has."""
-    name, body = former["name"].strip(), former["body"].strip()
+def _parse_old_form(match: re.Match[str]) -> FrontMatter:
+    """Return a skill in the form before the standard, which the paper's own code uses."""
+    name, body = match["name"].strip(), match["body"].strip()
     hint = (
         "this is the form before the standard: begin with a line ---, then `name: ...` and `description: ...` with the text below "
-        "`## Description`, then --- again, and take the three headings away"
+        "`## Description`, then --- again, and remove the three headings"
     )
     notes = [FrontMatterNote(1, hint), *_body_notes(body, 1)]
-    description = " ".join(former["description"].split())
+    description = " ".join(match["description"].split())
     if len(description) > MAX_DESCRIPTION:
         notes.append(_too_long("description", description, MAX_DESCRIPTION, 1))
     return FrontMatter(name, description, "", "", {}, (), body, tuple(notes))
 
 
 def _split(text: str) -> tuple[str, str, int, list[FrontMatterNote]]:
-    """Return front matter, body, the body's line, and what had to be mended."""
+    """Return the front matter, the body, the line of the body, and notes of what was corrected."""
     blank = len(text) - len(text.lstrip())
     opened = text.count("\n", 0, blank)
     if not re.match(r"---[ \t]*(?:\n|$)", text[blank:]):
@@ -173,7 +173,7 @@ def _too_long(key: str, value: str, limit: int, line: int) -> FrontMatterNote:
 
 
 class _Fields:
-    """The front matter, read key by key. All scalars are text: a name 2024 or a description yes means what it says."""
+    """The fields of a front matter. All scalars are text: the name 2024 is not a number, the description yes not a boolean."""
 
     def __init__(self, front: str) -> None:
         self.notes: list[FrontMatterNote] = []
@@ -184,7 +184,7 @@ class _Fields:
             self._values = self._repair(front, error)
 
     def _load(self, front: str) -> dict[str, Any]:
-        loader = yaml.BaseLoader(front)  # safe: it makes texts, lists and mappings only
+        loader = yaml.BaseLoader(front)  # safe: it builds only texts, lists and mappings
         node = loader.get_single_node()
         if node is None:
             raise FrontMatterError(1, "the front matter is empty: give name and description")
@@ -199,35 +199,35 @@ class _Fields:
         return dict(values)
 
     def _repair(self, front: str, error: Exception) -> dict[str, Any]:
-        """Read each key for itself, and what then is no YAML as the text that stands there."""
+        """Parse each key by itself; a value that is not YAML is taken as plain text."""
         starts = [*_ENTRY.finditer(front)]
         if not starts:
-            raise _not_yaml(front, error) from error
+            raise _yaml_error(front, error) from error
         values: dict[str, Any] = {}
         for start, end in zip(starts, [*(m.start() for m in starts[1:]), len(front)], strict=True):
             key, line = start[1], front.count("\n", 0, start.start()) + _FIRST_LINE
             self.lines[key] = line
             try:
                 values[key] = yaml.BaseLoader(front[start.start() : end]).get_single_data()[key]
-            except (yaml.YAMLError, RecursionError) as fault:
-                values[key] = {} if key == "metadata" else _plain(front[start.end() : end])
-                wrong = _not_yaml(front[start.start() : end], fault, line)
+            except (yaml.YAMLError, RecursionError) as value_error:
+                values[key] = {} if key == "metadata" else _unquoted(front[start.end() : end])
+                wrong = _yaml_error(front[start.start() : end], value_error, line)
                 how = "left out" if key == "metadata" else "read as plain text"
                 self.notes.append(FrontMatterNote(wrong.line, f"{wrong.reason}; {key} is {how}"))
         return values
 
     def note(self, key: str, reason: str, cosmetic: bool = False, fatal: bool = False) -> None:
-        """Note a fault of a key's value; of a missing key on the first line."""
+        """Note a problem of a key; a missing key has the first line."""
         self.notes.append(FrontMatterNote(self.lines.get(key, 1), reason, cosmetic, fatal))
 
     def text(self, key: str, limit: int | None = None, required: bool = False) -> str:
-        """Return the text of a key in one line, empty where it is missing or is no text."""
+        """Return the text of a key in one line; empty if it is missing or not text."""
         given = self._values.get(key, "")
         if isinstance(given, list) and all(isinstance(item, str) for item in given):
             self.note(key, f"{key} must be text, not a list")
             given = ", ".join(given)
         value = _line_of_text(given) if isinstance(given, str) else ""
-        fatal = not value and key == "description"  # without one nobody could choose the skill
+        fatal = not value and key == "description"  # without one no planner could choose the skill
         if not isinstance(given, str):
             self.note(key, f"{key} must be text, not a mapping or a list of such", fatal=fatal)
         elif required and not value:
@@ -238,17 +238,17 @@ class _Fields:
         return value
 
     def mapping(self, key: str) -> dict[str, str]:
-        """Return the texts of a mapping; what else is in it is left out, as nothing here needs it."""
+        """Return the texts of a mapping, without its other values."""
         value = self._values.get(key, {})
         if not isinstance(value, dict):
             self.note(key, f"{key} must hold lines of the form key: value")
             return {}
         for name in (name for name, item in value.items() if not isinstance(item, str)):
-            self.note(key, f"{key}.{name} must be text, not {_kind(value[name])}")
+            self.note(key, f"{key}.{name} must be text, not {_yaml_kind(value[name])}")
         return {_line_of_text(name): _line_of_text(item) for name, item in value.items() if isinstance(item, str)}
 
     def words(self, key: str) -> tuple[str, ...]:
-        """Return words given with spaces between them; a YAML list is taken too, as a cosmetic fault."""
+        """Return words separated by spaces; a YAML list is accepted too, as a cosmetic problem."""
         value = self._values.get(key)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             self.note(key, f"{key} should be one line of words with spaces between them, not a list", True)
@@ -256,15 +256,15 @@ class _Fields:
         return tuple(_TOOL.findall(self.text(key)))
 
     def note_unknown(self) -> None:
-        """Note the keys that the standard does not know."""
+        """Note the keys that are not in the standard."""
         unknown = [key for key in self.lines if key not in KEYS]
         if unknown:
             names, are = ", ".join(map(repr, unknown)), "keys {} are" if len(unknown) > 1 else "key {} is"
             self.note(unknown[0], f"unknown {are.format(names)} ignored: the standard knows {', '.join(KEYS)}", True)
 
 
-def _not_yaml(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMatterError:
-    """Return what is wrong with YAML whose first line is that line of the file."""
+def _yaml_error(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMatterError:
+    """Return the error of YAML that begins on the line `first` of the file."""
     if isinstance(error, yaml.reader.ReaderError):
         line = front.count("\n", 0, error.position) + first
         return FrontMatterError(line, "the front matter holds a character that YAML does not allow")
@@ -272,14 +272,14 @@ def _not_yaml(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMa
         return FrontMatterError(first, "the front matter is nested too deeply")
     problem, mark = error.problem or "it cannot be read", error.problem_mark or error.context_mark
     if "end of stream" in problem and error.context_mark is not None:
-        mark = error.context_mark  # a quote never closed: the line that opened it is the one to mend
+        mark = error.context_mark  # a quote that is never closed: report the line that opens it
     hint = "; put a value that holds a colon in quotes" if "mapping values" in problem else ""
     context = f" {error.context}:" if error.context else ""
     return FrontMatterError((mark.line if mark else 0) + first, f"the front matter is not YAML:{context} {problem}{hint}")
 
 
-def _plain(value: str) -> str:
-    """Return a value that is no YAML as the text it is, without the quotes or the block sign that it begins with."""
+def _unquoted(value: str) -> str:
+    """Return a value that is not YAML as text, without its quotes or the sign of a block."""
     text = value.strip()
     quote = text[:1]
     if quote in {'"', "'"} and (text.endswith(quote) or quote not in text[1:]):
@@ -288,10 +288,10 @@ def _plain(value: str) -> str:
 
 
 def _line_of_text(text: str) -> str:
-    """Return a text in one line, without control characters; halves of a character that JSON wrote apart are put together."""
+    """Return a text in one line, without control characters; surrogate pairs, as JSON writes them, are joined."""
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return " ".join(_CONTROL.sub(" ", whole).split())
 
 
-def _kind(value: object) -> str:
+def _yaml_kind(value: object) -> str:
     return "a list" if isinstance(value, list) else "a mapping"

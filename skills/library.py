@@ -1,4 +1,4 @@
-"""The library: the bundled skills, and the user's own on top of them."""
+"""The library of skills: the bundled ones and the user's."""
 
 from __future__ import annotations
 
@@ -11,61 +11,69 @@ from pathlib import Path
 
 from ..errors import SkillError
 from .frontmatter import usable_name
-from .skill import SKILL_FILE, UNREAD, Skill, SkillProblem, read_skill, skill_file
+from .skill import SKILL_FILE, SKIPPED_FOLDERS, Skill, SkillProblem, read_skill, skill_file
 
 BUNDLED = Path(__file__).parent
-VARIABLE = "GEMS_SKILLS"
-DEPTH = 6
-"""How deep below a root skills are looked for."""
-LINKED_DEPTH = 2
-"""How deep behind a link: it may lead anywhere."""
+SKILLS_VARIABLE = "GEMS_SKILLS"
+MAX_DEPTH = 6
+"""Levels of folders below a root that are searched for skills."""
+MAX_LINKED_DEPTH = 2
+"""Levels that are searched behind a link, which may lead anywhere."""
 MAX_FOLDERS = 100_000
-"""Most folders of a root that are looked at."""
+"""Folders of a root that are searched."""
 MAX_NOTES = 20
-"""Most lines that a run or a command says about skills."""
+"""Notes about skills in a run or a command."""
 
 
 @dataclass(frozen=True)
 class SkillLibrary:
-    """The skills a run may use, by name, and what was wrong with those that were left out."""
+    """The skills that a run may load, and the problems of those that were left out.
+
+    Example:
+        ```python
+        skills = gems.SkillLibrary.load(["my-skills"])
+        print(skills.catalog())
+        result = gems.run("an origami crane", skills=skills)
+        ```
+    """
 
     skills: tuple[Skill, ...] = ()
     problems: tuple[SkillProblem, ...] = ()
-    """Why a skill was left out."""
+    """Problems of skills that were left out."""
     warnings: tuple[SkillProblem, ...] = ()
-    """What is wrong with a skill that can be used all the same, or with a root."""
+    """Problems of skills that can be used, and of roots."""
 
     @classmethod
     def load(cls, folders: Sequence[Path | str] = ()) -> SkillLibrary:
-        """Load the bundled skills, then those of the variable `GEMS_SKILLS`, then those of `folders`; later ones win by name.
+        """Load the bundled skills, those of the variable `GEMS_SKILLS` and those of `folders`; of equal names the last one wins.
 
-        A folder is a skill itself, or the root of a collection: whatever lies in it, such as `NAME`, `skills/NAME`,
-        `plugins/P/skills/NAME` and `.claude/skills/NAME`, is found. A skill that departs from the standard is loaded with a
-        warning; one that cannot be used is left out and told in `problems`.
+        A folder is a skill, or the root of a collection, in which `NAME`, `skills/NAME`, `plugins/P/skills/NAME`,
+        `.claude/skills/NAME` and the like are found. A skill that deviates from the standard is loaded with a warning; one that
+        cannot be used is left out and listed in `problems`.
 
         Raises:
             SkillError: a folder does not exist.
         """
-        roots = [existing(Path(entry), f", named in {VARIABLE},") for entry in _from_environment()]
-        roots += [existing(Path(entry)) for entry in folders]
+        roots = [require_folder(Path(entry), f", named in {SKILLS_VARIABLE},") for entry in _folders_of_environment()]
+        roots += [require_folder(Path(entry)) for entry in folders]
         own: dict[str, Skill] = {}
         problems: list[SkillProblem] = []
         warnings: list[SkillProblem] = []
         for root in roots:
-            found, left_out, noted = _load(root)
-            problems += left_out
-            warnings += noted
-            for skill in found:
+            skills, root_problems, root_warnings = _load_root(root)
+            problems += root_problems
+            warnings += root_warnings
+            for skill in skills:
                 if skill.name in own and own[skill.name].path != skill.path:
                     place = f"{skill.path.parent.name}/{skill.path.name}"
                     warnings.append(_problem(own[skill.name], f"the skill {skill.name!r} of {place} is used in its place"))
                 own[skill.name] = skill
-        skills = {skill.name: skill for skill in _load(BUNDLED)[0]} | own
-        return cls(tuple(skills[name] for name in sorted(skills)), tuple(problems), tuple(warnings))
+        by_name = {skill.name: skill for skill in _load_root(BUNDLED)[0]} | own
+        return cls(tuple(by_name[name] for name in sorted(by_name)), tuple(problems), tuple(warnings))
 
     @classmethod
     def of(cls, skills: SkillLibrary | Sequence[Path | str] | None) -> SkillLibrary:
-        """Return a library as it is, and folders as a library with the bundled skills.
+        """Return a library unchanged, and folders as a library with the bundled skills.
 
         Raises:
             SkillError: a folder does not exist.
@@ -74,14 +82,14 @@ class SkillLibrary:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the skills, in order."""
+        """The names of the skills, sorted."""
         return tuple(skill.name for skill in self.skills)
 
     def notes(self, *, paths: bool = True) -> tuple[str, ...]:
-        """Return what a command or a run says of the library: a line for each problem and warning, the gravest first, not too many.
+        """Return a line for each problem and warning, the most severe first, at most `MAX_NOTES` of them.
 
         Args:
-            paths: name each file with its whole path, or, for what is kept, with its folder's name only.
+            paths: give each file with its whole path; False, for what is stored, with the name of its folder only.
         """
 
         def line(problem: SkillProblem) -> str:
@@ -94,10 +102,10 @@ class SkillLibrary:
         return (*lines[:MAX_NOTES], *end)
 
     def get(self, name: str) -> Skill:
-        """Return the skill of a name.
+        """Return a skill by its name.
 
         Raises:
-            SkillError: there is none; the message lists those there are.
+            SkillError: there is none; the message lists the names.
         """
         for skill in self.skills:
             if skill.name == name:
@@ -105,7 +113,7 @@ class SkillLibrary:
         raise SkillError(f"unknown skill {name!r}: choose one of {', '.join(self.names) or '(none)'}")
 
     def catalog(self) -> str:
-        """Return what a planner needs to choose: a line with name and description for each skill."""
+        """Return the catalog for the planner: a line with name and description for each skill."""
         return "\n".join(f"- {skill.name}: {skill.description}" for skill in self.skills)
 
     def __len__(self) -> int:
@@ -116,14 +124,14 @@ class SkillLibrary:
 
 
 def skill_folders(root: Path) -> list[Path]:
-    """Return the skills' folders in a root, the root itself among them, the nearest first.
+    """Return the folders of skills in a root, perhaps the root itself, the nearest first.
 
-    What lies below a skill's folder is part of that skill, but for collections: its folders `skills` and `plugins`, and hidden
-    ones. Links are followed, not far, and no folder is entered twice.
+    Folders below a skill's folder belong to that skill, except collections in it: `skills`, `plugins` and hidden folders. Links
+    are followed for `MAX_LINKED_DEPTH` levels, and no folder is entered twice.
     """
-    found: list[Path] = []
+    folders: list[Path] = []
     seen: set[tuple[int, int]] = set()
-    queue = deque([(str(root), DEPTH)])
+    queue = deque([(str(root), MAX_DEPTH)])
     while queue and len(seen) < MAX_FOLDERS:
         folder, depth = queue.popleft()
         try:
@@ -135,20 +143,20 @@ def skill_folders(root: Path) -> list[Path]:
                 entries = sorted(listed, key=lambda entry: entry.name)
         except OSError:
             continue
-        inner = [entry for entry in entries if entry.name not in UNREAD and _is_folder(entry)]
+        inner = [entry for entry in entries if entry.name not in SKIPPED_FOLDERS and _is_folder(entry)]
         if any(entry.name.upper() == SKILL_FILE.upper() and not _is_folder(entry) for entry in entries):
-            found.append(Path(folder))
+            folders.append(Path(folder))
             inner = [entry for entry in inner if entry.name in {"skills", "plugins"} or entry.name.startswith(".")]
         if depth > 0:
-            queue.extend((entry.path, min(depth - 1, LINKED_DEPTH) if entry.is_symlink() else depth - 1) for entry in inner)
-    return found
+            queue.extend((entry.path, min(depth - 1, MAX_LINKED_DEPTH) if entry.is_symlink() else depth - 1) for entry in inner)
+    return folders
 
 
-def existing(folder: Path, origin: str = "") -> Path:
-    """Return a folder of skills, with `~` spelled out.
+def require_folder(folder: Path, origin: str = "") -> Path:
+    """Return a folder of skills with `~` expanded.
 
     Raises:
-        SkillError: it is not there.
+        SkillError: it does not exist.
     """
     folder = folder.expanduser()
     if not folder.is_dir():
@@ -157,41 +165,41 @@ def existing(folder: Path, origin: str = "") -> Path:
     return folder
 
 
-def no_skills(folder: Path) -> SkillProblem:
-    """Return what is wrong with a folder in which no skill was found."""
+def no_skill_problem(folder: Path) -> SkillProblem:
+    """Return the problem of a folder without skills."""
     return SkillProblem(folder / SKILL_FILE, 1, f"no skill here: neither this folder nor one in it has a {SKILL_FILE}")
 
 
-def _load(root: Path) -> tuple[list[Skill], list[SkillProblem], list[SkillProblem]]:
-    """Return the skills of a root, each under a name of its own, why others were left out, and what else is wrong."""
+def _load_root(root: Path) -> tuple[list[Skill], list[SkillProblem], list[SkillProblem]]:
+    """Return the skills of a root under unique names, the problems of those left out, and warnings."""
     skills: dict[str, Skill] = {}
     problems: list[SkillProblem] = []
     warnings: list[SkillProblem] = []
     folders = skill_folders(root)
     for folder in folders:
-        skill, faults = read_skill(folder)
+        skill, found = read_skill(folder)
         if skill is None:
-            problems += [fault for fault in faults if not fault.cosmetic]
+            problems += [problem for problem in found if not problem.cosmetic]
             continue
-        warnings += faults
+        warnings += found
         other = skills.get(skill.name)
         place = other.path.relative_to(root.absolute()) if other else None
         if other is not None and other.description == skill.description:
             warnings.append(_problem(skill, f"a copy of the skill {skill.name!r} of {place}, which is used"))
             continue
         if other is not None:
-            name = _qualified(skill, root, skills)
+            name = _free_name(skill, root, skills)
             reason = f"another skill, of {place}, is named {skill.name!r}: this one is listed as {name!r}"
             warnings.append(_problem(skill, reason))
             skill = replace(skill, name=name)
         skills[skill.name] = skill
     if not folders:
-        warnings.append(no_skills(root))
+        warnings.append(no_skill_problem(root))
     return list(skills.values()), problems, warnings
 
 
-def _qualified(skill: Skill, root: Path, taken: Container[str]) -> str:
-    """Return a free name for a skill whose own is taken: with the collection that it is from, else with a number."""
+def _free_name(skill: Skill, root: Path, taken: Container[str]) -> str:
+    """Return an unused name for a skill whose name is taken: with the name of its collection, else with a number."""
     above = [part for part in skill.path.relative_to(root.absolute()).parts[:-1] if part != "skills" and not part.startswith(".")]
     names = chain([f"{usable_name(above[-1])}-{skill.name}"] if above else [], (f"{skill.name}-{n}" for n in count(2)))
     return next(name for name in names if name not in taken)
@@ -204,9 +212,9 @@ def _problem(skill: Skill, reason: str) -> SkillProblem:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link in a circle
+    except OSError:  # a circular link
         return False
 
 
-def _from_environment() -> list[str]:
-    return [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry.strip()]
+def _folders_of_environment() -> list[str]:
+    return [entry for entry in os.environ.get(SKILLS_VARIABLE, "").split(os.pathsep) if entry.strip()]

@@ -1,4 +1,4 @@
-"""One skill: a folder with a SKILL.md, as the Agent Skills standard has it (agentskills.io)."""
+"""A skill: a folder with a SKILL.md, by the Agent Skills standard (agentskills.io)."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from ..errors import FrontMatterError, SkillError
-from .frontmatter import FrontMatter, FrontMatterNote, body_of, read, usable_name
+from .frontmatter import FrontMatter, FrontMatterNote, body_of, parse_skill_text, usable_name
 
 SKILL_FILE = "SKILL.md"
 REFERENCES = "references"
 MAX_FILE_BYTES = 500_000
-"""Largest file read: what is read ends up in a prompt."""
+"""Size of the largest file that is read: its text goes into a prompt."""
 MAX_FILES = 200
-"""Most files that are listed of a skill, and of one of its folders."""
-LONGEST_NAME = 300
-"""Characters of what may be the name of a file: what is longer is none, and is not looked at."""
-UNREAD = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
-"""Folders that hold no one's words."""
+"""Files that are listed of a skill, and of each of its folders."""
+MAX_FILE_NAME = 300
+"""Characters of a mentioned file's name; longer text is not looked up."""
+SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
+"""Folders without texts for people or models."""
 
 _MENTION = re.compile(
     r"`([^`\n]{1,200})`|\]\(<?([^()<>\n]{1,200})"
-    r"|(?<![\w.-])(?<![\w.-]/)((?:[\w.-]+/)*[\w-]+(?:\.\w+)+|(?:[\w.-]+/)+)"  # a run of signs is begun once
+    r"|(?<![\w.-])(?<![\w.-]/)((?:[\w.-]+/)*[\w-]+(?:\.\w+)+|(?:[\w.-]+/)+)"  # a run of characters starts only once
 )
-_FILE_IN_REFERENCES = re.compile(rf"{REFERENCES}/[\w./-]{{0,{LONGEST_NAME}}}\w\.\w+")
+_FILE_IN_REFERENCES = re.compile(rf"{REFERENCES}/[\w./-]{{0,{MAX_FILE_NAME}}}\w\.\w+")
 
 
 @dataclass(frozen=True)
 class SkillProblem:
-    """Something wrong with a skill, and where. A fatal fault keeps it from being used, a cosmetic one is none by the standard."""
+    """A problem of a skill, with its place. With a fatal one the skill cannot be used; a cosmetic one breaks no standard."""
 
     file: Path
     line: int
@@ -48,7 +48,7 @@ class SkillProblem:
 
 @dataclass(frozen=True)
 class Skill:
-    """A skill of a library. Only the front matter is kept; the body and the files are read from disk when asked for."""
+    """A skill of a library. It holds the front matter only; body and files are read from disk on demand."""
 
     name: str
     description: str
@@ -64,72 +64,72 @@ class Skill:
         """The instructions: SKILL.md without its front matter.
 
         Raises:
-            SkillError: the file cannot be read any more.
+            SkillError: the file can no longer be read.
         """
         try:
-            return body_of(_text(skill_file(self.path), self.path))
+            return body_of(_read_text(skill_file(self.path), self.path))
         except FrontMatterError as error:
             raise SkillError(f"skill {self.name!r}: {SKILL_FILE}:{error.line}: {error.reason}") from error
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The text files that the body names, and those in references/, by their names relative to the skill's folder.
+        """The text files that the body mentions and those in references/, relative to the skill's folder.
 
-        Hidden files, ways out of the folder and files that are no text are left out.
+        Hidden files, files outside the folder and binary files are left out.
 
         Raises:
-            SkillError: the body cannot be read any more.
+            SkillError: the body can no longer be read.
         """
-        named = [*_named(self.body, self.path.name), f"{REFERENCES}/"]
-        found = {file for name in named for file in _files_at(self.path, name) if _is_text(self.path / file)}
-        return tuple(sorted(found - {SKILL_FILE})[:MAX_FILES])
+        names = [*_mentioned_names(self.body, self.path.name), f"{REFERENCES}/"]
+        files = {file for name in names for file in _files_at(self.path, name) if _is_text(self.path / file)}
+        return tuple(sorted(files - {SKILL_FILE})[:MAX_FILES])
 
     @property
     def has_files(self) -> bool:
-        """Whether there is anything beside SKILL.md in the folder, hidden things left aside."""
+        """Whether the folder contains anything besides SKILL.md that is not hidden."""
         try:
             with os.scandir(self.path) as entries:
-                names = (entry.name for entry in entries if not entry.name.startswith(".") and entry.name not in UNREAD)
+                names = (entry.name for entry in entries if not entry.name.startswith(".") and entry.name not in SKIPPED_FOLDERS)
                 return any(name.upper() != SKILL_FILE.upper() for name in names)
         except OSError:
             return False
 
     @property
     def references(self) -> tuple[str, ...]:
-        """The files under references/, by their names relative to the skill's folder."""
+        """The files in references/, relative to the skill's folder."""
         return tuple(name for name in self.files if name.startswith(f"{REFERENCES}/"))
 
     def read(self, file: str) -> str:
-        """Return the text of a file in the skill's folder. Scripts are read like any other; nothing runs them.
+        """Return the text of a file in the skill's folder. Scripts are read like other files and never run.
 
         Raises:
-            SkillError: there is no such file, it is hidden or leads out of the folder, or it is not text of a reasonable size.
+            SkillError: the file does not exist, is hidden, is outside the folder, is not text, or is too large.
         """
-        if not _inside(self.path, file):
+        if not _is_inside(self.path, file):
             raise SkillError(f"skill {self.name!r} has no file {file!r}: choose one of {', '.join(self.files) or '(none)'}")
         try:
-            return _text(self.path / file, self.path)
+            return _read_text(self.path / file, self.path)
         except FrontMatterError as error:
             raise SkillError(f"skill {self.name!r}: {file}:{error.line}: {error.reason}") from error
 
 
 def skill_file(folder: Path) -> Path:
-    """Return the file of a skill's folder: SKILL.md, or what differs from that in upper and lower case only."""
+    """Return the SKILL.md of a folder, whose name may differ in case."""
     if (folder / SKILL_FILE).exists():
         return folder / SKILL_FILE
     try:
-        names = sorted(name for name in os.listdir(folder) if name.upper() == SKILL_FILE.upper())  # noqa: PTH208, names are all it takes
+        names = sorted(name for name in os.listdir(folder) if name.upper() == SKILL_FILE.upper())  # noqa: PTH208, names are enough
     except OSError:
         names = []
     return folder / (names[0] if names else SKILL_FILE)
 
 
 def read_skill(folder: Path) -> tuple[Skill | None, tuple[SkillProblem, ...]]:
-    """Read a skill's folder: the skill, None where it cannot be used, and everything that is wrong with it."""
+    """Return the skill in a folder, None if it cannot be used, and all its problems."""
     file = skill_file(folder)
     try:
-        text = _text(file, folder)
-        document = read(text)
+        text = _read_text(file, folder)
+        document = parse_skill_text(text)
     except FrontMatterError as error:
         return None, (SkillProblem(file, error.line, error.reason, fatal=True),)
     own = folder.resolve().name if folder.name in {"", ".."} else folder.name
@@ -175,35 +175,35 @@ def _mention_notes(folder: Path, text: str, body: str) -> list[FrontMatterNote]:
     return notes
 
 
-def _named(body: str, own: str) -> Iterator[str]:
-    """Return what a body may name as a file or folder of its own: in code, in links, and as plain words."""
+def _mentioned_names(body: str, own: str) -> Iterator[str]:
+    """Yield the names in a body that may be files or folders of the skill: in code, in links and in plain text."""
     mentions = dict.fromkeys("".join(match) for match in _MENTION.findall(body))
-    for found in (mention for mention in mentions if len(mention) <= LONGEST_NAME):
-        name = found.split("#")[0].strip().removeprefix("./")
+    for mention in (text for text in mentions if len(text) <= MAX_FILE_NAME):
+        name = mention.split("#")[0].strip().removeprefix("./")
         yield name
         yield unquote(name)
         if f"{own}/" in name:
             yield name.split(f"{own}/", 1)[1]
-        yield from re.findall(r"(?:[\w.-]+/)+[\w.-]*\w", name)  # the file in a command line, or behind a variable
+        yield from re.findall(r"(?:[\w.-]+/)+[\w.-]*\w", name)  # in a command line, or after a variable
 
 
 def _files_at(folder: Path, name: str) -> Iterator[str]:
-    """Return a name that is a file of the folder, or the files in it where it is a folder there; of references/ to the bottom."""
-    if _inside(folder, name):
+    """Yield the name if it is a file of the folder, or the files in it if it is a folder; references/ is listed recursively."""
+    if _is_inside(folder, name):
         yield name
-    elif name.endswith("/") and _inside(folder, name.rstrip("/"), os.path.isdir):
+    elif name.endswith("/") and _is_inside(folder, name.rstrip("/"), os.path.isdir):
         for at, folders, files in os.walk(folder / name):
-            folders[:] = [] if not name.startswith(f"{REFERENCES}/") else sorted(set(folders) - UNREAD)
+            folders[:] = [] if not name.startswith(f"{REFERENCES}/") else sorted(set(folders) - SKIPPED_FOLDERS)
             inside = [PurePosixPath(Path(at, file).relative_to(folder)).as_posix() for file in sorted(files)[:MAX_FILES]]
-            yield from (file for file in inside if _inside(folder, file))
+            yield from (file for file in inside if _is_inside(folder, file))
 
 
-def _inside(folder: Path, name: str, there: Callable[[str], bool] = os.path.isfile) -> bool:
-    """Tell whether a name is that of a file in a folder, without hidden names and ways out in it."""
+def _is_inside(folder: Path, name: str, there: Callable[[str], bool] = os.path.isfile) -> bool:
+    """Return whether a name is a file inside a folder, and neither hidden nor a path out of it."""
     parts = PurePosixPath(name).parts
-    if not name or name != "/".join(parts) or any(part.startswith(".") or part in UNREAD for part in parts):
+    if not name or name != "/".join(parts) or any(part.startswith(".") or part in SKIPPED_FOLDERS for part in parts):
         return False
-    whole = os.path.join(folder, name)  # noqa: PTH118, in a body with thousands of words a Path for each would take seconds
+    whole = os.path.join(folder, name)  # noqa: PTH118, a Path for each of thousands of words takes seconds
     return there(whole) and os.path.realpath(whole).startswith(os.path.realpath(folder) + os.sep)
 
 
@@ -215,14 +215,18 @@ def _is_text(file: Path) -> bool:
         return False
 
 
-def _text(file: Path, folder: Path) -> str:
-    """Read a text file of a skill's folder; what stands in the way is told with its line, before anything is read."""
+def _read_text(file: Path, folder: Path) -> str:
+    """Return the text of a file in a skill's folder.
+
+    Raises:
+        FrontMatterError: it is not a text file of the folder; with the line, if it has one.
+    """
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise FrontMatterError(1, "this is no regular file: put a text file in its place")
+            raise FrontMatterError(1, "this is not a regular file: replace it by a text file")
         if not file.resolve().is_relative_to(folder.resolve()):
-            raise FrontMatterError(1, "this is a link out of the skill's folder: put the file itself in its place")
+            raise FrontMatterError(1, "this is a link out of the skill's folder: replace it by the file")
         if status.st_size > MAX_FILE_BYTES:
             raise FrontMatterError(1, f"the file has {status.st_size} bytes: at most {MAX_FILE_BYTES} are read")
         data = file.read_bytes()

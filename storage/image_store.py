@@ -60,10 +60,12 @@ class ImageStore:
 
     Example:
         ```python
-        store = ImageStore("runs/images")
+        from PIL import Image
+
+        store = gems.ImageStore("runs/images")
         image = store.put(Image.open("fox.png"), text={"prompt": "a red fox"})
         store.open(image).show()
-        graph = build_graph(image_store=store)
+        graph = gems.build_graph(image_store=store)
         ```
     """
 

@@ -33,7 +33,7 @@ class Workspace:
 
     Example:
         ```python
-        shared = Workspace("runs", store="postgresql://gems@db.example/gems", image_store="s3://images/gems")
+        shared = gems.Workspace("runs", store="postgresql://gems@db.example/gems", image_store="s3://images/gems")
         result = gems.run("a red circle", runs=shared)
         gems.list_runs(shared)
         ```

@@ -28,7 +28,7 @@ from rich.table import Table
 from gems.context import preset
 from gems.errors import GemsError, ModelAnswerError, ModelCallError
 from gems.evaluation.benchmarks.shapes import ShapesSample, judge_image, make_benchmark
-from gems.memory.evidence import refinements
+from gems.memory.evidence import refinement_steps
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
 from gems.models.chat.ask import ask, with_schema
 from gems.models.chat.call import Spent, call, model_name
@@ -136,8 +136,8 @@ def role_questions(sample: ShapesSample, library: SkillLibrary) -> list[RoleQues
     state = GemsState(prompt=sample.prompt, draft=sample.prompt, checks=checks, attempts=[attempt])
     places = f"{sample.prompt}, every thing in a place of its own"
     mended = Attempt(round=2, prompt=places, seed=1, image=ref, verdicts=tuple(Verdict(check=c.id, passed=True) for c in checks))
-    scored = [selector.complete(a, checks) for a in (attempt, mended)]
-    [change] = refinements(state.model_copy(update={"attempts": scored}))
+    scored = [selector.score_attempt(a, checks) for a in (attempt, mended)]
+    [change] = refinement_steps(state.model_copy(update={"attempts": scored}))
     lesson = summarizer.SummarizerState(prompt=sample.prompt, checks=checks, attempts=[attempt])
     return [
         RoleQuestion("planner", planner.render(sample.prompt, library.catalog()), planner.Plan),
@@ -145,7 +145,7 @@ def role_questions(sample: ShapesSample, library: SkillLibrary) -> list[RoleQues
         RoleQuestion("verifier", verifier.render(checks, ref, lambda _: png.getvalue()), verifier.Findings),
         RoleQuestion("summarizer", summarizer.render(lesson, attempt, lambda _: png.getvalue()), summarizer.Lesson),
         RoleQuestion("refiner", refiner.render(state, preset("default"), library, lambda _: png.getvalue()), refiner.Refinement),
-        RoleQuestion("learner", learner.render({c.kind: change for c in change.turned}, []), learner.LearnedLessons),
+        RoleQuestion("learner", learner.render({c.kind: change for c in change.fixed}, []), learner.LearnedLessons),
     ]
 
 

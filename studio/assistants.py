@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph_sdk.client import LangGraphClient
 
-from ..context import ABOUT, PRESETS, RunContext, preset
+from ..context import PRESET_DESCRIPTIONS, PRESETS, RunContext, preset
 from ..runs.manifest import STUDIO_NAMESPACE
 from . import setup
 
@@ -22,7 +22,7 @@ async def create_preset_assistants(client: LangGraphClient) -> None:
     """Create or update an assistant of the graph for each preset."""
     for name in PRESETS:
         # Settings of the configuration file override every preset.
-        context, about = changed_settings(preset(name, **setup.config.run)), ABOUT[name]
+        context, about = changed_settings(preset(name, **setup.config.run)), PRESET_DESCRIPTIONS[name]
         id = str(uuid.uuid5(STUDIO_NAMESPACE, f"preset/{name}"))
         assistant = await client.assistants.create(
             "gems", assistant_id=id, name=f"gems {name}", description=about, context=context, if_exists="do_nothing"

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
-from ..config import changed, load_config
-from ..context import PROMPTS, RunContext, preset
+from ..config import apply_options, load_config
+from ..context import PROMPT_SETTINGS, RunContext, preset
 from ..models.registry import Models
 from ..nodes import decomposer, learner, planner, refiner, summarizer, verifier
 from ..server.origin_check import parse_allowed_hosts
@@ -31,7 +31,7 @@ _environment = {
     name: os.environ.get(f"GEMS_{name}") or None for name in ("CONFIG", "CHAT", "IMAGE", "RUNS", "STORE", "IMAGE_STORE")
 }
 
-config = changed(load_config(_environment["CONFIG"]), _environment["CHAT"], _environment["IMAGE"], None)
+config = apply_options(load_config(_environment["CONFIG"]), _environment["CHAT"], _environment["IMAGE"], None)
 workspace = Workspace(Path(_environment["RUNS"] or "runs"), store=_environment["STORE"], image_store=_environment["IMAGE_STORE"])
 models = Models.choose(config.chats, config.image)
 skills = SkillLibrary.load()
@@ -54,7 +54,7 @@ def settings_form(defaults: RunContext) -> type[RunContext]:
     """Return the model of the settings with these defaults, and the built-in text as the default of each prompt."""
     fields: dict[str, Any] = {}
     for name, field in RunContext.model_fields.items():
-        value = getattr(defaults, name) or BUILT_IN_PROMPTS[name] if name in PROMPTS else getattr(defaults, name)
+        value = getattr(defaults, name) or BUILT_IN_PROMPTS[name] if name in PROMPT_SETTINGS else getattr(defaults, name)
         if value != field.default:
             changed_field: Any = Field(value, description=field.description, json_schema_extra=field.json_schema_extra)
             fields[name] = (Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation, changed_field)
@@ -63,7 +63,7 @@ def settings_form(defaults: RunContext) -> type[RunContext]:
 
 def without_built_in_prompts(context: RunContext) -> RunContext:
     """Return settings with prompts that equal the built-in ones left empty, as a run's manifest has them."""
-    empty = {name: "" for name in PROMPTS if getattr(context, name).strip() == BUILT_IN_PROMPTS[name].strip()}
+    empty = {name: "" for name in PROMPT_SETTINGS if getattr(context, name).strip() == BUILT_IN_PROMPTS[name].strip()}
     return RunContext(**{**context.model_dump(include=set(RunContext.model_fields)), **empty})
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gems.config import changed, load_config, models_again
+from gems.config import apply_options, load_config, models_for_resume
 from gems.errors import ConfigError
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 
@@ -62,7 +62,9 @@ def test_the_key_and_switches_of_one_endpoint_never_reach_another(write):
 
 
 def test_the_command_line_wins_over_the_file(write):
-    config = changed(load_config(write(FILE)), "shapes", None, ["num_inference_steps=4", "note=as it is", "sizes=[1, 2]"], batch=3)
+    config = apply_options(
+        load_config(write(FILE)), "shapes", None, ["num_inference_steps=4", "note=as it is", "sizes=[1, 2]"], batch=3
+    )
     assert {role: options.model for role, options in config.chats.items()} == {
         "default": "shapes",
         "verifier": "http://localhost:2/v1#small",
@@ -78,11 +80,11 @@ def test_prices_belong_to_their_model(write):
     config = load_config(write(text))
     assert (config.roles["refiner"].price_output, config.roles["verifier"].price_output) == (8, None)
     assert config.models.priced
-    assert not changed(config, "shapes", "shapes", None).model_copy(update={"roles": {}}).models.priced
+    assert not apply_options(config, "shapes", "shapes", None).model_copy(update={"roles": {}}).models.priced
 
 
 def test_another_image_model_starts_from_its_own_defaults(write):
-    config = changed(load_config(write(FILE)), None, "shapes", None)
+    config = apply_options(load_config(write(FILE)), None, "shapes", None)
     assert config.image.model == "shapes"
     assert config.image.call == {}
 
@@ -98,18 +100,18 @@ RECORDED = ModelOptions(
 
 
 def test_a_run_goes_on_with_what_the_file_says_and_keeps_the_rest(write):
-    assert models_again(write("[run]\nseed = 3\n"), RECORDED, None, None) == (None, None)
-    chats, drawer = models_again(write('[chat]\nmodel = "openai:x"\n'), RECORDED, None, None)
-    assert (chats, drawer) == ({"default": ChatOptions(model="openai:x")}, None)
-    chats, drawer = models_again(write('[image]\nmodel = "openai:x"\n'), RECORDED, None, None)
-    assert (chats, drawer) == (None, ImageOptions(model="openai:x"))
-    chats, drawer = models_again(write("[image]\nprice = 0.2\n"), RECORDED, "shapes", None)
-    assert (chats, drawer) == ("shapes", RECORDED.image.model_copy(update={"price": 0.2}))
+    assert models_for_resume(write("[run]\nseed = 3\n"), RECORDED, None, None) == (None, None)
+    chats, image = models_for_resume(write('[chat]\nmodel = "openai:x"\n'), RECORDED, None, None)
+    assert (chats, image) == ({"default": ChatOptions(model="openai:x")}, None)
+    chats, image = models_for_resume(write('[image]\nmodel = "openai:x"\n'), RECORDED, None, None)
+    assert (chats, image) == (None, ImageOptions(model="openai:x"))
+    chats, image = models_for_resume(write("[image]\nprice = 0.2\n"), RECORDED, "shapes", None)
+    assert (chats, image) == ("shapes", RECORDED.image.model_copy(update={"price": 0.2}))
 
 
 def test_a_table_without_a_model_is_laid_over_the_runs_own(write):
     text = "[chat]\nprice_input = 2\nthinking = 'low'\n[roles.planner]\ntemperature = 0\n[image]\nset = { quality = 'high' }\n"
-    chats, drawer = models_again(write(text), RECORDED, None, None)
+    chats, image = models_for_resume(write(text), RECORDED, None, None)
     common = RECORDED.chat.model_copy(update={"price_input": 2, "thinking": "low"})
     assert chats == {
         "default": common,
@@ -117,12 +119,12 @@ def test_a_table_without_a_model_is_laid_over_the_runs_own(write):
         "refiner": RECORDED.roles["refiner"].model_copy(update={"price_input": 2}),
         "verifier": RECORDED.roles["verifier"],
     }
-    assert (drawer.model, drawer.call, drawer.price) == ("openai:c", {"quality": "high"}, 0.1)
+    assert (image.model, image.call, image.price) == ("openai:c", {"quality": "high"}, 0.1)
     text = "[roles.verifier]\ntemperature = 0\n[roles.refiner]\nmodel = 'openai:d'\n"
-    chats, drawer = models_again(write(text), RECORDED, None, None)
+    chats, image = models_for_resume(write(text), RECORDED, None, None)
     assert chats["default"] == RECORDED.chat
     assert chats["verifier"] == RECORDED.roles["verifier"].model_copy(update={"temperature": 0})
-    assert (chats["refiner"], drawer) == (ChatOptions(model="openai:d"), None)
+    assert (chats["refiner"], image) == (ChatOptions(model="openai:d"), None)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_a_table_without_a_model_is_laid_over_the_runs_own(write):
 )
 def test_a_model_that_no_record_can_bring_back_must_be_named(write, recorded, text, place):
     with pytest.raises(ConfigError, match=rf"the run's own model mine cannot be .* in \[{place}\]"):
-        models_again(write(text), recorded, None, None)
+        models_for_resume(write(text), recorded, None, None)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +168,9 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize("pair", ["steps", "=4", ""])
 def test_an_option_without_key_or_value_says_how_to_write_it(pair):
     with pytest.raises(ConfigError, match="write key=value"):
-        changed(load_config(None), None, None, [pair])
+        apply_options(load_config(None), None, None, [pair])
 
 
 def test_an_option_out_of_bounds_names_its_flag():
     with pytest.raises(ConfigError, match="--batch: Input should be greater"):
-        changed(load_config(None), None, None, None, batch=0)
+        apply_options(load_config(None), None, None, None, batch=0)

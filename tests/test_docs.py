@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 import gems
 from gems import Check, Verdict, fork, run
 from gems.cli import app
-from gems.context import ABOUT, PRESETS, RunContext
+from gems.context import PRESET_DESCRIPTIONS, PRESETS, RunContext
 from gems.graph.build import ROLES
 
 ROOT = Path(gems.__file__).parent
@@ -185,7 +185,7 @@ def test_options_with_other_names_than_their_setting_exist(reference):
 
 
 def test_every_preset_is_told_by_what_makes_it(reference):
-    rows = reference.presets(RunContext, PRESETS, ABOUT).splitlines()[2:]
+    rows = reference.presets(RunContext, PRESETS, PRESET_DESCRIPTIONS).splitlines()[2:]
     assert [re.match(r"\| `(.+?)`", row).group(1) for row in rows] == list(PRESETS)
     assert "`max_rounds=8`, `candidates=2`, `confirm=true`, `votes=3`" in rows[list(PRESETS).index("thorough")]
 

@@ -11,7 +11,7 @@ import langsmith
 import pytest
 
 import gems
-from gems.nodes.generator import TRACED
+from gems.nodes.generator import TRACING_NOTE
 
 from .faulty import Reply
 
@@ -109,7 +109,7 @@ def test_a_run_that_langsmith_traces_says_so_once(server, sketcher, tmp_path):
         with langsmith.tracing_context(enabled=enabled, client=client):
             result = gems.run("a red circle", image=sketcher, preset="loop", max_rounds=2, runs=tmp_path)
         assert any("a red circle" in heard.data.decode() for heard in server.heard) is enabled
-        assert result.state.notes.count(TRACED) == int(enabled)
+        assert result.state.notes.count(TRACING_NOTE) == int(enabled)
 
 
 @pytest.mark.parametrize("name", ["ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "RAY_USAGE_STATS_ENABLED"])

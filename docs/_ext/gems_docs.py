@@ -17,7 +17,7 @@ from sphinx.util.nodes import make_refnode
 
 import gems
 from gems.cli import app as program
-from gems.context import ABOUT, PRESETS, RunContext
+from gems.context import PRESET_DESCRIPTIONS, PRESETS, RunContext
 from gems.events import Event
 from gems.graph.build import ROLES, build_graph
 from gems.graph.graph_svg import draw
@@ -26,7 +26,7 @@ from gems.models.options import ChatOptions, ImageOptions
 
 PARTS: dict[str, Callable[[], str]] = {
     "settings": lambda: reference.settings(RunContext, ROLES, reference.options_of(program)["run",]),
-    "presets": lambda: reference.presets(RunContext, PRESETS, ABOUT),
+    "presets": lambda: reference.presets(RunContext, PRESETS, PRESET_DESCRIPTIONS),
     "commands": lambda: reference.commands(program, "gems"),
     "environment": lambda: reference.environment(program),
     "chat options": lambda: reference.fields(ChatOptions),

@@ -18,7 +18,7 @@ from ...models.chat.answer_probability import tokens_of
 from ...models.chat.ask import THINKING, text_of, thought_of
 from ...models.chat.call import UNREAD, Spent, call
 from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, ALTERNATIVES, REFUSALS
-from ...nodes.messages import human
+from ...nodes.messages import user_message
 from ..benchmark import JudgeAnswer, JudgeQuestion
 from .base import Judge, open_png
 
@@ -208,7 +208,7 @@ def _judge_messages(question: JudgeQuestion, png: bytes) -> list[BaseMessage]:
     size = open_png(png).size
     ref = ImageRef(sha256=hashlib.sha256(png).hexdigest(), width=size[0], height=size[1])
     system = [SystemMessage(text)] if (text := _system_prompt(question)) else []
-    return [*system, human([ref, question.text], lambda _: png)]
+    return [*system, user_message([ref, question.text], lambda _: png)]
 
 
 def _system_prompt(question: JudgeQuestion) -> str:

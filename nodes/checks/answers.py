@@ -1,8 +1,7 @@
-"""Reading answers, and comparing them with the expected ones, in code rather than by a model.
+"""Parse answers and compare them with the expected ones, in code rather than by a model.
 
-There is one function for each form of an answer: `yes_or_no`, `number` (of `models.numerals`) and `read_out` for a text. The
-checks of the verifier and the questions of a judge go through the same ones. An answer that hedges ("yes and no", "fewer than
-three", "maybe OPEN") says nothing.
+There is one function for each form of answer: `yes_or_no`, `number` (from `models.numerals`) and `match_text`. The verifier and
+the judges share them. An answer that hedges ("yes and no", "fewer than three", "maybe OPEN") is unknown.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ _NO = {
     *str.split("不对 不對 아니 아니요 아니오 아뇨 없음 لا"),
 }
 _ENGLISH = {"yes", "yeah", "yep", "yup", "no", "nope", "nah"}
-"""More words may follow these in their clause; after "non" or "si" they may say anything ("non lo so")."""
+"""Words after which the clause may go on; after "non" or "si" it may mean anything ("non lo so")."""
 _CLAUSE = re.compile(r"[,.;:!?()\[\]{}/|\n…，。；：！？、（）／]+|\s[-–—]+\s|\s*[–—]+\s*")
-_LEAD = re.compile(r"^(?:(?:so|the|my|final|short|correct) )*(?:answer|verdict)(?: is)?\b")
+_LEAD_IN = re.compile(r"^(?:(?:so|the|my|final|short|correct) )*(?:answer|verdict)(?: is)?\b")
 _JOINED = re.compile(r"\b(?:and|or|but|y|o|ou|et|und|oder|и|или|e)\s+(\w+)")
-_AGAIN = re.compile(
+_SECOND_ANSWER = re.compile(
     r"(?:(?:but|and|or|rather|then|well|wait|actually|though|maybe|perhaps) )*(\w+)(?: (?:it|there|they|s?he|we|i)\b.*)?"
 )
 _SURE = r"(?:entirely |completely |fully |quite |really |absolutely |totally |so )?(?:sure|certain|clear)"
@@ -38,22 +37,22 @@ _HEDGE = re.compile(
     rf"|vielleicht|peut être|quizás?|tal vez|forse|talvez|возможно|наверное|아마도?"
     rf"|但?我?(?:不确定|不確定|不知道)|也许|可能|わからない|分からない|不明|たぶん)"
 )
-_SHARE = re.compile(r"\W*\w+\W*(?:with |at |about )?(?!100\b)\d{1,3}(?:[.,]\d+)? ?(?:%|per ?cent)(?: \w+)?\W*")
+_CHANCE = re.compile(r"\W*\w+\W*(?:with |at |about )?(?!100\b)\d{1,3}(?:[.,]\d+)? ?(?:%|per ?cent)(?: \w+)?\W*")
 """Yes or no with a chance below 100 %."""
 _NO_TEXT = re.compile(
     r"(there (is|are) )?(no|none|nothing)( (visible|legible|readable|written))*( (text|texts|words|writing|letters))?"
     r"( ((is|are) )?(visible|legible|readable|written|shown|present|there))?( (in|on) the (image|picture))?\.?",
     re.IGNORECASE,
 )
-_UNREAD = re.compile(r"(?:unknown|unclear|illegible|unreadable|unsure|uncertain)\s*(?:[,.:;(–-].*)?", re.IGNORECASE)
-_NOT_READ = re.compile(
+_UNREADABLE_LINE = re.compile(r"(?:unknown|unclear|illegible|unreadable|unsure|uncertain)\s*(?:[,.:;(–-].*)?", re.IGNORECASE)
+_CANNOT_BE_READ = re.compile(
     rf"\b(?:I|we|one) (?:am |are )?{_CANNOT}\b|\bI'm (?:not (?:sure|certain)|unable)\b|\bnot (?:legible|readable)\b"
     r"|\bhard to read\b|\b(?:too|so) (?:small|blurry|blurred|dark|faint|distorted)\b"
     r"|\b(?:can ?not|can't|could not|couldn't) be (?:read|made out|seen)\b"
     r"|\b(?:is|are|looks?|seems?|appears?|be|mostly|partly|text) (?:\w+ )?(?:illegible|unreadable|unclear|unknown|garbled)\b"
     r"|看不清|无法|無法|不确定|不確定|读不出|讀不出|読めない|判読"
 )
-"""A line that says that a text cannot be read."""
+"""In a line that says that the text cannot be read."""
 _DOUBTED = re.compile(
     r"^\W*(?:unknown|unclear|illegible|unreadable|likely)\b|_\W+(?:unknown|unclear|illegible|unreadable)\W*$"
     r"|\b(?:unsure|uncertain|not sure|[iI] (?:think|guess|believe))\b"
@@ -66,20 +65,20 @@ _DOUBTED = re.compile(
     r"|\b(?:fails? to|anything but|resembl\w+|presumably|expected)\b|(?:看不到|没有|沒有|可能)[是有写着寫著到]*\W*_"
     r"|\b(?:peut-être|vielleicht|quizás?|tal vez|forse|talvez|возможно|наверное)\W*_"
 )
-"""A line about a text, which stands as "_" in it, that does not say that the text is there."""
+"""In a line about a text ("_") that does not say that the text is there."""
 
 
-MAX_SAID = 500
-"""Characters of a line in which words about a text are looked for: who writes more is reading it out."""
+MAX_REMARK = 500
+"""Characters of a line that are searched for a remark about the text: longer lines are the text itself."""
 
 
 def yes_or_no(answer: str) -> bool | None:
-    """Return what an answer says: True for yes, False for no, None for neither, for both, and for a hedge.
+    """Return True for yes, False for no, and None for neither, for both and for a hedge.
 
-    Its first word decides, "the answer is" left aside, unless what follows takes it back ("yes, but no", "no, I am not sure").
+    The first word decides, after "the answer is", unless what follows takes it back ("yes, but no", "no, I am not sure").
 
     Args:
-        answer: in English, or the word for yes or no in one of the large languages.
+        answer: in English, or the word for yes or no in another large language.
 
     Example:
         >>> yes_or_no("Yes, there are two."), yes_or_no("No."), yes_or_no("yes/no"), yes_or_no("No idea")
@@ -89,21 +88,25 @@ def yes_or_no(answer: str) -> bool | None:
     if not clauses:
         return None
     first, *rest = clauses
-    said, *more = first.split()
-    meant = _polarity(said)
-    if meant is None or (more and said not in _ENGLISH) or ("?" in answer and _clauses(answer.partition("?")[0]) == [first]):
+    word, *more = first.split()
+    polarity = _polarity(word)
+    if polarity is None or (more and word not in _ENGLISH) or ("?" in answer and _clauses(answer.partition("?")[0]) == [first]):
         return None
-    if no_answer(first) or _SHARE.fullmatch(answer[:MOST_READ]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
+    if no_answer(first) or _CHANCE.fullmatch(answer[:MOST_READ]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
         return None
-    other = [*more[:1], *_JOINED.findall(first), *(again.group(1) for clause in rest if (again := _AGAIN.fullmatch(clause)))]
-    return None if any(_polarity(word) is (not meant) for word in other) else meant
+    others = [
+        *more[:1],
+        *_JOINED.findall(first),
+        *(again.group(1) for clause in rest if (again := _SECOND_ANSWER.fullmatch(clause))),
+    ]
+    return None if any(_polarity(other) is (not polarity) for other in others) else polarity
 
 
 def _clauses(answer: str) -> list[str]:
-    """Return the words of each clause of an answer, in small letters, without signs, numbers and "the answer is"."""
+    """Return the words of each clause of an answer, in lower case, without punctuation, numbers and "the answer is"."""
     clauses = _CLAUSE.split(answer[:MOST_READ].casefold().replace("’", "'"))
     words = (" ".join(re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", clause)) for clause in clauses)
-    return [bare for clause in words if (bare := _LEAD.sub("", clause).strip())]
+    return [bare for clause in words if (bare := _LEAD_IN.sub("", clause).strip())]
 
 
 def _polarity(word: str) -> bool | None:
@@ -111,66 +114,67 @@ def _polarity(word: str) -> bool | None:
 
 
 def passes(check: Check, answer: str) -> bool | None:
-    """Tell whether an answer is the one a check wants: None where it is unknown or not of the check's form."""
+    """Return whether an answer is the one that a check expects; None if it is unknown or has another form."""
     if not answer.strip():
         return None
-    if is_read_out(check):
-        return _passes_as_text(check, answer)
-    if _hedged(answer):
+    if expects_text(check):
+        return _text_passes(check, answer)
+    if _is_hedge(answer):
         return None
-    wanted, said = yes_or_no(check.expected), yes_or_no(answer)
-    if wanted is not None:
-        return None if said is None else said == wanted
+    expected, polarity = yes_or_no(check.expected), yes_or_no(answer)
+    if expected is not None:
+        return None if polarity is None else polarity == expected
     if check.kind == "count":
-        counted, expected = number(answer), number(check.expected)
-        return None if counted is None or expected is None else counted == expected
-    return plain(answer).rstrip(".").casefold() == plain(check.expected).rstrip(".").casefold()
+        counted, wanted = number(answer), number(check.expected)
+        return None if counted is None or wanted is None else counted == wanted
+    return without_outer_quotes(answer).rstrip(".").casefold() == without_outer_quotes(check.expected).rstrip(".").casefold()
 
 
-def _hedged(answer: str) -> bool:
-    """Tell whether an answer begins by saying that it is none."""
+def _is_hedge(answer: str) -> bool:
+    """Return whether the first clause of an answer is a hedge."""
     first = next(iter(_clauses(answer)), "")
     return _HEDGE.fullmatch(first) is not None or no_answer(first)
 
 
-def is_read_out(check: Check) -> bool:
-    """Tell whether a check wants a text read out; others of its kind are answered yes or no ("Is the text legible?")."""
+def expects_text(check: Check) -> bool:
+    """Return whether the answer to a check is a text of the image; other text checks are yes/no ("Is the text legible?")."""
     return check.kind == "text" and check.expected not in {"yes", "no"}
 
 
-def read_out(check: Check, answer: str) -> TextMatch:
-    """Compare the text that was read out for a check with the one it wants. What is said about reading is no text."""
+def match_text(check: Check, answer: str) -> TextMatch:
+    """Compare the text in an answer with the one that a check expects. Remarks such as "no text" are not text."""
     if _NO_TEXT.fullmatch(answer.strip()) and normalize(answer) != normalize(check.expected):
         return compare_text(check.expected, "")
-    return compare_text(check.expected, "\n".join(line for line in answer.splitlines() if not _says_none(line, check.expected)))
+    return compare_text(check.expected, "\n".join(line for line in answer.splitlines() if not _denies_text(line, check.expected)))
 
 
-def _passes_as_text(check: Check, answer: str) -> bool | None:
+def _text_passes(check: Check, answer: str) -> bool | None:
+    """Return whether the text is in the lines that are certain; None if it is not, and another line is in doubt."""
     wanted = normalize(check.expected)
     lines = [line for line in answer.splitlines() if line.strip()]
-    sure = [line for line in lines if not _doubtful(normalize(line), wanted)]
-    passed = read_out(check, "\n".join(sure)).passed
-    return True if passed else False if len(sure) == len(lines) else None
+    certain = [line for line in lines if not _is_doubtful(normalize(line), wanted)]
+    passed = match_text(check, "\n".join(certain)).passed
+    return True if passed else False if len(certain) == len(lines) else None
 
 
-def _doubtful(said: str, wanted: str) -> bool:
-    """Tell whether a line speaks of a text rather than being it, and says that it cannot be read, or may not be the wanted one."""
-    if said == wanted or _NO_TEXT.fullmatch(said):
+def _is_doubtful(line: str, wanted: str) -> bool:
+    """Return whether a line is a remark that a text cannot be read, or may not be the wanted one, rather than the text."""
+    if line == wanted or _NO_TEXT.fullmatch(line):
         return False
-    about = contains(said, wanted)
-    rest = (said.replace(wanted, "_") if about else said)[:MAX_SAID]
+    about = contains(line, wanted)
+    rest = (line.replace(wanted, "_") if about else line)[:MAX_REMARK]
     rest = re.sub(r"\b[A-HJ-Z](?=[a-z])", lambda sign: sign.group().lower(), rest)
-    return bool(_UNREAD.fullmatch(said) or _NOT_READ.search(rest) or (about and _DOUBTED.search(rest)))
+    return bool(_UNREADABLE_LINE.fullmatch(line) or _CANNOT_BE_READ.search(rest) or (about and _DOUBTED.search(rest)))
 
 
-def _says_none(line: str, wanted: str) -> bool:
-    """Tell whether a line, one of several answers, holds a wanted text only in saying that there is none."""
+def _denies_text(line: str, wanted: str) -> bool:
+    """Return whether a line contains the wanted text only in a remark such as "no text"."""
     if not _NO_TEXT.fullmatch(line.strip()):
         return False
-    said, text = normalize(line), normalize(wanted)
-    return said != text and contains(said, text)
+    remark, text = normalize(line), normalize(wanted)
+    return remark != text and contains(remark, text)
 
 
-def plain(text: str) -> str:
-    """Return text as it is compared where it is no text of the picture: without surrounding quotes, with single spaces."""
+def without_outer_quotes(text: str) -> str:
+    """Return an answer without quotes around it and with single spaces."""
     return " ".join(text.strip().strip("\"'“”‘’「」«»").split())

@@ -1,4 +1,4 @@
-"""Checkers: what answers some kinds of checks better than a chat model that sees, such as OCR for text."""
+"""Checkers: code that answers some kinds of checks better than a chat model, such as OCR for text."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from ...memory.state import Check, CheckKind, Verdict
 
 @runtime_checkable
 class Checker(Protocol):
-    """Answers checks of some kinds from the pixels. Give yours to `build_graph(checkers=[...])`."""
+    """Answers checks of some kinds from the pixels. Pass your own to `build_graph(checkers=[...])`."""
 
     name: str
     """Short name, shown to people."""
 
     kinds: frozenset[CheckKind]
-    """Kinds of checks it is asked about."""
+    """Kinds of checks that it answers."""
 
     def check(self, image: Image.Image, checks: Sequence[Check]) -> Sequence[Verdict | None]:
         """Return a verdict for each check, in order; None leaves a check to the chat model.
 
-        It may be called from several threads at once.
+        It may be called from several threads at the same time.
 
         Args:
-            image: RGB, as it was drawn.
-            checks: checks of its kinds, one at least.
+            image: in RGB, in its original size.
+            checks: at least one, of its kinds.
         """
 
 
-def usable(checkers: Sequence[Checker]) -> Sequence[Checker]:
-    """Return checkers as they are.
+def require_checkers(checkers: Sequence[Checker]) -> Sequence[Checker]:
+    """Return the checkers unchanged.
 
     Raises:
-        CheckerError: one is none, or names a kind of checks that does not exist: it would never be asked.
+        CheckerError: an object is not a checker, or a kind of checks does not exist.
     """
     known = get_args(CheckKind)
     for checker in checkers:
         if not isinstance(checker, Checker):
-            raise CheckerError(f"{checker!r} is no checker: it needs a name, kinds and check(image, checks)")
+            raise CheckerError(f"{checker!r} is not a checker: it needs a name, kinds and check(image, checks)")
         if unknown := sorted(set(checker.kinds) - set(known)):
-            raise CheckerError(f"the checker {checker.name}: no kind {unknown[0]!r}; the kinds are {', '.join(known)}")
+            raise CheckerError(f"the checker {checker.name}: there is no kind {unknown[0]!r}; the kinds are {', '.join(known)}")
     return checkers
 
 
 def installed_checkers() -> tuple[Checker, ...]:
-    """Return the checkers that this installation has, in the order in which they are asked: OCR, with the extra `ocr`."""
-    from . import ocr  # NumPy, which those who only name the protocol need not wait for
+    """Return the checkers of this installation, in the order in which they are asked: OCR, with the extra `ocr`."""
+    from . import ocr  # imports NumPy, which users of the protocol alone need not wait for
 
-    return (ocr.OcrChecker(),) if ocr.installed() else ()
+    return (ocr.OcrChecker(),) if ocr.is_installed() else ()

@@ -1,49 +1,46 @@
-"""What a person's word does to images that were judged before: other verdicts, or other checks."""
+"""Apply a person's verdicts, or a person's list of checks, to images that were verified before."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
 from ...memory.state import Attempt, Check, Verdict
-from .verification import lineage
+from .verification import ancestors
 
 
-def overruled(attempt: Attempt, said: Mapping[str, bool | None], checks: Sequence[Check], words: str = "") -> Attempt:
-    """Return an attempt with a person's verdicts, to be scored again; they stand whatever a verifier finds later.
+def with_human_verdicts(attempt: Attempt, passed: Mapping[str, bool | None], checks: Sequence[Check], words: str = "") -> Attempt:
+    """Return an attempt with a person's verdicts and no score; they override the verifier's, now and later.
 
-    What was skipped because of a failure that is none now is unknown: nobody has looked.
+    A check that was skipped because of a failure that no longer holds becomes unknown.
 
     Args:
-        attempt: an image that was judged.
-        said: by the ids of checks, whether it passes; None where that cannot be told.
+        attempt: an image that was verified.
+        passed: whether each check passed, by its id; None if the person cannot tell.
         checks: all checks of the run.
-        words: what the person said about it.
+        words: the person's comment.
     """
-    own = {id: Verdict(check=id, passed=passed, reason=a_person(words)) for id, passed in said.items()}
-    found = {v.check: v for v in attempt.verdicts} | own
-    failed = {id for id, verdict in found.items() if verdict.passed is False}
-    above = lineage(checks)
-    for id, verdict in found.items():
-        if verdict.skipped and failed.isdisjoint(above.get(id, ())):
-            found[id] = Verdict(check=id, reason="not asked, since a check it depends on had failed")
-    stands = {v.check: v for v in attempt.said} | own
-    return attempt.model_copy(update={"verdicts": tuple(found.values()), "said": tuple(stands.values()), "score": None})
+    own = {id: Verdict(check=id, passed=value, reason=human_reason(words)) for id, value in passed.items()}
+    verdicts = {v.check: v for v in attempt.verdicts} | own
+    for id in _unblocked(list(verdicts.values()), ancestors(checks)):
+        verdicts[id] = Verdict(check=id, reason="not asked, since a check it depends on had failed")
+    said = {v.check: v for v in attempt.said} | own
+    return attempt.model_copy(update={"verdicts": tuple(verdicts.values()), "said": tuple(said.values()), "score": None})
 
 
-def asked_anew(attempts: Sequence[Attempt], old: Sequence[Check], checks: Sequence[Check]) -> list[Attempt]:
-    """Return attempts to be scored by other checks: examined again only where there is something new to ask.
+def with_new_checks(attempts: Sequence[Attempt], old: Sequence[Check], checks: Sequence[Check]) -> list[Attempt]:
+    """Return attempts for other checks: without a score, and without verdicts where the verifier has something new to ask.
 
-    What a check depends on is no part of its question: where that alone has changed, all that was found stands. A check that
-    was skipped is asked where nothing it depends on now has failed.
+    New is a check with another kind, question or expected answer, and a skipped check none of whose dependencies has failed.
+    Other changes of dependencies keep the verdicts.
     """
-    before = {c.id: _asks(c) for c in old}
-    same = {c.id for c in checks if before.get(c.id) == _asks(c)}
+    before = {c.id: _question_key(c) for c in old}
+    same = {c.id for c in checks if before.get(c.id) == _question_key(c)}
     new = {c.id for c in checks} - same
-    above = lineage(checks)
+    above = ancestors(checks)
     return [
         a.model_copy(
             update={
-                "verdicts": () if new or _freed(a, same, above) else a.verdicts,
+                "verdicts": () if new or same & set(_unblocked(a.verdicts, above)) else a.verdicts,
                 "said": tuple(v for v in a.said if v.check in same),
                 "score": None,
             }
@@ -52,16 +49,16 @@ def asked_anew(attempts: Sequence[Attempt], old: Sequence[Check], checks: Sequen
     ]
 
 
-def _asks(check: Check) -> tuple[str, str, str]:
+def _question_key(check: Check) -> tuple[str, str, str]:
     return check.question, check.kind, check.expected
 
 
-def _freed(attempt: Attempt, checks: Collection[str], above: Mapping[str, Collection[str]]) -> bool:
-    """Tell whether a check was skipped in an image for a failure that none of those it now depends on has."""
-    failed = {v.check for v in attempt.verdicts if v.passed is False}
-    return any(v.skipped and v.check in checks and failed.isdisjoint(above.get(v.check, ())) for v in attempt.verdicts)
+def _unblocked(verdicts: Collection[Verdict], above: Mapping[str, Collection[str]]) -> list[str]:
+    """Return the ids of skipped checks none of whose dependencies, by `above`, has failed."""
+    failed = {v.check for v in verdicts if v.passed is False}
+    return [v.check for v in verdicts if v.skipped and failed.isdisjoint(above.get(v.check, ()))]
 
 
-def a_person(words: str) -> str:
-    """Return the reason of a verdict that a person gave."""
+def human_reason(words: str) -> str:
+    """Return the reason in a verdict of a person."""
     return f"a person: {words}" if words else "a person said so"

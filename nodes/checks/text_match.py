@@ -1,4 +1,4 @@
-"""Texts compared letter for letter: does what was read hold the text that is wanted, and if not, how near is it."""
+"""Compare texts letter by letter: whether a text that was read contains the wanted one, and else how similar it is."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import NamedTuple
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
-SAID = 80
-"""Characters of what was read that a difference repeats."""
+MAX_SHOWN_CHARACTERS = 80
+"""Characters of the text read that a difference repeats."""
 
-MARKS = 30
-"""Marks on one sign that are read."""
+MAX_MARKS = 30
+"""Combining marks on one character that are kept."""
 
-WORK = 20_000_000
-"""Signs compared, at most, in the search for what is most like a wanted text: in longer ones not every place is tried."""
+MAX_COMPARED = 20_000_000
+"""Characters compared in the search for the nearest run; in longer texts not every position is tried."""
 
-NEAR = 0.34
-"""Similarity from which on a misreading is told as a misspelling of the text, rather than as another text."""
+MISSPELLING = 0.34
+"""Similarity from which another text counts as a misspelling."""
 
-PLACES = 64
-"""Places whose runs of words are made at a time."""
+POSITIONS_AT_A_TIME = 64
+"""Positions whose runs are compared at a time."""
 
-CASE = 0.9
-"""Similarity, at least, of texts that differ in upper and lower case alone: most would take them for the same."""
+CASE_ONLY = 0.9
+"""Least similarity of texts that differ in case alone: most people would take them for equal."""
 
 _SIGNS = str.maketrans(
     {
@@ -38,58 +38,58 @@ _SIGNS = str.maketrans(
 )
 
 # Scripts that put no spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, kana, Bopomofo and Han, with their punctuation.
-_SOLID = r"\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3001-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_SOLID_SIGN = re.compile(f"[{_SOLID}]")
-_SOLID_GAP = re.compile(rf"(?<=[{_SOLID}])\s+(?=[{_SOLID}])")
-_PIECE = re.compile(rf"[{_SOLID}]|[^\s{_SOLID}]+")
+_UNSPACED = r"\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3001-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
+_UNSPACED_GAP = re.compile(rf"(?<=[{_UNSPACED}])\s+(?=[{_UNSPACED}])")
+_PIECE = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 _LOOSE = " \"'.,;:!?()[]*"
 
 
 class TextMatch(NamedTuple):
-    """What comes of comparing a text that was read with the one wanted."""
+    """The comparison of a text that was read with the wanted one."""
 
     passed: bool
     similarity: float
-    """1 where it passed; otherwise below 1, by the edit distance to the nearest part of what was read."""
+    """1 if it passed; otherwise below 1, by the edit distance to the nearest part of the text read."""
     difference: str
-    """What is read instead, for people and for the refiner; empty where it passed."""
+    """What is read instead, for people and the refiner; empty if it passed."""
     nearest: str = ""
-    """The part of what was read that is most like the wanted text, normalized; empty where it passed."""
+    """The part of the text read that is most similar to the wanted one, normalized; empty if it passed."""
 
     @property
     def probability(self) -> float | None:
-        """What a verdict says of a text that failed: below 0.5, more for a nearer misspelling. None where it passed."""
+        """P(the check passes) of a text that failed: below 0.5, higher for a nearer misspelling. None if it passed."""
         return None if self.passed else min(0.49, self.similarity / 2)
 
 
 def compare_text(expected: str, read: str) -> TextMatch:
-    """Tell whether a text stands in what was read, and if not, what stands there instead.
+    """Compare the expected text with a text that was read.
 
     Case counts. Line breaks, typographic forms of quotes, apostrophes and dashes, and quotes around all of it do not. The
     text must stand for itself: "CAT" is not in "CATALOG", nor "$5" in "$5.99"; scripts without spaces have no such bounds.
     """
-    wanted, told = normalize(expected), normalize(read)
-    if contains(told, wanted):
+    wanted, text = normalize(expected), normalize(read)
+    if contains(text, wanted):
         return TextMatch(True, 1.0, "")
-    if not told:
+    if not text:
         return TextMatch(False, 0.0, f'no text was read instead of "{wanted}"')
-    nearest, similarity = _nearest(wanted, told)
+    nearest, similarity = _nearest_run(wanted, text)
     if nearest.casefold() == wanted.casefold():
         how = "upper and lower case differ"
-        similarity = max(similarity, CASE)
-    elif similarity < NEAR:
-        return TextMatch(False, similarity, f'read "{_clip(told)}" instead of "{wanted}"', nearest)
+        similarity = max(similarity, CASE_ONLY)
+    elif similarity < MISSPELLING:
+        return TextMatch(False, similarity, f'read "{_clip(text)}" instead of "{wanted}"', nearest)
     else:
         how = f"{Levenshtein.distance(wanted, nearest)} of {max(len(wanted), len(nearest))} characters differ"
     return TextMatch(False, similarity, f'read "{_clip(nearest)}" instead of "{wanted}": {how}', nearest)
 
 
 def normalize(text: str) -> str:
-    """Return text as it is compared: Unicode NFKC, plain quotes and dashes, single spaces, no quotes around all of it."""
-    text = _calm(text)
-    # Before NFKC, which takes some of the signs apart, and after it, which makes new ones.
+    """Return a text for comparison: Unicode NFKC, plain quotes and dashes, single spaces, no quotes around all of it."""
+    text = _limit_marks(text)
+    # Before NFKC, which decomposes some of these characters, and after it, which makes new ones.
     text = unicodedata.normalize("NFKC", text.translate(_SIGNS)).translate(_SIGNS)
-    text = _SOLID_GAP.sub("", " ".join(text.split()))
+    text = _UNSPACED_GAP.sub("", " ".join(text.split()))
     start, end = 0, len(text)
     while end - start > 2 and text[start] == text[end - 1] and text[start] in "\"'":
         start, end = start + 1, end - 1
@@ -100,35 +100,35 @@ def normalize(text: str) -> str:
     return text[start:end]
 
 
-def _calm(text: str) -> str:
-    """Return a text with no more than 30 marks on a sign, as Unicode's stream-safe form has it: sorting more takes long."""
+def _limit_marks(text: str) -> str:
+    """Return a text with at most 30 marks on a character, as in Unicode's stream-safe format: sorting more is slow."""
     if text.isascii():
         return text
-    kept, marks = [], 0
-    for sign in text:
-        marks = marks + 1 if unicodedata.combining(sign) else 0
-        if marks <= MARKS:
-            kept.append(sign)
-    return "".join(kept)
+    limited, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MAX_MARKS:
+            limited.append(character)
+    return "".join(limited)
 
 
 def contains(read: str, wanted: str) -> bool:
-    """Tell whether a normalized text holds another one that stands for itself there."""
+    """Return whether a normalized text contains another one that stands alone there."""
     at = read.find(wanted) if wanted else -1
     while at >= 0:
-        if _bounded(read, at, at + len(wanted)):
+        if _stands_alone(read, at, at + len(wanted)):
             return True
         at = read.find(wanted, at + 1)
     return False
 
 
-def _bounded(text: str, start: int, end: int) -> bool:
+def _stands_alone(text: str, start: int, end: int) -> bool:
     before, after = text[max(0, start - 2) : start][::-1], text[end : end + 2]
-    return not _goes_on(text[start], before) and not _goes_on(text[end - 1], after)
+    return not _continues(text[start], before) and not _continues(text[end - 1], after)
 
 
-def _goes_on(edge: str, beyond: str) -> bool:
-    """Tell whether a word or number goes on beyond its last sign: DON goes on in DON'T, and 5 in 5.99."""
+def _continues(edge: str, beyond: str) -> bool:
+    """Return whether a word or number continues after its edge: DON in DON'T, and 5 in 5.99."""
     if not _in_word(edge) or not beyond:
         return False
     if _in_word(beyond[0]):
@@ -140,40 +140,41 @@ def _joins(beyond: str) -> bool:
     return beyond[0] in "'-" and _in_word(beyond[1])
 
 
-def _in_word(sign: str) -> bool:
-    return unicodedata.category(sign)[0] in "LNM" and not _SOLID_SIGN.match(sign)
+def _in_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNM" and not _UNSPACED_CHARACTER.match(character)
 
 
-def _nearest(wanted: str, read: str) -> tuple[str, float]:
-    """Return the run of words most like the wanted one, and how like it is; a sign is a word where there are no spaces."""
+def _nearest_run(wanted: str, read: str) -> tuple[str, float]:
+    """Return the run of words most similar to the wanted text, and the similarity; without spaces, a character is a word."""
     pieces = [match.span() for match in _PIECE.finditer(read)]
     about = len(_PIECE.findall(wanted))
 
-    def runs(places: Sequence[int]) -> Iterator[tuple[int, str]]:
-        """Give the runs of about as many words that begin at some of the words, and those without signs around them."""
+    def runs(positions: Sequence[int]) -> Iterator[tuple[int, str]]:
+        """Yield the runs of about as many words from each position, also without punctuation around them."""
         sizes = [size for size in (about, about - 1, about + 1) if size > 0]
-        found = [(i, read[pieces[i][0] : pieces[i + n - 1][1]]) for n in sizes for i in places if i + n <= len(pieces)]
-        yield from found
-        yield from ((i, bare) for i, run in found if (bare := run.strip(_LOOSE)) != run and bare)
+        whole = [(i, read[pieces[i][0] : pieces[i + n - 1][1]]) for n in sizes for i in positions if i + n <= len(pieces)]
+        yield from whole
+        yield from ((i, bare) for i, run in whole if (bare := run.strip(_LOOSE)) != run and bare)
 
-    # At every place, or in long texts first at some, then nearer and nearer around the best of them.
-    step = 1 + len(pieces) * len(wanted) * (1 + len(wanted) // 64) // WORK
-    alike = wanted.casefold()
-    if alike in read.casefold():
-        for place in range(0, len(pieces), PLACES):
-            for _, run in runs(range(place, min(place + PLACES, len(pieces)))):
-                if run.casefold() == alike:
+    # At every position; in long texts first at some, then closer and closer around the best of them.
+    step = 1 + len(pieces) * len(wanted) * (1 + len(wanted) // 64) // MAX_COMPARED
+    folded = wanted.casefold()
+    if folded in read.casefold():
+        for start in range(0, len(pieces), POSITIONS_AT_A_TIME):
+            for _, run in runs(range(start, min(start + POSITIONS_AT_A_TIME, len(pieces)))):
+                if run.casefold() == folded:
                     return run, Levenshtein.normalized_similarity(wanted, run)
-    places: Sequence[int] = range(0, len(pieces), step)
+    positions: Sequence[int] = range(0, len(pieces), step)
     while True:
-        tried = list(runs(places)) or [(0, read)]
-        nearest, similarity, which = process.extractOne(wanted, [run for _, run in tried], scorer=Levenshtein.normalized_similarity)
+        candidates = list(runs(positions)) or [(0, read)]
+        texts = [run for _, run in candidates]
+        nearest, similarity, index = process.extractOne(wanted, texts, scorer=Levenshtein.normalized_similarity)
         if step == 1:
             return nearest, similarity
-        best, wide = tried[which][0], step
+        best, width = candidates[index][0], step
         step = max(1, step // 4)
-        places = range(max(0, best - wide), min(len(pieces), best + wide + 1), step)
+        positions = range(max(0, best - width), min(len(pieces), best + width + 1), step)
 
 
 def _clip(text: str) -> str:
-    return text if len(text) <= SAID else text[: SAID - 1] + "…"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[: MAX_SHOWN_CHARACTERS - 1] + "…"

@@ -17,7 +17,7 @@ def ids():
     with Workspace("runs").database.open() as opened:
         book = Lessons(opened.store)
         return {
-            kind: book.keep(
+            kind: book.add(
                 StoredLesson(kind=kind, text=text, status="proposed" if kind == "object" else "kept", question="Is it?"),
                 [Trial(key=f"{n:016x}", helped=n > 0, run=f"run-{n}") for n in range(2)],
             ).id

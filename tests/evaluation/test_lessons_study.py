@@ -20,13 +20,13 @@ def mine(tmp_path):
     """A folder of runs with a lesson that would change every picture."""
     runs = tmp_path / "runs"
     with Workspace(runs).database.open() as opened:
-        Lessons(opened.store).keep(StoredLesson(kind="object", text="Give every thing a place of its own."))
+        Lessons(opened.store).add(StoredLesson(kind="object", text="Give every thing a place of its own."))
     return runs
 
 
 def lessons_in(runs):
     with Workspace(runs).database.open() as opened:
-        return Lessons(opened.store).kept()
+        return Lessons(opened.store).records()
 
 
 def study(runs, sketcher, presets=("loop-memory",), **more):

@@ -1,6 +1,6 @@
 """What a run bears out: refinements that turned failed checks into passed ones, and what became of shown lessons."""
 
-from gems.memory.evidence import borne_out, refinements, trials
+from gems.memory.evidence import latest_improvements, lesson_trials, refinement_steps
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Score, ShownLesson, Verdict
 
 CHECKS = [
@@ -25,7 +25,7 @@ def state(*attempts, **more):
 
 
 def turned(*attempts):
-    return {kind: [c.id for c in r.turned if c.kind == kind] for kind, r in borne_out(state(*attempts)).items()}
+    return {kind: [c.id for c in r.fixed if c.kind == kind] for kind, r in latest_improvements(state(*attempts)).items()}
 
 
 def test_a_new_prompt_after_which_a_failed_check_passes_is_borne_out():
@@ -48,15 +48,15 @@ def test_a_flicker_under_one_prompt_is_no_lesson():
 
 
 def test_it_is_compared_with_the_best_attempt_before_not_with_the_latest():
-    found = refinements(state(attempt(1, "a", "++-"), attempt(2, "b", "---"), attempt(3, "c", "+++")))
-    assert [(r.before.prompt, r.after.prompt, [c.id for c in r.turned]) for r in found] == [("a", "b", []), ("a", "c", ["c3"])]
+    found = refinement_steps(state(attempt(1, "a", "++-"), attempt(2, "b", "---"), attempt(3, "c", "+++")))
+    assert [(r.before.prompt, r.after.prompt, [c.id for c in r.fixed]) for r in found] == [("a", "b", []), ("a", "c", ["c3"])]
 
 
 def test_an_edit_is_compared_with_the_image_it_was_made_of():
     first, second = attempt(1, "a", "+--"), attempt(2, "b", "+-+")
     edit = attempt(3, "make it two cats", "++-", source=first.image)
-    found = refinements(state(first, second, edit))[-1]
-    assert (found.before.prompt, [c.id for c in found.turned]) == ("a", ["c2"])
+    found = refinement_steps(state(first, second, edit))[-1]
+    assert (found.before.prompt, [c.id for c in found.fixed]) == ("a", ["c2"])
 
 
 def test_one_lucky_candidate_of_many_proves_nothing():
@@ -71,7 +71,7 @@ def test_one_lucky_candidate_of_many_proves_nothing():
 
 def test_the_latest_refinement_of_a_kind_counts():
     run = state(attempt(1, "a", "---"), attempt(2, "b", "++-"), attempt(3, "c", "+++"))
-    assert {kind: r.after.round for kind, r in borne_out(run).items()} == {"object": 2, "count": 3}
+    assert {kind: r.after.round for kind, r in latest_improvements(run).items()} == {"object": 2, "count": 3}
 
 
 def shown(round, kind, id="x"):
@@ -81,17 +81,17 @@ def shown(round, kind, id="x"):
 def test_a_shown_lesson_was_tried_where_its_kind_had_failed():
     attempts = [attempt(1, "a", "+--"), attempt(2, "b", "+--"), attempt(3, "c", "++-")]
     lessons = [shown(2, "count"), shown(2, "object", "y"), shown(3, "count")]
-    found = trials(state(*attempts, lessons=lessons), "thread")
+    found = lesson_trials(state(*attempts, lessons=lessons), "thread")
     assert [(id, trial.helped, trial.run) for id, trial in found] == [("x", False, "thread"), ("x", True, "thread")]
 
 
 def test_what_the_planner_was_shown_is_not_counted():
-    assert trials(state(attempt(1, "a", "+--"), lessons=[shown(1, "count")])) == []
+    assert lesson_trials(state(attempt(1, "a", "+--"), lessons=[shown(1, "count")])) == []
 
 
 def test_a_fork_names_the_rounds_it_shares_the_same():
     first, second = attempt(1, "a", "+--"), attempt(2, "b", "++-")
     run, fork = state(first, second, attempt(3, "c", "+++")), state(first, second, attempt(4, "d", "++-"))
-    keys = [[r.key for r in refinements(one)] for one in (run, fork)]
+    keys = [[r.key for r in refinement_steps(one)] for one in (run, fork)]
     assert keys[0][0] == keys[1][0]
     assert keys[0][1] != keys[1][1]

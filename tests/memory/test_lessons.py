@@ -12,8 +12,8 @@ import pytest
 from langgraph.store.memory import InMemoryStore
 
 from gems.errors import LessonError
-from gems.memory.lesson_files import export_lines, import_lines
-from gems.memory.lessons import LESSONS, TRIALS, Lessons, StoredLesson, Trial, now, without_quotes
+from gems.memory.lesson_files import export_lessons, import_lessons
+from gems.memory.lessons import LESSONS_NAMESPACE, TRIALS_NAMESPACE, Lessons, StoredLesson, Trial, utc_now, without_quotes
 from gems.storage.sqlite import SqliteDatabase
 from gems.storage.workspace import Workspace
 
@@ -51,34 +51,34 @@ def trial(number, helped=True, **more):
 
 
 def test_counts_are_added_up_from_the_trials(book):
-    book.keep(COUNT, [trial(1, run="first"), trial(2, helped=False, run="second")])
+    book.add(COUNT, [trial(1, run="first"), trial(2, helped=False, run="second")])
     (found,) = book.ranked()
     assert (found.tried, found.helped, found.runs) == (2, 1, ("second", "first"))
     assert (found.kind, found.text, found.question, found.status) == ("count", COUNT.text, COUNT.question, "kept")
 
 
 def test_a_trial_counts_once_however_often_it_is_booked(book):
-    kept = book.keep(COUNT, [trial(1)])
+    kept = book.add(COUNT, [trial(1)])
     for _ in range(3):
-        book.book(kept.id, trial(1))
-        book.keep(COUNT, [trial(1)])
+        book.add_trial(kept.id, trial(1))
+        book.add(COUNT, [trial(1)])
     assert book.ranked()[0].tried == 1
 
 
 def test_a_trial_that_is_told_otherwise_later_counts_as_told_then(book):
-    kept = book.keep(COUNT, [trial(1, learned=True, at="2026-01-01T00:00:00Z")])
-    book.book(kept.id, trial(1, helped=False, at="2026-01-02T00:00:00Z"))
-    book.book(kept.id, trial(1, helped=True, at="2026-01-01T12:00:00Z"))  # an import of what was known before
-    ((lesson, (only,)),) = book.kept()
+    kept = book.add(COUNT, [trial(1, learned=True, at="2026-01-01T00:00:00Z")])
+    book.add_trial(kept.id, trial(1, helped=False, at="2026-01-02T00:00:00Z"))
+    book.add_trial(kept.id, trial(1, helped=True, at="2026-01-01T12:00:00Z"))  # an import of what was known before
+    ((lesson, (only,)),) = book.records()
     assert (lesson.tried, lesson.helped, only.learned) == (1, 0, True)
 
 
 def test_nearly_the_same_text_of_a_kind_and_skill_is_the_same_lesson(book):
-    book.keep(COUNT, [trial(1)])
-    book.keep(COUNT.model_copy(update={"text": "name every thing singly: row by row"}), [trial(2)])
-    book.keep(COUNT.model_copy(update={"skill": "counting"}), [trial(3)])
-    book.keep(COUNT.model_copy(update={"kind": "object"}), [trial(4)])
-    book.keep(COUNT.model_copy(update={"text": "Put the largest thing into the middle."}), [trial(5)])
+    book.add(COUNT, [trial(1)])
+    book.add(COUNT.model_copy(update={"text": "name every thing singly: row by row"}), [trial(2)])
+    book.add(COUNT.model_copy(update={"skill": "counting"}), [trial(3)])
+    book.add(COUNT.model_copy(update={"kind": "object"}), [trial(4)])
+    book.add(COUNT.model_copy(update={"text": "Put the largest thing into the middle."}), [trial(5)])
     found = book.ranked()
     assert sorted(lesson.tried for lesson in found) == [1, 1, 1, 2]
     assert [lesson.text for lesson in found if lesson.tried == 2] == [COUNT.text]
@@ -94,14 +94,14 @@ def test_nearly_the_same_text_of_a_kind_and_skill_is_the_same_lesson(book):
 )
 def test_the_opposite_in_nearly_the_same_words_is_another_lesson(book, text, opposite):
     for number, said in enumerate((text, opposite)):
-        book.keep(StoredLesson(kind="count", text=said), [trial(number)])
+        book.add(StoredLesson(kind="count", text=said), [trial(number)])
     assert sorted(lesson.text for lesson in book.ranked()) == sorted((text, opposite))
 
 
 def test_more_lessons_than_a_search_gives_by_itself_are_all_there(book):
     for number in range(25):
         text = " ".join(hashlib.sha256(str(number).encode()).hexdigest()[:20])
-        book.keep(StoredLesson(kind="object", text=text), [trial(number)])
+        book.add(StoredLesson(kind="object", text=text), [trial(number)])
     assert len(book.ranked()) == 25
     assert sum(lesson.tried for lesson in book.ranked()) == 25
 
@@ -109,7 +109,7 @@ def test_more_lessons_than_a_search_gives_by_itself_are_all_there(book):
 def test_many_threads_lose_no_trial(book):
     def work(number):
         for k in range(5):
-            book.keep(COUNT, [trial(100 * number + k)])
+            book.add(COUNT, [trial(100 * number + k)])
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
     for one in threads:
@@ -122,13 +122,13 @@ def test_many_threads_lose_no_trial(book):
 
 PROCESS = """
 import sys
-from gems.memory.lessons import StoredLesson, Lessons, Trial
+from gems.memory.lessons import Lessons, StoredLesson, Trial
 from gems.storage.sqlite import SqliteDatabase
 from pathlib import Path
 folder, first = Path(sys.argv[1]), int(sys.argv[2])
 with SqliteDatabase(folder).open() as opened:
     for number in range(first, first + 20):
-        Lessons(opened.store).keep(StoredLesson(kind="count", text="Count them out."), [Trial(key=f"{number:016x}", helped=True)])
+        Lessons(opened.store).add(StoredLesson(kind="count", text="Count them out."), [Trial(key=f"{number:016x}", helped=True)])
 """
 
 
@@ -149,17 +149,17 @@ def test_a_lesson_is_one_line_of_plain_words():
 
 
 def test_the_nearest_are_of_the_kinds_that_failed(book):
-    book.keep(COUNT, [trial(1)])
-    book.keep(PLACE, [trial(2)])
+    book.add(COUNT, [trial(1)])
+    book.add(PLACE, [trial(2)])
     assert [x.kind for x in book.nearest([], {"relation": ["Is the dog left of the tree?"]})] == ["relation"]
     assert book.nearest([], {"text": ["What is written?"]}) == []
     assert len(book.nearest([], request="two cats")) == 2
 
 
 def test_of_the_near_ones_the_one_that_helped_more_often_comes_first(book):
-    often = book.keep(COUNT, [trial(n) for n in range(6)])
-    seldom = book.keep(COUNT.model_copy(update={"text": "Say the number twice."}), [trial(7), trial(8, helped=False)])
-    far = book.keep(StoredLesson(kind="count", text="Draw less of it.", question="Windows?"), [trial(n) for n in range(10, 30)])
+    often = book.add(COUNT, [trial(n) for n in range(6)])
+    seldom = book.add(COUNT.model_copy(update={"text": "Say the number twice."}), [trial(7), trial(8, helped=False)])
+    far = book.add(StoredLesson(kind="count", text="Draw less of it.", question="Windows?"), [trial(n) for n in range(10, 30)])
     found = book.nearest([], {"count": ["How many dogs are in the image?"]})
     assert [x.id for x in found] == [often.id, seldom.id, far.id]
 
@@ -172,9 +172,9 @@ def test_what_helps_more_often_than_usual_for_its_kind_comes_first(book):
         "Hard, and it does not.": ("count", 4),
     }
     for start, (text, (kind, helped)) in enumerate(counts.items()):
-        book.keep(StoredLesson(kind=kind, text=text), [trial(100 * start + n, helped=n < helped) for n in range(10)])
-    book.keep(StoredLesson(kind="attribute", text="Easy as well."), [trial(500 + n, helped=n < 9) for n in range(10)])
-    book.keep(StoredLesson(kind="count", text="Learned, never shown."), [trial(900, learned=True)])
+        book.add(StoredLesson(kind=kind, text=text), [trial(100 * start + n, helped=n < helped) for n in range(10)])
+    book.add(StoredLesson(kind="attribute", text="Easy as well."), [trial(500 + n, helped=n < 9) for n in range(10)])
+    book.add(StoredLesson(kind="count", text="Learned, never shown."), [trial(900, learned=True)])
     found = [lesson.text for lesson in book.nearest([], request="cats")]
     assert found[0] == "Hard, and it helps."
     assert found[-1] == "Hard, and it does not."
@@ -183,40 +183,40 @@ def test_what_helps_more_often_than_usual_for_its_kind_comes_first(book):
 
 def test_the_same_advice_counts_whatever_kind_it_was_learned_for(book):
     for kind in ("object", "count"):
-        book.keep(COUNT.model_copy(update={"kind": kind}), [trial(n, helped=kind == "object") for n in range(3)])
-    book.keep(StoredLesson(kind="count", text="Say the number twice."), [trial(n, helped=False) for n in range(20, 23)])
+        book.add(COUNT.model_copy(update={"kind": kind}), [trial(n, helped=kind == "object") for n in range(3)])
+    book.add(StoredLesson(kind="count", text="Say the number twice."), [trial(n, helped=False) for n in range(20, 23)])
     assert book.nearest([], {"count": [COUNT.question]})[0].text == COUNT.text
 
 
 def test_lessons_for_a_skill_in_use_come_before_those_for_others(book):
-    other_skill = book.keep(PLACE, [trial(n) for n in range(5)])
-    own = book.keep(PLACE.model_copy(update={"skill": "counting", "text": "Leave some room."}), [trial(9)])
+    other_skill = book.add(PLACE, [trial(n) for n in range(5)])
+    own = book.add(PLACE.model_copy(update={"skill": "counting", "text": "Leave some room."}), [trial(9)])
     assert [x.id for x in book.nearest(["counting"], {"relation": [PLACE.question]})] == [own.id, other_skill.id]
 
 
 def test_what_hurts_is_no_longer_shown(book):
-    kept = book.keep(COUNT, [trial(1)])
+    kept = book.add(COUNT, [trial(1)])
     for number in range(2, 4):
-        book.book(kept.id, trial(number, helped=False))
+        book.add_trial(kept.id, trial(number, helped=False))
     assert [x.id for x in book.nearest([], request="cats")] == [kept.id]
-    book.book(kept.id, trial(4, helped=False))
+    book.add_trial(kept.id, trial(4, helped=False))
     assert book.nearest([], request="cats") == []
-    assert book.ranked()[0].hurts
+    assert book.ranked()[0].is_harmful
 
 
 def test_the_same_advice_is_shown_once_and_few_at_all(book):
     for number, kind in enumerate(("count", "object", "attribute")):
-        book.keep(StoredLesson(kind=kind, text=COUNT.text), [trial(number)])
+        book.add(StoredLesson(kind=kind, text=COUNT.text), [trial(number)])
     assert len(book.nearest([], request="cats")) == 1
     for number, word in enumerate(("red", "green", "blue", "small", "large", "round", "thin")):
-        book.keep(StoredLesson(kind="style", text=f"{word} {word}ish things belong {word}ly together"), [trial(50 + number)])
+        book.add(StoredLesson(kind="style", text=f"{word} {word}ish things belong {word}ly together"), [trial(50 + number)])
     assert len(book.nearest([], request="cats")) == 5
 
 
 def test_nobody_is_shown_what_was_not_approved(book):
-    proposed = book.keep(COUNT.model_copy(update={"status": "proposed"}), [trial(1)])
+    proposed = book.add(COUNT.model_copy(update={"status": "proposed"}), [trial(1)])
     assert book.nearest([], request="cats") == []
-    book.keep(COUNT, [trial(2)])  # found again by a run that keeps: a person was asked, so a person decides
+    book.add(COUNT, [trial(2)])  # found again by a run that keeps: a person was asked, so a person decides
     assert book.nearest([], request="cats") == []
     assert [x.tried for x in book.ranked("proposed")] == [2]
     assert book.approve(proposed.id).status == "kept"
@@ -224,41 +224,41 @@ def test_nobody_is_shown_what_was_not_approved(book):
 
 
 def test_a_removed_lesson_is_gone_with_its_trials(book):
-    kept = book.keep(COUNT, [trial(1), trial(2)])
+    kept = book.add(COUNT, [trial(1), trial(2)])
     assert book.remove(kept.id[:6]).text == COUNT.text
     assert book.ranked() == []
-    book.book(kept.id, trial(3))  # by a run that was shown it before
-    assert book.keep(COUNT, [trial(4)]).tried == 1
+    book.add_trial(kept.id, trial(3))  # by a run that was shown it before
+    assert book.add(COUNT, [trial(4)]).tried == 1
 
 
 def test_an_unknown_or_ambiguous_id_is_an_error_that_says_where_to_look(book):
-    book.keep(COUNT)
+    book.add(COUNT)
     for id in ("", "nothing"):
         with pytest.raises(LessonError, match="gems lessons list"):
             book.get(id)
 
 
 def test_exported_lessons_come_back_as_they_were(book, other):
-    book.keep(COUNT, [trial(1, run="first", learned=True), trial(2, helped=False)])
-    book.keep(PLACE.model_copy(update={"status": "proposed"}), [trial(3)])
-    lines = list(export_lines(book))
-    assert tuple(import_lines(other, lines)) == (2, 0, 3, 0)
-    assert other.kept() == book.kept()
-    assert tuple(import_lines(other, lines)) == (0, 2, 0, 0)
-    assert list(export_lines(other)) == lines
+    book.add(COUNT, [trial(1, run="first", learned=True), trial(2, helped=False)])
+    book.add(PLACE.model_copy(update={"status": "proposed"}), [trial(3)])
+    lines = list(export_lessons(book))
+    assert tuple(import_lessons(other, lines)) == (2, 0, 3, 0)
+    assert other.records() == book.records()
+    assert tuple(import_lessons(other, lines)) == (0, 2, 0, 0)
+    assert list(export_lessons(other)) == lines
 
 
 def test_an_import_adds_what_two_people_found_out(book, other):
-    book.keep(COUNT, [trial(1), trial(2)])
-    other.keep(COUNT, [trial(2), trial(3, helped=False)])
-    import_lines(other, export_lines(book))
+    book.add(COUNT, [trial(1), trial(2)])
+    other.add(COUNT, [trial(2), trial(3, helped=False)])
+    import_lessons(other, export_lessons(book))
     (found,) = other.ranked()
     assert (found.tried, found.helped) == (3, 2)
 
 
 def test_imported_lessons_may_wait_for_approval(book, other):
-    book.keep(COUNT, [trial(1)])
-    import_lines(other, export_lines(book), review=True)
+    book.add(COUNT, [trial(1)])
+    import_lessons(other, export_lessons(book), review=True)
     assert other.nearest([], request="cats") == []
 
 
@@ -271,8 +271,8 @@ def told(number, helped, at="2026-01-01T00:00:00Z"):
 
 
 def test_for_review_a_file_does_not_touch_the_counts_of_what_is_known(book):
-    book.keep(COUNT, [trial(1)])
-    done = import_lines(book, [line(COUNT.text, [told(n, False) for n in range(10, 15)])], review=True)
+    book.add(COUNT, [trial(1)])
+    done = import_lessons(book, [line(COUNT.text, [told(n, False) for n in range(10, 15)])], review=True)
     assert (done.new, done.known, done.booked, done.left_out) == (0, 1, 0, 5)
     (lesson,) = book.nearest([], request="cats")
     assert (lesson.tried, lesson.helped) == (1, 1)
@@ -281,43 +281,43 @@ def test_for_review_a_file_does_not_touch_the_counts_of_what_is_known(book):
 def test_trials_of_what_waits_for_approval_rank_nothing(book):
     """The good one helped as often as the other, but for what another person's file says of the same advice."""
     for start, text in ((0, "Say the number first."), (50, "Draw them large.")):
-        book.keep(StoredLesson(kind="count", text=text), [trial(start + n, helped=n < 3) for n in range(4)])
+        book.add(StoredLesson(kind="count", text=text), [trial(start + n, helped=n < 3) for n in range(4)])
     before = book.nearest([], request="cats")
     bad = [told(100 + n, False) for n in range(30)]
-    import_lines(book, [line(before[0].text, bad, kind="object"), line("Anything.", bad)], review=True)
+    import_lessons(book, [line(before[0].text, bad, kind="object"), line("Anything.", bad)], review=True)
     assert book.nearest([], request="cats") == before
 
 
 def test_a_file_never_overturns_what_was_found_here(book):
-    kept = book.keep(COUNT, [trial(1)])
-    done = import_lines(book, [line(COUNT.text, [told(1, False, "2999-01-01T00:00:00Z"), told(2, True, "2999-01-01T00:00:00Z")])])
+    kept = book.add(COUNT, [trial(1)])
+    done = import_lessons(book, [line(COUNT.text, [told(1, False, "2999-01-01T00:00:00Z"), told(2, True, "2999-01-01T00:00:00Z")])])
     assert (done.booked, book.ranked()[0].tried, book.ranked()[0].helped) == (1, 2, 2)
-    assert book.ranked()[0].updated <= now()
-    book.book(kept.id, trial(2, helped=False))  # found here now, and so later than what a file can say
+    assert book.ranked()[0].updated <= utc_now()
+    book.add_trial(kept.id, trial(2, helped=False))  # found here now, and so later than what a file can say
     assert book.ranked()[0].helped == 1
 
 
 @pytest.mark.parametrize("field", ["created", "updated"])
 def test_a_time_without_a_zone_is_utc(book, field):
     naive = "2026-01-01T00:00:00"
-    import_lines(book, [line("Draw it large.", [told(1, True, naive)], **{field: naive})])
-    book.keep(StoredLesson(kind="count", text="Draw it large."), [trial(2)])
-    ((lesson, trials),) = book.kept()
+    import_lessons(book, [line("Draw it large.", [told(1, True, naive)], **{field: naive})])
+    book.add(StoredLesson(kind="count", text="Draw it large."), [trial(2)])
+    ((lesson, trials),) = book.records()
     assert (lesson.tried, trials[0].at) == (2, datetime(2026, 1, 1, tzinfo=UTC))
     assert getattr(lesson, field).tzinfo is UTC
 
 
 def test_a_store_that_holds_a_time_without_a_zone_can_be_read_and_mended(book):
-    kept = book.keep(COUNT, [trial(1)])
+    kept = book.add(COUNT, [trial(1)])
     naive = {"at": "2026-01-01T00:00:00", "helped": True, "key": f"{2:016x}"}
-    book.store.put(TRIALS, f"{kept.id}/{naive['key']}", naive)
-    book.book(kept.id, trial(2, helped=False))
+    book.store.put(TRIALS_NAMESPACE, f"{kept.id}/{naive['key']}", naive)
+    book.add_trial(kept.id, trial(2, helped=False))
     assert [x.tried for x in book.nearest([], request="cats")] == [2]
     assert book.remove(kept.id).id == kept.id
 
 
 def test_what_is_no_lesson_in_a_store_is_named(book):
-    book.store.put(LESSONS, "0123456789", {"kind": "nonsense"})
+    book.store.put(LESSONS_NAMESPACE, "0123456789", {"kind": "nonsense"})
     with pytest.raises(LessonError, match=r"gems/lessons/0123456789 .*delete the item"):
         book.ranked()
 
@@ -332,14 +332,14 @@ def test_an_import_reads_the_lessons_there_once(tmp_path):
 
     book = Lessons(Counting())
     texts = [" ".join(hashlib.sha256(str(n).encode()).hexdigest()[:20]) for n in range(600)]
-    import_lines(book, [line(text, [told(n, True)]) for n, text in enumerate(texts)])
+    import_lessons(book, [line(text, [told(n, True)]) for n, text in enumerate(texts)])
     assert book.store.searches == 2  # lessons, trials
     assert sum(lesson.tried for lesson in book.ranked()) == 600
 
 
 def test_many_lessons_are_imported_into_every_store(book):
     texts = [" ".join(hashlib.sha256(str(n).encode()).hexdigest()[:20]) for n in range(600)]
-    done = import_lines(book, [line(text, [told(n, True)]) for n, text in enumerate([*texts, texts[0]])])
+    done = import_lessons(book, [line(text, [told(n, True)]) for n, text in enumerate([*texts, texts[0]])])
     assert (done.new, done.booked, len(book.ranked())) == (600, 601, 600)
 
 
@@ -353,7 +353,7 @@ def test_the_name_of_a_run_is_plain_text_however_long():
 
 
 def test_a_line_written_by_hand_needs_kind_and_text_only(book):
-    import_lines(book, ['{"kind": "text", "text": "Put the words on a sign of their own."}', ""])
+    import_lessons(book, ['{"kind": "text", "text": "Put the words on a sign of their own."}', ""])
     (found,) = book.ranked()
     assert (found.status, found.tried) == ("kept", 0)
     assert found.created <= datetime.now(UTC)
@@ -362,7 +362,7 @@ def test_a_line_written_by_hand_needs_kind_and_text_only(book):
 def test_with_a_key_what_lessons_say_is_encrypted(tmp_path, monkeypatch):
     monkeypatch.setenv("LANGGRAPH_AES_KEY", "0123456789abcdef")
     with in_sqlite(tmp_path / "runs") as store:
-        Lessons(store).keep(COUNT, [trial(1, run="a-secret-run")])
+        Lessons(store).add(COUNT, [trial(1, run="a-secret-run")])
         assert Lessons(store).ranked()[0].text == COUNT.text
     written = b"".join(p.read_bytes() for p in (tmp_path / "runs").glob("gems.sqlite*"))
     for secret in (COUNT.text, COUNT.question, "a-secret-run"):
@@ -387,7 +387,7 @@ def test_with_a_key_what_lessons_say_is_encrypted(tmp_path, monkeypatch):
 def test_a_bad_line_is_named_and_nothing_is_imported(book, bad, why):
     good = '{"kind": "count", "text": "Count them out."}'
     with pytest.raises(LessonError, match="line 2") as error:
-        import_lines(book, [good, bad])
+        import_lessons(book, [good, bad])
     assert why in str(error.value)
     assert book.ranked() == []
 
@@ -395,5 +395,5 @@ def test_a_bad_line_is_named_and_nothing_is_imported(book, bad, why):
 def test_a_bad_line_is_told_without_its_control_signs(book):
     bad = {"key": "0" * 16, "helped": True, "\x1b[31m": 1}
     with pytest.raises(LessonError, match="line 1") as error:
-        import_lines(book, [line("Count them out.", [bad])])
+        import_lessons(book, [line("Count them out.", [bad])])
     assert "\x1b" not in str(error.value)

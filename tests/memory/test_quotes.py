@@ -6,7 +6,7 @@ import pytest
 
 from gems.memory.quotes import quoted_strings, quotes, replace_quotes
 from gems.nodes import decomposer
-from gems.nodes.quoted_text import keep_quoted
+from gems.nodes.quoted_text import restore_quoted
 
 MARKS = [
     ('a sign "OPEN"', ["OPEN"]),
@@ -178,17 +178,17 @@ def test_what_a_request_quotes(prompt, texts):
 
 @pytest.mark.parametrize(("prompt", "texts"), [*MARKS, *SCRIPTS, *LINES, *ESCAPES])
 def test_what_a_request_quotes_survives_a_rewrite_and_is_quoted_again(prompt, texts):
-    rewritten, restored = keep_quoted("Some wall.", prompt)
+    rewritten, restored = restore_quoted("Some wall.", prompt)
     assert restored == texts
     assert quoted_strings(rewritten) == texts
-    assert keep_quoted(rewritten, prompt)[1] == []
+    assert restore_quoted(rewritten, prompt)[1] == []
 
 
 def test_a_json_request_becomes_one_check_of_text():
     request = STRUCTURED[0][0]
     update = decomposer.parse(decomposer.Checks(checks=[]), request)
     assert [check.expected for check in update["checks"] if check.kind == "text"] == ["OPEN"]
-    assert keep_quoted(request, request) == (request, [])
+    assert restore_quoted(request, request) == (request, [])
 
 
 def test_quoted_text_is_replaced_where_it_stands():

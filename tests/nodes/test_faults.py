@@ -103,7 +103,7 @@ def test_a_model_that_cannot_be_given_tools_draws_the_request_and_says_so(tmp_pa
         {"prompt": "two red circles"}, context=preset("paper", max_rounds=1)
     )
     assert out["attempts"][0].prompt == "two red circles"
-    assert any("takes no tool calls" in note and "Plain has no bind_tools" in note for note in out["notes"])
+    assert any("supports no tool calls" in note and "Plain has no bind_tools" in note for note in out["notes"])
 
 
 def test_an_image_model_that_fails_loses_nothing(tmp_path, make_sketcher):
@@ -160,7 +160,7 @@ def test_a_call_that_cannot_be_read_is_left_out_with_a_note(tmp_path, sketcher):
     chat = Moody(mood={"tools": lambda n: message if n == 1 else None})
     result = run("two red circles", chat=chat, image=sketcher, runs=tmp_path)
     assert result.state.skills == ["counting"]
-    assert "The planner called a tool in a way that could not be read." in result.state.notes
+    assert "The planner called a tool in a form that could not be parsed." in result.state.notes
     assert all(not m.invalid_tool_calls for m in chat.turn("tools", 2) if m.type == "ai")
 
 
@@ -180,8 +180,8 @@ def test_a_stored_malformed_call_of_an_older_run_is_stepped_over(tmp_path, sketc
     chat = Moody(mood={"tools": lambda n: AIMessage("", tool_calls=[{**c} for c in calls])})
     with monkeypatch.context() as older:
         older.setattr("gems.models.chat.call.clean_message", as_it_came)
-        older.setattr("gems.nodes.planner.calling", as_it_came)
-        older.setattr("gems.nodes.skill_loader.calling", failed)
+        older.setattr("gems.nodes.planner.answerable_turn", as_it_came)
+        older.setattr("gems.nodes.skill_loader.answerable_turn", failed)
         with pytest.raises(TypeError):
             run("two red circles", chat=chat, image=sketcher, runs=tmp_path, thread="t")
     result = resume("t", runs=tmp_path, chat=ShapesChat(), image=sketcher)

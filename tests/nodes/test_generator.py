@@ -8,7 +8,7 @@ from PIL import Image
 from gems import ImageModel, run
 from gems.errors import ImageModelError, ImageStoreError
 from gems.models.image.base import ImageRequest
-from gems.nodes.generator import identity, obtain
+from gems.nodes.generator import find_or_generate, request_key
 from gems.storage.image_store import ImageStore
 
 
@@ -60,31 +60,31 @@ def test_what_the_model_did_not_honour_is_noted_once(tmp_path):
 def test_another_source_is_another_picture():
     model = Crowd(1)
     one, two = (ImageRequest(prompt="p", seed=1, source=s) for s in (b"one", b"two"))
-    assert identity(model, one) != identity(model, two)
-    assert "b'one'" not in identity(model, one)
+    assert request_key(model, one) != request_key(model, two)
+    assert "b'one'" not in request_key(model, one)
 
 
 def test_a_picture_that_cannot_be_kept_is_not_paid_for(tmp_path):
     (tmp_path / "images").write_text("in the way")
     image = Crowd(1)
     with pytest.raises(ImageStoreError, match=r"cannot .* the image store"):
-        obtain(image, ImageStore(tmp_path / "images"), [ImageRequest(prompt="p", seed=1)], "t")
+        find_or_generate(image, ImageStore(tmp_path / "images"), [ImageRequest(prompt="p", seed=1)], "t")
     assert image.made == []
 
 
 def test_each_run_has_notes_of_its_own(tmp_path):
     store, request = ImageStore(tmp_path), ImageRequest(prompt="p", seed=1)
-    [ref] = obtain(Crowd(1), store, [request], "t")
+    [ref] = find_or_generate(Crowd(1), store, [request], "t")
     assert store.claimed("t") == {ref.sha256}
     assert store.claimed("u") == store.claimed() == set()
     again = Crowd(1)
-    assert obtain(again, store, [request], "t") == [ref]
+    assert find_or_generate(again, store, [request], "t") == [ref]
     assert again.made == []
 
 
 def test_a_picture_does_not_tell_where_a_server_keeps_its_model(tmp_path):
     image, store = Crowd(1), ImageStore(tmp_path)
     image.name = "/home/me/models/Z-Image"
-    [ref] = obtain(image, store, [ImageRequest(prompt="p", seed=1)], "t")
+    [ref] = find_or_generate(image, store, [ImageRequest(prompt="p", seed=1)], "t")
     assert store.open(ref).text["model"] == "Z-Image"
     assert not [p for p in tmp_path.rglob("*.*") if b"/home/me" in p.read_bytes()]

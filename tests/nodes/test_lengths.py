@@ -17,8 +17,8 @@ from gems.nodes.checks.answers import passes
 from gems.nodes.checks.text_match import compare_text, contains, normalize
 from gems.nodes.messages import MAX_ANSWER, MAX_QUESTION
 from gems.nodes.planner import Plan
-from gems.nodes.skill_loader import calling
-from gems.nodes.verifier import Finding, Findings, _shortened
+from gems.nodes.skill_loader import answerable_turn
+from gems.nodes.verifier import Finding, Findings, _truncate_findings
 
 LONG = "long words " * 10_000
 GENEROUS = 2.0
@@ -45,7 +45,7 @@ def test_questions_answers_reasons_and_experiences_are_cut():
     assert {len(c.question) <= MAX_QUESTION and len(c.expected) <= 8_000 for c in update["checks"]} == {True}
     assert len([n for n in update["notes"] if "cut off" in n]) == 2
     assert any("30000 questions" in n for n in update["notes"])
-    findings, notes = _shortened(Findings(findings=[Finding(id="c1", answer=LONG, reason=LONG)] * 2))
+    findings, notes = _truncate_findings(Findings(findings=[Finding(id="c1", answer=LONG, reason=LONG)] * 2))
     assert len(notes) == 2
     assert (len(findings.findings[0].answer), len(findings.findings[0].reason)) <= (MAX_ANSWER, MAX_QUESTION)
     update = summarizer.parse(summarizer.Lesson(experience="x" * 10**6), 1)
@@ -55,7 +55,7 @@ def test_questions_answers_reasons_and_experiences_are_cut():
 
 def test_a_turn_of_the_planner_is_no_longer_than_it_may_be():
     calls = [{"name": "load_skill", "args": {"name": "x" * 10**5}, "id": f"{n}"} for n in range(500)]
-    turn = calling(AIMessage("y" * 10**6, tool_calls=calls))
+    turn = answerable_turn(AIMessage("y" * 10**6, tool_calls=calls))
     assert len(str(turn)) < 20_000
 
 

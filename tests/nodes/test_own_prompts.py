@@ -6,7 +6,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.runtime import Runtime
 
 from gems import RunContext, fork, get_run, resume, run
-from gems.context import PROMPTS
+from gems.context import PROMPT_SETTINGS
 from gems.errors import SettingError
 from gems.models.options import CHAT_ROLES
 from gems.models.shapes.chat import ShapesChat
@@ -37,7 +37,7 @@ def chats():
 
 
 def test_there_is_a_prompt_for_every_role_that_asks_a_model():
-    assert tuple(f"{role}_prompt" for role in CHAT_ROLES) == PROMPTS
+    assert tuple(f"{role}_prompt" for role in CHAT_ROLES) == PROMPT_SETTINGS
     assert set(FILES) == set(CHAT_ROLES)
 
 

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from gems import RunContext
-from gems.memory.evidence import borne_out
+from gems.memory.evidence import latest_improvements
 from gems.memory.lessons import StoredLesson
 from gems.memory.state import Attempt, Check, Experience, GemsState, ImageRef, Score, Verdict
 from gems.models.chat.ask import with_schema
@@ -93,7 +93,7 @@ CASES = {
     ),
     "refiner-lessons": lambda: shown(refiner.render(STATE, RunContext(), SkillLibrary.load(), read, lessons=LESSONS)[1:]),
     "planner-lessons": lambda: shown(planner.render(REQUEST, "", lessons=LESSONS)[1:]),
-    "learner": lambda: shown(with_schema(learner.render(borne_out(LEARNED), ["counting"]), learner.LearnedLessons)),
+    "learner": lambda: shown(with_schema(learner.render(latest_improvements(LEARNED), ["counting"]), learner.LearnedLessons)),
     **{f"recall-{p}": lambda p=p: shown(refined(p)[1:]) for p in ("none", "last", "feedback", "images", "thoughts", "experiences")},
     "tools": lambda: json.dumps([convert_to_openai_tool(t) for t in skill_tools(SkillLibrary.load())], indent=1) + "\n",
 }

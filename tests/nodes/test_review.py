@@ -10,8 +10,8 @@ from gems import Answer, Attempt, Check, GemsState, ImageRef, Result, RunContext
 from gems.graph.routing import after_refiner, after_review
 from gems.memory.state import Experience, Review, best_of
 from gems.nodes import refiner, selector, summarizer
-from gems.nodes.review import apply, asked, moment_of, question
-from gems.nodes.review_answer import answer_schema, in_words
+from gems.nodes.review import answer_rules, apply_answer, review_is_due, review_question
+from gems.nodes.review_answer import answer_error, answer_schema
 from gems.skills import SkillLibrary
 
 REQUEST = 'a red circle above a blue square and the word "HELLO"'
@@ -45,18 +45,18 @@ IMAGE = judged(attempt(1, "+-+"))
 
 def answered(state, context=None, **answer):
     """Check an answer as LangGraph does, and return the state after it."""
-    given = answer_schema(moment_of(state, context or RunContext(review="both"))).model_validate(answer)
-    update = apply(Answer.model_validate(given.model_dump(exclude_unset=True)), state)
+    given = answer_schema(answer_rules(state, context or RunContext(review="both"))).model_validate(answer)
+    update = apply_answer(Answer.model_validate(given.model_dump(exclude_unset=True)), state)
     attempts = {a.key: a for a in [*state.attempts, *update.pop("attempts", [])]}
     update["reviews"] = [*state.reviews, *update["reviews"]]
     return state.model_copy(update={**update, "attempts": [attempts[key] for key in sorted(attempts)]})
 
 
 def refused(state, context=None, **answer):
-    schema = answer_schema(moment_of(state, context or RunContext(review="both")))
+    schema = answer_schema(answer_rules(state, context or RunContext(review="both")))
     with pytest.raises(ValidationError) as caught:
         schema.model_validate(answer)
-    return str(in_words(caught.value, schema.model_fields))
+    return str(answer_error(caught.value, schema.model_fields))
 
 
 def read(ref):
@@ -75,11 +75,11 @@ def text_of(messages):
 )
 def test_a_person_is_asked_where_the_setting_says_so(review, plan, image):
     context = RunContext(review=review)
-    assert (asked(PLAN, context), asked(IMAGE, context)) == (plan, image)
+    assert (review_is_due(PLAN, context), review_is_due(IMAGE, context)) == (plan, image)
 
 
 def test_the_question_of_a_plan_shows_all_of_it_and_is_plain_json():
-    told = question(PLAN, RunContext(review="plan"))
+    told = review_question(PLAN, RunContext(review="plan"))
     assert json.loads(json.dumps(told)) == told
     assert told["stage"] == "plan"
     assert told["prompt"] == PLAN.draft
@@ -89,7 +89,7 @@ def test_the_question_of_a_plan_shows_all_of_it_and_is_plain_json():
 
 def test_the_question_of_an_image_shows_the_best_first_and_then_the_latest_by_their_hash():
     state = judged(attempt(1, "+++"), attempt(2, "+--"), decision="accept")
-    told = question(state, RunContext(review="image"))
+    told = review_question(state, RunContext(review="image"))
     assert json.loads(json.dumps(told)) == told
     assert [(a["round"], a["best"]) for a in told["attempts"]] == [(1, True), (2, False)]
     assert told["attempts"][1]["image"]["sha256"] == state.attempts[1].image.sha256
@@ -100,7 +100,7 @@ def test_the_question_of_an_image_shows_the_best_first_and_then_the_latest_by_th
 
 
 def test_the_schema_is_enough_to_draw_a_form():
-    schema = answer_schema(moment_of(IMAGE, RunContext(review="image"))).model_json_schema()
+    schema = answer_schema(answer_rules(IMAGE, RunContext(review="image"))).model_json_schema()
     fields = schema["properties"]
     assert all(field.get("description") for field in fields.values())
     assert fields["action"]["enum"] == ["accept", "go on", "reject", "edit"]
@@ -151,8 +151,8 @@ def test_a_rejected_plan_is_written_anew_and_shown_again():
 
 def test_the_refiner_that_rewrites_a_plan_has_no_round_to_write_an_experience_of():
     after = answered(PLAN, action="reject", words="no")
-    assert not refiner.fused(after, RunContext(fuse=True))
-    assert refiner.fused(IMAGE, RunContext(fuse=True))
+    assert not refiner.writes_experience(after, RunContext(fuse=True))
+    assert refiner.writes_experience(IMAGE, RunContext(fuse=True))
 
 
 @pytest.mark.parametrize("decision", ["accept", "give up"])
@@ -365,11 +365,11 @@ def test_an_answer_counts_for_the_decision_that_it_was_given_to():
         ({"action": "accept", "round": 2}, "round: Input should be 1"),
         ({"action": "accept", "candidate": 0}, "candidate: name the round too"),
         ({"action": "accept", "round": 1, "candidate": 3}, "candidate: round 1 has no image 3"),
-        ({"action": "accept", "prompt": "other"}, "prompt says nothing with 'accept': it goes with edit"),
-        ({"action": "go on", "check": {"question": "Is it?"}}, "check says nothing with 'go on': it goes with reject"),
+        ({"action": "accept", "prompt": "other"}, "prompt has no meaning with 'accept': it goes with edit"),
+        ({"action": "go on", "check": {"question": "Is it?"}}, "check has no meaning with 'go on': it goes with reject"),
         ({"action": "edit", "prompt": "other", "round": 1}, "give them with verdicts"),
-        ({"action": "accept", "question": "plan-0-1"}, "question: this answers plan-0-1, and what is asked now is image-1-1"),
-        ({"action": "accept", "comment": "fine"}, "comment: there is no such field now; there are action, words"),
+        ({"action": "accept", "question": "plan-0-1"}, "question: this answers plan-0-1, but the question now is image-1-1"),
+        ({"action": "accept", "comment": "fine"}, "comment: there is no such field now; the fields are action, words"),
     ],
 )
 def test_a_wrong_answer_is_refused_with_words(answer, why):
@@ -386,7 +386,7 @@ def test_a_plan_has_nothing_to_go_on_with_and_no_verdicts():
 
 def test_nobody_goes_beyond_the_images_of_a_run():
     context = RunContext(review="image", max_images=1)
-    assert set(question(IMAGE, context)["actions"]) == {"accept", "go on", "edit"}
+    assert set(review_question(IMAGE, context)["actions"]) == {"accept", "go on", "edit"}
     assert "action: " in refused(IMAGE, context, action="reject", words="no")
     assert "prompt: there is no such field now" in refused(IMAGE, context, action="edit", prompt="other")
     assert answered(IMAGE, context, action="edit", verdicts={"c2": True})
@@ -422,5 +422,5 @@ def test_a_decision_made_again_counts_the_round_once():
     first = selector.decide([attempt(1, "+-+")], RunContext())
     state = answered(judged(attempt(1, "+-+")), action="edit", verdicts={"c1": False})
     usage = first.usage
-    assert selector._before(first.model_copy(update={"before": usage}), state.attempts) is usage
-    assert selector._before(first, [*state.attempts, attempt(2, "+++")]) is first.usage
+    assert selector._usage_before_round(first.model_copy(update={"before": usage}), state.attempts) is usage
+    assert selector._usage_before_round(first, [*state.attempts, attempt(2, "+++")]) is first.usage

@@ -5,8 +5,9 @@ import pytest
 from gems import Attempt, Check, ImageRef, RunContext, Score, Verdict, preset
 from gems.nodes import decomposer, planner, refiner, summarizer, verifier
 from gems.nodes.checks.answers import passes
+from gems.nodes.checks.question_rewriting import OPEN_QUESTION
 from gems.nodes.decomposer import CheckDraft, Checks
-from gems.nodes.quoted_text import keep_quoted
+from gems.nodes.quoted_text import restore_quoted
 from gems.nodes.selector import decide
 from gems.nodes.verifier import Finding, Findings
 
@@ -77,7 +78,7 @@ def test_a_question_for_text_never_tells_the_text():
 def test_a_question_that_asks_for_more_than_the_text_stays_and_the_texts_are_read_out_beside_it(question, kind, kept):
     checks = decomposer.parse(Checks(checks=[draft(question, kind)]), 'two signs, "OPEN" and "CLOSED"')["checks"]
     assert [(c.kind, c.question, c.expected) for c in checks] == [
-        (kept, question, "yes"), ("text", decomposer.READ_OUT, "OPEN"), ("text", decomposer.READ_OUT, "CLOSED")
+        (kept, question, "yes"), ("text", OPEN_QUESTION, "OPEN"), ("text", OPEN_QUESTION, "CLOSED")
     ]  # fmt: skip
 
 
@@ -105,7 +106,7 @@ def test_a_question_that_only_asks_whether_a_text_is_written_becomes_the_open_on
     checks = decomposer.parse(Checks(checks=said), 'a sign "GALLERY"')["checks"]
     assert [(c.kind, c.question, c.expected, c.depends_on) for c in checks] == [
         ("object", "Is there a sign?", "yes", ()),
-        ("text", decomposer.READ_OUT, "GALLERY", ("c1",)),
+        ("text", OPEN_QUESTION, "GALLERY", ("c1",)),
         ("object", "Is it red?", "yes", ("c2",)),
     ]
 
@@ -120,7 +121,7 @@ def test_a_question_for_several_texts_becomes_a_check_for_each_and_its_children_
 def test_an_open_question_that_tells_its_text_in_another_case_does_not_tell_it():
     said = [draft('Which word, "Gallery", is on the sign?', "text", "GALLERY")]
     (check,) = decomposer.parse(Checks(checks=said), 'a sign "GALLERY"')["checks"]
-    assert (check.question, check.expected) == (decomposer.READ_OUT, "GALLERY")
+    assert (check.question, check.expected) == (OPEN_QUESTION, "GALLERY")
 
 
 @pytest.mark.parametrize("expected", ["yes", "Yes", "YES.", "yes."])
@@ -142,7 +143,7 @@ def test_a_quoted_text_that_cannot_be_seen_is_neither_checked_nor_put_back(nothi
     request = f'a sign "{nothing}"'
     said = [draft("Is there a sign?"), draft("What does it say?", "text", nothing), draft(f'Does it say "{nothing}"?', "text")]
     assert all(c.expected == "yes" for c in decomposer.parse(Checks(checks=said), request)["checks"])
-    assert keep_quoted("A sign.", request) == ("A sign.", [])
+    assert restore_quoted("A sign.", request) == ("A sign.", [])
 
 
 def test_two_texts_asked_in_the_same_words_are_two_checks():
@@ -170,8 +171,8 @@ def test_too_many_checks_are_cut_and_said():
 
 def test_quoted_strings_survive_every_rewrite():
     request = 'a shop with the sign "OPEN" and a poster “Grand Sale”'
-    assert keep_quoted('A shop, sign "OPEN", poster "Grand Sale"', request)[1] == []
-    prompt, restored = keep_quoted('A shop with a sign "Open".', request)
+    assert restore_quoted('A shop, sign "OPEN", poster "Grand Sale"', request)[1] == []
+    prompt, restored = restore_quoted('A shop with a sign "Open".', request)
     assert restored == ["OPEN", "Grand Sale"]
     assert all(f'"{text}"' in prompt for text in restored)
     for parsed in (
@@ -185,8 +186,8 @@ def test_quoted_strings_survive_every_rewrite():
 
 @pytest.mark.parametrize("request_", ["一家挂着“开门大吉”牌子的店", "一家挂着「开门大吉」牌子的店"])
 def test_chinese_quoted_strings_survive_every_rewrite_and_are_checked(request_):
-    assert keep_quoted("A shop. Its sign says “开门大吉” in gold.", request_)[1] == []
-    assert keep_quoted("店门上写着开门大吉四个字", request_)[1] == []
+    assert restore_quoted("A shop. Its sign says “开门大吉” in gold.", request_)[1] == []
+    assert restore_quoted("店门上写着开门大吉四个字", request_)[1] == []
     for parsed in (
         planner.parse(planner.Plan(prompt="a shop with a sign 开门"), request_),
         refiner.parse(refiner.Refinement(strategy="s", prompt="a shop"), "", request_),
@@ -199,20 +200,20 @@ def test_chinese_quoted_strings_survive_every_rewrite_and_are_checked(request_):
 
 def test_a_string_with_other_quotes_or_line_breaks_has_survived():
     request = "a mug that says “Joe's Cup” and a poster “Grand Sale”"
-    assert keep_quoted("A mug, “Joe’s Cup”, beside a poster: Grand\nSale", request)[1] == []
+    assert restore_quoted("A mug, “Joe’s Cup”, beside a poster: Grand\nSale", request)[1] == []
 
 
 def test_a_string_that_holds_quotes_is_put_back_in_others():
     from gems.memory.quotes import quoted_strings
 
     request = 'a board with «the "best" pie»'
-    prompt, restored = keep_quoted("A board.", request)
+    prompt, restored = restore_quoted("A board.", request)
     assert restored == ['the "best" pie']
     assert restored[0] in quoted_strings(prompt)
 
 
 def test_a_quoted_string_inside_another_word_has_not_survived():
-    assert keep_quoted("a sign that says NOTHING", 'a sign "NO"')[1] == ["NO"]
+    assert restore_quoted("a sign that says NOTHING", 'a sign "NO"')[1] == ["NO"]
     answer = Checks(checks=[draft("Is there a button?")])
     assert decomposer.parse(answer, 'a button labelled "yes"')["checks"][1].kind == "text"
 
@@ -245,7 +246,7 @@ def test_findings_become_verdicts_in_the_order_of_the_checks():
 
 
 def text_check(id, expected):
-    return Check(id=id, kind="text", question=decomposer.READ_OUT, expected=expected)
+    return Check(id=id, kind="text", question=OPEN_QUESTION, expected=expected)
 
 
 def test_a_misread_text_tells_the_difference_and_a_nearer_one_scores_higher():

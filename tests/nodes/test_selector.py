@@ -6,7 +6,7 @@ from gems import Attempt, ImageRef, RunContext, Score, Usage, Verdict, preset
 from gems.errors import SettingError
 from gems.memory.state import RoleUsage
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
-from gems.nodes.budget import Money, money, require_prices
+from gems.nodes.budget import Money, cost_of, require_prices
 from gems.nodes.selector import decide
 
 IMAGE = ImageRef(sha256="0" * 64, width=1, height=1)
@@ -47,13 +47,13 @@ def test_patience_counts_from_the_best_round_and_nought_is_never():
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
-        ({"max_calls": 22}, "a further round would take about 9 chat calls: 14 of max_calls 22 are used"),
+        ({"max_calls": 22}, "another round would take about 9 chat calls: 14 of max_calls 22 are used"),
         ({"max_calls": 23}, None),
-        ({"max_tokens": 1899}, "a further round would take about 900 tokens: 1000 of max_tokens 1899 are used"),
+        ({"max_tokens": 1899}, "another round would take about 900 tokens: 1000 of max_tokens 1899 are used"),
         ({"max_tokens": 1900}, None),
-        ({"max_seconds": 5.5}, "a further round would take about 2.5 seconds of the models: 4 of max_seconds 5.5 are used"),
+        ({"max_seconds": 5.5}, "another round would take about 2.5 seconds of the models: 4 of max_seconds 5.5 are used"),
         ({"max_seconds": 7}, None),
-        ({"max_cost": 1.5}, "a further round would take about 0.5018 in money: 1.002 of max_cost 1.5 are used"),
+        ({"max_cost": 1.5}, "another round would take about 0.5018 in money: 1.002 of max_cost 1.5 are used"),
         ({"max_cost": 1.6}, None),
         ({"max_images": 2}, "2 of 2 images are used"),
         ({"max_images": 3}, None),
@@ -80,11 +80,11 @@ def test_money_is_counted_by_role_and_says_what_it_leaves_out():
         "planner": RoleUsage(calls=1, input_tokens=500_000, output_tokens=250_000),
         "verifier": RoleUsage(calls=2, input_tokens=100_000, output_tokens=900_000),
     }
-    assert money(Usage(roles=roles), models) == Money(0.5 + 1.0 + 1.0)
+    assert cost_of(Usage(roles=roles), models) == Money(0.5 + 1.0 + 1.0)
     drawn = Usage(roles={**roles, "generator": RoleUsage(images=3), "refiner": RoleUsage(calls=1)})
-    assert money(drawn, models) == Money(2.5, ("generator", "refiner"))  # no price; calls that told no tokens
-    assert str(money(drawn, models)) == "2.5000 (without the price of: generator, refiner)"
-    assert money(drawn, ModelOptions()) is None
+    assert cost_of(drawn, models) == Money(2.5, ("generator", "refiner"))  # no price; calls that told no tokens
+    assert str(cost_of(drawn, models)) == "2.5000 (without the price of: generator, refiner)"
+    assert cost_of(drawn, ModelOptions()) is None
 
 
 def test_a_budget_of_money_needs_a_price():

@@ -15,10 +15,10 @@ from langgraph.runtime import Runtime
 from PIL import Image
 
 from gems import Check, ImageStore, RunContext, Verdict, build_graph, preset, resume, run
-from gems.memory.recall import findings
+from gems.memory.recall import findings_text
 from gems.memory.state import Attempt, Score
 from gems.models.shapes.chat import ShapesChat
-from gems.nodes.checks.verification import lineage
+from gems.nodes.checks.verification import ancestors
 from gems.nodes.verifier import PARALLEL_CALLS, VerifierState, verifier
 
 from ..moody import Moody
@@ -246,7 +246,7 @@ def test_a_lineage_names_the_nearest_first():
         Check(id="b", kind="object", question="b?", depends_on=("a",)),
         Check(id="c", kind="object", question="c?", depends_on=("b", "a", "nobody")),
     ]
-    assert lineage(checks) == {"a": [], "b": ["a"], "c": ["b", "a"]}
+    assert ancestors(checks) == {"a": [], "b": ["a"], "c": ["b", "a"]}
 
 
 @pytest.mark.parametrize("verify", ["batch", "each", "adaptive"])
@@ -495,7 +495,7 @@ def test_a_checker_of_ones_own_takes_part_in_a_run(tmp_path, sketcher):
 
 def test_the_refiner_is_told_what_was_skipped_and_why(examine):
     found = examine(Scripted({"c1": ["no"]}), chain(2))
-    told = findings(found.attempt, chain(2))
+    told = findings_text(found.attempt, chain(2))
     assert told.splitlines()[1] == "SKIPPED: Is there thing 2? (does not count: Is there thing 1? failed)"
 
 

@@ -81,7 +81,7 @@ def shown(page, like):
 def test_the_memory_on_the_page_is_what_the_refiner_was_sent(tmp_path, make_sketcher, recall, fuse):
     chat = Moody(mood={})
     with (home := Workspace(tmp_path)).database.open() as opened:
-        Lessons(opened.store).keep(StoredLesson(kind="count", text='Name each one, <b>singly</b> & "apart".'))
+        Lessons(opened.store).add(StoredLesson(kind="count", text='Name each one, <b>singly</b> & "apart".'))
     result = run(
         PROMPT, thread="t", runs=home, chat=chat, image=make_sketcher(1.0), plan="none", recall=recall, fuse=fuse,
         candidates=2, max_rounds=4, seed=5, lessons="keep",

@@ -277,7 +277,7 @@ def test_a_pruned_run_says_so(tmp_path, parent, make_sketcher):
 
 def test_a_fork_that_may_draw_no_more_is_told_and_nothing_is_made(tmp_path, make_sketcher):
     run(PROMPT, thread="p", runs=tmp_path, image=make_sketcher(1.0), preset="loop", max_images=2)
-    with pytest.raises(GemsError, match="all images of max_images 2 are used: raise it to go on"):
+    with pytest.raises(GemsError, match="all images of max_images 2 are used: raise it to continue"):
         go(tmp_path, make_sketcher(1.0), round=3, prompt="a red circle")
     assert len(list_runs(tmp_path)) == 1
     assert go(tmp_path, make_sketcher(1.0), round=3, prompt="a red circle", max_images=3).state.round == 3

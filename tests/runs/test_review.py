@@ -79,7 +79,7 @@ def test_an_answer_without_the_context_is_refused_and_not_lost(graph, by_id):
     asked = begin(graph, context).interrupts[0]
     said = {"action": "reject", "words": "too small"}
     for other in (None, preset("default"), preset("default", review="plan")):
-        with pytest.raises(SettingError, match="pass the one that the run was begun with again"):
+        with pytest.raises(SettingError, match="pass the one that the run was started with again"):
             graph.invoke(Command(resume={asked.id: said} if by_id else said), CONFIG, context=other)
         assert graph.get_state(CONFIG).interrupts == (asked,)
         assert graph.get_state(CONFIG).values["reviews"] == []
@@ -290,7 +290,7 @@ def test_an_answer_that_names_its_question_is_taken_once(tmp_path, make_sketcher
     said = {"question": asked["question"], "action": "reject", "words": "too small"}
     further = resume("t", image=model, runs=tmp_path, answer=said)
     assert further.waiting["question"] != asked["question"]
-    with pytest.raises(AnswerError, match=f"answers {asked['question']}, and what is asked now is {further.waiting['question']}"):
+    with pytest.raises(AnswerError, match=f"answers {asked['question']}, but the question now is {further.waiting['question']}"):
         resume("t", image=model, runs=tmp_path, answer=said)
     assert len(model.made) == 2
     done = resume("t", image=model, runs=tmp_path, answer=Answer(action="accept", question=further.waiting["question"]))

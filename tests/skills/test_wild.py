@@ -294,8 +294,8 @@ def sparse(file, size):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda file, outside: os.mkfifo(file), "this is no regular file"),
-        (lambda file, outside: file.symlink_to("/dev/zero"), "this is no regular file"),
+        (lambda file, outside: os.mkfifo(file), "this is not a regular file"),
+        (lambda file, outside: file.symlink_to("/dev/zero"), "this is not a regular file"),
         (lambda file, outside: file.symlink_to(outside), "this is a link out of the skill's folder"),
         (lambda file, outside: file.symlink_to(file.parent / "nowhere.md"), "the file cannot be read: No such file"),
         (lambda file, outside: file.symlink_to(file), "the file cannot be read: "),

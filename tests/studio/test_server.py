@@ -13,7 +13,7 @@ from langgraph_sdk.errors import ConflictError
 
 import gems
 from gems import Workspace, fork, get_run, list_runs, prune, remove, resume, run, stream, studio_id
-from gems.context import ABOUT, PRESETS, PROMPTS, RunContext
+from gems.context import PRESET_DESCRIPTIONS, PRESETS, PROMPT_SETTINGS, RunContext
 from gems.errors import RunError
 from gems.events import Custom, ImageMade, RoleEnded, read_event
 from gems.nodes import refiner
@@ -43,7 +43,7 @@ def test_the_forms_describe_the_request_and_every_setting(client):
 def test_the_prompt_of_every_role_is_edited_on_its_node_beginning_with_the_text_built_in(client):
     settings = client.assistants.get_schemas(gems_of(client))["context_schema"]["properties"]
     nodes = {node["id"] for node in client.assistants.get_graph(gems_of(client))["nodes"]}
-    for name in PROMPTS:
+    for name in PROMPT_SETTINGS:
         assert settings[name]["langgraph_type"] == "prompt"
         assert settings[name]["langgraph_nodes"][0] in nodes
         assert len(settings[name]["default"].split()) > 80
@@ -53,7 +53,7 @@ def test_the_prompt_of_every_role_is_edited_on_its_node_beginning_with_the_text_
 def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(studio, client):
     found = {a["name"]: a for a in client.assistants.search(graph_id="gems", limit=50)}
     for name in PRESETS:
-        assert found[f"gems {name}"]["description"] == ABOUT[name]
+        assert found[f"gems {name}"]["description"] == PRESET_DESCRIPTIONS[name]
     before = json.loads((Path(__file__).parents[1] / "kept" / "names.json").read_text("utf-8"))["assistants"]
     assert {name: found[f"gems {name}"]["assistant_id"] for name in before} == before
     thread = client.threads.create()["thread_id"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gems.context import PROMPTS, RunContext, preset
+from gems.context import PROMPT_SETTINGS, RunContext, preset
 from gems.runs.manifest import studio_id
 from gems.studio import graphs, setup
 
@@ -25,7 +25,7 @@ def test_forms_begin_with_the_settings_of_the_configuration_file():
 def test_a_text_built_in_is_none_of_ones_own():
     told = setup.Settings(max_rounds=2, learner_prompt="Learn.")
     assert setup.without_built_in_prompts(told) == RunContext(max_rounds=2, learner_prompt="Learn.")
-    assert set(setup.BUILT_IN_PROMPTS) == set(PROMPTS)
+    assert set(setup.BUILT_IN_PROMPTS) == set(PROMPT_SETTINGS)
 
 
 @pytest.mark.parametrize("name", ["one", "20260101-120000-a-red-circle-ab12", "x" * 36])

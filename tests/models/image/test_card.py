@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from gems import run
-from gems.config import Config, changed
+from gems.config import Config, apply_options
 from gems.evaluation.benchmark import JudgeQuestion
 from gems.evaluation.judges.judge_parsing import ask_marks, marks
 from gems.evaluation.judges.registry import judge_of
@@ -47,10 +47,10 @@ def test_a_run_is_rehearsed_with_skills_and_rounds_and_says_what_it_was():
 
 
 def test_with_cards_the_chat_model_is_random_unless_another_one_is_named():
-    assert changed(Config(), None, "card", None).chat.model == "random"
-    assert changed(Config(), "shapes", "card", None).chat.model == "shapes"
-    assert changed(Config(chat=ChatOptions(model="openai:gpt-5.2")), None, "card", None).chat.model == "openai:gpt-5.2"
-    assert changed(Config(), None, "shapes", None).chat.model == "shapes"
+    assert apply_options(Config(), None, "card", None).chat.model == "random"
+    assert apply_options(Config(), "shapes", "card", None).chat.model == "shapes"
+    assert apply_options(Config(chat=ChatOptions(model="openai:gpt-5.2")), None, "card", None).chat.model == "openai:gpt-5.2"
+    assert apply_options(Config(), None, "shapes", None).chat.model == "shapes"
 
 
 @pytest.mark.parametrize(

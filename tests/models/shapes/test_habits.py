@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from gems.memory.evidence import borne_out
+from gems.memory.evidence import latest_improvements
 from gems.memory.lessons import StoredLesson
 from gems.models.shapes import roles
 from gems.models.shapes.habits import OWN_PLACE, WAYS, gives_places, habits_in, what_changed
 from gems.models.shapes.world import CELLS
 from gems.nodes import learner
-from gems.nodes.lesson_prompts import block
+from gems.nodes.lesson_prompts import lessons_block
 
 from ...nodes.test_learner import PLACED, PLAIN
 from ...nodes.test_learner import borne_out as run_of
@@ -88,7 +88,7 @@ def test_what_came_out_right_is_kept_whatever_a_lesson_says():
 
 
 def test_it_answers_the_learner_from_the_prompts_it_is_shown():
-    messages = learner.render(borne_out(run_of()), ["counting"])
+    messages = learner.render(latest_improvements(run_of()), ["counting"])
     (lesson,) = asks("LearnedLessons", text(messages[-1].text))["lessons"]
     assert lesson == {"kind": "count", "skill": "counting", "text": OWN_PLACE}
     swapped = messages[-1].text.replace(PLACED, "!").replace(PLAIN, PLACED).replace("!", PLAIN)
@@ -98,7 +98,7 @@ def test_it_answers_the_learner_from_the_prompts_it_is_shown():
 def test_it_reads_the_lessons_in_the_message_and_only_there():
     plan = {"type": "text", "text": f"<request>\n{REQUEST}\n</request>"}
     plain = asks("Plan", plan)["prompt"]
-    (lessons,) = block([StoredLesson(kind="count", text=CORNERS.less, tried=2, helped=1)])
+    (lessons,) = lessons_block([StoredLesson(kind="count", text=CORNERS.less, tried=2, helped=1)])
     assert cells(plain) == set()
     assert cells(asks("Plan", plan, text(lessons))["prompt"]) <= {0, 2, 4, 6, 8}
     assert asks("Plan", plan, text(lessons.replace("lessons>", "other>")))["prompt"] == plain

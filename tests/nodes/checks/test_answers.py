@@ -5,7 +5,7 @@ import pytest
 from gems.evaluation.judges.judge_parsing import says_yes
 from gems.memory.state import Check
 from gems.models.numerals import number, numeral
-from gems.nodes.checks.answers import passes, read_out, yes_or_no
+from gems.nodes.checks.answers import match_text, passes, yes_or_no
 
 
 def readings(kind):
@@ -106,4 +106,4 @@ def test_an_answer_passes_fails_or_is_unknown(expected, kind, answer, passed):
 
 def test_an_image_without_text_has_nothing_read_out():
     said = ("none", "There is no visible text in the image.", "Nothing is written.", "No words are shown on the picture")
-    assert {read_out(check("OPEN", "text"), text).difference for text in said} == {'no text was read instead of "OPEN"'}
+    assert {match_text(check("OPEN", "text"), text).difference for text in said} == {'no text was read instead of "OPEN"'}

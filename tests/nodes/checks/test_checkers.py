@@ -39,7 +39,7 @@ def test_a_checker_that_would_never_be_asked_is_refused(sketcher):
         def check(self, image, checks):
             return [None for _ in checks]
 
-    with pytest.raises(GemsError, match="the checker eyes: no kind 'counts'; the kinds are object, count"):
+    with pytest.raises(GemsError, match="the checker eyes: there is no kind 'counts'; the kinds are object, count"):
         build_graph(image=sketcher, checkers=[Misspelt()])
-    with pytest.raises(GemsError, match="is no checker: it needs a name, kinds and check"):
+    with pytest.raises(GemsError, match="is not a checker: it needs a name, kinds and check"):
         build_graph(image=sketcher, checkers=[print])

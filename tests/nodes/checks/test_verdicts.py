@@ -14,8 +14,8 @@ from gems import Check, ImageStore, Verdict, run
 from gems.memory.state import Attempt
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
-from gems.nodes.checks.verification import settle
-from gems.nodes.verifier import shrink, verifier
+from gems.nodes.checks.verification import aggregate_readings
+from gems.nodes.verifier import downscaling_reader, verifier
 
 from ...faulty import chat_reply, refusal
 from ...moody import Moody
@@ -148,7 +148,7 @@ def test_an_unreadable_vote_does_not_count(server, examine):
     ],
 )
 def test_several_readings_of_a_check_add_up_and_those_that_could_not_tell_do_not_count(readings, passed, probability):
-    verdict = settle([Verdict(check="c1", passed=said, probability=p) for said, p in readings])
+    verdict = aggregate_readings([Verdict(check="c1", passed=said, probability=p) for said, p in readings])
     assert verdict.passed is passed
     assert verdict.probability == (None if probability is None else pytest.approx(probability))
 
@@ -156,9 +156,9 @@ def test_several_readings_of_a_check_add_up_and_those_that_could_not_tell_do_not
 def test_the_reason_is_one_for_what_was_decided_the_latest_that_has_one():
     faint, gone = Verdict(check="c1", passed=False, reason="faint"), Verdict(check="c1", passed=False, reason="gone")
     seen = Verdict(check="c1", passed=True, reason="it is there")
-    assert settle([faint, seen, gone]).reason == "gone"
-    assert settle([gone, faint, Verdict(check="c1", passed=False)]).reason == "faint"
-    assert settle([Verdict(check="c1", passed=True, answer="three", probability=p) for p in (0.4, 0.3)]).reason
+    assert aggregate_readings([faint, seen, gone]).reason == "gone"
+    assert aggregate_readings([gone, faint, Verdict(check="c1", passed=False)]).reason == "faint"
+    assert aggregate_readings([Verdict(check="c1", passed=True, answer="three", probability=p) for p in (0.4, 0.3)]).reason
 
 
 def test_the_verifier_is_sent_a_smaller_image_on_request(server, examine):
@@ -173,7 +173,7 @@ def test_the_verifier_is_sent_a_smaller_image_on_request(server, examine):
 def test_an_image_that_is_small_enough_is_sent_as_it_is(tmp_path):
     store = ImageStore(tmp_path)
     ref = store.put(Image.new("RGB", (20, 10)))
-    assert shrink(store.read, 20)(ref) == shrink(store.read, None)(ref) == store.read(ref)
+    assert downscaling_reader(store.read, 20)(ref) == downscaling_reader(store.read, None)(ref) == store.read(ref)
 
 
 def test_a_model_without_tool_calls_draws_the_request_as_it_stands_and_says_so(tmp_path, sketcher):
@@ -185,7 +185,7 @@ def test_a_model_without_tool_calls_draws_the_request_as_it_stands_and_says_so(t
 
     result = run("three red circles above a blue square", chat=NoTools(mood={}), image=sketcher, runs=tmp_path, max_rounds=1)
     assert result.best.prompt == "three red circles above a blue square"
-    assert any("takes no tool calls" in note for note in result.state.notes)
+    assert any("supports no tool calls" in note for note in result.state.notes)
 
 
 def test_a_server_that_fails_over_the_schema_is_asked_in_words_and_text_alone_is_a_plain_string(server):
