@@ -15,8 +15,8 @@ from ..context import RunContext, settings_in
 from ..errors import ModelCallError
 from ..memory.lessons import StoredLesson
 from ..memory.state import MAX_PROMPT_CHARACTERS, Request
-from ..models.chat.ask import ask, text_of, thought_of, with_schema
-from ..models.chat.ask import parse as parse_answer
+from ..models.chat.answer_text import parse_answer, reasoning_of, text_of
+from ..models.chat.ask import ask, with_schema
 from ..models.chat.call import Spent, call
 from ..skills import SkillLibrary, skill_tools
 from .lesson_prompts import FOR_PLANNER, block, for_planner, shown
@@ -148,12 +148,12 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
             update: dict[str, Any] = {"draft": state.prompt, "planning": [RemoveMessage(REMOVE_ALL_MESSAGES)]}
             if message.invalid_tool_calls:
                 update["notes"] = [f"{UNREAD_CALL} The request is drawn as it stands."]
-            return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
+            return {**update, "thought": clip(reasoning_of(message)), "usage": cost("planner", [spent])}
         try:
             update = parse(parse_answer(text_of(message), Plan), state.prompt)
         except ValueError:
             return _rewrite(chat, messages, state.prompt, [spent])
-        return {**update, "thought": clip(thought_of(message)), "usage": cost("planner", [spent])}
+        return {**update, "thought": clip(reasoning_of(message)), "usage": cost("planner", [spent])}
 
     return node
 

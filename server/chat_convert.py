@@ -17,7 +17,7 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.ai import add_usage
 
-from ..models.chat.ask import text_of
+from ..models.chat.answer_text import text_of
 from ..models.chat.call import model_name, speaks_openai
 from .chat_schema import ChatRequest, ImagePart, Tool
 from .errors import ApiError

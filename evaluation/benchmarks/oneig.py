@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from ...errors import BenchmarkError
+from ...models.chat.answer_text import without_reasoning
 from ..benchmark import (
     Answers,
     Benchmark,
@@ -28,7 +29,7 @@ from ..benchmark import (
     Source,
 )
 from ..dataset_files import checked, json_file, table_rows, unique
-from ..judges.judge_parsing import agreed, first_text, says_yes, spoken
+from ..judges.judge_parsing import agreed, first_text, says_yes
 from ..official_layouts import by_sample, encoded, grid, only_four, write
 
 FOLDERS = {
@@ -326,7 +327,7 @@ def words(text: str, wanted: str) -> list[str]:
 
 def without_noise(text: str) -> str:
     """Return what a judge read, without what it writes where there is nothing."""
-    read = spoken(text)
+    read = without_reasoning(text)
     for noise in NOISE:
         read = read.replace(noise, "")
     return "" if read.strip().strip(".'\"") == "NONE" else read

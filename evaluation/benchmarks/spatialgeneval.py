@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import BenchmarkError
+from ...models.chat.answer_text import without_reasoning
 from ..benchmark import (
     Answers,
     Benchmark,
@@ -26,7 +27,6 @@ from ..benchmark import (
     Source,
 )
 from ..dataset_files import json_lines, unique
-from ..judges.judge_parsing import spoken
 from ..official_layouts import encoded, first_of_each, write
 
 QUESTIONS = 10
@@ -185,7 +185,7 @@ def mean_of(dimensions: Sequence[str]) -> Callable[[BootstrapSample], NDArray[np
 
 def letters(text: str) -> tuple[str, ...] | None:
     """Return the ten letters of an answer: JSON, a line each, numbered or not, or ten numbered in a row. None otherwise."""
-    told = re.sub(r"[*`_]", "", spoken(text))
+    told = re.sub(r"[*`_]", "", without_reasoning(text))
     lines = _json_lines(told) or [line.strip() for line in told.splitlines()]
     read = [(match[1], (match[2] or match[3]).upper()) for line in lines if (match := _LINE.fullmatch(line))]
     if len(read) < QUESTIONS:

@@ -26,7 +26,7 @@ from PIL import Image
 from ...errors import GemsError, JudgeError, ModelCallError, ModelSpecError
 from ...memory.state import ImageRef
 from ...models.chat.answer_probability import tokens_of
-from ...models.chat.ask import THINKING, text_of, thought_of
+from ...models.chat.answer_text import is_cut_off, reasoning_of, text_of, without_reasoning
 from ...models.chat.call import UNREAD, Spent, call, model_name, speaks_openai
 from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, ALTERNATIVES, REFUSALS
 from ...models.options import ChatOptions
@@ -233,7 +233,7 @@ class ChatJudge(Judge):
                 raise JudgeError(f"the judge {self.name} gives {count} {_TOO_FEW}")
         if question.kind == "say" and not told.text:
             why = "gave an empty answer: ask it something yourself, or take another judge"
-            if message is not None and _cut_off(message):
+            if message is not None and is_cut_off(message):
                 most = self._most_tokens(question)
                 why = f"used up {most} tokens before its answer began: switch its reasoning off, or raise max_tokens"
             raise JudgeError(f"the judge {self.name} {why}")
@@ -404,8 +404,8 @@ def said_by_judge(message: AIMessage) -> str:
 
     Where all of an answer stands in the reasoning field, that is taken: some servers' parsers put it there with reasoning off.
     """
-    text = THINKING.sub("", text_of(message)).rpartition("</think>")[2].strip()
-    return text if text or message.text.strip() or _cut_off(message) else thought_of(message)
+    text = without_reasoning(text_of(message))
+    return text if text or message.text.strip() or is_cut_off(message) else reasoning_of(message)
 
 
 def _messages(question: JudgeQuestion, png: bytes) -> list[BaseMessage]:
@@ -425,10 +425,6 @@ def _opened(png: bytes) -> Image.Image:
         return Image.open(io.BytesIO(png))
     except OSError as error:
         raise JudgeError("an image of the run cannot be opened: is its file damaged?") from error
-
-
-def _cut_off(message: AIMessage) -> bool:
-    return message.response_metadata.get("finish_reason") == "length"
 
 
 def _shown(name: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage
 
 from ..numerals import numeral
-from .sanitize import objects_in
+from .answer_text import after_reasoning, json_objects
 
 MAX_TOKENS = 40
 """Tokens of a value that are looked at: by then it is known what it says, and whatever comes after them says the same."""
@@ -28,8 +28,6 @@ LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
 """What the structure of JSON text hangs on, for finding places in it: strings and braces."""
 
 COLON = re.compile(r"\s*:")
-
-END_OF_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
 
 class LogprobToken(NamedTuple):
@@ -125,8 +123,7 @@ def answer_spans(text: str) -> dict[str, tuple[int, int]]:
     Finds `{"id": "c1", ..., "answer": "yes"}` in any order of keys, within the first JSON object after the reasoning that
     has any. The first finding with an id counts.
     """
-    start = max((end.end() for end in END_OF_THOUGHT.finditer(text)), default=0)
-    return next((spans for begin, end, _ in objects_in(text, start) if (spans := _spans(text, begin, end))), {})
+    return next((spans for begin, end, _ in json_objects(text, after_reasoning(text)) if (spans := _spans(text, begin, end))), {})
 
 
 def plain_id(id: str) -> str:

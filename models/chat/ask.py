@@ -7,24 +7,18 @@ found in whatever surrounds it. One repair turn shows the model its error.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ...errors import ModelAnswerError, ModelCallError
 from .answer_probability import LogprobToken, tokens_of
+from .answer_text import T, find_answer, is_cut_off, reasoning_of, text_of
 from .call import Spent, call, model_name, speaks_openai
 from .capabilities import ALTERNATIVES, REFUSALS, Capabilities
-from .sanitize import objects_in, storable
-
-T = TypeVar("T", bound=BaseModel)
-
-THINKING = re.compile(r"<think(?:ing)?>(.*?)(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 
 MAX_SHOWN = 4000
 """Characters of an answer of no use that the repair turn shows: one that ran on until it was cut off can be very long."""
@@ -61,20 +55,20 @@ def ask(
     asked = with_schema(messages, schema)
     message, spent = _request(chat, asked, schema, role, logprobs)
     try:
-        value, text = read(message, schema)
+        value, text = find_answer(message, schema)
     except ValueError as problem:
         shown = (_said(message) or "(nothing)")[:MAX_SHOWN]
-        brief = " Be brief." if _cut_off(message) else ""
+        brief = " Be brief." if is_cut_off(message) else ""
         want = f"Answer again with one JSON object of the schema and nothing else.{brief}"
         repair = HumanMessage(f"That answer could not be read: {problem}. {want}")
         message, more = _request(chat, [*asked, AIMessage(shown), repair], schema, role, logprobs)
         spent = spent.plus(more)
         try:
-            value, text = read(message, schema)
+            value, text = find_answer(message, schema)
         except ValueError as still:
-            cure = ", also when asked to be brief: raise max_tokens" if _cut_off(message) else ""
+            cure = ", also when asked to be brief: raise max_tokens" if is_cut_off(message) else ""
             raise ModelAnswerError(role, model_name(chat), f"{still}{cure}", _said(message), spent) from still
-    return ModelAnswer(value, thought_of(message), spent, text, tokens_of(message) if logprobs else ())
+    return ModelAnswer(value, reasoning_of(message), spent, text, tokens_of(message) if logprobs else ())
 
 
 def _request(
@@ -136,83 +130,6 @@ def brief_schema(schema: type[BaseModel]) -> dict[str, Any]:
     return strip(schema.model_json_schema())  # type: ignore[no-any-return]
 
 
-def read(message: AIMessage, schema: type[T]) -> tuple[T, str]:
-    """Return the answer in a message, and the text it was found in.
-
-    It is looked for in the text; then in the arguments of tool calls, since some models answer a schema with a call; then,
-    if there is no text at all, at the end of the reasoning, where some servers' parsers put all of a short answer. A draft in
-    the midst of the reasoning is none.
-
-    Raises:
-        ValueError: there is none; the message is fit to be shown to the model.
-    """
-    text = text_of(message)
-    try:
-        return parse(text, schema), text
-    except ValueError as error:
-        problem = error
-    for arguments in [*(json.dumps(c["args"]) for c in message.tool_calls), *(c["args"] or "" for c in message.invalid_tool_calls)]:
-        try:
-            return parse(arguments, schema), arguments
-        except ValueError as error:
-            problem = error
-    reasoning = thought_of(message).rstrip("` \n")
-    if not text.strip() and reasoning.endswith("}") and not _cut_off(message):
-        start, end, found = max(objects_in(reasoning), key=lambda place: place[1], default=(0, 0, {}))
-        if end == len(reasoning):
-            with suppress(ValidationError):
-                return schema.model_validate(storable(found)), reasoning[start:]
-    if _cut_off(message):
-        raise ValueError("the answer was cut off at max_tokens") from problem
-    if (refusal := message.additional_kwargs.get("refusal")) or _finish(message) == "content_filter":
-        raise ValueError(f"the model refused: {str(refusal or text).strip() or 'its content filter cut in'}") from problem
-    raise problem
-
-
-def parse(text: str, schema: type[T]) -> T:
-    """Find and validate the JSON object in an answer: fenced, with prose around it, or after a think block.
-
-    Raises:
-        ValueError: there is none, or it does not fit the schema; the message is fit to be shown to the model.
-    """
-    # A chat template may open the block itself: then only its end is in the answer.
-    body = THINKING.sub("", text).rpartition("</think>")[2].strip()
-    if not body:
-        raise ValueError("the answer was empty")
-    problem = ""
-    for _, _, found in objects_in(body):
-        try:
-            return schema.model_validate(storable(found))
-        except ValidationError as error:  # it may be the schema itself, repeated before the answer
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the object"
-            problem = problem or f"{where}: {first['msg']}"
-    raise ValueError(problem or "there was no JSON object in the answer")
-
-
-def text_of(message: BaseMessage) -> str:
-    """Return a message's text, whatever content form it has."""
-    return str(message.text).encode("utf-8", "replace").decode()  # half a surrogate pair could not be stored
-
-
-def thought_of(message: AIMessage) -> str:
-    """Return the reasoning a model lets be seen, empty where it hides it."""
-    for key in ("reasoning_content", "reasoning"):
-        if isinstance(found := message.additional_kwargs.get(key), str) and found.strip():
-            return found.strip()
-    inside = THINKING.search(text_of(message))
-    return inside.group(1).strip() if inside else ""
-
-
 def _said(message: AIMessage) -> str:
     """Return what a model said in place of an answer: its text, or how it refused."""
     return text_of(message).strip() or str(message.additional_kwargs.get("refusal") or "")
-
-
-def _cut_off(message: AIMessage) -> bool:
-    return _finish(message) in {"length", "max_tokens"}
-
-
-def _finish(message: AIMessage) -> str:
-    reason = message.response_metadata.get("finish_reason") or message.response_metadata.get("stop_reason")
-    return str(reason or "")

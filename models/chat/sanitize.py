@@ -7,7 +7,7 @@ call without an id gets one. What a checkpoint cannot hold (half a surrogate pai
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -125,32 +125,6 @@ def storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return [storable(v, depth + 1) for v in value]
     return None
-
-
-def objects_in(text: str, start: int = 0) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Give the JSON objects in a text, none that is within another, each with where it begins and ends.
-
-    Each try to read one that fails costs time: after as many as a text of this length can be worth, what is left is not looked at.
-
-    Args:
-        text: with anything around them.
-        start: where to begin.
-    """
-    decoder, left = json.JSONDecoder(strict=False), 8 * len(text) + 10_000
-    while left > 0 and (start := text.find("{", start)) >= 0:
-        try:
-            found, end = decoder.raw_decode(text, start)
-        except RecursionError:  # no answer is nested this deep, and to try each level would take long
-            return
-        except json.JSONDecodeError as error:
-            left -= error.pos - start + error.pos // 64 + 1  # the error counts the lines before it
-            start += 1
-        except ValueError:  # a number of too many digits, anywhere in what is left
-            left -= len(text) - start
-            start += 1
-        else:
-            yield start, end, found
-            start = end
 
 
 def _block(block: Any) -> str | dict[str, Any] | None:

@@ -10,7 +10,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel, Field
 
 from gems.errors import ModelAnswerError, ModelCallError
-from gems.models.chat.ask import ask, bind_schema, parse, thought_of
+from gems.models.chat.answer_text import parse_answer, reasoning_of
+from gems.models.chat.ask import ask, bind_schema
 from gems.models.chat.capabilities import capability_notes
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
@@ -62,7 +63,7 @@ def asked(*sayings):
     ],
 )
 def test_the_object_is_found_in_whatever_surrounds_it(text):
-    assert parse(text, Colors) == Colors(**GOOD)
+    assert parse_answer(text, Colors) == Colors(**GOOD)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_the_object_is_found_in_whatever_surrounds_it(text):
 )
 def test_an_answer_of_no_use_says_why(text, problem):
     with pytest.raises(ValueError, match=problem):
-        parse(text, Colors)
+        parse_answer(text, Colors)
 
 
 def test_one_repair_turn_shows_the_error():
@@ -137,9 +138,9 @@ def test_tokens_are_counted_from_the_response():
 
 
 def test_visible_reasoning_is_the_thought():
-    assert thought_of(AIMessage("x", additional_kwargs={"reasoning_content": " because "})) == "because"
-    assert thought_of(AIMessage("<think>so</think>{}")) == "so"
-    assert thought_of(AIMessage("{}")) == ""
+    assert reasoning_of(AIMessage("x", additional_kwargs={"reasoning_content": " because "})) == "because"
+    assert reasoning_of(AIMessage("<think>so</think>{}")) == "so"
+    assert reasoning_of(AIMessage("{}")) == ""
 
 
 # What servers make of an answer, over real HTTP
