@@ -13,9 +13,9 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 
 from ..memory.state import ImageRef
+from ..privacy import without_paths
 from ..report.inline_images import InlineImage, picture
 from ..report.page import environment
-from ..report.view import without_paths
 from ..storage.files import replace_file
 from .benchmark import Answers, Benchmark, JudgeAnswer, Metric, Sample
 from .bootstrap import estimate_metric

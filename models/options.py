@@ -6,21 +6,16 @@ No secret has a place here: keys are named by the environment variable that hold
 
 from __future__ import annotations
 
-import re
-from pathlib import PurePosixPath
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from ..privacy import folder_name, without_hosts, without_paths
 
 CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner", "learner")
 """Roles that ask a chat model, and may each have one of their own."""
 
 Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
-
-
-_FOLDERS = re.compile(r"(?<![\w/:.~-])/(?:[^/\s:;,()'\"]+/)+")
-"""The folders of an absolute path."""
 
 
 class ChatOptions(BaseModel):
@@ -99,19 +94,10 @@ class ModelOptions(BaseModel):
         return {"chat": ", ".join([chat, *own]), "image": _name(self.image.model, "shapes-image")}
 
 
-def private(text: str, models: ModelOptions) -> str:
-    """Return text that may be handed on: without the hosts of these models, and of a path the last name only."""
-    specs = {models.chat.model, models.image.model, *(role.model for role in models.roles.values())}
-    for host in sorted({host for spec in specs for host in _hosts(spec)}, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", text)
-    return _FOLDERS.sub("", re.sub(r"\bfile:/+", "/", text))
-
-
-def _hosts(spec: str) -> list[str]:
-    if "://" not in spec:
-        return []
-    name = urlsplit(spec).netloc.rpartition("@")[2]
-    return [name, name.rpartition(":")[0] or name]
+def without_places(text: str, models: ModelOptions) -> str:
+    """Return text that may be recorded: without the hosts of these models, and without the folders of paths."""
+    specs = (models.chat.model, models.image.model, *(role.model for role in models.roles.values()))
+    return without_paths(without_hosts(text, specs))
 
 
 def _name(spec: str, embedded: str) -> str:
@@ -121,5 +107,5 @@ def _name(spec: str, embedded: str) -> str:
     if "#" in spec:
         return spec.rpartition("#")[2]
     if scheme == "diffusers":
-        return PurePosixPath(rest).name if rest.startswith(("/", "~", ".")) else rest
+        return folder_name(rest)
     return rest or spec

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ..context import PROMPTS, RunContext, nearest_preset
 from ..memory.state import Attempt, Check, GemsState, ImageRef, RoleUsage, Score, ShownLesson, Verdict, best_of
+from ..privacy import folder_name, without_paths
 from .compare import ImagePair, pair
 from .diff import DiffSegment, kindred, word_diff
 from .history import ForkNode, RefinerInput, RunHistory
@@ -239,7 +238,7 @@ def view(
         total=state.usage.total,
         money=money,
         settings=_settings(context),
-        models={role: _model_name(name) for role, name in models.items()},
+        models={role: without_paths(folder_name(name)) for role, name in models.items()},
     )
 
 
@@ -417,29 +416,3 @@ def duration(seconds: float, digits: int = 1) -> str:
         return f"{seconds:.{digits}f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-_TOP = "root|home|Users|Volumes|tmp|var|mnt|opt|srv|usr|etc"
-"""Folders at the top of a disk: what begins with them is a path, also where it stands right after a letter of another script."""
-
-_PATH = re.compile(
-    rf"""(?<![A-Za-z0-9_/.~\\-])(?:file:///?)?                # not inside a word, a web address or a relative path
-        (?: /(?:home|Users)/(?:[^\s/"'<>|]+(?:[ ][A-Z][^\s/"'<>|]*){{0,2}}/)+               # /home/First Last/...
-          | [A-Za-z]:[\\/]Users[\\/](?:[^\s\\/"'<>|]+(?:[ ][A-Z][^\s\\/"'<>|]*){{0,2}}[\\/])+   # C:\Users\First Last\...
-          | /(?:{_TOP})/(?:[^\s/"'<>|]+/)*                  # /home/me/...
-          | /(?=(?:{_TOP})(?![^\s"'<>|,;:.!?)]))            # /root
-          | (?<!\w)/(?!v\d+/(?!\S*\.\./))(?:[^\s/"'<>|]+/)+   # /any/folder/..., but not /v1/images/...
-          | [A-Za-z]:[\\/](?:[^\s\\/"'<>|]+[\\/])*          # C:\Users\me\...
-          | \\\\(?:[^\s\\/"'<>|]+[\\/])+ )                  # \\server\share\...""",
-    re.VERBOSE,
-)
-
-
-def without_paths(text: str) -> str:
-    """Return text without the folders of absolute paths: a page that is passed on tells nothing of the disk it was made on."""
-    return _PATH.sub("…/", text)
-
-
-def _model_name(name: str) -> str:
-    """Return a model's name; of one that lies in a local folder, the folder's own name."""
-    return PurePosixPath(name).name if name.startswith(("/", "~/", "file:/")) else without_paths(name)

@@ -17,7 +17,7 @@ from ..context import preset as settings_of
 from ..errors import AnswerError, CheckpointError, GemsError, ImageModelError, ModelCallError, RunError, RunStoppedError
 from ..events import Event
 from ..memory.state import Request
-from ..models.options import ModelOptions, private
+from ..models.options import ModelOptions, without_places
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, given_again
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
@@ -250,7 +250,7 @@ def recorded(
                 if isinstance(error, ModelCallError) and error.host:  # it may be of the environment
                     why = why.replace(error.host, "HOST")
                 now = find_manifest(opened, home, record.thread) or record
-                save_manifest(opened, now.model_copy(update={"failed": private(why, models)[:LONGEST_REASON]}))
+                save_manifest(opened, now.model_copy(update={"failed": without_places(why, models)[:LONGEST_REASON]}))
         raise
 
 

@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from ..errors import GalleryError
 from ..memory.state import Attempt, best_of
+from ..privacy import without_paths
 from ..report.gallery import EDGE, GalleryCard, families_together, render_gallery
 from ..report.inline_images import InlineImage, ReadImage, picture
-from ..report.view import preset_told, without_paths
+from ..report.view import preset_told
 from ..storage.files import replace_file
 from ..storage.workspace import Workspace
 from .fork_tree import Manifests, manifests_of, parent_of, root_of, tree_order

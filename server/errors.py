@@ -16,8 +16,7 @@ from starlette.exceptions import HTTPException
 
 from ..errors import GemsError, ImageModelError
 from ..models.chat.call import of_an_endpoint, said_by
-from ..models.keys import keys_of
-from ..privacy import redact
+from ..privacy import keys_of, redact
 
 log = logging.getLogger(__name__)
 

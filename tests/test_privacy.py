@@ -10,8 +10,7 @@ from langchain_openai import ChatOpenAI
 
 from gems.errors import ModelSpecError
 from gems.models.chat.call import call
-from gems.models.keys import keys_of, read_key, refuse_secrets, without_keys
-from gems.privacy import redact
+from gems.privacy import keys_of, read_key, redact, refuse_secrets, without_keys
 
 from .faulty import chat_reply, refusal
 

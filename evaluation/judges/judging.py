@@ -16,7 +16,6 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -37,6 +36,7 @@ from ...models.shapes.perception import perceive
 from ...models.shapes.world import Thing, center_of, draw
 from ...nodes.checks.ocr import OcrChecker
 from ...nodes.messages import human
+from ...privacy import folder_name
 from ..benchmark import JudgeAnswer, JudgeQuestion
 from .answer_log import AnswerKey
 
@@ -137,7 +137,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         JudgeError: the spec is not understood, the key is missing, or RapidOCR is not installed.
     """
     if isinstance(spec, BaseChatModel):
-        return ChatJudge(spec, _shown(model_name(spec)))
+        return ChatJudge(spec, folder_name(model_name(spec)))
     if spec == "perception":
         return PerceptionJudge()
     try:
@@ -158,7 +158,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         raise JudgeError(str(error)) from error
     return ChatJudge(
         chat,
-        _shown(model_name(chat)),
+        folder_name(model_name(chat)),
         settings=options.model_dump(include={"thinking", "top_p", "extra_body"}, exclude_defaults=True),
         least_tokens=options.max_tokens or 0,
         warm=warm,
@@ -425,11 +425,6 @@ def _opened(png: bytes) -> Image.Image:
         return Image.open(io.BytesIO(png))
     except OSError as error:
         raise JudgeError("an image of the run cannot be opened: is its file damaged?") from error
-
-
-def _shown(name: str) -> str:
-    """Return a model's name for tables: of a folder on the server its last part."""
-    return PurePosixPath(name).name if name.startswith("/") else name
 
 
 @functools.cache

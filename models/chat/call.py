@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ...errors import ModelCallError, NotACompletionError
-from ...privacy import redact
-from ..keys import keys_of, without_keys
+from ...privacy import keys_of, redact, without_keys
 from .capabilities import host_of
 from .sanitize import clean_message
 

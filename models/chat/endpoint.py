@@ -17,9 +17,9 @@ from openai import OpenAIError
 from pydantic import BaseModel, SecretStr
 
 from ...errors import ModelSpecError, NotACompletionError
+from ...privacy import read_key, refuse_secrets
 from ..http import GuardedAsyncClient, GuardedClient
 from ..in_flight import InFlight, in_flight
-from ..keys import read_key, refuse_secrets
 from ..options import ChatOptions
 from .call import UNREAD
 from .capabilities import Capabilities, capabilities_of, host_of

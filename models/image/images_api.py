@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from ...errors import ImageModelError, ImageRefusedError, ModelSpecError
-from ..keys import read_key, refuse_secrets
+from ...privacy import read_key, refuse_secrets
 from ..options import ImageOptions
 from . import providers
 from .base import ImageModel, ImageRequest

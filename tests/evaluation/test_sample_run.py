@@ -6,7 +6,7 @@ from gems.errors import ImageModelError
 from gems.evaluation.sample_run import WorkItem
 from gems.evaluation.study import compare
 from gems.evaluation.variants import noise, variants
-from gems.models.options import ChatOptions, ModelOptions, private
+from gems.models.options import ChatOptions, ModelOptions, without_places
 from gems.models.shapes.chat import ShapesChat
 
 from ..conftest import Sketcher
@@ -120,11 +120,11 @@ def test_a_reason_tells_neither_hosts_nor_folders():
         "gpu7.lab.example is not known": "HOST is not known",
         "verifier (eye at 10.0.0.7): no": "verifier (eye at HOST): no",
         "10.0.0.70 is another": "10.0.0.70 is another",
-        "the image store /home/me/runs/x/images (No space left)": "the image store images (No space left)",
-        "no file '/opt/models/a.safetensors', nor file:///data/b/c.png": "no file 'a.safetensors', nor c.png",
+        "the image store /home/me/runs/x/images (No space left)": "the image store …/images (No space left)",
+        "no file '/opt/models/a.safetensors', nor file:///data/b/c.png": "no file '…/a.safetensors', nor …/c.png",
         "and/or 1/2, see http://a.example/b/c": "and/or 1/2, see http://a.example/b/c",
     }  # fmt: skip
-    assert {text: private(text, models) for text in told} == told
+    assert {text: without_places(text, models) for text in told} == told
 
 
 @pytest.mark.parametrize("error", [ImageModelError("no\n  words\tlost"), ValueError()])

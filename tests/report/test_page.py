@@ -24,11 +24,12 @@ from gems.memory.state import (
     Usage,
     Verdict,
 )
+from gems.privacy import without_paths
 from gems.report import page as page_module
 from gems.report import render_report, write_report
 from gems.report.diff import DiffSegment, kindred, word_diff
 from gems.report.inline_images import fit, picture
-from gems.report.view import duration, without_paths
+from gems.report.view import duration
 
 HOSTILE = '</style><script>alert(1)</script>" onerror="alert(2)\' <img src=http://evil.example/x> {{ 7*7 }} javascript:x'
 
