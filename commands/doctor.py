@@ -10,7 +10,6 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 import httpx2
 from langchain_core.language_models import BaseChatModel
@@ -30,6 +29,7 @@ from ..models.image.base import ImageRequest, pictures_of
 from ..models.registry import Models
 from ..models.shapes.world import BACKGROUND, COLORS
 from ..nodes import decomposer, planner, refiner, verifier
+from ..privacy import host_of
 from ..skills import SkillLibrary, skill_tools
 
 REQUEST = "three red circles above a blue square"
@@ -202,7 +202,7 @@ def _listed(chat: BaseChatModel) -> Diagnosis:
 
 def _where(chat: BaseChatModel) -> str:
     """Return an endpoint's host and port, without a key that may stand before them."""
-    return urlsplit(str(getattr(chat, "openai_api_base", ""))).netloc.rpartition("@")[2]
+    return host_of(str(getattr(chat, "openai_api_base", "")))
 
 
 def _image(models: Models) -> Iterator[Diagnosis]:

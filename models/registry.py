@@ -7,13 +7,13 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from langchain_core.language_models import BaseChatModel
 
 from ..errors import ModelSpecError
 from .chat.call import model_name
+from .endpoint_address import is_endpoint
 from .image.base import ImageModel
 from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
 
@@ -127,7 +127,7 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
         from .chat.random_chat import RandomChat
 
         return RandomChat()
-    if _is_endpoint("chat", options.model):
+    if is_endpoint("chat", options.model):
         from .chat.endpoint import endpoint_chat
 
         return endpoint_chat(options)
@@ -158,7 +158,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
         if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
             raise ModelSpecError(f"--image {options.model}: there is no such folder")
         return _LOADED.get(options)
-    if _is_endpoint("image", options.model):
+    if is_endpoint("image", options.model):
         from .image.images_api import endpoint_image
 
         return endpoint_image(options)
@@ -215,19 +215,6 @@ def _without_folder(options: ImageOptions) -> ImageOptions:
     if scheme != "diffusers" or not Path(name).is_absolute():
         return options
     return options.model_copy(update={"model": LOCAL_FOLDER + Path(name).name})
-
-
-def _is_endpoint(kind: str, spec: str) -> bool:
-    scheme, _, name = spec.partition(":")
-    if scheme == "openai":
-        return bool(name)
-    try:
-        url = urlsplit(spec)
-    except ValueError:  # half of an IPv6 address, for one
-        return False
-    if url.username or url.password:
-        raise ModelSpecError(f"--{kind}: a key has no place in a URL; put it in the environment variable GEMS_API_KEY")
-    return url.scheme in ("http", "https") and bool(url.hostname and url.fragment)
 
 
 def _chat_options(choice: ChatChoice) -> ChatOptions:

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ...errors import ModelCallError, NotACompletionError
-from ...privacy import keys_of, redact, without_keys
-from .capabilities import host_of
+from ...privacy import host_of, keys_of, redact, without_keys
 from .sanitize import clean_message
 
 UNREAD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)

@@ -6,6 +6,8 @@ import re
 import threading
 from typing import Any
 
+from ...privacy import host_of
+
 ALTERNATIVES = (20, 5)
 """Numbers of alternatives asked for with each token: OpenAI's maximum, and that of endpoints that allow fewer."""
 
@@ -96,8 +98,3 @@ def capability_notes(chat: Any) -> list[str]:
     """Return what the run's record should say about a chat model: empty for models that have no `capabilities`."""
     known = getattr(chat, "capabilities", None)
     return [*getattr(chat, "remarks", []), *known.notes] if isinstance(known, Capabilities) else []
-
-
-def host_of(url: str) -> str:
-    """Return the host and port of a URL, without the user and password it may have."""
-    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]

@@ -17,16 +17,15 @@ from openai import OpenAIError
 from pydantic import BaseModel, SecretStr
 
 from ...errors import ModelSpecError, NotACompletionError
-from ...privacy import read_key, refuse_secrets
+from ...privacy import host_of, refuse_secrets
+from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
 from ..http import GuardedAsyncClient, GuardedClient
 from ..in_flight import InFlight, in_flight
 from ..options import ChatOptions
 from .call import UNREAD
-from .capabilities import Capabilities, capabilities_of, host_of
+from .capabilities import Capabilities, capabilities_of
 from .sanitize import clean_fields, tool_calls_of
 from .thinking import thinking_fields, thinking_note
-
-OPENAI_URL = "https://api.openai.com/v1"
 
 # Advice for a way of asking that is not ours: a schema that is not taken is found out, and noted, by `ask`.
 warnings.filterwarnings("ignore", r"(This model does not support|Invalid schema for) OpenAI's structured output feature")
@@ -138,7 +137,7 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
     """
     base_url, query, model = _address(options.model)
     refuse_secrets("chat", options.model, options.extra_body)
-    key_env = options.key_env or ("OPENAI_API_KEY" if options.model.startswith("openai:") else "GEMS_API_KEY")
+    key_env, key = endpoint_key("chat", options)
     thinking = thinking_fields(base_url, model, options.thinking)
     # ChatOpenAI drops the temperature of GPT-5 models unless it sees that they do not reason.
     known = {"reasoning_effort": thinking.pop("reasoning_effort", None)} if is_openai(base_url) else {}
@@ -147,7 +146,7 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
         model=model,
         base_url=base_url,
         default_query=query or None,
-        api_key=SecretStr(_key(options, key_env)),
+        api_key=SecretStr(key or "none"),
         temperature=options.temperature,
         top_p=options.top_p,
         max_completion_tokens=options.max_tokens,
@@ -171,12 +170,6 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
     return chat
 
 
-def is_openai(base_url: str) -> bool:
-    """Tell whether an endpoint is OpenAI's own, or Azure's."""
-    host = urlsplit(base_url).hostname or ""
-    return host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
-
-
 def _address(spec: str) -> tuple[str, dict[str, str], str]:
     """Take a spec apart into URL, query and model."""
     scheme, _, name = spec.partition(":")
@@ -186,14 +179,6 @@ def _address(spec: str) -> tuple[str, dict[str, str], str]:
     if url.scheme in ("http", "https") and url.hostname and url.fragment:
         return url._replace(fragment="", query="").geturl(), dict(parse_qsl(url.query)), url.fragment
     raise ModelSpecError(f"the chat model {spec!r} is not understood: write openai:MODEL or http://HOST:PORT/v1#MODEL")
-
-
-def _key(options: ChatOptions, key_env: str) -> str:
-    if key := read_key(key_env):
-        return key
-    if options.key_env or options.model.startswith("openai:"):
-        raise ModelSpecError(f"--chat {options.model} needs a key: set {key_env}")
-    return "none"
 
 
 def _merged(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+
+from ...privacy import host_of
+from ..endpoint_address import OPENAI_HOST
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
 """Efforts that can be asked for, from the least to the most."""
@@ -36,16 +38,14 @@ class Switch(NamedTuple):
     """`only on`: reasoning cannot be switched off, and `off` is the least there is; `only off`: the model has none."""
 
 
-OPENAI = r"(^|\.)api\.openai\.com(:|$)|\.openai\.azure\.com(:|$)"
-
 SWITCHES = (
     # OpenAI: models before the GPT-5.1 do not know "none"; the ones before the o series do not reason and refuse the field.
-    Switch(OPENAI, r"^(gpt-3|gpt-4|chatgpt)|chat-latest", can="only off"),
-    Switch(OPENAI, r"^o\d", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "low"}, effort="reasoning_effort",
+    Switch(OPENAI_HOST, r"^(gpt-3|gpt-4|chatgpt)|chat-latest", can="only off"),
+    Switch(OPENAI_HOST, r"^o\d", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "low"}, effort="reasoning_effort",
            efforts=("low", "medium", "high"), can="only on"),
-    Switch(OPENAI, r"^gpt-5(-(?!\d$)|$)", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "minimal"},
+    Switch(OPENAI_HOST, r"^gpt-5(-(?!\d$)|$)", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "minimal"},
            effort="reasoning_effort", efforts=("minimal", "low", "medium", "high"), can="only on"),
-    Switch(OPENAI, "", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "none"}, effort="reasoning_effort",
+    Switch(OPENAI_HOST, "", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "none"}, effort="reasoning_effort",
            efforts=("low", "medium", "high", "xhigh")),
     # Moonshot, platform.kimi.ai/docs/api/models-overview: on or off, no effort.
     Switch(r"(^|\.)(moonshot\.(ai|cn)|kimi\.(ai|com))(:|$)", "", on={"thinking": {"type": "enabled"}},
@@ -105,7 +105,7 @@ def _decide(base_url: str, model: str, thinking: bool | str | None) -> tuple[dic
         return {}, None
     if isinstance(thinking, str) and thinking not in EFFORTS:
         raise ValueError(f"the effort {thinking!r} is not known: write true, false, {', '.join(EFFORTS)}")
-    host, name = urlsplit(base_url).netloc.rpartition("@")[2].lower(), model.lower()
+    host, name = host_of(base_url).lower(), model.lower()
     row = next(s for s in SWITCHES if re.search(s.hosts, host) and re.search(s.models, name))
     if row.can == "only off":
         return {}, f"{model} does not reason: thinking={_written(thinking)} has no effect." if thinking is not False else None

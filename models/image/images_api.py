@@ -7,20 +7,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 from PIL import Image
 
-from ...errors import ImageModelError, ImageRefusedError, ModelSpecError
-from ...privacy import read_key, refuse_secrets
+from ...errors import ImageModelError, ImageRefusedError
+from ...privacy import refuse_secrets
+from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
 from ..options import ImageOptions
 from . import providers
 from .base import ImageModel, ImageRequest
 from .images_http import Endpoint
 from .providers import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
 from .response_parsing import picture_in, read_picture, warnings_in
-
-OPENAI_URL = "https://api.openai.com/v1"
 
 REMEMBERED = 1000
 """How many requests' remarks are kept until they are asked for."""
@@ -41,11 +39,8 @@ def endpoint_image(options: ImageOptions) -> EndpointImage:
         url, model = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, options.model.removeprefix("openai:")
     else:
         url, _, model = options.model.partition("#")
-    key_env = options.key_env or ("OPENAI_API_KEY" if of_openai else "GEMS_API_KEY")
     refuse_secrets("image", options.model, options.call)
-    key = read_key(key_env)
-    if not key and (of_openai or options.key_env):
-        raise ModelSpecError(f"--image {options.model} needs a key: set {key_env}")
+    key_env, key = endpoint_key("image", options)
     whose = options.provider or ("openai" if of_openai else None)
     return EndpointImage(
         url,
@@ -97,7 +92,7 @@ class EndpointImage(ImageModel):
         self.parallel = in_flight
         self.call = dict(call or {})
         self._endpoint = Endpoint(url, key, key_env, timeout=timeout, retries=retries, in_flight=in_flight)
-        self._fixed = provider or providers.provider_at(urlsplit(url).hostname or "")
+        self._fixed = provider or (OPENAI if is_openai(url) else None)
         self._asked = self._fixed or OTHER
         self._made = False
         self._card: Mapping[str, object] | None = None

@@ -16,7 +16,7 @@ import httpx2
 import openai
 
 from ...errors import ImageModelError, ImageRefusedError
-from ...privacy import redact
+from ...privacy import host_of, redact
 from ..chat.call import sends_elsewhere
 from ..http import GuardedClient, OversizedAnswerError
 from ..in_flight import in_flight as calls_to
@@ -43,7 +43,7 @@ class Endpoint:
 
     def __init__(self, url: str, key: str | None, key_env: str, *, timeout: float, retries: int, in_flight: int) -> None:
         self.url = url
-        self.host = urlsplit(url).netloc.rpartition("@")[2]
+        self.host = host_of(url)
         self._key, self._key_env = key, key_env
         self._timeout, self._retries, self._in_flight = timeout, retries, in_flight
         self._calls = calls_to(f"{self.host} images")  # apart from the chat calls to a host, which have another ceiling

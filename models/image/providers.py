@@ -90,12 +90,6 @@ _OWNERS = {"sglang": SGLANG, "vllm": VLLM_OMNI, "vllm-omni": VLLM_OMNI, "gems": 
 _EDITORS = ("gpt-image", "chatgpt-image", "edit", "kontext", "flux.2", "flux2", "flux-2", "qwen-image-2.1")
 
 
-def provider_at(host: str) -> Provider | None:
-    """Return whose server this is by its name, None where the name says nothing."""
-    is_openai = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
-    return OPENAI if is_openai else None
-
-
 def provider_of(card: Mapping[str, object]) -> Provider:
     """Return whose server lists this model in `/v1/models`, `OTHER` where it cannot be told."""
     return _OWNERS.get(str(card.get("owned_by")).lower(), OTHER)

@@ -11,21 +11,15 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
 
 from ...errors import NotForShapesError
 from ...pixels import to_rgb
+from ..chat.scripted import ScriptedChat, load_skills, loadable_skills, schema_name, tag_content
 from . import judge, roles
 
 REFINEMENTS = {"Refinement", "EditRefinement", "FusedRefinement", "FusedEditRefinement"}
@@ -35,49 +29,37 @@ IMAGE_TOKENS = 64
 """What a picture counts in tokens: one for each of its 16x16 pixel patches."""
 
 
-class ShapesChat(BaseChatModel):
+class ShapesChat(ScriptedChat):
     """Plays planner, decomposer, verifier, summarizer, refiner and learner for the shapes world, by rules."""
 
     model_name: str = "shapes-chat"
-
-    gives_logprobs: ClassVar[bool] = True
-    """For one word of a judge only; what the roles say is JSON, and comes without."""
 
     @property
     def _llm_type(self) -> str:
         return "shapes"
 
-    def bind_tools(
-        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools; it uses `load_skill` for what it can follow."""
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
+    def answer(self, messages: Sequence[BaseMessage], options: Mapping[str, Any]) -> AIMessage:
+        """Answer as a role, or else as a judge."""
+        role = _role_answer(messages, options.get("tools") or [], schema_name(options))
+        return role or _judge_answer(messages, options)
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        message = _answer(messages, kwargs.get("tools") or [], _schema_name(kwargs)) or _judged(messages, kwargs)
-        words = len(message.content.split()) if isinstance(message.content, str) else 0
-        said = words + sum(len(json.dumps(c["args"]).split()) + 1 for c in message.tool_calls)
-        read = sum(len(_text(m).split()) + IMAGE_TOKENS * len(_image_blocks(m)) for m in messages)
-        message.usage_metadata = UsageMetadata(input_tokens=read, output_tokens=said, total_tokens=read + said)
-        return ChatResult(generations=[ChatGeneration(message=message)])
+    def count_tokens(self, messages: Sequence[BaseMessage], answer: AIMessage) -> tuple[int, int]:
+        """Count words, and `IMAGE_TOKENS` for each image."""
+        tokens_in = sum(len(_text(m).split()) + IMAGE_TOKENS * len(_image_blocks(m)) for m in messages)
+        words = len(answer.content.split()) if isinstance(answer.content, str) else 0
+        return tokens_in, words + sum(len(json.dumps(c["args"]).split()) + 1 for c in answer.tool_calls)
 
 
-def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], schema: str) -> AIMessage | None:
+def _role_answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], schema: str) -> AIMessage | None:
     """Play a role; None where none is asked for."""
     text = "\n".join(_text(m) for m in messages if m.type == "human")
-    request = _tag(text, "request")
+    request = tag_content(text, "request")
     if tools or schema == "Plan":
         return _plan(request, messages, tools, _lessons(text))
     if schema == "Checks":
         return _json(roles.checks(request))
     if schema == "Findings":
-        asked = re.findall(r"^(\S+?)\. (.+)$", _tag(text, "questions"), re.MULTILINE)
+        asked = re.findall(r"^(\S+?)\. (.+)$", tag_content(text, "questions"), re.MULTILINE)
         return _json(roles.findings(asked, _last_image(messages)))
     if schema == "LearnedLessons":
         return _json(_learned(text))
@@ -89,10 +71,10 @@ def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], sc
     return None
 
 
-def _judged(messages: Sequence[BaseMessage], options: dict[str, Any]) -> AIMessage:
+def _judge_answer(messages: Sequence[BaseMessage], options: Mapping[str, Any]) -> AIMessage:
     """Answer a benchmark's question about a picture."""
     text = "\n".join(_text(m) for m in messages if m.type == "human")
-    shown = any(_image_blocks(m) for m in messages) and not _schema_name(options)
+    shown = any(_image_blocks(m) for m in messages) and not schema_name(options)
     said = judge.judged(text, _last_image(messages)) if shown else None
     if said is not None:
         alternatives = (options.get("top_logprobs") or 0) if options.get("logprobs") else None
@@ -104,8 +86,8 @@ def _judged(messages: Sequence[BaseMessage], options: dict[str, Any]) -> AIMessa
 
 
 def _lesson(request: str, told: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
-    failures = re.findall(r"^FAILED: (.+)$", _tag(told, "findings"), re.MULTILINE)
-    return roles.lesson(request, _tag(told, "prompt"), failures, _last_image(messages))
+    failures = re.findall(r"^FAILED: (.+)$", tag_content(told, "findings"), re.MULTILINE)
+    return roles.lesson(request, tag_content(told, "prompt"), failures, _last_image(messages))
 
 
 def _latest_lesson(request: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
@@ -116,27 +98,23 @@ def _latest_lesson(request: str, messages: Sequence[BaseMessage]) -> dict[str, A
 
 def _lessons(told: str) -> list[str]:
     """Return the texts of the lessons of other requests, as they are shown."""
-    return re.findall(r"^- [^:\n]+: (.+)$", _tag(told, "lessons"), re.MULTILINE)
+    return re.findall(r"^- [^:\n]+: (.+)$", tag_content(told, "lessons"), re.MULTILINE)
 
 
 def _learned(told: str) -> dict[str, Any]:
     changes = re.findall(r'<change kind="(\w+)">(.*?)</change>', told, re.DOTALL)
-    skills = _tag(told, "skills_loaded").split(", ")
-    return roles.learned([(kind, _tag(text, "old_prompt"), _tag(text, "new_prompt")) for kind, text in changes], skills)
+    skills = tag_content(told, "skills_loaded").split(", ")
+    return roles.learned(
+        [(kind, tag_content(text, "old_prompt"), tag_content(text, "new_prompt")) for kind, text in changes], skills
+    )
 
 
 def _plan(request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], lessons: Sequence[str]) -> AIMessage:
     shown = "\n".join(_text(m) for m in messages if m.type == "tool")
     loaded = re.findall(r'<skill_content name="([^"]+)">', shown)
-    offered: list[str] = []
-    for tool in tools:
-        if tool["function"]["name"] == "load_skill":
-            name = tool["function"]["parameters"]["properties"]["name"]
-            offered = name.get("enum") or [name["const"]]
-    wanted = [] if loaded or not offered else roles.wanted_skills(request, offered)
-    if wanted:
-        calls = [{"name": "load_skill", "args": {"name": n}, "id": f"call_{n}", "type": "tool_call"} for n in wanted]
-        return AIMessage("", tool_calls=calls)
+    skills = [] if loaded else roles.wanted_skills(request, loadable_skills(tools))
+    if skills:
+        return load_skills(skills)
     return _json(roles.plan(request, loaded, lessons))
 
 
@@ -148,24 +126,16 @@ def _memory(messages: Sequence[BaseMessage]) -> list[roles.Remembered]:
             found[-1:] = [m._replace(image=_decode(block)) for m in found[-1:]]
         text = str(block.get("text", ""))
         if "<attempt " in text:
-            found.append(roles.Remembered(_tag(text, "prompt"), 'best="true"' in text, _tag(text, "experience"), None))
-        elif current := _tag(text, "current_prompt"):
+            found.append(
+                roles.Remembered(tag_content(text, "prompt"), 'best="true"' in text, tag_content(text, "experience"), None)
+            )
+        elif current := tag_content(text, "current_prompt"):
             found.append(roles.Remembered(current, False, "", None))
     return found
 
 
 def _json(answer: dict[str, Any]) -> AIMessage:
     return AIMessage(json.dumps(answer, ensure_ascii=False))
-
-
-def _tag(text: str, name: str) -> str:
-    found = re.search(rf"<{name}>\s*(.*?)\s*</{name}>", text, re.DOTALL)
-    return found.group(1) if found else ""
-
-
-def _schema_name(options: dict[str, Any]) -> str:
-    wanted = options.get("response_format") or {}
-    return str(wanted.get("json_schema", {}).get("name", "")) if isinstance(wanted, dict) else ""
 
 
 def _blocks(message: BaseMessage) -> list[dict[str, Any]]:

@@ -15,7 +15,6 @@ from gems.models.image.providers import (
     complaint,
     edit_form,
     generation_body,
-    provider_at,
     provider_of,
 )
 
@@ -79,11 +78,6 @@ def test_a_form_holds_text_only():
 )
 def test_a_server_is_known_by_who_owns_its_models(card, name):
     assert provider_of(card).name == name
-
-
-def test_openai_and_azure_are_known_by_their_hosts():
-    assert provider_at("api.openai.com") is provider_at("mine.openai.azure.com") is OPENAI
-    assert provider_at("api.openai.com.evil.org") is provider_at("localhost") is None
 
 
 @pytest.mark.parametrize(
