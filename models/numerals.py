@@ -38,7 +38,7 @@ _LANGUAGES = (
     ("영 하나 둘 셋 넷 다섯 여섯 일곱 여덟 아홉 열", "", ""),
     ("ゼロ ひとつ ふたつ みっつ よっつ いつつ むっつ ななつ やっつ ここのつ とお", "", ""),
 )  # fmt: skip
-_MORE = {
+_MORE_SPELLINGS = {
     "una": 1, "une": 1, "ein": 1, "eine": 1, "uma": 1, "duas": 2, "одна": 1, "две": 2, "catorze": 14, "veintiuno": 21,
     "veintidós": 22, "veintitrés": 23, "veinticuatro": 24, "veinticinco": 25, "veintiséis": 26, "veintisiete": 27,
     "veintiocho": 28, "veintinueve": 29, "vingt et un": 21, "trente et un": 31, "quatre-vingt": 80, "quatre-vingts": 80,
@@ -103,7 +103,7 @@ _NO_ANSWER = re.compile(
     r"(?: (?:was|is|has been|have been))?(?: (?:given|provided|attached|available|included|supplied|received|sent)|\W*$))"
 )
 
-MOST_READ = 2000
+MAX_CHARACTERS = 2000
 """Characters of an answer in which a number, or yes or no, is looked for: what comes later is no answer any more."""
 
 
@@ -121,11 +121,11 @@ def numeral(text: str) -> int | None:
     if re.fullmatch(r"\d{1,3}(?:,\d{3}){1,2}|\d{1,9}", word):
         return int(word.replace(",", ""))
     if _HAN_RUN.fullmatch(word):
-        return _han(word)
-    return _table().get(_plain(word)) if len(word) < 60 else None
+        return _parse_han(word)
+    return _spellings().get(_normalize(word)) if len(word) < 60 else None
 
 
-def number(answer: str) -> int | None:
+def stated_number(answer: str) -> int | None:
     """Return the number that an answer states; None where it states none, several, or hedges.
 
     Args:
@@ -135,14 +135,14 @@ def number(answer: str) -> int | None:
         >>> number("thirty-three circles"), number("fewer than three"), number("none")
         (33, None, 0)
     """
-    if any(unicodedata.category(sign) == "No" for sign in answer[:MOST_READ]):  # ½, ²: as digits they would be others
+    if any(unicodedata.category(sign) == "No" for sign in answer[:MAX_CHARACTERS]):  # ½, ²: as digits they would be others
         return None
-    text = unicodedata.normalize("NFKC", answer[:MOST_READ]).casefold().replace("’", "'")
-    if no_answer(text) or _ANYWHERE.search(text) or _FIRST.match(text):
+    text = unicodedata.normalize("NFKC", answer[:MAX_CHARACTERS]).casefold().replace("’", "'")
+    if is_no_answer(text) or _ANYWHERE.search(text) or _FIRST.match(text):
         return None
-    stated = set(_english(text))
+    stated = set(_english_numbers(text))
     if not stated:
-        return _in_han(text) if _HAN_RUN.search(text) or _HAN_NONE.search(text) else _foreign(text)
+        return _stated_in_han(text) if _HAN_RUN.search(text) or _HAN_NONE.search(text) else _stated_in_other_language(text)
     if _HAN_HEDGE.search(text):
         return None
     if _NONE.match(text):
@@ -150,12 +150,12 @@ def number(answer: str) -> int | None:
     return stated.pop() if len(stated) == 1 else None
 
 
-def no_answer(answer: str) -> bool:
+def is_no_answer(answer: str) -> bool:
     """Tell whether an answer begins with a "no" that answers nothing: "no idea", "no image was given"."""
-    return _NO_ANSWER.match(answer[:MOST_READ].casefold()) is not None
+    return _NO_ANSWER.match(answer[:MAX_CHARACTERS].casefold()) is not None
 
 
-def _english(text: str) -> Iterator[int | None]:
+def _english_numbers(text: str) -> Iterator[int | None]:
     """Give the numbers that stand in a text in digits or English words, None for one that is hedged or denied, 0 for "none"."""
     if _NONE.match(text):
         yield 0
@@ -167,10 +167,10 @@ def _english(text: str) -> Iterator[int | None]:
             yield numeral(run.group())
 
 
-def _in_han(text: str) -> int | None:
+def _stated_in_han(text: str) -> int | None:
     text = _HAN_NO_COUNT.sub(" ", text)
     none = _HAN_NONE.search(text)
-    numbers = {_han(run.group()) for run in _HAN_RUN.finditer(text)}
+    numbers = {_parse_han(run.group()) for run in _HAN_RUN.finditer(text)}
     if _HAN_HEDGE.search(text) or (none and numbers):
         return None
     if none:
@@ -178,7 +178,7 @@ def _in_han(text: str) -> int | None:
     return numbers.pop() if len(numbers) == 1 else None
 
 
-def _han(word: str) -> int | None:
+def _parse_han(word: str) -> int | None:
     found = _HAN_NUMBER.fullmatch(word)
     if found is None or not any(found.groups()):
         return None
@@ -188,31 +188,33 @@ def _han(word: str) -> int | None:
     return 100 * _HAN.get(hundreds or "", 0) + (10 * (_HAN[tens] if tens else 1) if ten else 0) + _HAN.get(unit or "", 0)
 
 
-def _foreign(text: str) -> int | None:
+def _stated_in_other_language(text: str) -> int | None:
     """Return the number of another language at the start of a short answer: "trois cercles"."""
-    words = re.findall(r"[^\W\d_]+", _accentless(text))[:8]
+    words = re.findall(r"[^\W\d_]+", _without_accents(text))[:8]
     if re.search(rf"[%‰°~≈<>≤≥±+?/]|^\W*[-−]|^\W*(?:{_WORD})\b", text):
         return None
     for size in (3, 2, 1):
-        value, rest = _table().get(" ".join(words[:size])), words[size:]
+        value, rest = _spellings().get(" ".join(words[:size])), words[size:]
         if len(words) >= size and value is not None:
-            doubtful = len(rest) > (0 if words[0] in _ALONE else 1) or any(word in _NO_COUNT or word in _table() for word in rest)
+            doubtful = len(rest) > (0 if words[0] in _ALONE else 1) or any(
+                word in _NO_COUNT or word in _spellings() for word in rest
+            )
             return None if doubtful else value
     return None
 
 
-_TABLE: dict[str, int] = {}
+_SPELLINGS: dict[str, int] = {}
 
 
-def _table() -> dict[str, int]:
+def _spellings() -> dict[str, int]:
     """Return every spelling of a number, made once."""
-    if not _TABLE:
-        made = {_plain(word): value for word, value in _spelled()}
-        _TABLE.update({word: value for word, value in made.items() if word not in _NO_NUMBERS})
-    return _TABLE
+    if not _SPELLINGS:
+        made = {_normalize(word): value for word, value in _each_spelling()}
+        _SPELLINGS.update({word: value for word, value in made.items() if word not in _NO_NUMBERS})
+    return _SPELLINGS
 
 
-def _spelled() -> Iterator[tuple[str, int]]:
+def _each_spelling() -> Iterator[tuple[str, int]]:
     for words, tens, joined in _LANGUAGES:
         small, large = words.split(), tens.split()
         yield from ((word, value) for value, word in enumerate(small))
@@ -220,7 +222,7 @@ def _spelled() -> Iterator[tuple[str, int]]:
             yield ten, 10 * value
         for value, ten in [(2, small[20]), *enumerate(large, 3)] if joined else ():
             yield from ((joined.format(ten=ten, unit=small[unit]), 10 * value + unit) for unit in range(1, 10))
-    yield from (*_MORE.items(), *((word, 0) for word in _NONES))
+    yield from (*_MORE_SPELLINGS.items(), *((word, 0) for word in _NONES))
     below = [*_UNITS, *(f"{ten} {_UNITS[unit]}" if unit else ten for ten in _TENS for unit in range(10))]
     yield from ((word, value) for value, word in enumerate(below))
     for hundred, count in [("a", 1), *zip(below[1:10], range(1, 10), strict=True)]:
@@ -230,10 +232,10 @@ def _spelled() -> Iterator[tuple[str, int]]:
     yield from (("hundred", 100), ("dozen", 12), ("a dozen", 12), ("half a dozen", 6), ("two dozen", 24), ("three dozen", 36))
 
 
-def _plain(word: str) -> str:
-    return _accentless(" ".join(re.split(r"[\s-]+", word.casefold())))
+def _normalize(word: str) -> str:
+    return _without_accents(" ".join(re.split(r"[\s-]+", word.casefold())))
 
 
-def _accentless(text: str) -> str:
+def _without_accents(text: str) -> str:
     apart = unicodedata.normalize("NFKD", text)
     return unicodedata.normalize("NFKC", "".join(sign for sign in apart if not unicodedata.combining(sign))).casefold()

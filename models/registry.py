@@ -34,7 +34,7 @@ LOCAL_FOLDER = "diffusers:…/"
 """How the options name a model in an absolute folder: by this and the folder's name."""
 
 
-class _Loaded:
+class _ImageModelCache:
     """The image models of this process that have weights, by their options, so that equal options share one.
 
     A model stays as long as somebody uses it; the one that was asked for last stays until another one is, so that runs one
@@ -61,13 +61,13 @@ class _Loaded:
         with self._lock:
             if (model := self._models.get(key)) is None:
                 self._last = None  # before the next one is loaded
-                model = self._models[key] = _with_weights(options)
+                model = self._models[key] = _local_image_model(options)
             self._last = model
             return model
 
 
-_LOADED = _Loaded()
-os.register_at_fork(after_in_child=_LOADED.forget)
+_IMAGE_MODELS = _ImageModelCache()
+os.register_at_fork(after_in_child=_IMAGE_MODELS.forget)
 
 
 class Models(NamedTuple):
@@ -157,7 +157,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
     if options.model == "shapes" or (scheme == "diffusers" and name):
         if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
             raise ModelSpecError(f"--image {options.model}: there is no such folder")
-        return _LOADED.get(options)
+        return _IMAGE_MODELS.get(options)
     if is_endpoint("image", options.model):
         from .image.images_api import endpoint_image
 
@@ -168,7 +168,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
     )
 
 
-def _with_weights(options: ImageOptions) -> ImageModel:
+def _local_image_model(options: ImageOptions) -> ImageModel:
     """Make the model of options, which loads its weights when it is first used."""
     if options.model == "shapes":
         from .shapes import shapes_image
@@ -188,7 +188,7 @@ def _with_weights(options: ImageOptions) -> ImageModel:
     )
 
 
-def given_again(recorded: ImageOptions, image: ImageChoice | None) -> ImageChoice | None:
+def image_choice_for_resume(recorded: ImageOptions, image: ImageChoice | None) -> ImageChoice | None:
     """Return the image model of a run that goes on, with its recorded options if a spec names the folder that it was in.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from ..memory.state import MAX_PROMPT_CHARACTERS, Check, ImageRef, RoleUsage, Usage
-from ..models.chat.call import Spent
+from ..models.chat.call import CallUsage
 
 Node = Callable[..., dict[str, Any]]
 """A node: it takes the state (and, if it wants, the runtime) and returns a partial update."""
@@ -54,9 +54,9 @@ def human(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> Hum
     return HumanMessage(content=[*content])
 
 
-def cost(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | None = None) -> Usage:
+def cost(role: str, spent: Iterable[CallUsage], images: int = 0, seconds: float | None = None) -> Usage:
     """Book calls and pictures on a role, with the seconds they took: by default those of the calls, added up."""
-    total = Spent()
+    total = CallUsage()
     for one in spent:
         total = total.plus(one)
     return Usage(

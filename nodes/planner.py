@@ -17,7 +17,7 @@ from ..memory.lessons import StoredLesson
 from ..memory.state import MAX_PROMPT_CHARACTERS, Request
 from ..models.chat.answer_text import parse_answer, reasoning_of, text_of
 from ..models.chat.ask import ask, with_schema
-from ..models.chat.call import Spent, call
+from ..models.chat.call import CallUsage, call
 from ..skills import SkillLibrary, skill_tools
 from .lesson_prompts import FOR_PLANNER, block, for_planner, shown
 from .messages import Node, clip, cost, human, shorten
@@ -158,7 +158,7 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
     return node
 
 
-def _rewrite(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
+def _rewrite(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[CallUsage]) -> dict[str, Any]:
     answer = ask(chat, messages, Plan, role="planner")
     return {**parse(answer.value, request), "thought": clip(answer.thought), "usage": cost("planner", [*spent, answer.spent])}
 

@@ -20,7 +20,7 @@ from ..context import RunContext, settings_in
 from ..errors import ModelAnswerError
 from ..events import CheckAnswered, tell
 from ..memory.state import Attempt, Check, ImageRef, Verdict
-from ..models.chat.answer_probability import plain_id, soft_answers
+from ..models.chat.answer_probability import answer_probabilities, normalize_id
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
 from .checks.answers import is_read_out, passes, read_out
@@ -87,10 +87,10 @@ def parse(answer: Findings, checks: Sequence[Check], likely: Mapping[str, float]
         checks: what it was asked.
         likely: P(the answer is the expected one), by the check's id, where it is known.
     """
-    found = {plain_id(f.id): f for f in reversed(answer.findings)}
+    found = {normalize_id(f.id): f for f in reversed(answer.findings)}
     verdicts = []
     for check in checks:
-        finding = found.get(plain_id(check.id))
+        finding = found.get(normalize_id(check.id))
         if finding is None:
             verdicts.append(Verdict(check=check.id, reason="the verifier gave no answer"))
             continue
@@ -118,10 +118,10 @@ def _shortened(answer: Findings) -> tuple[Findings, list[str]]:
 
 def _heard(check: Check, checks: Sequence[Check], found: Mapping[str, Finding]) -> str:
     """Return the answer to a check. Of several texts asked for in the same words, all that was read counts for each."""
-    own = found[plain_id(check.id)].answer.strip()
+    own = found[normalize_id(check.id)].answer.strip()
     if not is_read_out(check):
         return own
-    same = [plain_id(c.id) for c in checks if is_read_out(c) and c.question == check.question]
+    same = [normalize_id(c.id) for c in checks if is_read_out(c) and c.question == check.question]
     read = "\n".join(dict.fromkeys([own, *(found[id].answer.strip() for id in same if id in found)]))[: 2 * MAX_ANSWER]
     return own if passes(check, own) is None and not passes(check, read) else read
 
@@ -165,7 +165,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         except ModelAnswerError as error:  # an answer that cannot be read says nothing about the image
             note = f"An answer of the verifier could not be read: {str(error)[:200]}"
             return Reply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
-        likely = soft_answers(answer.text, answer.tokens, _closed(checks)) if soft else {}
+        likely = answer_probabilities(answer.text, answer.tokens, _closed(checks)) if soft else {}
         return Reply(parse(read_back, checks, likely), answer.spent, notes)
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:

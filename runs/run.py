@@ -18,7 +18,7 @@ from ..errors import AnswerError, CheckpointError, GemsError, ImageModelError, M
 from ..events import Event
 from ..memory.state import Request
 from ..models.options import ModelOptions, without_places
-from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, given_again
+from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, image_choice_for_resume
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
 from ..skills import SkillLibrary
@@ -307,7 +307,7 @@ def models_of(record: RunManifest, chat: ChatChoices | None, image: ImageChoice 
         GemsError: what the run needs was not given.
     """
     known, thread = record.models, record.thread
-    image = given_again(known.image, image)
+    image = image_choice_for_resume(known.image, image)
     recorded = {"default": known.chat, **known.roles}
     own = [o.model for o in recorded.values() if o.model.startswith(CUSTOM)] if chat is None else []
     own += [known.image.model] if image is None and known.image.model.startswith(CUSTOM) else []

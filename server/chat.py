@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from langchain_core.messages import AIMessage
 from starlette.responses import Response
 
-from ..models.chat.call import speaks_openai
+from ..models.chat.call import is_openai_client
 from .chat_convert import bound, completion, delta, ending, obeyed, streams, to_messages, usage
 from .chat_schema import ChatRequest
 from .errors import ApiError, Json, model_errors
@@ -44,7 +44,7 @@ def answer(served: Served, asked: ChatRequest) -> AIMessage:
     Raises:
         ApiError: it does not take the request, or failed.
     """
-    chat, relayed = served.chat, speaks_openai(served.chat)
+    chat, relayed = served.chat, is_openai_client(served.chat)
     with model_errors(served.names["chat"], served.chat):
         messages = to_messages(asked, blocks=not relayed, max_pixels=served.limits.max_pixels)
         message: AIMessage = bound(chat, asked).invoke(messages)
@@ -59,7 +59,7 @@ def pieces_of(served: Served, asked: ChatRequest) -> Iterator[AIMessage]:
     """
     if not streams(served.chat):
         return iter([answer(served, asked)])
-    relayed = speaks_openai(served.chat)
+    relayed = is_openai_client(served.chat)
     with model_errors(served.names["chat"], served.chat):
         messages = to_messages(asked, blocks=not relayed, max_pixels=served.limits.max_pixels)
         wanted = {"stream_usage": True} if relayed and wants_usage(asked) else {}

@@ -18,7 +18,7 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import add_usage
 
 from ..models.chat.answer_text import text_of
-from ..models.chat.call import model_name, speaks_openai
+from ..models.chat.call import is_openai_client, model_name
 from .chat_schema import ChatRequest, ImagePart, Tool
 from .errors import ApiError
 from .image_codec import decode_url
@@ -66,7 +66,7 @@ def bound(chat: BaseChatModel, asked: ChatRequest) -> Any:
     if asked.logprobs:
         _require_logprobs(chat)
         options.update({"logprobs": True, "top_logprobs": asked.top_logprobs})
-    if speaks_openai(chat):
+    if is_openai_client(chat):
         settings = {k: v for k, v in (asked.model_extra or {}).items() if k in asked.MODEL_SETTINGS}
         # A response_format of its own would go through the client's parser, which loses answers that it dislikes.
         body = {**asked.unknown, **settings, "response_format": asked.response_format}
@@ -81,7 +81,7 @@ def bound(chat: BaseChatModel, asked: ChatRequest) -> Any:
         options.update({k: v for k, v in _choice(asked).items() if v not in ("auto", "none")})
     options = {k: v for k, v in options.items() if v is not None}
     tools = [tool.model_dump(exclude_unset=True) for tool in asked.tools or ()]
-    if not tools or (asked.tool_choice == "none" and not speaks_openai(chat)):
+    if not tools or (asked.tool_choice == "none" and not is_openai_client(chat)):
         return chat.bind(**{k: v for k, v in options.items() if k not in ("tool_choice", "parallel_tool_calls")})
     try:
         return chat.bind_tools(tools, **options)
@@ -101,7 +101,7 @@ def _choice(asked: ChatRequest) -> dict[str, Any]:
 
 
 def _require_logprobs(chat: BaseChatModel) -> None:
-    if not getattr(chat, "gives_logprobs", speaks_openai(chat)):
+    if not getattr(chat, "gives_logprobs", is_openai_client(chat)):
         message = f"{model_name(chat)} gives no log-probabilities: leave out logprobs"
         raise ApiError(400, message, param="logprobs", code="unsupported_parameter")
 

@@ -31,7 +31,7 @@ from gems.evaluation.benchmarks.shapes import ShapesSample, benchmark, judge
 from gems.memory.evidence import refinements
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
 from gems.models.chat.ask import ask, with_schema
-from gems.models.chat.call import Spent, call, model_name
+from gems.models.chat.call import CallUsage, call, model_name
 from gems.models.chat.capabilities import capability_notes
 from gems.models.options import CHAT_ROLES, ChatOptions
 from gems.models.registry import chat_model
@@ -63,7 +63,7 @@ class Tally(BaseModel):
     tool_calls: int = 0
     with_logprobs: int = 0
     with_thought: int = 0
-    spent: Spent = Spent()
+    spent: CallUsage = CallUsage()
 
     def fail(self, problem: str) -> None:
         """Count a question without a usable answer, by its problem less what differs each time: numbers, and a long end."""

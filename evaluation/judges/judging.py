@@ -26,8 +26,8 @@ from ...errors import GemsError, JudgeError, ModelCallError, ModelSpecError
 from ...memory.state import ImageRef
 from ...models.chat.answer_probability import tokens_of
 from ...models.chat.answer_text import is_cut_off, reasoning_of, text_of, without_reasoning
-from ...models.chat.call import UNREAD, Spent, call, model_name, speaks_openai
-from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, ALTERNATIVES, REFUSALS
+from ...models.chat.call import MALFORMED_DATA_ERRORS, CallUsage, call, is_openai_client, model_name
+from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, REFUSAL_STATUSES, TOP_LOGPROBS
 from ...models.options import ChatOptions
 from ...models.registry import chat_model
 from ...models.shapes.answers import answer
@@ -68,7 +68,7 @@ _FILTERED = re.compile(
 _WHOLE = 0.999
 """Alternatives whose probabilities add up to so much leave none out."""
 _TOO_FEW = (
-    f"alternatives for a token, not {ALTERNATIVES[0]}: an expected answer that is not among them would count 0, and so would "
+    f"alternatives for a token, not {TOP_LOGPROBS[0]}: an expected answer that is not among them would count 0, and so would "
     "Soft-TIFA GM: serve the judge with vLLM or SGLang, which give them, or use `gems eval export` and the official scorer"
 )
 _NO_LOGPROBS = (
@@ -92,9 +92,9 @@ class Judge(ABC):
         return []
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> CallUsage:
         """What it was asked and what that took, in this process."""
-        return Spent()
+        return CallUsage()
 
     @abstractmethod
     def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:
@@ -149,7 +149,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         # A temperature is given to find out whether the model takes one, and taken back: each question has its own.
         chat = chat_model(options.model_copy(update={"temperature": 0.0}))
         warm = getattr(chat, "temperature", 0.0) is not None
-        if speaks_openai(chat):
+        if is_openai_client(chat):
             chat = chat.model_copy(update={"temperature": None})
     except ModelSpecError as error:
         told = str(error).replace("--chat", "--judge").replace("the chat model", "the judge")
@@ -191,12 +191,12 @@ class ChatJudge(Judge):
     ) -> None:
         self.name = name
         self._chat, self._settings, self._least_tokens, self._warm = chat, settings or {}, least_tokens, warm
-        self._alternatives = ALTERNATIVES[0]
-        self._spent = Spent()
+        self._alternatives = TOP_LOGPROBS[0]
+        self._spent = CallUsage()
         self._lock = threading.Lock()
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> CallUsage:
         """What it was asked and what that took, in this process."""
         return self._spent
 
@@ -229,7 +229,7 @@ class ChatJudge(Judge):
             raise JudgeError(f"the judge {self.name} {why}; switch that off, or serve it without a reasoning parser")
         if question.kind == "word" and message is not None and sum(p for _, p in told.top) < _WHOLE:
             count = max(len(token.get("top_logprobs") or ()) for token in message.response_metadata["logprobs"]["content"])
-            if count < ALTERNATIVES[0]:
+            if count < TOP_LOGPROBS[0]:
                 raise JudgeError(f"the judge {self.name} gives {count} {_TOO_FEW}")
         if question.kind == "say" and not told.text:
             why = "gave an empty answer: ask it something yourself, or take another judge"
@@ -262,12 +262,12 @@ class ChatJudge(Judge):
             try:
                 message, spent = call(self._chat.bind(**options), messages, role="judge")
             except ModelCallError as error:
-                if error.status in REFUSALS and self._learn(error, count, warm):
+                if error.status in REFUSAL_STATUSES and self._learn(error, count, warm):
                     continue
-                if error.status in REFUSALS and _FILTERED.search(error.said):
+                if error.status in REFUSAL_STATUSES and _FILTERED.search(error.said):
                     return None
                 raise
-            except UNREAD as error:
+            except MALFORMED_DATA_ERRORS as error:
                 raise JudgeError(f"the judge {self.name} failed ({type(error).__name__}: {error})"[:500]) from error
             with self._lock:
                 self._spent = self._spent.plus(spent)
@@ -280,7 +280,7 @@ class ChatJudge(Judge):
             JudgeError: it gives no log-probabilities.
         """
         if count and ABOUT_LOGPROBS.search(error.said):
-            fewer = [n for n in ALTERNATIVES if n < count]
+            fewer = [n for n in TOP_LOGPROBS if n < count]
             if not (fewer and ABOUT_TOP.search(error.said)):
                 raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS} ({error.said})") from error
             self._alternatives = min(self._alternatives, fewer[0])

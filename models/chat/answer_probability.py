@@ -21,10 +21,10 @@ from langchain_core.messages import AIMessage
 from ..numerals import numeral
 from .answer_text import after_reasoning, json_objects
 
-MAX_TOKENS = 40
+MAX_VALUE_TOKENS = 40
 """Tokens of a value that are looked at: by then it is known what it says, and whatever comes after them says the same."""
 
-LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
+STRING_OR_BRACE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
 """What the structure of JSON text hangs on, for finding places in it: strings and braces."""
 
 COLON = re.compile(r"\s*:")
@@ -50,12 +50,13 @@ def tokens_of(message: AIMessage) -> tuple[LogprobToken, ...]:
         if (logprob := _logprob(item)) is None:
             return ()
         others = item.get("top_logprobs")
-        top = {_text(other): p for other in (others if isinstance(others, list) else ()) if (p := _logprob(other)) is not None}
-        tokens.append(LogprobToken(_text(item), logprob, top))
+        others = others if isinstance(others, list) else ()
+        top = {_token_text(other): p for other in others if (p := _logprob(other)) is not None}
+        tokens.append(LogprobToken(_token_text(item), logprob, top))
     return tuple(tokens)
 
 
-def soft_answers(text: str, tokens: Sequence[LogprobToken], wanted: Mapping[str, str]) -> dict[str, float]:
+def answer_probabilities(text: str, tokens: Sequence[LogprobToken], wanted: Mapping[str, str]) -> dict[str, float]:
     """Return the probability of the expected answer of each finding that has one.
 
     Args:
@@ -66,15 +67,15 @@ def soft_answers(text: str, tokens: Sequence[LogprobToken], wanted: Mapping[str,
     Returns:
         Probabilities from 0 to 1 by the ids of `wanted`, without those that cannot be told.
     """
-    places = {plain_id(id): span for id, span in reversed(answer_spans(text).items())}
+    places = {normalize_id(id): span for id, span in reversed(answer_spans(text).items())}
     found = {}
     for id, expected in wanted.items():
-        if (span := places.get(plain_id(id))) and (p := probability(text, tokens, span, expected)) is not None:
+        if (span := places.get(normalize_id(id))) and (p := expected_share(text, tokens, span, expected)) is not None:
             found[id] = p
     return found
 
 
-def probability(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int], expected: str) -> float | None:
+def expected_share(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int], expected: str) -> float | None:
     """Return the share of the expected answer among all answers of its kind that the model considered.
 
     Args:
@@ -86,24 +87,24 @@ def probability(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]
     Returns:
         A probability, or None: the expected answer is of another kind, the given one is, or the tokens do not tell.
     """
-    kind = _yes_or_no if expected.strip(" .").casefold() in {"yes", "no"} else _number if _number(expected) else None
+    kind = _yes_no_prefix if expected.strip(" .").casefold() in {"yes", "no"} else _as_digits if _as_digits(expected) else None
     if kind is None or kind(text[slice(*span)]) is None:
         return None
     weights: dict[str, float] = {}
-    for spelling, weight in considered(text, tokens, span):
+    for spelling, weight in candidate_values(text, tokens, span):
         if (answer := kind(spelling)) is not None:
             weights[answer] = weights.get(answer, 0.0) + weight
     total = sum(weights.values())
     return weights.get(kind(expected) or "", 0.0) / total if total > 0 else None
 
 
-def considered(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[str, float]]:
+def candidate_values(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[str, float]]:
     """Return what the model considered in the place of a value, with probabilities: the value, and each way to leave it.
 
     A way to leave it is an alternative to one of the value's tokens, after the tokens before it. The token after the value
     counts too: there "six" could have become "sixteen". Empty where the tokens do not fit the text, or have no alternatives.
     """
-    path = _path(text, tokens, span)[:MAX_TOKENS]
+    path = _value_tokens(text, tokens, span)[:MAX_VALUE_TOKENS]
     if not any(token.top for _, token in path):
         return []
     ways: list[tuple[str, float]] = []
@@ -111,7 +112,7 @@ def considered(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int])
     for lead, token in path:
         for other, logprob in token.top.items():
             if other != token.text:
-                ways.append((_inside(before + other if before else re.sub(r"^\W+", "", other)), math.exp(so_far + logprob)))
+                ways.append((_until_quote(before + other if before else re.sub(r"^\W+", "", other)), math.exp(so_far + logprob)))
         before += token.text[lead:]
         so_far += token.logprob
     return [(text[slice(*span)], math.exp(so_far)), *ways]
@@ -123,20 +124,21 @@ def answer_spans(text: str) -> dict[str, tuple[int, int]]:
     Finds `{"id": "c1", ..., "answer": "yes"}` in any order of keys, within the first JSON object after the reasoning that
     has any. The first finding with an id counts.
     """
-    return next((spans for begin, end, _ in json_objects(text, after_reasoning(text)) if (spans := _spans(text, begin, end))), {})
+    objects = (_answer_spans_in_object(text, start, end) for start, end, _ in json_objects(text, after_reasoning(text)))
+    return next(filter(None, objects), {})
 
 
-def plain_id(id: str) -> str:
+def normalize_id(id: str) -> str:
     """Return an id as it is compared: models write "1", "C1" or "c1:" for c1."""
     return id.strip().lower().rstrip(".:").removeprefix("c")
 
 
-def _spans(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
+def _answer_spans_in_object(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
     """Walk over the strings of JSON text: one before a colon is a key, one after it the key's value."""
     spans: dict[str, tuple[int, int]] = {}
     objects: list[dict[str, Any]] = []
     key = ""
-    for literal in LITERAL.finditer(text, start, end):
+    for literal in STRING_OR_BRACE.finditer(text, start, end):
         if literal.group() == "{":
             objects.append({})
         elif literal.group() == "}":
@@ -154,17 +156,17 @@ def _spans(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
     return spans
 
 
-def _path(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[int, LogprobToken]]:
+def _value_tokens(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[int, LogprobToken]]:
     """Return the tokens of a value and the one after it, each with the characters of it that come before the value."""
-    pieces = [_bytes(token.text) for token in tokens]
+    pieces = [_token_bytes(token.text) for token in tokens]
     # From the end, since reasoning comes first; without blanks around it, since servers strip the text of an answer.
     body = text.strip()
-    whole, part = b"".join(pieces), _bytes(body)
+    whole, part = b"".join(pieces), _token_bytes(body)
     last = whole[::-1].find(part[::-1])  # rfind takes the square of the time in the worst case
     if last < 0 or not body:
         return []
     shift = len(whole) - last - len(part)
-    begin, end = (shift + len(_bytes(text[:at].lstrip())) for at in span)
+    begin, end = (shift + len(_token_bytes(text[:at].lstrip())) for at in span)
     path, at = [], 0
     for piece, token in zip(pieces, tokens, strict=True):
         if at + len(piece) > begin and at <= end:
@@ -174,25 +176,25 @@ def _path(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> l
     return path if at > end else []
 
 
-def _inside(value: str) -> str:
+def _until_quote(value: str) -> str:
     """Return what is left of a string's inside when its closing quote, or what follows it, came along in a token."""
     return re.split(r'["\n]', value, maxsplit=1)[0]
 
 
-def _yes_or_no(answer: str) -> str | None:
+def _yes_no_prefix(answer: str) -> str | None:
     """Return "yes" or "no" for an answer that begins with it, or is a first piece of it, as tokens are."""
     word = re.match(r"\W*([a-z]*)", answer.casefold())
     found = word.group(1) if word else ""
     return found if found in {"yes", "no"} else {"y": "yes", "ye": "yes", "n": "no"}.get(found)
 
 
-def _number(answer: str) -> str | None:
+def _as_digits(answer: str) -> str | None:
     """Return the number an answer consists of, in digits."""
     found = 0 if answer.casefold().strip(" .,") in {"no", "none"} else numeral(answer)
     return None if found is None else str(found)
 
 
-def _text(token: Mapping[str, Any]) -> str:
+def _token_text(token: Mapping[str, Any]) -> str:
     """Return a token's text from its bytes where they are given: the text of half a character is not in the answer."""
     data = token.get("bytes")
     if isinstance(data, list) and data and all(isinstance(byte, int) and 0 <= byte < 256 for byte in data):
@@ -204,12 +206,12 @@ def _logprob(token: Any) -> float | None:
     logprob = token.get("logprob") if isinstance(token, Mapping) else None
     if not isinstance(logprob, int | float) or isinstance(logprob, bool) or not logprob < 1:  # NaN is not
         return None
-    return min(0.0, float(max(logprob, LEAST)))  # rounding puts certain tokens a little above 0
+    return min(0.0, float(max(logprob, MIN_LOGPROB)))  # rounding puts certain tokens a little above 0
 
 
-LEAST = -(10.0**6)
+MIN_LOGPROB = -(10.0**6)
 """Less is as good as impossible; servers write whatever number they like for it."""
 
 
-def _bytes(text: str) -> bytes:
+def _token_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")

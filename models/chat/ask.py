@@ -17,10 +17,10 @@ from pydantic import BaseModel
 from ...errors import ModelAnswerError, ModelCallError
 from .answer_probability import LogprobToken, tokens_of
 from .answer_text import T, find_answer, is_cut_off, reasoning_of, text_of
-from .call import Spent, call, model_name, speaks_openai
-from .capabilities import ALTERNATIVES, REFUSALS, Capabilities
+from .call import CallUsage, call, is_openai_client, model_name
+from .capabilities import REFUSAL_STATUSES, TOP_LOGPROBS, Capabilities
 
-MAX_SHOWN = 4000
+MAX_QUOTED = 4000
 """Characters of an answer of no use that the repair turn shows: one that ran on until it was cut off can be very long."""
 
 
@@ -29,7 +29,7 @@ class ModelAnswer(NamedTuple, Generic[T]):
 
     value: T
     thought: str
-    spent: Spent
+    spent: CallUsage
     text: str = ""
     """The text that the value was found in."""
     tokens: tuple[LogprobToken, ...] = ()
@@ -53,40 +53,40 @@ def ask(
         ModelCallError: the model's endpoint could not be reached or refused the call.
     """
     asked = with_schema(messages, schema)
-    message, spent = _request(chat, asked, schema, role, logprobs)
+    message, spent = _call_adapting(chat, asked, schema, role, logprobs)
     try:
         value, text = find_answer(message, schema)
     except ValueError as problem:
-        shown = (_said(message) or "(nothing)")[:MAX_SHOWN]
+        shown = (_text_or_refusal(message) or "(nothing)")[:MAX_QUOTED]
         brief = " Be brief." if is_cut_off(message) else ""
         want = f"Answer again with one JSON object of the schema and nothing else.{brief}"
         repair = HumanMessage(f"That answer could not be read: {problem}. {want}")
-        message, more = _request(chat, [*asked, AIMessage(shown), repair], schema, role, logprobs)
+        message, more = _call_adapting(chat, [*asked, AIMessage(shown), repair], schema, role, logprobs)
         spent = spent.plus(more)
         try:
             value, text = find_answer(message, schema)
         except ValueError as still:
             cure = ", also when asked to be brief: raise max_tokens" if is_cut_off(message) else ""
-            raise ModelAnswerError(role, model_name(chat), f"{still}{cure}", _said(message), spent) from still
+            raise ModelAnswerError(role, model_name(chat), f"{still}{cure}", _text_or_refusal(message), spent) from still
     return ModelAnswer(value, reasoning_of(message), spent, text, tokens_of(message) if logprobs else ())
 
 
-def _request(
+def _call_adapting(
     chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[BaseModel], role: str, logprobs: bool
-) -> tuple[AIMessage, Spent]:
+) -> tuple[AIMessage, CallUsage]:
     """Call with what the endpoint is known to take, and again with less where it turns out to refuse some of it."""
     known = getattr(chat, "capabilities", None)
     if not isinstance(known, Capabilities):
-        count = ALTERNATIVES[0] if logprobs and getattr(chat, "gives_logprobs", False) else 0
-        return call(_bind(chat, schema, count), messages, role=role)
+        count = TOP_LOGPROBS[0] if logprobs and getattr(chat, "gives_logprobs", False) else 0
+        return call(_bind_options(chat, schema, count), messages, role=role)
     while True:
         with_it = known.response_format is not False
         count = known.alternatives if logprobs and known.logprobs is not False else 0
         try:
-            message, spent = call(_bind(chat, schema if with_it else None, count), messages, role=role)
+            message, spent = call(_bind_options(chat, schema if with_it else None, count), messages, role=role)
         except ModelCallError as error:
             # Only what was sent can be learnt from, and then less is sent: this ends.
-            if error.status in REFUSALS and known.learn_refusal(error.said, schema=with_it, alternatives=count):
+            if error.status in REFUSAL_STATUSES and known.learn_refusal(error.said, schema=with_it, alternatives=count):
                 continue
             raise
         given = any(token.top for token in tokens_of(message))
@@ -94,7 +94,7 @@ def _request(
         return message, spent
 
 
-def _bind(chat: BaseChatModel, schema: type[BaseModel] | None, alternatives: int) -> Any:
+def _bind_options(chat: BaseChatModel, schema: type[BaseModel] | None, alternatives: int) -> Any:
     bound = chat if schema is None else bind_schema(chat, schema)
     return bound.bind(logprobs=True, top_logprobs=alternatives) if alternatives else bound
 
@@ -107,19 +107,19 @@ def bind_schema(chat: BaseChatModel, schema: type[BaseModel]) -> Any:
     """
     name, wanted = schema.__name__, schema.model_json_schema()
     field = {"type": "json_schema", "json_schema": {"name": name, "schema": wanted}}
-    if speaks_openai(chat):
+    if is_openai_client(chat):
         return chat.bind(extra_body={**(getattr(chat, "extra_body", None) or {}), "response_format": field})
     return chat.bind(response_format=field)
 
 
 def with_schema(messages: Sequence[BaseMessage], schema: type[BaseModel]) -> list[BaseMessage]:
     """Say the schema in words at the end of the system message, for endpoints that ignore the field."""
-    text = f"Answer with one JSON object of this schema, and nothing around it:\n{json.dumps(brief_schema(schema))}"
+    text = f"Answer with one JSON object of this schema, and nothing around it:\n{json.dumps(schema_without_titles(schema))}"
     first, *rest = messages
     return [SystemMessage(f"{first.text}\n\n{text}"), *rest]
 
 
-def brief_schema(schema: type[BaseModel]) -> dict[str, Any]:
+def schema_without_titles(schema: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON schema without the titles that pydantic adds: they say nothing."""
 
     def strip(node: Any) -> Any:
@@ -130,6 +130,6 @@ def brief_schema(schema: type[BaseModel]) -> dict[str, Any]:
     return strip(schema.model_json_schema())  # type: ignore[no-any-return]
 
 
-def _said(message: AIMessage) -> str:
+def _text_or_refusal(message: AIMessage) -> str:
     """Return what a model said in place of an answer: its text, or how it refused."""
     return text_of(message).strip() or str(message.additional_kwargs.get("refusal") or "")

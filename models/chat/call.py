@@ -13,11 +13,11 @@ from ...errors import ModelCallError, NotACompletionError
 from ...privacy import host_of, keys_of, redact, without_keys
 from .sanitize import clean_message
 
-UNREAD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+MALFORMED_DATA_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What Python raises where data is not of the form that was expected: in a model, of the answer that it reads."""
 
 
-class Spent(NamedTuple):
+class CallUsage(NamedTuple):
     """What asking has cost."""
 
     calls: int = 0
@@ -25,13 +25,13 @@ class Spent(NamedTuple):
     output_tokens: int = 0
     seconds: float = 0.0
 
-    def plus(self, other: Spent) -> Spent:
+    def plus(self, other: CallUsage) -> CallUsage:
         """Add up, field by field."""
         tokens = self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
-        return Spent(self.calls + other.calls, *tokens, self.seconds + other.seconds)
+        return CallUsage(self.calls + other.calls, *tokens, self.seconds + other.seconds)
 
 
-def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple[AIMessage, Spent]:
+def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple[AIMessage, CallUsage]:
     """Call a chat model (or one with bound options) once; return its message, made clean, and the cost.
 
     Args:
@@ -46,14 +46,14 @@ def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple
     try:
         message = clean_message(chat.invoke(list(messages)))
     except Exception as error:
-        if not of_an_endpoint(error) and not _of_an_answer(error):
+        if not is_endpoint_error(error) and not _is_langchain_parsing_error(error):
             raise
         # A cause that quotes the key would show it in a traceback.
-        raise _told(error, unbound(chat), role) from (None if _quotes_a_key(error, chat) else error)
+        raise _call_error(error, unbound(chat), role) from (None if _quotes_a_key(error, chat) else error)
     message = without_keys(message, chat)
     usage = message.usage_metadata
     seconds = time.perf_counter() - began
-    return message, Spent(1, usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, seconds)
+    return message, CallUsage(1, usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, seconds)
 
 
 def unbound(chat: Any) -> Any:
@@ -71,7 +71,7 @@ def model_name(chat: Any) -> str:
     return type(chat).__name__
 
 
-def said_by(error: Exception, chat: Any) -> str:
+def server_message(error: Exception, chat: Any) -> str:
     """Return what an endpoint said with an error, in one line, without the key in it."""
     body = getattr(error, "body", None)
     said = body.get("message") or body.get("detail") or body.get("error") if isinstance(body, dict) else None
@@ -80,7 +80,7 @@ def said_by(error: Exception, chat: Any) -> str:
     return text if len(text) <= 300 else text[:300] + "..."
 
 
-def sends_elsewhere(error: Any) -> str:
+def redirect_problem(error: Any) -> str:
     """Say where an endpoint sends a request to, which is not followed: the key and the words are for the host that was named.
 
     Args:
@@ -90,26 +90,26 @@ def sends_elsewhere(error: Any) -> str:
     return f"answered {error.status_code} and sends elsewhere{f' ({to})' if to else ''}: give the address it sends to"
 
 
-def speaks_openai(chat: Any) -> bool:
+def is_openai_client(chat: Any) -> bool:
     """Tell whether a model, bound options or not, is a client of an OpenAI-compatible endpoint."""
     return any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__)
 
 
-def of_an_endpoint(error: Exception) -> bool:
+def is_endpoint_error(error: Exception) -> bool:
     """Tell whether an error comes from the endpoint behind a model or from the client in between."""
     if isinstance(error, NotACompletionError):
         return True
     return any(base.__module__.partition(".")[0] in {"openai", "httpx", "httpx2"} for base in type(error).__mro__)
 
 
-def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
+def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
     """Put an error of the client into words."""
     client = getattr(chat, "root_client", None)
     url = str(getattr(client, "base_url", ""))
     host, status, name = host_of(url), getattr(error, "status_code", None), model_name(chat)
     tries = (getattr(client, "max_retries", 0) or 0) + 1
     after = f" after {tries} tries" if tries > 1 else ""
-    said = said_by(error, chat)
+    said = server_message(error, chat)
     kinds = {base.__name__ for base in type(error).__mro__}
     if status == 401:
         key = getattr(chat, "key_env", "") or "OPENAI_API_KEY"
@@ -117,13 +117,13 @@ def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
     elif status == 403:
         problem = f"the endpoint does not allow this (HTTP 403: {said})"
     elif status == 404:
-        problem = f"HTTP 404: {said}; {_what_there_is(client, name)}"
+        problem = f"HTTP 404: {said}; {_available_models(client, name)}"
     elif status == 429:
         problem = f"too many requests, or no quota left{after}: {said}; wait, or lower in_flight"
     elif status is not None and status >= 500:
         problem = f"the endpoint failed{after} (HTTP {status}): {said}"
     elif status is not None and 300 <= status < 400:
-        problem = f"the endpoint {sends_elsewhere(error)}"
+        problem = f"the endpoint {redirect_problem(error)}"
     elif status is not None:
         problem = f"the endpoint refused the request (HTTP {status}): {said}"
     elif kinds & {"APITimeoutError", "TimeoutException"}:
@@ -135,30 +135,30 @@ def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
         problem = f"the endpoint answered with an error: {said}"
     elif isinstance(error, NotACompletionError) and error.unread:
         problem = f"its answer cannot be read: {said}"
-    elif _of_an_answer(error):
+    elif _is_langchain_parsing_error(error):
         problem = f"its answer cannot be read ({type(error).__name__}: {said})"
     elif isinstance(error, NotACompletionError) or kinds & {"APIResponseValidationError", "DecodingError"}:
         problem = f"this is not an OpenAI-compatible chat endpoint: {said}; check the URL, which mostly ends in /v1"
-    elif "ConnectError" in {type(cause).__name__ for cause in _causes(error)}:
+    elif "ConnectError" in {type(cause).__name__ for cause in _cause_chain(error)}:
         problem = f"it cannot be reached{after}: is the server running at {host}?"
     else:
         problem = f"the connection broke off{after}: {said}"
     return ModelCallError(role, name, host, redact(problem, *keys_of(chat)), status, said)
 
 
-def _of_an_answer(error: Exception) -> bool:
+def _is_langchain_parsing_error(error: Exception) -> bool:
     """Tell whether LangChain raised an error where it read what a model of one's own answered."""
     frames = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
     innermost = next((package for package in reversed(frames) if package != "pydantic"), "")
-    return isinstance(error, UNREAD) and innermost == "langchain_core"
+    return isinstance(error, MALFORMED_DATA_ERRORS) and innermost == "langchain_core"
 
 
 def _quotes_a_key(error: Exception, chat: Any) -> bool:
-    told = " ".join(map(str, _causes(error)))
+    told = " ".join(map(str, _cause_chain(error)))
     return redact(told, *keys_of(chat)) != told
 
 
-def _causes(error: BaseException | None) -> list[BaseException]:
+def _cause_chain(error: BaseException | None) -> list[BaseException]:
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
@@ -166,7 +166,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-def _what_there_is(client: Any, name: str) -> str:
+def _available_models(client: Any, name: str) -> str:
     """Say which models an endpoint has, if it tells quickly."""
     try:
         has = [model.id for model in client.with_options(timeout=3, max_retries=0).models.list().data]

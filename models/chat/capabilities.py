@@ -8,10 +8,10 @@ from typing import Any
 
 from ...privacy import host_of
 
-ALTERNATIVES = (20, 5)
+TOP_LOGPROBS = (20, 5)
 """Numbers of alternatives asked for with each token: OpenAI's maximum, and that of endpoints that allow fewer."""
 
-REFUSALS = frozenset({400, 403, 404, 422, 500, 501})
+REFUSAL_STATUSES = frozenset({400, 403, 404, 422, 500, 501})
 """HTTP statuses with which endpoints refuse a field: OpenAI's reasoning models refuse log-probabilities with a 403,
 llama-cpp-python a schema with a 500."""
 
@@ -33,7 +33,7 @@ class Capabilities:
         """Takes a JSON schema in the request."""
         self.logprobs: bool | None = None
         """Gives the log-probabilities of its tokens."""
-        self.alternatives = ALTERNATIVES[0]
+        self.alternatives = TOP_LOGPROBS[0]
         """Alternatives that may be asked for with each token."""
         self.notes: list[str] = []
         """What was found out, in sentences for the run's record."""
@@ -47,7 +47,7 @@ class Capabilities:
             alternatives: how many alternatives were asked for with each token, 0 without log-probabilities.
         """
         if alternatives and ABOUT_LOGPROBS.search(message):
-            fewer = [n for n in ALTERNATIVES if n < alternatives]
+            fewer = [n for n in TOP_LOGPROBS if n < alternatives]
             if fewer and ABOUT_TOP.search(message):
                 self.alternatives = min(self.alternatives, fewer[0])
                 self._note(f"{self.name} gives fewer than {alternatives} alternatives for a token: {fewer[0]} are asked for.")
@@ -84,14 +84,14 @@ class Capabilities:
             self.notes.append(sentence)
 
 
-_KNOWN: dict[tuple[str, str], Capabilities] = {}
-_KNOWN_LOCK = threading.Lock()
+_CAPABILITIES: dict[tuple[str, str], Capabilities] = {}
+_CAPABILITIES_LOCK = threading.Lock()
 
 
 def capabilities_of(base_url: str, model: str) -> Capabilities:
     """Return what is known of a model at an endpoint: the same object for all that ask, in this process."""
-    with _KNOWN_LOCK:
-        return _KNOWN.setdefault((base_url, model), Capabilities(f"{model} at {host_of(base_url)}"))
+    with _CAPABILITIES_LOCK:
+        return _CAPABILITIES.setdefault((base_url, model), Capabilities(f"{model} at {host_of(base_url)}"))
 
 
 def capability_notes(chat: Any) -> list[str]:

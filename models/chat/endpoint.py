@@ -18,13 +18,13 @@ from pydantic import BaseModel, SecretStr
 
 from ...errors import ModelSpecError, NotACompletionError
 from ...privacy import host_of, refuse_secrets
+from ..call_limit import CallLimit, call_limit_of
 from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
 from ..http import GuardedAsyncClient, GuardedClient
-from ..in_flight import InFlight, in_flight
 from ..options import ChatOptions
-from .call import UNREAD
+from .call import MALFORMED_DATA_ERRORS
 from .capabilities import Capabilities, capabilities_of
-from .sanitize import clean_fields, tool_calls_of
+from .sanitize import clean_completion, tool_calls_of
 from .thinking import thinking_fields, thinking_note
 
 # Advice for a way of asking that is not ours: a schema that is not taken is found out, and noted, by `ask`.
@@ -59,21 +59,21 @@ class EndpointChat(ChatOpenAI):
         return capabilities_of(self.base_url, self.model_name)
 
     @property
-    def _slots(self) -> InFlight:
-        return in_flight(host_of(self.base_url))
+    def _limit(self) -> CallLimit:
+        return call_limit_of(host_of(self.base_url))
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        with self._slots.slot(self.in_flight), _reading():
+        with self._limit.slot(self.in_flight), _malformed_answers_explained():
             return super()._generate(*args, **kwargs)
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        async with self._slots.async_slot(self.in_flight):
-            with _reading():
+        async with self._limit.async_slot(self.in_flight):
+            with _malformed_answers_explained():
                 return await super()._agenerate(*args, **kwargs)
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         chunk = None
-        with self._slots.slot(self.in_flight), _reading():
+        with self._limit.slot(self.in_flight), _malformed_answers_explained():
             for chunk in super()._stream(*args, **kwargs):
                 yield chunk
         if chunk is None:
@@ -81,8 +81,8 @@ class EndpointChat(ChatOpenAI):
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         chunk = None
-        async with self._slots.async_slot(self.in_flight):
-            with _reading():
+        async with self._limit.async_slot(self.in_flight):
+            with _malformed_answers_explained():
                 async for chunk in super()._astream(*args, **kwargs):
                     yield chunk
         if chunk is None:
@@ -96,32 +96,32 @@ class EndpointChat(ChatOpenAI):
         return payload
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
-        with _reading():
+        with _malformed_answers_explained():
             fields = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
             choices = fields.get("choices") if isinstance(fields, dict) else None
             if not isinstance(fields, dict) or fields.get("error") or not isinstance(choices, list) or not choices:
-                raise _no_completion(response)
-            clean = clean_fields(fields)
+                raise _not_a_completion(response)
+            clean = clean_completion(fields)
             if not clean["choices"] or any("message" not in choice for choice in clean["choices"]):
-                raise _no_completion(response)
+                raise _not_a_completion(response)
             calls = [choice["message"].pop("tool_calls") for choice in clean["choices"]]
             result = super()._create_chat_result(clean, generation_info)
             for generation, choice, called in zip(result.generations, clean["choices"], calls, strict=True):
                 if isinstance(generation.message, AIMessage):
                     generation.message.tool_calls, generation.message.invalid_tool_calls = tool_calls_of(called)
-                _keep_reasoning(generation.message, choice["message"])
+                _copy_reasoning(generation.message, choice["message"])
         return result
 
     def _convert_chunk_to_generation_chunk(
         self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
     ) -> ChatGenerationChunk | None:
         inner = chunk.get("chunk")  # where the SDK makes events of the pieces
-        chunk = clean_fields(inner if isinstance(inner, dict) else chunk)
+        chunk = clean_completion(inner if isinstance(inner, dict) else chunk)
         if any("delta" not in choice for choice in chunk["choices"][:1]):
             return None
         converted = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
         if converted is not None and (choices := chunk.get("choices")):
-            _keep_reasoning(converted.message, choices[0].get("delta"))
+            _copy_reasoning(converted.message, choices[0].get("delta"))
         return converted
 
 
@@ -135,13 +135,13 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
     Raises:
         ModelSpecError: the spec is neither, the key is missing, or one stands where it would be recorded.
     """
-    base_url, query, model = _address(options.model)
+    base_url, query, model = _split_spec(options.model)
     refuse_secrets("chat", options.model, options.extra_body)
     key_env, key = endpoint_key("chat", options)
     thinking = thinking_fields(base_url, model, options.thinking)
     # ChatOpenAI drops the temperature of GPT-5 models unless it sees that they do not reason.
     known = {"reasoning_effort": thinking.pop("reasoning_effort", None)} if is_openai(base_url) else {}
-    body = _merged(thinking, options.extra_body)
+    body = _merge_fields(thinking, options.extra_body)
     chat = EndpointChat(
         model=model,
         base_url=base_url,
@@ -170,7 +170,7 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
     return chat
 
 
-def _address(spec: str) -> tuple[str, dict[str, str], str]:
+def _split_spec(spec: str) -> tuple[str, dict[str, str], str]:
     """Take a spec apart into URL, query and model."""
     scheme, _, name = spec.partition(":")
     if scheme == "openai" and name:
@@ -181,7 +181,7 @@ def _address(spec: str) -> tuple[str, dict[str, str], str]:
     raise ModelSpecError(f"the chat model {spec!r} is not understood: write openai:MODEL or http://HOST:PORT/v1#MODEL")
 
 
-def _merged(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_fields(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Put fields over others; objects that both have are merged, one level deep."""
     merged = {**fields, **over}
     for name in fields.keys() & over.keys():
@@ -190,7 +190,7 @@ def _merged(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _keep_reasoning(message: Any, source: Any) -> None:
+def _copy_reasoning(message: Any, source: Any) -> None:
     """Copy what a choice's message or delta holds of reasoning: `reasoning_content`, or `reasoning` with newer vLLM and Ollama."""
     if not isinstance(source, dict) or not isinstance(message, AIMessage):
         return
@@ -201,7 +201,7 @@ def _keep_reasoning(message: Any, source: Any) -> None:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
+def _malformed_answers_explained() -> Iterator[None]:
     """Say of an answer that cannot be read that it is the answer.
 
     Raises:
@@ -213,11 +213,11 @@ def _reading() -> Iterator[None]:
         raise
     except JSONDecodeError as error:
         raise NotACompletionError(f"its answer is not JSON ({error})") from error
-    except UNREAD as error:
+    except MALFORMED_DATA_ERRORS as error:
         raise NotACompletionError(f"{type(error).__name__}: {error}"[:300], unread=True) from error
 
 
-def _no_completion(response: Any) -> NotACompletionError:
+def _not_a_completion(response: Any) -> NotACompletionError:
     """Describe an answer that is no chat completion."""
     if isinstance(response, str):
         begin = " ".join(response.split())[:80]

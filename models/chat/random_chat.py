@@ -20,7 +20,7 @@ from .scripted import ScriptedChat, load_skills, loadable_skills, schema_name, t
 
 YES_NO = ("Yes", "No", "yes", "no", " Yes", " No", " yes", " no")
 COUNTS = (*NUMBER_WORDS[1:11], *map(str, range(1, 11)))
-READ = ("the", "of", "and", "a", "to", "in", "is", "OPEN", "SALE", "的", "一", "是", "了", "我")
+TEXT_WORDS = ("the", "of", "and", "a", "to", "in", "is", "OPEN", "SALE", "的", "一", "是", "了", "我")
 """Words that a text may well hold."""
 MAX_CHECKS = 4
 REASON = "this was decided at random"
@@ -93,7 +93,7 @@ def _judge_answer(prompt: str, rng: random.Random) -> str:
         return rng.choice(("yes", "no"))
     if "one word" in prompt:
         return _one_token_answer(prompt, 0, rng).text
-    return " ".join(rng.sample(READ, len(READ) // 2))
+    return " ".join(rng.sample(TEXT_WORDS, len(TEXT_WORDS) // 2))
 
 
 def _one_token_answer(prompt: str, alternatives: int, rng: random.Random) -> AIMessage:

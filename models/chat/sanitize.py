@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, Too
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-DEEPEST = 40
+MAX_DEPTH = 40
 """Levels of nesting that are kept."""
-MOST_TOKENS = 10**9
+MAX_TOKEN_COUNT = 10**9
 """More of them in one call are no count."""
 
 
@@ -30,24 +30,24 @@ def clean_message(message: BaseMessage) -> AIMessage:
     Args:
         message: of any role, and with anything in it.
     """
-    calls, invalid = tool_calls_of([*_listed(message, "tool_calls"), *_listed(message, "invalid_tool_calls")])
+    calls, invalid = tool_calls_of([*_list_attribute(message, "tool_calls"), *_list_attribute(message, "invalid_tool_calls")])
     given, id, name = message.content, message.id, message.name
     content: str | list[str | dict[Any, Any]] = storable(given) if isinstance(given, str) else ""
     if isinstance(given, list):
-        content = [block for block in map(_block, given) if block]
+        content = [block for block in map(_clean_block, given) if block]
     return AIMessage(
         content=content,
-        additional_kwargs={k: v for k, v in _dict(storable(message.additional_kwargs)).items() if k != "tool_calls"},
-        response_metadata=_dict(storable(message.response_metadata)),
+        additional_kwargs={k: v for k, v in _dict_or_empty(storable(message.additional_kwargs)).items() if k != "tool_calls"},
+        response_metadata=_dict_or_empty(storable(message.response_metadata)),
         tool_calls=calls,
         invalid_tool_calls=invalid,
-        usage_metadata=_usage(getattr(message, "usage_metadata", None)),
+        usage_metadata=_clean_usage(getattr(message, "usage_metadata", None)),
         id=storable(id) if isinstance(id, str) else None,
         name=storable(name) if isinstance(name, str) else None,
     )
 
 
-def clean_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+def clean_completion(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a chat completion, or of a piece of a streamed one, as OpenAI documents them.
 
     Args:
@@ -59,10 +59,10 @@ def clean_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(tier := fields.get("service_tier"), str):
         clean["service_tier"] = tier
     if isinstance(usage := fields.get("usage"), Mapping):
-        totals = {k: v for k, v in _counts(usage).items() if not k.endswith("_details")}
-        clean["usage"] = totals | {k: _counts(v) for k, v in _inner(usage).items()}
+        totals = {k: v for k, v in _token_counts(usage).items() if not k.endswith("_details")}
+        clean["usage"] = totals | {k: _token_counts(v) for k, v in _nested_mappings(usage).items()}
     choices = fields.get("choices")
-    clean["choices"] = [_choice(one) for one in choices if isinstance(one, Mapping)] if isinstance(choices, list) else []
+    clean["choices"] = [_clean_choice(one) for one in choices if isinstance(one, Mapping)] if isinstance(choices, list) else []
     return clean
 
 
@@ -89,7 +89,7 @@ def tool_calls_of(calls: Iterable[Any]) -> tuple[list[ToolCall], list[InvalidToo
         if name and arguments is not None:
             good.append(tool_call(name=name, args=arguments, id=id))
         else:
-            wrote = storable(given if isinstance(given, str) else _json(given))
+            wrote = storable(given if isinstance(given, str) else _json_text(given))
             bad.append(invalid_tool_call(name=name or None, args=wrote, id=id, error="no name and object of arguments"))
     return good, bad
 
@@ -102,7 +102,7 @@ def arguments_of(given: Any) -> dict[str, Any] | None:
                 given = json.loads(given, strict=False) if given.strip() else {}
             except (ValueError, RecursionError):
                 return None
-    return _dict(storable(given)) if isinstance(given, Mapping) else {} if given is None else None
+    return _dict_or_empty(storable(given)) if isinstance(given, Mapping) else {} if given is None else None
 
 
 def storable(value: Any, depth: int = 0) -> Any:
@@ -118,7 +118,7 @@ def storable(value: Any, depth: int = 0) -> Any:
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else str(value) if value.bit_length() < 2000 else None
-    if depth >= DEEPEST:
+    if depth >= MAX_DEPTH:
         return None
     if isinstance(value, Mapping):
         return {storable(k) if isinstance(k, str) else storable(repr(k)): storable(v, depth + 1) for k, v in value.items()}
@@ -127,7 +127,7 @@ def storable(value: Any, depth: int = 0) -> Any:
     return None
 
 
-def _block(block: Any) -> str | dict[str, Any] | None:
+def _clean_block(block: Any) -> str | dict[str, Any] | None:
     """Return a block of a content as it can be read, None where it cannot."""
     if isinstance(block, str):
         return storable(block)  # type: ignore[no-any-return]
@@ -136,7 +136,7 @@ def _block(block: Any) -> str | dict[str, Any] | None:
     return {"type": "text", **storable(block)} if "text" in block else {"type": "unknown", **storable(block)}
 
 
-def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+def _clean_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     """Return a choice with its message, or the delta of a streamed one."""
     clean: dict[str, Any] = {
         "index": 0,
@@ -146,27 +146,29 @@ def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
         clean["logprobs"] = storable(logprobs)
     for name in ("message", "delta"):
         if isinstance(said := choice.get(name), Mapping):
-            clean[name] = _said(said)
+            clean[name] = _clean_choice_message(said)
         elif isinstance(said, str):
             clean[name] = {"role": "assistant", "content": said}
     return clean
 
 
-def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _clean_choice_message(fields: Mapping[str, Any]) -> dict[str, Any]:
     content = fields.get("content")
     if isinstance(content, list):
-        content = [*filter(None, map(_block, content))]
+        content = [*filter(None, map(_clean_block, content))]
     elif not isinstance(content, str | None):
-        content = _json(content)
+        content = _json_text(content)
     texts = {k: v for k in ("refusal", "reasoning_content", "reasoning") if isinstance(v := fields.get(k), str)}
     calls = fields.get("tool_calls")
     pieces = [
-        _piece(call, place) for place, call in enumerate(calls if isinstance(calls, list) else []) if isinstance(call, Mapping)
+        _clean_tool_call(call, place)
+        for place, call in enumerate(calls if isinstance(calls, list) else [])
+        if isinstance(call, Mapping)
     ]
     return {"role": "assistant", "content": storable(content), "tool_calls": pieces, **storable(texts)}
 
 
-def _piece(call: Mapping[str, Any], place: int) -> dict[str, Any]:
+def _clean_tool_call(call: Mapping[str, Any], place: int) -> dict[str, Any]:
     """Return a tool call, or a piece of a streamed one."""
     inner, index, id = call.get("function"), call.get("index"), call.get("id")
     function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
@@ -177,40 +179,40 @@ def _piece(call: Mapping[str, Any], place: int) -> dict[str, Any]:
         "type": "function",
         "function": {
             "name": storable(name) if isinstance(name, str) else None,
-            "arguments": storable(given) if isinstance(given, str) else "" if given is None else _json(given),
+            "arguments": storable(given) if isinstance(given, str) else "" if given is None else _json_text(given),
         },
     }
 
 
-def _usage(usage: Any) -> UsageMetadata | None:
-    if not isinstance(usage, Mapping) or not (counts := _counts(usage)):
+def _clean_usage(usage: Any) -> UsageMetadata | None:
+    if not isinstance(usage, Mapping) or not (counts := _token_counts(usage)):
         return None
     read, written = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
     clean = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=counts.get("total_tokens", read + written))
-    for name, details in _inner(usage).items():
+    for name, details in _nested_mappings(usage).items():
         if name in ("input_token_details", "output_token_details"):
-            clean[name] = _counts(details)  # type: ignore[literal-required]
+            clean[name] = _token_counts(details)  # type: ignore[literal-required]
     return clean
 
 
-def _counts(fields: Mapping[str, Any]) -> dict[str, int]:
+def _token_counts(fields: Mapping[str, Any]) -> dict[str, int]:
     """Return the counts among fields: whole numbers, none negative and none that no call can have used."""
     whole = {k: v for k, v in fields.items() if isinstance(v, int) and not isinstance(v, bool)}
-    return {storable(str(k)): v for k, v in whole.items() if 0 <= v <= MOST_TOKENS}
+    return {storable(str(k)): v for k, v in whole.items() if 0 <= v <= MAX_TOKEN_COUNT}
 
 
-def _inner(fields: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _nested_mappings(fields: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {storable(str(k)): v for k, v in fields.items() if isinstance(v, Mapping)}
 
 
-def _listed(message: BaseMessage, name: str) -> list[Any]:
+def _list_attribute(message: BaseMessage, name: str) -> list[Any]:
     found = getattr(message, name, None)
     return found if isinstance(found, list) else []
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def _dict_or_empty(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _json(value: Any) -> str:
+def _json_text(value: Any) -> str:
     return json.dumps(storable(value), ensure_ascii=False)

@@ -17,9 +17,9 @@ import openai
 
 from ...errors import ImageModelError, ImageRefusedError
 from ...privacy import host_of, redact
-from ..chat.call import sends_elsewhere
+from ..call_limit import call_limit_of
+from ..chat.call import redirect_problem
 from ..http import GuardedClient, OversizedAnswerError
-from ..in_flight import in_flight as calls_to
 from .providers import Complaint, complaint
 
 QUICK = 10.0
@@ -46,7 +46,7 @@ class Endpoint:
         self.host = host_of(url)
         self._key, self._key_env = key, key_env
         self._timeout, self._retries, self._in_flight = timeout, retries, in_flight
-        self._calls = calls_to(f"{self.host} images")  # apart from the chat calls to a host, which have another ceiling
+        self._limit = call_limit_of(f"{self.host} images")  # apart from the chat calls to a host, which have another ceiling
         try:
             parts = urlsplit(url)
             self._client = openai.OpenAI(
@@ -69,7 +69,7 @@ class Endpoint:
         """
         options: Any = {"headers": {"Content-Type": "multipart/form-data"}} if files else {}
         try:
-            with self._calls.slot(self._in_flight):
+            with self._limit.slot(self._in_flight):
                 response = self._client.post(path, body=body, files=files, options=options, cast_to=httpx2.Response)
         except openai.APIStatusError as error:
             told, model = complaint(error.body), str(body.get("model"))
@@ -100,7 +100,7 @@ class Endpoint:
                 f"{self.host} answered with a picture on {host}, which is not fetched: set response_format to b64_json"
             )
         try:
-            with self._calls.slot(self._in_flight):
+            with self._limit.slot(self._in_flight):
                 return self._client.get(whole.geturl(), cast_to=httpx2.Response).content
         except openai.APIStatusError as error:
             raise ImageModelError(f"{self.host} answered {error.status_code} where it said its picture is") from None
@@ -145,7 +145,7 @@ class Endpoint:
         if status == 404:
             return self._not_found(said, model)
         if 300 <= status < 400:
-            return f"{self._where()} {sends_elsewhere(error)}"
+            return f"{self._where()} {redirect_problem(error)}"
         if status == 429:
             return f"{self.host} answered 429: {said}. Try again later, or with fewer calls in flight"
         if status >= 500:

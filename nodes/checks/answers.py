@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from ...memory.state import Check
-from ...models.numerals import MOST_READ, no_answer, number
+from ...models.numerals import MAX_CHARACTERS, is_no_answer, stated_number
 from .text_match import TextMatch, compare_text, contains, normalize
 
 _YES = {*str.split("yes yeah yep yup oui si sí sì ja sim da да evet はい ええ うん 是 是的 是啊 对 對 对的 有 有的 네 예 نعم")}
@@ -93,7 +93,7 @@ def yes_or_no(answer: str) -> bool | None:
     meant = _polarity(said)
     if meant is None or (more and said not in _ENGLISH) or ("?" in answer and _clauses(answer.partition("?")[0]) == [first]):
         return None
-    if no_answer(first) or _SHARE.fullmatch(answer[:MOST_READ]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
+    if is_no_answer(first) or _SHARE.fullmatch(answer[:MAX_CHARACTERS]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
         return None
     other = [*more[:1], *_JOINED.findall(first), *(again.group(1) for clause in rest if (again := _AGAIN.fullmatch(clause)))]
     return None if any(_polarity(word) is (not meant) for word in other) else meant
@@ -101,7 +101,7 @@ def yes_or_no(answer: str) -> bool | None:
 
 def _clauses(answer: str) -> list[str]:
     """Return the words of each clause of an answer, in small letters, without signs, numbers and "the answer is"."""
-    clauses = _CLAUSE.split(answer[:MOST_READ].casefold().replace("’", "'"))
+    clauses = _CLAUSE.split(answer[:MAX_CHARACTERS].casefold().replace("’", "'"))
     words = (" ".join(re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", clause)) for clause in clauses)
     return [bare for clause in words if (bare := _LEAD.sub("", clause).strip())]
 
@@ -122,7 +122,7 @@ def passes(check: Check, answer: str) -> bool | None:
     if wanted is not None:
         return None if said is None else said == wanted
     if check.kind == "count":
-        counted, expected = number(answer), number(check.expected)
+        counted, expected = stated_number(answer), stated_number(check.expected)
         return None if counted is None or expected is None else counted == expected
     return plain(answer).rstrip(".").casefold() == plain(check.expected).rstrip(".").casefold()
 
@@ -130,7 +130,7 @@ def passes(check: Check, answer: str) -> bool | None:
 def _hedged(answer: str) -> bool:
     """Tell whether an answer begins by saying that it is none."""
     first = next(iter(_clauses(answer)), "")
-    return _HEDGE.fullmatch(first) is not None or no_answer(first)
+    return _HEDGE.fullmatch(first) is not None or is_no_answer(first)
 
 
 def is_read_out(check: Check) -> bool:

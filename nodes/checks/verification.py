@@ -12,7 +12,7 @@ from PIL import Image
 
 from ...context import RunContext
 from ...memory.state import Check, ImageRef, Verdict
-from ...models.chat.call import Spent
+from ...models.chat.call import CallUsage
 from .answers import is_read_out, passes
 from .checkers import Checker
 
@@ -28,7 +28,7 @@ class Reply(NamedTuple):
     """What came of asking the model once: a verdict for each check that was asked, in order."""
 
     verdicts: list[Verdict]
-    spent: Spent
+    spent: CallUsage
     notes: list[str]
 
 
@@ -114,7 +114,7 @@ class ImageVerification:
         self.questions = {c.id: c.question for c in checks}
         self.readings: dict[str, list[Verdict]] = {c.id: [] for c in checks}
         self.fixed: dict[str, Verdict] = {}
-        self.spent = Spent()
+        self.spent = CallUsage()
         self.notes: list[str] = []
         self.votes = context.votes if context.soft == "auto" else 1
 
