@@ -30,19 +30,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from .errors import ConfigError, what_is_wrong
+from .frozen import Frozen
 from .models.options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
 from .models.registry import CUSTOM, LOCAL_FOLDER, ChatChoices, ImageChoice
 
 Options = TypeVar("Options", ChatOptions, ImageOptions)
 
 
-class Config(BaseModel):
+class Config(Frozen):
     """What a configuration file says. What it leaves out has the defaults of the options' types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str = "default"
     chat: ChatOptions = ChatOptions()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from .errors import SettingError, what_is_wrong
+from .frozen import Frozen
 
 Plan = Literal["none", "rewrite", "skills"]
 Recall = Literal["none", "last", "feedback", "images", "thoughts", "experiences", "default"]
@@ -35,14 +36,12 @@ def _knob(default: Any, node: str, description: str, **bounds: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"langgraph_nodes": [node]}, **bounds)
 
 
-class RunContext(BaseModel):
+class RunContext(Frozen):
     """Settings of one run. The defaults are the `default` preset.
 
     Raises:
         pydantic.ValidationError: a value is out of its bounds or a name is unknown.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_rounds: int = _knob(5, "selector", "Rounds before the best attempt so far is returned.", ge=1, le=100)
     candidates: int = _knob(1, "generator", "Images made in each round.", ge=1, le=64)

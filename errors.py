@@ -253,8 +253,17 @@ def what_is_wrong(error: ValidationError, known: Iterable[str]) -> str:
     where = ".".join(map(str, first["loc"]))
     if first["type"] != "extra_forbidden":
         return f"{where}: {first['msg']}"
+    return f"{where}: there is no such setting; {did_you_mean(str(first['loc'][-1]), known)}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown name: the names that come near it, or all that there are.
+
+    Example:
+        ```python
+        did_you_mean("rounds", ["max_rounds", "seed"])  # 'did you mean max_rounds?'
+        ```
+    """
     names = sorted(known)
-    near = difflib.get_close_matches(str(first["loc"][-1]), names, n=2)
-    return f"{where}: there is no such setting; " + (
-        f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
-    )
+    near = difflib.get_close_matches(name, names, n=2)
+    return f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(names)}"

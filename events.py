@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, field_serializer
+from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, field_serializer
 from pydantic_core import to_jsonable_python
 
+from .frozen import Frozen
 from .memory.state import (
     Attempt,
     Check,
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
     from .runs.result import RunResult
 
 
-class EventBase(BaseModel):
+class EventBase(Frozen):
     """What all events share."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RunStarted(EventBase):
@@ -171,10 +170,8 @@ class Decided(EventBase):
 BudgetName = Literal["rounds", "images", "calls", "tokens", "seconds", "cost"]
 
 
-class Budget(BaseModel):
+class Budget(Frozen):
     """What is used of something, and how much of it there may be."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: BudgetName
     used: float

@@ -15,18 +15,17 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..errors import BenchmarkError
+from ..frozen import Frozen
 
 FREE = frozenset({"Apache-2.0", "MIT", "CC-BY-4.0"})
 """Licences of data that may be fetched without a word of consent."""
 
 
-class Source(BaseModel):
+class Source(Frozen):
     """A file of a benchmark's data, and where it is fetched from if nobody names a copy."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str
     """Its name, in the cache and in a folder that a user names."""
@@ -49,10 +48,8 @@ class Source(BaseModel):
         return self.licence in FREE
 
 
-class Sample(BaseModel):
+class Sample(Frozen):
     """One prompt, and what only the scorer may know of it. A run of the graph is given the prompt, and nothing else."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(min_length=1)
     prompt: str = Field(min_length=1)
@@ -62,10 +59,8 @@ class Sample(BaseModel):
     """The rest of its line, as plain JSON."""
 
 
-class JudgeQuestion(BaseModel):
+class JudgeQuestion(Frozen):
     """What a judge is asked about one image."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     """By which `score` finds its answers; no two questions of a sample share it."""
@@ -80,10 +75,8 @@ class JudgeQuestion(BaseModel):
     max_tokens: int = 1024
 
 
-class JudgeAnswer(BaseModel):
+class JudgeAnswer(Frozen):
     """What a judge said."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: str
     top: tuple[tuple[str, float], ...] = ()

@@ -7,18 +7,16 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
+from ..frozen import Frozen
 from .benchmark import BootstrapSample, Metric
 
 RESAMPLES = 2000
 LEVEL = 95
 
 
-class Estimate(BaseModel):
+class Estimate(Frozen):
     """A mean and its interval, which one value alone does not have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mean: float
     low: float | None = None

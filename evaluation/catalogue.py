@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import SettingError
+from ..errors import SettingError, did_you_mean
 
 if TYPE_CHECKING:
     from .benchmark import Benchmark
@@ -61,8 +60,5 @@ def find(name: str) -> Benchmark:
     """
     known = benchmarks()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=2)
-        raise SettingError(
-            f"unknown benchmark {name!r}: {'did you mean ' + ' or '.join(near) if near else 'choose ' + ', '.join(known)}"
-        )
+        raise SettingError(f"unknown benchmark {name!r}: {did_you_mean(name, known)}")
     return known[name]

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ..errors import LostImageError, RunInUseError, StudyError
+from ..frozen import Frozen
 from ..memory.state import ImageRef
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
@@ -26,10 +27,8 @@ Key = tuple[str, str, int]
 """Variant, prompt and which of the prompt's images: what no two records of a study share."""
 
 
-class Checked(BaseModel):
+class Checked(Frozen):
     """The checks of a run's own verifier, and what its best image reached of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     total: int
     passed: int
@@ -39,10 +38,8 @@ class Checked(BaseModel):
     """Arithmetic mean of their probabilities."""
 
 
-class SampleRecord(BaseModel):
+class SampleRecord(Frozen):
     """One finished run of the graph, or one that failed: what it reached and what it took."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     prompt: str

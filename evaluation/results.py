@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from ..frozen import Frozen
 from .benchmark import Benchmark, BootstrapSample, Metric, Sample
 from .bootstrap import Estimate, estimate, estimate_metric
 from .records import Key, SampleRecord
@@ -22,13 +22,11 @@ COSTS = ("images", "calls", "rounds", "tokens", "seconds", "accepted")
 """What a run took, and how it ended."""
 
 
-class VariantResult(BaseModel):
+class VariantResult(Frozen):
     """What a variant reached and what it took.
 
     Scores are over the prompts, a prompt's images averaged first; costs are means of a run, of which each image has one.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     judge: str

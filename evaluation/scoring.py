@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..errors import BenchmarkError
+from ..frozen import Frozen
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, ImportedScores, Sample
@@ -42,10 +43,8 @@ class Scored(NamedTuple):
     """Answers that the judge did not give in a form that can be read."""
 
 
-class ImportedRows(BaseModel):
+class ImportedRows(Frozen):
     """What an official scorer gave to the images of a variant, as it is kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     variant: str
     file: str
@@ -56,10 +55,8 @@ class ImportedRows(BaseModel):
     """Prompt, which of its images or None for all of them, and the numbers."""
 
 
-class JudgeScores(BaseModel):
+class JudgeScores(Frozen):
     """What a judge's answers came to, as it is kept in the folder of a study."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     judge: str
     remarks: tuple[str, ...] = ()

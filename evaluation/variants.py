@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import re
@@ -11,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ..context import PRESETS, RunContext, preset
-from ..errors import SettingError
+from ..errors import SettingError, did_you_mean
+from ..frozen import Frozen
 
 ALIASES = {"rounds": "max_rounds", "skills": "plan"}
 """Other names of knobs, as people say them."""
@@ -33,10 +33,8 @@ LOOP = ("context.py", "graph", "memory", "models", "nodes", "runs", "skills", "s
 """What of the package decides what a run is asked and what it gives."""
 
 
-class Variant(BaseModel):
+class Variant(Frozen):
     """Settings to be measured, under a name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     context: RunContext
@@ -96,13 +94,10 @@ def knob_of(said: str) -> str:
     """
     knob = ALIASES.get(said, said)
     if knob in OWN:
-        raise SettingError(f"{said} is not a knob of a study: use {OWN[knob]}")
+        raise SettingError(f"{said} is not a setting of a study: use {OWN[knob]}")
     if knob not in RunContext.model_fields:
         known = [name for name in (*ALIASES, *RunContext.model_fields) if name not in OWN]
-        near = difflib.get_close_matches(said, known, n=3)
-        raise SettingError(
-            f"unknown knob {said!r}: {'did you mean ' + ' or '.join(near) if near else 'choose ' + ', '.join(known)}"
-        )
+        raise SettingError(f"unknown setting {said!r}: {did_you_mean(said, known)}")
     return knob
 
 
@@ -213,10 +208,8 @@ UNTOLD = {"versions", "lines"}
 """What a study is not told apart by."""
 
 
-class Study(BaseModel):
+class Study(Frozen):
     """What decides the records of a study. Two of the same definition may share a folder, others may not."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = 2
     benchmark: str

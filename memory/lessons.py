@@ -16,10 +16,11 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from langgraph.store.base import BaseStore, Item, PutOp
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from rapidfuzz import fuzz
 
 from ..errors import LessonError
+from ..frozen import Frozen
 from .quotes import replace_quotes
 from .state import CheckKind
 
@@ -106,10 +107,8 @@ Time = Annotated[datetime, AfterValidator(_past)]
 """When something was, in UTC. Files written by hand and older stores have times without a zone."""
 
 
-class Trial(BaseModel):
+class Trial(Frozen):
     """One refinement for which a lesson was tried: it was shown, or it was learned there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str = Field(pattern=r"^[0-9a-f]{16}$", description="Names the refinement by the pictures before and after it.")
     helped: bool = Field(description="Whether fewer checks of the lesson's kind failed afterwards.")
@@ -123,10 +122,8 @@ class Trial(BaseModel):
         return one_line(run)[:MAX_RUN] if isinstance(run, str) else run
 
 
-class StoredLesson(BaseModel):
+class StoredLesson(Frozen):
     """What turned a failed check into a passed one, said so that other requests have a use for it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: CheckKind = Field(description="Kind of the check that had failed.")
     skill: str = Field(default="", max_length=64, description="The loaded skill that it adds to; empty for none.")

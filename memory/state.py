@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
+from ..frozen import Frozen
 from .quotes import quoted_strings as quoted_strings
 
 MAX_PROMPT_CHARACTERS = 8_000
@@ -27,10 +28,8 @@ Action = Literal["accept", "go on", "reject", "edit"]
 Edited = Literal["prompt", "checks", "verdicts"]
 
 
-class Item(BaseModel):
+class Item(Frozen):
     """Base of everything in the state: frozen, and strict about unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ImageRef(Item):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..frozen import Frozen
 from ..privacy import folder_name, without_hosts, without_paths
 
 CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner", "learner")
@@ -18,10 +19,8 @@ CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner", "lea
 Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
 
 
-class ChatOptions(BaseModel):
+class ChatOptions(Frozen):
     """A chat model and how it is called. What is None is left to the endpoint."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(default="shapes", description="shapes, openai:MODEL, http(s)://HOST/v1#MODEL, or random.")
     thinking: bool | Effort | None = Field(
@@ -70,10 +69,8 @@ class ImageOptions(BaseModel):
     price: float | None = Field(default=None, ge=0, description="What an image costs, in the currency of the chat models' prices.")
 
 
-class ModelOptions(BaseModel):
+class ModelOptions(Frozen):
     """The models of a run: one chat model for all roles, others for some of them, and one image model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     chat: ChatOptions = ChatOptions()
     roles: dict[str, ChatOptions] = Field(default={}, description="Chat models of roles that have one of their own.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
 from ..errors import AnswerError
+from ..frozen import Frozen
 from ..memory.state import MAX_PROMPT_CHARACTERS, Action, Attempt, Check, CheckKind
 from ..models.numerals import stated_number
 
@@ -28,10 +29,8 @@ BELONGS: dict[str, tuple[Action, ...]] = {
 """Which fields say something only with some actions."""
 
 
-class NewCheck(BaseModel):
+class NewCheck(Frozen):
     """A check as a person writes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     question: str = Field(min_length=1, max_length=1000, description="Answerable from the image alone.")
     kind: CheckKind = Field(default="object", description="text: the answer is read out and compared letter for letter.")
@@ -60,10 +59,8 @@ class ListedCheck(NewCheck):
     depends_on: tuple[str, ...] = Field(default=(), description="Ids of checks that must pass for this one to mean anything.")
 
 
-class _Rules(BaseModel):
+class _Rules(Frozen):
     """What holds for every answer, whichever of the fields it has."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> _Rules:

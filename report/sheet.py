@@ -25,7 +25,7 @@ def contact_sheet(pictures: Iterable[tuple[str, Image.Image | None]], *, edge: i
         columns: most pictures in a row.
 
     Raises:
-        SheetError: there is no picture, or `edge` or `columns` is less than 1.
+        ContactSheetError: there is no picture, or `edge` or `columns` is less than 1.
     """
     if edge < 1 or columns < 1:
         raise ContactSheetError(

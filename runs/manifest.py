@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from langchain_core.runnables import RunnableConfig
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from ..context import RunContext
 from ..errors import CheckpointError, RunError
+from ..frozen import Frozen
 from ..graph.build import STEPS
 from ..models.options import ModelOptions
 from ..storage.checksums import with_hash, without_hash
@@ -52,19 +53,15 @@ def require_runs(home: Workspace, thread: str) -> None:
         raise RunError(f"there is no run {thread}: there are no runs in {home.folder}; see --runs")
 
 
-class ParentRun(BaseModel):
+class ParentRun(Frozen):
     """Where a run has branched off."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     thread: str
     round: int = Field(ge=1, description="The first round that is not the parent's.")
 
 
-class RunManifest(BaseModel):
+class RunManifest(Frozen):
     """What a run was started with."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: int = 2
     thread: str

@@ -104,7 +104,7 @@ class RunResult:
 
         Raises:
             RunError: it has no image yet.
-            SheetError: `edge` or `columns` is less than 1.
+            ContactSheetError: `edge` or `columns` is less than 1.
         """
         from ..report import contact_sheet
 

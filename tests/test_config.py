@@ -150,7 +150,7 @@ def test_a_model_that_no_record_can_bring_back_must_be_named(write, recorded, te
         ("[image]\noffload = 'everything'\n", "image.offload: Input should be 'none'"),
         ("[roles.verifier]\ntemprature = 1\n", "roles.verifier.temprature: there is no such setting; did you mean temperature?"),
         ("[image]\nsett = {}\n", "image.sett: there is no such setting; did you mean set"),
-        ("colour = 'red'\n", "colour: there is no such setting; there are chat, image, judge, preset, roles, run"),
+        ("colour = 'red'\n", "colour: there is no such setting; choose one of chat, image, judge, preset, roles, run"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(write, text, words):

@@ -28,13 +28,30 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 TOLD_LATER = {
     "nodes/watcher.py",
-    "models/plain.py",
+    "models/image/plain.py",
     "evaluation/benchmarks/colours.py",
     "tests/evaluation/benchmarks/test_colours.py",
 }
 """Files that a recipe has its reader make."""
 OTHERS = {"serving.md", "compatibility.md"}
 """Pages that name options of other programs."""
+
+INSTEAD = {
+    "told": "shown, reported or printed",
+    "said": "stated, or whoever answers as the subject",
+    "found": "detected or discovered",
+    "asked of|asked for": "requested",
+    "gone on with|go(?:es)? on with": "resumed or continued",
+    "tells? whether": "check whether",
+    "(?:is|are|was|were) none": "is not",
+    "knobs?": "setting",
+    "pictures?": "image",
+    "painters?": "image worker",
+    "drawers?|talkers?": "image model or chat model",
+    "the house": "the code",
+    "of the wild": "public",
+}
+"""Words that the prose of the docs does not use, with what it says instead; what is quoted as code may have them."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
@@ -120,6 +137,16 @@ def test_its_python_compiles_and_imports_what_there_is(page):
                     assert hasattr(module, name.name), f"{page.name}, block {number}: {node.module} has no {name.name}"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_its_prose_uses_the_terms_of_the_field(page):
+    text = re.sub(r"^(```+).*?^\1", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^ {4,}\S.*$|`[^`]+`|\]\([^)]*\)", "", text, flags=re.MULTILINE)
+    words = {
+        word: instead for word, instead in INSTEAD.items() if re.search(rf"\b(?:{word})\b", " ".join(text.split()), re.IGNORECASE)
+    }
+    assert not words, f"write instead: {words}"
+
+
 @every_page
 def test_its_links_and_the_files_that_it_names_are_there(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -127,7 +154,7 @@ def test_its_links_and_the_files_that_it_names_are_there(page):
         assert ":" in target or (page.parent / target).exists(), target
     folders = "|".join(f.name for f in ROOT.iterdir() if f.is_dir() and f.name.isalpha())
     for name in re.findall(rf"`((?:gems/)?(?:{folders})/[\w./-]+\.(?:py|md|toml|json|html|svg))`", text):
-        made = {"skills/origami/SKILL.md", "tests/nodes/test_watcher.py", "tests/models/test_plain.py", *TOLD_LATER}
+        made = {"skills/origami/SKILL.md", "tests/nodes/test_watcher.py", "tests/models/image/test_plain.py", *TOLD_LATER}
         assert name in made or (ROOT / name.removeprefix("gems/")).exists() or name.startswith("images/"), name
 
 

@@ -1,9 +1,11 @@
 """The README is true: its Python runs, and its commands are those that CI runs."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -68,6 +70,20 @@ def test_ci_runs_the_command_that_it_names():
 def test_every_file_and_picture_that_it_names_is_there():
     for name in re.findall(r"\]\(([\w/.-]+)\)", README) + re.findall(r'src="([^"]+)"', README):
         assert (ROOT / name).exists(), name
+
+
+def test_its_first_image_is_the_first_and_the_last_round_of_the_run_that_it_names():
+    spec = importlib.util.spec_from_file_location("rounds", ROOT / "docs" / "_ext" / "rounds.py")
+    rounds = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rounds)
+    path = ROOT / "docs" / "rounds.png"
+    name, alt = re.search(r'<img src="(.*?)" alt="(.*?)"', README).groups()
+    assert f'gems run "{rounds.PROMPT}" --preset loop --seed 1' in README
+    assert name == "docs/rounds.png"
+    assert rounds.PROMPT in alt
+    assert path.stat().st_size < 60_000
+    drawn, committed = rounds.strip(), Image.open(path).convert("RGB")
+    assert np.abs(np.asarray(drawn, float) - np.asarray(committed, float)).mean() < 3, f"python docs/_ext/rounds.py {name}"
 
 
 def test_the_table_of_what_presets_take_is_true():

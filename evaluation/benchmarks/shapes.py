@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
 
 from ...errors import BenchmarkError, OutsideWorldError
+from ...frozen import Frozen
 from ...models.shapes.answers import ShapesAnswer as Found
 from ...models.shapes.answers import agrees, answer
 from ...models.shapes.grammar import Parsed, layouts, parse_request
@@ -34,10 +34,8 @@ _TRIES = 200_000
 Skill = Literal["object", "count", "attribute", "position"]
 
 
-class Probe(BaseModel):
+class Probe(Frozen):
     """One question of the benchmark, the answer that scores, and the skill it tests."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     question: str
     expected: str

@@ -17,9 +17,8 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
 from ...errors import BenchmarkError
+from ...frozen import Frozen
 from ..benchmark import JudgeAnswer
 
 SAFE_EVERY = 16
@@ -39,10 +38,8 @@ class AnswerKey(NamedTuple):
     rollout: int
 
 
-class LogLine(BaseModel):
+class LogLine(Frozen):
     """One line of the file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     judge: str
     sample: str

@@ -8,16 +8,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import Field, field_serializer
 
 from ...errors import ImageModelError
+from ...frozen import Frozen
 from ...pixels import to_rgb
 
 
-class ImageRequest(BaseModel):
+class ImageRequest(Frozen):
     """One picture to be made. Equal requests to the same model give the same picture, where the model takes a seed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompt: str
     negative_prompt: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import io
@@ -15,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from ...errors import ImageModelError
+from ...errors import ImageModelError, did_you_mean
 from ...pixels import to_rgb
 from .base import ImageModel, ImageRequest
 from .batching import Batcher
@@ -233,9 +232,7 @@ class DiffusersImage(ImageModel):
             if key in RESERVED:
                 raise ImageModelError(f"the option {key!r} of {title} comes from the requests and cannot be set")
             if key not in options:
-                near = difflib.get_close_matches(key, options)
-                hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(sorted(set(options) - RESERVED))}"
-                raise ImageModelError(f"{title} has no option {key!r}: {hint}")
+                raise ImageModelError(f"{title} has no option {key!r}: {did_you_mean(key, set(options) - RESERVED)}")
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
         """Draw the pictures, together with those that other threads ask for meanwhile."""

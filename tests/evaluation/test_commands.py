@@ -127,13 +127,13 @@ def _broken(self, requests):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--sweep", "round=1..8"], "unknown knob 'round'"),
+        (["--sweep", "round=1..8"], "unknown setting 'round'"),
         (["--ablate", "rounds"], "rounds has no list of values"),
         (["--set", "plan=all"], "plan=all: Input should be"),
         (["--noise", "2"], "less than or equal to 1"),
         (["--noise", "much"], "--noise much: write a share such as 0.1"),
         (["--noise", "0.1", "--set", "noise_fp=0.2"], "--set noise_fp: --noise sets it too"),
-        (["--set", "max_cost=1"], "max_cost is not a knob of a study: use max_calls or max_tokens"),
+        (["--set", "max_cost=1"], "max_cost is not a setting of a study: use max_calls or max_tokens"),
         (["--presets", "loop", "--base", "paper"], "there is no such variant; choose one of loop"),
         (["--presets", "loop", "--against", "default"], "variants are compared with --base default"),
         (["--shard", "3/2"], "--shard 3/2: write PART/PARTS, such as 3/8"),

@@ -88,8 +88,8 @@ def test_fixed_changes_and_noise_hold_for_all():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: axis("round=1..8"), "unknown knob 'round': did you mean rounds"),
-        (lambda: axis("colour"), "unknown knob 'colour'"),
+        (lambda: axis("round=1..8"), "unknown setting 'round': did you mean rounds"),
+        (lambda: axis("colour"), "unknown setting 'colour'"),
         (lambda: axis("rounds"), "rounds has no list of values"),
         (
             lambda: axis("rounds=0..3"),

@@ -424,7 +424,7 @@ def test_a_model_that_only_edits_says_so(load):
     ("call", "words"),
     [
         ({"num_inference_step": 3}, "ZImagePipeline has no option 'num_inference_step': did you mean num_inference_steps"),
-        ({"style": "oil"}, "ZImagePipeline has no option 'style': it has .*guidance_scale, height"),
+        ({"style": "oil"}, "ZImagePipeline has no option 'style': choose one of .*guidance_scale, height"),
         ({"generator": 1}, "the option 'generator' of ZImagePipeline comes from the requests"),
     ],
 )
