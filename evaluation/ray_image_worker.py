@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from ..errors import ClusterError, ImageModelError
 from ..graph.build import Graph, build_graph
-from ..models.image.base import ImageModel, ImageRequest, pictures_of
+from ..models.image.base import ImageModel, ImageRequest, generate_images
 from ..models.options import CHAT_ROLES, ModelOptions
 from ..models.registry import ChatChoices, Models, image_model
 from ..storage.image_store import ImageStore
@@ -78,7 +78,7 @@ class ImageModelActor:
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
         """Draw. Calls come from several threads: a model that gathers requests into batches does so here too."""
-        return pictures_of(self._model(), requests)  # they are of no file, and can be sent
+        return generate_images(self._model(), requests)  # they are of no file, and can be sent
 
     def truncated(self, prompt: str) -> str | None:
         """Return what the model says of a prompt."""

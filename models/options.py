@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from ..frozen import Frozen
 from ..privacy import folder_name, without_hosts, without_paths
@@ -38,10 +38,10 @@ class ChatOptions(Frozen):
     price_output: float | None = Field(default=None, ge=0, description="What a million tokens out cost, in the same currency.")
 
 
-class ImageOptions(BaseModel):
+class ImageOptions(Frozen):
     """An image model and how it is called. What is None is left to the model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     model: str = Field(
         default="shapes",
@@ -55,7 +55,7 @@ class ImageOptions(BaseModel):
     offload: Literal["none", "model", "sequential", "group"] = Field(
         default="none", description="diffusers: what waits in main memory until it is needed."
     )
-    batch: int | None = Field(default=None, ge=1, description="diffusers: most pictures in one pipeline call.")
+    batch: int | None = Field(default=None, ge=1, description="diffusers: most images in one pipeline call.")
     wait: float | None = Field(default=None, ge=0, le=10, description="diffusers: seconds to wait for a batch to fill.")
     provider: Literal["openai", "sglang", "vllm-omni", "gems"] | None = Field(
         default=None, description="HTTP: whose fields the endpoint takes; found out by default."

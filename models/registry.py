@@ -159,7 +159,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
             raise ModelSpecError(f"--image {options.model}: there is no such folder")
         return _IMAGE_MODELS.get(options)
     if is_endpoint("image", options.model):
-        from .image.images_api import endpoint_image
+        from .image.endpoint import endpoint_image
 
         return endpoint_image(options)
     raise ModelSpecError(

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
-from ..models.image.base import ImageRequest, pictures_of
+from ..models.image.base import ImageRequest, generate_images
 from .errors import ApiError, Json, invalid, model_errors
 from .image_codec import as_png, as_source
 from .schema import StrictRequest
@@ -143,7 +143,7 @@ def draw(served: Served, requests: list[ImageRequest]) -> dict[str, Any]:
     """
     image = served.image
     with model_errors(image.name):
-        pictures = pictures_of(image, requests)
+        pictures = generate_images(image, requests)
         data = [
             {"b64_json": base64.b64encode(as_png(picture)).decode(), "seed": request.seed}
             for picture, request in zip(pictures, requests, strict=True)

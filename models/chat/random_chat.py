@@ -1,7 +1,7 @@
 """A chat model that answers at random: `random`, to rehearse runs, and judges of benchmarks, without a model.
 
 What it says has the form that is asked for: that of a role's schema, of marks, of letters, of yes or no, of one word with its
-probabilities. What it says is decided by what it is asked: the same words and pictures are answered the same way.
+probabilities. What it says is decided by what it is asked: the same words and images are answered the same way.
 """
 
 from __future__ import annotations

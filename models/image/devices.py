@@ -15,11 +15,11 @@ OFFLOADS: tuple[Offload, ...] = ("none", "model", "sequential", "group")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-class Turns:
+class LoadLock:
     """Whose turn it is in a process: one thread loads a model, or any number draw.
 
     While weights are loaded, diffusers, transformers and accelerate change what belongs to the whole process: torch's default
-    number format, and where modules keep their parameters. Two loads at once leave that changed for good, and a picture that
+    number format, and where modules keep their parameters. Two loads at once leave that changed for good, and an image that
     is drawn meanwhile could be computed in another number format.
     """
 
@@ -67,10 +67,10 @@ class Turns:
                 self._changed.notify_all()
 
 
-TURNS = Turns()
+LOAD_LOCK = LoadLock()
 """Of this process."""
 
-os.register_at_fork(after_in_child=TURNS.forget)
+os.register_at_fork(after_in_child=LOAD_LOCK.forget)
 
 
 def best_device() -> str:
@@ -98,7 +98,7 @@ def best_dtype(device: str) -> str:
     return "bfloat16"
 
 
-def place(pipeline: Any, device: str, offload: Offload) -> None:
+def move_to_device(pipeline: Any, device: str, offload: Offload) -> None:
     """Put a pipeline on a device, or set up how its parts get there.
 
     Raises:
@@ -125,7 +125,7 @@ def place(pipeline: Any, device: str, offload: Offload) -> None:
             pipeline.enable_group_offload(torch.device(device), offload_type="leaf_level", use_stream=stream)
 
 
-def out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that a device's memory, or main memory, is used up."""
     import torch
 

@@ -1,4 +1,4 @@
-"""What is known about the pipelines of diffusers: one row a family, read when a picture is asked for.
+"""What is known about the pipelines of diffusers: one row a family, read when an image is asked for.
 
 The facts were read in diffusers 0.42.1, `pipelines/`: the signature, docstring, example and code of each pipeline's
 `__call__` and `encode_prompt`; a row says what else it rests on. A pipeline that has no row is called by its own defaults.
@@ -20,7 +20,7 @@ RESERVED = frozenset({"prompt", "image", "generator", "num_images_per_prompt", "
 
 
 @dataclass(frozen=True)
-class Family:
+class PipelineFamily:
     """How the pipelines of one family are called, and what they read."""
 
     title: str
@@ -44,23 +44,23 @@ class Family:
     guidance: str | None = None
     """The option that turns classifier-free guidance on; None where there is no such guidance."""
 
-    above: float = 1.0
+    guidance_above: float = 1.0
     """Guidance runs where the option is greater than this."""
 
     negative: bool = False
     """Whether a negative prompt is honoured, where guidance runs."""
 
-    filler: str | None = None
+    default_negative: str | None = None
     """Negative prompt that is passed where the request has none, because guidance does not run without one."""
 
     ignores: tuple[str, ...] = ()
     """Options of the call that are accepted and have no effect."""
 
     edits: Literal["no", "can", "only"] = "no"
-    """Whether it takes `image=` as the picture that the prompt says how to change."""
+    """Whether it takes `image=` as the image that the prompt says how to change."""
 
     batches: bool = True
-    """Whether several prompts can be drawn in one call; an edit's picture is shared by all of them."""
+    """Whether several prompts can be drawn in one call; an edit's image is shared by all of them."""
 
     wraps: Wrap = "none"
     """What is put around the prompt before it is counted; see `gems.models.image.prompt_budget`."""
@@ -71,15 +71,15 @@ class Family:
     length_step: int | None = None
     """Text is padded to the longest of the batch, of lengths rounded up to this many tokens; None: to a fixed length."""
 
-    exact: bool = False
-    """Whether a picture is the same, bit by bit, alone and in a batch, on a CPU in float32; see `batch_invariant`."""
+    batch_invariant: bool = False
+    """Whether an image is the same, bit by bit, alone and in a batch, on a CPU in float32; see `batch_invariant`."""
 
-    cells: int | None = None
+    latent_multiple: int | None = None
     """Width and height must be multiples of this many latent cells; None where the pipeline does not tell."""
 
 
-FAMILIES: tuple[Family, ...] = (
-    Family(
+FAMILIES: tuple[PipelineFamily, ...] = (
+    PipelineFamily(
         title="Z-Image-Turbo",
         pipeline="ZImagePipeline",
         # Older diffusers and the model card say 9 steps, which were 8 evaluations then; since diffusers#13730 they are 9.
@@ -87,28 +87,28 @@ FAMILIES: tuple[Family, ...] = (
         name="turbo",
         call={"num_inference_steps": 8, "guidance_scale": 0.0, "width": 1024, "height": 1024},
         guidance="guidance_scale",
-        above=0.0,
+        guidance_above=0.0,
         negative=True,
         wraps="chat",
         length_step=32,  # SEQ_MULTI_OF in transformer_z_image.py
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Z-Image",
         pipeline="ZImagePipeline",
         facts="the call's defaults",
         name=r"z.?image(?!.*turbo)",
         call={"num_inference_steps": 50, "guidance_scale": 5.0, "width": 1024, "height": 1024},
         guidance="guidance_scale",
-        above=0.0,
+        guidance_above=0.0,
         negative=True,
         wraps="chat",
         length_step=32,
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Qwen-Image",  # and Qwen-Image-2512, which is called the same way
         pipeline="QwenImagePipeline",
         # The call's default of 512 text tokens is a cut without padding, so the most it takes costs short prompts nothing.
@@ -116,70 +116,70 @@ FAMILIES: tuple[Family, ...] = (
         call={"num_inference_steps": 50, "true_cfg_scale": 4.0, "width": 1328, "height": 1328, "max_sequence_length": 1024},
         guidance="true_cfg_scale",
         negative=True,
-        filler=" ",  # docstring of guidance_scale: even " " enables guidance; without any it is silently off
+        default_negative=" ",  # docstring of guidance_scale: even " " enables guidance; without any it is silently off
         ignores=("guidance_scale",),
         wraps="template",
         length_step=1,
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Qwen-Image-Edit",
         pipeline="QwenImageEditPipeline",
-        facts="the call's defaults; the size is that of the picture, scaled to about 1024x1024",
+        facts="the call's defaults; the size is that of the image, scaled to about 1024x1024",
         call={"num_inference_steps": 50, "true_cfg_scale": 4.0},
         guidance="true_cfg_scale",
         negative=True,
-        filler=" ",
+        default_negative=" ",
         ignores=("guidance_scale", "max_sequence_length"),
         edits="only",
-        batches=False,  # the processor wants a picture for each prompt and is given one
+        batches=False,  # the processor wants an image for each prompt and is given one
         wraps="template",
         cuts=False,  # the processor is called without truncation
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Qwen-Image-Edit-2509 or later",
         pipeline="QwenImageEditPlusPipeline",
-        facts="the call's defaults, and 40 steps as in SGLang's settings of this pipeline; the size is that of the picture",
+        facts="the call's defaults, and 40 steps as in SGLang's settings of this pipeline; the size is that of the image",
         call={"num_inference_steps": 40, "true_cfg_scale": 4.0},
         guidance="true_cfg_scale",
         negative=True,
-        filler=" ",
+        default_negative=" ",
         ignores=("guidance_scale", "max_sequence_length"),
         edits="only",
         batches=False,  # the call refuses more than one prompt
         wraps="template",
         cuts=False,
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Qwen-Image-2.1",
         pipeline="QwenImage21Pipeline",
         facts="the call's defaults: meant to be sampled without guidance; output_resolution 1024 gives the size",
         call={"num_inference_steps": 40, "true_cfg_scale": 1.0},
         guidance="true_cfg_scale",
         negative=True,
-        filler=" ",
+        default_negative=" ",
         edits="can",
         cuts=False,
         length_step=1,
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="FLUX.2-dev",
         pipeline="Flux2Pipeline",
         facts="the call's defaults; guidance is distilled into the model, so there is no negative prompt",
         call={"num_inference_steps": 50, "guidance_scale": 4.0, "width": 1024, "height": 1024},
         edits="can",
         wraps="conversation",
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="FLUX.2-klein",
         pipeline="Flux2KleinPipeline",
         facts="4 steps: the model card; is_distilled in model_index.json turns guidance off",
@@ -188,10 +188,10 @@ FAMILIES: tuple[Family, ...] = (
         ignores=("guidance_scale",),
         edits="can",
         wraps="chat-no-thinking",
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="FLUX.2-klein-base",
         pipeline="Flux2KleinPipeline",
         facts="the class's example: 50 steps, guidance 4; its negative prompt is always empty",
@@ -200,13 +200,13 @@ FAMILIES: tuple[Family, ...] = (
         guidance="guidance_scale",
         edits="can",
         wraps="chat-no-thinking",
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
 )
 
 
-def known(pipeline: str, name: str, config: Mapping[str, Any]) -> tuple[Family, bool] | None:
+def find_family(pipeline: str, name: str, config: Mapping[str, Any]) -> tuple[PipelineFamily, bool] | None:
     """Return the row of a pipeline, and whether its name had to be guessed at; None where there is no row.
 
     Args:
@@ -221,7 +221,7 @@ def known(pipeline: str, name: str, config: Mapping[str, Any]) -> tuple[Family, 
     return (named or rows[-1:])[0], len(rows) > 1 and not named
 
 
-def unknown(pipeline: type) -> Family:
+def family_from_signature(pipeline: type) -> PipelineFamily:
     """Return what the signature of a pipeline's call tells.
 
     Raises:
@@ -231,7 +231,7 @@ def unknown(pipeline: type) -> Family:
     if "prompt" not in options:
         raise ImageModelError(f"{pipeline.__name__} takes no prompt: it is not a text-to-image pipeline. Name another with --image")
     guidance = next((o for o in ("true_cfg_scale", "guidance_scale") if o in options), None)
-    return Family(
+    return PipelineFamily(
         title=pipeline.__name__,
         pipeline=pipeline.__name__,
         facts="its signature",

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from .families import Family
+from .families import PipelineFamily
 
-MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
+PLACEHOLDER = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 
 class PromptBudget:
@@ -25,7 +25,7 @@ class PromptBudget:
         call: options of its call, for `max_sequence_length` in tokens.
     """
 
-    def __init__(self, pipeline: Any, family: Family, call: Mapping[str, Any]) -> None:
+    def __init__(self, pipeline: Any, family: PipelineFamily, call: Mapping[str, Any]) -> None:
         self._family = family
         self._template: str = getattr(pipeline, "prompt_template_encode", "{}")
         self._system: str = getattr(pipeline, "system_message", "")
@@ -33,8 +33,8 @@ class PromptBudget:
         # The 2.1 and edit pipelines have a processor, and FLUX.2 calls its processor a tokenizer.
         names = [n for n in ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4") if getattr(pipeline, n, None)]
         parts = [getattr(pipeline, n) for n in names or ["processor"] if getattr(pipeline, n, None)]
-        self._speaker: Any = copy.deepcopy(parts[0]) if parts else None
-        inner = [self._speaker, *(copy.deepcopy(p) for p in parts[1:])]
+        self._template_owner: Any = copy.deepcopy(parts[0]) if parts else None
+        inner = [self._template_owner, *(copy.deepcopy(p) for p in parts[1:])]
         tokenizers = [getattr(p, "tokenizer", p) for p in inner]
         self._tokenizers = [t for t in tokenizers if getattr(t, "is_fast", False)]
         self._all_fast = bool(tokenizers) and len(self._tokenizers) == len(tokenizers)
@@ -42,11 +42,11 @@ class PromptBudget:
         self._limit: int | None = call.get("max_sequence_length", option.default if option else None)
         self._lock = threading.Lock()
 
-    def _wrapped(self, prompt: str) -> str:
+    def _with_template(self, prompt: str) -> str:
         """Return what the tokenizer is given for a prompt."""
         match self._family.wraps:
             case "chat" | "chat-no-thinking":
-                text: str = self._speaker.apply_chat_template(
+                text: str = self._template_owner.apply_chat_template(
                     [{"role": "user", "content": prompt}],
                     tokenize=False,
                     add_generation_prompt=True,
@@ -55,14 +55,14 @@ class PromptBudget:
             case "conversation":
                 parts = {"system": self._system, "user": prompt}
                 messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in parts.items()]
-                text = self._speaker.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
+                text = self._template_owner.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
             case "template":
                 text = self._template.format(prompt)
             case "none":
                 text = prompt
         return text
 
-    def _spans(self, tokenizer: Any, text: str, most: int | None = None) -> list[tuple[int, int]]:
+    def _token_spans(self, tokenizer: Any, text: str, most: int | None = None) -> list[tuple[int, int]]:
         """Return the characters of each token, of the first `most` tokens."""
         bos = tokenizer.bos_token
         twice = self._family.wraps == "conversation" and bos is not None and text.startswith(bos)
@@ -78,7 +78,7 @@ class PromptBudget:
         spans: list[tuple[int, int]] = encoded["offset_mapping"]
         return spans
 
-    def _most(self, tokenizer: Any) -> int | None:
+    def _max_tokens(self, tokenizer: Any) -> int | None:
         """Return how many tokens one of the text encoders gets at most."""
         if not self._family.cuts:
             return None
@@ -91,13 +91,13 @@ class PromptBudget:
     @property
     def limit(self) -> int | None:
         """How many tokens of a prompt are read, without those around it; None where all are or nobody can tell."""
-        before = self._wrapped(MARK).index(MARK) if self._speaker is not None else 0
+        before = self._with_template(PLACEHOLDER).index(PLACEHOLDER) if self._template_owner is not None else 0
         counts = []
         for tokenizer in self._tokenizers:
-            most = self._most(tokenizer)
+            most = self._max_tokens(tokenizer)
             if most is None:
                 return None
-            around = sum(1 for start, end in self._spans(tokenizer, self._wrapped("")) if end <= before)
+            around = sum(1 for start, end in self._token_spans(tokenizer, self._with_template("")) if end <= before)
             counts.append(max(0, most - around))
         return max(counts, default=None)
 
@@ -107,24 +107,24 @@ class PromptBudget:
             return None
         if self._family.wraps == "conversation":
             prompt = prompt.replace("[IMG]", "")  # as format_input in pipeline_flux2.py does
-        text = self._wrapped(prompt)
-        before = self._wrapped(MARK).index(MARK)
+        text = self._with_template(prompt)
+        before = self._with_template(PLACEHOLDER).index(PLACEHOLDER)
         read = 0
         for tokenizer in self._tokenizers:
-            most = self._most(tokenizer)
-            if most is None or len(self._spans(tokenizer, text)) <= most:
+            most = self._max_tokens(tokenizer)
+            if most is None or len(self._token_spans(tokenizer, text)) <= most:
                 return None
-            read = max([read, *(end - before for _, end in self._spans(tokenizer, text, most))])
+            read = max([read, *(end - before for _, end in self._token_spans(tokenizer, text, most))])
         return prompt[read:] or None
 
-    def room(self, prompt: str) -> tuple[int, bool]:
+    def padded_length(self, prompt: str) -> tuple[int, bool]:
         """Return how long a text is in a batch, and whether it needs no padding, for then it needs no mask.
 
         The length is 0 where it is fixed, else as the family rounds and cuts it.
         """
         if not self._tokenizers:
             return 0, False
-        most = self._most(self._tokenizers[0])
-        count = len(self._spans(self._tokenizers[0], self._wrapped(prompt), most))
+        most = self._max_tokens(self._tokenizers[0])
+        count = len(self._token_spans(self._tokenizers[0], self._with_template(prompt), most))
         step = self._family.length_step
         return -(-count // step) * step if step else 0, count == most

@@ -1,4 +1,4 @@
-"""Servers of the images API: which fields each takes, what it cannot honour, and what its errors mean.
+"""Servers of the images API: which fields each takes, and what it cannot honour.
 
 All speak `/v1/images/generations` and `/v1/images/edits`, and no two take the same fields. Facts are from the code of
 openai 3.52 (`types/image_generate_params.py`), SGLang 0.5.23 (`multimodal_gen/runtime/entrypoints/openai/image_api.py`) and
@@ -9,16 +9,15 @@ both: `num_inference_steps`, `guidance_scale`, `true_cfg_scale`.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import ImageModelError
 from .base import ImageRequest
 
 RESERVED = frozenset({"prompt", "model", "n", "image", "stream"})
-"""Fields that a caller cannot set: one request is one picture, in one piece."""
+"""Fields that a caller cannot set: one request is one image, in one piece."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Provider:
     """Further fields of edits, likewise."""
 
 
-_SAMPLING = {"num_inference_steps", "guidance_scale", "true_cfg_scale", "generator_device"}
-_FILE = {"size", "seed", "negative_prompt", "response_format", "output_format", "output_compression", "user"}
+_SAMPLING_FIELDS = {"num_inference_steps", "guidance_scale", "true_cfg_scale", "generator_device"}
+_COMMON_FIELDS = _SAMPLING_FIELDS.union(["size", "seed", "negative_prompt", "response_format", "output_format", "output_compression", "user"])
 
 OPENAI = Provider(
     "openai",
@@ -58,7 +57,7 @@ SGLANG = Provider(
     unsized={"size": None},
     # What is no field of a generation goes to the model, so nothing is known to have no effect.
     edit_fields=frozenset(
-        _SAMPLING | _FILE | {"background", "quality", "output_quality", "task_type", "enhance_prompt", "mask", "url"}
+        _COMMON_FIELDS | {"background", "quality", "output_quality", "task_type", "enhance_prompt", "mask", "url"}
         | {"enable_teacache", "enable_cache_dit", "cache_dit_params", "num_frames"}
         | {"enable_upscaling", "upscaling_model_path", "upscaling_scale"}
         | {"profile", "profile_all_stages", "num_profiled_timesteps", "perf_dump_path"}
@@ -68,11 +67,11 @@ VLLM_OMNI = Provider(
     "vllm-omni",
     always={"response_format": "b64_json"},
     generation_fields=frozenset(
-        _SAMPLING | _FILE | {"flow_shift", "extra_params", "lora", "layers", "bot_task", "system_prompt", "use_system_prompt"}
+        _COMMON_FIELDS | {"flow_shift", "extra_params", "lora", "layers", "bot_task", "system_prompt", "use_system_prompt"}
         | {"vae_use_slicing", "vae_use_tiling", "return_stage_metrics"}
     ),
     edit_fields=frozenset(
-        _SAMPLING | _FILE | {"guidance_scale_2", "strength", "lora", "layers", "resolution", "bot_task", "system_prompt"}
+        _COMMON_FIELDS | {"guidance_scale_2", "strength", "lora", "layers", "resolution", "bot_task", "system_prompt"}
         | {"sys_type", "mask_image", "reference_image", "url", "background", "return_stage_metrics"}
     ),
 )  # fmt: skip
@@ -83,7 +82,7 @@ OTHER = Provider("other", always={"response_format": "b64_json"})
 PROVIDERS = {p.name: p for p in (OPENAI, SGLANG, VLLM_OMNI, GEMS)}
 
 OPTIONAL = frozenset({"response_format", "output_format", "seed", "negative_prompt"})
-"""Fields that are left out for a server that refuses them: the picture can be made without."""
+"""Fields that are left out for a server that refuses them: the image can be made without."""
 
 _OWNERS = {"sglang": SGLANG, "vllm": VLLM_OMNI, "vllm-omni": VLLM_OMNI, "gems": GEMS}
 
@@ -96,7 +95,7 @@ def provider_of(card: Mapping[str, object]) -> Provider:
 
 
 def can_edit(model: str, card: Mapping[str, object]) -> bool:
-    """Say whether a model takes a picture to be edited: by its server's word, else by its name.
+    """Say whether a model takes an image to be edited: by its server's word, else by its name.
 
     Args:
         model: its name.
@@ -112,25 +111,25 @@ def can_edit(model: str, card: Mapping[str, object]) -> bool:
 
 
 def generation_body(provider: Provider, request: ImageRequest, call: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Return the JSON body for a new picture; fields in `call` win over the provider's.
+    """Return the JSON body for a new image; fields in `call` win over the provider's.
 
     Raises:
         ImageModelError: the request is one that the provider would refuse.
     """
-    return {**_common(provider, request, model), **({} if request.width else provider.unsized), **call}
+    return {**_common_fields(provider, request, model), **({} if request.width else provider.unsized), **call}
 
 
 def edit_form(provider: Provider, request: ImageRequest, call: Mapping[str, Any], model: str) -> dict[str, str]:
-    """Return the text fields of the form that edits a picture; the picture itself goes along as the file `image`.
+    """Return the text fields of the form that edits an image; the image itself goes along as the file `image`.
 
     Raises:
         ImageModelError: the request is one that the provider would refuse.
     """
-    return {key: _as_text(value) for key, value in {**_common(provider, request, model), **call}.items()}
+    return {key: _form_value(value) for key, value in {**_common_fields(provider, request, model), **call}.items()}
 
 
-def _common(provider: Provider, request: ImageRequest, model: str) -> dict[str, Any]:
-    check(provider, request, model)
+def _common_fields(provider: Provider, request: ImageRequest, model: str) -> dict[str, Any]:
+    check_request(provider, request, model)
     fields: dict[str, Any] = {"model": model, "prompt": request.prompt, "n": 1, **provider.always}
     if request.width:
         fields["size"] = f"{request.width}x{request.height}"
@@ -141,11 +140,11 @@ def _common(provider: Provider, request: ImageRequest, model: str) -> dict[str, 
     return fields
 
 
-def _as_text(value: object) -> str:
+def _form_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def check(provider: Provider, request: ImageRequest, model: str) -> None:
+def check_request(provider: Provider, request: ImageRequest, model: str) -> None:
     """Find out before the call what would be refused.
 
     Raises:
@@ -157,11 +156,11 @@ def check(provider: Provider, request: ImageRequest, model: str) -> None:
         )
     if (request.width is None) != (request.height is None):
         raise ImageModelError("an images endpoint takes width and height together: give both or neither")
-    if provider is OPENAI and request.width and request.height and (wrong := _wrong_size(model, request.width, request.height)):
+    if provider is OPENAI and request.width and request.height and (wrong := _size_problem(model, request.width, request.height)):
         raise ImageModelError(f"{model} does not draw {request.width}x{request.height}: {wrong}")
 
 
-def _wrong_size(model: str, width: int, height: int) -> str | None:
+def _size_problem(model: str, width: int, height: int) -> str | None:
     if model.startswith("gpt-image-1"):
         fits = (width, height) in {(1024, 1024), (1536, 1024), (1024, 1536)}
         return None if fits else "it draws 1024x1024, 1536x1024 and 1024x1536"
@@ -193,7 +192,7 @@ def caveats(provider: Provider, request: ImageRequest, call: Mapping[str, Any], 
     if provider is OTHER:
         said.append("The images endpoint does not say whose it is: it is sent the fields that most take (see the option provider)")
     if "seed" in missing:
-        said.append(f"{who} takes no seed: the same request gives another picture each time")
+        said.append(f"{who} takes no seed: the same request gives another image each time")
     if "negative_prompt" in missing and request.negative_prompt:
         said.append(f"{who} takes no negative prompt: it was left out")
     said += [f"{who} takes no field {name!r}: it was left out" for name in sorted(missing - {"seed", "negative_prompt"})]
@@ -201,42 +200,3 @@ def caveats(provider: Provider, request: ImageRequest, call: Mapping[str, Any], 
     if known is not None:
         said += [f"{provider.name} does not know the field {name!r}: it has no effect" for name in sorted(set(call) - known)]
     return said
-
-
-class Complaint(NamedTuple):
-    """What a server says in the body of an error."""
-
-    message: str
-    code: str = ""
-    param: str = ""
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the content of the request was refused, and not its form."""
-        words = r"safety system|content[_ ]policy|content[_ ]filter|content moderation|moderation_blocked"
-        return bool(re.search(words, f"{self.code} {self.message}", re.IGNORECASE))
-
-    def refused_field(self, sent: Collection[str]) -> str | None:
-        """Return which of the sent fields the server does not take, None where the complaint is about something else."""
-        unknown = r"unknown|unrecogni[sz]ed|unexpected|unsupported|not supported|not permitted|not allowed|\bextra\b"
-        if not re.search(unknown, f"{self.code} {self.message}".replace("_", " "), re.IGNORECASE):
-            return None
-        named = {self.param, *re.findall(r"\w+", self.message)}
-        return next((name for name in sent if name in named), None)
-
-
-def complaint(body: object) -> Complaint:
-    """Read the body of an error: `{"error": {...}}` of OpenAI and vLLM, `{"detail": ...}` of FastAPI, or plain text."""
-    if not isinstance(body, Mapping):
-        text = str(body or "").strip()
-        return Complaint("" if text.startswith("<") else text)  # a web page says nothing
-    error = body.get("error", body)
-    if not isinstance(error, Mapping):
-        return Complaint(str(error))
-    detail = error.get("detail")
-    if isinstance(detail, list):  # one entry a field: {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "..."}
-        parts = [d for d in detail if isinstance(d, Mapping)]
-        told = "; ".join(f"{'.'.join(map(str, d.get('loc') or ()))}: {d.get('msg')}" for d in parts)
-        return Complaint(told or str(detail))
-    message = error.get("message") or detail or error.get("error") or ""
-    return Complaint(str(message), str(error.get("code") or ""), str(error.get("param") or ""))

@@ -20,13 +20,13 @@ from ...privacy import host_of, redact
 from ..call_limit import call_limit_of
 from ..chat.call import redirect_problem
 from ..http import GuardedClient, OversizedAnswerError
-from .providers import Complaint, complaint
+from .images_response import ErrorDetail, parse_error
 
-QUICK = 10.0
+CARD_TIMEOUT = 10.0
 """Seconds for a question that is not worth waiting for: what the server serves."""
 
 
-class Endpoint:
+class ImagesClient:
     """A server of the images API.
 
     Args:
@@ -35,7 +35,7 @@ class Endpoint:
         key_env: the environment variable that the key is from, for messages.
         timeout: seconds that one try may take.
         retries: tries after the first.
-        in_flight: most calls for pictures to this host at the same time, whichever thread or model they are from.
+        in_flight: most calls for images to this host at the same time, whichever thread or model they are from.
 
     Raises:
         ImageModelError: the url is none.
@@ -55,7 +55,7 @@ class Endpoint:
                 api_key=key or "none",
                 timeout=timeout,
                 max_retries=retries,
-                http_client=GuardedClient(event_hooks={"request": [] if key else [_without_key]}),
+                http_client=GuardedClient(event_hooks={"request": [] if key else [_drop_authorization]}),
             )
         except httpx2.InvalidURL as error:
             raise ImageModelError(f"the address {self._where()} is not understood ({error}): write http://HOST:PORT/v1") from error
@@ -72,7 +72,7 @@ class Endpoint:
             with self._limit.slot(self._in_flight):
                 response = self._client.post(path, body=body, files=files, options=options, cast_to=httpx2.Response)
         except openai.APIStatusError as error:
-            told, model = complaint(error.body), str(body.get("model"))
+            told, model = parse_error(error.body), str(body.get("model"))
             words = redact(self._words(error, told, model), self._key or "")
             raise ImageRefusedError(words, error.status_code, told) from None  # the cause may quote the key
         except (openai.APIConnectionError, OversizedAnswerError) as error:
@@ -85,7 +85,7 @@ class Endpoint:
         return answer if isinstance(answer, dict) else {}
 
     def fetch(self, url: str) -> bytes:
-        """Return a picture that the server gave the address of: from the server itself only, as anyone may stand behind others.
+        """Return an image that the server gave the address of: from the server itself only, as anyone may stand behind others.
 
         Raises:
             ImageModelError: it is elsewhere, or it cannot be had.
@@ -97,19 +97,19 @@ class Endpoint:
             raise ImageModelError(f"{self.host} answered with an address that is none: set response_format to b64_json") from None
         if (whole.scheme, whole.netloc) != urlsplit(self.url)[:2]:
             raise ImageModelError(
-                f"{self.host} answered with a picture on {host}, which is not fetched: set response_format to b64_json"
+                f"{self.host} answered with an image on {host}, which is not fetched: set response_format to b64_json"
             )
         try:
             with self._limit.slot(self._in_flight):
                 return self._client.get(whole.geturl(), cast_to=httpx2.Response).content
         except openai.APIStatusError as error:
-            raise ImageModelError(f"{self.host} answered {error.status_code} where it said its picture is") from None
+            raise ImageModelError(f"{self.host} answered {error.status_code} where it said its image is") from None
         except (openai.APIConnectionError, OversizedAnswerError) as error:
             raise self._connection_error(error) from error
 
     def models(self) -> list[Mapping[str, object]] | None:
         """Return the server's list of models, empty where it has none, None where it does not answer now."""
-        quick = self._client.with_options(timeout=min(QUICK, self._timeout), max_retries=0)
+        quick = self._client.with_options(timeout=min(CARD_TIMEOUT, self._timeout), max_retries=0)
         try:
             answer = json.loads(quick.get("/models", cast_to=httpx2.Response).content)
         except openai.APIConnectionError:
@@ -134,7 +134,7 @@ class Endpoint:
             return ImageModelError(f"cannot reach {self._where()} {tries} ({reason}): is the server running there?")
         return ImageModelError(f"{self.host} broke off its answer {tries} ({reason}): look at its log, or try again")
 
-    def _words(self, error: openai.APIStatusError, told: Complaint, model: str) -> str:
+    def _words(self, error: openai.APIStatusError, told: ErrorDetail, model: str) -> str:
         status = error.status_code
         said = self.clean(told.message) or responses.get(status, "it does not say why")
         if told.is_refusal:
@@ -168,5 +168,5 @@ class Endpoint:
         return redact(" ".join(text.split()), self._key or "")[:400].rstrip(".")
 
 
-def _without_key(request: httpx2.Request) -> None:
+def _drop_authorization(request: httpx2.Request) -> None:
     request.headers.pop("Authorization", None)  # the client cannot be made without one

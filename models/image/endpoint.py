@@ -16,11 +16,11 @@ from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
 from ..options import ImageOptions
 from . import providers
 from .base import ImageModel, ImageRequest
-from .images_http import Endpoint
+from .images_client import ImagesClient
+from .images_response import decode_image, image_in, parse_error, warnings_in
 from .providers import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
-from .response_parsing import picture_in, read_picture, warnings_in
 
-REMEMBERED = 1000
+MAX_REMEMBERED = 1000
 """How many requests' remarks are kept until they are asked for."""
 
 
@@ -63,11 +63,11 @@ class EndpointImage(ImageModel):
         model: its name there.
         key: what is sent as bearer token, nothing by default.
         key_env: the environment variable that the key is from, for messages.
-        provider: whose fields the server takes; by default the server is asked at the first picture.
+        provider: whose fields the server takes; by default the server is asked at the first image.
         call: further fields of every request.
         timeout: seconds that one try may take.
         retries: tries after the first.
-        in_flight: most calls for pictures to this host at the same time, whichever thread or model they are from.
+        in_flight: most calls for images to this host at the same time, whichever thread or model they are from.
 
     Raises:
         ImageModelError: `call` has a field that is not free, or the url is none.
@@ -87,11 +87,11 @@ class EndpointImage(ImageModel):
         in_flight: int = 4,
     ) -> None:
         if taken := sorted(RESERVED & set(call or {})):
-            raise ImageModelError(f"the field {taken[0]!r} cannot be set: one request is one picture, of this model")
+            raise ImageModelError(f"the field {taken[0]!r} cannot be set: one request is one image, of this model")
         self.name = model
         self.parallel = in_flight
         self.call = dict(call or {})
-        self._endpoint = Endpoint(url, key, key_env, timeout=timeout, retries=retries, in_flight=in_flight)
+        self._endpoint = ImagesClient(url, key, key_env, timeout=timeout, retries=retries, in_flight=in_flight)
         self._fixed = provider or (OPENAI if is_openai(url) else None)
         self._asked = self._fixed or OTHER
         self._made = False
@@ -124,7 +124,7 @@ class EndpointImage(ImageModel):
         return said + self._remarks.get(hash(request), [])
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Make the pictures, `in_flight` of them at a time, and return them in the order of the requests."""
+        """Make the images, `in_flight` of them at a time, and return them in the order of the requests."""
         if len(requests) < 2:
             return [self._one(request) for request in requests]
         with ThreadPoolExecutor(min(len(requests), self.parallel)) as pool:
@@ -139,14 +139,14 @@ class EndpointImage(ImageModel):
             path, files = "/images/edits", {"image": ("image.png", request.source, "image/png")}
             body = dict(providers.edit_form(provider, request, self.call, self.name))
         answer = self._send(path, body, files)
-        found = picture_in(answer)
+        found = image_in(answer)
         if found is None:
-            host, said = self._endpoint.host, self._endpoint.clean(providers.complaint(answer).message)
+            host, said = self._endpoint.host, self._endpoint.clean(parse_error(answer).message)
             why = said or "its filter may have held it back"
-            raise ImageModelError(f"{host} answered without a picture ({why}): change the request, or look at its log")
-        image = read_picture(self._endpoint.fetch(found) if isinstance(found, str) else found)
+            raise ImageModelError(f"{host} answered without an image ({why}): change the request, or look at its log")
+        image = decode_image(self._endpoint.fetch(found) if isinstance(found, str) else found)
         warnings = [self._endpoint.clean(warning) for warning in warnings_in(answer)]
-        self._remember(request, warnings or _another_size(self.name, request, image))
+        self._remember(request, warnings or _size_remark(self.name, request, image))
         return image
 
     def _send(self, path: str, body: dict[str, Any], files: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class EndpointImage(ImageModel):
                 return self._endpoint.post(path, body, files)
             except ImageRefusedError as error:
                 free = OPTIONAL & set(body) - set(self.call)
-                refused = error.complaint.refused_field(free) if error.status in (400, 422) else None
+                refused = error.detail.refused_field(free) if error.status in (400, 422) else None
                 if refused is None:
                     raise
                 self._left_out.add(refused)
@@ -167,7 +167,7 @@ class EndpointImage(ImageModel):
         if remarks:
             with self._lock:
                 self._remarks[hash(request)] = remarks
-                if len(self._remarks) > REMEMBERED:
+                if len(self._remarks) > MAX_REMEMBERED:
                     del self._remarks[next(iter(self._remarks))]
 
     def _find_provider(self) -> Provider:
@@ -187,7 +187,7 @@ class EndpointImage(ImageModel):
             return self._card
 
 
-def _another_size(name: str, request: ImageRequest, image: Image.Image) -> list[str]:
+def _size_remark(name: str, request: ImageRequest, image: Image.Image) -> list[str]:
     if request.width is None or image.size == (request.width, request.height):
         return []
     return [f"{name} gave {image.width}x{image.height} pixels where {request.width}x{request.height} were asked for"]
