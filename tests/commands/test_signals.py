@@ -14,7 +14,7 @@ import sys, time
 import gems.runs.run as front
 from gems.commands.finish import finish
 from gems.storage.workspace import Workspace
-from gems.commands.progress import Progress
+from gems.commands.progress import TerminalProgress
 from gems.tests.conftest import Sketcher
 from rich.console import Console
 
@@ -25,7 +25,7 @@ class Slow(Sketcher):
         return super().generate(requests)
 
 home = Workspace("runs")
-show = Progress(Console(stderr=True))
+show = TerminalProgress(Console(stderr=True))
 finish(show, home, False, lambda control: front.run(
     "three red circles above a blue square", thread="t", runs=home, image=Slow(1.0), preset="paper", max_rounds=3,
     on_event=show, control=control))

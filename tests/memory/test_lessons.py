@@ -122,13 +122,13 @@ def test_many_threads_lose_no_trial(book):
 
 PROCESS = """
 import sys
-from gems.memory.lessons import Lesson, Lessons, Trial
+from gems.memory.lessons import StoredLesson, Lessons, Trial
 from gems.storage.sqlite import SqliteDatabase
 from pathlib import Path
 folder, first = Path(sys.argv[1]), int(sys.argv[2])
 with SqliteDatabase(folder).open() as opened:
     for number in range(first, first + 20):
-        Lessons(opened.store).keep(Lesson(kind="count", text="Count them out."), [Trial(key=f"{number:016x}", helped=True)])
+        Lessons(opened.store).keep(StoredLesson(kind="count", text="Count them out."), [Trial(key=f"{number:016x}", helped=True)])
 """
 
 

@@ -221,7 +221,7 @@ def test_a_fork_killed_before_it_has_begun_is_begun_again(tmp_path, parent, make
     saved = []
     edit = {"round": 2, "prompt": "a red circle", "name": "f", "max_rounds": 2}
     with monkeypatch.context() as patch:
-        patch.setattr("gems.runs.fork.save_record", die)
+        patch.setattr("gems.runs.fork.save_manifest", die)
         with pytest.raises(Killed):
             go(tmp_path, make_sketcher(0.0), **edit)
     with pytest.raises(GemsError, match="fork again with this name, or remove it" if saves else "there is no run f"):

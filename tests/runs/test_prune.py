@@ -312,7 +312,7 @@ def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, 
     for step in ("delete_thread", "forget_record"):
         with monkeypatch.context() as patch:
             if step == "forget_record":
-                patch.setattr("gems.runs.prune.forget_record", die)
+                patch.setattr("gems.runs.prune.delete_manifest", die)
             else:
                 patch.setattr("langgraph.checkpoint.sqlite.SqliteSaver.delete_thread", die)
                 patch.setattr("langgraph.checkpoint.postgres.PostgresSaver.delete_thread", die)
