@@ -151,12 +151,12 @@ def stated_number(answer: str) -> int | None:
 
 
 def is_no_answer(answer: str) -> bool:
-    """Tell whether an answer begins with a "no" that answers nothing: "no idea", "no image was given"."""
+    """Return whether an answer begins with a "no" that answers nothing: "no idea", "no image was given"."""
     return _NO_ANSWER.match(answer[:MAX_CHARACTERS].casefold()) is not None
 
 
 def _english_numbers(text: str) -> Iterator[int | None]:
-    """Give the numbers that stand in a text in digits or English words, None for one that is hedged or denied, 0 for "none"."""
+    """Yield the numbers that stand in a text in digits or English words, None for one that is hedged or denied, 0 for "none"."""
     if _NONE.match(text):
         yield 0
     for run in _RUN.finditer(text):

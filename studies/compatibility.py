@@ -36,7 +36,7 @@ from gems.models.chat.capabilities import capability_notes
 from gems.models.options import CHAT_ROLES, ChatOptions
 from gems.models.registry import chat_model
 from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.world import DrawnThing, center_of, draw
 from gems.nodes import decomposer, learner, planner, refiner, selector, summarizer, verifier
 from gems.skills import SkillLibrary, skill_tools
 from gems.terminal import Console
@@ -121,7 +121,7 @@ def questions(sample: ShapesSample, library: SkillLibrary) -> list[Question]:
     parsed, rng = parse_request(sample.prompt), random.Random(sample.id)
     owners, colors = [i for i, g in enumerate(parsed.groups) for _ in range(g.count)], choose_colors(parsed, rng)
     cells = choose_layout(parsed, rng) or ()
-    things = [Thing(parsed.groups[i].shape, colors[i], c, *center_of(c), 14.0, i) for i, c in zip(owners, cells, strict=True)]
+    things = [DrawnThing(parsed.groups[i].shape, colors[i], c, *center_of(c), 14.0, i) for i, c in zip(owners, cells, strict=True)]
     image, png = draw(things[1:]), io.BytesIO()
     image.save(png, "PNG")
     ref = ImageRef(sha256="0" * 64, width=image.width, height=image.height)

@@ -33,7 +33,7 @@ from ...models.registry import chat_model
 from ...models.shapes.answers import answer
 from ...models.shapes.judge import question_in
 from ...models.shapes.perception import perceive
-from ...models.shapes.world import Thing, center_of, draw
+from ...models.shapes.world import DrawnThing, center_of, draw
 from ...nodes.checks.ocr import OcrChecker
 from ...nodes.messages import human
 from ...privacy import folder_name
@@ -274,7 +274,7 @@ class ChatJudge(Judge):
             return message
 
     def _learn(self, error: ModelCallError, count: int, warm: bool) -> bool:
-        """Learn from a refusal; tell whether less can be asked for. Only what was sent can have been refused.
+        """Learn from a refusal; return whether less can be asked for. Only what was sent can have been refused.
 
         Raises:
             JudgeError: it gives no log-probabilities.
@@ -430,5 +430,5 @@ def _opened(png: bytes) -> Image.Image:
 @functools.cache
 def _small_picture() -> bytes:
     buffer = io.BytesIO()
-    draw([Thing("circle", "red", 4, *center_of(4), 14.0)]).save(buffer, "PNG")
+    draw([DrawnThing("circle", "red", 4, *center_of(4), 14.0)]).save(buffer, "PNG")
     return buffer.getvalue()

@@ -91,12 +91,12 @@ def redirect_problem(error: Any) -> str:
 
 
 def is_openai_client(chat: Any) -> bool:
-    """Tell whether a model, bound options or not, is a client of an OpenAI-compatible endpoint."""
+    """Return whether a model, bound options or not, is a client of an OpenAI-compatible endpoint."""
     return any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__)
 
 
 def is_endpoint_error(error: Exception) -> bool:
-    """Tell whether an error comes from the endpoint behind a model or from the client in between."""
+    """Return whether an error comes from the endpoint behind a model or from the client in between."""
     if isinstance(error, NotACompletionError):
         return True
     return any(base.__module__.partition(".")[0] in {"openai", "httpx", "httpx2"} for base in type(error).__mro__)
@@ -147,7 +147,7 @@ def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
 
 
 def _is_langchain_parsing_error(error: Exception) -> bool:
-    """Tell whether LangChain raised an error where it read what a model of one's own answered."""
+    """Return whether LangChain raised an error where it read what a model of one's own answered."""
     frames = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
     innermost = next((package for package in reversed(frames) if package != "pydantic"), "")
     return isinstance(error, MALFORMED_DATA_ERRORS) and innermost == "langchain_core"

@@ -39,7 +39,7 @@ class Capabilities:
         """What was found out, in sentences for the run's record."""
 
     def learn_refusal(self, message: str, *, schema: bool, alternatives: int) -> bool:
-        """Learn from a refused call; tell whether it is worth repeating with what is known now.
+        """Learn from a refused call; return whether it is worth repeating with what is known now.
 
         Args:
             message: what the endpoint said.

@@ -126,7 +126,7 @@ def move_to_device(pipeline: Any, device: str, offload: Offload) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that a device's memory, or main memory, is used up."""
+    """Return whether an error says that a device's memory, or main memory, is used up."""
     import torch
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

@@ -363,7 +363,7 @@ class DiffusersImage(ImageModel):
         return notes
 
     def _guided(self, options: Mapping[str, Any]) -> bool:
-        """Tell whether a negative prompt has any effect under these options."""
+        """Return whether a negative prompt has any effect under these options."""
         family = self.family
         if not family.negative:
             return False

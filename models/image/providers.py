@@ -42,7 +42,8 @@ class Provider:
 
 
 _SAMPLING_FIELDS = {"num_inference_steps", "guidance_scale", "true_cfg_scale", "generator_device"}
-_COMMON_FIELDS = _SAMPLING_FIELDS.union(["size", "seed", "negative_prompt", "response_format", "output_format", "output_compression", "user"])
+_IMAGE_FIELDS = {"size", "seed", "negative_prompt", "response_format", "output_format", "output_compression", "user"}
+_COMMON_FIELDS = _SAMPLING_FIELDS | _IMAGE_FIELDS
 
 OPENAI = Provider(
     "openai",

@@ -44,7 +44,7 @@ def _rotate(x: torch.Tensor, rotation: Rotation) -> torch.Tensor:
 
 
 def rotations(transformer: ZImageTransformer2DModel, rows: int, columns: int) -> tuple[Rotation, Rotation]:
-    """Return the rotations of a `rows` x `columns` image and of a text of `MAX_VALUE_TOKENS` tokens."""
+    """Return the rotations of a `rows` x `columns` image and of a text of `MAX_TOKENS` tokens."""
     grid = transformer.create_coordinate_grid
 
     def parts(ids: torch.Tensor) -> Rotation:

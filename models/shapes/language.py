@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from .world import CELLS, COLORS, SHAPES, Group, Scene, Spec, Thing
+from .world import CELLS, COLORS, SHAPES, DrawnThing, Scene, SceneSpec, ThingGroup
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -17,7 +17,7 @@ def plural(shape: str, count: int) -> str:
     return shape if count == 1 else shape + "s"
 
 
-def name_group(group: Group) -> str:
+def name_group(group: ThingGroup) -> str:
     """Say a group: "a red circle", "three blue squares", "two stars"."""
     number = ("an" if group.color == "orange" else "a") if group.count == 1 else NUMBERS[group.count]
     return " ".join(filter(None, (number, group.color, plural(group.shape, group.count))))
@@ -33,7 +33,7 @@ def say_side(side: str) -> str:
     return f"to the {side}" if side.endswith(" of") else side
 
 
-def say_spec(spec: Spec) -> str:
+def say_spec(spec: SceneSpec) -> str:
     """Put a spec into a short request, as a person would type it.
 
     Two groups with a relation read "three red circles above a blue square"; a second relation of the first group
@@ -52,9 +52,9 @@ def say_spec(spec: Spec) -> str:
     return text
 
 
-def say_layout(things: Sequence[Thing]) -> str:
+def say_layout(things: Sequence[DrawnThing]) -> str:
     """Put placed things into a detailed layout: "a red circle at the top left, a blue square at the bottom"."""
-    return ", ".join(f"{name_group(Group(1, t.color, t.shape))} {name_cell(t.cell)}" for t in things)
+    return ", ".join(f"{name_group(ThingGroup(1, t.color, t.shape))} {name_cell(t.cell)}" for t in things)
 
 
 def caption(scene: Scene, rng: random.Random, detail: float = 0.6) -> str:

@@ -5,7 +5,7 @@ Three stages, each with checkpoints in `DIR/work` from which a killed run goes o
 1. `vae`: the autoencoder, on drawn scenes; foreground pixels weigh nine times as much, or colours blur together.
 2. `text`: the text encoder alone learns to tell from a caption what stands in each of the nine cells. It is cheap, and
    without it positions are learnt only very late, if at all: the transformer then has to find out at once what the
-   words mean and how pictures are made.
+   words mean and how images are made.
 3. `denoiser`: the transformer learns the flow from noise to latents (velocity target, logit-normal times) with the text
    encoder frozen; an exponential average of its weights is what ships.
 """
@@ -30,7 +30,7 @@ from transformers import Qwen3Model
 
 from . import CALL, WEIGHTS, dense, nets
 from .language import caption
-from .world import BACKGROUND, CELLS, COLORS, SHAPES, Scene, Thing, draw, row_and_column, sample_scene
+from .world import BACKGROUND, CELLS, COLORS, SHAPES, DrawnThing, Scene, draw, row_and_column, sample_scene
 
 STEPS = {"vae": 1600, "text": 1500, "denoiser": 8000}
 BATCH = {"vae": 12, "text": 256, "denoiser": 64}
@@ -45,21 +45,21 @@ EMPTY_CAPTION = 0.1
 """Share of captions left out, so that classifier-free guidance has something to push away from."""
 
 
-class Phase(NamedTuple):
+class CurriculumPhase(NamedTuple):
     """A part of the denoiser's training: until which share of the steps, how many captions are layouts, and how careless."""
 
     until: float
     detail: float
-    careless: bool
+    describe_carelessly: bool
 
 
-CURRICULUM = (Phase(0.25, 0.6, False), Phase(0.5, 0.15, False), Phase(1.0, 0.25, True))
-"""Places are learnt first, then short requests; last, layouts are described as carelessly as people do (see `careless`)."""
+CURRICULUM = (CurriculumPhase(0.25, 0.6, False), CurriculumPhase(0.5, 0.15, False), CurriculumPhase(1.0, 0.25, True))
+"""Places are learnt first, then short requests; last, layouts are described as people do: see `describe_carelessly`."""
 UNKNOWN_WORDS = 0.05
 """Share of captions with unknown words in front, so that "please draw ..." does no harm."""
 
 
-class Stage:
+class TrainingStage:
     """One training loop: schedule, progress line, checkpoints and resume."""
 
     def __init__(self, name: str, modules: dict[str, nn.Module], work: Path, steps: int, seed: int) -> None:
@@ -125,7 +125,7 @@ class Stage:
         return int(whole["step"])
 
 
-def pixels(scenes: list[Scene]) -> torch.Tensor:
+def image_tensor(scenes: list[Scene]) -> torch.Tensor:
     """Draw scenes as a (n, 3, 128, 128) tensor in [-1, 1]."""
     arrays = np.stack([np.asarray(draw(s.things, 3)) for s in scenes])
     return torch.from_numpy(arrays).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -135,9 +135,9 @@ def train_vae(work: Path, steps: int, seed: int, device: str) -> AutoencoderKL:
     """Train the autoencoder on freshly drawn scenes."""
     torch.manual_seed(seed)
     vae = nets.build_vae().to(device)
-    stage = Stage("vae", {"vae": vae}, work, steps, seed)
+    stage = TrainingStage("vae", {"vae": vae}, work, steps, seed)
     rng = random.Random(f"{seed}/vae scenes")
-    pool = pixels([sample_scene(rng) for _ in range(POOL)])
+    pool = image_tensor([sample_scene(rng) for _ in range(POOL)])
     plain = torch.tensor(BACKGROUND).view(1, 3, 1, 1) / 127.5 - 1
 
     def loss_of(rng: random.Random) -> torch.Tensor:
@@ -174,7 +174,7 @@ class CellReader(nn.Module):
 THING_CLASSES = 1 + len(SHAPES) * len(COLORS)
 
 
-def contents(scene: Scene) -> list[int]:
+def cell_classes(scene: Scene) -> list[int]:
     """Return the class of each of the nine cells: 0 for nothing, else 1 + shape * 6 + colour."""
     cells = [0] * len(CELLS)
     for thing in scene.things:
@@ -182,7 +182,7 @@ def contents(scene: Scene) -> list[int]:
     return cells
 
 
-class Words:
+class CaptionTokenizer:
     """Captions to token tensors."""
 
     def __init__(self) -> None:
@@ -194,7 +194,7 @@ class Words:
         return out["input_ids"], out["attention_mask"].bool()
 
 
-def states(text_encoder: Qwen3Model, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def hidden_states(text_encoder: Qwen3Model, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the hidden states that `ZImagePipeline` reads: (batch, MAX_TOKENS, TEXT_DIM)."""
     out = text_encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
     return out.hidden_states[-2]  # type: ignore[no-any-return]
@@ -203,18 +203,18 @@ def states(text_encoder: Qwen3Model, ids: torch.Tensor, mask: torch.Tensor) -> t
 def train_text(work: Path, steps: int, seed: int, device: str) -> Qwen3Model:
     """Pretrain the text encoder to say what stands where."""
     torch.manual_seed(seed)
-    words = Words()
+    words = CaptionTokenizer()
     text_encoder, reader = nets.build_text_encoder(len(words.tokenizer)).to(device), CellReader().to(device)
-    stage = Stage("text", {"text_encoder": text_encoder, "reader": reader}, work, steps, seed)
+    stage = TrainingStage("text", {"text_encoder": text_encoder, "reader": reader}, work, steps, seed)
     rng = random.Random(f"{seed}/text scenes")
     pool = [sample_scene(rng) for _ in range(SCENES)]
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         scenes = rng.sample(pool, BATCH["text"])
         ids, mask = (t.to(device) for t in words([caption(s, rng, detail=0.8) for s in scenes]))
-        target = torch.tensor([contents(s) for s in scenes], device=device)
+        target = torch.tensor([cell_classes(s) for s in scenes], device=device)
         with torch.autocast(device, torch.bfloat16):
-            logits = reader(states(text_encoder, ids, mask), mask)
+            logits = reader(hidden_states(text_encoder, ids, mask), mask)
         return functional.cross_entropy(logits.float().flatten(0, 1), target.flatten())
 
     stage.run(torch.optim.AdamW([*text_encoder.parameters(), *reader.parameters()], lr=RATE["text"], weight_decay=0.01), loss_of)
@@ -226,7 +226,7 @@ def encode_scenes(vae: AutoencoderKL, scenes: list[Scene], device: str) -> torch
     out = []
     with torch.no_grad():
         for i in range(0, len(scenes), 100):
-            out.append(vae.encode(pixels(scenes[i : i + 100]).to(device)).latent_dist.mode().half().cpu())
+            out.append(vae.encode(image_tensor(scenes[i : i + 100]).to(device)).latent_dist.mode().half().cpu())
             if i % 5000 == 0:
                 print(f"latents {i}/{len(scenes)}", flush=True)
     return torch.cat(out)
@@ -235,12 +235,12 @@ def encode_scenes(vae: AutoencoderKL, scenes: list[Scene], device: str) -> torch
 def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Module, text_encoder: nn.Module) -> nn.Module:
     """Train the transformer on the latents of drawn scenes; return the averaged weights."""
     torch.manual_seed(seed)
-    words, transformer = Words(), nets.build_transformer().to(device)
+    words, transformer = CaptionTokenizer(), nets.build_transformer().to(device)
     dense.use_real_rotations(transformer)
     text_encoder.to(device).requires_grad_(False)
     average: ZImageTransformer2DModel = copy.deepcopy(transformer)
     average.requires_grad_(False)
-    stage = Stage("denoiser", {"transformer": transformer, "average": average}, work, steps, seed)
+    stage = TrainingStage("denoiser", {"transformer": transformer, "average": average}, work, steps, seed)
     rng = random.Random(f"{seed}/denoiser scenes")
     pool = [sample_scene(rng) for _ in range(SCENES)]
     cache = work / "latents.pt"
@@ -262,7 +262,7 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
         ids, mask = (t.to(device) for t in words([training_caption(pool[i], rng, phase) for i in picks]))
         with torch.autocast(device, torch.bfloat16):
             with torch.no_grad():
-                text = states(text_encoder, ids, mask)
+                text = hidden_states(text_encoder, ids, mask)
             out = run(transformer, noisy, 1 - sigma, text, mask, image_turns, text_turns)
         return functional.mse_loss(out.float(), clean - noise)
 
@@ -275,18 +275,18 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
     return average  # type: ignore[no-any-return]
 
 
-def training_caption(scene: Scene, rng: random.Random, phase: Phase) -> str:
+def training_caption(scene: Scene, rng: random.Random, phase: CurriculumPhase) -> str:
     """Caption a scene for the denoiser: now and then nothing at all, now and then with unknown words in front."""
     if rng.random() < EMPTY_CAPTION:
         return ""
     filler = "please draw " if rng.random() < UNKNOWN_WORDS else ""
     if rng.random() >= phase.detail:
         return filler + caption(scene, rng, detail=0.0)
-    things = careless(scene.things, rng) if phase.careless else scene.things
+    things = describe_carelessly(scene.things, rng) if phase.careless else scene.things
     return filler + caption(scene._replace(things=things), rng, detail=1.0)
 
 
-def careless(things: Sequence[Thing], rng: random.Random) -> tuple[Thing, ...]:
+def describe_carelessly(things: Sequence[DrawnThing], rng: random.Random) -> tuple[DrawnThing, ...]:
     """Describe things as people do who write captions: what stands at the top left is often just "at the top".
 
     That is where the model's imperfection with layouts comes from: it draws what such words have meant. A corner that is

@@ -12,7 +12,7 @@ from gems.evaluation.benchmarks.geneval2 import probability
 from gems.evaluation.judges.answer_log import answer_book
 from gems.evaluation.judges.collecting import JudgeTask, collect, recorded
 from gems.evaluation.judges.judging import judge_of, probe
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.world import DrawnThing, center_of, draw
 
 from .conftest import Scripted, problem
 
@@ -38,7 +38,7 @@ QUESTIONS = [
 def scene():
     things = [("circle", "red", 0), ("circle", "red", 2), ("square", "blue", 7)]
     buffer = io.BytesIO()
-    draw([Thing(shape, color, cell, *center_of(cell), 14.0) for shape, color, cell in things]).save(buffer, "PNG")
+    draw([DrawnThing(shape, color, cell, *center_of(cell), 14.0) for shape, color, cell in things]).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -11,7 +11,7 @@ from gems.evaluation.benchmark import JudgeAnswer
 from gems.evaluation.benchmarks.shapes import Probe, Shapes, atomicity_of, benchmark, judge, samples_from_file
 from gems.models.shapes.grammar import choose_colors, layouts, parse_request
 from gems.models.shapes.questions import questions
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.world import DrawnThing, center_of, draw
 
 FIRST = hashlib.sha256("\n".join(s.prompt for s in benchmark()).encode()).hexdigest()
 
@@ -22,7 +22,7 @@ def picture(prompt, changes=()):
     rng = random.Random(prompt)
     cells, colors = next(layouts(parsed, rng)), choose_colors(parsed, rng)
     owners = [i for i, g in enumerate(parsed.groups) for _ in range(g.count)]
-    things = [Thing(parsed.groups[o].shape, colors[o], c, *center_of(c), 13.5, o) for o, c in zip(owners, cells, strict=True)]
+    things = [DrawnThing(parsed.groups[o].shape, colors[o], c, *center_of(c), 13.5, o) for o, c in zip(owners, cells, strict=True)]
     for index, field, value in changes:
         things[index] = things[index]._replace(**{field: value})
     return draw(things)

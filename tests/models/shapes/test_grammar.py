@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from gems.errors import OutsideWorldError
-from gems.models.shapes.grammar import Parsed, choose_colors, choose_layout, describe, layouts, parse_request, region
+from gems.models.shapes.grammar import ParsedRequest, choose_colors, choose_layout, describe, layouts, parse_request, region
 from gems.models.shapes.language import say_layout, say_spec
-from gems.models.shapes.world import COLORS, Group, Relation, place, realize, sample_scene, sample_spec
+from gems.models.shapes.world import COLORS, Relation, ThingGroup, choose_cells, realize, sample_scene, sample_spec
 
 
 def parsed(text):
@@ -19,13 +19,15 @@ def parsed(text):
 def test_reading_undoes_saying_a_spec():
     for seed in range(1500):
         spec = sample_spec(random.Random(seed))
-        assert parse_request(say_spec(spec)) == Parsed(spec.groups, spec.relations, (None,) * len(spec.groups)), say_spec(spec)
+        assert parse_request(say_spec(spec)) == ParsedRequest(spec.groups, spec.relations, (None,) * len(spec.groups)), say_spec(
+            spec
+        )
 
 
 def test_reading_undoes_saying_a_layout():
     for seed in range(500):
         things = sample_scene(random.Random(seed)).things
-        want = Parsed(tuple(Group(1, t.color, t.shape) for t in things), (), tuple(t.cell for t in things))
+        want = ParsedRequest(tuple(ThingGroup(1, t.color, t.shape) for t in things), (), tuple(t.cell for t in things))
         assert parse_request(say_layout(things)) == want
 
 
@@ -124,8 +126,8 @@ def test_layouts_meet_relations_and_places():
 def test_layouts_are_as_the_world_places_them():
     for seed in range(60):
         spec = sample_spec(random.Random(seed))
-        cells = place(spec, random.Random(seed), tries=3000)
-        request = Parsed(spec.groups, spec.relations, (None,) * len(spec.groups))
+        cells = choose_cells(spec, random.Random(seed), tries=3000)
+        request = ParsedRequest(spec.groups, spec.relations, (None,) * len(spec.groups))
         if cells is None:
             continue
         start, wanted = 0, []
@@ -144,8 +146,10 @@ def test_layouts_in_random_order_are_the_same_layouts():
 
 
 def test_an_impossible_request_has_no_layout():
-    request = Parsed(
-        (Group(1, None, "circle"), Group(1, None, "star")), (Relation(0, "above", 1), Relation(0, "below", 1)), (None, None)
+    request = ParsedRequest(
+        (ThingGroup(1, None, "circle"), ThingGroup(1, None, "star")),
+        (Relation(0, "above", 1), Relation(0, "below", 1)),
+        (None, None),
     )
     assert list(layouts(request)) == []
     assert choose_layout(request, random.Random(0)) is None
