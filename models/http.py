@@ -1,7 +1,7 @@
-"""The HTTP clients for chat and image endpoints: no redirects, an end to every answer, and a longest answer.
+"""HTTP clients for chat and image endpoints: no redirects, a time-out of the whole request, and a limit on its size.
 
-A time-out of httpx begins anew at each byte. Here it holds from the beginning of a request to the last byte of its answer, whatever
-the server drips: on the connection itself, since headers and the frames of a chunk are read there and nowhere else.
+A time-out of httpx restarts at each byte. Here it counts from the start of a request to the last byte of the response, however
+slowly the server sends. It is enforced on the connection, since headers and chunk frames are read only there.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import httpx2
 import openai
 
 MAX_BYTES = 128 * 2**20
-"""Longest answer read, in bytes, unpacked."""
+"""Longest response that is read, in bytes, decompressed."""
 
 CHUNK_BYTES = 64 * 2**10
-"""Bytes that are sent at once: the time that is left is looked at after each."""
+"""Bytes that are sent at once: the time left is checked after each chunk."""
 
 UNCOMPRESSED = {"Accept-Encoding": "identity"}
 
 
 class OversizedAnswerError(openai.OpenAIError):
-    """An answer is longer than `MAX_BYTES`, or compressed in a way that is not read. Asking again does not help."""
+    """A response is longer than `MAX_BYTES`, or compressed with an unknown method. A retry does not help."""
 
 
 class GuardedClient(openai.DefaultHttpxClient):
-    """An HTTP client whose requests go to the named host only, end within their time-out, and whose answers cannot fill the memory.
+    """An HTTP client without redirects, with a time-out of whole requests and a limit on the size of responses.
 
     Example:
         >>> openai.OpenAI(base_url="http://localhost:30000/v1", api_key="none", http_client=GuardedClient(), timeout=60)
@@ -57,12 +57,12 @@ class GuardedAsyncClient(openai.DefaultAsyncHttpxClient):
 
 
 def _pools(client: Any) -> list[Any]:
-    """Return the pools of connections of a client: its own, and those of the proxies that the environment names."""
+    """Return the connection pools of a client: its own, and those of the proxies in the environment."""
     return [transport._pool for transport in (client._transport, *client._mounts.values()) if transport is not None]
 
 
 class _Deadline:
-    """How many seconds of a time-out are left: they count from when the request begins."""
+    """Seconds left of a time-out, counted from the start of a request."""
 
     def __init__(self) -> None:
         self._began, self._writing = time.monotonic(), True  # the first request begins by connecting
@@ -71,12 +71,12 @@ class _Deadline:
         """Return the seconds left.
 
         Args:
-            timeout: the seconds of the whole.
-            writing: the request is written, else its answer is read. Writing after reading begins another request.
+            timeout: seconds for the whole request.
+            writing: the request is written, else the response is read. Writing after reading starts the next request.
 
         Raises:
-            WriteTimeout: none are left, while writing.
-            ReadTimeout: none are left, while reading.
+            WriteTimeout: the time is over, while writing.
+            ReadTimeout: the time is over, while reading.
         """
         if writing and not self._writing:
             self._began = time.monotonic()
@@ -89,7 +89,7 @@ class _Deadline:
 
 
 class _DeadlineStream(httpcore2.NetworkStream):
-    """A connection whose time-outs are those of whole requests."""
+    """A connection whose time-outs are for whole requests."""
 
     def __init__(self, stream: httpcore2.NetworkStream, clock: _Deadline) -> None:
         self._stream, self._clock = stream, clock
@@ -115,7 +115,7 @@ class _DeadlineStream(httpcore2.NetworkStream):
 
 
 class _DeadlineBackend(httpcore2.NetworkBackend):
-    """Opens such connections."""
+    """Opens connections whose time-outs are for whole requests."""
 
     def __init__(self, backend: httpcore2.NetworkBackend) -> None:
         self._backend = backend
@@ -151,7 +151,7 @@ class _AsyncDeadlineStream(httpcore2.AsyncNetworkStream):
 
 
 class _AsyncDeadlineBackend(httpcore2.AsyncNetworkBackend):
-    """Opens such connections."""
+    """Opens connections whose time-outs are for whole requests."""
 
     def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
         self._backend = backend
@@ -162,7 +162,7 @@ class _AsyncDeadlineBackend(httpcore2.AsyncNetworkBackend):
 
 
 def _limit_body(response: httpx2.Response) -> None:
-    """Put a bound on the body of an answer, unpacked."""
+    """Limit the decompressed body of a response to `MAX_BYTES`."""
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > MAX_BYTES:
         raise _oversized_error(response)
@@ -174,7 +174,7 @@ async def _limit_body_async(response: httpx2.Response) -> None:
 
 
 class _LimitedBody(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    """The body of an answer, no more than `MAX_BYTES`. Compression is not asked for; where it comes, it is undone here."""
+    """The body of a response, at most `MAX_BYTES`. Decompressed here, although compression is not requested."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response, self._stream, self._size = response, response.stream, 0
@@ -183,7 +183,7 @@ class _LimitedBody(httpx2.SyncByteStream, httpx2.AsyncByteStream):
             raise _oversized_error(response)
         self._zlib = None if encoding in ("identity", "") else zlib.decompressobj(zlib.MAX_WBITS | 32)
 
-    def _taken(self, chunk: bytes) -> bytes:
+    def _decompress(self, chunk: bytes) -> bytes:
         if self._zlib is not None:
             try:
                 chunk = self._zlib.decompress(chunk, MAX_BYTES + 1)
@@ -197,12 +197,12 @@ class _LimitedBody(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         assert isinstance(self._stream, httpx2.SyncByteStream)
         for chunk in self._stream:
-            yield self._taken(chunk)
+            yield self._decompress(chunk)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         assert isinstance(self._stream, httpx2.AsyncByteStream)
         async for chunk in self._stream:
-            yield self._taken(chunk)
+            yield self._decompress(chunk)
 
     def close(self) -> None:
         assert isinstance(self._stream, httpx2.SyncByteStream)

@@ -1,7 +1,7 @@
-"""Numbers in answers: what number a text is, and what number an answer states, in digits or in words of many languages.
+"""Parse numbers in answers, in digits and in words of many languages.
 
-An answer that hedges ("about three", "fewer than three", "two or three") states none. English is read wherever it stands; of
-other languages a number at the start of a short answer, since "once" and "elf" are words of English too.
+An answer that hedges ("about three", "fewer than three", "two or three") states no number. English numbers are found anywhere;
+numbers of other languages only at the start of a short answer, since "once" and "elf" are English words too.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _NONES = str.split("keine kein aucun aucune ninguno ninguna nenhum nenhuma nessu
 _NO_NUMBERS = {"null", "nul"}
 """Zero in German and Dutch, and what a program writes where it has no answer."""
 _ALONE = {*str.split("once elf due sei doze um tre een acht venti otto uno un sept"), *_NONES}
-"""What counts only where it is the whole answer: words of English too, and "none", since "aucune idée" is no number."""
+"""Words that count only as the whole answer: English words too, and "none", since "aucune idée" is no number."""
 _NO_COUNT = {
     *str.split(
         "environ maximum minimum max min maximo minimo aproximadamente mindestens hochstens ungefahr circa plus mehr mas mais"
@@ -57,7 +57,7 @@ _NO_COUNT = {
     *str.split("vielleicht quizas quiza peut forse talvez возможно наверное"),
     *str.split("тысяча тысячи тысяч prozent procent процент процента процентов"),
 }
-"""Words after a number that make it another one, or a guess."""
+"""Words after a number that change it, or make it a guess."""
 
 _HAN = {sign: value for value, signs in enumerate(str.split("零〇 一 二两兩 三 四 五 六 七 八 九")) for sign in signs}
 _DIGIT = "[一二两兩三四五六七八九]"
@@ -104,11 +104,11 @@ _NO_ANSWER = re.compile(
 )
 
 MAX_CHARACTERS = 2000
-"""Characters of an answer in which a number, or yes or no, is looked for: what comes later is no answer any more."""
+"""Characters of an answer that are searched for a number, or yes or no."""
 
 
 def numeral(text: str) -> int | None:
-    """Return the number that a text is, and nothing else: `3`, `three`, `thirty-three`, `三`, `dos`; None where it is none.
+    """Parse a text that is a number and nothing else: `3`, `three`, `thirty-three`, `三`, `dos`; None where it is no number.
 
     Args:
         text: in digits or words, from 0 to 999 in English, to 999 in Han signs, to 99 in the large European languages.
@@ -126,13 +126,13 @@ def numeral(text: str) -> int | None:
 
 
 def stated_number(answer: str) -> int | None:
-    """Return the number that an answer states; None where it states none, several, or hedges.
+    """Return the number that an answer states; None where it states no number, several, or hedges.
 
     Args:
         answer: such as `three`, `There are 3.` or `三个`.
 
     Example:
-        >>> number("thirty-three circles"), number("fewer than three"), number("none")
+        >>> stated_number("thirty-three circles"), stated_number("fewer than three"), stated_number("none")
         (33, None, 0)
     """
     if any(unicodedata.category(sign) == "No" for sign in answer[:MAX_CHARACTERS]):  # ½, ²: as digits they would be others
@@ -156,7 +156,7 @@ def is_no_answer(answer: str) -> bool:
 
 
 def _english_numbers(text: str) -> Iterator[int | None]:
-    """Yield the numbers that stand in a text in digits or English words, None for one that is hedged or denied, 0 for "none"."""
+    """Yield the numbers of a text in digits or English words; None for one that is hedged or denied, 0 for "none"."""
     if _NONE.match(text):
         yield 0
     for run in _RUN.finditer(text):
@@ -179,10 +179,10 @@ def _stated_in_han(text: str) -> int | None:
 
 
 def _parse_han(word: str) -> int | None:
-    found = _HAN_NUMBER.fullmatch(word)
-    if found is None or not any(found.groups()):
+    match = _HAN_NUMBER.fullmatch(word)
+    if match is None or not any(match.groups()):
         return None
-    hundreds, tens, ten, unit = (found.group(name) for name in ("h", "t", "ten", "u"))
+    hundreds, tens, ten, unit = (match.group(name) for name in ("h", "t", "ten", "u"))
     if unit in ("零", "〇") and (hundreds or ten):
         return None
     return 100 * _HAN.get(hundreds or "", 0) + (10 * (_HAN[tens] if tens else 1) if ten else 0) + _HAN.get(unit or "", 0)
@@ -207,10 +207,10 @@ _SPELLINGS: dict[str, int] = {}
 
 
 def _spellings() -> dict[str, int]:
-    """Return every spelling of a number, made once."""
+    """Return the value of each spelling of a number, computed once."""
     if not _SPELLINGS:
-        made = {_normalize(word): value for word, value in _each_spelling()}
-        _SPELLINGS.update({word: value for word, value in made.items() if word not in _NO_NUMBERS})
+        values = {_normalize(word): value for word, value in _each_spelling()}
+        _SPELLINGS.update({word: value for word, value in values.items() if word not in _NO_NUMBERS})
     return _SPELLINGS
 
 

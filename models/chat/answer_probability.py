@@ -1,11 +1,11 @@
-"""How sure a model was of a structured answer: the probability of the expected one, from token log-probabilities.
+"""Probability of the expected answer in a structured answer, from token log-probabilities.
 
 GenEval2's Soft-TIFA (facebookresearch/GenEval2) reads the probability of the expected answer to a question with a one-word
-answer. Here many answers come in one JSON text, so the tokens of each have to be found first; and what is read is the share
-of the expected answer among the answers of its kind, since a model spreads its weight over spellings ("yes", "Yes") and
-over things that are no answers at all.
+answer. Here one JSON text has many answers, so the tokens of each have to be located first; and the probability is the share
+of the expected answer among answers of its kind, since a model spreads its probability over spellings ("yes", "Yes") and
+over text that is no answer.
 
-Everything here is pure, and returns nothing rather than a guess: where there is no probability, an answer counts as certain.
+Pure functions, which return nothing rather than a guess: an answer without a probability counts as certain.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ..numerals import numeral
 from .answer_text import after_reasoning, json_objects
 
 MAX_VALUE_TOKENS = 40
-"""Tokens of a value that are looked at: by then it is known what it says, and whatever comes after them says the same."""
+"""Tokens of a value that are read: by then the answer is known, and later tokens do not change it."""
 
 STRING_OR_BRACE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
-"""What the structure of JSON text hangs on, for finding places in it: strings and braces."""
+"""The parts of JSON text that decide its structure: strings and braces."""
 
 COLON = re.compile(r"\s*:")
 
 
 class LogprobToken(NamedTuple):
-    """A token of an answer with its natural log-probability, and those of the alternatives at its place, itself included or not.
+    """A token of an answer with its natural log-probability and those of the alternatives, itself included or not.
 
-    Bytes that are no text by themselves are in `text` as lone surrogates (Python's "surrogateescape").
+    Bytes that are not UTF-8 by themselves are lone surrogates in `text` (Python's "surrogateescape").
     """
 
     text: str
@@ -42,7 +42,7 @@ class LogprobToken(NamedTuple):
 
 
 def tokens_of(message: AIMessage) -> tuple[LogprobToken, ...]:
-    """Return the tokens of an answer, in order, those of its reasoning included; empty where the endpoint gave none."""
+    """Return the tokens of an answer, reasoning included, in order; empty where the endpoint gave no log-probabilities."""
     logprobs = message.response_metadata.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     tokens = []
@@ -65,18 +65,18 @@ def answer_probabilities(text: str, tokens: Sequence[LogprobToken], wanted: Mapp
         wanted: the expected answer of each id.
 
     Returns:
-        Probabilities from 0 to 1 by the ids of `wanted`, without those that cannot be told.
+        Probabilities from 0 to 1 by the ids of `wanted`; ids without a known probability are left out.
     """
     places = {normalize_id(id): span for id, span in reversed(answer_spans(text).items())}
-    found = {}
+    probabilities = {}
     for id, expected in wanted.items():
         if (span := places.get(normalize_id(id))) and (p := expected_share(text, tokens, span, expected)) is not None:
-            found[id] = p
-    return found
+            probabilities[id] = p
+    return probabilities
 
 
 def expected_share(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int], expected: str) -> float | None:
-    """Return the share of the expected answer among all answers of its kind that the model considered.
+    """Return the share of probability of the expected answer among all answers of its kind.
 
     Args:
         text: the answer as it came.
@@ -85,7 +85,7 @@ def expected_share(text: str, tokens: Sequence[LogprobToken], span: tuple[int, i
         expected: "yes", "no" or a number as a word or in digits.
 
     Returns:
-        A probability, or None: the expected answer is of another kind, the given one is, or the tokens do not tell.
+        A probability from 0 to 1; None if either answer is neither yes or no nor a number, or if the tokens do not fit the text.
     """
     kind = _yes_no_prefix if expected.strip(" .").casefold() in {"yes", "no"} else _as_digits if _as_digits(expected) else None
     if kind is None or kind(text[slice(*span)]) is None:
@@ -99,27 +99,27 @@ def expected_share(text: str, tokens: Sequence[LogprobToken], span: tuple[int, i
 
 
 def candidate_values(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[str, float]]:
-    """Return what the model considered in the place of a value, with probabilities: the value, and each way to leave it.
+    """Return the values that the model could have given instead of one, itself first, with their probabilities.
 
-    A way to leave it is an alternative to one of the value's tokens, after the tokens before it. The token after the value
-    counts too: there "six" could have become "sixteen". Empty where the tokens do not fit the text, or have no alternatives.
+    Each other value takes an alternative to one of the tokens, after the tokens before it. The token after the value counts
+    too: there "six" could have become "sixteen". Empty where the tokens do not fit the text, or have no alternatives.
     """
     path = _value_tokens(text, tokens, span)[:MAX_VALUE_TOKENS]
     if not any(token.top for _, token in path):
         return []
-    ways: list[tuple[str, float]] = []
+    others: list[tuple[str, float]] = []
     before, so_far = "", 0.0
     for lead, token in path:
         for other, logprob in token.top.items():
             if other != token.text:
-                ways.append((_until_quote(before + other if before else re.sub(r"^\W+", "", other)), math.exp(so_far + logprob)))
+                others.append((_until_quote(before + other if before else re.sub(r"^\W+", "", other)), math.exp(so_far + logprob)))
         before += token.text[lead:]
         so_far += token.logprob
-    return [(text[slice(*span)], math.exp(so_far)), *ways]
+    return [(text[slice(*span)], math.exp(so_far)), *others]
 
 
 def answer_spans(text: str) -> dict[str, tuple[int, int]]:
-    """Return where the answer of each finding is in the text of an answer, quotes not included, by the finding's id.
+    """Return where the `answer` of each finding is in a text, quotes not included, by the id of the finding.
 
     Finds `{"id": "c1", ..., "answer": "yes"}` in any order of keys, within the first JSON object after the reasoning that
     has any. The first finding with an id counts.
@@ -129,7 +129,7 @@ def answer_spans(text: str) -> dict[str, tuple[int, int]]:
 
 
 def normalize_id(id: str) -> str:
-    """Return an id as it is compared: models write "1", "C1" or "c1:" for c1."""
+    """Return an id in the form that is compared: models write "1", "C1" or "c1:" for c1."""
     return id.strip().lower().rstrip(".:").removeprefix("c")
 
 
@@ -177,25 +177,25 @@ def _value_tokens(text: str, tokens: Sequence[LogprobToken], span: tuple[int, in
 
 
 def _until_quote(value: str) -> str:
-    """Return what is left of a string's inside when its closing quote, or what follows it, came along in a token."""
+    """Return the part of a token before the closing quote of a string or the end of a line."""
     return re.split(r'["\n]', value, maxsplit=1)[0]
 
 
 def _yes_no_prefix(answer: str) -> str | None:
-    """Return "yes" or "no" for an answer that begins with it, or is a first piece of it, as tokens are."""
-    word = re.match(r"\W*([a-z]*)", answer.casefold())
-    found = word.group(1) if word else ""
-    return found if found in {"yes", "no"} else {"y": "yes", "ye": "yes", "n": "no"}.get(found)
+    """Return "yes" or "no" for an answer that begins with it, or is the first token of it, such as "y"."""
+    match = re.match(r"\W*([a-z]*)", answer.casefold())
+    word = match.group(1) if match else ""
+    return word if word in {"yes", "no"} else {"y": "yes", "ye": "yes", "n": "no"}.get(word)
 
 
 def _as_digits(answer: str) -> str | None:
-    """Return the number an answer consists of, in digits."""
-    found = 0 if answer.casefold().strip(" .,") in {"no", "none"} else numeral(answer)
-    return None if found is None else str(found)
+    """Return the number that an answer is, in digits; None where it is no number."""
+    count = 0 if answer.casefold().strip(" .,") in {"no", "none"} else numeral(answer)
+    return None if count is None else str(count)
 
 
 def _token_text(token: Mapping[str, Any]) -> str:
-    """Return a token's text from its bytes where they are given: the text of half a character is not in the answer."""
+    """Return the text of a token, from its bytes where they are given: the text of half a character is not in the answer."""
     data = token.get("bytes")
     if isinstance(data, list) and data and all(isinstance(byte, int) and 0 <= byte < 256 for byte in data):
         return bytes(data).decode("utf-8", "surrogateescape")
@@ -210,7 +210,7 @@ def _logprob(token: Any) -> float | None:
 
 
 MIN_LOGPROB = -(10.0**6)
-"""Less is as good as impossible; servers write whatever number they like for it."""
+"""Smaller log-probabilities count as this: servers write various numbers for an impossible token."""
 
 
 def _token_bytes(text: str) -> bytes:

@@ -64,10 +64,10 @@ def find_answer(message: AIMessage, schema: type[T]) -> tuple[T, str]:
             problem = error
     reasoning = reasoning_of(message).rstrip("` \n")
     if not text.strip() and reasoning.endswith("}") and not is_cut_off(message):
-        start, end, found = max(json_objects(reasoning), key=lambda place: place[1], default=(0, 0, {}))
+        start, end, value = max(json_objects(reasoning), key=lambda place: place[1], default=(0, 0, {}))
         if end == len(reasoning):
             with suppress(ValidationError):
-                return schema.model_validate(storable(found)), reasoning[start:]
+                return schema.model_validate(storable(value)), reasoning[start:]
     if is_cut_off(message):
         raise ValueError("the answer was cut off at max_tokens") from problem
     if (refusal := message.additional_kwargs.get("refusal")) or finish_reason(message) == "content_filter":
@@ -89,9 +89,9 @@ def parse_answer(text: str, schema: type[T]) -> T:
     if not body:
         raise ValueError("the answer was empty")
     problem = ""
-    for _, _, found in json_objects(body):
+    for _, _, value in json_objects(body):
         try:
-            return schema.model_validate(storable(found))
+            return schema.model_validate(storable(value))
         except ValidationError as error:  # it may be the schema itself, repeated before the answer
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the object"
@@ -107,8 +107,8 @@ def text_of(message: BaseMessage) -> str:
 def reasoning_of(message: AIMessage) -> str:
     """Return the visible reasoning of an answer, from its own field or a block in the text; empty where there is none."""
     for key in ("reasoning_content", "reasoning"):
-        if isinstance(found := message.additional_kwargs.get(key), str) and found.strip():
-            return found.strip()
+        if isinstance(reasoning := message.additional_kwargs.get(key), str) and reasoning.strip():
+            return reasoning.strip()
     inside = REASONING_BLOCK.search(text_of(message))
     return inside.group(1).strip() if inside else ""
 
@@ -140,7 +140,7 @@ def json_objects(text: str, start: int = 0) -> Iterator[tuple[int, int, dict[str
     decoder, budget = json.JSONDecoder(strict=False), 8 * len(text) + 10_000
     while budget > 0 and (start := text.find("{", start)) >= 0:
         try:
-            found, end = decoder.raw_decode(text, start)
+            value, end = decoder.raw_decode(text, start)
         except RecursionError:  # no answer is nested this deep, and to try each level would take long
             return
         except json.JSONDecodeError as error:
@@ -150,5 +150,5 @@ def json_objects(text: str, start: int = 0) -> Iterator[tuple[int, int, dict[str
             budget -= len(text) - start
             start += 1
         else:
-            yield start, end, found
+            yield start, end, value
             start = end

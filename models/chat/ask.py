@@ -1,7 +1,7 @@
-"""Ask a chat model for an answer of a given schema, and get it or a clear error: the one way every role asks.
+"""Structured answers: ask a chat model for an answer of a given schema. Every role asks this way.
 
-The schema goes out with the request for endpoints that take it, and in words for those that do not; the answer is
-found in whatever surrounds it. One repair turn shows the model its error.
+The schema is sent in the request where the endpoint takes it, and always in words. After an answer that cannot be parsed,
+one repair turn shows the model its error.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .call import CallUsage, call, is_openai_client, model_name
 from .capabilities import REFUSAL_STATUSES, TOP_LOGPROBS, Capabilities
 
 MAX_QUOTED = 4000
-"""Characters of an answer of no use that the repair turn shows: one that ran on until it was cut off can be very long."""
+"""Characters of an unusable answer that the repair turn quotes: one that was cut off at `max_tokens` can be very long."""
 
 
 class ModelAnswer(NamedTuple, Generic[T]):
-    """A parsed answer, the model's visible reasoning if any, and the cost."""
+    """A parsed answer with the visible reasoning and what the calls used."""
 
     value: T
     thought: str
@@ -33,35 +33,35 @@ class ModelAnswer(NamedTuple, Generic[T]):
     text: str = ""
     """The text that the value was found in."""
     tokens: tuple[LogprobToken, ...] = ()
-    """The tokens of the whole answer, reasoning included, where log-probabilities were asked for and given."""
+    """Tokens of the whole answer, reasoning included; empty without log-probabilities."""
 
 
 def ask(
     chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[T], *, role: str, logprobs: bool = False
 ) -> ModelAnswer[T]:
-    """Ask and parse, with one repair turn.
+    """Ask for an answer of a schema and parse it, with one repair turn.
 
     Args:
         chat: the model.
-        messages: what it is shown; the answer's schema is added to the first system message.
+        messages: the conversation; the first is the system message, and the schema is added to it.
         schema: the pydantic model of the answer.
-        role: who asks, for errors.
-        logprobs: ask for the log-probabilities of the tokens, where the model gives them.
+        role: the role that asks, for errors.
+        logprobs: request log-probabilities of the tokens, where the model gives them.
 
     Raises:
-        ModelAnswerError: the second answer was of no use either.
+        ModelAnswerError: the second answer could not be parsed either.
         ModelCallError: the model's endpoint could not be reached or refused the call.
     """
-    asked = with_schema(messages, schema)
-    message, spent = _call_adapting(chat, asked, schema, role, logprobs)
+    prompt = with_schema(messages, schema)
+    message, spent = _call_adapting(chat, prompt, schema, role, logprobs)
     try:
         value, text = find_answer(message, schema)
     except ValueError as problem:
-        shown = (_text_or_refusal(message) or "(nothing)")[:MAX_QUOTED]
+        quoted = (_text_or_refusal(message) or "(nothing)")[:MAX_QUOTED]
         brief = " Be brief." if is_cut_off(message) else ""
         want = f"Answer again with one JSON object of the schema and nothing else.{brief}"
         repair = HumanMessage(f"That answer could not be read: {problem}. {want}")
-        message, more = _call_adapting(chat, [*asked, AIMessage(shown), repair], schema, role, logprobs)
+        message, more = _call_adapting(chat, [*prompt, AIMessage(quoted), repair], schema, role, logprobs)
         spent = spent.plus(more)
         try:
             value, text = find_answer(message, schema)
@@ -74,23 +74,25 @@ def ask(
 def _call_adapting(
     chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[BaseModel], role: str, logprobs: bool
 ) -> tuple[AIMessage, CallUsage]:
-    """Call with what the endpoint is known to take, and again with less where it turns out to refuse some of it."""
+    """Call with the fields that the endpoint is known to take, and again without those that it refuses."""
     known = getattr(chat, "capabilities", None)
     if not isinstance(known, Capabilities):
         count = TOP_LOGPROBS[0] if logprobs and getattr(chat, "gives_logprobs", False) else 0
         return call(_bind_options(chat, schema, count), messages, role=role)
     while True:
-        with_it = known.response_format is not False
+        with_schema_field = known.response_format is not False
         count = known.alternatives if logprobs and known.logprobs is not False else 0
         try:
-            message, spent = call(_bind_options(chat, schema if with_it else None, count), messages, role=role)
+            message, spent = call(_bind_options(chat, schema if with_schema_field else None, count), messages, role=role)
         except ModelCallError as error:
-            # Only what was sent can be learnt from, and then less is sent: this ends.
-            if error.status in REFUSAL_STATUSES and known.learn_refusal(error.said, schema=with_it, alternatives=count):
+            # Each refusal that is learnt from removes a field that was sent: this ends.
+            if error.status in REFUSAL_STATUSES and known.learn_refusal(error.said, schema=with_schema_field, alternatives=count):
                 continue
             raise
-        given = any(token.top for token in tokens_of(message))
-        known.learn_answer(schema=with_it, logprobs=given if count and (given or text_of(message).strip()) else None)
+        got_logprobs = any(token.top for token in tokens_of(message))
+        known.learn_answer(
+            schema=with_schema_field, logprobs=got_logprobs if count and (got_logprobs or text_of(message).strip()) else None
+        )
         return message, spent
 
 
@@ -100,10 +102,10 @@ def _bind_options(chat: BaseChatModel, schema: type[BaseModel] | None, alternati
 
 
 def bind_schema(chat: BaseChatModel, schema: type[BaseModel]) -> Any:
-    """Put the schema into the request.
+    """Bind the schema to the model as the request field `response_format`.
 
-    OpenAI clients send `response_format` through a parser of their own that loses answers it dislikes, so there it
-    travels as an extra field of the body, and the text comes back whatever it is.
+    OpenAI clients parse answers to `response_format` themselves and drop those that do not fit; as a field of
+    `extra_body` the text comes back whatever it is.
     """
     name, wanted = schema.__name__, schema.model_json_schema()
     field = {"type": "json_schema", "json_schema": {"name": name, "schema": wanted}}
@@ -113,14 +115,14 @@ def bind_schema(chat: BaseChatModel, schema: type[BaseModel]) -> Any:
 
 
 def with_schema(messages: Sequence[BaseMessage], schema: type[BaseModel]) -> list[BaseMessage]:
-    """Say the schema in words at the end of the system message, for endpoints that ignore the field."""
+    """Add the schema to the end of the system message, for endpoints that ignore `response_format`."""
     text = f"Answer with one JSON object of this schema, and nothing around it:\n{json.dumps(schema_without_titles(schema))}"
     first, *rest = messages
     return [SystemMessage(f"{first.text}\n\n{text}"), *rest]
 
 
 def schema_without_titles(schema: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema without the titles that pydantic adds: they say nothing."""
+    """Return the JSON schema without the titles that pydantic adds."""
 
     def strip(node: Any) -> Any:
         if isinstance(node, dict):
@@ -131,5 +133,5 @@ def schema_without_titles(schema: type[BaseModel]) -> dict[str, Any]:
 
 
 def _text_or_refusal(message: AIMessage) -> str:
-    """Return what a model said in place of an answer: its text, or how it refused."""
+    """Return the text of an unusable answer, or its refusal."""
     return text_of(message).strip() or str(message.additional_kwargs.get("refusal") or "")

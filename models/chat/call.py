@@ -1,4 +1,4 @@
-"""One call of a chat model: its cost, and its failures in words that say what to do."""
+"""One call of a chat model: its usage, and its failures as errors that say what to do."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ...privacy import host_of, keys_of, redact, without_keys
 from .sanitize import clean_message
 
 MALFORMED_DATA_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
-"""What Python raises where data is not of the form that was expected: in a model, of the answer that it reads."""
+"""What Python raises where data has an unexpected form; in a chat model, the answer that it parses."""
 
 
 class CallUsage(NamedTuple):
-    """What asking has cost."""
+    """Calls of a chat model with their tokens and seconds."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -26,21 +26,21 @@ class CallUsage(NamedTuple):
     seconds: float = 0.0
 
     def plus(self, other: CallUsage) -> CallUsage:
-        """Add up, field by field."""
+        """Return the sum, field by field."""
         tokens = self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
         return CallUsage(self.calls + other.calls, *tokens, self.seconds + other.seconds)
 
 
 def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple[AIMessage, CallUsage]:
-    """Call a chat model (or one with bound options) once; return its message, made clean, and the cost.
+    """Call a chat model, or one with bound options, once; return its message in a clean form, and the usage.
 
     Args:
         chat: the model; its client repeats what is worth repeating.
-        messages: what it is shown.
-        role: who calls, for errors.
+        messages: the conversation.
+        role: the role that calls, for errors.
 
     Raises:
-        ModelCallError: an OpenAI client failed, or what a model answered cannot be read. What else a model raises passes through.
+        ModelCallError: an OpenAI client failed, or the answer cannot be parsed. Other errors of the model pass through.
     """
     began = time.perf_counter()
     try:
@@ -72,16 +72,16 @@ def model_name(chat: Any) -> str:
 
 
 def server_message(error: Exception, chat: Any) -> str:
-    """Return what an endpoint said with an error, in one line, without the key in it."""
+    """Return the message of an endpoint in an error, on one line of at most 300 characters, without the key."""
     body = getattr(error, "body", None)
-    said = body.get("message") or body.get("detail") or body.get("error") if isinstance(body, dict) else None
-    text = " ".join(str(said or getattr(error, "message", "") or error).split())
+    message = body.get("message") or body.get("detail") or body.get("error") if isinstance(body, dict) else None
+    text = " ".join(str(message or getattr(error, "message", "") or error).split())
     text = redact(text, *keys_of(chat))
     return text if len(text) <= 300 else text[:300] + "..."
 
 
 def redirect_problem(error: Any) -> str:
-    """Say where an endpoint sends a request to, which is not followed: the key and the words are for the host that was named.
+    """Describe a redirect. It is not followed: key and messages are for the host that the user named.
 
     Args:
         error: an error of the openai client with a status from 300 to 399.
@@ -91,19 +91,19 @@ def redirect_problem(error: Any) -> str:
 
 
 def is_openai_client(chat: Any) -> bool:
-    """Return whether a model, bound options or not, is a client of an OpenAI-compatible endpoint."""
+    """Return whether a model, also with bound options, is a client of an OpenAI-compatible endpoint."""
     return any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__)
 
 
 def is_endpoint_error(error: Exception) -> bool:
-    """Return whether an error comes from the endpoint behind a model or from the client in between."""
+    """Return whether an error comes from an endpoint or from its HTTP client."""
     if isinstance(error, NotACompletionError):
         return True
     return any(base.__module__.partition(".")[0] in {"openai", "httpx", "httpx2"} for base in type(error).__mro__)
 
 
 def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
-    """Put an error of the client into words."""
+    """Return an error of the client as one that says what to do."""
     client = getattr(chat, "root_client", None)
     url = str(getattr(client, "base_url", ""))
     host, status, name = host_of(url), getattr(error, "status_code", None), model_name(chat)
@@ -147,27 +147,27 @@ def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
 
 
 def _is_langchain_parsing_error(error: Exception) -> bool:
-    """Return whether LangChain raised an error where it read what a model of one's own answered."""
+    """Return whether LangChain raised an error while it parsed the answer of a chat model."""
     frames = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
     innermost = next((package for package in reversed(frames) if package != "pydantic"), "")
     return isinstance(error, MALFORMED_DATA_ERRORS) and innermost == "langchain_core"
 
 
 def _quotes_a_key(error: Exception, chat: Any) -> bool:
-    told = " ".join(map(str, _cause_chain(error)))
-    return redact(told, *keys_of(chat)) != told
+    text = " ".join(map(str, _cause_chain(error)))
+    return redact(text, *keys_of(chat)) != text
 
 
 def _cause_chain(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
         error = error.__cause__ or error.__context__
-    return found
+    return chain
 
 
 def _available_models(client: Any, name: str) -> str:
-    """Say which models an endpoint has, if it tells quickly."""
+    """Describe which models an endpoint has, if it answers within 3 s."""
     try:
         has = [model.id for model in client.with_options(timeout=3, max_retries=0).models.list().data]
     except Exception:  # a hint is not worth a second error

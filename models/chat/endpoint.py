@@ -1,4 +1,4 @@
-"""Chat models behind OpenAI-compatible endpoints: `ChatOpenAI`, less what it loses and plus what people's servers need."""
+"""Chat models behind OpenAI-compatible endpoints: `ChatOpenAI` with reasoning kept, a call limit, and fixes for other servers."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from .capabilities import Capabilities, capabilities_of
 from .sanitize import clean_completion, tool_calls_of
 from .thinking import thinking_fields, thinking_note
 
-# Advice for a way of asking that is not ours: a schema that is not taken is found out, and noted, by `ask`.
+# Not of use here: `ask` finds out and notes that a schema is not taken.
 warnings.filterwarnings("ignore", r"(This model does not support|Invalid schema for) OpenAI's structured output feature")
-# Of pieces of a stream that are not of OpenAI's form: they are made clean.
+# Raised by stream chunks that are not of OpenAI's form: `clean_completion` mends them.
 warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
 
 
@@ -37,16 +37,16 @@ class EndpointChat(ChatOpenAI):
     """A chat model behind an endpoint.
 
     Keeps the reasoning that `ChatOpenAI` drops, in `additional_kwargs["reasoning_content"]`; sends `max_tokens` where only
-    OpenAI knows `max_completion_tokens`; limits the calls to a host at the same time; and remembers what the endpoint takes.
+    OpenAI knows `max_completion_tokens`; limits concurrent calls to a host; and remembers what the endpoint takes.
     One object may be used from many threads and event loops.
     """
 
     in_flight: int = 8
-    """Most calls to the host at the same time, those of other models of this process included."""
+    """Most concurrent calls to the host, those of other models of this process included."""
     key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key, for errors."""
     remarks: list[str] = []
-    """What of the options is not done as it was asked for, in sentences for the run's record."""
+    """Which options are not honoured, in sentences for the notes of a run."""
 
     @property
     def base_url(self) -> str:
@@ -55,7 +55,7 @@ class EndpointChat(ChatOpenAI):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the endpoint turned out to take, shared by all models of this URL and name in this process."""
+        """What the endpoint takes, as far as known: shared by all models of this URL and name in this process."""
         return capabilities_of(self.base_url, self.model_name)
 
     @property
@@ -133,7 +133,7 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
             for the former, as in OpenAI's own client.
 
     Raises:
-        ModelSpecError: the spec is neither, the key is missing, or one stands where it would be recorded.
+        ModelSpecError: the spec is neither, the key is missing, or a key is in the spec or in `extra_body`.
     """
     base_url, query, model = _split_spec(options.model)
     refuse_secrets("chat", options.model, options.extra_body)
@@ -171,7 +171,7 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
 
 
 def _split_spec(spec: str) -> tuple[str, dict[str, str], str]:
-    """Take a spec apart into URL, query and model."""
+    """Split a spec into URL, query and model."""
     scheme, _, name = spec.partition(":")
     if scheme == "openai" and name:
         return os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, {}, name
@@ -182,7 +182,7 @@ def _split_spec(spec: str) -> tuple[str, dict[str, str], str]:
 
 
 def _merge_fields(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Put fields over others; objects that both have are merged, one level deep."""
+    """Return fields overridden by others; objects in both are merged, one level deep."""
     merged = {**fields, **over}
     for name in fields.keys() & over.keys():
         if isinstance(fields[name], dict) and isinstance(over[name], dict):
@@ -191,7 +191,7 @@ def _merge_fields(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[st
 
 
 def _copy_reasoning(message: Any, source: Any) -> None:
-    """Copy what a choice's message or delta holds of reasoning: `reasoning_content`, or `reasoning` with newer vLLM and Ollama."""
+    """Copy the reasoning of a message or delta: `reasoning_content`, or `reasoning` of newer vLLM and Ollama."""
     if not isinstance(source, dict) or not isinstance(message, AIMessage):
         return
     for name in ("reasoning_content", "reasoning"):
@@ -202,10 +202,10 @@ def _copy_reasoning(message: Any, source: Any) -> None:
 
 @contextmanager
 def _malformed_answers_explained() -> Iterator[None]:
-    """Say of an answer that cannot be read that it is the answer.
+    """Turn errors of parsing an answer into `NotACompletionError`.
 
     Raises:
-        NotACompletionError: it cannot.
+        NotACompletionError: the answer cannot be parsed.
     """
     try:
         yield
@@ -218,7 +218,7 @@ def _malformed_answers_explained() -> Iterator[None]:
 
 
 def _not_a_completion(response: Any) -> NotACompletionError:
-    """Describe an answer that is no chat completion."""
+    """Return the error for an answer that is no chat completion."""
     if isinstance(response, str):
         begin = " ".join(response.split())[:80]
         page = begin.lower().startswith(("<!doctype", "<html"))
@@ -227,6 +227,6 @@ def _not_a_completion(response: Any) -> NotACompletionError:
     if not isinstance(fields, dict):
         return NotACompletionError(f"its answer is a JSON {type(fields).__name__}")
     if error := fields.get("error"):
-        said = error.get("message") if isinstance(error, dict) else error
-        return NotACompletionError(str(said or error), an_error=True)
+        message = error.get("message") if isinstance(error, dict) else error
+        return NotACompletionError(str(message or error), an_error=True)
     return NotACompletionError("its choices have no message" if fields.get("choices") else "its answer has no choices")

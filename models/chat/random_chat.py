@@ -1,7 +1,7 @@
-"""A chat model that answers at random: `random`, to rehearse runs, and judges of benchmarks, without a model.
+"""A chat model that answers at random: `random`, to rehearse runs and judges of benchmarks without a model.
 
-What it says has the form that is asked for: that of a role's schema, of marks, of letters, of yes or no, of one word with its
-probabilities. What it says is decided by what it is asked: the same words and images are answered the same way.
+Answers have the form that is requested: the schema of a role, marks, letters, yes or no, or one word with probabilities.
+The messages are the seed: the same words and images get the same answer.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .scripted import ScriptedChat, load_skills, loadable_skills, schema_name, t
 YES_NO = ("Yes", "No", "yes", "no", " Yes", " No", " yes", " no")
 COUNTS = (*NUMBER_WORDS[1:11], *map(str, range(1, 11)))
 TEXT_WORDS = ("the", "of", "and", "a", "to", "in", "is", "OPEN", "SALE", "的", "一", "是", "了", "我")
-"""Words that a text may well hold."""
+"""Words of an answer to a request to transcribe text."""
 MAX_CHECKS = 4
 REASON = "this was decided at random"
 
 
 class RandomChat(ScriptedChat):
-    """Plays every role of GEMS, and any judge, without looking."""
+    """Plays every role of GEMS, and any judge, at random."""
 
     model_name: str = "random"
 
@@ -36,7 +36,7 @@ class RandomChat(ScriptedChat):
         return "random"
 
     def answer(self, messages: Sequence[BaseMessage], options: Mapping[str, Any]) -> AIMessage:
-        """Answer in the form that is asked for."""
+        """Answer in the form that is requested, by chance."""
         rng = random.Random(repr([message.content for message in messages]))
         prompt = _human_text(messages)
         if schema := schema_name(options):
@@ -84,7 +84,7 @@ def _planner_message(tools: Sequence[dict[str, Any]], messages: Sequence[BaseMes
 
 
 def _judge_answer(prompt: str, rng: random.Random) -> str:
-    """Answer a judge's question in words."""
+    """Answer the question of a benchmark in words."""
     if marks := re.findall(r'"(\w+)": (\d+)-(\d+)', prompt):
         return json.dumps({name: rng.randint(int(low), int(high)) for name, low, high in marks})
     if "multiple-choice" in prompt:
@@ -97,10 +97,10 @@ def _judge_answer(prompt: str, rng: random.Random) -> str:
 
 
 def _one_token_answer(prompt: str, alternatives: int, rng: random.Random) -> AIMessage:
-    """Answer in one token, with the probabilities of what else might have been said."""
+    """Answer in one token, with log-probabilities of alternatives."""
     first, second = (COUNTS, YES_NO) if "how many" in prompt.casefold() else (YES_NO, COUNTS)
     weights = [rng.random() ** 4 + 0.001 for _ in first] + [0.0001] * len(second)
-    likely = sorted(zip([*first, *second], weights, strict=True), key=lambda one: -one[1])
+    likely = sorted(zip([*first, *second], weights, strict=True), key=lambda token_and_weight: -token_and_weight[1])
     top = [{"token": token, "logprob": math.log(weight / sum(weights)), "bytes": list(token.encode())} for token, weight in likely]
     content = [{**top[0], "top_logprobs": top[:alternatives]}]
     return AIMessage(likely[0][0].strip(), response_metadata={"logprobs": {"content": content}})

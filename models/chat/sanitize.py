@@ -1,7 +1,7 @@
-"""What a model answers, made clean as it is received: whatever a server or a model of one's own sends, it has one form.
+"""Normalize the messages of chat models: whatever a server or a custom model sends gets one form.
 
-Lenient where the meaning is clear: a number as the content is its text, tool arguments as an object are those of a JSON string, a
-call without an id gets one. What a checkpoint cannot hold (half a surrogate pair, an integer over 64 bits, NUL) is replaced.
+Lenient where the meaning is clear: a number as content becomes text, tool arguments may be an object or JSON text, a call
+without an id gets one. What a checkpoint cannot hold (half a surrogate pair, an integer over 64 bits, NUL) is replaced.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 MAX_DEPTH = 40
-"""Levels of nesting that are kept."""
+"""Levels of nesting that are kept; deeper data becomes None."""
 MAX_TOKEN_COUNT = 10**9
-"""More of them in one call are no count."""
+"""Largest believable number of tokens in a call."""
 
 
 def clean_message(message: BaseMessage) -> AIMessage:
-    """Return what a chat model answered as a message of the assistant that a checkpoint can hold.
+    """Return the answer of a chat model as an `AIMessage` that a checkpoint can hold.
 
-    Each tool call has a name, a dict of arguments and an id of its own; others are in `invalid_tool_calls`. Tokens are counts,
-    or none.
+    Each tool call has a name, a dict of arguments and a unique id; others are in `invalid_tool_calls`. Token counts are
+    whole numbers, or left out.
 
     Args:
-        message: of any role, and with anything in it.
+        message: of any role and content.
     """
     calls, invalid = tool_calls_of([*_list_attribute(message, "tool_calls"), *_list_attribute(message, "invalid_tool_calls")])
     given, id, name = message.content, message.id, message.name
@@ -48,10 +48,10 @@ def clean_message(message: BaseMessage) -> AIMessage:
 
 
 def clean_completion(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a chat completion, or of a piece of a streamed one, as OpenAI documents them.
+    """Return the fields of a chat completion, or of a chunk of a stream, in the form that OpenAI documents.
 
     Args:
-        fields: of an answer with `choices`; what is of another kind there is read if its meaning is clear, else left out.
+        fields: of a response with `choices`; a field of another type is converted if its meaning is clear, else left out.
     """
     clean: dict[str, Any] = {
         k: v for k in ("id", "model", "system_fingerprint", "object", "type") if isinstance(v := fields.get(k), str)
@@ -62,15 +62,17 @@ def clean_completion(fields: Mapping[str, Any]) -> dict[str, Any]:
         totals = {k: v for k, v in _token_counts(usage).items() if not k.endswith("_details")}
         clean["usage"] = totals | {k: _token_counts(v) for k, v in _nested_mappings(usage).items()}
     choices = fields.get("choices")
-    clean["choices"] = [_clean_choice(one) for one in choices if isinstance(one, Mapping)] if isinstance(choices, list) else []
+    clean["choices"] = (
+        [_clean_choice(choice) for choice in choices if isinstance(choice, Mapping)] if isinstance(choices, list) else []
+    )
     return clean
 
 
 def tool_calls_of(calls: Iterable[Any]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """Return tool calls with an id of its own for each, and apart from them those that cannot be read.
+    """Return valid tool calls, each with a unique id, and invalid ones.
 
     Args:
-        calls: as OpenAI's servers write them, or LangChain.
+        calls: in the form of OpenAI or of LangChain.
     """
     good: list[ToolCall] = []
     bad: list[InvalidToolCall] = []
@@ -89,13 +91,13 @@ def tool_calls_of(calls: Iterable[Any]) -> tuple[list[ToolCall], list[InvalidToo
         if name and arguments is not None:
             good.append(tool_call(name=name, args=arguments, id=id))
         else:
-            wrote = storable(given if isinstance(given, str) else _json_text(given))
-            bad.append(invalid_tool_call(name=name or None, args=wrote, id=id, error="no name and object of arguments"))
+            arguments_text = storable(given if isinstance(given, str) else _json_text(given))
+            bad.append(invalid_tool_call(name=name or None, args=arguments_text, id=id, error="no name and object of arguments"))
     return good, bad
 
 
 def arguments_of(given: Any) -> dict[str, Any] | None:
-    """Return the arguments of a tool call, of a JSON text or an object; None where they are neither."""
+    """Return the arguments of a tool call, from JSON text or an object; None where they are neither."""
     for _ in range(2):  # some servers write the JSON text as JSON once more
         if isinstance(given, str):
             try:
@@ -106,11 +108,11 @@ def arguments_of(given: Any) -> dict[str, Any] | None:
 
 
 def storable(value: Any, depth: int = 0) -> Any:
-    """Return plain data as a checkpoint, a file and any database can hold it; what is no plain data is None.
+    """Return plain data in a form that checkpoints, files and databases can hold; other values become None.
 
     Args:
         value: text, numbers, lists and dicts of them.
-        depth: how deep it lies.
+        depth: level of nesting of the value.
     """
     if isinstance(value, str):
         return str.__str__(value).encode("utf-8", "replace").decode().replace("\0", "")
@@ -128,7 +130,7 @@ def storable(value: Any, depth: int = 0) -> Any:
 
 
 def _clean_block(block: Any) -> str | dict[str, Any] | None:
-    """Return a block of a content as it can be read, None where it cannot."""
+    """Return a content block in a form that LangChain reads, None where it is unreadable."""
     if isinstance(block, str):
         return storable(block)  # type: ignore[no-any-return]
     if not isinstance(block, Mapping) or ("text" in block and not isinstance(block["text"], str)):
@@ -137,7 +139,7 @@ def _clean_block(block: Any) -> str | dict[str, Any] | None:
 
 
 def _clean_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a choice with its message, or the delta of a streamed one."""
+    """Return a choice with its message or delta."""
     clean: dict[str, Any] = {
         "index": 0,
         "finish_reason": reason if isinstance(reason := choice.get("finish_reason"), str) else None,
@@ -145,10 +147,10 @@ def _clean_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(logprobs := choice.get("logprobs"), Mapping):
         clean["logprobs"] = storable(logprobs)
     for name in ("message", "delta"):
-        if isinstance(said := choice.get(name), Mapping):
-            clean[name] = _clean_choice_message(said)
-        elif isinstance(said, str):
-            clean[name] = {"role": "assistant", "content": said}
+        if isinstance(message := choice.get(name), Mapping):
+            clean[name] = _clean_choice_message(message)
+        elif isinstance(message, str):
+            clean[name] = {"role": "assistant", "content": message}
     return clean
 
 
@@ -169,7 +171,7 @@ def _clean_choice_message(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _clean_tool_call(call: Mapping[str, Any], place: int) -> dict[str, Any]:
-    """Return a tool call, or a piece of a streamed one."""
+    """Return a tool call, or a chunk of one in a stream."""
     inner, index, id = call.get("function"), call.get("index"), call.get("id")
     function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
     given, name = function.get("arguments"), function.get("name")
@@ -196,7 +198,7 @@ def _clean_usage(usage: Any) -> UsageMetadata | None:
 
 
 def _token_counts(fields: Mapping[str, Any]) -> dict[str, int]:
-    """Return the counts among fields: whole numbers, none negative and none that no call can have used."""
+    """Return the fields that are token counts: whole numbers from 0 to `MAX_TOKEN_COUNT`."""
     whole = {k: v for k, v in fields.items() if isinstance(v, int) and not isinstance(v, bool)}
     return {storable(str(k)): v for k, v in whole.items() if 0 <= v <= MAX_TOKEN_COUNT}
 
@@ -206,8 +208,8 @@ def _nested_mappings(fields: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _list_attribute(message: BaseMessage, name: str) -> list[Any]:
-    found = getattr(message, name, None)
-    return found if isinstance(found, list) else []
+    value = getattr(message, name, None)
+    return value if isinstance(value, list) else []
 
 
 def _dict_or_empty(value: Any) -> dict[str, Any]:

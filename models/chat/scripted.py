@@ -1,4 +1,4 @@
-"""What the chat models without a neural network have in common: tools, structured answers, and counted words as usage."""
+"""Base of the chat models that are Python code and no network: tools, structured answers, and token counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ScriptedChat(BaseChatModel):
     """A chat model whose answers a Python function writes. Subclasses give `answer` and `count_tokens`."""
 
     gives_logprobs: ClassVar[bool] = True
-    """For one word of a judge only; what the roles say is JSON, and comes without."""
+    """For one-word answers to a judge only; JSON answers of roles have no log-probabilities."""
 
     @abstractmethod
     def answer(self, messages: Sequence[BaseMessage], options: Mapping[str, Any]) -> AIMessage:
@@ -58,7 +58,7 @@ class ScriptedChat(BaseChatModel):
 
 
 def schema_name(options: Mapping[str, Any]) -> str:
-    """Return the name of the schema that an answer shall have, empty where there is none."""
+    """Return the name of the schema in `response_format`, empty where there is none."""
     wanted = options.get("response_format") or {}
     return str(wanted.get("json_schema", {}).get("name", "")) if isinstance(wanted, dict) else ""
 

@@ -1,7 +1,7 @@
-"""How reasoning is switched on, off, or up and down, on the endpoints that have a switch: no two call it the same.
+"""Request fields that switch reasoning on or off, or set its effort: each endpoint has its own.
 
-The table is read from the top, and the first row whose host and model match counts; the last row is for servers that
-people run themselves. What an endpoint cannot do is done as nearly as it can, and told (`thinking_note`).
+The first row of the table whose host and model match counts; the last row is for self-hosted servers. What an endpoint
+cannot do is approximated, and noted (`thinking_note`).
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from ...privacy import host_of
 from ..endpoint_address import OPENAI_HOST
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
-"""Efforts that can be asked for, from the least to the most."""
+"""Efforts, from the least to the most."""
 
 EffortField = Literal["reasoning_effort", "reasoning.effort", ""]
 
 
 class ReasoningSwitch(NamedTuple):
-    """A row of the table: where it holds, and the body fields that it takes."""
+    """A row of the table: which endpoints and models it is for, and their request fields."""
 
     hosts: str
-    """Regular expression, found in host:port."""
+    """Regular expression, searched in `host:port`."""
     models: str
-    """Regular expression, found in the model's name in lower case."""
+    """Regular expression, searched in the name of the model in lower case."""
     on: Mapping[str, Any] = {}
-    """Fields for True; they go along with an effort as well."""
+    """Fields for True, and in addition to an effort."""
     off: Mapping[str, Any] = {}
     """Fields for False."""
     effort: EffortField = ""
-    """Field that takes an effort; empty where reasoning is only on or off, and then an effort means on."""
+    """Field of the effort; empty where reasoning is only on or off: then an effort means on."""
     efforts: tuple[str, ...] = EFFORTS
-    """Efforts it takes; the nearest one is sent for others."""
+    """Efforts that the endpoint takes; for others the nearest one is sent."""
     can: Literal["both", "only on", "only off"] = "both"
-    """`only on`: reasoning cannot be switched off, and `off` is the least there is; `only off`: the model has none."""
+    """`only on`: reasoning cannot be switched off, and `off` is its minimum; `only off`: the model does not reason."""
 
 
 REASONING_SWITCHES = (
@@ -96,7 +96,7 @@ def thinking_fields(base_url: str, model: str, thinking: bool | str | None) -> d
 
 
 def thinking_note(base_url: str, model: str, thinking: bool | str | None) -> str | None:
-    """Return a sentence if what is sent is not quite what was asked for; arguments and errors as in `thinking_fields`."""
+    """Return a sentence if the fields only approximate the option, else None; arguments and errors as in `thinking_fields`."""
     return _fields_and_note(base_url, model, thinking)[1]
 
 
@@ -110,7 +110,7 @@ def _fields_and_note(base_url: str, model: str, thinking: bool | str | None) -> 
     if row.can == "only off":
         return {}, f"{model} does not reason: thinking={_as_option(thinking)} has no effect." if thinking is not False else None
     if thinking is False:
-        note = f"The reasoning of {model} cannot be switched off: the least there is is asked for."
+        note = f"The reasoning of {model} cannot be switched off: its minimum is requested."
         return dict(row.off), note if row.can == "only on" else None
     if thinking is True:
         return dict(row.on), None

@@ -1,4 +1,4 @@
-"""Any text-to-image pipeline of diffusers as an image model."""
+"""Text-to-image pipelines of diffusers as image models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .devices import DTYPES, LOAD_LOCK, OFFLOADS, Offload, best_device, best_dty
 from .families import RESERVED, PipelineFamily, family_from_signature, find_family
 from .prompt_budget import PromptBudget
 
-# In a notebook without ipywidgets the libraries' loading bars are plain text, which is no reason for a warning.
+# In a notebook without ipywidgets, loading bars are plain text: no reason for a warning.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 MAX_BATCH_ON_GPU = 4
@@ -30,17 +30,22 @@ MAX_BATCH_ON_GPU = 4
 
 
 class DiffusersImage(ImageModel):
-    """A diffusers pipeline, loaded at the first image and called as its family is; see `gems.models.image.families`.
+    """A diffusers pipeline, loaded at the first request; `gems.models.image.families` says how each family is called.
 
-    Requests from several threads are drawn together. An image depends on its own seed and not on its neighbours: on a CPU
+    Requests from several threads share batches. An image depends on its own seed and not on the rest of its batch: on a CPU
     in float32 bit by bit, on a GPU to the precision of the number format; see `gems.models.image.batch_invariant`.
+
+    Example:
+        ```python
+        gems.run("a red fox", image=DiffusersImage("Tongyi-MAI/Z-Image-Turbo", device="cuda:1"))
+        ```
 
     Args:
         source: a folder in diffusers layout, or the name of a repository.
-        name: what to call it; the last part of the source by default.
-        call: options of the pipeline's call, such as steps and guidance; they win over the family's.
-        device: where it runs, such as cuda:1; the best there is, by default.
-        dtype: float32, bfloat16 or float16; what suits the device, by default.
+        name: name of the model; the last part of the source by default.
+        call: options of the pipeline's call, such as steps and guidance; they override those of the family.
+        device: such as cuda:1; the best available device by default.
+        dtype: float32, bfloat16 or float16; the best for the device by default.
         offload: what waits in main memory until it is needed: none, model (one part of the pipeline at a time is on the
             GPU), sequential or group (one layer at a time).
         batch: most images in one call; 4 on a GPU and 1 on a CPU by default.
@@ -80,12 +85,11 @@ class DiffusersImage(ImageModel):
 
     @cached_property
     def settings(self) -> dict[str, object]:
-        """The call's options, the number format and, for a folder, the state of its files: what tells its images from others.
+        """Options of the call, number format and, for a folder, a hash of its files: what determines an image.
 
-        Not the device, the offload and the batch: they say where and when an image is made, and a run that goes on elsewhere
-        should find its images again.
+        Without device, offload and batch, so that a run that is resumed elsewhere finds its images again.
         """
-        source = hashlib.sha256(self.source.encode()).hexdigest()[:16]  # a hash: a folder's path is nobody's business
+        source = hashlib.sha256(self.source.encode()).hexdigest()[:16]  # a hash, as the path of a folder is private
         return {
             "model": self.name,
             "source": source,
@@ -96,24 +100,24 @@ class DiffusersImage(ImageModel):
 
     @property
     def parallel(self) -> int:  # type: ignore[override]
-        """As many calls as fit into one batch."""
+        """Number of requests that fit into one batch."""
         return self._batcher.first_max_size
 
     @property
     def can_edit(self) -> bool:
-        """Whether the family takes an image to be changed; of a repository only `model_index.json` is read for it."""
+        """Whether the family takes an image to edit; of a repository, only `model_index.json` is read to find out."""
         return self.family.edits != "no"
 
     @property
     def prompt_limit(self) -> int | None:
-        """Tokens of the prompt itself, without what the pipeline puts around it. Loads the pipeline to count those."""
+        """Number of prompt tokens without those of the template. Loads the pipeline, whose tokenizer counts them."""
         return self._prompt_budget.limit
 
     def prepare(self) -> None:
         """Load the pipeline.
 
         Raises:
-            ImageModelError: it cannot be loaded, or is no text-to-image pipeline.
+            ImageModelError: the pipeline cannot be loaded, or takes no prompt.
         """
         self.load()
         _ = self.family
@@ -123,13 +127,13 @@ class DiffusersImage(ImageModel):
         """How this pipeline is called.
 
         Raises:
-            ImageModelError: it cannot be loaded, or is no text-to-image pipeline.
+            ImageModelError: the pipeline cannot be loaded, or takes no prompt.
         """
         return self._family_and_guessed[0]
 
     @cached_property
     def _family_and_guessed(self) -> tuple[PipelineFamily, bool]:
-        with LOAD_LOCK.loading():  # diffusers imports what it is asked for, and so does a load
+        with LOAD_LOCK.loading():  # diffusers imports modules lazily, and so does a load
             return self._find_family()
 
     def _find_family(self) -> tuple[PipelineFamily, bool]:
@@ -140,11 +144,11 @@ class DiffusersImage(ImageModel):
         title = str(config.get("_class_name"))
         if row := find_family(title, Path(self.source).name, config):
             return row
-        made = getattr(diffusers, title, None)
-        return family_from_signature(made if made is not None else type(self.load())), False
+        pipeline = getattr(diffusers, title, None)
+        return family_from_signature(pipeline if pipeline is not None else type(self.load())), False
 
     def _index(self) -> Mapping[str, Any]:
-        """Return what `model_index.json` says, which takes no weights."""
+        """Return the content of `model_index.json`, which needs no weights."""
         from diffusers import DiffusionPipeline
 
         with self._explained_loading():
@@ -161,7 +165,7 @@ class DiffusersImage(ImageModel):
 
     @property
     def _batch_invariant(self) -> bool:
-        """Whether images must not depend on their batch by a bit."""
+        """Whether images must be the same in any batch, bit by bit."""
         return self._device == "cpu" and self._dtype == "float32"
 
     @cached_property
@@ -180,12 +184,12 @@ class DiffusersImage(ImageModel):
 
         Raises:
             ImageModelError: the weights are missing or damaged, the name is unknown, an option of the call does not exist, or
-                there is nothing to offload from.
+                offloading is set for a CPU.
         """
         if self._pipeline is None:
             with LOAD_LOCK.loading():
                 if self._pipeline is None:
-                    free_memory()  # of a model that nobody uses any more: its parts refer to one another
+                    free_memory()  # of a model that is no longer used: its parts refer to one another
                     self._pipeline = self._load()
         return self._pipeline
 
@@ -236,7 +240,7 @@ class DiffusersImage(ImageModel):
                 raise ImageModelError(f"{title} has no option {key!r}: {did_you_mean(key, set(options) - RESERVED)}")
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Draw the images, together with those that other threads ask for meanwhile."""
+        """Generate one image for each request, in batches shared with requests of other threads."""
         for request in requests:
             self._check(request)
         try:
@@ -252,7 +256,7 @@ class DiffusersImage(ImageModel):
             raise ImageModelError(f"the image model {self.name!r} refused the request: {reason}") from error
 
     def _check(self, request: ImageRequest) -> None:
-        """Refuse a request that the pipeline cannot honour, before others share its call."""
+        """Refuse a request that the pipeline cannot fulfil, before it joins a batch."""
         family, pipeline = self.family, self.load()
         if request.source is not None and family.edits == "no":
             raise ImageModelError(
@@ -280,22 +284,22 @@ class DiffusersImage(ImageModel):
             )
 
     def _options(self, request: ImageRequest) -> dict[str, Any]:
-        """Return the options of the call for one request, but for the prompts."""
+        """Return the options of the call for one request, without the prompts."""
         defaults = dict(self.family.call)
         if request.source is not None:  # an edit keeps the shape of its image, which the pipeline sees to
             defaults = {k: v for k, v in defaults.items() if k not in ("width", "height")}
-        asked = {k: v for k, v in (("width", request.width), ("height", request.height)) if v}
-        return {**defaults, **self.call, **asked}
+        size = {k: v for k, v in (("width", request.width), ("height", request.height)) if v}
+        return {**defaults, **self.call, **size}
 
     def _negative_prompt(self, request: ImageRequest) -> str | None:
-        """Return the negative prompt to be passed: the request's, the one that was set, or what the family needs."""
+        """Return the negative prompt: of the request, of the options, or the default of the family."""
         family = self.family
         if not family.negative or (family.latent_multiple and not self._guided(self._options(request))):
             return None
         return request.negative_prompt or self.call.get("negative_prompt") or family.default_negative
 
     def _batch_key(self, request: ImageRequest) -> Hashable:
-        """Return what requests must have in common to share a call."""
+        """Return what requests must have in common to share a batch."""
         family = self.family
         if not family.batches or (self._batch_invariant and not family.batch_invariant):
             return object()  # equal to nothing: alone
@@ -306,7 +310,7 @@ class DiffusersImage(ImageModel):
         return (*alike, self._prompt_budget.padded_length(request.prompt), self._prompt_budget.padded_length(negative or ""))
 
     def _draw(self, requests: list[ImageRequest]) -> list[Image.Image]:
-        """Make images that share a call. A pipeline keeps its scheduler's state in itself: one call at a time."""
+        """Generate a batch. A pipeline holds the state of its scheduler: one call at a time."""
         import torch
 
         pipeline, first = self.load(), requests[0]
@@ -319,7 +323,7 @@ class DiffusersImage(ImageModel):
                 options["image"] = [source.convert("RGB")]  # a list, in every family: all images of one edit
         from .batch_invariant import BatchInvariant
 
-        with LOAD_LOCK.drawing(), BatchInvariant() if self._batch_invariant else nullcontext():
+        with LOAD_LOCK.generating(), BatchInvariant() if self._batch_invariant else nullcontext():
             out = pipeline(
                 prompt=[r.prompt for r in requests],
                 generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
@@ -332,15 +336,15 @@ class DiffusersImage(ImageModel):
         free_memory()
 
     def truncated(self, prompt: str) -> str | None:
-        """Return the words past the text encoder's limit, counted with the pipeline's own tokenizer and template."""
+        """Return the part of a prompt past the limit of the text encoder, by the tokenizer and template of the pipeline."""
         return self._prompt_budget.truncated(prompt)
 
     def caveats(self, request: ImageRequest) -> list[str]:
-        """Return what is not honoured of a request or of the options, and whether a batch was too large."""
-        family, doubt = self._family_and_guessed
+        """Return what of a request or of the options is not honoured, and whether a batch was too large."""
+        family, guessed = self._family_and_guessed
         options = self._options(request)
         notes = []
-        if doubt and not {"num_inference_steps", "guidance_scale"} <= set(self.call):
+        if guessed and not {"num_inference_steps", "guidance_scale"} <= set(self.call):
             notes.append(
                 f"The name of {self.name!r} does not tell which {family.pipeline} it is: it is called as {family.title}, with "
                 f"{options['num_inference_steps']} steps and guidance {options['guidance_scale']}. Set both to settle it."
@@ -363,7 +367,7 @@ class DiffusersImage(ImageModel):
         return notes
 
     def _guided(self, options: Mapping[str, Any]) -> bool:
-        """Return whether a negative prompt has any effect under these options."""
+        """Return whether guidance runs with these options, so that a negative prompt has an effect."""
         family = self.family
         if not family.negative:
             return False
@@ -381,10 +385,10 @@ _LESS_MEMORY = (
 
 
 def _require_safetensors(folder: Path) -> None:
-    """Refuse a folder that has a part with pickled weights only: reading a pickle can run any code.
+    """Refuse a folder where a part has only pickled weights: loading a pickle can run any code.
 
     Raises:
-        ImageModelError: there is one. Of a repository diffusers itself says so.
+        ImageModelError: a part has only pickled weights. For a repository, diffusers itself raises.
     """
     pickled = {file.parent for ending in ("bin", "pt", "ckpt") for file in folder.glob(f"*/*.{ending}")}
     if only := sorted(part.name for part in pickled if not any(part.glob("*.safetensors"))):
@@ -395,7 +399,7 @@ def _require_safetensors(folder: Path) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a hash of the names, sizes and times of a folder's files: cheap, and another after a new training."""
+    """Return a hash of the names, sizes and times of the files in a folder: cheap, and different after a new training."""
     files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else []
     state = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return hashlib.sha256(repr(state).encode()).hexdigest()[:16] if files else ""
@@ -403,7 +407,7 @@ def fingerprint(folder: Path) -> str:
 
 @contextmanager
 def _without_progress_bars() -> Iterator[None]:
-    """Keep the libraries' loading bars out of the terminal: a download shows them still, the files on disk need none."""
+    """Hide loading bars of diffusers and transformers; downloads still show theirs."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 

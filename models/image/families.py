@@ -1,7 +1,7 @@
-"""What is known about the pipelines of diffusers: one row a family, read when an image is asked for.
+"""Facts about pipeline families of diffusers: one row for each.
 
-The facts were read in diffusers 0.42.1, `pipelines/`: the signature, docstring, example and code of each pipeline's
-`__call__` and `encode_prompt`; a row says what else it rests on. A pipeline that has no row is called by its own defaults.
+Source: diffusers 0.42.1, `pipelines/`: signature, docstring, example and code of each `__call__` and `encode_prompt`; a row
+names its other sources. A pipeline without a row is called with its own defaults.
 """
 
 from __future__ import annotations
@@ -16,66 +16,66 @@ from ...errors import ImageModelError
 
 Wrap = Literal["none", "chat", "chat-no-thinking", "template", "conversation"]
 RESERVED = frozenset({"prompt", "image", "generator", "num_images_per_prompt", "output_type", "return_dict"})
-"""Options of a call that come from the requests, and cannot be set."""
+"""Options of a call that come from the requests and cannot be set."""
 
 
 @dataclass(frozen=True)
 class PipelineFamily:
-    """How the pipelines of one family are called, and what they read."""
+    """How the pipelines of one family are called, and what of a prompt they read."""
 
     title: str
-    """What people call it."""
+    """Its common name."""
 
     pipeline: str
     """Class name, as in `model_index.json`."""
 
     facts: str
-    """Where the row's facts come from, besides the pipeline's own signature and code."""
+    """Sources of the row, besides the signature and code of the pipeline."""
 
     name: str = ""
-    """Pattern that tells its checkpoints from others of the same class, searched in the repository's or folder's name."""
+    """Pattern of its checkpoints among those of the same class, searched in the name of the repository or folder."""
 
     config: Mapping[str, object] = field(default_factory=dict)
-    """What must stand in `model_index.json`."""
+    """Entries that `model_index.json` must have."""
 
     call: Mapping[str, Any] = field(default_factory=dict)
     """Defaults of the call: steps, guidance, size in pixels."""
 
     guidance: str | None = None
-    """The option that turns classifier-free guidance on; None where there is no such guidance."""
+    """Option that switches on classifier-free guidance; None where there is no such guidance."""
 
     guidance_above: float = 1.0
-    """Guidance runs where the option is greater than this."""
+    """Guidance runs where the option exceeds this."""
 
     negative: bool = False
     """Whether a negative prompt is honoured, where guidance runs."""
 
     default_negative: str | None = None
-    """Negative prompt that is passed where the request has none, because guidance does not run without one."""
+    """Negative prompt of requests without one, where guidance does not run without it."""
 
     ignores: tuple[str, ...] = ()
-    """Options of the call that are accepted and have no effect."""
+    """Options of the call that have no effect."""
 
     edits: Literal["no", "can", "only"] = "no"
-    """Whether it takes `image=` as the image that the prompt says how to change."""
+    """Whether it takes an image to edit as `image=`."""
 
     batches: bool = True
-    """Whether several prompts can be drawn in one call; an edit's image is shared by all of them."""
+    """Whether one call takes several prompts; all share the image to edit."""
 
     wraps: Wrap = "none"
-    """What is put around the prompt before it is counted; see `gems.models.image.prompt_budget`."""
+    """Template around the prompt, whose tokens count too; see `gems.models.image.prompt_budget`."""
 
     cuts: bool = True
-    """Whether text past `max_sequence_length` tokens, or past the tokenizer's own limit, is dropped."""
+    """Whether text past `max_sequence_length` tokens, or past the limit of the tokenizer, is dropped."""
 
     length_step: int | None = None
-    """Text is padded to the longest of the batch, of lengths rounded up to this many tokens; None: to a fixed length."""
+    """Prompts are padded to the longest of the batch, rounded up to a multiple of this many tokens; None: to a fixed length."""
 
     batch_invariant: bool = False
-    """Whether an image is the same, bit by bit, alone and in a batch, on a CPU in float32; see `batch_invariant`."""
+    """Whether an image is the same alone and in a batch, bit by bit, on a CPU in float32; see `BatchInvariant`."""
 
     latent_multiple: int | None = None
-    """Width and height must be multiples of this many latent cells; None where the pipeline does not tell."""
+    """Width and height must be multiples of this many latent cells; None where that is unknown."""
 
 
 FAMILIES: tuple[PipelineFamily, ...] = (
@@ -207,12 +207,12 @@ FAMILIES: tuple[PipelineFamily, ...] = (
 
 
 def find_family(pipeline: str, name: str, config: Mapping[str, Any]) -> tuple[PipelineFamily, bool] | None:
-    """Return the row of a pipeline, and whether its name had to be guessed at; None where there is no row.
+    """Return the row of a pipeline, and whether it is a guess among several; None where there is no row.
 
     Args:
         pipeline: class name.
         name: of the repository or folder.
-        config: what stands in `model_index.json`.
+        config: content of `model_index.json`.
     """
     rows = [f for f in FAMILIES if f.pipeline == pipeline and all(config.get(k, False) == v for k, v in f.config.items())]
     if not rows:
@@ -222,10 +222,10 @@ def find_family(pipeline: str, name: str, config: Mapping[str, Any]) -> tuple[Pi
 
 
 def family_from_signature(pipeline: type) -> PipelineFamily:
-    """Return what the signature of a pipeline's call tells.
+    """Return a row for a pipeline without one, from the signature of its call.
 
     Raises:
-        ImageModelError: it does not draw from a prompt.
+        ImageModelError: the pipeline takes no prompt.
     """
     options = inspect.signature(pipeline.__call__).parameters
     if "prompt" not in options:

@@ -1,7 +1,7 @@
-"""An images endpoint over HTTP: what is sent to it, limits on what it sends back, and its failures in words that say what to do.
+"""HTTP client of the images API, with limits on responses and errors that say what to do.
 
-The openai client does the transport: keys, forms, tries again after 408, 409, 429, 5xx, time-outs and dropped connections, and
-waits as long as `Retry-After` says.
+The openai client does the transport: keys, forms, retries after 408, 409, 429, 5xx, time-outs and dropped connections, and
+`Retry-After`.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from ..http import GuardedClient, OversizedAnswerError
 from .images_response import ErrorDetail, parse_error
 
 CARD_TIMEOUT = 10.0
-"""Seconds for a question that is not worth waiting for: what the server serves."""
+"""Seconds for the list of models, which is not worth a long wait."""
 
 
 class ImagesClient:
-    """A server of the images API.
+    """A client of one server of the images API.
 
     Args:
-        url: the base url, with `/v1`; a query in it goes along with every request, as Azure wants it.
-        key: what is sent as bearer token, nothing by default.
-        key_env: the environment variable that the key is from, for messages.
-        timeout: seconds that one try may take.
+        url: the base URL, with `/v1`; its query is sent with every request, as Azure needs it.
+        key: bearer token, none by default.
+        key_env: environment variable of the key, for messages.
+        timeout: seconds of one try.
         retries: tries after the first.
-        in_flight: most calls for images to this host at the same time, whichever thread or model they are from.
+        in_flight: most concurrent image calls to the host, over all threads and models.
 
     Raises:
-        ImageModelError: the url is none.
+        ImageModelError: the URL is malformed.
     """
 
     def __init__(self, url: str, key: str | None, key_env: str, *, timeout: float, retries: int, in_flight: int) -> None:
@@ -46,7 +46,7 @@ class ImagesClient:
         self.host = host_of(url)
         self._key, self._key_env = key, key_env
         self._timeout, self._retries, self._in_flight = timeout, retries, in_flight
-        self._limit = call_limit_of(f"{self.host} images")  # apart from the chat calls to a host, which have another ceiling
+        self._limit = call_limit_of(f"{self.host} images")  # apart from chat calls to the host, which have their own limit
         try:
             parts = urlsplit(url)
             self._client = openai.OpenAI(
@@ -61,20 +61,20 @@ class ImagesClient:
             raise ImageModelError(f"the address {self._where()} is not understood ({error}): write http://HOST:PORT/v1") from error
 
     def post(self, path: str, body: Mapping[str, Any], files: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send a request, as JSON or with files as a form, and return the answer's JSON, empty where it is no object.
+        """Send a request, as JSON or with files as a form, and return the JSON object of the response, empty for other JSON.
 
         Raises:
-            RefusedError: the server answered with an error, also after the last try.
-            ImageModelError: it did not answer, or with something else.
+            ImageRefusedError: the server answered with an error, also after the last try.
+            ImageModelError: the server did not answer, or not with JSON.
         """
         options: Any = {"headers": {"Content-Type": "multipart/form-data"}} if files else {}
         try:
             with self._limit.slot(self._in_flight):
                 response = self._client.post(path, body=body, files=files, options=options, cast_to=httpx2.Response)
         except openai.APIStatusError as error:
-            told, model = parse_error(error.body), str(body.get("model"))
-            words = redact(self._words(error, told, model), self._key or "")
-            raise ImageRefusedError(words, error.status_code, told) from None  # the cause may quote the key
+            detail, model = parse_error(error.body), str(body.get("model"))
+            message = redact(self._status_message(error, detail, model), self._key or "")
+            raise ImageRefusedError(message, error.status_code, detail) from None  # the cause may quote the key
         except (openai.APIConnectionError, OversizedAnswerError) as error:
             raise self._connection_error(error) from error
         try:
@@ -85,10 +85,10 @@ class ImagesClient:
         return answer if isinstance(answer, dict) else {}
 
     def fetch(self, url: str) -> bytes:
-        """Return an image that the server gave the address of: from the server itself only, as anyone may stand behind others.
+        """Download an image from its URL, only from the server itself: other addresses could be anywhere.
 
         Raises:
-            ImageModelError: it is elsewhere, or it cannot be had.
+            ImageModelError: the URL is of another server, or the download failed.
         """
         try:
             whole = urlsplit(urljoin(self.url, url))
@@ -108,7 +108,7 @@ class ImagesClient:
             raise self._connection_error(error) from error
 
     def models(self) -> list[Mapping[str, object]] | None:
-        """Return the server's list of models, empty where it has none, None where it does not answer now."""
+        """Return the models that the server lists, empty where it has no list, None where it does not answer now."""
         quick = self._client.with_options(timeout=min(CARD_TIMEOUT, self._timeout), max_retries=0)
         try:
             answer = json.loads(quick.get("/models", cast_to=httpx2.Response).content)
@@ -134,10 +134,10 @@ class ImagesClient:
             return ImageModelError(f"cannot reach {self._where()} {tries} ({reason}): is the server running there?")
         return ImageModelError(f"{self.host} broke off its answer {tries} ({reason}): look at its log, or try again")
 
-    def _words(self, error: openai.APIStatusError, told: ErrorDetail, model: str) -> str:
+    def _status_message(self, error: openai.APIStatusError, detail: ErrorDetail, model: str) -> str:
         status = error.status_code
-        said = self.clean(told.message) or responses.get(status, "it does not say why")
-        if told.is_refusal:
+        said = self.clean(detail.message) or responses.get(status, "it does not say why")
+        if detail.is_refusal:
             return f"{self.host} refused to draw this, because of its content: {said}. Change the request"
         if status == 401:  # its message quotes a part of the key
             todo = f"the key in {self._key_env} was refused" if self._key else f"it wants a key: set {self._key_env}"
@@ -164,7 +164,7 @@ class ImagesClient:
         return parts._replace(netloc=self.host, query="").geturl()
 
     def clean(self, text: str) -> str:
-        """Return a server's words as one line without the key, which some servers quote."""
+        """Return a message of the server on one line, without the key, which some servers quote."""
         return redact(" ".join(text.split()), self._key or "")[:400].rstrip(".")
 
 

@@ -1,4 +1,4 @@
-"""What a pipeline reads of a prompt: counted with its own tokenizer and with what it puts around the prompt."""
+"""How much of a prompt a pipeline reads, by its own tokenizer and template."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PLACEHOLDER = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 
 class PromptBudget:
-    """Counts the tokens of prompts beside a running pipeline, with copies of its tokenizers.
+    """Counts the tokens of prompts with copies of the tokenizers of a pipeline.
 
-    Copies, because a tokenizer keeps the last call's truncation in itself: counting with the pipeline's own would change what
-    it reads in another thread.
+    Copies, because a tokenizer remembers the truncation of its last call: counting with the original would change what the
+    pipeline reads in another thread.
 
     Args:
         pipeline: a loaded pipeline.
@@ -43,7 +43,7 @@ class PromptBudget:
         self._lock = threading.Lock()
 
     def _with_template(self, prompt: str) -> str:
-        """Return what the tokenizer is given for a prompt."""
+        """Return a prompt in the template that the tokenizer receives."""
         match self._family.wraps:
             case "chat" | "chat-no-thinking":
                 text: str = self._template_owner.apply_chat_template(
@@ -63,7 +63,7 @@ class PromptBudget:
         return text
 
     def _token_spans(self, tokenizer: Any, text: str, most: int | None = None) -> list[tuple[int, int]]:
-        """Return the characters of each token, of the first `most` tokens."""
+        """Return the (start, end) characters of each token, of the first `most` tokens."""
         bos = tokenizer.bos_token
         twice = self._family.wraps == "conversation" and bos is not None and text.startswith(bos)
         with self._lock:
@@ -79,7 +79,7 @@ class PromptBudget:
         return spans
 
     def _max_tokens(self, tokenizer: Any) -> int | None:
-        """Return how many tokens one of the text encoders gets at most."""
+        """Return the most tokens that a text encoder receives; None without a limit."""
         if not self._family.cuts:
             return None
         if self._family.wraps != "none":
@@ -90,7 +90,7 @@ class PromptBudget:
 
     @property
     def limit(self) -> int | None:
-        """How many tokens of a prompt are read, without those around it; None where all are or nobody can tell."""
+        """Most tokens of a prompt that are read, without the template; None without a limit, or if it is unknown."""
         before = self._with_template(PLACEHOLDER).index(PLACEHOLDER) if self._template_owner is not None else 0
         counts = []
         for tokenizer in self._tokenizers:
@@ -102,7 +102,7 @@ class PromptBudget:
         return max(counts, default=None)
 
     def truncated(self, prompt: str) -> str | None:
-        """Return the end of a prompt that no text encoder is given; None where all is read or nobody can tell."""
+        """Return the end of a prompt that no text encoder receives; None if all is read, or if that is unknown."""
         if not self._all_fast:
             return None
         if self._family.wraps == "conversation":
@@ -118,9 +118,9 @@ class PromptBudget:
         return prompt[read:] or None
 
     def padded_length(self, prompt: str) -> tuple[int, bool]:
-        """Return how long a text is in a batch, and whether it needs no padding, for then it needs no mask.
+        """Return the padded length of a prompt in tokens, and whether it fills the limit, so that it needs no mask.
 
-        The length is 0 where it is fixed, else as the family rounds and cuts it.
+        The length is 0 where it is fixed, else rounded and truncated as the family does.
         """
         if not self._tokenizers:
             return 0, False

@@ -17,12 +17,12 @@ from ...errors import ImageModelError
 from .base import ImageRequest
 
 RESERVED = frozenset({"prompt", "model", "n", "image", "stream"})
-"""Fields that a caller cannot set: one request is one image, in one piece."""
+"""Fields that a user cannot set: one request is one image, not streamed."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """What one kind of server takes."""
+    """Which fields one kind of server takes."""
 
     name: str
     seed: bool = True
@@ -32,11 +32,11 @@ class Provider:
     always: Mapping[str, object] = field(default_factory=dict)
     """Fields of every request."""
     unsized: Mapping[str, object] = field(default_factory=dict)
-    """Fields of a generation without a size, where leaving `size` out is not the model's own size."""
+    """Fields of a generation without a size, where omitting `size` does not mean the default size of the model."""
     longest_prompt: int | None = None
-    """Characters; a longer prompt is refused."""
+    """Most characters of a prompt; a longer one is refused."""
     generation_fields: frozenset[str] | None = None
-    """Further fields of generations. All others have no effect and no error; None where the server tells by itself."""
+    """Further fields of generations. Others have no effect and no error; None where the server refuses them itself."""
     edit_fields: frozenset[str] | None = None
     """Further fields of edits, likewise."""
 
@@ -78,12 +78,12 @@ VLLM_OMNI = Provider(
 )  # fmt: skip
 GEMS = Provider("gems", always={"response_format": "b64_json"})
 OTHER = Provider("other", always={"response_format": "b64_json"})
-"""A server that does not say what it is: it is sent what most take, and what it refuses is left out."""
+"""An unknown server: it is sent the common fields, and those that it refuses are left out."""
 
 PROVIDERS = {p.name: p for p in (OPENAI, SGLANG, VLLM_OMNI, GEMS)}
 
 OPTIONAL = frozenset({"response_format", "output_format", "seed", "negative_prompt"})
-"""Fields that are left out for a server that refuses them: the image can be made without."""
+"""Fields that are left out for a server that refuses them: the image does not need them."""
 
 _OWNERS = {"sglang": SGLANG, "vllm": VLLM_OMNI, "vllm-omni": VLLM_OMNI, "gems": GEMS}
 
@@ -91,20 +91,20 @@ _EDITORS = ("gpt-image", "chatgpt-image", "edit", "kontext", "flux.2", "flux2", 
 
 
 def provider_of(card: Mapping[str, object]) -> Provider:
-    """Return whose server lists this model in `/v1/models`, `OTHER` where it cannot be told."""
+    """Return the provider of a model by its entry in `/v1/models`, `OTHER` if unknown."""
     return _OWNERS.get(str(card.get("owned_by")).lower(), OTHER)
 
 
 def can_edit(model: str, card: Mapping[str, object]) -> bool:
-    """Say whether a model takes an image to be edited: by its server's word, else by its name.
+    """Return whether a model takes an image to edit: as its server says, else by its name.
 
     Args:
         model: its name.
-        card: its entry in `/v1/models`, empty where there is none: `gems serve` says `can_edit` there, SGLang lists
+        card: its entry in `/v1/models`, empty where there is none: `gems serve` has `can_edit` there, SGLang
             `supported_task_types`.
     """
-    if isinstance(said := card.get("can_edit"), bool):
-        return said
+    if isinstance(declared := card.get("can_edit"), bool):
+        return declared
     tasks = card.get("supported_task_types")
     if isinstance(tasks, list):
         return bool({"I2I", "TI2I"} & set(map(str, tasks)))
@@ -112,19 +112,19 @@ def can_edit(model: str, card: Mapping[str, object]) -> bool:
 
 
 def generation_body(provider: Provider, request: ImageRequest, call: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Return the JSON body for a new image; fields in `call` win over the provider's.
+    """Return the JSON body of a request for a new image; fields in `call` override those of the provider.
 
     Raises:
-        ImageModelError: the request is one that the provider would refuse.
+        ImageModelError: the provider would refuse the request.
     """
     return {**_common_fields(provider, request, model), **({} if request.width else provider.unsized), **call}
 
 
 def edit_form(provider: Provider, request: ImageRequest, call: Mapping[str, Any], model: str) -> dict[str, str]:
-    """Return the text fields of the form that edits an image; the image itself goes along as the file `image`.
+    """Return the text fields of a request to edit an image; the image itself is the file `image` of the form.
 
     Raises:
-        ImageModelError: the request is one that the provider would refuse.
+        ImageModelError: the provider would refuse the request.
     """
     return {key: _form_value(value) for key, value in {**_common_fields(provider, request, model), **call}.items()}
 
@@ -146,10 +146,10 @@ def _form_value(value: object) -> str:
 
 
 def check_request(provider: Provider, request: ImageRequest, model: str) -> None:
-    """Find out before the call what would be refused.
+    """Refuse a request before the call where the provider would.
 
     Raises:
-        ImageModelError: a prompt that is too long, half a size, or a size that OpenAI does not document.
+        ImageModelError: the prompt is too long, width or height is missing, or OpenAI does not document the size.
     """
     if provider.longest_prompt and len(request.prompt) > provider.longest_prompt:
         raise ImageModelError(
@@ -178,9 +178,9 @@ def caveats(provider: Provider, request: ImageRequest, call: Mapping[str, Any], 
     """Return what of a request is not honoured, a sentence each.
 
     Args:
-        provider: who was asked.
-        request: what was asked for.
-        call: the fields the user added.
+        provider: of the server.
+        request: the request.
+        call: fields that the user added.
         left_out: fields that the server has refused before.
     """
     missing = set(left_out)
@@ -189,15 +189,15 @@ def caveats(provider: Provider, request: ImageRequest, call: Mapping[str, Any], 
     if not provider.negative_prompt:
         missing.add("negative_prompt")
     who = "the images endpoint" if provider is OTHER else provider.name
-    said = []
+    notes = []
     if provider is OTHER:
-        said.append("The images endpoint does not say whose it is: it is sent the fields that most take (see the option provider)")
+        notes.append("The images endpoint does not say whose it is: it is sent the fields that most take (see the option provider)")
     if "seed" in missing:
-        said.append(f"{who} takes no seed: the same request gives another image each time")
+        notes.append(f"{who} takes no seed: the same request gives another image each time")
     if "negative_prompt" in missing and request.negative_prompt:
-        said.append(f"{who} takes no negative prompt: it was left out")
-    said += [f"{who} takes no field {name!r}: it was left out" for name in sorted(missing - {"seed", "negative_prompt"})]
+        notes.append(f"{who} takes no negative prompt: it was left out")
+    notes += [f"{who} takes no field {name!r}: it was left out" for name in sorted(missing - {"seed", "negative_prompt"})]
     known = provider.generation_fields if request.source is None else provider.edit_fields
     if known is not None:
-        said += [f"{provider.name} does not know the field {name!r}: it has no effect" for name in sorted(set(call) - known)]
-    return said
+        notes += [f"{provider.name} does not know the field {name!r}: it has no effect" for name in sorted(set(call) - known)]
+    return notes

@@ -16,8 +16,8 @@ from PIL import Image
 from ...errors import OutsideWorldError
 from .answers import answer
 from .grammar import ParsedRequest, choose_colors, choose_layout, describe, parse_request
-from .layout_preferences import LayoutPreference, describe_change, gives_places, preferences_in
 from .language import NUMBERS, name_cell, plural, say_spec
+from .layout_preferences import LayoutPreference, describe_change, gives_places, preferences_in
 from .perception import PerceivedThing, perceive
 from .questions import questions
 from .world import CELLS, ThingGroup, center_of

@@ -50,7 +50,7 @@ class CurriculumPhase(NamedTuple):
 
     until: float
     detail: float
-    describe_carelessly: bool
+    careless: bool
 
 
 CURRICULUM = (CurriculumPhase(0.25, 0.6, False), CurriculumPhase(0.5, 0.15, False), CurriculumPhase(1.0, 0.25, True))

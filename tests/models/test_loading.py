@@ -56,7 +56,7 @@ def test_nothing_is_drawn_while_a_model_is_loaded_and_nothing_loaded_while_one_d
             time.sleep(0.001)
 
     def draw():
-        with LOAD_LOCK.drawing():
+        with LOAD_LOCK.generating():
             drawing.set()
             someone_waits_to_load()
             time.sleep(0.02)  # the load would begin now, and so would the next picture
@@ -70,7 +70,7 @@ def test_nothing_is_drawn_while_a_model_is_loaded_and_nothing_loaded_while_one_d
 
     def draw_later():
         someone_waits_to_load()
-        with LOAD_LOCK.drawing():
+        with LOAD_LOCK.generating():
             order.append("drawn later")
 
     threads = [threading.Thread(target=work) for work in (draw, load, draw_later)]

@@ -283,7 +283,7 @@ def test_a_schema_that_is_not_taken_is_asked_for_once(server):
     ask(other, HELLO, Colors, role="painter")
     assert len(server.heard) == 4  # known of the model, not of the object
     host = server.url[7:-3]
-    assert capability_notes(other) == [f"kimi at {host} does not take a schema in the request: it is told in words only."]
+    assert capability_notes(other) == [f"kimi at {host} does not take a schema in the request: it is sent in words only."]
 
 
 @pytest.mark.filterwarnings("ignore:This model does not support")
