@@ -1,8 +1,8 @@
 """Answers to questions about an image of the shapes world.
 
-`answer` reads a question's words alone, and answers from the things that `perception.perceive` saw: it is never shown the
-request. A question is rewritten as a short code ("are all the circles red" is `are all K C`) and looked up in a table of
-forms. What has no form stays unknown.
+`answer` gets a question and the things that `perception.perceive` returns, never the request. A question is encoded as a
+short code ("are all the circles red" is `are all K C`) and looked up in a table of forms; a question without a form has no
+answer.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from .perception import PerceivedThing
 
 MARGIN = 6
-"""A thing lies above another if its centre is higher by more than so many pixels; the other sides alike."""
+"""Pixels by which the centre of a thing must be higher than another's to be above it; likewise for the other sides."""
 MIN_CERTAINTY = 0.15
-"""What is seen with less certainty counts as no shape and no colour: nobody would call it a red circle."""
+"""Things with less certainty have no shape and no colour: nobody would call them a red circle."""
 
 
 class ShapesAnswer(NamedTuple):
-    """What the image says: "yes", "no", a number in words, a colour, a place. Not `known`: no answer, never a guess."""
+    """An answer: "yes", "no", a number in words, a colour or a place. If not `known`, there is no answer, never a guess."""
 
     text: str
     known: bool
@@ -34,14 +34,14 @@ class ShapesAnswer(NamedTuple):
 
 
 class ThingKind(NamedTuple):
-    """What a question is about: things of a shape, of a colour, or both; None leaves it open."""
+    """The things that a question is about: of a shape, of a colour, or both; None means any."""
 
     color: str | None
     shape: str | None
     several: bool = False
 
     def __str__(self) -> str:
-        """Say it: "red circles"."""
+        """Return a phrase such as "red circles"."""
         return " ".join(filter(None, (self.color, plural(self.shape or "thing", 2 if self.several else 1))))
 
     def fits(self, thing: PerceivedThing) -> bool:
@@ -60,26 +60,26 @@ def _normalize(text: str) -> str:
 
 
 def answer(question_text: str, seen: Sequence[PerceivedThing]) -> ShapesAnswer:
-    """Answer a question from what is seen.
+    """Answer a question from the things in an image.
 
     Understood are: whether there is something ("Is there at least one red circle?", "Are there exactly three circles?"), how
     many ("How many red circles are there?", "Is the number of red circles three?"), colour and shape ("Are all the circles
     red?", "What color is the star?"), sides ("Is the red circle to the left of the blue square?") and places ("Is the star
-    at the top left?", "Where is the star?"). What is said of things that are not there is answered "no".
+    at the top left?", "Where is the star?"). A statement about absent things gets "no".
 
     Args:
-        question_text: the question, and nothing but its words.
-        seen: the things in the image, as `perceive` returns them.
+        question_text: the question.
+        seen: the things in the image, from `perceive`.
     """
     code, parts = _encode(scan(question_text))
     clear = [thing for thing in seen if thing.certainty >= MIN_CERTAINTY]
     for pattern, reply in _FORMS:
         match = pattern.fullmatch(code)
-        found = reply(match, parts, clear) if match else None
-        if found:
+        result = reply(match, parts, clear) if match else None
+        if result:
             blurred = len(seen) - len(clear)
             more = f", and {_number_word(blurred)} more that I cannot make out" if blurred else ""
-            return ShapesAnswer(found[0], True, found[1] + more)
+            return ShapesAnswer(result[0], True, result[1] + more)
     return ShapesAnswer("unknown", False, f'I do not understand the question "{" ".join(question_text.split())[:200]}"')
 
 
@@ -140,8 +140,8 @@ def _number_word(count: int) -> str:
     return "zero" if count == 0 else NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 
-def _yes_or_no(told: bool) -> str:
-    return "yes" if told else "no"
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _cell_of(thing: PerceivedThing) -> int:
@@ -164,7 +164,7 @@ def _list_things(things: Sequence[PerceivedThing]) -> str:
 
 
 def _list_similar(kind: ThingKind, clear: Sequence[PerceivedThing]) -> str:
-    """Say what is seen that bears on a kind: things of its shape in any colour, else all there is."""
+    """List the things that resemble a kind: of its shape in any colour, else all things."""
     near = [t for t in clear if kind._replace(color=None if kind.shape else kind.color).fits(t)]
     if near or not clear:
         return f"I see {_list_things(near)}"
@@ -234,14 +234,14 @@ def _count_matches(count: int, comparison: str | None, number: int | None) -> bo
 
 
 def _is_there(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
-    numbers, told = iter(parts.numbers), []
+    numbers, items_hold = iter(parts.numbers), []
     items = list(_AMOUNT.finditer(match["items"]))
     for item, kind in zip(items, parts.kinds, strict=False):
         things = _matching_things(match, parts, clear) if match["rest"] else [t for t in clear if kind.fits(t)]
-        told.append(_count_matches(len(things), item[1], next(numbers) if item[2] == "N" else None))
+        items_hold.append(_count_matches(len(things), item[1], next(numbers) if item[2] == "N" else None))
     if match["rest"]:
-        return _yes_or_no(all(told)), _list_with_places([t for t in clear if any(k.fits(t) for k in parts.kinds)], clear)
-    return _yes_or_no(all(told)), "; ".join(dict.fromkeys(_list_similar(kind, clear) for kind in parts.kinds))
+        return _yes_or_no(all(items_hold)), _list_with_places([t for t in clear if any(k.fits(t) for k in parts.kinds)], clear)
+    return _yes_or_no(all(items_hold)), "; ".join(dict.fromkeys(_list_similar(kind, clear) for kind in parts.kinds))
 
 
 def _subject(match: re.Match[str], parts: _QuestionParts, clear: Sequence[PerceivedThing]) -> tuple[list[PerceivedThing], str]:

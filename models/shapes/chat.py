@@ -1,8 +1,8 @@
 """The embedded chat model: rules that play every role of GEMS for the shapes world.
 
-It is an ordinary `BaseChatModel` with tools and structured answers, and reads nothing but the messages it is sent: the
-tags that the roles' prompts use, and images. It has no language of its own; a request outside its world is an error
-that says so. Shown an image without a role to play, it answers what benchmarks ask a judge: see `judge`.
+A `BaseChatModel` with tools and structured answers, which reads only its messages: the tags in the prompts of the roles,
+and images. A request outside of the shapes world is an error that says so. For an image without a role it answers as a
+judge of benchmarks: see `judge`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REFINER_SCHEMAS = {"Refinement", "EditRefinement", "FusedRefinement", "FusedEdit
 """Names of the refiner's schemas."""
 
 IMAGE_TOKENS = 64
-"""What an image counts in tokens: one for each of its 16x16 pixel patches."""
+"""Tokens of an image: one for each of its patches of 16x16 pixels."""
 
 
 class ShapesChat(ScriptedChat):
@@ -51,7 +51,7 @@ class ShapesChat(ScriptedChat):
 
 
 def _role_answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], schema: str) -> AIMessage | None:
-    """Play a role; None where none is asked for."""
+    """Answer as the role of a schema; None without tools and schema."""
     text = "\n".join(_message_text(m) for m in messages if m.type == "human")
     request = tag_content(text, "request")
     if tools or schema == "Plan":
@@ -59,15 +59,17 @@ def _role_answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]
     if schema == "Checks":
         return _json_message(roles.checks(request))
     if schema == "Findings":
-        asked = re.findall(r"^(\S+?)\. (.+)$", tag_content(text, "questions"), re.MULTILINE)
-        return _json_message(roles.findings(asked, _last_image(messages)))
+        id_and_text = re.findall(r"^(\S+?)\. (.+)$", tag_content(text, "questions"), re.MULTILINE)
+        return _json_message(roles.findings(id_and_text, _last_image(messages)))
     if schema == "LearnedLessons":
         return _json_message(_lessons_from_changes(text))
     if schema == "Lesson":
         return _json_message(_summarize_attempt(request, text, messages))
     if schema in REFINER_SCHEMAS:  # it never edits
-        said = {**roles.refinement(request, _shown_attempts(messages), _shown_lessons(text)), "action": "regenerate"}
-        return _json_message({**_summarize_latest_attempt(request, messages), **said} if schema.startswith("Fused") else said)
+        refinement = {**roles.refinement(request, _shown_attempts(messages), _shown_lessons(text)), "action": "regenerate"}
+        return _json_message(
+            {**_summarize_latest_attempt(request, messages), **refinement} if schema.startswith("Fused") else refinement
+        )
     return None
 
 
@@ -75,35 +77,35 @@ def _judge_answer(messages: Sequence[BaseMessage], options: Mapping[str, Any]) -
     """Answer a benchmark's question about an image."""
     text = "\n".join(_message_text(m) for m in messages if m.type == "human")
     shown = any(_image_blocks(m) for m in messages) and not schema_name(options)
-    said = judge.answer_judge_question(text, _last_image(messages)) if shown else None
-    if said is not None:
+    answer = judge.answer_judge_question(text, _last_image(messages)) if shown else None
+    if answer is not None:
         alternatives = (options.get("top_logprobs") or 0) if options.get("logprobs") else None
-        said, beside = judge.limit_answer(said, options.get("max_tokens"), alternatives)
-        return AIMessage(said, response_metadata=beside)
+        answer, metadata = judge.limit_answer(answer, options.get("max_tokens"), alternatives)
+        return AIMessage(answer, response_metadata=metadata)
     raise NotForShapesError(
         "shapes-chat plays the roles of GEMS for its small world and cannot converse: use a real model with --chat"
     )
 
 
-def _summarize_attempt(request: str, told: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
-    failures = re.findall(r"^FAILED: (.+)$", tag_content(told, "findings"), re.MULTILINE)
-    return roles.lesson(request, tag_content(told, "prompt"), failures, _last_image(messages))
+def _summarize_attempt(request: str, prompt: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
+    failures = re.findall(r"^FAILED: (.+)$", tag_content(prompt, "findings"), re.MULTILINE)
+    return roles.lesson(request, tag_content(prompt, "prompt"), failures, _last_image(messages))
 
 
 def _summarize_latest_attempt(request: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
-    """Sum up the latest of the attempts that a refiner is shown; its image is the last one."""
-    told = [str(block.get("text", "")) for m in messages if m.type == "human" for block in _content_blocks(m)]
-    return _summarize_attempt(request, [text for text in told if "<attempt " in text][-1], messages)
+    """Summarize the latest attempt in the prompt of a refiner; its image is the last one."""
+    texts = [str(block.get("text", "")) for m in messages if m.type == "human" for block in _content_blocks(m)]
+    return _summarize_attempt(request, [text for text in texts if "<attempt " in text][-1], messages)
 
 
-def _shown_lessons(told: str) -> list[str]:
-    """Return the texts of the lessons of other requests, as they are shown."""
-    return re.findall(r"^- [^:\n]+: (.+)$", tag_content(told, "lessons"), re.MULTILINE)
+def _shown_lessons(prompt: str) -> list[str]:
+    """Return the texts of the lessons in a prompt."""
+    return re.findall(r"^- [^:\n]+: (.+)$", tag_content(prompt, "lessons"), re.MULTILINE)
 
 
-def _lessons_from_changes(told: str) -> dict[str, Any]:
-    changes = re.findall(r'<change kind="(\w+)">(.*?)</change>', told, re.DOTALL)
-    skills = tag_content(told, "skills_loaded").split(", ")
+def _lessons_from_changes(prompt: str) -> dict[str, Any]:
+    changes = re.findall(r'<change kind="(\w+)">(.*?)</change>', prompt, re.DOTALL)
+    skills = tag_content(prompt, "skills_loaded").split(", ")
     return roles.lessons_from_changes(
         [(kind, tag_content(text, "old_prompt"), tag_content(text, "new_prompt")) for kind, text in changes], skills
     )
@@ -119,19 +121,19 @@ def _plan(request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[st
 
 
 def _shown_attempts(messages: Sequence[BaseMessage]) -> list[roles.ShownAttempt]:
-    """Read the attempts that a refiner is shown, each with the image that follows it."""
-    found: list[roles.ShownAttempt] = []
+    """Parse the attempts in the prompt of a refiner, each with the image that follows it."""
+    attempts: list[roles.ShownAttempt] = []
     for block in (b for m in messages if m.type == "human" for b in _content_blocks(m)):
         if block.get("type") == "image":
-            found[-1:] = [m._replace(image=_decode_image(block)) for m in found[-1:]]
+            attempts[-1:] = [m._replace(image=_decode_image(block)) for m in attempts[-1:]]
         text = str(block.get("text", ""))
         if "<attempt " in text:
-            found.append(
+            attempts.append(
                 roles.ShownAttempt(tag_content(text, "prompt"), 'best="true"' in text, tag_content(text, "experience"), None)
             )
         elif current := tag_content(text, "current_prompt"):
-            found.append(roles.ShownAttempt(current, False, "", None))
-    return found
+            attempts.append(roles.ShownAttempt(current, False, "", None))
+    return attempts
 
 
 def _json_message(answer: dict[str, Any]) -> AIMessage:

@@ -1,7 +1,7 @@
-"""The reader of the shapes world: from a request in plain words to groups, relations and places, and on to layouts.
+"""Parser of the shapes world: from a request in plain words to groups, relations and places, and to layouts.
 
-`parse_request` puts the words that `language.scan` tells apart together; `layouts` finds the cells; `describe` says them in
-the words the image model learnt. Each is a pure function.
+`parse_request` parses the tokens of `language.scan`; `layouts` yields cells for the things; `describe` words a layout as the
+image model was trained. Pure functions.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _FILLERS = frozenset({
 _BACK = frozenset({"the", "it", "them"})
 """Words that point back to something already named."""
 _LITTLE = frozenset({"on", "of", "in", "at", "to", "by", "for", "as", "from", "off", "into", "it's", "is"})  # fmt: skip
-"""Words that are never what an error is about: "on a beach" fails for the beach."""
+"""Words that an error never names: "on a beach" fails for the beach."""
 
 
 def outside_world_error(problem: str) -> OutsideWorldError:
-    """Return the error that says what this world draws, what the problem is, and where to turn instead."""
+    """Return the error that says what the shapes world draws, what the problem is, and what to use instead."""
     return OutsideWorldError(f"{_DRAWS}; {problem}; {_ELSE}")
 
 
 MAX_RANKED = 2000
-"""Layouts that are compared where one is preferred: there can be tens of thousands."""
+"""Most layouts that are ranked: there can be tens of thousands."""
 
 
 class ParsedRequest(NamedTuple):
-    """What a request says: groups, relations between them, and for each group the cell it is asked to stand in, if any.
+    """A parsed request: groups, relations between them, and for each group its cell, None where it has none.
 
     For a group of several, "top", "bottom", "left" and "right" mean the whole row or column (see `region`).
     """
@@ -59,20 +59,20 @@ class ParsedRequest(NamedTuple):
 
     @property
     def total(self) -> int:
-        """How many things there are in all."""
+        """Number of things in all groups."""
         return sum(group.count for group in self.groups)
 
 
 def parse_request(text: str) -> ParsedRequest:
-    """Read a request: "three red circles above a blue square", "a star at the top left, two red circles at the bottom".
+    """Parse a request: "three red circles above a blue square", "a star at the top left, two red circles at the bottom".
 
     A relation said right after another's object belongs to that object ("a star above a circle to the left of a square":
     the circle is to the left); after "and" it belongs to the first thing. "the circle" refers back to a circle already named.
 
     Raises:
-        OutsideWorldError: it asks for something that this world has no word for, or leaves open how many.
+        OutsideWorldError: the request has words that the shapes world does not know, or a plural without a number.
     """
-    parsed = _RequestParser(_known_tokens(scan(text))).read()
+    parsed = _RequestParser(_known_tokens(scan(text))).parse()
     if not parsed.groups:
         raise outside_world_error(f'it finds nothing to draw in "{" ".join(text.split())[:80]}"')
     if parsed.total > MAX_THINGS:
@@ -92,8 +92,8 @@ def _known_tokens(tokens: Sequence[WordToken]) -> list[WordToken]:
     """Drop filler words; a word without a meaning here is an error."""
     words = [t for t in tokens if t.kind == "word" and t.value not in _FILLERS | _BACK]
     if words:
-        told = next((t for t in words if t.value not in _LITTLE), words[0])
-        raise outside_world_error(f'it cannot draw "{told.text.strip(chr(34))}"')
+        unknown = next((t for t in words if t.value not in _LITTLE), words[0])
+        raise outside_world_error(f'it cannot draw "{unknown.text.strip(chr(34))}"')
     return [t for t in tokens if t.kind != "filler" and not (t.kind == "word" and t.value in _FILLERS)]
 
 
@@ -107,10 +107,10 @@ class _RequestParser:
         self.relations: list[Relation] = []
         self.phrase: list[WordToken] = []
         self.subject = self.last = -1
-        self.gap, self.side, self.told_side = "", "", ""
+        self.gap, self.side, self.last_side = "", "", ""
         self.place: int | None = None
 
-    def read(self) -> ParsedRequest:
+    def parse(self) -> ParsedRequest:
         for at, token in enumerate(self.tokens):
             follows = self.tokens[at + 1].kind if at + 1 < len(self.tokens) else ""
             if token.kind in ("number", "color") or token.value == "the":
@@ -127,30 +127,32 @@ class _RequestParser:
         return ParsedRequest(tuple(self.groups), tuple(self.relations), tuple(self.places))
 
     def _group(self, token: WordToken, follows: str) -> None:
-        index = self._refer(token)
+        index = self._referred_group(token)
         if index is None:
-            index = self._new(token)
-        shares = self.gap == "and" and self.told_side and follows not in ("side", "place")
+            index = self._new_group(token)
+        shares = self.gap == "and" and self.last_side and follows not in ("side", "place")
         if self.side or shares:
-            self.told_side = self.side or self.told_side
-            self.relations.append(Relation(self.subject, self.told_side, index))
+            self.last_side = self.side or self.last_side
+            self.relations.append(Relation(self.subject, self.last_side, index))
         else:
-            self.subject, self.told_side = index, ""
+            self.subject, self.last_side = index, ""
         self.last, self.gap, self.side, self.phrase = index, "", "", []
 
-    def _refer(self, token: WordToken) -> int | None:
+    def _referred_group(self, token: WordToken) -> int | None:
         """Return the one group that "the red circle" refers back to, if there is one."""
-        said = {t.kind: t.value for t in self.phrase}
+        phrase = {t.kind: t.value for t in self.phrase}
         if not any(t.value == "the" for t in self.phrase) or self.place is not None:
             return None
         fits = [
             i
             for i, g in enumerate(self.groups)
-            if g.shape == token.value and said.get("color", g.color) == g.color and said.get("number", str(g.count)) == str(g.count)
+            if g.shape == token.value
+            and phrase.get("color", g.color) == g.color
+            and phrase.get("number", str(g.count)) == str(g.count)
         ]
         return fits[0] if len(fits) == 1 else None
 
-    def _new(self, token: WordToken) -> int:
+    def _new_group(self, token: WordToken) -> int:
         numbers, colors = ([t for t in self.phrase if t.kind == kind] for kind in ("number", "color"))
         text = " ".join(t.text for t in [*self.phrase, token])
         if len(numbers) > 1 or len(colors) > 1:
@@ -173,12 +175,12 @@ class _RequestParser:
         elif token.kind == "place":
             self._place(token, follows)
         else:
-            self._back(token)
+            self._pronoun(token)
 
     def _side(self, token: WordToken) -> None:
         if self.side or self.last < 0:
             raise outside_world_error(f'it misses a shape before "{token.text}"')
-        if not self.gap and self.told_side:
+        if not self.gap and self.last_side:
             self.subject = self.last
         self.side, self.gap, self.phrase = token.value, "", []
 
@@ -192,7 +194,7 @@ class _RequestParser:
             self.places[self.last] = int(token.value)
         self.gap = ""
 
-    def _back(self, token: WordToken) -> None:
+    def _pronoun(self, token: WordToken) -> None:
         """Read "it" and "them": "a circle with a square below it" puts the square below the circle."""
         if not self.side or self.last < 1:
             raise outside_world_error(f'it cannot tell what "{token.text}" means')
@@ -278,8 +280,8 @@ def choose_layout(
 
     With a `rank`, the first of the lowest among some thousand.
     """
-    found = (cells for cells in layouts(parsed, rng, keep=keep, forbidden=forbidden) if cells not in avoid)
-    return next(found, None) if rank is None else min(islice(found, MAX_RANKED), key=rank, default=None)
+    candidates = (cells for cells in layouts(parsed, rng, keep=keep, forbidden=forbidden) if cells not in avoid)
+    return next(candidates, None) if rank is None else min(islice(candidates, MAX_RANKED), key=rank, default=None)
 
 
 def choose_colors(parsed: ParsedRequest, rng: random.Random) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The words of the shapes world: how a scene is put into words, short or laid out, and how words are told apart."""
+"""The words of the shapes world: how a scene is described, and the tokens of a text."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def plural(shape: str, count: int) -> str:
 
 
 def name_group(group: ThingGroup) -> str:
-    """Say a group: "a red circle", "three blue squares", "two stars"."""
+    """Describe a group: "a red circle", "three blue squares", "two stars"."""
     number = ("an" if group.color == "orange" else "a") if group.count == 1 else NUMBERS[group.count]
     return " ".join(filter(None, (number, group.color, plural(group.shape, group.count))))
 
 
 def name_cell(cell: int) -> str:
-    """Say a cell: "at the top left", "in the center"."""
+    """Describe a cell: "at the top left", "in the center"."""
     return "in the center" if CELLS[cell] == "center" else f"at the {CELLS[cell]}"
 
 
 def say_side(side: str) -> str:
-    """Say a relation: "above", "to the left of"."""
+    """Describe a relation: "above", "to the left of"."""
     return f"to the {side}" if side.endswith(" of") else side
 
 
@@ -45,9 +45,9 @@ def say_spec(spec: SceneSpec) -> str:
     text = names[spec.relations[0].a]
     for k, relation in enumerate(spec.relations):
         text += f"{' and' if k else ''} {say_side(relation.side)} {names[relation.b]}"
-    told = {i for r in spec.relations for i in (r.a, r.b)}
+    related = {i for r in spec.relations for i in (r.a, r.b)}
     for i in range(len(names)):
-        if i not in told:
+        if i not in related:
             text += f", and {names[i]}"
     return text
 
@@ -122,14 +122,14 @@ _BREAKS = {"and": "and", "&": "and", "+": "and", "with": ",", "plus": ",", "then
 
 
 def scan(text: str) -> list[WordToken]:
-    """Cut a text into tokens; what this world has no word for comes out as a `word`."""
+    """Split a text into tokens; unknown words have the kind `word`."""
     tokens, at = [], 0
     while at < len(text):
-        found = None if text[at].isspace() and text[at] != "\n" else _match(text, at)
-        if found is None:
+        result = None if text[at].isspace() and text[at] != "\n" else _match(text, at)
+        if result is None:
             at += 1
             continue
-        name, match = found
+        name, match = result
         tokens.append(_token(name, match))
         at = match.end()
     return tokens

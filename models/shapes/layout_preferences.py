@@ -1,7 +1,7 @@
-"""Habits of laying out: what the embedded chat model can learn from layouts that came out right, and can follow when told.
+"""Preferences among layouts: what the embedded chat model can learn from layouts that were right, and can follow.
 
-It knows a few ways in which layouts differ, each in both directions, and not which of them helps: that is for the runs to
-find out. What it is told counts by its words, in the order in which it is told.
+It knows a few traits in which layouts differ, each in both directions, but not which of them helps: runs find that out.
+Lessons are matched by their words, in their order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RATHER = re.compile(r"\b(?:rather than|instead of|and not|not)\b", re.IGNORECAS
 
 
 class LayoutTrait(NamedTuple):
-    """A way in which layouts differ, as a number: how it is said when the number falls, and when it rises."""
+    """A number in which layouts differ, with the advice to lower and to raise it."""
 
     less: str
     more: str
@@ -29,18 +29,18 @@ class LayoutTrait(NamedTuple):
     more_means: str
     measure: Callable[[Sequence[int]], float]
     usual: float
-    """How much the number usually differs between two layouts."""
+    """Usual difference of the number between two layouts."""
 
 
 class LayoutPreference(NamedTuple):
     """A preference among layouts."""
 
-    way: LayoutTrait
+    trait: LayoutTrait
     sign: int
 
     def cost(self, cells: Sequence[int]) -> float:
         """Return how far a layout is from the preference: lower is better."""
-        return self.sign * self.way.measure(cells)
+        return self.sign * self.trait.measure(cells)
 
 
 def _things_at_edges(cells: Sequence[int]) -> float:
@@ -85,28 +85,28 @@ LAYOUT_TRAITS = (
 
 
 def describe_change(before: Sequence[int], after: Sequence[int]) -> str:
-    """Say in what a layout differs most from the one before, as advice; empty where it does not, or is none."""
+    """Return as advice the trait in which a layout differs most from the one before; empty without a layout or a difference."""
     if not after:
         return ""
     if not before:
         return OWN_PLACE
-    changes = [(way, (way.measure(after) - way.measure(before)) / way.usual) for way in LAYOUT_TRAITS]
-    way, change = max(changes, key=lambda pair: abs(pair[1]))
-    return (way.less if change < 0 else way.more) if change else ""
+    changes = [(trait, (trait.measure(after) - trait.measure(before)) / trait.usual) for trait in LAYOUT_TRAITS]
+    trait, change = max(changes, key=lambda pair: abs(pair[1]))
+    return (trait.less if change < 0 else trait.more) if change else ""
 
 
 def preferences_in(lessons: Sequence[str]) -> list[LayoutPreference]:
-    """Return what lessons prefer, in their order; of two that contradict each other the first counts."""
-    found: dict[LayoutTrait, LayoutPreference] = {}
+    """Return the preferences that lessons state, in order; the first of two that contradict each other counts."""
+    preferences: dict[LayoutTrait, LayoutPreference] = {}
     for text in lessons:
         wanted = _RATHER.split(text)[0]
-        for way in LAYOUT_TRAITS:
-            for sign, means in ((1, way.less_means), (-1, way.more_means)):
+        for trait in LAYOUT_TRAITS:
+            for sign, means in ((1, trait.less_means), (-1, trait.more_means)):
                 if re.search(means, wanted, re.IGNORECASE):
-                    found.setdefault(way, LayoutPreference(way, sign))
-    return list(found.values())
+                    preferences.setdefault(trait, LayoutPreference(trait, sign))
+    return list(preferences.values())
 
 
 def gives_places(lesson: str) -> bool:
-    """Return whether a lesson says where in the frame things go."""
+    """Return whether a lesson is about places in the frame."""
     return bool(_OWN_PLACE.search(lesson)) or bool(preferences_in([lesson]))

@@ -1,8 +1,8 @@
-"""The eyes of the shapes world: what stands in an image, told from its pixels alone.
+"""Perception of the shapes world: the things in an image, from its pixels alone.
 
-Every pixel is read as a blend of the background and one of the six colours, so that soft edges keep the colour of the
+Every pixel is taken for a blend of the background and one of the six colours, so that soft edges keep the colour of the
 thing they belong to. Each colour's pixels are cut into connected pieces, a piece that holds two things is cut at its
-waist, pieces that only make sense together are joined, and a shape is told by overlap with drawn templates.
+waist, pieces that only make sense together are joined, and a shape is recognized by overlap with drawn templates.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _TOUCHING = np.ones((3, 3), dtype=np.bool_)
 
 
 class PerceivedThing(NamedTuple):
-    """One thing seen: centroid (x, y) and box in pixels of a 128x128 image; `certainty` from 0 (a guess) to 1."""
+    """A thing in an image: centroid (x, y) and box in pixels of a 128x128 image; `certainty` from 0 (a guess) to 1."""
 
     shape: str
     color: str
@@ -62,7 +62,7 @@ class PerceivedThing(NamedTuple):
 
 
 def perceive(image: Image.Image) -> list[PerceivedThing]:
-    """Return what stands in an image, row by row from the top left.
+    """Return the things in an image, row by row from the top left.
 
     Args:
         image: of any size and mode; another size than 128x128 is scaled to it.
@@ -75,10 +75,10 @@ def perceive(image: Image.Image) -> list[PerceivedThing]:
 
 @lru_cache(maxsize=64)
 def _perceive_pixels(data: bytes) -> tuple[PerceivedThing, ...]:
-    """See the pixels (a check at a time asks about the same image again and again)."""
+    """Perceive raw pixels; cached, since each check asks about the same image."""
     pixels = np.frombuffer(data, dtype=np.uint8).reshape(SIZE, SIZE, 3).astype(np.float64)
-    found = [_describe_piece(pixels, piece) for piece in _segment(pixels)]
-    return tuple(sorted(found, key=lambda s: (int(s.y * 3 / SIZE), s.x, s.y)))
+    things = [_describe_piece(pixels, piece) for piece in _segment(pixels)]
+    return tuple(sorted(things, key=lambda s: (int(s.y * 3 / SIZE), s.x, s.y)))
 
 
 def _segment(pixels: Pixels) -> list[Mask]:

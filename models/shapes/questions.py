@@ -22,10 +22,10 @@ class ShapesQuestion(NamedTuple):
 def questions(parsed: ParsedRequest) -> list[ShapesQuestion]:
     """Make the questions of a request: for each kind of thing whether it is there, how many, its colour; then how they lie.
 
-    A colour is asked on its own ("Is the circle red?") where one kind has that shape. Where several have ("a red circle and
+    A colour is depends_on on its own ("Is the circle red?") where one kind has that shape. Where several have ("a red circle and
     two blue circles"), the kinds are told apart by colour, and the shape is counted once more over all of them.
     """
-    made: list[ShapesQuestion] = []
+    result: list[ShapesQuestion] = []
     parents: dict[ThingGroup, tuple[int, ...]] = {}
     for shape in dict.fromkeys(g.shape for g in parsed.groups):
         groups = [g for g in parsed.groups if g.shape == shape]
@@ -34,27 +34,27 @@ def questions(parsed: ParsedRequest) -> list[ShapesQuestion]:
         for color in colors:
             same = [g for g in groups if g.color == color]
             count = total if color is None else sum(g.count for g in same)
-            asked = _ask_kind(made, ThingKind(color, shape, count > 1), count, alone=len(colors) == 1)
-            parents.update(dict.fromkeys(same, asked))
+            depends_on = _ask_kind(result, ThingKind(color, shape, count > 1), count, alone=len(colors) == 1)
+            parents.update(dict.fromkeys(same, depends_on))
         if len(colors) > 1 and None not in colors:
-            made.append(ShapesQuestion("count", f"How many {plural(shape, 2)} are in the image?", NUMBERS[total]))
-    made += [_ask_relation(parsed, k, parents) for k in range(len(parsed.relations))]
-    made += [_ask_place(parsed, i, cell, parents) for i, cell in enumerate(parsed.places) if cell is not None]
-    return made
+            result.append(ShapesQuestion("count", f"How many {plural(shape, 2)} are in the image?", NUMBERS[total]))
+    result += [_ask_relation(parsed, k, parents) for k in range(len(parsed.relations))]
+    result += [_ask_place(parsed, i, cell, parents) for i, cell in enumerate(parsed.places) if cell is not None]
+    return result
 
 
-def _ask_kind(made: list[ShapesQuestion], kind: ThingKind, count: int, alone: bool) -> tuple[int, ...]:
-    """Append what is asked of one kind; return the indices that later questions about it depend on."""
-    first = len(made)
+def _ask_kind(result: list[ShapesQuestion], kind: ThingKind, count: int, alone: bool) -> tuple[int, ...]:
+    """Append the questions about one kind; return the indices that later questions about it depend on."""
+    first = len(result)
     name = kind._replace(color=None) if alone else kind
-    made.append(
+    result.append(
         ShapesQuestion("object", f"Is there {name_group(ThingGroup(1, name.color, kind.shape or ''))} in the image?", "yes")
     )
-    made.append(ShapesQuestion("count", f"How many {name._replace(several=True)} are in the image?", NUMBERS[count], (first,)))
+    result.append(ShapesQuestion("count", f"How many {name._replace(several=True)} are in the image?", NUMBERS[count], (first,)))
     if not alone or kind.color is None:
         return (first,)
-    made.append(ShapesQuestion("attribute", f"{_question_start(name)} {kind.color}?", "yes", (first,)))
-    return (first, len(made) - 1)
+    result.append(ShapesQuestion("attribute", f"{_question_start(name)} {kind.color}?", "yes", (first,)))
+    return (first, len(result) - 1)
 
 
 def _question_start(kind: ThingKind) -> str:

@@ -1,6 +1,6 @@
-"""How the embedded chat model plays each role: plain functions from what it is shown to what it says.
+"""The roles of the embedded chat model: functions from the text and images of a prompt to an answer.
 
-What they are shown is text and images; the scene that a prompt describes they never see but through the image.
+They know the scene that was drawn only from the image.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LAYOUT_SKILLS = ("counting", "spatial-layout")
 
 
 class ShownAttempt(NamedTuple):
-    """One attempt as the memory shows it."""
+    """An attempt in the prompt of the refiner."""
 
     prompt: str
     best: bool
@@ -61,36 +61,36 @@ def checks(request: str) -> dict[str, Any]:
     }
 
 
-def findings(asked: Sequence[tuple[str, str]], image: Image.Image) -> dict[str, Any]:
+def findings(questions: Sequence[tuple[str, str]], image: Image.Image) -> dict[str, Any]:
     """Answer questions, given as (id, text), from the image."""
     seen = perceive(image)
     out = []
-    for id, text in asked:
-        found = answer(text, seen)
-        out.append({"id": id, "answer": found.text if found.known else "unknown", "reason": found.reason})
+    for id, text in questions:
+        result = answer(text, seen)
+        out.append({"id": id, "answer": result.text if result.known else "unknown", "reason": result.reason})
     return {"findings": out}
 
 
 def lesson(request: str, prompt: str, failures: Sequence[str], image: Image.Image) -> dict[str, Any]:
-    """Sum up a round: which places came out right and wrong, as far as the image shows it."""
+    """Summarize a round: which places are right and wrong in the image."""
     placed = placed_in(prompt)
     seen = perceive(image)
     if not placed:
-        told = "; ".join(failures[:3]) or "nothing failed"
-        text = f"The prompt gave no places, and the picture shows {_list_perceived(seen)}. Failed: {told}."
+        failed = "; ".join(failures[:3]) or "nothing failed"
+        text = f"The prompt gave no places, and the picture shows {_list_perceived(seen)}. Failed: {failed}."
         return {"experience": f"{text} Next: give every thing a place of its own."}
     wrong = wrong_cells(placed, seen)
     right = [name_cell(c) for c in placed if c not in wrong]
-    said = [f"{name_cell(c)} (wanted {_name_group(placed.get(c))}, seen {_name_things_in_cell(seen, c)})" for c in wrong]
-    text = f"Laid out in {len(placed)} places. Wrong places: {'; '.join(said) or 'none'}."
+    wrong_places = [f"{name_cell(c)} (wanted {_name_group(placed.get(c))}, seen {_name_things_in_cell(seen, c)})" for c in wrong]
+    text = f"Laid out in {len(placed)} places. Wrong places: {'; '.join(wrong_places) or 'none'}."
     text += f" Right places: {'; '.join(right) or 'none'}."
     return {"experience": text + (" Next: keep the right places and move the others." if wrong else " Next: draw it again.")}
 
 
 def refinement(request: str, memory: Sequence[ShownAttempt], lessons: Sequence[str] = ()) -> dict[str, Any]:
-    """Write the next prompt: a layout that was not tried, keeping what came out right in the best attempt.
+    """Write the next prompt: a layout that was not tried, with the right places of the best attempt.
 
-    Of the layouts that are left it takes the one that lessons of other requests would have.
+    Of the remaining layouts it takes the one that the lessons prefer.
     """
     parsed = parse_request(request)
     rng = random.Random(f"{request}/{len(memory)}/{memory[-1].prompt if memory else ''}")
@@ -113,13 +113,13 @@ def refinement(request: str, memory: Sequence[ShownAttempt], lessons: Sequence[s
 
 def lessons_from_changes(changes: Sequence[tuple[str, str, str]], skills: Collection[str]) -> dict[str, Any]:
     """Write a lesson for each change, given as (kind of check, prompt before, prompt after), where the places explain it."""
-    found = []
+    lessons = []
     for kind, before, after in changes:
         text = describe_change(tuple(placed_in(before)), tuple(placed_in(after)))
         skill = LAYOUT_SKILLS[kind != "count"]
         if text:
-            found.append({"kind": kind, "skill": skill if skill in skills else "", "text": text})
-    return {"lessons": found}
+            lessons.append({"kind": kind, "skill": skill if skill in skills else "", "text": text})
+    return {"lessons": lessons}
 
 
 def cells_of(parsed: ParsedRequest, prompt: str) -> tuple[int, ...] | None:
@@ -138,7 +138,7 @@ def cells_of(parsed: ParsedRequest, prompt: str) -> tuple[int, ...] | None:
 
 
 def wrong_cells(placed: Mapping[int, ThingGroup], seen: Sequence[PerceivedThing]) -> list[int]:
-    """Return the cells where the image shows something else than was asked for, cells too many among them."""
+    """Return the cells whose content differs from the layout, including cells that should be empty."""
     shown: dict[int, list[PerceivedThing]] = {}
     for thing in seen:
         shown.setdefault(cell_at(thing.x, thing.y), []).append(thing)
@@ -173,7 +173,7 @@ def _lay_out(
 
 
 def placed_in(prompt: str) -> dict[int, ThingGroup]:
-    """Return what a layout puts where; empty where the prompt is not a layout of single things."""
+    """Return the thing of each cell in a layout; empty where the prompt is not a layout of single things."""
     try:
         parsed = parse_request(prompt)
     except OutsideWorldError:
@@ -183,14 +183,14 @@ def placed_in(prompt: str) -> dict[int, ThingGroup]:
 
 
 def _wrong_places(attempt: ShownAttempt) -> set[int] | None:
-    """Return the cells that came out wrong, from the image or else from the notes; None where neither tells."""
+    """Return the wrong cells of an attempt, from its image or else from its experience; None if neither shows them."""
     if attempt.image is not None and (placed := placed_in(attempt.prompt)):
         return set(wrong_cells(placed, perceive(attempt.image)))
-    told = re.search(r"Wrong places: (.*?)\. Right places:", attempt.experience)
-    if told is None:
+    match = re.search(r"Wrong places: (.*?)\. Right places:", attempt.experience)
+    if match is None:
         return None
     names = [name_cell(c) for c in range(len(CELLS))]
-    return {names.index(m.split(" (")[0]) for m in told.group(1).split("; ") if m.split(" (")[0] in names}
+    return {names.index(m.split(" (")[0]) for m in match.group(1).split("; ") if m.split(" (")[0] in names}
 
 
 def _name_group(group: ThingGroup | None) -> str:

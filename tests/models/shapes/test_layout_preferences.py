@@ -45,10 +45,10 @@ def test_it_says_in_what_a_layout_differs_from_the_one_before(before, after, les
 
 
 def test_every_lesson_that_it_writes_it_can_follow_in_both_directions():
-    for way in LAYOUT_TRAITS:
-        (less,), (more,) = preferences_in([way.less]), preferences_in([way.more])
-        assert (less.way, less.sign) == (way, 1)
-        assert (more.way, more.sign) == (way, -1)
+    for trait in LAYOUT_TRAITS:
+        (less,), (more,) = preferences_in([trait.less]), preferences_in([trait.more])
+        assert (less.trait, less.sign) == (trait, 1)
+        assert (more.trait, more.sign) == (trait, -1)
     assert gives_places(OWN_PLACE)
     assert preferences_in([OWN_PLACE]) == []
 
