@@ -1,10 +1,11 @@
-"""What happens in a run, as typed events: the same on LangGraph's custom stream, from `stream()`, and in the terminal.
+"""Typed events of a run: the same on LangGraph's custom stream, from `stream()`, and in the terminal.
 
-Every event is a frozen model with the name of its type in `event`, so that a page in a browser can tell them apart as JSON.
+An event is a frozen pydantic model; in JSON too, `event` names its type.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,33 +34,49 @@ if TYPE_CHECKING:
 
 
 class EventBase(Frozen):
-    """What all events share."""
+    """Base of all events."""
 
 
 class RunStarted(EventBase):
-    """The run begins, or is gone on with. It comes from `stream()` and `on_event` only, as a graph knows nothing of its runs."""
+    """The run starts or is resumed. Only from `stream()` and `on_event`: a graph knows nothing of runs."""
 
     event: Literal["run_started"] = "run_started"
     thread: str = Field(description="The run's name.")
     prompt: str = Field(description="The request.")
-    resumed: bool = Field(default=False, description="Whether some of it was done before.")
-    checks: tuple[Check, ...] = Field(default=(), description="The checks, where the run has them already.")
-    images: int = Field(default=0, description="Images that are there already.")
+    resumed: bool = Field(default=False, description="Whether some of its steps were done before.")
+    checks: tuple[Check, ...] = Field(default=(), description="The checks, if the run has them already.")
+    images: int = Field(default=0, description="Number of images that the run has already.")
 
 
 class RoleStarted(EventBase):
-    """A role begins."""
+    """A role starts.
+
+    Example:
+        ```python
+        for event in gems.stream("a red circle"):
+            if isinstance(event, gems.RoleStarted):
+                print(event.role)
+        ```
+    """
 
     event: Literal["role_started"] = "role_started"
     role: str
 
 
 class RoleEnded(EventBase):
-    """A role has ended. From `stream()` and `on_event` it comes when its result is stored: a kill does not undo it."""
+    """A role has ended. From `stream()` and `on_event` it comes once its result is stored: a kill does not undo it.
+
+    Example:
+        ```python
+        for event in gems.stream("a red circle"):
+            if isinstance(event, gems.RoleEnded):
+                print(f"{event.role}: {event.seconds:.1f} s, {event.usage.calls} calls")
+        ```
+    """
 
     event: Literal["role_ended"] = "role_ended"
     role: str
-    seconds: float = Field(description="How long it took, waiting for models included.")
+    seconds: float = Field(description="Duration, including the time of its model calls.")
     usage: RoleUsage = Field(default=RoleUsage(), description="What it used in this step.")
 
 
@@ -72,7 +89,7 @@ class SkillsLoaded(EventBase):
 
 
 class ChecksWritten(EventBase):
-    """What the image must show, as the decomposer wrote it, or as a person changed it."""
+    """The checks, as the decomposer wrote them or a person changed them."""
 
     event: Literal["checks_written"] = "checks_written"
     role: str
@@ -88,7 +105,7 @@ class LessonsShown(EventBase):
 
 
 class LessonLearned(EventBase):
-    """What turned a failed check into a passed one was kept for later runs, or proposed to be."""
+    """A lesson was stored for later runs, or proposed: what turned a failed check into a passed one."""
 
     event: Literal["lesson_learned"] = "lesson_learned"
     role: str
@@ -99,17 +116,25 @@ class LessonLearned(EventBase):
 
 
 class PromptWritten(EventBase):
-    """The prompt of the next round."""
+    """The prompt of the next round was written."""
 
     event: Literal["prompt_written"] = "prompt_written"
     role: str
     prompt: str
     thought: str = Field(default="", description="The reasoning behind it.")
-    edit: bool = Field(default=False, description="Whether it says what to change in the best image, instead of all of it.")
+    edit: bool = Field(default=False, description="Whether it says what to change in the best image, not all of it.")
 
 
 class ImageMade(EventBase):
-    """An image was drawn and stored; with several candidates, each as soon as it is there."""
+    """An image was generated and stored; of several candidates, each as soon as it is stored.
+
+    Example:
+        ```python
+        for event in gems.stream("a red circle"):
+            if isinstance(event, gems.ImageMade):
+                print(event.round, event.candidate, event.image.sha256)
+        ```
+    """
 
     event: Literal["image_made"] = "image_made"
     role: str
@@ -118,7 +143,7 @@ class ImageMade(EventBase):
     prompt: str
     seed: int
     image: ImageRef
-    path: str = Field(description="Path of its URL on the server of `langgraph dev`: /images/<sha256>.png. It is no file.")
+    path: str = Field(description="Path of its URL on the server of `langgraph dev`: /images/<sha256>.png. Not a file.")
 
     @classmethod
     def of(cls, attempt: Attempt, role: str) -> ImageMade:
@@ -135,18 +160,26 @@ class ImageMade(EventBase):
 
 
 class CheckAnswered(EventBase):
-    """The verdict on a check of an image, when all readings of that image are done."""
+    """The verdict on a check of an image, once all readings of that image are done.
+
+    Example:
+        ```python
+        for event in gems.stream("a red circle"):
+            if isinstance(event, gems.CheckAnswered):
+                print(event.verdict.passed, event.question)
+        ```
+    """
 
     event: Literal["check_answered"] = "check_answered"
     role: str
     round: int
     candidate: int
-    question: str = Field(default="", description="The check's question; empty where a verifier of one's own reads no checks.")
+    question: str = Field(default="", description="The check's question; empty if a swapped verifier answers no check of the list.")
     verdict: Verdict
 
     @classmethod
     def each(cls, attempt: Attempt, checks: Iterable[Check], role: str) -> list[CheckAnswered]:
-        """Return the events of an attempt that has its verdicts."""
+        """Return an event for each verdict of an attempt."""
         questions = {check.id: check.question for check in checks}
         return [
             cls(role=role, round=attempt.round, candidate=attempt.candidate, question=questions.get(v.check, ""), verdict=v)
@@ -155,7 +188,7 @@ class CheckAnswered(EventBase):
 
 
 class Decided(EventBase):
-    """The selector has decided."""
+    """The selector has decided how to continue."""
 
     event: Literal["decided"] = "decided"
     role: str
@@ -164,22 +197,22 @@ class Decided(EventBase):
     round: int = Field(description="The latest round.")
     best_round: int
     best_candidate: int
-    score: Score | None = Field(default=None, description="Of the best image, where it is new.")
+    score: Score | None = Field(default=None, description="Score of the best image, if it is new.")
 
 
 BudgetName = Literal["rounds", "images", "calls", "tokens", "seconds", "cost"]
 
 
 class Budget(Frozen):
-    """What is used of something, and how much of it there may be."""
+    """What the run has used of a budget, and its limit."""
 
     name: BudgetName
     used: float
-    limit: float | None = Field(default=None, description="None where there is no limit.")
+    limit: float | None = Field(default=None, description="None if there is no limit.")
 
 
 class BudgetUsed(EventBase):
-    """What the run has used so far, with every decision; `cost` is among them where a price is known."""
+    """What the run has used so far, with each decision; `cost` is included if a price is known."""
 
     event: Literal["budget_used"] = "budget_used"
     role: str
@@ -187,7 +220,7 @@ class BudgetUsed(EventBase):
 
 
 class ExperienceWritten(EventBase):
-    """What a round taught."""
+    """The summary of a round was written."""
 
     event: Literal["experience_written"] = "experience_written"
     role: str
@@ -196,7 +229,7 @@ class ExperienceWritten(EventBase):
 
 
 class PersonAsked(EventBase):
-    """The run waits for a person's answer. It comes from `stream()` and `on_event` only: in a graph it is LangGraph's interrupt."""
+    """The run waits for a person's answer. Only from `stream()` and `on_event`: in a graph it is LangGraph's interrupt."""
 
     event: Literal["person_asked"] = "person_asked"
     question: Any = Field(description="The question, as plain JSON: see docs/review.md.")
@@ -211,7 +244,7 @@ class PersonSaid(EventBase):
 
 
 class Noted(EventBase):
-    """Something was done differently than asked: a fallback, a cut prompt, a skipped check. It is said once."""
+    """Something was done differently than requested: a fallback, a truncated prompt, a skipped check. Each is noted once."""
 
     event: Literal["noted"] = "noted"
     role: str
@@ -219,10 +252,10 @@ class Noted(EventBase):
 
 
 class Custom(EventBase):
-    """What a node of one's own wrote to the stream."""
+    """What a swapped node wrote to the stream."""
 
     event: Literal["custom"] = "custom"
-    data: Any = Field(description="As it was written; in JSON, what is no JSON becomes text.")
+    data: Any = Field(description="As it was written; in JSON, values that are not JSON become text.")
 
     @field_serializer("data", when_used="json")
     def _as_json(self, data: Any) -> Any:
@@ -230,11 +263,19 @@ class Custom(EventBase):
 
 
 class RunEnded(EventBase):
-    """The run has ended, or waits for a person. The last event of `stream()`; `result` is what `run` returns."""
+    """The run has ended, or waits for a person. The last event of `stream()`; `result` is what `run` returns.
+
+    Example:
+        ```python
+        *_, end = gems.stream("a red circle")
+        print(end.decision, end.reason)
+        end.result.image.show()
+        ```
+    """
 
     event: Literal["run_ended"] = "run_ended"
     thread: str
-    decision: Decision | None = Field(description='"accept" or "give up"; None where the run waits for a person.')
+    decision: Decision | None = Field(description='"accept" or "give up"; None if the run waits for a person.')
     reason: str = ""
     image: ImageRef | None = Field(default=None, description="The best image.")
     usage: RoleUsage = Field(description="What the run has used.")
@@ -242,19 +283,19 @@ class RunEnded(EventBase):
 
     @property
     def result(self) -> RunResult:
-        """What `run` returns. It does not travel as JSON.
+        """What `run` returns. It is not part of the JSON.
 
         Raises:
             AttributeError: the event was read from JSON.
         """
         if self._result is None:
             raise AttributeError("an event that was read from JSON has no result: see `get_run(event.thread)`")
-        found: RunResult = self._result
-        return found
+        result: RunResult = self._result
+        return result
 
     @classmethod
     def of(cls, result: RunResult) -> RunEnded:
-        """Return the end of a run."""
+        """Return the event of a run that has ended or waits."""
         last, best = result.state.result, result.state.best
         event = cls(
             thread=result.thread,
@@ -287,13 +328,30 @@ Event = (
     | Custom
     | RunEnded
 )
-"""Any event. The order is about that of their appearance."""
+"""Any event, roughly in the order in which they come.
+
+Example:
+    ```python
+    def show(event: gems.Event) -> None:
+        print(event.model_dump_json())
+
+    gems.run("a red circle", on_event=show)
+    ```
+"""
 
 _READER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
 def read_event(data: Any) -> Event:
-    """Return an event from its JSON form, as the custom stream has it; anything else becomes `Custom`."""
+    """Return an event from its JSON form, as on the custom stream; anything else becomes `Custom`.
+
+    Example:
+        ```python
+        graph = gems.build_graph()
+        for part in graph.stream({"prompt": "a red circle"}, stream_mode="custom"):
+            print(gems.read_event(part))
+        ```
+    """
     try:
         return _READER.validate_python(data)
     except ValidationError:
@@ -301,61 +359,69 @@ def read_event(data: Any) -> Event:
 
 
 def events_of(state: GemsState) -> Iterator[Event]:
-    """Give what a run that was made before has come to, as the events that it had, without times, costs and old decisions."""
+    """Yield the events that led to a state, without times, costs and earlier decisions."""
     if state.skills:
         yield SkillsLoaded(role="load_skill", names=tuple(state.skills))
     if state.checks:
         yield ChecksWritten(role="decomposer", checks=tuple(state.checks))
-    yield from _said_in(state, 0)
+    yield from _reviews_of_round(state, 0)
     if state.draft and not state.attempts:
-        yield from _written(state, 1, state.draft)
+        yield from _prompt_events(state, 1, state.draft)
     for round in sorted({a.round for a in state.attempts}):
         attempts = [a for a in state.attempts if a.round == round]
-        yield from _written(state, round, attempts[0].prompt, attempts[0].thought, attempts[0].source is not None)
+        yield from _prompt_events(state, round, attempts[0].prompt, attempts[0].thought, attempts[0].source is not None)
         for attempt in attempts:
             yield ImageMade.of(attempt, "generator")
         for attempt in attempts:
             yield from CheckAnswered.each(attempt, state.checks, "verifier")
-        yield from _said_in(state, round)
+        yield from _reviews_of_round(state, round)
         for experience in state.experiences:
             if experience.round == round:
                 yield ExperienceWritten(role="summarizer", round=round, text=experience.text)
 
 
-def _said_in(state: GemsState, round: int) -> Iterator[Event]:
+def _reviews_of_round(state: GemsState, round: int) -> Iterator[Event]:
     for review in state.reviews:
         if review.round == round:
             yield PersonSaid(role="review", review=review)
 
 
-def _written(state: GemsState, round: int, prompt: str, thought: str = "", edit: bool = False) -> Iterator[Event]:
+def _prompt_events(state: GemsState, round: int, prompt: str, thought: str = "", edit: bool = False) -> Iterator[Event]:
     role = "planner" if round == 1 else "refiner"
     if lessons := tuple(lesson for lesson in state.lessons if lesson.round == round):
         yield LessonsShown(role=role, lessons=lessons)
     yield PromptWritten(role=role, prompt=prompt, thought=thought, edit=edit)
 
 
-_TOLD: ContextVar[set[Event] | None] = ContextVar("told", default=None)
+_EMITTED: ContextVar[set[Event] | None] = ContextVar("emitted", default=None)
 
 
 @contextmanager
-def telling() -> Iterator[None]:
-    """Let what runs within tell events, each of them once."""
-    token = _TOLD.set(set())
+def emitting_once() -> Iterator[None]:
+    """Let `emit` write events within this context, each event once."""
+    token = _EMITTED.set(set())
     try:
         yield
     finally:
-        _TOLD.reset(token)
+        _EMITTED.reset(token)
 
 
-def tell(event: Event) -> None:
-    """Write an event to the custom stream, once; outside of a graph of ours nobody listens.
+def emit(event: Event) -> None:
+    """Write an event to the custom stream, once, from a node that should not wait for its end; a no-op outside of our graph.
 
-    A node tells what others want to know before it ends. The graph itself tells whatever a node's update says on top.
+    The events of a node's update need not be emitted: the graph does that when the node ends.
     """
     from langgraph.config import get_stream_writer
 
-    told = _TOLD.get()
-    if told is not None and event not in told:
-        told.add(event)
+    emitted = _EMITTED.get()
+    if emitted is not None and event not in emitted:
+        emitted.add(event)
         get_stream_writer()(event.model_dump(mode="json"))
+
+
+def __getattr__(name: str) -> Any:
+    """Return `emit` by the name that docs/events.md has shown before."""
+    if name != "tell":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("gems.events.tell is called gems.events.emit now", DeprecationWarning, stacklevel=2)
+    return emit

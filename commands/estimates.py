@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..context import ABOUT, PRESETS, RunContext, preset
-from ..graph.costs import Bounds, estimate, image_money
+from ..graph.costs import Bounds, estimate, image_cost
 from ..models.options import ModelOptions
 
 NOT_COUNTED = "Not counted: repair turns, asking again for checks left without an answer, and calls repeated after failures."
@@ -52,7 +52,7 @@ def presets_table(checks: int) -> Table:
 def run_told(context: RunContext, models: ModelOptions, checks: int) -> dict[str, Any]:
     """Return what a run may take, for programs."""
     cost = estimate(context, checks)
-    money = image_money(cost, models)
+    money = image_cost(cost, models)
     return {
         "checks": checks,
         "calls": {role: bounds._asdict() for role, bounds in cost.calls.items()},
@@ -74,7 +74,7 @@ def run_table(context: RunContext, models: ModelOptions, checks: int) -> Table:
         out.add_row(role, *map(str, bounds), end_section=role == "refiner")
     out.add_row("chat calls", *map(str, cost.total))
     out.add_row("images", *map(str, cost.images))
-    if (money := image_money(cost, models)) is not None:
+    if (money := image_cost(cost, models)) is not None:
         out.add_row("money for images", *(f"{amount:.4g}" for amount in money))
     return out
 

@@ -62,7 +62,7 @@ def show_costs(planned: StudyPlan, checks: int) -> None:
         planned: the study.
         checks: how many each prompt is split into.
     """
-    from ..graph.costs import estimate, image_money
+    from ..graph.costs import estimate, image_cost
 
     cells = len(planned.cells)
     asked = sum(question.rollouts for sample in planned.samples for question in planned.benchmark.questions(sample))
@@ -74,7 +74,7 @@ def show_costs(planned: StudyPlan, checks: int) -> None:
         made.add_column(heading, justify="right")
     for variant in planned.variants:
         cost = estimate(variant.context, checks)
-        money = image_money(cost, planned.models.options)
+        money = image_cost(cost, planned.models.options)
         ranges = [f"{cells * low:,} to {cells * high:,}" for low, high in (cost.images, cost.total)]
         price = "" if money is None else f"{cells * money[0]:.4g} to {cells * money[1]:.4g}"
         made.add_row(escape(variant.name), f"{cells:,}", *ranges, price)

@@ -28,7 +28,7 @@ from ..events import (
     events_of,
 )
 from ..memory.state import Check
-from ..report.view import count_of
+from ..report.text import count_of
 from ..runs.listing import RunSummary
 from ..runs.result import RunResult
 from ..terminal import Console, echo

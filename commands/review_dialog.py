@@ -23,7 +23,7 @@ from .options import to_path
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
-    from ..runs.execute import Ask
+    from ..runs.execute import AskPerson
     from ..storage.workspace import Workspace
     from .progress import TerminalProgress
 
@@ -55,7 +55,7 @@ def read_answer(text: str) -> Any:
         raise SettingError(f"--answer: this is no JSON ({error}); write for example {example}") from error
 
 
-def asker(show: TerminalProgress, home: Workspace, as_json: bool, control: RunControl) -> Ask | None:
+def asker(show: TerminalProgress, home: Workspace, as_json: bool, control: RunControl) -> AskPerson | None:
     """Return who asks in this terminal; None where nobody sits at one.
 
     Args:

@@ -13,7 +13,7 @@ from .finish import summary
 from .options import RUNS, AsJson, Images, Runs, Store, home_of, path_option, reach
 
 if TYPE_CHECKING:
-    from ..runs.listing import Standing
+    from ..runs.listing import RunStatus
 
 State = Annotated[str | None, typer.Option(help="Only running, accepted, 'gave up', waiting, unfinished, failed or damaged.")]
 Find = Annotated[str | None, typer.Option(help="Only those with this in their name or request.")]
@@ -31,7 +31,7 @@ def runs_command(
     from ..runs.listing import list_runs
     from .progress import show_runs
 
-    found = list_runs(home_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
+    found = list_runs(home_of(runs, store, image_store), state=cast("RunStatus | None", state), find=find or "")
     if as_json:
         echo(json.dumps([{**p._asdict(), "last": p.last.isoformat(timespec="seconds")} for p in found], indent=1))
     elif found:
@@ -80,7 +80,7 @@ def gallery_command(
     """Write one page with many runs: their best images, how each ended and what it took, with filters."""
     from ..runs.write_gallery import write_gallery
 
-    path = write_gallery(out, runs=home_of(runs, store, image_store), state=cast("Standing | None", state), find=find or "")
+    path = write_gallery(out, runs=home_of(runs, store, image_store), state=cast("RunStatus | None", state), find=find or "")
     Console().print(f"written: {path}", soft_wrap=True, highlight=False, markup=False)
     if open_page:
         typer.launch(str(path.resolve()))

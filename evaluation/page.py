@@ -14,7 +14,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 
 from ..memory.state import ImageRef
 from ..privacy import without_paths
-from ..report.inline_images import InlineImage, picture
+from ..report.inline_images import InlineImage, inline_image
 from ..report.page import environment
 from ..storage.files import replace_file
 from .benchmark import Answers, Benchmark, JudgeAnswer, Metric, Sample
@@ -136,7 +136,9 @@ def render_page(outcome: StudyResult, report: StudyReport) -> str:
             failed=[(record, without_paths(record.error)) for record in failed[:MOST]],
             failures=len(failed),
             metric=shown.metric,
-            thumbs={name: picture(ref, outcome.store.read, alt="", edge=EDGE, light=0, density=1) for name, ref in refs.items()},
+            thumbs={
+                name: inline_image(ref, outcome.store.read, alt="", edge=EDGE, light=0, density=1) for name, ref in refs.items()
+            },
         )
     )
 
@@ -291,7 +293,9 @@ def _as_table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 def _plot(path: Path) -> InlineImage:
     width, height = 1100, 480
     ref = ImageRef(sha256="0" * 64, width=width, height=height)
-    return picture(ref, lambda _: path.read_bytes(), alt="The leading metric against images and against chat calls", edge=width)
+    return inline_image(
+        ref, lambda _: path.read_bytes(), alt="The leading metric against images and against chat calls", edge=width
+    )
 
 
 @cache

@@ -1,1 +1,1 @@
-"""The graph: its nodes and edges, the routing between them, the events that its nodes emit."""
+"""The graph: its nodes and edges, the routing between them, the events of its nodes."""

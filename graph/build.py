@@ -1,4 +1,4 @@
-"""The graph: which roles there are and who follows whom. Everything else is in the roles' own files."""
+"""Build the graph: its roles, and the edges between them. Each role is in its own file in nodes/."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ ROLES = (
     *("verifier", "selector", "summarizer", "refiner", "learner"),
 )
 
-WAYS: dict[Hashable, str] = {
+REVIEW_ROUTES: dict[Hashable, str] = {
     **{"accept": "learner", "give up": "learner", "refine": "summarizer"},
     **{"draw": "generator", "rewrite": "refiner", "examine again": "verifier", "decide again": "selector"},
 }
-"""Where each way out of the review leads."""
+"""Node that each outcome of the review leads to."""
 
-STEPS = 100_000
-"""LangGraph's limit of steps, which no run reaches."""
+RECURSION_LIMIT = 100_000
+"""LangGraph's limit of steps, which no run reaches: rounds are limited by our own budget."""
 
 Graph = CompiledStateGraph[GemsState, RunContext, Any, GemsState]  # the input: a Request or a dict of its fields
 
@@ -64,16 +64,16 @@ def build_graph(
     """Build the graph of GEMS.
 
     Args:
-        chat: the model of every role, or its spec such as "openai:gpt-5.2", or its options; or a dict of these by role,
-            with "default" for the roles it does not name: {"default": "openai:gpt-5.2", "verifier": my_model}.
-        image: the model that draws, or its spec such as "diffusers:Tongyi-MAI/Z-Image-Turbo", or its options.
+        chat: the chat model of all roles, its spec such as "openai:gpt-5.2", or its options; or a dict of these by role,
+            with "default" for the roles that it does not name: {"default": "openai:gpt-5.2", "verifier": my_model}.
+        image: the image model, its spec such as "diffusers:Tongyi-MAI/Z-Image-Turbo", or its options.
         skills: what the planner may load: a library, or folders of skills beside the bundled ones.
-        image_store: where images are kept; `runs/images` by default.
-        checkpointer: LangGraph's saver; none by default, as LangGraph Studio wants it.
-        store: LangGraph's store, for what outlasts a run, such as its lessons; none by default.
-        prices: options that say what the models cost, for a budget of money; those of `chat` and `image` by default.
-        context_schema: settings with other defaults, for forms; those of `RunContext` by default.
-        checkers: what answers some kinds of checks in the verifier's place, such as OCR for text; the installed ones by
+        image_store: where images are stored; `runs/images` by default.
+        checkpointer: LangGraph's saver; None by default, as LangGraph Studio needs it.
+        store: LangGraph's store, for what outlasts a run, such as its lessons; None by default.
+        prices: options with the prices of the models, for a budget of money; those of `chat` and `image` by default.
+        context_schema: settings with other defaults, for forms; `RunContext` by default.
+        checkers: what answers some kinds of checks in place of the verifier, such as OCR for text; the installed ones by
             default. `RunContext.checkers` turns them off for a run.
         **swap: nodes of your own by role: planner, load_skill, decomposer, review, generator, verifier, selector,
             summarizer, refiner, learner. A node is whatever LangGraph takes as one: a function of the state (and the
@@ -83,11 +83,20 @@ def build_graph(
     Raises:
         TypeError: a role to be swapped does not exist.
         ModelSpecError: a model's spec is not understood.
-        CheckerError: a checker is none, or names a kind of checks that does not exist.
+        CheckerError: an object is no checker, or names a kind of checks that does not exist.
+
+    Example:
+        ```python
+        def plain_refiner(state: gems.GemsState) -> dict[str, object]:
+            return {"draft": f"{state.prompt}, in full view", "thought": "Show all of it."}
+
+        graph = gems.build_graph(refiner=plain_refiner)
+        result = graph.invoke({"prompt": "a red circle"}, context=gems.preset("default"))
+        ```
     """
     if unknown := sorted(set(swap) - set(ROLES)):
         raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
-    chats, drawer, options = Models.choose(chat, image)
+    chats, image_model, options = Models.choose(chat, image)
     skills = SkillLibrary.of(skills)
     images = ImageStore("runs/images") if image_store is None else image_store
     checkers = installed_checkers() if checkers is None else usable(checkers)
@@ -97,23 +106,23 @@ def build_graph(
         "load_skill": skill_loader(skills),
         "decomposer": decomposer(chats["decomposer"]),
         "review": review(),
-        "generator": generator(drawer, images),
+        "generator": generator(image_model, images),
         "verifier": verifier(chats["verifier"], images.read, checkers),
         "selector": selector(prices or options),
         "summarizer": summarizer(chats["summarizer"], images.read),
-        "refiner": refiner(chats["refiner"], skills, images.read, drawer),
+        "refiner": refiner(chats["refiner"], skills, images.read, image_model),
         "learner": learner(chats["learner"]),
     } | swap
 
     graph = StateGraph(GemsState, context_schema=context_schema, input_schema=Request)
     for name, node in nodes.items():
-        late = name == "review"  # it waits for the planner's branch and the decomposer's
-        graph.add_node(name, with_events(name, node, prices or options), defer=late)
+        joins_branches = name == "review"  # it waits for the planner's branch and the decomposer's
+        graph.add_node(name, with_events(name, node, prices or options), defer=joins_branches)
     graph.add_conditional_edges(START, at_start, ["planner", "decomposer"])
     graph.add_conditional_edges("planner", after_planner)
     graph.add_edge("load_skill", "planner")
     graph.add_edge("decomposer", "review")
-    graph.add_conditional_edges("review", after_review, WAYS)
+    graph.add_conditional_edges("review", after_review, REVIEW_ROUTES)
     graph.add_edge("generator", "verifier")
     graph.add_edge("verifier", "selector")
     graph.add_edge("selector", "review")
@@ -121,7 +130,7 @@ def build_graph(
     graph.add_conditional_edges("refiner", after_refiner)
     graph.add_edge("learner", END)
     compiled = graph.compile(checkpointer=checkpointer, store=store, name="gems")
-    # The budget is ours. In a tool LangChain would hand down a limit of 25 steps, which five rounds go past. Set here, as the copy
-    # of `with_config` loses what makes a state of the output.
-    compiled.config = {"recursion_limit": STEPS}
+    # In a tool LangChain would pass on a limit of 25 steps, which five rounds exceed. Not by `with_config`: its copy returns the
+    # output as a dict, not as a state.
+    compiled.config = {"recursion_limit": RECURSION_LIMIT}
     return compiled

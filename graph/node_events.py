@@ -1,4 +1,4 @@
-"""What the graph tells about its nodes, ours and others alike: that they begin and end, and what their updates say."""
+"""Wrap nodes so that they emit typed events."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from ..events import (
     RoleEnded,
     RoleStarted,
     SkillsLoaded,
-    tell,
-    telling,
+    emit,
+    emitting_once,
 )
 from ..memory.state import Attempt, Experience, Result, RoleUsage, Usage
 from ..models.options import ModelOptions
@@ -41,30 +41,29 @@ from ..nodes.budget import money
 
 
 def with_events(role: str, node: Any, models: ModelOptions) -> Any:
-    """Return a node that does what the given one does, and tells events of it to LangGraph's custom stream.
+    """Return a node that does the same and emits its events to LangGraph's custom stream: start, end, and those of its update.
 
     Args:
         role: the name of the node.
-        node: whatever LangGraph takes as a node. A function stays a function of the same parameters, as LangGraph reads from
-            them what to pass.
-        models: what the models cost.
+        node: whatever LangGraph takes as a node. A function keeps its parameters, from which LangGraph reads what to pass.
+        models: the models' options, with their prices.
 
     Raises:
-        TypeError: it is no node.
+        TypeError: LangGraph does not take it as a node.
     """
     if inspect.isgeneratorfunction(node) or inspect.isasyncgenfunction(node):
-        node = RunnableLambda(node)  # as LangGraph has it: its pieces are added up
+        node = RunnableLambda(node)  # as LangGraph does: its pieces are added up
     elif isinstance(node, Mapping):
         node = RunnableParallel(dict(node))
     if isinstance(node, Runnable):
 
         def invoke(state: Any, config: RunnableConfig) -> Any:
-            with _announcing(role, state, models) as told:
-                return told(node.invoke(state, config))
+            with _emit_role_events(role, state, models) as emit_update:
+                return emit_update(node.invoke(state, config))
 
         async def ainvoke(state: Any, config: RunnableConfig) -> Any:
-            with _announcing(role, state, models) as told:
-                return told(await node.ainvoke(state, config))
+            with _emit_role_events(role, state, models) as emit_update:
+                return emit_update(await node.ainvoke(state, config))
 
         return RunnableLambda(invoke, ainvoke, name=role)
 
@@ -73,51 +72,51 @@ def with_events(role: str, node: Any, models: ModelOptions) -> Any:
     work: Callable[..., Any] = node if inspect.isroutine(node) or isinstance(node, functools.partial) else node.__call__
     if inspect.iscoroutinefunction(work):
 
-        async def later(*args: Any, **kwargs: Any) -> Any:
-            with _announcing(role, args[0] if args else None, models) as told:
-                return told(await work(*args, **kwargs))
+        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
+            with _emit_role_events(role, args[0] if args else None, models) as emit_update:
+                return emit_update(await work(*args, **kwargs))
 
-        return functools.wraps(work)(later)
+        return functools.wraps(work)(async_wrapper)
 
-    def now(*args: Any, **kwargs: Any) -> Any:
-        with _announcing(role, args[0] if args else None, models) as told:
-            return told(work(*args, **kwargs))
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with _emit_role_events(role, args[0] if args else None, models) as emit_update:
+            return emit_update(work(*args, **kwargs))
 
-    return functools.wraps(work)(now)
+    return functools.wraps(work)(wrapper)
 
 
 @contextmanager
-def _announcing(role: str, state: Any, models: ModelOptions) -> Iterator[Callable[[Any], Any]]:
-    """Tell that a node begins; give what takes its update, tells of it, and returns it."""
-    with telling():
+def _emit_role_events(role: str, state: Any, models: ModelOptions) -> Iterator[Callable[[Any], Any]]:
+    """Emit that a role starts; yield a function that takes its update, emits the update's events, and returns it."""
+    with emitting_once():
         began = time.perf_counter()
-        tell(RoleStarted(role=role))
+        emit(RoleStarted(role=role))
 
-        def told(update: Any) -> Any:
-            plain = _fields(update)
-            for event in _said(role, plain, state, models):
-                tell(event)
+        def emit_update(update: Any) -> Any:
+            plain = _update_fields(update)
+            for event in _events_of_update(role, plain, state, models):
+                emit(event)
             used = plain.get("usage")
             usage = used.total if isinstance(used, Usage) else RoleUsage()
-            tell(RoleEnded(role=role, seconds=time.perf_counter() - began, usage=usage))
+            emit(RoleEnded(role=role, seconds=time.perf_counter() - began, usage=usage))
             return update
 
-        yield told
+        yield emit_update
 
 
-def _fields(update: Any) -> dict[str, Any]:
-    """Return what a node returned by fields of the state, lists of the same field put together."""
+def _update_fields(update: Any) -> dict[str, Any]:
+    """Return a node's update as a dict of the state's fields; several lists of one field are joined."""
     fields: dict[str, Any] = {}
-    for name, value in _pairs(update):
+    for name, value in _field_values(update):
         both = isinstance(value, list) and isinstance(fields.get(name), list)
         fields[name] = [*fields[name], *value] if both else value
     return fields
 
 
-def _pairs(update: Any) -> Iterator[tuple[str, Any]]:
-    """Give the fields and values of whatever LangGraph takes as an update."""
+def _field_values(update: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the fields and values of whatever LangGraph takes as an update."""
     if isinstance(update, Command):
-        yield from _pairs(update.update)
+        yield from _field_values(update.update)
     elif isinstance(update, BaseModel):
         yield from ((name, getattr(update, name)) for name in update.model_fields_set)
     elif isinstance(update, Mapping):
@@ -125,47 +124,47 @@ def _pairs(update: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(update, tuple) and len(update) == 2 and isinstance(update[0], str):
         yield update
     elif isinstance(update, list | tuple):
-        for one in update:
-            yield from _pairs(one)
+        for part in update:
+            yield from _field_values(part)
 
 
-def _said(role: str, update: Mapping[str, Any], state: Any, models: ModelOptions) -> Iterator[Event]:
-    """Give the events that an update of the state amounts to.
+def _events_of_update(role: str, update: Mapping[str, Any], state: Any, models: ModelOptions) -> Iterator[Event]:
+    """Yield the events of an update of the state.
 
-    What is not as the state wants it is left out here: LangGraph or the next node complains of it in better words.
+    Values of the wrong type are skipped: LangGraph or the next node raises a better error about them.
     """
-    for field, events in _EVENTS.items():
+    for field, events in _EVENTS_OF_FIELD.items():
         if update.get(field):
             with suppress(ValidationError, TypeError, ValueError):
                 yield from events(role, update, state, models)
 
 
-def _skills(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _skills_loaded(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [SkillsLoaded(role=role, names=update["skills"])]
 
 
-def _checks(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _checks_written(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [ChecksWritten(role=role, checks=update["checks"])]
 
 
-def _lessons(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _lessons_shown(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [LessonsShown(role=role, lessons=update["lessons"])]
 
 
-def _experiences(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
-    found = [Experience.model_validate(e) for e in update["experiences"]]
-    return [ExperienceWritten(role=role, round=e.round, text=e.text) for e in found]
+def _experiences_written(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+    experiences = [Experience.model_validate(e) for e in update["experiences"]]
+    return [ExperienceWritten(role=role, round=e.round, text=e.text) for e in experiences]
 
 
-def _reviews(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _person_said(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [PersonSaid(role=role, review=review) for review in update["reviews"]]
 
 
-def _draft(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _prompt_written(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [PromptWritten(role=role, prompt=update["draft"], thought=update.get("thought", ""), edit=update.get("edit", False))]
 
 
-def _attempts(role: str, update: Mapping[str, Any], state: Any, *_: Any) -> list[Event]:
+def _images_or_verdicts(role: str, update: Mapping[str, Any], state: Any, *_: Any) -> list[Event]:
     attempts = [Attempt.model_validate(a) for a in update["attempts"]]
     if role == "generator":
         return [ImageMade.of(a, role) for a in attempts]
@@ -173,7 +172,7 @@ def _attempts(role: str, update: Mapping[str, Any], state: Any, *_: Any) -> list
     return [event for a in attempts for event in CheckAnswered.each(a, checks, role)] if role == "verifier" else []
 
 
-def _result(role: str, update: Mapping[str, Any], state: Any, models: ModelOptions) -> list[Event]:
+def _decision(role: str, update: Mapping[str, Any], state: Any, models: ModelOptions) -> list[Event]:
     result = Result.model_validate(update["result"])
     best = (result.best_round, result.best_candidate)
     attempts = [Attempt.model_validate(a) for a in update.get("attempts", ())]
@@ -190,11 +189,11 @@ def _result(role: str, update: Mapping[str, Any], state: Any, models: ModelOptio
 
 
 def budgets(result: Result, models: ModelOptions) -> tuple[Budget, ...]:
-    """Return what a run has used by a decision, and what it may use by its settings.
+    """Return what a run had used at a decision, and the limits of its settings.
 
     Args:
         result: the decision.
-        models: what the models cost.
+        models: the models' options, with their prices.
     """
     context, used, spent = settings_in(get_runtime().context), result.usage.total, money(result.usage, models)
     rows: list[tuple[BudgetName, float, float | None]] = [
@@ -209,19 +208,19 @@ def budgets(result: Result, models: ModelOptions) -> tuple[Budget, ...]:
     return tuple(Budget(name=name, used=amount, limit=limit) for name, amount, limit in rows)
 
 
-def _notes(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
+def _noted(role: str, update: Mapping[str, Any], *_: Any) -> list[Event]:
     return [Noted(role=role, note=note) for note in update["notes"]]
 
 
-_EVENTS: dict[str, Callable[..., list[Event]]] = {
-    "skills": _skills,
-    "lessons": _lessons,
-    "experiences": _experiences,
-    "reviews": _reviews,
-    "checks": _checks,
-    "draft": _draft,
-    "attempts": _attempts,
-    "result": _result,
-    "notes": _notes,
+_EVENTS_OF_FIELD: dict[str, Callable[..., list[Event]]] = {
+    "skills": _skills_loaded,
+    "lessons": _lessons_shown,
+    "experiences": _experiences_written,
+    "reviews": _person_said,
+    "checks": _checks_written,
+    "draft": _prompt_written,
+    "attempts": _images_or_verdicts,
+    "result": _decision,
+    "notes": _noted,
 }
-"""What a field of an update amounts to, in the order in which it is told."""
+"""Makes the events of a field of an update; they are emitted in this order."""

@@ -1,4 +1,4 @@
-"""The conditional edges. All look at the state alone, so that a fork replays them rightly."""
+"""The conditional edges. They depend on the state alone, so that a fork takes the same ones."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from ..errors import UsedThreadError
 from ..memory.state import Decision, GemsState
 from ..nodes.planner import PlannerState, wants_skills
 
-Way = Literal[Decision, "draw", "rewrite", "examine again", "decide again"]
+Route = Literal[Decision, "draw", "rewrite", "examine again", "decide again"]
 
 
 def at_start(state: GemsState) -> list[str]:
-    """Begin with planner and decomposer side by side.
+    """Start planner and decomposer in parallel.
 
     Raises:
-        UsedThreadError: the thread has pictures of a request, which would count for this one.
+        UsedThreadError: the thread has images of another request, which would count for this one.
     """
     if state.attempts:
         raise UsedThreadError(
-            "this thread has pictures of a request already, and one thread is one picture: begin a new thread for a new request"
+            "this thread has images of a request already, and a thread is for one request: start a new thread for a new request"
         )
     return ["planner", "decomposer"]
 
 
 def after_planner(state: PlannerState) -> Literal["load_skill", "review"]:
-    """Send the planner's tool calls to the skills, its finished plan on."""
+    """Load the skills that the planner calls for; send a finished plan to the review."""
     return "load_skill" if wants_skills(state) else "review"
 
 
-def after_review(state: GemsState) -> Way:
-    """Follow what a person said, and the selector's decision where nobody was asked or all was left as decided.
+def after_review(state: GemsState) -> Route:
+    """Follow a person's answer; without one, or if it accepts, follow the selector's decision.
 
     Raises:
         ValueError: a swapped selector wrote no result.
     """
     last = state.answer
     if not state.attempts:
-        rejected = last is not None and last.action == "reject" and last.prompt == state.draft  # not written anew yet
+        rejected = last is not None and last.action == "reject" and last.prompt == state.draft  # not rewritten yet
         return "rewrite" if rejected else "draw"
     if last is not None and "prompt" in last.edited:
         return "draw"
@@ -50,5 +50,5 @@ def after_review(state: GemsState) -> Way:
 
 
 def after_refiner(state: GemsState) -> Literal["review", "generator"]:
-    """Show a plan that was written anew; draw every other prompt."""
+    """Send a rewritten plan back to the review, any other prompt to the generator."""
     return "generator" if state.attempts else "review"

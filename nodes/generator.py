@@ -14,7 +14,7 @@ from langsmith.utils import tracing_is_enabled
 
 from ..context import RunContext, settings_in
 from ..errors import SettingError
-from ..events import ImageMade, tell
+from ..events import ImageMade, emit
 from ..memory.state import Attempt, ImageRef, Request, best_of
 from ..models.image.base import ImageModel, ImageRequest, generate_images
 from ..storage.image_store import ImageStore
@@ -151,7 +151,7 @@ def generator(model: ImageModel, store: ImageStore) -> Node:
             )
 
         def told(request: ImageRequest, ref: ImageRef) -> None:
-            tell(ImageMade.of(attempt(request, ref), "generator"))
+            emit(ImageMade.of(attempt(request, ref), "generator"))
 
         refs = obtain(model, store, requests, thread, told)
         seconds = time.perf_counter() - began

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
 from ..errors import CheckpointError, LessonError, ModelAnswerError, ModelCallError
-from ..events import LessonLearned, tell
+from ..events import LessonLearned, emit
 from ..memory.evidence import RefinementStep, borne_out, trials
 from ..memory.lessons import MAX_CHARACTERS, Lessons, Status, StoredLesson, Trial, one_line, without_quotes
 from ..memory.quotes import quoted_strings
@@ -142,7 +142,7 @@ def learner(chat: BaseChatModel) -> Node:
             for lesson in parse(answer.value, changes, state.skills, private_texts(state), status):
                 trial = Trial(key=changes[lesson.kind].key, helped=True, learned=True, run=thread or "")
                 kept = book.keep(lesson, [trial])
-                tell(LessonLearned(role="learner", id=kept.id, kind=kept.kind, text=kept.text, status=kept.status))
+                emit(LessonLearned(role="learner", id=kept.id, kind=kept.kind, text=kept.text, status=kept.status))
                 notes.append(_note(kept))
         except (LessonError, CheckpointError, ModelAnswerError, ModelCallError) as error:
             notes.append(f"{'Not every' if notes else 'No'} lesson was learned from this run: {error}"[:500])

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
 from ..errors import ModelAnswerError
-from ..events import CheckAnswered, tell
+from ..events import CheckAnswered, emit
 from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.chat.answer_probability import answer_probabilities, normalize_id
 from ..models.chat.ask import ask
@@ -179,7 +179,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
             one = ImageVerification(state.checks, image, context, lambda checks: ask_once(checks, image, context, look), pool)
             judged = attempt.judged(one.run(asked, lambda: Image.open(io.BytesIO(read(image))).convert("RGB")))
             for event in CheckAnswered.each(judged, state.checks, "verifier"):
-                tell(event)
+                emit(event)
             return judged, one
 
         done = _side_by_side(examine, [a for a in state.attempts if not a.verdicts and a.score is None])

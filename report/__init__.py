@@ -1,4 +1,4 @@
-"""Runs to look at: pages of one self-contained file for a run or for many, and what a notebook shows."""
+"""Pages for people: a run, the gallery, the card and the contact sheet of a notebook. Each page is one file."""
 
 from .card import render_card
 from .history import RunHistory

@@ -1,4 +1,4 @@
-"""The first image against the best one: which checks were gained, which were lost."""
+"""Compare the first image with the best one: checks gained and lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..memory.state import Attempt, Check, GemsState
-from .inline_images import InlineImage, ReadImage, picture
+from .inline_images import InlineImage, ReadImage, inline_image
 
 PAIR = 384
 """Largest width and height of each of the two images, in CSS pixels."""
@@ -14,7 +14,7 @@ PAIR = 384
 
 @dataclass(frozen=True)
 class ImagePair:
-    """The first image and the best one."""
+    """The first image and the best one, with the checks in which they differ."""
 
     first: InlineImage
     best: InlineImage
@@ -24,31 +24,31 @@ class ImagePair:
     """Checks that only the first image passes."""
     missed: list[Check]
     """Checks that neither passes."""
-    kept: int
-    """How many both pass."""
+    passed_by_both: int
+    """Number of checks."""
 
 
-def pair(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> ImagePair | None:
-    """Compare the first image with the best; None where they are one, or where either is not checked."""
+def compare_first_and_best(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> ImagePair | None:
+    """Compare the first image with the best; None if they are the same, or if either is not verified."""
     if best is None or not state.attempts:
         return None
     first = state.attempts[0]
     if best.key == first.key or not first.verdicts or not best.verdicts:
         return None
-    before, after = _passed(first), _passed(best)
+    before, after = _passed_checks(first), _passed_checks(best)
 
-    def those(was: bool, now: bool) -> list[Check]:
+    def checks_with(was: bool, now: bool) -> list[Check]:
         return [c for c in state.checks if (c.id in before, c.id in after) == (was, now)]
 
     return ImagePair(
-        first=picture(first.image, read_image, alt="The first image", edge=PAIR),
-        best=picture(best.image, read_image, alt="The best image", edge=PAIR),
-        gained=those(False, True),
-        lost=those(True, False),
-        missed=those(False, False),
-        kept=len(those(True, True)),
+        first=inline_image(first.image, read_image, alt="The first image", edge=PAIR),
+        best=inline_image(best.image, read_image, alt="The best image", edge=PAIR),
+        gained=checks_with(False, True),
+        lost=checks_with(True, False),
+        missed=checks_with(False, False),
+        passed_by_both=len(checks_with(True, True)),
     )
 
 
-def _passed(attempt: Attempt) -> Sequence[str]:
+def _passed_checks(attempt: Attempt) -> Sequence[str]:
     return [v.check for v in attempt.verdicts if v.passed]

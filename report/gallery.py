@@ -1,4 +1,4 @@
-"""The gallery: one page with many runs, as cards with their best images, with filters and an order to choose."""
+"""The gallery: one page with a card for each of many runs, which can be filtered and sorted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TONES: Mapping[str, str] = {
     **{"accepted": "pass", "gave up": "fail", "failed": "fail", "damaged": "fail"},
     **{"waiting": "unknown", "unfinished": "unknown", "running": "unknown"},
 }
-"""Name of the colour of each outcome."""
+"""Name of the colour of each status."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class GalleryCard:
     thread: str
     request: str
     standing: str
-    told: str
-    """Why it has failed, or cannot be read, if that is so."""
+    message: str
+    """Why it failed or cannot be read; empty otherwise."""
     page: str
-    """Link to its own page; empty where it has none."""
+    """Link to its own page; empty if there is none."""
     picture: InlineImage | None
     passed: int
     total: int
@@ -42,20 +42,20 @@ class GalleryCard:
     cost: float | None
     preset: str
     changed: str
-    """The settings in which it differs from the preset."""
+    """Names of the settings that differ from the preset."""
     models: Mapping[str, str]
     last: str
-    """When its last step ended, as people read it, in UTC."""
+    """When its last step ended, as text, in UTC."""
     when: float
-    """The same as seconds, to sort by."""
+    """The same as POSIX seconds."""
     parent: str
-    left: int
-    """The round at which it left its parent."""
+    forked_at: int
+    """The first round that is not its parent's; 0 if it has no parent."""
     forks: int
-    family: str
-    """The eldest of its family: itself, where it is no fork."""
-    place: int
-    """In its family's line, where each fork stands after its parent; from 0."""
+    root: str
+    """The root of its tree of forks; itself if it is no fork."""
+    position: int
+    """In its tree of forks, where each fork follows its parent; from 0."""
 
     @property
     def tone(self) -> str:
@@ -64,20 +64,20 @@ class GalleryCard:
 
     @property
     def share(self) -> float:
-        """Share of the checks that its best image passed."""
+        """Share of checks that its best image passed, from 0 to 1."""
         return self.passed / self.total if self.total else 0.0
 
 
-def families_together(cards: Sequence[GalleryCard]) -> list[GalleryCard]:
-    """Return the cards with the family of the latest first, and each fork after its parent, whichever ended later."""
+def sort_by_fork_tree(cards: Sequence[GalleryCard]) -> list[GalleryCard]:
+    """Sort cards by the latest step in their tree of forks, the latest tree first; within a tree each fork follows its parent."""
     latest: dict[str, float] = {}
     for card in cards:
-        latest[card.family] = max(card.when, latest.get(card.family, 0.0))
-    return sorted(cards, key=lambda card: (-latest[card.family], card.family, card.place))
+        latest[card.root] = max(card.when, latest.get(card.root, 0.0))
+    return sorted(cards, key=lambda card: (-latest[card.root], card.root, card.position))
 
 
 def render_gallery(cards: Sequence[GalleryCard]) -> str:
-    """Return the page: one file with its images, its styles and its only script, which filters and sorts."""
+    """Return the gallery as HTML: one file with its images, its styles and a script that filters and sorts."""
     source, _, _ = environment().loader.get_source(environment(), "gallery.js")  # type: ignore[union-attr]
     script = source.strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

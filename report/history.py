@@ -1,4 +1,4 @@
-"""What the page shows of a run beside its state: its steps with their times, what the refiner was given, and its forks."""
+"""What the page of a run shows beside its state: steps with their times, inputs of the refiner, forks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ForkNode(NamedTuple):
 
 
 class RunHistory(NamedTuple):
-    """What is known of a run beside its state; all of it may be missing."""
+    """What is known of a run beside its state; each part may be missing."""
 
     steps: Sequence[Step] = ()
     refiner_inputs: Sequence[RefinerInput] = ()
@@ -64,4 +64,4 @@ class RunHistory(NamedTuple):
     parent: tuple[str, int] | None = None
     """The run it was forked from, and the first round that is its own."""
     failed: str = ""
-    """Why it ended before its end, if it was an error."""
+    """The error that ended it, empty if there was none."""

@@ -1,4 +1,4 @@
-"""Pictures as data URIs: the page carries its images in itself."""
+"""Images as data URIs, so that a page is one file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..errors import GemsError
 from ..memory.state import ImageRef
 
 ReadImage = Callable[[ImageRef], bytes]
-"""Returns the bytes of an image; none, or an error (GemsError, OSError, LookupError, ValueError), where it is lost."""
+"""Returns the bytes of an image. For one that is lost: no bytes, or GemsError, OSError, LookupError or ValueError."""
 
 LIGHT, HEAVY = 48 * 1024, 384 * 1024
-"""Bytes up to which a file is embedded as it is, of an attempt's image and of the best one; heavier ones get a preview."""
+"""Bytes up to which the file of an attempt's image, and of the best image, is embedded; larger ones get a preview."""
 
 SMALL = 256
-"""Pixels up to which an image is enlarged in whole steps, with hard edges."""
+"""Pixels up to which an image is enlarged by a whole factor, with hard edges."""
 
 _logger = logging.getLogger(__name__)
 
 
 class InlineImage(NamedTuple):
-    """An image as the page shows it; `source` is empty where the pixels could not be read."""
+    """An image as a page shows it; `source` is empty if it could not be read."""
 
     source: str
     alt: str
@@ -35,41 +35,41 @@ class InlineImage(NamedTuple):
     crisp: bool
 
 
-def once(read_image: ReadImage) -> ReadImage:
-    """Return what reads each image once, however often it is asked for, and warns once of one that is lost."""
-    known: dict[str, bytes] = {}
+def read_once(read_image: ReadImage) -> ReadImage:
+    """Return a reader that reads each image once, and warns once about one that is lost."""
+    cache: dict[str, bytes] = {}
 
     def read(ref: ImageRef) -> bytes:
-        if ref.sha256 not in known:
-            known[ref.sha256] = _read(ref, read_image)
-        return known[ref.sha256]
+        if ref.sha256 not in cache:
+            cache[ref.sha256] = _read_or_empty(ref, read_image)
+        return cache[ref.sha256]
 
     return read
 
 
-def picture(
+def inline_image(
     ref: ImageRef, read_image: ReadImage | None, *, alt: str, edge: int, light: int = LIGHT, density: int = 2
 ) -> InlineImage:
-    """Return the image fitted into a square.
+    """Return an image scaled to fit a square.
 
     Args:
         ref: the image.
-        read_image: returns its bytes; None where only its size and words are wanted.
-        alt: what it shows, for those who do not see it.
+        read_image: returns its bytes; None if only its size and its text are needed.
+        alt: its alternative text.
         edge: of the square, in CSS pixels.
         light: bytes up to which the file is embedded as it is; 0 for never.
-        density: pixels of the preview for each CSS pixel; two are sharp on a dense screen as well.
+        density: pixels of the preview per CSS pixel; 2 is sharp on dense screens.
     """
-    width, height = fit(ref.width, ref.height, edge)
+    width, height = fitted_size(ref.width, ref.height, edge)
     crisp = max(ref.width, ref.height) <= SMALL
-    data = _read(ref, read_image) if read_image else b""
+    data = _read_or_empty(ref, read_image) if read_image else b""
     if not data:
         return InlineImage("", alt, width, height, crisp)
-    source = _uri(data, ref.media_type) if len(data) <= light else _preview(data, ref.media_type, density * edge)
+    source = _data_uri(data, ref.media_type) if len(data) <= light else _preview(data, ref.media_type, density * edge)
     return InlineImage(source, alt, width, height, crisp)
 
 
-def _read(ref: ImageRef, read_image: ReadImage) -> bytes:
+def _read_or_empty(ref: ImageRef, read_image: ReadImage) -> bytes:
     try:
         return read_image(ref)
     except (GemsError, OSError, LookupError, ValueError):
@@ -77,8 +77,8 @@ def _read(ref: ImageRef, read_image: ReadImage) -> bytes:
         return b""
 
 
-def fit(width: int, height: int, edge: int) -> tuple[int, int]:
-    """Return the size to show: a large image scaled down into the square, a small one enlarged by a whole factor."""
+def fitted_size(width: int, height: int, edge: int) -> tuple[int, int]:
+    """Return the size of an image in a square: a large one is scaled down, a small one enlarged by a whole factor."""
     longest = max(width, height)
     factor: float = max(1, edge // longest) if longest <= SMALL else 1
     if longest * factor > edge:
@@ -93,10 +93,10 @@ def _preview(data: bytes, media_type: str, edge: int) -> str:
             out = BytesIO()
             image.convert("RGBA" if image.has_transparency_data else "RGB").save(out, "WEBP", quality=82)
     except (OSError, ValueError, Image.DecompressionBombError):
-        return _uri(data, media_type)  # the browser may read what Pillow cannot
-    return _uri(out.getvalue(), "image/webp")
+        return _data_uri(data, media_type)  # the browser may read what Pillow cannot
+    return _data_uri(out.getvalue(), "image/webp")
 
 
-def _uri(data: bytes, media_type: str) -> str:
+def _data_uri(data: bytes, media_type: str) -> str:
     kind = media_type if media_type.startswith("image/") else "image/png"
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

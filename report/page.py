@@ -1,4 +1,4 @@
-"""The report of a run: renders the page and puts it on disk."""
+"""Render the page of a run and write it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ..memory.state import GemsState
 from ..storage.files import replace_file
 from ..terminal import visible
 from .history import RunHistory
-from .inline_images import ReadImage, once
-from .view import duration, view
+from .inline_images import ReadImage, read_once
+from .text import duration
+from .view import build_view
 
 
 def render_report(
@@ -31,12 +32,17 @@ def render_report(
 ) -> str:
     """Return the HTML page of a run, finished or not: one file with its images and styles in it, and no script.
 
-    `models` says which model played which part, e.g. {"chat": ..., "image": ...}. An image that `read_image` cannot
-    read (OSError, LookupError, ValueError) shows as a blank that says so. `cost` is what it has cost in money, if that is known.
-    `waiting`: it waits for a person's answer, whatever was decided before. `history`: its times, what the refiner was shown,
-    and its forks; what is not known of it is left out.
+    Args:
+        state: its state.
+        context: its settings.
+        thread: its name.
+        models: names of its models, such as {"chat": ..., "image": ...}.
+        read_image: reads an image; one that cannot be read (OSError, LookupError, ValueError) shows as a blank with a text.
+        cost: its cost in money, empty if it is not known.
+        waiting: whether it waits for a person's answer.
+        history: its steps, the inputs of its refiner, and its forks; what is not known is left out.
     """
-    page = view(state, context, thread, models, once(read_image), cost, waiting, history)
+    page = build_view(state, context, thread, models, read_once(read_image), cost, waiting, history)
     return environment().get_template("page.html").render(page=page)
 
 
@@ -52,7 +58,7 @@ def write_report(
     waiting: bool = False,
     history: RunHistory | None = None,
 ) -> Path:
-    """Write the page of a run to `path` and return it. Whoever reads the file meanwhile sees the old page or the new one, whole."""
+    """Write the page of a run to `path` and return the path. The file is replaced at once: a reader never sees half a page."""
     page = render_report(
         state, context, thread=thread, models=models, read_image=read_image, cost=cost, waiting=waiting, history=history
     )
@@ -61,14 +67,14 @@ def write_report(
 
 
 def _finalize(value: Any) -> Any:
-    """Have texts `visible`; markup is ours, and what it was made of has come through here."""
+    """Make texts `visible`. Markup is ours, and its values have passed through here."""
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 @cache
 def environment() -> Environment:
-    """Return what renders the templates of this folder: everything that comes from people or models is escaped."""
-    made = Environment(
+    """Return the Jinja environment of this folder's templates. Texts of people and models are escaped."""
+    templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
@@ -76,5 +82,5 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["duration"] = duration
-    return made
+    templates.filters["duration"] = duration
+    return templates

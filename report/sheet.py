@@ -1,4 +1,4 @@
-"""Pictures side by side, with a line below each: to be looked at in a notebook, or saved."""
+"""Contact sheet: images side by side, with a caption below each, for a notebook or a file."""
 
 from __future__ import annotations
 
@@ -9,31 +9,37 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from ..errors import ContactSheetError
 
 GAP = 12
-"""Pixels between pictures."""
+"""Pixels between images."""
 
 INK = (112, 118, 128, 255)
-"""Grey that can be read on white and on black: the sheet itself has no background."""
+"""Grey that is legible on white and on black: the sheet has no background."""
 
 
 def contact_sheet(pictures: Iterable[tuple[str, Image.Image | None]], *, edge: int = 160, columns: int = 5) -> Image.Image:
-    """Lay pictures out side by side on one, each with its caption.
+    """Return one image with all images side by side, each with its caption.
 
     Args:
-        pictures: captions and pictures, in order; None for one that is lost, which shows as a blank. A caption that is wider than
-            its picture is cut.
-        edge: pixels of the square that each picture is fitted into.
-        columns: most pictures in a row.
+        pictures: captions and images, in order; None for a lost image, which is blank. A caption wider than its image is truncated.
+        edge: pixels of the square that each image is fitted into.
+        columns: most images in a row.
 
     Raises:
-        ContactSheetError: there is no picture, or `edge` or `columns` is less than 1.
+        ContactSheetError: there is no image, or `edge` or `columns` is less than 1.
+
+    Example:
+        ```python
+        results = [gems.run("a red circle", seed=seed) for seed in range(4)]
+        sheet = gems.contact_sheet([(f"seed {n}", result.image) for n, result in enumerate(results)], columns=2)
+        sheet.save("seeds.png")
+        ```
     """
     if edge < 1 or columns < 1:
         raise ContactSheetError(
-            f"a contact sheet of {columns} columns with pictures of {edge} pixels has no room: take at least 1 of each"
+            f"a contact sheet of {columns} columns with images of {edge} pixels has no room: take at least 1 of each"
         )
     shown = list(pictures)
     if not shown:
-        raise ContactSheetError("a contact sheet needs at least one picture")
+        raise ContactSheetError("a contact sheet needs at least one image")
     font = ImageFont.load_default(size=max(11, edge // 12))
     line = edge // 12 + 14
     columns = min(columns, len(shown))
@@ -44,16 +50,16 @@ def contact_sheet(pictures: Iterable[tuple[str, Image.Image | None]], *, edge: i
         x, y = number % columns * (edge + GAP), number // columns * (edge + line + GAP)
         if picture is None:
             pen.rectangle((x, y, x + edge - 1, y + edge - 1), outline=INK)
-            pen.text((x + edge / 2, y + edge / 2), _cut("lost", font, edge), INK, font, anchor="mm")
+            pen.text((x + edge / 2, y + edge / 2), _shorten("lost", font, edge), INK, font, anchor="mm")
         else:
             fitted = ImageOps.contain(picture.convert("RGBA"), (edge, edge), Image.Resampling.LANCZOS)
             sheet.paste(fitted, (x + (edge - fitted.width) // 2, y + (edge - fitted.height) // 2))
-        pen.text((x + edge / 2, y + edge + 4), _cut(caption, font, edge), INK, font, anchor="ma")
+        pen.text((x + edge / 2, y + edge + 4), _shorten(caption, font, edge), INK, font, anchor="ma")
     return sheet
 
 
-def _cut(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """Return a caption on one line, with dots at its end where it is too wide."""
+def _shorten(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """Return a caption on one line, with dots at its end if it is too wide."""
     text = " ".join(caption.split())
     if font.getlength(text) <= width:
         return text

@@ -1,4 +1,4 @@
-"""The timeline of a run: its rounds as bars, with a segment for each step."""
+"""The timeline of a run: a bar for each round, a segment for each step."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from .history import RunHistory, Step
 
 Work = Literal["plan", "draw", "check", "learn", "person"]
 
-WORK: dict[str, Work] = {
+WORK_OF_ROLE: dict[str, Work] = {
     **{"planner": "plan", "load_skill": "plan", "decomposer": "plan"},
     **{"generator": "draw", "verifier": "check", "selector": "check"},
     **{"summarizer": "learn", "refiner": "learn", "learner": "learn", "review": "person"},
 }
-"""What kind of work each role does: the colour of its stretches."""
+"""Kind of work of each role: the colour of its segments."""
 
-ABOUT: dict[Work, str] = {
+WORK_TITLES: dict[Work, str] = {
     **{"plan": "plan and checks", "draw": "drawing", "check": "verifying", "learn": "learning and refining"},
     **{"person": "review"},
 }
 
-
-LEAST = 0.5
-"""Per cent of the longest round from which on a stretch can be seen on a bar."""
+LEAST_SHARE = 0.5
+"""Share of the longest round, in per cent, below which a segment is not visible."""
 
 
 @dataclass(frozen=True)
@@ -48,65 +47,65 @@ class TimelineRound:
     """A round on the timeline; 0 is the plan."""
 
     number: int
-    stretches: list[TimelineSegment]
+    segments: list[TimelineSegment]
     seconds: float
     """At work, without waiting."""
     idle: float
     used: RoleUsage
     tally: str
-    """What its best image passed, such as "6/7"."""
+    """Checks that its best image passed, such as "6/7"."""
     best: bool
 
     @property
     def bar(self) -> list[TimelineSegment]:
-        """The stretches that are drawn: those that can be seen, at least the longest one."""
-        seen = [stretch for stretch in self.stretches if stretch.share >= LEAST]
-        return seen or [max(self.stretches, key=lambda stretch: stretch.share)]
+        """The segments that are visible, at least the longest one."""
+        visible = [segment for segment in self.segments if segment.share >= LEAST_SHARE]
+        return visible or [max(self.segments, key=lambda segment: segment.share)]
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """Its heading."""
         return f"Round {self.number}" if self.number else "Plan"
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """All laps, and what they add up to."""
+    """The rounds of a run on a time axis."""
 
-    laps: list[TimelineRound]
+    rounds: list[TimelineRound]
     works: list[tuple[Work, str]]
     """The kinds of work that occur, with their names."""
     began: datetime
     seconds: float
-    """From the first step's begin to the last one's end."""
+    """From the start of the first step to the end of the last one."""
     idle: float
 
 
-def timeline(history: RunHistory, state: GemsState, best: Attempt | None) -> Timeline | None:
-    """Return the rounds as they went; None where the steps are not known."""
+def build_timeline(history: RunHistory, state: GemsState, best: Attempt | None) -> Timeline | None:
+    """Return the timeline of a run; None if its steps are not known."""
     if not history.steps:
         return None
-    laps: list[tuple[int, list[Step]]] = [(n, list(group)) for n, group in groupby(history.steps, key=lambda step: step.round)]
-    longest = max(sum(step.working for step in steps) for _, steps in laps) or 1.0
+    rounds = [(n, list(group)) for n, group in groupby(history.steps, key=lambda step: step.round)]
+    longest = max(sum(step.working for step in steps) for _, steps in rounds) or 1.0
     first, last = history.steps[0], history.steps[-1]
-    found = {work for step in history.steps for work in [_work(step)]}
+    works = {_work_of(step) for step in history.steps}
     return Timeline(
-        laps=[_lap(number, steps, longest, state, best) for number, steps in laps],
-        works=[(work, said) for work, said in ABOUT.items() if work in found],
+        rounds=[_timeline_round(number, steps, longest, state, best) for number, steps in rounds],
+        works=[(work, title) for work, title in WORK_TITLES.items() if work in works],
         began=first.began,
         seconds=(last.began - first.began).total_seconds() + last.seconds,
         idle=sum(step.idle for step in history.steps),
     )
 
 
-def _lap(number: int, steps: Sequence[Step], longest: float, state: GemsState, best: Attempt | None) -> TimelineRound:
+def _timeline_round(number: int, steps: Sequence[Step], longest: float, state: GemsState, best: Attempt | None) -> TimelineRound:
     passed = [a.score for a in state.attempts if a.round == number and a.score and a.score.total]
     top = max(passed, key=lambda score: score.key) if passed else None
     return TimelineRound(
         number=number,
-        stretches=[
+        segments=[
             TimelineSegment(
-                _work(step), " + ".join(step.roles), step.working, 100 * step.working / longest, step.idle, step.usage.total
+                _work_of(step), " + ".join(step.roles), step.working, 100 * step.working / longest, step.idle, step.usage.total
             )
             for step in steps
         ],
@@ -118,5 +117,5 @@ def _lap(number: int, steps: Sequence[Step], longest: float, state: GemsState, b
     )
 
 
-def _work(step: Step) -> Work:
-    return next((WORK[role] for role in step.roles if role in WORK), "check")
+def _work_of(step: Step) -> Work:
+    return next((WORK_OF_ROLE[role] for role in step.roles if role in WORK_OF_ROLE), "check")

@@ -1,4 +1,4 @@
-"""Takes a run from where it is to its end, telling what happens."""
+"""Execute a run from its last finished step to its end, yielding events."""
 
 from __future__ import annotations
 
@@ -26,125 +26,131 @@ from ..storage.checksums import readable
 from ..storage.database import DatabaseConnection
 from ..storage.image_store import write_atomically
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, read_manifest, require_runs, save_manifest
+from .manifest import RunManifest, config_of, read_manifest, require_database, save_manifest
 from .result import RunResult
 from .write_page import write_page
 
-Ask = Callable[[Any, str], Any]
-"""Asks a person: called with the question, and with what was wrong with the last answer, if anything was. It returns the
-answer, an `Answer` or plain JSON of that form; None leaves the run waiting."""
-
+AskPerson = Callable[[Any, str], Any]
+"""Asks a person: called with the question, and with the error of the last answer, empty if there was none. Returns an `Answer`,
+or plain JSON of that form; None leaves the run waiting."""
 
 Events = Generator[Event, None, None]
-"""The events of a run as they happen. The last one is `RunEnded`, which has the result."""
+"""The events of a run as they happen; the last one is `RunEnded`, which has the result."""
 
 
 @contextmanager
-def hold_run(home: Workspace, thread: str, *, new: bool = False) -> Iterator[DatabaseConnection]:
-    """Open the database and hold a run in it.
+def hold_run(workspace: Workspace, thread: str, *, new: bool = False) -> Iterator[DatabaseConnection]:
+    """Open the database and lock a run in it.
 
     Args:
-        home: where runs live.
+        workspace: where the run is.
         thread: the run's name.
-        new: whether it may be a run that is not there yet.
+        new: whether the run need not exist yet.
 
     Raises:
-        RunNameError: the name cannot be one.
+        RunNameError: it cannot name a run.
         RunError: there is no such run.
         RunInUseError: another process holds the run.
-        CheckpointError: the database cannot be opened, or what it has of this run is damaged.
+        CheckpointError: the database cannot be opened, or its data of this run are damaged.
     """
-    home.folder_of(thread)
+    workspace.folder_of(thread)
     if not new:
-        require_runs(home, thread)
+        require_database(workspace, thread)
     try:
-        with home.database.open() as opened:
+        with workspace.database.open() as database:
             if not new:
-                read_manifest(opened, home, thread)  # before anything is made for its lock
-            with opened.hold(thread):
-                yield opened
+                read_manifest(database, workspace, thread)  # raises an error before a lock file is made
+            with database.hold(thread):
+                yield database
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
 
 
 def execute(
-    opened: DatabaseConnection,
-    home: Workspace,
-    record: RunManifest,
+    database: DatabaseConnection,
+    workspace: Workspace,
+    manifest: RunManifest,
     models: Models,
     skills: SkillLibrary | Sequence[Path | str] | None,
     control: RunControl | None,
     nodes: Mapping[str, Any] | None,
     checkers: Sequence[Checker] | None,
-    ask: Ask | None = None,
+    ask: AskPerson | None = None,
     answer: Any = None,
 ) -> Events:
-    """Take a run from where it is to its end, or to where it waits, and write its picture and its page. The run must be held.
+    """Execute a run, which must be held, to its end or to where it waits, and write its best image and its page.
 
     Raises:
         GemsError: as for `run`.
     """
     library = SkillLibrary.of(skills)
-    config = config_of(record.thread)
+    config = config_of(manifest.thread)
     graph = build_graph(
         models.chats,
         models.image,
         skills=library,
-        image_store=home.images_in(opened),
-        store=opened.store,
-        checkpointer=opened.saver,
+        image_store=workspace.images_in(database),
+        store=database.store,
+        checkpointer=database.saver,
         checkers=checkers,
         prices=models.options,
         **dict(nodes or {}),
     )
     with readable():
         now = graph.get_state(config)
-        started = _started(record, now)
+        started = _run_started(manifest, now)
     _require_skills(now.values.get("skills", ()), library)
     if answer is not None and not now.interrupts:
-        raise AnswerError(f"the run {record.thread} does not wait for an answer: see `gems show {record.thread}`")
+        raise AnswerError(f"the run {manifest.thread} does not wait for an answer: see `gems show {manifest.thread}`")
 
-    def go_on(given: Any) -> Generator[Event, None, StateSnapshot]:
-        yield from _steps(graph, given, config, record.context, control)
+    def advance(graph_input: Any) -> Generator[Event, None, StateSnapshot]:
+        yield from _graph_events(graph, graph_input, config, manifest.context, control)
         return graph.get_state(config)
 
-    def result_of(now: StateSnapshot) -> RunResult:
+    def result_at(now: StateSnapshot) -> RunResult:
         state, waiting = GemsState.model_validate(now.values), now.interrupts[0].value if now.interrupts else None
         return RunResult(
-            record.thread, state, record.context, home.folder_of(record.thread), home.images, models.options, waiting=waiting
+            manifest.thread,
+            state,
+            manifest.context,
+            workspace.folder_of(manifest.thread),
+            workspace.images,
+            models.options,
+            waiting=waiting,
         )
 
-    if record.failed:
-        record = record.model_copy(update={"failed": ""})
-        save_manifest(opened, record)
+    if manifest.failed:
+        manifest = manifest.model_copy(update={"failed": ""})
+        save_manifest(database, manifest)
     yield started
     if "prompt" not in now.values:
-        opened.saver.delete_thread(record.thread)  # killed before its first step: what is there is a part of its input
-        now = yield from go_on({"prompt": record.prompt})
-    elif now.tasks:  # not `next`: that leaves out a task whose result is stored but not yet part of a checkpoint
-        now = yield from go_on(None if answer is None else _to_answer(now, answer))
+        database.saver.delete_thread(manifest.thread)  # killed before its first step: only a part of its input is there
+        now = yield from advance({"prompt": manifest.prompt})
+    elif now.tasks:  # not `next`, which leaves out a task whose result is stored but not yet part of a checkpoint
+        now = yield from advance(None if answer is None else _resume_command(now, answer))
 
-    wrong = ""
+    problem = ""
     while now.interrupts:
-        _save_best(result_of(now))  # for whoever is asked to look at it
-        if not wrong:
+        _write_best_image(result_at(now))  # the person who is asked looks at it
+        if not problem:
             yield PersonAsked(question=now.interrupts[0].value)
-        if ask is None or (said := ask(now.interrupts[0].value, wrong)) is None:
+        if ask is None or (reply := ask(now.interrupts[0].value, problem)) is None:
             break
         try:
-            now, wrong = (yield from go_on(_to_answer(now, said))), ""
+            now, problem = (yield from advance(_resume_command(now, reply))), ""
         except AnswerError as error:
-            wrong = str(error)
-    result = result_of(now)
+            problem = str(error)
+    result = result_at(now)
     if result.cost is not None:
-        save_manifest(opened, record.model_copy(update={"cost": result.cost.amount}))
-    if not record.pruned:  # its page is there, and cannot be made again
-        _publish(result, opened, home, record)
+        save_manifest(database, manifest.model_copy(update={"cost": result.cost.amount}))
+    if not manifest.pruned:  # the page of a pruned run cannot be made again
+        _write_best_image(result)
+        write_page(result, database, workspace, manifest)
     yield RunEnded.of(result)
 
 
 def run_to_end(events: Events, on_event: Callable[[Event], None] | None) -> RunResult:
-    """Take a run to its end, tell each event to `on_event`, and return the result."""
+    """Consume the events of a run, pass each to `on_event`, and return the result."""
     with closing(events):
         for event in events:
             if on_event is not None:
@@ -152,29 +158,29 @@ def run_to_end(events: Events, on_event: Callable[[Event], None] | None) -> RunR
     return cast("RunEnded", event).result
 
 
-def _started(record: RunManifest, now: StateSnapshot) -> RunStarted:
+def _run_started(manifest: RunManifest, now: StateSnapshot) -> RunStarted:
     state = GemsState.model_validate(now.values) if "prompt" in now.values and now.tasks else None
     return RunStarted(
-        thread=record.thread,
-        prompt=record.prompt,
+        thread=manifest.thread,
+        prompt=manifest.prompt,
         resumed=state is not None,
         checks=tuple(state.checks) if state else (),
         images=len(state.attempts) if state else 0,
     )
 
 
-def _to_answer(waiting: StateSnapshot, answer: Any) -> Command[Any]:
-    """Return an answer as LangGraph takes it: by the question's id, or an empty one would be none."""
+def _resume_command(waiting: StateSnapshot, answer: Any) -> Command[Any]:
+    """Return an answer as LangGraph's command, by the question's id: otherwise an empty answer would count as no answer."""
     plain = answer.model_dump(mode="json", exclude_unset=True) if isinstance(answer, Answer) else answer
     return Command(resume={waiting.interrupts[0].id: plain})
 
 
-def _steps(
-    graph: Graph, given: Any, config: RunnableConfig, context: RunContext, control: RunControl | None
+def _graph_events(
+    graph: Graph, graph_input: Any, config: RunnableConfig, context: RunContext, control: RunControl | None
 ) -> Generator[Event, None, None]:
-    """Run a graph until it ends, waits or is to stop; give its events."""
+    """Run a graph until it ends, waits or is stopped, and yield its events."""
     parts = graph.stream(
-        given, config, context=context, control=control, durability="sync", stream_mode=["custom", "tasks"], version="v2"
+        graph_input, config, context=context, control=control, durability="sync", stream_mode=["custom", "tasks"], version="v2"
     )
     ended: dict[str, RoleEnded] = {}
     try:
@@ -182,9 +188,9 @@ def _steps(
             if part["type"] == "custom":
                 event = read_event(part["data"])
                 if isinstance(event, RoleEnded):
-                    ended[event.role] = event  # to be told when its result is stored: nobody then takes back that it was
+                    ended[event.role] = event  # yielded once its result is stored, so that no kill takes it back
                 elif isinstance(event, RunStarted | RunEnded | PersonAsked):
-                    yield Custom(data=part["data"])  # only a run tells these: a node that writes such a thing means something else
+                    yield Custom(data=part["data"])  # events of runs only: a node that writes one means something else
                 else:
                     yield event
             elif "result" in (task := cast("dict[str, Any]", part["data"])) and task["name"] in ended:
@@ -196,19 +202,16 @@ def _steps(
         raise in_words(error, schema.get("properties", ())) from error
     except GraphDrained as error:
         thread = config["configurable"]["thread_id"]
-        raise RunStoppedError(f"the run {thread} has stopped after a finished step: go on with `gems resume {thread}`") from error
+        raise RunStoppedError(
+            f"the run {thread} has stopped after a finished step: resume it with `gems resume {thread}`"
+        ) from error
 
 
 def _require_skills(names: Iterable[str], library: SkillLibrary) -> None:
     if missing := sorted(set(names) - set(library.names)):
-        raise RunError(f"this run has loaded the skill {missing[0]}, which is not there now: name its folder with --skills")
+        raise RunError(f"this run has loaded the skill {missing[0]}, which is missing now: name its folder with --skills")
 
 
-def _save_best(result: RunResult) -> None:
+def _write_best_image(result: RunResult) -> None:
     if result.state.best is not None:
         write_atomically(result.image_path, result.store.read(result.state.best.image))
-
-
-def _publish(result: RunResult, opened: DatabaseConnection, home: Workspace, record: RunManifest) -> None:
-    _save_best(result)
-    write_page(result, opened, home, record)

@@ -1,4 +1,4 @@
-"""Families of runs: a run, its forks, their forks, and where each has left its parent."""
+"""The tree of a run, its forks and their forks, with the round at which each left its parent."""
 
 from __future__ import annotations
 
@@ -10,68 +10,68 @@ from pydantic import ValidationError
 from ..report.history import ForkNode
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
-from .listing import summarize
-from .manifest import SPACE, ParentRun
+from .listing import summarize_run
+from .manifest import MANIFESTS, ParentRun
 
 Manifests = Mapping[str, Mapping[str, Any]]
-"""What runs were started with, by their names, as it is stored."""
+"""Manifests of runs by their names, as stored, not validated."""
 
 
-def manifests_of(opened: DatabaseConnection) -> Manifests:
-    """Return all records, an empty one for each that cannot be read."""
-    return opened.store.whatever_is_in(SPACE)
+def manifests_of(database: DatabaseConnection) -> Manifests:
+    """Return all manifests; one that cannot be read is empty."""
+    return database.store.whatever_is_in(MANIFESTS)
 
 
-def parent_of(records: Manifests, thread: str) -> tuple[str, int] | None:
-    """Return the run that one was forked from, and the first round that is its own; None if it is no fork."""
+def parent_of(manifests: Manifests, thread: str) -> tuple[str, int] | None:
+    """Return the run that a run was forked from, and the first round that is its own; None if it is no fork."""
     try:
-        parent = ParentRun.model_validate(records.get(thread, {}).get("parent"))
-    except ValidationError:  # none, or a damaged record
+        parent = ParentRun.model_validate(manifests.get(thread, {}).get("parent"))
+    except ValidationError:  # none, or a damaged manifest
         return None
     return parent.thread, parent.round
 
 
-def root_of(records: Manifests, thread: str) -> str:
-    """Return the run that a whole family comes from."""
+def root_of(manifests: Manifests, thread: str) -> str:
+    """Return the root of the tree that a run is in."""
     seen = {thread}
-    while (parent := parent_of(records, thread)) and parent[0] not in seen:
+    while (parent := parent_of(manifests, thread)) and parent[0] not in seen:
         thread = parent[0]
         seen.add(thread)
     return thread
 
 
-def tree_order(records: Manifests, first: str) -> list[tuple[str, int, int]]:
-    """Return a run and all that comes from it, each fork after its parent: its name, its depth and the round it left at."""
+def tree_order(manifests: Manifests, root: str) -> list[tuple[str, int, int]]:
+    """Return a run and its descendants, each fork after its parent: name, depth, and first round that is not its parent's."""
     forks: dict[str, list[tuple[int, str]]] = {}
-    for thread in records:
-        if parent := parent_of(records, thread):
+    for thread in manifests:
+        if parent := parent_of(manifests, thread):
             forks.setdefault(parent[0], []).append((parent[1], thread))
-    line: list[tuple[str, int, int]] = []
-    waiting = [(first, 0, 0)]
-    while waiting:
-        name, depth, round = waiting.pop()
-        line.append((name, depth, round))
-        waiting += [(fork, depth + 1, left) for left, fork in sorted(forks.pop(name, ()), reverse=True)]
-    return line
+    ordered: list[tuple[str, int, int]] = []
+    stack = [(root, 0, 0)]
+    while stack:
+        name, depth, round = stack.pop()
+        ordered.append((name, depth, round))
+        stack += [(fork, depth + 1, left) for left, fork in sorted(forks.pop(name, ()), reverse=True)]
+    return ordered
 
 
-def fork_tree_of(opened: DatabaseConnection, home: Workspace, thread: str) -> list[ForkNode]:
-    """Return the family of a run, its eldest first and each fork after its parent; nothing where it has no relatives."""
-    if not opened.may_have_forks():
-        return []  # most runs have none, and their ends do not read the records of all others
-    records = manifests_of(opened)
-    line = tree_order(records, root_of(records, thread))
-    if len(line) == 1:
+def fork_tree_of(database: DatabaseConnection, workspace: Workspace, thread: str) -> list[ForkNode]:
+    """Return the tree that a run is in, the root first and each fork after its parent; empty if the run has no relatives."""
+    if not database.may_have_forks():
+        return []  # most runs have none: then the manifests of all others need not be read
+    manifests = manifests_of(database)
+    tree = tree_order(manifests, root_of(manifests, thread))
+    if len(tree) == 1:
         return []
-    found = {name: summarize(opened, home, name) for name, _, _ in line if name in records}
+    summaries = {name: summarize_run(database, workspace, name) for name, _, _ in tree if name in manifests}
     return [
         ForkNode(
             name,
             depth,
             round,
-            found[name].standing if name in found else None,
-            found[name].rounds if name in found else 0,
-            home.has_page(name),
+            summaries[name].standing if name in summaries else None,
+            summaries[name].rounds if name in summaries else 0,
+            workspace.has_page(name),
         )
-        for name, depth, round in line
+        for name, depth, round in tree
     ]

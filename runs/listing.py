@@ -1,47 +1,53 @@
-"""Runs that were made before: a list of them, and one as it stands. Nothing is changed by looking."""
+"""List the runs of a workspace, and read one in its current state. Nothing is changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import CheckpointError, GemsError, RunError, SettingError
+from ..graph import langgraph_internals
 from ..memory.state import GemsState, RoleUsage
 from ..storage.checksums import readable
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, read_manifest, require_runs, run_names
+from .manifest import RunManifest, config_of, read_manifest, require_database, run_names
 from .result import RunResult
 
-Standing = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
-NEXT = "branch:to:"
-"""Begin of the channels by which LangGraph has a role take its turn."""
-STANDINGS: tuple[Standing, ...] = get_args(Standing)
+RunStatus = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
+"""Status of a run."""
+RUN_STATUSES: tuple[RunStatus, ...] = get_args(RunStatus)
 
 
 class StoredState(NamedTuple):
-    """What the database has of a run."""
+    """The latest state of a run in the database."""
 
     state: GemsState
     last: datetime
     """When its last step ended, in UTC."""
     waiting: Any
-    """The question that it waits for an answer to; None where it does not wait."""
-    more: bool
-    """Whether a role is still to take its turn."""
+    """The question that it waits with; None if it does not wait."""
+    has_next: bool
+    """Whether a role is to run next."""
 
 
 class RunSummary(NamedTuple):
-    """A run in the list."""
+    """A run in the list of runs.
+
+    Example:
+        ```python
+        for summary in gems.list_runs(state="accepted"):
+            print(summary.thread, summary.rounds, summary.prompt)
+        ```
+    """
 
     thread: str
-    standing: Standing
-    """"waiting": for a person's answer, see `gems show`; "unfinished": it was interrupted, and `gems resume`
-    goes on with it; "failed": it ended by an error, `told` says which, and `gems resume` tries again; "damaged": it cannot be
-    read, `told` says why."""
+    standing: RunStatus
+    """Its status. "waiting": for a person's answer, see `gems show`; "unfinished": interrupted, `gems resume` resumes it; "failed":
+    ended by the error in `told`, `gems resume` tries again; "damaged": cannot be read, `told` says why."""
     last: datetime
     """When its last step ended, in UTC."""
     prompt: str = ""
@@ -50,170 +56,185 @@ class RunSummary(NamedTuple):
     calls: int = 0
     cost: float | None = None
     told: str = ""
+    """The error of a run that failed or cannot be read."""
     parent: str = ""
     """The run it was forked from."""
 
 
 class ListedRun(NamedTuple):
-    """A run in the list, with what it was started with and its last state; None where there is none, or it cannot be read."""
+    """A run in the list with its manifest and its last state, each None if it is missing or cannot be read."""
 
     summary: RunSummary
-    record: RunManifest | None
+    manifest: RunManifest | None
     state: GemsState | None
 
 
-def list_runs(runs: Workspace | Path | str = "runs", *, state: Standing | None = None, find: str = "") -> list[RunSummary]:
-    """Return the runs of a home, the one with the latest step last.
+def list_runs(runs: Workspace | Path | str = "runs", *, state: RunStatus | None = None, find: str = "") -> list[RunSummary]:
+    """Return the runs of a workspace, that with the latest step last.
 
     Args:
-        runs: the folder of runs, or their home.
-        state: only those that stand so; all by default.
-        find: only those with this in their name or request.
+        runs: the folder of runs, or a `Workspace`.
+        state: only runs of this status; all by default.
+        find: only runs with this in their name or request.
 
     Raises:
-        SettingError: no run stands so.
+        SettingError: there is no such status.
         RunError: there is no such folder.
         CheckpointError: the database cannot be opened.
+
+    Example:
+        ```python
+        for summary in gems.list_runs(find="circle"):
+            print(summary.thread, summary.standing)
+        ```
     """
-    _require_standing(state)
-    home = Workspace.of(runs)
-    if not home.database.exists():
-        if not home.folder.is_dir():
-            raise RunError(f"there is no folder {home.folder}: begin with `gems run`, or name the folder with --runs")
+    _require_status(state)
+    workspace = Workspace.of(runs)
+    if not workspace.database.exists():
+        if not workspace.folder.is_dir():
+            raise RunError(f"there is no folder {workspace.folder}: start a run with `gems run`, or name the folder with --runs")
         return []
-    with home.database.open() as opened:
-        return [one.summary for one in list_entries(opened, home, state=state, find=find)]
+    with workspace.database.open() as database:
+        return [entry.summary for entry in list_with_state(database, workspace, state=state, find=find)]
 
 
-def list_entries(opened: DatabaseConnection, home: Workspace, *, state: Standing | None = None, find: str = "") -> list[ListedRun]:
-    """Return the runs of an open database as `list_runs` does, with their records and states."""
-    _require_standing(state)
+def list_with_state(
+    database: DatabaseConnection, workspace: Workspace, *, state: RunStatus | None = None, find: str = ""
+) -> list[ListedRun]:
+    """Return the runs of an open database like `list_runs`, with their manifests and states."""
+    _require_status(state)
     wanted = find.casefold()
-    everything = [list_entry(opened, home, thread) for thread in run_names(opened, home)]
-    those = [
-        one
-        for one in everything
-        if state in (None, one.summary.standing) and wanted in f"{one.summary.thread} {one.summary.prompt}".casefold()
+    entries = [read_entry(database, workspace, thread) for thread in run_names(database, workspace)]
+    matches = [
+        entry
+        for entry in entries
+        if state in (None, entry.summary.standing) and wanted in f"{entry.summary.thread} {entry.summary.prompt}".casefold()
     ]
-    return sorted(those, key=lambda one: (one.summary.last, one.summary.thread))
+    return sorted(matches, key=lambda entry: (entry.summary.last, entry.summary.thread))
 
 
-def _require_standing(state: str | None) -> None:
-    if state is not None and state not in STANDINGS:
-        raise SettingError(f"no run stands as {state!r}: choose one of {', '.join(STANDINGS)}")
+def _require_status(state: str | None) -> None:
+    if state is not None and state not in RUN_STATUSES:
+        raise SettingError(f"there is no status {state!r}: choose one of {', '.join(RUN_STATUSES)}")
 
 
 def get_run(thread: str, runs: Workspace | Path | str = "runs") -> RunResult:
-    """Return a run as it stands, finished or not.
+    """Return a run in its current state, finished or not.
 
     Raises:
-        RunError: there is no such run, its record is damaged, or it has not come to a first step yet.
+        RunError: there is no such run, its manifest is damaged, or it has not finished a step yet.
         CheckpointError: the database cannot be opened.
+
+    Example:
+        ```python
+        result = gems.get_run("circle")
+        print(result.decision, result.waiting)
+        ```
     """
-    home = Workspace.of(runs)
-    with opened_for(thread, home) as opened:
-        return result_of(opened, home, read_manifest(opened, home, thread))
+    workspace = Workspace.of(runs)
+    with open_for(thread, workspace) as database:
+        return result_of(database, workspace, read_manifest(database, workspace, thread))
 
 
 @contextmanager
-def opened_for(thread: str, home: Workspace) -> Iterator[DatabaseConnection]:
-    """Open the database of a home to look at a run.
+def open_for(thread: str, workspace: Workspace) -> Iterator[DatabaseConnection]:
+    """Open the database of a workspace to read a run.
 
     Raises:
-        RunNameError: the name cannot be one.
+        RunNameError: it cannot name a run.
         RunError: there is no database.
         CheckpointError: it cannot be opened.
     """
-    home.folder_of(thread)
-    require_runs(home, thread)
-    with home.database.open() as opened:
-        yield opened
+    workspace.folder_of(thread)
+    require_database(workspace, thread)
+    with workspace.database.open() as database:
+        yield database
 
 
-def result_of(opened: DatabaseConnection, home: Workspace, record: RunManifest) -> RunResult:
-    """Return a run of an open database as it stands.
+def result_of(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunResult:
+    """Return a run of an open database in its current state.
 
     Raises:
-        RunError: it has not come to a first step yet.
+        RunError: it has not finished a step yet.
     """
-    thread, stored = record.thread, state_of(opened, record.thread)
+    thread, stored = manifest.thread, state_of(database, manifest.thread)
     if stored is None:
-        why = f", as it has failed ({record.failed})" if record.failed else ""
-        raise RunError(f"the run {thread} has not come to a first step{why}: go on with `gems resume {thread}`")
-    folder = home.folder_of(thread)
+        why = f", as it has failed ({manifest.failed})" if manifest.failed else ""
+        raise RunError(f"the run {thread} has not finished a step yet{why}: resume it with `gems resume {thread}`")
+    folder = workspace.folder_of(thread)
     return RunResult(
-        thread, stored.state, record.context, folder, home.images, record.models, waiting=stored.waiting, failed=record.failed
+        thread,
+        stored.state,
+        manifest.context,
+        folder,
+        workspace.images,
+        manifest.models,
+        waiting=stored.waiting,
+        failed=manifest.failed,
     )
 
 
-def summarize(opened: DatabaseConnection, home: Workspace, thread: str) -> RunSummary:
-    """Return how a run stands; one that cannot be read is damaged, and says why."""
-    return list_entry(opened, home, thread).summary
+def summarize_run(database: DatabaseConnection, workspace: Workspace, thread: str) -> RunSummary:
+    """Return a run as an item of the list; one that cannot be read is "damaged"."""
+    return read_entry(database, workspace, thread).summary
 
 
-def list_entry(opened: DatabaseConnection, home: Workspace, thread: str) -> ListedRun:
-    """Return how a run stands, with its record and its last state as far as they can be read."""
-    record: RunManifest | None = None
+def read_entry(database: DatabaseConnection, workspace: Workspace, thread: str) -> ListedRun:
+    """Return a run as an item of the list, with its manifest and its last state if they can be read."""
+    manifest: RunManifest | None = None
     last = datetime.fromtimestamp(0, UTC)
     try:
-        record = read_manifest(opened, home, thread)
-        last = record.began.astimezone(UTC) if record.began else last
-        stored = state_of(opened, thread)
+        manifest = read_manifest(database, workspace, thread)
+        last = manifest.began.astimezone(UTC) if manifest.began else last
+        stored = state_of(database, thread)
     except GemsError as error:
-        return ListedRun(RunSummary(thread, "damaged", last, record.prompt if record else "", told=str(error)), record, None)
+        return ListedRun(RunSummary(thread, "damaged", last, manifest.prompt if manifest else "", told=str(error)), manifest, None)
     state = stored.state if stored else None
     used = state.usage.total if state else RoleUsage()
-    parent = record.parent.thread if record.parent else ""
-    standing = _standing(opened, record, stored)
-    told = RunSummary(
+    parent = manifest.parent.thread if manifest.parent else ""
+    standing = _status_of(database, manifest, stored)
+    summary = RunSummary(
         thread,
         standing,
         stored.last if stored else last,
-        record.prompt,
+        manifest.prompt,
         state.round if state else 0,
         used.images,
         used.calls,
-        record.cost,
-        told=record.failed if standing == "failed" else "",
+        manifest.cost,
+        told=manifest.failed if standing == "failed" else "",
         parent=parent,
     )
-    return ListedRun(told, record, state)
+    return ListedRun(summary, manifest, state)
 
 
-def _standing(opened: DatabaseConnection, record: RunManifest, stored: StoredState | None) -> Standing:
-    if stored and stored.waiting is not None:  # whatever was decided before it asked
-        return "running" if opened.in_hand(record.thread) else "waiting"
-    decision = stored.state.result.decision if stored and stored.state.result and not stored.more else None
+def _status_of(database: DatabaseConnection, manifest: RunManifest, stored: StoredState | None) -> RunStatus:
+    if stored and stored.waiting is not None:  # whatever was decided before the question
+        return "running" if database.in_hand(manifest.thread) else "waiting"
+    decision = stored.state.result.decision if stored and stored.state.result and not stored.has_next else None
     if decision in ("accept", "give up"):
         return "accepted" if decision == "accept" else "gave up"
-    if opened.in_hand(record.thread):
+    if database.in_hand(manifest.thread):
         return "running"
-    return "failed" if record.failed else "unfinished"
+    return "failed" if manifest.failed else "unfinished"
 
 
-def state_of(opened: DatabaseConnection, thread: str) -> StoredState | None:
-    """Return a run's last state; None before its first step.
+def state_of(database: DatabaseConnection, thread: str) -> StoredState | None:
+    """Return the last state of a run; None before its first step.
 
     Raises:
         CheckpointError: it is damaged.
     """
     try:
         with readable():
-            newest = opened.saver.get_tuple(config_of(thread))
+            newest = database.saver.get_tuple(config_of(thread))
             if newest is None:
                 return None
             values = {name: value for name, value in newest.checkpoint["channel_values"].items() if name in GemsState.model_fields}
             written = datetime.fromisoformat(newest.checkpoint["ts"]).astimezone(UTC)
             if "prompt" not in values:
                 return None
-            more = any(name.startswith(NEXT) for name in newest.checkpoint["channel_values"])
-            return StoredState(GemsState.model_validate(values), written, _question(newest.pending_writes or ()), more)
+            question, has_next = langgraph_internals.pending_question(newest), langgraph_internals.has_next_node(newest)
+            return StoredState(GemsState.model_validate(values), written, question, has_next)
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
-
-
-def _question(writes: Sequence[tuple[str, str, Any]]) -> Any:
-    """Return what the last step asks and nobody has answered yet."""
-    answered = {task for task, channel, _ in writes if channel == "__resume__"}
-    asked = [value for task, channel, value in writes if channel == "__interrupt__" and task not in answered]
-    return asked[0][0].value if asked else None

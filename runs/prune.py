@@ -1,6 +1,6 @@
-"""Room: runs that are removed, and old ones of which only the end and the best image are kept.
+"""Free disk space: remove runs, or trim old ones to their end and their best image.
 
-What a killed process leaves undone is done by the next one: a run's record says what is being done with it, and goes last.
+What a killed process leaves undone is done by the next one: a run's manifest says what is being done with it, and is deleted last.
 """
 
 from __future__ import annotations
@@ -22,22 +22,31 @@ from ..storage.files import sweep
 from ..storage.image_store import ImageStore, StoredImage
 from ..storage.workspace import Workspace, claims_of
 from .fork_tree import manifests_of, root_of, tree_order
-from .listing import Standing, summarize
-from .manifest import SPACE, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
+from .listing import RunStatus, summarize_run
+from .manifest import MANIFESTS, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
 from .write_page import refresh_page
 
-ENDED: tuple[Standing, ...] = ("accepted", "gave up")
-ORPHAN = timedelta(days=1)
-"""Age from which a picture that nothing refers to is an orphan: a younger one may belong to a step that is being taken."""
+ENDED: tuple[RunStatus, ...] = ("accepted", "gave up")
+ORPHAN_AGE = timedelta(days=1)
+"""Age from which an image that nothing refers to is removed: a younger one may belong to a step in progress."""
 
 
 class PruneReport(NamedTuple):
-    """What was removed, and what room that made."""
+    """What was removed, and how much space that freed.
+
+    Example:
+        ```python
+        from datetime import timedelta
+
+        report = gems.prune(timedelta(days=30), keep_best=True, dry_run=True)
+        print(report.trimmed, report.images, report.image_bytes)
+        ```
+    """
 
     removed: tuple[str, ...] = ()
-    """Runs that are gone."""
+    """Names of removed runs."""
     trimmed: tuple[str, ...] = ()
-    """Runs of which only the end and the best image are left."""
+    """Names of runs of which only the end and the best image are left."""
     rows: int = 0
     """Rows of the tables of checkpoints."""
     images: int = 0
@@ -48,35 +57,73 @@ class PruneReport(NamedTuple):
     """What was left as it is, and why."""
 
 
+class PrunePlan(NamedTuple):
+    """Which runs to remove and which to trim."""
+
+    remove: Sequence[str] = ()
+    trim: Sequence[str] = ()
+    damaged: Sequence[str] = ()
+    """Runs that cannot be read, and are left as they are."""
+    orphans: bool = False
+    """Whether to remove images that nothing refers to, and to shrink the database."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The runs that lose something."""
+        return (*self.remove, *self.trim)
+
+
+class ImageReferences(NamedTuple):
+    """Which images are stored, and which runs refer to them, at one moment."""
+
+    read_at: datetime
+    stored: dict[str, StoredImage]
+    """By their SHA-256."""
+    by_run: dict[str, set[str]]
+    """Digests that a run of the plan refers to, or has made."""
+    needed: set[str]
+    """Digests that anything else refers to."""
+    heads: dict[str, set[str]]
+    """Ids of the last checkpoints of each run: a run with other ones later has been resumed meanwhile."""
+    unreadable: str
+    """A run that cannot be read, so that the images it needs are not known."""
+
+
 def remove(names: Sequence[str], runs: Workspace | Path | str = "runs") -> PruneReport:
-    """Remove runs: their checkpoints, records and folders, and the pictures that no other run refers to.
+    """Remove runs: their checkpoints, manifests and folders, and the images that no other run refers to.
 
     Args:
         names: of the runs.
-        runs: the folder of runs, or their home.
+        runs: the folder of runs, or a `Workspace`.
 
     Raises:
         RunError: there is no such run; then none is removed.
-        RunInUseError: a run is in progress in another process; then none is removed.
+        RunInUseError: another process is executing one of them; then none is removed.
+
+    Example:
+        ```python
+        report = gems.remove(["fox", "fox-r2-1f0a"])
+        print(report.removed, report.image_bytes)
+        ```
     """
-    home = Workspace.of(runs)
-    if not home.database.exists():
-        raise RunError(f"there are no runs in {home.folder}; see --runs")
-    with home.database.open() as opened:
-        known = set(run_names(opened, home))
+    workspace = Workspace.of(runs)
+    _require_runs(workspace)
+    with workspace.database.open() as database:
+        known = set(run_names(database, workspace))
         for name in names:
             if name not in known:
-                read_manifest(opened, home, name)  # which says which there are
-            if home.can_be(name) and opened.in_hand(name):
+                read_manifest(database, workspace, name)  # raises an error that lists the latest runs
+            if workspace.can_be(name) and database.in_hand(name):
                 raise RunInUseError(
                     f"the run {name} is in progress in another process: wait for it, or end it; nothing was removed"
                 )
-        odd = [name for name in dict.fromkeys(names) if not home.can_be(name)]
-        freed = _Cleaning(opened, home, gone=[name for name in dict.fromkeys(names) if name not in odd]).do()
-        for name in odd:  # of a damaged database: nothing but its rows can be there
-            opened.saver.delete_thread(name)
-            opened.store.delete(SPACE, name)
-        return freed._replace(removed=(*freed.removed, *odd))
+        unique = dict.fromkeys(names)
+        impossible = [name for name in unique if not workspace.can_be(name)]
+        report = apply_plan(database, workspace, PrunePlan(remove=[name for name in unique if name not in impossible]))
+        for name in impossible:  # of a damaged database: it has nothing but rows of this name
+            database.saver.delete_thread(name)
+            database.store.delete(MANIFESTS, name)
+        return report._replace(removed=(*report.removed, *impossible))
 
 
 def prune(
@@ -87,263 +134,256 @@ def prune(
     dry_run: bool = False,
     runs: Workspace | Path | str = "runs",
 ) -> PruneReport:
-    """Make room: remove old runs, and pictures that nothing refers to, and shrink the database.
+    """Free disk space: remove old runs and images that nothing refers to, and shrink the database.
 
     Args:
-        older_than: runs whose last step is older are removed; without it no run is.
-        keep_best: of these, the end of the run, its page and its best image are kept.
-        unfinished: also runs that were interrupted, have failed or wait for a person; else only those that have ended. Damaged
-            ones stay.
-        dry_run: only tell what would be removed; the database's share is not known then.
-        runs: the folder of runs, or their home.
+        older_than: remove runs whose last step is older; None to remove no run.
+        keep_best: keep the end, the page and the best image of these runs.
+        unfinished: also remove runs that were interrupted, have failed or wait for a person, not only those that have ended.
+            Damaged runs stay.
+        dry_run: only report what would be removed; `database_bytes` is 0 then.
+        runs: the folder of runs, or a `Workspace`.
 
     Raises:
         CheckpointError: the database cannot be opened.
         ImageStoreError: the images cannot be listed or removed.
+
+    Example:
+        ```python
+        from datetime import timedelta
+
+        gems.prune(timedelta(days=30), dry_run=True)  # reports only
+        gems.prune(timedelta(days=30), keep_best=True)
+        ```
     """
     if keep_best and unfinished:
         raise RunError("a run that has not ended has no best image yet: prune with keep_best or with unfinished, not both")
-    home = Workspace.of(runs)
-    if not home.database.exists():
-        raise RunError(f"there are no runs in {home.folder}; see --runs")
-    with home.database.open() as opened:
-        gone, trimmed = _begun(opened)
-        old, damaged = _older(opened, home, older_than, unfinished)
-        old = [name for name in old if name not in gone]
-        if keep_best:
-            trimmed += [name for name in old if name not in trimmed and not read_manifest(opened, home, name).pruned]
-        else:
-            gone, trimmed = gone + old, [name for name in trimmed if name not in old]
-        cleaning = _Cleaning(opened, home, gone=gone, trimmed=trimmed, orphans=True, damaged=damaged)
-        return cleaning.tell() if dry_run else cleaning.do()
+    workspace = Workspace.of(runs)
+    _require_runs(workspace)
+    with workspace.database.open() as database:
+        plan = plan_prune(database, workspace, older_than, keep_best=keep_best, unfinished=unfinished)
+        return preview(database, workspace, plan) if dry_run else apply_plan(database, workspace, plan)
 
 
-def _begun(opened: DatabaseConnection) -> tuple[list[str], list[str]]:
-    """Return the runs that a killed process has begun to remove, and those that it has begun to trim."""
-    marks = {name: record.get("cleaning") for name, record in manifests_of(opened).items()}
-    return [name for name, mark in marks.items() if mark == "remove"], [name for name, mark in marks.items() if mark == "trim"]
+def _require_runs(workspace: Workspace) -> None:
+    if not workspace.database.exists():
+        raise RunError(f"there are no runs in {workspace.folder}; see --runs")
 
 
-def _older(opened: DatabaseConnection, home: Workspace, than: timedelta | None, unfinished: bool) -> tuple[list[str], list[str]]:
-    """Return the runs that have ended, or also those that have not, and whose last step is older; and the damaged ones."""
-    if than is None:
-        return [], []
-    may_go = {*ENDED, *(("unfinished", "failed", "waiting") if unfinished else ())}
-    runs = [summarize(opened, home, name) for name in run_names(opened, home)]
-    before = datetime.now(UTC) - than
-    old = [one.thread for one in runs if one.standing in may_go and one.last < before]
-    return old, [one.thread for one in runs if one.standing == "damaged"]
-
-
-class _Look(NamedTuple):
-    """What there is at a moment."""
-
-    when: datetime
-    stored: dict[str, StoredImage]
-    own: dict[str, set[str]]
-    """The pictures that a run which is to go refers to, or has made."""
-    needed: set[str]
-    """The pictures that anything else refers to."""
-    tips: dict[str, set[str]]
-    """The last checkpoints of each run: if they are others later, it has gone on."""
-    unreadable: str
-    """A run of which it is not known which pictures it needs."""
-
-
-class _Cleaning:
-    """Removes runs and trims others.
+def plan_prune(
+    database: DatabaseConnection, workspace: Workspace, older_than: timedelta | None, *, keep_best: bool, unfinished: bool
+) -> PrunePlan:
+    """Choose the runs to remove or to trim, those first that a killed process has begun with.
 
     Args:
-        opened: the database.
-        home: where the runs live.
-        gone: the runs to remove.
-        trimmed: the runs to trim.
-        orphans: whether pictures that nothing refers to are removed, and the database is shrunk.
-        damaged: runs that are left as they are, since they cannot be read.
+        database: the open database.
+        workspace: where the runs are.
+        older_than: as for `prune`.
+        keep_best: as for `prune`.
+        unfinished: as for `prune`.
     """
+    marks = {name: manifest.get("cleaning") for name, manifest in manifests_of(database).items()}
+    removed = [name for name, mark in marks.items() if mark == "remove"]
+    trimmed = [name for name, mark in marks.items() if mark == "trim"]
+    old, damaged = _older_runs(database, workspace, older_than, unfinished)
+    old = [name for name in old if name not in removed]
+    if keep_best:
+        trimmed += [name for name in old if name not in trimmed and not read_manifest(database, workspace, name).pruned]
+    else:
+        removed, trimmed = removed + old, [name for name in trimmed if name not in old]
+    return PrunePlan(removed, trimmed, [name for name in damaged if name not in removed], orphans=True)
 
-    def __init__(
-        self,
-        opened: DatabaseConnection,
-        home: Workspace,
-        *,
-        gone: Sequence[str] = (),
-        trimmed: Sequence[str] = (),
-        orphans: bool = False,
-        damaged: Sequence[str] = (),
-    ) -> None:
-        self.opened, self.home, self.gone, self.trimmed, self.orphans = opened, home, gone, trimmed, orphans
-        self.damaged = [name for name in damaged if name not in gone]
-        self.images = home.images_in(opened)
-        self.notes: list[str] = []
 
-    def tell(self) -> PruneReport:
-        """Tell what would be removed."""
-        look = self._look()
-        self._say_unreadable(look)
-        surplus = [look.stored[digest].size for digest in self._surplus(look)]
-        rows = sum(map(self.opened.rows, (*self.gone, *self.trimmed)))
-        return PruneReport(tuple(self.gone), tuple(self.trimmed), rows, len(surplus), sum(surplus), 0, tuple(self.notes))
+def _older_runs(
+    database: DatabaseConnection, workspace: Workspace, older_than: timedelta | None, unfinished: bool
+) -> tuple[list[str], list[str]]:
+    """Return the runs whose last step is older, only those that have ended unless `unfinished`; and the damaged runs."""
+    if older_than is None:
+        return [], []
+    allowed = {*ENDED, *(("unfinished", "failed", "waiting") if unfinished else ())}
+    summaries = [summarize_run(database, workspace, name) for name in run_names(database, workspace)]
+    limit = datetime.now(UTC) - older_than
+    old = [summary.thread for summary in summaries if summary.standing in allowed and summary.last < limit]
+    return old, [summary.thread for summary in summaries if summary.standing == "damaged"]
 
-    def do(self) -> PruneReport:
-        """Remove what is to go, run by run; one that another process has in hand, or has gone on with, is left as it is."""
-        size = self.opened.size()
-        first, look = self._look(), self._look()
-        # Another run may draw the same picture meanwhile: then it is noted, or written anew.
-        surplus = {d for d in self._surplus(first) & self._surplus(look) if look.stored[d] == first.stored[d]}
-        self._say_unreadable(look)
-        relatives = self._relatives()
-        removed: dict[str, int] = {}
-        done: list[str] = []
-        rows = 0
-        for name in (*self.gone, *self.trimmed):
-            try:
-                with self.opened.hold(name):
-                    if {tip.checkpoint for tip in self.opened.tips(name)} != first.tips.get(name, set()):
-                        self.notes.append(f"the run {name} has gone on meanwhile: left as it is")
-                        continue
-                    self._mark(name, "remove" if name in self.gone else "trim")
-                    removed |= self._remove(look.own[name] & surplus, look)
-                    rows += self._remove_run(name) if name in self.gone else self._trim(name)
-                    done.append(name)
-            except RunInUseError:
-                self.notes.append(f"the run {name} is in progress in another process: left as it is")
-        for name in relatives.difference(done):
-            with suppress(GemsError, OSError):  # what was to go is gone, whatever becomes of the pages that led to it
-                if self.home.has_page(name):
-                    refresh_page(name, self.home)
-        torn = 0
-        if self.orphans:
-            removed |= self._remove(surplus - set[str]().union(*look.own.values()), look)
-            torn = self._sweep()
-            if problem := self.opened.shrink():
-                self.notes.append(problem)
-        return PruneReport(
-            tuple(name for name in self.gone if name in done),
-            tuple(name for name in self.trimmed if name in done),
-            rows,
-            len(removed),
-            sum(removed.values()) + torn,
-            max(0, size - self.opened.size()),
-            tuple(self.notes),
-        )
 
-    def _look(self) -> _Look:
-        going = {*self.gone, *self.trimmed}
-        when = datetime.now(UTC)
-        stored = {picture.digest: picture for picture in self.images.pictures()}  # first: notes are written before pictures
-        owners = [owner for name in going for owner in owners_of(name)]
-        needed = self.images.noted_by_all(but=owners)
-        own = {name: set[str]().union(*map(self.images.noted, owners_of(name))) for name in going}
-        known, unreadable = set(run_names(self.opened, self.home)), ""
-        tips = self._tips()
-        for thread, checkpoints in tips.items():
-            for checkpoint in checkpoints:
-                try:
-                    attempts = list(_attempts(self.opened, BranchHead(thread, checkpoint)))
-                except CheckpointError:
-                    if thread in known and thread not in self.gone:  # others are not of GEMS
-                        unreadable = thread
+def preview(database: DatabaseConnection, workspace: Workspace, plan: PrunePlan) -> PruneReport:
+    """Return what `apply_plan` would remove, but for the size of the database."""
+    references = read_references(database, workspace, plan)
+    sizes = [references.stored[digest].size for digest in unneeded_images(plan, references)]
+    rows = sum(map(database.rows, plan.names))
+    notes = _notes_about_unreadable(plan, references)
+    return PruneReport(tuple(plan.remove), tuple(plan.trim), rows, len(sizes), sum(sizes), 0, tuple(notes))
+
+
+def apply_plan(database: DatabaseConnection, workspace: Workspace, plan: PrunePlan) -> PruneReport:
+    """Remove and trim runs one by one; a run that another process holds, or has resumed meanwhile, is left as it is."""
+    size = database.size()
+    images = workspace.images_in(database)
+    before, now = (read_references(database, workspace, plan) for _ in range(2))
+    # Another run may generate the same image meanwhile: then the image is claimed, or written anew.
+    unneeded = unneeded_images(plan, before) & unneeded_images(plan, now)
+    unneeded = {digest for digest in unneeded if now.stored[digest] == before.stored[digest]}
+    notes = _notes_about_unreadable(plan, now)
+    linked = _linked_pages(database, plan)
+    deleted: set[str] = set()
+    done: list[str] = []
+    rows = 0
+    for name in plan.names:
+        try:
+            with database.hold(name):
+                if {head.checkpoint for head in database.tips(name)} != before.heads.get(name, set()):
+                    notes.append(f"the run {name} has gone on meanwhile: left as it is")
                     continue
-                shown = {ref.sha256 for attempt in attempts for ref in (attempt.image, attempt.source) if ref}
-                if thread in going:
-                    own[thread] |= shown
-                else:
-                    needed |= shown
-                if thread in self.trimmed:
-                    needed |= {best.image.sha256 for best in [best_of(attempts)] if best}
-        return _Look(when, stored, own, needed, tips, unreadable)
-
-    def _relatives(self) -> set[str]:
-        """Return the runs whose pages lead to a run that is to go."""
-        records = manifests_of(self.opened)
-        lines = [tree_order(records, root_of(records, name)) for name in self.gone]
-        return {name for line in lines for name, _, _ in line if name in records}
-
-    def _tips(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for tip in self.opened.tips():
-            found.setdefault(tip.thread, set()).add(tip.checkpoint)
-        return found
-
-    def _say_unreadable(self, look: _Look) -> None:
-        if look.unreadable:
-            self.notes.append(f"the run {look.unreadable} cannot be read, so no image was removed: restore or remove it first")
-        self.notes += [
-            f"the run {name} is damaged: left as it is; `gems rm {name}` removes it"
-            for name in self.damaged
-            if name != look.unreadable
-        ]
-
-    def _surplus(self, look: _Look) -> set[str]:
-        """Return the pictures to remove: those of the runs, and old ones of nobody, that nothing else refers to."""
-        if look.unreadable:
-            return set()
-        old = {digest for digest, picture in look.stored.items() if picture.written < look.when - ORPHAN}
-        of_runs = set[str]().union(*look.own.values())
-        return ((of_runs | old if self.orphans else of_runs) - look.needed) & set(look.stored)
-
-    def _mark(self, name: str, what: Literal["remove", "trim"]) -> None:
-        """Note that a run is about to be removed or trimmed, so that the next one does it if this process is killed."""
-        with suppress(GemsError):  # the record is damaged: the run goes by its name, or not at all
-            if record := find_manifest(self.opened, self.home, name):
-                edit = {"cleaning": what, "pruned": record.pruned or what == "trim"}
-                save_manifest(self.opened, record.model_copy(update=edit))
-
-    def _remove(self, digests: Iterable[str], look: _Look) -> dict[str, int]:
-        return {digest: look.stored[digest].size for digest in digests if self.images.delete(digest)}
-
-    def _remove_run(self, name: str) -> int:
-        """Remove all of a run but its pictures, the record last; return how many rows that were."""
-        rows = self.opened.rows(name)
-        forget_run(self.opened, self.home, name)
-        return rows
-
-    def _trim(self, name: str) -> int:
-        """Keep the end of a run and claim its best picture; return how many rows were removed."""
-        rows = self.opened.rows(name)
-        self.opened.keep_latest(name)
-        best = best_of([attempt for tip in self.opened.tips(name) for attempt in _attempts(self.opened, tip)])
-        forget_notes(self.images, name)
-        self.images.claim([best.image] if best else [], claims_of(name))
-        save_manifest(self.opened, read_manifest(self.opened, self.home, name).model_copy(update={"cleaning": None}))
-        return rows - self.opened.rows(name)
-
-    def _sweep(self) -> int:
-        """Remove what killed processes left in the image store and in the folders of runs."""
-        before = datetime.now(UTC) - ORPHAN
-        folders = [self.home.folder_of(name) for name in run_names(self.opened, self.home) if self.home.can_be(name)]
-        return self.images.sweep(before) + sum(sweep(folder, ".*.tmp", before) for folder in folders)
+                _mark_manifest(database, workspace, name, "remove" if name in plan.remove else "trim")
+                deleted |= _delete_images(images, now.by_run[name] & unneeded)
+                rows += (_remove_run if name in plan.remove else _trim_run)(database, workspace, name)
+                done.append(name)
+        except RunInUseError:
+            notes.append(f"the run {name} is in progress in another process: left as it is")
+    for name in linked.difference(done):
+        with suppress(GemsError, OSError):  # the runs are removed, whatever becomes of the pages that link to them
+            if workspace.has_page(name):
+                refresh_page(name, workspace)
+    partial = 0
+    if plan.orphans:
+        deleted |= _delete_images(images, unneeded - set[str]().union(*now.by_run.values()))
+        partial = _delete_partial_files(database, workspace)
+        if problem := database.shrink():
+            notes.append(problem)
+    return PruneReport(
+        tuple(name for name in plan.remove if name in done),
+        tuple(name for name in plan.trim if name in done),
+        rows,
+        len(deleted),
+        sum(now.stored[digest].size for digest in deleted) + partial,
+        max(0, size - database.size()),
+        tuple(notes),
+    )
 
 
-def owners_of(name: str) -> tuple[str, ...]:
-    """Return under which names a run may have notes of pictures: its own, as a thread of a server, and for what it has claimed."""
+def read_references(database: DatabaseConnection, workspace: Workspace, plan: PrunePlan) -> ImageReferences:
+    """Read which images are stored and which runs refer to them."""
+    names = set(plan.names)
+    read_at = datetime.now(UTC)
+    images = workspace.images_in(database)
+    stored = {image.digest: image for image in images.pictures()}  # first: claims are written before images
+    needed = images.noted_by_all(but=[owner for name in names for owner in claim_owners(name)])
+    by_run = {name: set[str]().union(*map(images.noted, claim_owners(name))) for name in names}
+    known, unreadable = set(run_names(database, workspace)), ""
+    heads: dict[str, set[str]] = {}
+    for head in database.tips():
+        heads.setdefault(head.thread, set()).add(head.checkpoint)
+        try:
+            attempts = list(_attempts_at(database, head))
+        except CheckpointError:
+            if head.thread in known and head.thread not in plan.remove:  # others are not of GEMS
+                unreadable = head.thread
+            continue
+        shown = {ref.sha256 for attempt in attempts for ref in (attempt.image, attempt.source) if ref}
+        if head.thread in names:
+            by_run[head.thread] |= shown
+        else:
+            needed |= shown
+        if head.thread in plan.trim and (best := best_of(attempts)):
+            needed.add(best.image.sha256)
+    return ImageReferences(read_at, stored, by_run, needed, heads, unreadable)
+
+
+def unneeded_images(plan: PrunePlan, references: ImageReferences) -> set[str]:
+    """Return the digests to remove: images of the plan's runs, and old ones of no run, that nothing else refers to."""
+    if references.unreadable:
+        return set()
+    candidates = set[str]().union(*references.by_run.values())
+    if plan.orphans:
+        limit = references.read_at - ORPHAN_AGE
+        candidates |= {digest for digest, image in references.stored.items() if image.written < limit}
+    return (candidates - references.needed) & set(references.stored)
+
+
+def _notes_about_unreadable(plan: PrunePlan, references: ImageReferences) -> list[str]:
+    notes = []
+    if name := references.unreadable:
+        notes.append(f"the run {name} cannot be read, so no image was removed: restore or remove it first")
+    damaged = (name for name in plan.damaged if name != references.unreadable)
+    return [*notes, *(f"the run {name} is damaged: left as it is; `gems rm {name}` removes it" for name in damaged)]
+
+
+def _linked_pages(database: DatabaseConnection, plan: PrunePlan) -> set[str]:
+    """Return the runs whose pages link to a run that is removed."""
+    manifests = manifests_of(database)
+    trees = [tree_order(manifests, root_of(manifests, name)) for name in plan.remove]
+    return {name for tree in trees for name, _, _ in tree if name in manifests}
+
+
+def _mark_manifest(database: DatabaseConnection, workspace: Workspace, name: str, what: Literal["remove", "trim"]) -> None:
+    """Note in a run's manifest that it is about to be removed or trimmed: the next prune does it if this process is killed."""
+    with suppress(GemsError):  # the manifest is damaged: the run is removed by its name, or not at all
+        if manifest := find_manifest(database, workspace, name):
+            edit = {"cleaning": what, "pruned": manifest.pruned or what == "trim"}
+            save_manifest(database, manifest.model_copy(update=edit))
+
+
+def _delete_images(images: ImageStore, digests: Iterable[str]) -> set[str]:
+    """Delete images; return the digests of those that were there."""
+    return {digest for digest in digests if images.delete(digest)}
+
+
+def _remove_run(database: DatabaseConnection, workspace: Workspace, name: str) -> int:
+    """Remove all of a run but its images; return the number of rows that were removed."""
+    rows = database.rows(name)
+    delete_run(database, workspace, name)
+    return rows
+
+
+def _trim_run(database: DatabaseConnection, workspace: Workspace, name: str) -> int:
+    """Keep the end of a run and claim its best image; return the number of rows that were removed."""
+    rows = database.rows(name)
+    database.keep_latest(name)
+    best = best_of([attempt for head in database.tips(name) for attempt in _attempts_at(database, head)])
+    images = workspace.images_in(database)
+    delete_claims(images, name)
+    images.claim([best.image] if best else [], claims_of(name))
+    save_manifest(database, read_manifest(database, workspace, name).model_copy(update={"cleaning": None}))
+    return rows - database.rows(name)
+
+
+def _delete_partial_files(database: DatabaseConnection, workspace: Workspace) -> int:
+    """Delete files that killed processes left half written in the image store and in the folders of runs; return their bytes."""
+    before = datetime.now(UTC) - ORPHAN_AGE
+    folders = [workspace.folder_of(name) for name in run_names(database, workspace) if workspace.can_be(name)]
+    images = workspace.images_in(database)
+    return images.sweep(before) + sum(sweep(folder, ".*.tmp", before) for folder in folders)
+
+
+def claim_owners(name: str) -> tuple[str, ...]:
+    """Return the names under which a run may claim images: its name, its thread id on a server, `claims_of` its name."""
     return tuple(dict.fromkeys((name, studio_id(name), claims_of(name))))
 
 
-def forget_notes(images: ImageStore, name: str) -> None:
-    """Remove the notes of a run's pictures; the pictures stay."""
-    for owner in owners_of(name):
+def delete_claims(images: ImageStore, name: str) -> None:
+    """Delete a run's claims of images; the images stay."""
+    for owner in claim_owners(name):
         images.forget(owner)
 
 
-def forget_run(opened: DatabaseConnection, home: Workspace, name: str) -> None:
-    """Remove all of a run but its pictures, the record last. The run must be held.
+def delete_run(database: DatabaseConnection, workspace: Workspace, name: str) -> None:
+    """Remove all of a run but its images, the manifest last. The run must be held.
 
     Raises:
-        ImageStoreError: its notes cannot be removed.
+        ImageStoreError: its claims cannot be removed.
     """
-    forget_notes(home.images_in(opened), name)
-    opened.saver.delete_thread(name)
-    shutil.rmtree(home.folder_of(name), ignore_errors=True)
-    delete_manifest(opened, home, name)
+    delete_claims(workspace.images_in(database), name)
+    database.saver.delete_thread(name)
+    shutil.rmtree(workspace.folder_of(name), ignore_errors=True)
+    delete_manifest(database, workspace, name)
 
 
-def _attempts(opened: DatabaseConnection, tip: BranchHead) -> Iterator[Attempt]:
-    """Yield the attempts of a branch, also those of a step whose checkpoint was not written any more."""
-    config: RunnableConfig = {"configurable": {"thread_id": tip.thread, "checkpoint_ns": "", "checkpoint_id": tip.checkpoint}}
+def _attempts_at(database: DatabaseConnection, head: BranchHead) -> Iterator[Attempt]:
+    """Yield the attempts of a branch, also those of a step that ended but has no checkpoint yet."""
+    config: RunnableConfig = {"configurable": {"thread_id": head.thread, "checkpoint_ns": "", "checkpoint_id": head.checkpoint}}
     with readable():
-        found = opened.saver.get_tuple(config)
+        found = database.saver.get_tuple(config)
         if found is None:
             return
         written = [value for _, channel, value in found.pending_writes or () if channel == "attempts"]

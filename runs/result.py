@@ -1,4 +1,4 @@
-"""What a run has come to."""
+"""The result of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..storage.image_store import ImageStore
 
 
 class RunResult:
-    """A run at its end, or where it waits for a person. `state` holds everything; the properties are what is asked for most.
+    """A run at its end, or where it waits for a person. `state` holds everything; properties give what is needed most.
 
     Args:
         thread: the run's name.
@@ -25,8 +25,15 @@ class RunResult:
         folder: the run's own folder, with `best.png` and `report.html`.
         store: where its images are.
         models: the options of its models, which know what they cost.
-        waiting: the question that the run waits for an answer to, as plain JSON; None where it does not wait.
-        failed: why it has ended before its end, if it was an error.
+        waiting: the question that the run waits with, as plain JSON; None if it does not wait.
+        failed: the error that ended it, empty if there was none.
+
+    Example:
+        ```python
+        result = gems.get_run("circle")
+        print(result.decision, result.best.score, result.usage.total.calls)
+        result.contact_sheet().save("rounds.png")
+        ```
     """
 
     def __init__(
@@ -47,11 +54,11 @@ class RunResult:
     def best(self) -> Attempt:
         """The best attempt."""
         if self.state.best is None:
-            raise RunError(f"run {self.thread} has no image yet: {self._how_to_go_on}")
+            raise RunError(f"run {self.thread} has no image yet: {self._next_step}")
         return self.state.best
 
     @property
-    def _how_to_go_on(self) -> str:
+    def _next_step(self) -> str:
         return "it waits for an answer, see `waiting`" if self.waiting is not None else "resume it"
 
     @property
@@ -61,7 +68,7 @@ class RunResult:
 
     @property
     def image_path(self) -> Path:
-        """The best image as a file; it is not there before the first image."""
+        """The file of the best image; it does not exist before the first image."""
         return self.folder / "best.png"
 
     @property
@@ -71,7 +78,7 @@ class RunResult:
 
     @property
     def decision(self) -> Decision | None:
-        """How the run ended: "accept", or "give up"; None while it waits for a person, or has not come to its end."""
+        """How the run ended: "accept" or "give up"; None while it waits for a person or has not ended."""
         result = self.state.result
         return result.decision if result and result.decision != "refine" and self.waiting is None else None
 
@@ -92,11 +99,11 @@ class RunResult:
 
     @property
     def cost(self) -> Money | None:
-        """What the run has cost by the prices of the models' options; None where no price is known."""
+        """What the run has cost by the prices of its models; None if no price is known."""
         return money(self.usage, self.models)
 
     def contact_sheet(self, edge: int = 160, columns: int = 5) -> Image.Image:
-        """Return all its images side by side, each with its round and the checks it passed; one that is lost shows as a blank.
+        """Return all its images side by side, each with its round and the checks it passed; a lost one is blank.
 
         Args:
             edge: pixels of the square that each image is fitted into.
@@ -109,17 +116,17 @@ class RunResult:
         from ..report import contact_sheet
 
         if not self.attempts:
-            raise RunError(f"run {self.thread} has no image yet: {self._how_to_go_on}")
-        return contact_sheet([(self._caption(a), self._picture(a)) for a in self.attempts], edge=edge, columns=columns)
+            raise RunError(f"run {self.thread} has no image yet: {self._next_step}")
+        return contact_sheet([(self._caption(a), self._image_or_none(a)) for a in self.attempts], edge=edge, columns=columns)
 
-    def _picture(self, attempt: Attempt) -> Image.Image | None:
+    def _image_or_none(self, attempt: Attempt) -> Image.Image | None:
         try:
             return self.store.open(attempt.image)
         except GemsError:
             return None
 
     def _caption(self, attempt: Attempt) -> str:
-        """Say which image it is, shortly, with what must not be cut first."""
+        """Return a short caption; what must not be truncated comes first."""
         best = "best, " if self.state.best and attempt.key == self.state.best.key else ""
         image = f"·{attempt.candidate + 1}" if sum(a.round == attempt.round for a in self.attempts) > 1 else ""
         passed = f": {attempt.score.passed}/{attempt.score.total}" if attempt.score else ""
@@ -128,8 +135,8 @@ class RunResult:
     def __repr__(self) -> str:
         score = self.state.best.score if self.state.best else None
         passed = f", {score.passed} of {score.total} checks passed" if score else ""
-        stands = "unfinished" if self.waiting is None else "waiting"
-        return f"<RunResult {self.thread}: {self.decision or stands} in round {self.state.round}{passed}>"
+        status = "unfinished" if self.waiting is None else "waiting"
+        return f"<RunResult {self.thread}: {self.decision or status} in round {self.state.round}{passed}>"
 
     def _repr_html_(self) -> str:
         from ..report import render_card

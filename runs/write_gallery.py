@@ -11,48 +11,53 @@ from urllib.parse import quote
 from ..errors import GalleryError
 from ..memory.state import Attempt, best_of
 from ..privacy import without_paths
-from ..report.gallery import EDGE, GalleryCard, families_together, render_gallery
-from ..report.inline_images import InlineImage, ReadImage, picture
-from ..report.view import preset_told
+from ..report.gallery import EDGE, GalleryCard, render_gallery, sort_by_fork_tree
+from ..report.inline_images import InlineImage, ReadImage, inline_image
+from ..report.setting_rows import preset_and_changes
 from ..storage.files import replace_file
 from ..storage.workspace import Workspace
 from .fork_tree import Manifests, manifests_of, parent_of, root_of, tree_order
-from .listing import ListedRun, Standing, list_entries, list_runs
+from .listing import ListedRun, RunStatus, list_runs, list_with_state
 
 
 def write_gallery(
-    out: Path | str | None = None, *, runs: Workspace | Path | str = "runs", state: Standing | None = None, find: str = ""
+    out: Path | str | None = None, *, runs: Workspace | Path | str = "runs", state: RunStatus | None = None, find: str = ""
 ) -> Path:
-    """Write one page with many runs, and return where it is.
+    """Write one page with the runs of a workspace, and return its path.
 
     Args:
         out: the file; `gallery.html` in the folder of runs by default. Its links to the runs' own pages are relative.
-        runs: the folder of runs, or their home.
-        state: only runs that stand so; all by default.
-        find: only those with this in their name or request.
+        runs: the folder of runs, or a `Workspace`.
+        state: only runs of this status; all by default.
+        find: only runs with this in their name or request.
 
     Raises:
-        SettingError: no run stands so.
+        SettingError: there is no such status.
         RunError: there is no such folder of runs.
         CheckpointError: the database cannot be opened.
         GalleryError: the file cannot be written.
+
+    Example:
+        ```python
+        path = gems.write_gallery("foxes.html", find="fox")
+        ```
     """
-    home = Workspace.of(runs)
-    path = home.folder / "gallery.html" if out is None else Path(out)
-    if not home.database.exists():
-        list_runs(home, state=state)  # which says so if there is no such folder
-        return _write(path, [])
-    with home.database.open() as opened:
-        found = list_entries(opened, home, state=state, find=find)
-        records = manifests_of(opened)
-    forks = Counter(parent[0] for thread in records if (parent := parent_of(records, thread)))
-    lines = {first: tree_order(records, first) for first in {root_of(records, one.summary.thread) for one in found}}
-    places = {name: place for line in lines.values() for place, (name, _, _) in enumerate(line)}
-    cards = [_card(one, home, path, records, forks, places) for one in found]
-    return _write(path, families_together(cards))
+    workspace = Workspace.of(runs)
+    path = workspace.folder / "gallery.html" if out is None else Path(out)
+    if not workspace.database.exists():
+        list_runs(workspace, state=state)  # raises an error if there is no such folder
+        return _write_page(path, [])
+    with workspace.database.open() as database:
+        entries = list_with_state(database, workspace, state=state, find=find)
+        manifests = manifests_of(database)
+    forks = Counter(parent[0] for thread in manifests if (parent := parent_of(manifests, thread)))
+    roots = {root_of(manifests, entry.summary.thread) for entry in entries}
+    positions = {name: n for root in roots for n, (name, _, _) in enumerate(tree_order(manifests, root))}
+    cards = [_card(entry, workspace, path, manifests, forks, positions) for entry in entries]
+    return _write_page(path, sort_by_fork_tree(cards))
 
 
-def _write(path: Path, cards: Sequence[GalleryCard]) -> Path:
+def _write_page(path: Path, cards: Sequence[GalleryCard]) -> Path:
     if path.is_dir():
         raise GalleryError(f"{path} is a folder: name the file to write, such as {path / 'gallery.html'}")
     try:
@@ -63,20 +68,20 @@ def _write(path: Path, cards: Sequence[GalleryCard]) -> Path:
 
 
 def _card(
-    one: ListedRun, home: Workspace, path: Path, records: Manifests, forks: Mapping[str, int], places: Mapping[str, int]
+    entry: ListedRun, workspace: Workspace, path: Path, manifests: Manifests, forks: Mapping[str, int], positions: Mapping[str, int]
 ) -> GalleryCard:
-    summary, manifest, state = one
+    summary, manifest, state = entry
     best = (state.best or best_of(state.attempts) or next(reversed(state.attempts), None)) if state else None
-    page = home.folder / summary.thread / "report.html"
-    name, changed = preset_told(manifest.context) if manifest else ("", "")
-    parent = parent_of(records, summary.thread) or ("", 0)
+    page = workspace.folder / summary.thread / "report.html"
+    name, changed = preset_and_changes(manifest.context) if manifest else ("", "")
+    parent = parent_of(manifests, summary.thread) or ("", 0)
     return GalleryCard(
         thread=summary.thread,
         request=summary.prompt,
         standing=summary.standing,
-        told=without_paths(summary.told),
-        page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if home.has_page(summary.thread) else "",
-        picture=_picture(best, summary.thread, home.images.read) if best else None,
+        message=without_paths(summary.told),
+        page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if workspace.has_page(summary.thread) else "",
+        picture=_best_image(best, summary.thread, workspace.images.read) if best else None,
         passed=best.score.passed if best and best.score else 0,
         total=best.score.total if best and best.score else 0,
         rounds=summary.rounds,
@@ -89,12 +94,12 @@ def _card(
         last=f"{summary.last:%Y-%m-%d %H:%M}",
         when=summary.last.timestamp(),
         parent=parent[0],
-        left=parent[1],
+        forked_at=parent[1],
         forks=forks.get(summary.thread, 0),
-        family=root_of(records, summary.thread),
-        place=places[summary.thread],
+        root=root_of(manifests, summary.thread),
+        position=positions[summary.thread],
     )
 
 
-def _picture(best: Attempt, thread: str, read_image: ReadImage) -> InlineImage:
-    return picture(best.image, read_image, alt=f"Best image of {thread}", edge=EDGE, light=0, density=1)
+def _best_image(best: Attempt, thread: str, read_image: ReadImage) -> InlineImage:
+    return inline_image(best.image, read_image, alt=f"Best image of {thread}", edge=EDGE, light=0, density=1)

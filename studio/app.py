@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketClose
 from ..errors import GemsError, ImageStoreError, LostImageError, RunError, RunNameError
 from ..memory.state import ImageRef
 from ..runs.manifest import run_names, studio_id
-from ..runs.write_page import page_of
+from ..runs.write_page import page_as_text
 from ..server.hosts import refusal
 from ..storage.image_store import DIGEST
 from . import setup
@@ -59,7 +59,7 @@ def page(request: Request) -> Response:
     try:
         with setup.home.database.open() as database:
             names = run_names(database, setup.home)
-            told = page_of(next((name for name in names if studio_id(name) == thread), thread), database, setup.home)
+            told = page_as_text(next((name for name in names if studio_id(name) == thread), thread), database, setup.home)
     except (RunError, RunNameError) as error:
         raise HTTPException(404, str(error)) from error
     except GemsError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph_sdk.client import LangGraphClient
 
 from ..context import ABOUT, PRESETS, RunContext, preset
-from ..runs.manifest import NAMESPACE
+from ..runs.manifest import STUDIO_NAMESPACE
 from . import setup
 
 
@@ -22,7 +22,7 @@ async def offer_presets(client: LangGraphClient) -> None:
     """Make each preset an assistant of the graph, or bring it up to date; done again, it changes nothing."""
     for name in PRESETS:
         context, about = differing(preset(name, **setup.config.run)), ABOUT[name]  # the file's settings go over any preset
-        id = str(uuid.uuid5(NAMESPACE, f"preset/{name}"))
+        id = str(uuid.uuid5(STUDIO_NAMESPACE, f"preset/{name}"))
         made = await client.assistants.create(
             "gems", assistant_id=id, name=f"gems {name}", description=about, context=context, if_exists="do_nothing"
         )

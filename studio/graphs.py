@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.build import Graph, build_graph
-from ..runs.manifest import OWN
+from ..runs.manifest import SERVER_GRAPH
 from . import setup
 from .pixel_verifier import pixel_verifier
 
@@ -17,12 +17,12 @@ SWAPPED = {"gems": (), "gems-pixels": ("verifier",)}
 
 def roles_of(graph: str) -> tuple[str, ...]:
     """Return the swapped roles that the record of a run of a graph names."""
-    return SWAPPED.get(graph, (OWN + graph,))
+    return SWAPPED.get(graph, (SERVER_GRAPH + graph,))
 
 
 def graph_of(roles: tuple[str, ...]) -> str:
     """Return the graph that a run with these roles swapped is a thread of; the plain one where there is none."""
-    own = [role.removeprefix(OWN) for role in roles if role.startswith(OWN)]
+    own = [role.removeprefix(SERVER_GRAPH) for role in roles if role.startswith(SERVER_GRAPH)]
     return next((graph for graph, swapped in SWAPPED.items() if swapped == roles), own[0] if own else "gems")
 
 

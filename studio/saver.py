@@ -22,9 +22,9 @@ from starlette.exceptions import HTTPException
 
 from ..context import RunContext
 from ..errors import RunInUseError
-from ..runs.listing import NEXT
+from ..graph.langgraph_internals import NEXT_NODE
 from ..runs.manifest import RunManifest, find_manifest, run_names, save_manifest, studio_id
-from ..runs.prune import forget_run
+from ..runs.prune import delete_run
 from ..storage.database import DatabaseConnection, OwnAllowlist
 from ..storage.workspace import Workspace
 from . import setup
@@ -137,7 +137,7 @@ class ServerSaver(OwnAllowlist):
                 return
             name = self._name(str(thread_id))
             with self._held(name):
-                forget_run(self.opened, self.home, name)
+                delete_run(self.opened, self.home, name)
 
         await asyncio.to_thread(delete)
 
@@ -202,7 +202,7 @@ class ServerSaver(OwnAllowlist):
             return
         if record is None:
             with suppress(RunInUseError), self.opened.hold(name):
-                forget_run(self.opened, self.home, name)
+                delete_run(self.opened, self.home, name)
         raise HTTPException(410, f"the run {name} was removed while the server worked on it: send its request anew")
 
     @contextmanager
@@ -216,7 +216,7 @@ class ServerSaver(OwnAllowlist):
     def _record(self, name: str, checkpoint: Checkpoint, told: Mapping[str, Any], context: RunContext | None) -> None:
         """Keep what a run that was begun on the server was started with, so that Python can list it and go on with it."""
         prompt = checkpoint["channel_values"].get("prompt")
-        planned = f"{NEXT}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
+        planned = f"{NEXT_NODE}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
         if name in self._began or not prompt or not planned or "graph_id" not in told:
             return
         record = find_manifest(self.opened, self.home, name)

@@ -292,7 +292,7 @@ def test_whoever_stops_listening_stops_the_run_and_can_go_on(make_sketcher, tmp_
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "say what to draw, or the thread to go on with"),
+        ({}, "give a prompt, or the thread of a run to resume"),
         ({"thread": "t", "max_rounds": 2}, "settings and presets are for new runs and forks"),
         ({"thread": "t", "preset": "loop"}, "settings and presets are for new runs and forks"),
         ({"prompt": "a red circle", "answer": {"action": "accept"}}, "a new run has not asked anything yet"),
@@ -404,12 +404,12 @@ def test_a_second_request_on_a_thread_is_refused_and_nothing_counts_for_it(sketc
     config = {"configurable": {"thread_id": "t"}}
     graph.invoke({"prompt": "a red circle"}, config, context=preset("original"))
     before = graph.get_state(config)
-    with pytest.raises(GemsError, match="begin a new thread for a new request"):
+    with pytest.raises(GemsError, match="start a new thread for a new request"):
         graph.invoke({"prompt": "two blue squares"}, config, context=preset("original"))
     after = graph.get_state(config)
     assert {**after.values, "prompt": before.values["prompt"]} == before.values
     assert after.next == ()
-    with pytest.raises(GemsError, match="begin a new thread"):  # also when it is tried again
+    with pytest.raises(GemsError, match="start a new thread"):  # also when it is tried again
         graph.invoke({"prompt": "two blue squares"}, config, context=preset("original"))
 
 
@@ -443,3 +443,12 @@ def test_lines_of_events_are_not_mixed_with_anything_else(other, command):
     code, out, err = command("run", "a red circle", "--events", other)
     assert (code, out) == (2, "")
     assert "--events" in err
+
+
+def test_emit_is_still_there_by_its_name_of_before():
+    import gems.events
+
+    with pytest.warns(DeprecationWarning, match=r"gems\.events\.tell is called gems\.events\.emit now"):
+        assert gems.events.tell is gems.events.emit
+    with pytest.raises(AttributeError, match="has no attribute 'say'"):
+        gems.events.say  # noqa: B018

@@ -7,7 +7,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from gems import GemsError, ImageStore, RunContext, Usage, build_graph, preset, resume, run
 from gems.context import PRESETS
-from gems.graph.costs import Bounds, estimate, image_money
+from gems.graph.costs import Bounds, estimate, image_cost
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 from gems.runs.listing import list_runs
 from gems.storage.serializer import serializer
@@ -56,8 +56,8 @@ def test_a_verifier_that_contradicts_itself_stays_within_what_was_told(tmp_path,
 def test_what_images_cost_is_told_where_they_have_a_price():
     told = estimate(RunContext(candidates=2, max_rounds=3, max_images=5), 4)
     assert told.images == Bounds(2, 5)
-    assert image_money(told, ModelOptions(image=ImageOptions(price=0.1))) == (0.2, 0.5)
-    assert image_money(told, ModelOptions()) is None
+    assert image_cost(told, ModelOptions(image=ImageOptions(price=0.1))) == (0.2, 0.5)
+    assert image_cost(told, ModelOptions()) is None
 
 
 def test_the_images_of_a_run_are_counted_exactly(tmp_path, make_sketcher):

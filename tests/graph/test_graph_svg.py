@@ -7,7 +7,7 @@ from langgraph.graph import END, START, StateGraph
 
 import gems
 from gems import GemsState, build_graph
-from gems.graph.build import ROLES, WAYS
+from gems.graph.build import REVIEW_ROUTES, ROLES
 from gems.graph.graph_svg import draw
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -27,7 +27,7 @@ def test_it_shows_every_role_and_every_way_out_of_the_review():
     svg = draw(build_graph())
     assert set(boxes(svg)) == {*ROLES, "START", "END"}
     said = " ".join(e.text or "" for e in ET.fromstring(svg).iter(f"{SVG}text"))
-    assert all(str(way) in said for way in WAYS)
+    assert all(str(way) in said for way in REVIEW_ROUTES)
     assert "selector to review" in ET.fromstring(svg).find(f"{SVG}desc").text
 
 

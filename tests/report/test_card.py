@@ -206,7 +206,7 @@ def test_a_contact_sheet_wraps_and_fits_pictures_of_any_size():
 
 
 def test_a_contact_sheet_of_nothing_is_refused():
-    with pytest.raises(GemsError, match="at least one picture"):
+    with pytest.raises(GemsError, match="at least one image"):
         contact_sheet([])
     for none in ({"edge": 0}, {"columns": 0}, {"columns": -1}):
         with pytest.raises(GemsError, match="take at least 1 of each"):

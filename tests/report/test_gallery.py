@@ -82,7 +82,7 @@ def test_a_state_that_no_run_has_is_told(tmp_path, make_sketcher, there):
     if there:
         run("a red circle", runs=tmp_path, image=make_sketcher(0.0))
     for look in (write_gallery, list_runs):
-        with pytest.raises(GemsError, match="no run stands as 'nonsense': choose one of running, accepted, gave up, waiting"):
+        with pytest.raises(GemsError, match="there is no status 'nonsense': choose one of running, accepted, gave up, waiting"):
             look(runs=tmp_path, state="nonsense")
 
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_read_is_told_and_hides_nothing(runs):
         image.write_bytes(b"no picture")
     path = write_gallery(runs=runs)
     assert "damaged" in told(path, "won")
-    assert "the record of run won is damaged" in told(path, "won")
+    assert "the manifest of run won is damaged" in told(path, "won")
     assert "image could not be read" in told(path, "lost")
 
 

@@ -27,9 +27,9 @@ from gems.memory.state import (
 from gems.privacy import without_paths
 from gems.report import page as page_module
 from gems.report import render_report, write_report
-from gems.report.diff import DiffSegment, kindred, word_diff
-from gems.report.inline_images import fit, picture
-from gems.report.view import duration
+from gems.report.diff import DiffSegment, similar, word_diff
+from gems.report.inline_images import fitted_size, inline_image
+from gems.report.text import duration
 
 HOSTILE = '</style><script>alert(1)</script>" onerror="alert(2)\' <img src=http://evil.example/x> {{ 7*7 }} javascript:x'
 
@@ -383,7 +383,7 @@ def test_a_best_image_of_middling_weight_is_the_file_itself(pictures):
 
 def test_unreadable_heavy_image_goes_in_as_it_is(pictures):
     ref = pictures.draw()
-    shown = picture(ref, lambda _: b"x" * 100_000, alt="a", edge=64)
+    shown = inline_image(ref, lambda _: b"x" * 100_000, alt="a", edge=64)
     assert shown.source.startswith("data:image/png;base64,eHh4")
 
 
@@ -399,7 +399,7 @@ def test_unreadable_heavy_image_goes_in_as_it_is(pictures):
     ],
 )
 def test_size_shown(size, edge, shown):
-    assert fit(*size, edge) == shown
+    assert fitted_size(*size, edge) == shown
 
 
 def test_no_absolute_paths(pictures):
@@ -475,8 +475,8 @@ def test_word_diff_of_long_repetitive_prompts():
 
 
 def test_kindred():
-    assert kindred("three red circles above a square", "three red circles in a row above a square")
-    assert not kindred("a cat", "three red circles above one big blue square")
+    assert similar("three red circles above a square", "three red circles in a row above a square")
+    assert not similar("a cat", "three red circles above one big blue square")
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0.0 s"), (59.96, "1 min 00 s"), (83, "1 min 23 s"), (7260, "2 h 01 min")])
@@ -508,7 +508,7 @@ def test_failed_render_leaves_the_old_page(pictures, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(page_module, "view", fail)
+    monkeypatch.setattr(page_module, "build_view", fail)
     with pytest.raises(RuntimeError):
         write_report(path, finished(pictures), RunContext(), thread="t", models={}, read_image=pictures.read)
     assert path.read_text() == "old"

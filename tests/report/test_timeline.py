@@ -11,7 +11,7 @@ import pytest
 
 from gems import GemsError, Workspace, fork, prune, remove, resume, run
 from gems.memory.lessons import Lessons, StoredLesson
-from gems.runs.write_page import page_of, refresh_page
+from gems.runs.write_page import page_as_text, refresh_page
 
 from ..moody import Moody
 
@@ -149,9 +149,9 @@ def test_the_page_of_a_pruned_run_is_not_made_worse_by_asking_for_it(tmp_path, m
     kept = (tmp_path / "t/report.html").read_text(encoding="utf-8")
     prune(timedelta(0), keep_best=True, runs=tmp_path)
     with home.database.open() as opened:
-        assert page_of("t", opened, home) == kept
+        assert page_as_text("t", opened, home) == kept
         (tmp_path / "t/report.html").unlink()
-        assert "image could not be read" in page_of("t", opened, home), "what is left of it, where there is nothing better"
+        assert "image could not be read" in page_as_text("t", opened, home), "what is left of it, where there is nothing better"
 
 
 def test_show_opens_the_page_of_a_run_that_has_none_yet(tmp_path, command, monkeypatch, make_sketcher):

@@ -90,8 +90,8 @@ def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_re
             opened.store.put(("gems", "runs"), name, {"thread": name}, index=False)
 
     names = {*damages, *ODD}
-    listed = {past.thread: past for past in list_runs(home)}
-    assert {name for name, past in listed.items() if past.standing == "damaged"} == names
+    listed = {summary.thread: summary for summary in list_runs(home)}
+    assert {name for name, summary in listed.items() if summary.standing == "damaged"} == names
     assert all(listed[name].told for name in names)
     assert (listed["whole"].standing, listed["asks"].standing) == ("accepted", "waiting")
     for name in damages:
@@ -114,7 +114,7 @@ def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_re
 
     code, out, err = command("rm", *names, *options)
     assert (code, err) == (0, "")
-    assert {past.thread: past.standing for past in list_runs(home)} == {"whole": "accepted", "asks": "waiting"}
+    assert {summary.thread: summary.standing for summary in list_runs(home)} == {"whole": "accepted", "asks": "waiting"}
     assert get_run("asks", home).state == asks.state
     assert prune(timedelta(days=1), runs=home).notes == ()
     with home.database.open() as opened:
@@ -127,6 +127,6 @@ def test_a_row_that_langgraph_cannot_read_hides_no_other_run(tmp_path, sketcher,
     row = "INSERT INTO store (prefix, key, value, created_at, updated_at) SELECT prefix, {}, value, {}, {} FROM store WHERE key = ?"
     for key, created in (("'dates'", "'yesterday'"), ("x'ff'", "created_at")):
         assert execute(home, row.format(key, created, created), "whole")[0] == 1
-    assert {past.thread: past.standing for past in list_runs(home)} == {"whole": "accepted", "b'\\xff'": "damaged"}
+    assert {summary.thread: summary.standing for summary in list_runs(home)} == {"whole": "accepted", "b'\\xff'": "damaged"}
     assert command("runs", "--runs", home.folder)[0] == 0
     assert command("rm", "whole", "--runs", home.folder)[0] == 0

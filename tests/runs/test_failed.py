@@ -39,7 +39,7 @@ def test_a_run_that_failed_says_why_and_is_tried_again(home, failing, make_sketc
     with pytest.raises(ImageModelError, match=WHY):
         run("a red circle", image=failing(2, ImageModelError(WHY)), **given)
     listed = list_runs(home, state="failed")
-    assert [(past.thread, past.standing, past.told, past.images) for past in listed] == [("t", "failed", WHY, 1)]
+    assert [(summary.thread, summary.standing, summary.told, summary.images) for summary in listed] == [("t", "failed", WHY, 1)]
     assert get_run("t", home).failed == WHY
     _, out, _ = command("runs", *options(home))
     assert "failed" in out
@@ -65,7 +65,7 @@ def test_a_run_that_failed_says_why_and_is_tried_again(home, failing, make_sketc
     assert get_run("t", home).failed == "once again"
     result = resume("t", runs=home, image=make_sketcher())
     assert result.failed == ""
-    assert [(past.standing, past.told) for past in list_runs(home)] == [("accepted", "")]
+    assert [(summary.standing, summary.told) for summary in list_runs(home)] == [("accepted", "")]
 
 
 def test_of_an_error_of_others_only_its_name_is_told_and_no_path_and_no_host(tmp_path, failing):
@@ -78,7 +78,7 @@ def test_of_an_error_of_others_only_its_name_is_told_and_no_path_and_no_host(tmp
         with pytest.raises(type(error)):
             run("a red circle", image=failing(1, error), thread=thread, runs=tmp_path, preset="original")
     told = {"own": "ValueError", "path": "no model here", "host": "planner (m at HOST): is HOST there?"}
-    assert {past.thread: past.told for past in list_runs(tmp_path)} == told
+    assert {summary.thread: summary.told for summary in list_runs(tmp_path)} == told
 
 
 def test_a_run_that_failed_before_its_first_image_is_shown_to_programs(home, failing, command):
@@ -94,7 +94,7 @@ def test_a_run_that_is_gone_on_with_and_interrupted_has_not_failed(tmp_path, fai
         run("a red circle", image=failing(1, ImageModelError(WHY)), thread="t", runs=tmp_path, preset="original")
     with pytest.raises(KeyboardInterrupt):
         resume("t", runs=tmp_path, image=failing(1, KeyboardInterrupt()))
-    assert [(past.standing, past.told) for past in list_runs(tmp_path)] == [("unfinished", "")]
+    assert [(summary.standing, summary.told) for summary in list_runs(tmp_path)] == [("unfinished", "")]
 
 
 def test_who_is_not_ready_to_go_on_changes_nothing(tmp_path, failing, sketcher):
@@ -130,7 +130,7 @@ def test_a_fork_that_fails_is_told_too_and_its_parent_is_not(tmp_path, sketcher,
     run("a red circle", thread="p", runs=tmp_path, image=sketcher)
     with pytest.raises(ImageModelError):
         fork("p", round=1, prompt="a red star", name="f", runs=tmp_path, image=failing(1, ImageModelError(WHY)))
-    assert {past.thread: (past.standing, past.told) for past in list_runs(tmp_path)} == {
+    assert {summary.thread: (summary.standing, summary.told) for summary in list_runs(tmp_path)} == {
         "p": ("accepted", ""),
         "f": ("failed", WHY),
     }
@@ -151,4 +151,4 @@ def test_what_was_paid_for_is_not_refused(tmp_path, sketcher):
     given = {"image": sketcher, "nodes": {"decomposer": refuse}, "plan": "rewrite", "on_event": tell}
     with pytest.raises(GemsError, match="no checks for this"):
         run("a red circle", thread="t", runs=tmp_path, **given)
-    assert [(past.standing, past.told) for past in list_runs(tmp_path)] == [("failed", "no checks for this")]
+    assert [(summary.standing, summary.told) for summary in list_runs(tmp_path)] == [("failed", "no checks for this")]

@@ -6,7 +6,7 @@ import pytest
 
 from gems import Check, GemsError, GemsState, resume, run
 from gems.events import RoleEnded, RoleStarted
-from gems.runs.fork import branch, fork
+from gems.runs.fork import fork, fork_start
 from gems.runs.listing import get_run, list_runs
 from gems.runs.manifest import save_manifest
 from gems.runs.prune import prune, remove
@@ -46,7 +46,7 @@ def test_without_edits_a_round_is_drawn_again_by_another_model(tmp_path, parent,
     result = go(tmp_path, make_sketcher(0.0), round=3)
     assert result.attempts[2].prompt == parent.attempts[2].prompt
     assert result.decision == "accept"
-    assert [(past.thread, past.parent) for past in list_runs(tmp_path)] == [("p", ""), (result.thread, "p")]
+    assert [(summary.thread, summary.parent) for summary in list_runs(tmp_path)] == [("p", ""), (result.thread, "p")]
 
 
 def test_from_its_first_step_on_the_whole_run_is_made_again(tmp_path, parent, make_sketcher):
@@ -59,7 +59,7 @@ def test_the_round_after_the_last_is_drawn_from_a_prompt_only(tmp_path, parent, 
     result = go(tmp_path, make_sketcher(0.0), round=4, prompt=PROMPT, max_rounds=4)
     assert result.state.round == 4
     assert of_rounds(result, 3) == parent.attempts
-    with pytest.raises(GemsError, match="round 4 has not been planned by the run p: say what it is drawn from"):
+    with pytest.raises(GemsError, match="round 4 has not been planned by the run p: give the prompt of its images"):
         go(tmp_path, make_sketcher(0.0), round=4)
 
 
@@ -233,7 +233,7 @@ def test_a_fork_killed_before_it_has_begun_is_begun_again(tmp_path, parent, make
 def test_quoted_text_that_an_edited_prompt_lost_is_put_back():
     check = Check(id="c1", kind="text", question="What does the sign say?", expected="HELLO")
     planned = GemsState(prompt='a sign that says "HELLO"', draft='a sign that says "HELLO"', checks=[check])
-    start = branch([planned], "p", 1, prompt="a blue sign")
+    start = fork_start([planned], "p", 1, prompt="a blue sign")
     assert start.state.draft == 'a blue sign. The image shows the text "HELLO".'
     assert any("put back" in note for note in start.state.notes)
 
@@ -256,7 +256,7 @@ def test_quoted_text_that_an_edited_prompt_lost_is_put_back():
 def test_what_cannot_be_is_told_and_nothing_is_made(tmp_path, parent, make_sketcher, edit, told):
     with pytest.raises(GemsError, match=told):
         go(tmp_path, make_sketcher(0.0), **edit)
-    assert [past.thread for past in list_runs(tmp_path)] == ["p"]
+    assert [summary.thread for summary in list_runs(tmp_path)] == ["p"]
 
 
 def test_a_run_that_is_not_there_leaves_nothing_behind(tmp_path):

@@ -63,13 +63,13 @@ def test_a_run_killed_between_its_decision_and_its_end_has_not_ended(tmp_path, s
 
 def test_a_run_that_another_process_has_in_hand_is_running(stopped):
     with holding(stopped, "half"):
-        assert [past.standing for past in list_runs(stopped)][1] == "running"
+        assert [summary.standing for summary in list_runs(stopped)][1] == "running"
 
 
 def test_a_run_whose_record_is_damaged_hides_no_other(stopped):
     with Workspace(stopped).database.open() as opened:
         opened.store.put(("gems", "runs"), "half", {"thread": "half"})
-    by_name = {past.thread: past for past in list_runs(stopped)}
+    by_name = {summary.thread: summary for summary in list_runs(stopped)}
     assert by_name["half"].standing == "damaged"
     assert "restore the database" in by_name["half"].told
     assert by_name["done"].images == 1
@@ -114,8 +114,8 @@ def test_the_hour_that_comes_twice_keeps_the_order_of_runs(stopped, monkeypatch)
     time.tzset()
     try:
         listed = list_runs(stopped)[:2]
-        assert {past.thread: past.last for past in listed} == began
-        assert [past.thread for past in listed] == ["first", "second"]
+        assert {summary.thread: summary.last for summary in listed} == began
+        assert [summary.thread for summary in listed] == ["first", "second"]
         shown = io.StringIO()
         show_runs(Console(file=shown), listed)
     finally:

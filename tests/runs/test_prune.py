@@ -14,7 +14,7 @@ from gems.errors import RunInUseError
 from gems.events import RoleEnded
 from gems.runs.fork import fork
 from gems.runs.listing import get_run, list_runs
-from gems.runs.prune import ORPHAN, _Cleaning, prune, remove
+from gems.runs.prune import ORPHAN_AGE, prune, read_references, remove
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 ANY = timedelta(0)
@@ -52,7 +52,7 @@ def test_a_run_is_removed_with_all_that_is_its_own(home, make_sketcher):
     assert freed.rows > 20
     assert freed.images == len(shown(first) - shown(second))
     assert freed.image_bytes > 0
-    assert [past.thread for past in list_runs(home)] == ["b"]
+    assert [summary.thread for summary in list_runs(home)] == ["b"]
     assert digests(home) == shown(second)
     assert not (home.folder / "a").exists()
     assert get_run("b", home).state == second.state
@@ -117,7 +117,7 @@ def test_pruning_removes_runs_that_have_ended_and_are_old(home, make_sketcher):
     assert len(list_runs(home)) == 2
     freed = prune(ANY, runs=home)
     assert freed._replace(database_bytes=0) == told
-    assert [past.thread for past in list_runs(home)] == ["cut"]
+    assert [summary.thread for summary in list_runs(home)] == ["cut"]
     assert prune(ANY, unfinished=True, runs=home).removed == ("cut",)
     assert list_runs(home) == []
     assert digests(home) == set()
@@ -148,7 +148,7 @@ def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_ske
     home.images.forget(None)
     assert prune(runs=home).images == 0
     path = next((tmp_path / "runs" / "images").glob(f"*/{orphan.sha256}.png"))
-    long_ago = time.time() - ORPHAN.total_seconds() - 60
+    long_ago = time.time() - ORPHAN_AGE.total_seconds() - 60
     os.utime(path, (long_ago, long_ago))
     assert prune(runs=home).images == 1
     assert orphan.sha256 not in digests(home)
@@ -203,10 +203,10 @@ def test_homes_that_share_an_image_store_leave_each_others_pictures_alone(tmp_pa
 
 def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketcher, monkeypatch):
     draw(home, make_sketcher, "old")
-    look, looks = _Cleaning._look, []
+    looks = []
 
-    def meanwhile(self):
-        found = look(self)
+    def meanwhile(*args):
+        found = read_references(*args)
         looks.append(found)
         if len(looks) == 1:
             draw(home, make_sketcher, "new")
@@ -214,7 +214,7 @@ def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketc
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Cleaning, "_look", meanwhile)
+        patch.setattr("gems.runs.prune.read_references", meanwhile)
         assert remove(["old"], home).removed == ("old",)
     for name in ("new", "kid"):
         for attempt in get_run(name, home).attempts:
@@ -224,17 +224,17 @@ def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketc
 def test_a_run_that_is_gone_on_with_meanwhile_is_left_alone(home, make_sketcher, monkeypatch):
     with pytest.raises(Stop):
         run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("selector"))
-    look, looks = _Cleaning._look, []
+    looks = []
 
-    def meanwhile(self):
-        found = look(self)
+    def meanwhile(*args):
+        found = read_references(*args)
         looks.append(found)
         if len(looks) == 1:
             resume("cut", runs=home, image=make_sketcher(1.0))
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Cleaning, "_look", meanwhile)
+        patch.setattr("gems.runs.prune.read_references", meanwhile)
         freed = prune(ANY, unfinished=True, runs=home)
     assert freed.notes == ("the run cut has gone on meanwhile: left as it is",)
     for attempt in get_run("cut", home).attempts:
@@ -309,22 +309,22 @@ def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, 
     def die(*args):
         raise Stop
 
-    for step in ("delete_thread", "forget_record"):
+    for step in ("delete_thread", "delete_manifest"):
         with monkeypatch.context() as patch:
-            if step == "forget_record":
+            if step == "delete_manifest":
                 patch.setattr("gems.runs.prune.delete_manifest", die)
             else:
                 patch.setattr("langgraph.checkpoint.sqlite.SqliteSaver.delete_thread", die)
                 patch.setattr("langgraph.checkpoint.postgres.PostgresSaver.delete_thread", die)
             with pytest.raises(Stop):
                 remove(["t"], home)
-        assert [past.thread for past in list_runs(home)] == ["t"]
+        assert [summary.thread for summary in list_runs(home)] == ["t"]
     assert remove(["t"], home).removed == ("t",)
     assert list_runs(home) == []
     assert digests(home) == set()
 
 
-@pytest.mark.parametrize("place", ["_Cleaning._remove", "forget_record"])
+@pytest.mark.parametrize("place", ["_delete_images", "delete_manifest"])
 def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, place):
     draw(home, make_sketcher, "old")
     draw(home, make_sketcher, "other", seed=77)
@@ -336,18 +336,18 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, mo
         patch.setattr(f"gems.runs.prune.{place}", die)
         with pytest.raises(Stop):
             prune(ANY, runs=home)
-    found = {past.thread: past for past in list_runs(home)}
-    assert [name for name, past in found.items() if past.standing == "damaged"] == ["old"]
+    found = {summary.thread: summary for summary in list_runs(home)}
+    assert [name for name, summary in found.items() if summary.standing == "damaged"] == ["old"]
     assert "`gems rm old` or `gems prune` finishes it" in found["old"].told
     with pytest.raises(GemsError, match="the run old has begun to be removed"):
         resume("old", runs=home, image=make_sketcher())
     assert prune(runs=home, dry_run=True).removed == ("old",)
     assert prune(runs=home).removed == ("old",)  # however old it is
-    assert [past.thread for past in list_runs(home)] == ["other"]
+    assert [summary.thread for summary in list_runs(home)] == ["other"]
     assert digests(home) == shown(get_run("other", home))
 
 
-@pytest.mark.parametrize("place", ["runs.prune._Cleaning._remove", "storage.image_store.ImageStore.claim"])
+@pytest.mark.parametrize("place", ["runs.prune._delete_images", "storage.image_store.ImageStore.claim"])
 def test_a_prune_to_the_best_that_was_killed_is_finished_by_the_next(home, make_sketcher, monkeypatch, place):
     old = draw(home, make_sketcher, "old")
 
@@ -364,7 +364,7 @@ def test_a_prune_to_the_best_that_was_killed_is_finished_by_the_next(home, make_
     assert prune(ANY, keep_best=True, runs=home).trimmed == ()
     assert digests(home) == {old.best.image.sha256}
     assert get_run("old", home).state == old.state
-    assert [past.standing for past in list_runs(home)] == [{"accept": "accepted", "give up": "gave up"}[old.decision]]
+    assert [summary.standing for summary in list_runs(home)] == [{"accept": "accepted", "give up": "gave up"}[old.decision]]
 
 
 def test_what_cannot_be_is_told_and_nothing_removed(home, make_sketcher):

@@ -208,12 +208,12 @@ def test_killed_at_its_first_checkpoints_a_run_is_listed_and_goes_on(home, make_
     with monkeypatch.context() as patch:
         die_at_checkpoint(patch, step)
         assert killed(lambda: run(PROMPT, thread="t", runs=home, **settings))
-    assert [(past.thread, past.standing, past.prompt) for past in list_runs(home)] == [("t", "unfinished", PROMPT)]
+    assert [(summary.thread, summary.standing, summary.prompt) for summary in list_runs(home)] == [("t", "unfinished", PROMPT)]
     assert PROMPT in write_gallery(runs=home).read_text(encoding="utf-8")
     assert prune(runs=home).removed == ()
     if step < 0:  # nothing is known of it but its record
         for look in (get_run, refresh_page):
-            with pytest.raises(RunError, match="has not come to a first step: go on with `gems resume t`"):
+            with pytest.raises(RunError, match="has not finished a step yet: resume it with `gems resume t`"):
                 look("t", home)
     else:
         assert get_run("t", home).state.prompt == PROMPT
@@ -262,7 +262,7 @@ def test_a_thread_cannot_leave_its_folder(tmp_path, thread):
 
 def test_a_thread_is_not_used_twice(tmp_path, sketcher):
     run("a red circle", thread="t", runs=tmp_path, image=sketcher)
-    with pytest.raises(GemsError, match="exists already: go on with `gems resume t`"):
+    with pytest.raises(GemsError, match="exists already: resume it with `gems resume t`"):
         run("a blue square", thread="t", runs=tmp_path, image=sketcher)
 
 

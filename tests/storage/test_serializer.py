@@ -217,7 +217,7 @@ def test_a_torn_record_hides_no_other_and_can_be_removed(finished, sketcher, tor
     found = {past.thread: past for past in list_runs(finished)}
     assert (found["t"].standing, found["whole"].standing) == ("damaged", "accepted")
     assert "restore the database" in found["t"].told
-    with pytest.raises(RunError, match=r"the record of run t cannot be read .*it is damaged"):
+    with pytest.raises(RunError, match=r"the manifest of run t cannot be read .*it is damaged"):
         resume("t", runs=finished, image=sketcher)
     assert remove(["t"], finished).removed == ("t",)
 

@@ -13,7 +13,7 @@ from gems import Workspace, build_graph, fork, get_run, list_runs, prune, remove
 from gems.errors import RunError
 from gems.events import RoleEnded
 from gems.runs.manifest import read_manifest
-from gems.runs.prune import owners_of
+from gems.runs.prune import claim_owners
 from gems.studio.graphs import graph_of, roles_of
 
 from .conftest import QUICK
@@ -161,7 +161,7 @@ def test_a_run_that_is_removed_while_the_server_draws_leaves_nothing(studio, cli
     assert not (studio.runs / thread).exists()
     assert thread not in [past.thread for past in list_runs(studio.runs)]
     home = Workspace(studio.runs)
-    assert all(not home.images.noted(owner) for owner in owners_of(thread))
+    assert all(not home.images.noted(owner) for owner in claim_owners(thread))
 
 
 def test_a_run_that_was_removed_is_run_again_on_its_thread(studio, client):
@@ -215,7 +215,7 @@ def test_what_is_removed_at_one_door_is_gone_at_the_other(studio, made, client):
     digest = done["attempts"][0]["image"]["sha256"]
     assert httpx.get(f"{studio.url}/images/{digest}.png").is_success  # until it is pruned, a day later
     home = Workspace(studio.runs)
-    assert all(not home.images.noted(owner) for owner in owners_of(server_thread))
+    assert all(not home.images.noted(owner) for owner in claim_owners(server_thread))
     assert prune(timedelta(days=1), dry_run=True, runs=studio.runs).removed == ()
 
 
