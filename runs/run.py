@@ -347,7 +347,7 @@ def models_of(
     if set(nodes or ()) != set(manifest.nodes) and not (unknown_roles and nodes):
         swapped = ", ".join(manifest.nodes) or "none"
         raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
-    models = Models.choose(record_failure if chat is None else chat, known.image if image is None else image)
+    models = Models.choose(recorded if chat is None else chat, known.image if image is None else image)
     require_prices(manifest.context, models.options)
     return models
 
