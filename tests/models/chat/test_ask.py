@@ -315,7 +315,7 @@ def test_fewer_alternatives_are_asked_for_where_few_are_given(server):
     assert go().tokens
     go()
     assert [h.json["top_logprobs"] for h in server.heard] == [20, 5, 5]
-    assert "5 are asked for" in capability_notes(chat)[0]
+    assert "5 are requested" in capability_notes(chat)[0]
 
 
 @pytest.mark.parametrize("status", [400, 403])

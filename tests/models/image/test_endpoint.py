@@ -457,7 +457,7 @@ def test_another_size_than_asked_for_is_taken_and_said(model):
     drawer = model(drawn(png((16, 16))))
     (image,) = drawer.generate([SIZED])
     assert image.size == (16, 16)
-    assert drawer.caveats(SIZED) == ["m gave 16x16 pixels where 48x32 were asked for"]
+    assert drawer.caveats(SIZED) == ["m gave 16x16 pixels where 48x32 were requested"]
     assert drawer.caveats(CAT) == []
 
 
