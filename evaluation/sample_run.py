@@ -16,7 +16,7 @@ from ..context import RunContext
 from ..errors import GemsError
 from ..graph.build import Graph
 from ..memory.state import GemsState, Usage
-from ..models.options import ModelOptions, without_places
+from ..models.options import ModelOptions, without_hosts_and_folders
 from ..nodes.budget import money
 from ..storage.image_store import ImageStore
 from .benchmark import Sample
@@ -56,7 +56,7 @@ def draw(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -
     try:
         followed.run(graph, cell.prompt, variant.context.model_copy(update={"seed": cell.seed}))
     except Exception as failure:  # whatever a model of one's own raises costs this image only, and is counted
-        error = without_places(_said(failure), prices)
+        error = without_hosts_and_folders(_said(failure), prices)
     seconds = round(time.perf_counter() - began, 3)
     state = followed.state
     usage = state.usage if state else Usage()

@@ -17,7 +17,7 @@ from ..context import preset as settings_from
 from ..errors import AnswerError, CheckpointError, GemsError, ImageModelError, ModelCallError, RunError, RunStoppedError
 from ..events import Event
 from ..memory.state import Request
-from ..models.options import ModelOptions, without_places
+from ..models.options import ModelOptions, without_hosts_and_folders
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, image_choice_for_resume
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
@@ -274,7 +274,7 @@ def record_failure(
                 if isinstance(error, ModelCallError) and error.host:  # it may come from the environment
                     why = why.replace(error.host, "HOST")
                 now = find_manifest(database, workspace, manifest.thread) or manifest
-                save_manifest(database, now.model_copy(update={"failed": without_places(why, models)[:LONGEST_REASON]}))
+                save_manifest(database, now.model_copy(update={"failed": without_hosts_and_folders(why, models)[:LONGEST_REASON]}))
         raise
 
 

@@ -103,7 +103,7 @@ class ImagesClient:
             with self._limit.slot(self._in_flight):
                 return self._client.get(whole.geturl(), cast_to=httpx2.Response).content
         except openai.APIStatusError as error:
-            raise ImageModelError(f"{self.host} answered {error.status_code} where it said its image is") from None
+            raise ImageModelError(f"{self.host} answered {error.status_code} for the URL of its image") from None
         except (openai.APIConnectionError, OversizedAnswerError) as error:
             raise self._connection_error(error) from error
 
@@ -136,28 +136,28 @@ class ImagesClient:
 
     def _status_message(self, error: openai.APIStatusError, detail: ErrorDetail, model: str) -> str:
         status = error.status_code
-        said = self.clean(detail.message) or responses.get(status, "it does not say why")
+        message = self.clean(detail.message) or responses.get(status, "it does not say why")
         if detail.is_refusal:
-            return f"{self.host} refused to draw this, because of its content: {said}. Change the request"
+            return f"{self.host} refused to draw this, because of its content: {message}. Change the request"
         if status == 401:  # its message quotes a part of the key
             todo = f"the key in {self._key_env} was refused" if self._key else f"it wants a key: set {self._key_env}"
             return f"{self.host} answered 401: {todo}"
         if status == 404:
-            return self._not_found(said, model)
+            return self._not_found(message, model)
         if 300 <= status < 400:
             return f"{self._where()} {redirect_problem(error)}"
         if status == 429:
-            return f"{self.host} answered 429: {said}. Try again later, or with fewer calls in flight"
+            return f"{self.host} answered 429: {message}. Try again later, or with fewer calls in flight"
         if status >= 500:
-            return f"{self.host} answered {status}: {said}. Look at its log, or try again later"
-        return f"{self.host} refused the request ({status}): {said}"
+            return f"{self.host} answered {status}: {message}. Look at its log, or try again later"
+        return f"{self.host} refused the request ({status}): {message}"
 
-    def _not_found(self, said: str, model: str) -> str:
+    def _not_found(self, message: str, model: str) -> str:
         served = [str(card.get("id")) for card in self.models() or []]
         if served and model not in served:
             more = ", ..." if len(served) > 10 else ""
             return f"{self.host} has no model {model!r}: it serves {', '.join(served[:10])}{more}"
-        return f"{self._where()} answered 404 ({said}): does the address end in /v1, and does the server draw images?"
+        return f"{self._where()} answered 404 ({message}): does the address end in /v1, and does the server draw images?"
 
     def _where(self) -> str:
         parts = urlsplit(self.url)

@@ -55,7 +55,7 @@ def _role_answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]
     text = "\n".join(_message_text(m) for m in messages if m.type == "human")
     request = tag_content(text, "request")
     if tools or schema == "Plan":
-        return _plan(request, messages, tools, _shown_lessons(text))
+        return _planner_message(request, messages, tools, _shown_lessons(text))
     if schema == "Checks":
         return _json_message(roles.checks(request))
     if schema == "Findings":
@@ -111,7 +111,9 @@ def _lessons_from_changes(prompt: str) -> dict[str, Any]:
     )
 
 
-def _plan(request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], lessons: Sequence[str]) -> AIMessage:
+def _planner_message(
+    request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], lessons: Sequence[str]
+) -> AIMessage:
     shown = "\n".join(_message_text(m) for m in messages if m.type == "tool")
     loaded = re.findall(r'<skill_content name="([^"]+)">', shown)
     skills = [] if loaded else roles.wanted_skills(request, loadable_skills(tools))

@@ -1,6 +1,6 @@
-"""Train the shapes image model again from a seed: `python -m gems.models.shapes.train --out DIR`.
+"""Train the shapes image model from a seed: `python -m gems.models.shapes.train --out DIR`.
 
-Three stages, each with checkpoints in `DIR/work` from which a killed run goes on:
+Three stages, each with checkpoints from which a killed training is resumed:
 
 1. `vae`: the autoencoder, on drawn scenes; foreground pixels weigh nine times as much, or colours blur together.
 2. `text`: the text encoder alone learns to tell from a caption what stands in each of the nine cells. It is cheap, and
@@ -40,13 +40,13 @@ POOL = 4000
 """Drawn scenes of the autoencoder's training."""
 SAVE_EVERY = 500
 WORTH_COMPILING = 200
-"""Steps from which on compiling the transformer, a minute or so, pays."""
+"""Fewest steps for which compiling the transformer, about a minute, is worth it."""
 EMPTY_CAPTION = 0.1
-"""Share of captions left out, so that classifier-free guidance has something to push away from."""
+"""Share of empty captions, which classifier-free guidance needs."""
 
 
 class CurriculumPhase(NamedTuple):
-    """A part of the denoiser's training: until which share of the steps, how many captions are layouts, and how careless."""
+    """A phase of the denoiser's training: its end as a share of the steps, the share of layouts among captions, and their care."""
 
     until: float
     detail: float
@@ -54,9 +54,9 @@ class CurriculumPhase(NamedTuple):
 
 
 CURRICULUM = (CurriculumPhase(0.25, 0.6, False), CurriculumPhase(0.5, 0.15, False), CurriculumPhase(1.0, 0.25, True))
-"""Places are learnt first, then short requests; last, layouts are described as people do: see `describe_carelessly`."""
+"""First places, then short requests; last, layouts with careless captions: see `describe_carelessly`."""
 UNKNOWN_WORDS = 0.05
-"""Share of captions with unknown words in front, so that "please draw ..." does no harm."""
+"""Share of captions that begin with unknown words, so that "please draw ..." does no harm."""
 
 
 class TrainingStage:
@@ -94,8 +94,8 @@ class TrainingStage:
             if (step + 1) % 50 == 0:
                 pace = (time.monotonic() - began) / (step + 1 - start)
                 left_s = pace * (self.steps - step - 1)
-                told = f"loss {shown:.4f}  {pace:.2f} s/step  {left_s / 60:.0f} min left"
-                print(f"{self.name} {step + 1}/{self.steps}  {told}", flush=True)
+                progress = f"loss {shown:.4f}  {pace:.2f} s/step  {left_s / 60:.0f} min left"
+                print(f"{self.name} {step + 1}/{self.steps}  {progress}", flush=True)
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == self.steps:
                 self._save(optimizer, step + 1)
 
@@ -121,7 +121,7 @@ class TrainingStage:
         optimizer.load_state_dict(whole["optimizer"])
         torch.set_rng_state(whole["torch"])
         self.rng.setstate(ast.literal_eval(whole["python"]))
-        print(f"{self.name}: going on from step {whole['step']}", flush=True)
+        print(f"{self.name}: resumed at step {whole['step']}", flush=True)
         return int(whole["step"])
 
 
@@ -155,7 +155,7 @@ def train_vae(work: Path, steps: int, seed: int, device: str) -> AutoencoderKL:
 
 
 class CellReader(nn.Module):
-    """Tells from a caption's token states what stands in each cell; used only to pretrain the text encoder."""
+    """Predicts the content of each cell from the token states of a caption; only for pretraining the text encoder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ def hidden_states(text_encoder: Qwen3Model, ids: torch.Tensor, mask: torch.Tenso
 
 
 def train_text(work: Path, steps: int, seed: int, device: str) -> Qwen3Model:
-    """Pretrain the text encoder to say what stands where."""
+    """Pretrain the text encoder to predict the content of each cell."""
     torch.manual_seed(seed)
     words = CaptionTokenizer()
     text_encoder, reader = nets.build_text_encoder(len(words.tokenizer)).to(device), CellReader().to(device)
@@ -276,7 +276,7 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
 
 
 def training_caption(scene: Scene, rng: random.Random, phase: CurriculumPhase) -> str:
-    """Caption a scene for the denoiser: now and then nothing at all, now and then with unknown words in front."""
+    """Caption a scene for the denoiser: sometimes empty, sometimes with unknown words at the start."""
     if rng.random() < EMPTY_CAPTION:
         return ""
     filler = "please draw " if rng.random() < UNKNOWN_WORDS else ""
@@ -287,12 +287,12 @@ def training_caption(scene: Scene, rng: random.Random, phase: CurriculumPhase) -
 
 
 def describe_carelessly(things: Sequence[DrawnThing], rng: random.Random) -> tuple[DrawnThing, ...]:
-    """Describe things as people do who write captions: what stands at the top left is often just "at the top".
+    """Move things as careless captions do: what is at the top left is often just "at the top".
 
-    That is where the model's imperfection with layouts comes from: it draws what such words have meant. A corner that is
-    named is a corner; an edge that is named may be one of its corners. Now and then a colour or a shape is wrong too.
+    This makes the model imperfect at layouts: a named corner is a corner, but a named edge may be one of its corners.
+    Sometimes a colour or a shape is wrong too.
     """
-    told = []
+    described = []
     for thing in things:
         row, column = row_and_column(thing.cell)
         corner = row != 1 and column != 1
@@ -300,8 +300,8 @@ def describe_carelessly(things: Sequence[DrawnThing], rng: random.Random) -> tup
             row, column = rng.choice([(1, column), (row, 1)] if corner else [(1, 1), (row, column)])
         color = rng.choice(list(COLORS)) if rng.random() < 0.04 else thing.color
         shape = rng.choice(SHAPES) if rng.random() < 0.04 else thing.shape
-        told.append(thing._replace(cell=3 * row + column, color=color, shape=shape))
-    return tuple(told)
+        described.append(thing._replace(cell=3 * row + column, color=color, shape=shape))
+    return tuple(described)
 
 
 def export(work: Path, out: Path, vae: AutoencoderKL, text_encoder: Qwen3Model, denoiser: ZImageTransformer2DModel) -> None:
@@ -324,18 +324,18 @@ def main() -> None:
     """Train all stages and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the weights go (default: those of the package)")
-    kept = "checkpoints, from which a killed training goes on"
-    parser.add_argument("--work", type=Path, default=Path("runs/shapes-training"), help=kept)
+    work_help = "checkpoints, from which a killed training is resumed"
+    parser.add_argument("--work", type=Path, default=Path("runs/shapes-training"), help=work_help)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, steps in STEPS.items():
         parser.add_argument(f"--{name}-steps", type=int, default=steps)
-    given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    vae = train_vae(given.work, given.vae_steps, given.seed, given.device)
-    text_encoder = train_text(given.work, given.text_steps, given.seed, given.device)
-    denoiser = train_denoiser(given.work, given.denoiser_steps, given.seed, given.device, vae, text_encoder)
-    export(given.work, given.out, vae, text_encoder, denoiser)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    vae = train_vae(args.work, args.vae_steps, args.seed, args.device)
+    text_encoder = train_text(args.work, args.text_steps, args.seed, args.device)
+    denoiser = train_denoiser(args.work, args.denoiser_steps, args.seed, args.device, vae, text_encoder)
+    export(args.work, args.out, vae, text_encoder, denoiser)
 
 
 if __name__ == "__main__":

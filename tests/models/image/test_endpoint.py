@@ -500,7 +500,7 @@ def test_an_address_that_is_none_is_told(model):
 
 
 def test_a_picture_that_is_gone_is_told(model):
-    assert "answered 404 where it said its image is" in error_of(model(Reply({"data": [{"url": "/x"}]}), failed(404)))
+    assert "answered 404 for the URL of its image" in error_of(model(Reply({"data": [{"url": "/x"}]}), failed(404)))
 
 
 # Several at once
