@@ -107,14 +107,14 @@ MAX_CHARACTERS = 2000
 """Characters of an answer that are searched for a number, or yes or no."""
 
 
-def numeral(text: str) -> int | None:
+def parse_number(text: str) -> int | None:
     """Parse a text that is a number and nothing else: `3`, `three`, `thirty-three`, `三`, `dos`; None where it is no number.
 
     Args:
         text: in digits or words, from 0 to 999 in English, to 999 in Han signs, to 99 in the large European languages.
 
     Example:
-        >>> numeral("twenty-five"), numeral("二十五"), numeral("treinta"), numeral("3 cats")
+        >>> parse_number("twenty-five"), parse_number("二十五"), parse_number("treinta"), parse_number("3 cats")
         (25, 25, 30, None)
     """
     word = text.casefold().strip(" .,*\"'")
@@ -164,7 +164,7 @@ def _english_numbers(text: str) -> Iterator[int | None]:
         if _AFTER.match(after) or _BEFORE.search(before) or _DENIED.search(before):
             yield None
         elif not _PART.match(after) and not before[-1:].isalpha():
-            yield numeral(run.group())
+            yield parse_number(run.group())
 
 
 def _stated_in_han(text: str) -> int | None:

@@ -19,7 +19,7 @@ from ...frozen import Frozen
 from ...models.shapes.answers import ShapesAnswer as Found
 from ...models.shapes.answers import answer, matches_expected
 from ...models.shapes.grammar import ParsedRequest, layouts, parse_request
-from ...models.shapes.language import NUMBERS, name_cell, name_group, plural, say_side, say_spec
+from ...models.shapes.language import NUMBERS, describe_side, describe_spec, name_cell, name_group, plural
 from ...models.shapes.perception import perceive
 from ...models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Relation, SceneSpec, ThingGroup
 from ..benchmark import Answers, Benchmark, JudgeQuestion, Metric, Source
@@ -109,7 +109,7 @@ def benchmark(n: int = 200, seed: int = 0) -> list[ShapesSample]:
         share = n // len(ATOMICITIES) + (index < n % len(ATOMICITIES))
         for k in range(share):
             spec = _new_spec(rng, atomicity, told)
-            samples.append(_sample(f"shapes-{atomicity:02d}-{k + 1:03d}", say_spec(spec), _unplaced(spec)))
+            samples.append(_sample(f"shapes-{atomicity:02d}-{k + 1:03d}", describe_spec(spec), _unplaced(spec)))
             told.add(samples[-1].prompt)
     return samples
 
@@ -155,7 +155,7 @@ def probes(parsed: ParsedRequest) -> list[Probe]:
         made += _about(parsed, *kind)
     for relation in parsed.relations:
         a, b = parsed.groups[relation.a], parsed.groups[relation.b]
-        made.append(_yes(f"{_the(parsed, a)} {say_side(relation.side)} the {_name(parsed, b)}?", "position"))
+        made.append(_yes(f"{_the(parsed, a)} {describe_side(relation.side)} the {_name(parsed, b)}?", "position"))
     for group, place in zip(parsed.groups, parsed.places, strict=True):
         if place is not None:
             alike = sum(g[1:] == group[1:] for g in parsed.groups) > 1
@@ -210,7 +210,7 @@ def _new_spec(rng: random.Random, atomicity: int, told: set[str]) -> SceneSpec:
     for _ in range(_TRIES):
         spec = _draw_spec(rng)
         parsed = _unplaced(spec)
-        if atomicity_of(parsed) != atomicity or parsed.total > MAX_THINGS or say_spec(spec) in told:
+        if atomicity_of(parsed) != atomicity or parsed.total > MAX_THINGS or describe_spec(spec) in told:
             continue
         if next(layouts(parsed), None) is not None:
             return spec

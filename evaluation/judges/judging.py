@@ -31,7 +31,7 @@ from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, REFUSAL_STATU
 from ...models.options import ChatOptions
 from ...models.registry import chat_model
 from ...models.shapes.answers import answer
-from ...models.shapes.judge import question_in
+from ...models.shapes.judge import last_question
 from ...models.shapes.perception import perceive
 from ...models.shapes.world import DrawnThing, center_of, draw
 from ...nodes.checks.ocr import OcrChecker
@@ -330,7 +330,7 @@ class PerceptionJudge(Judge):
         """Answer from what is seen, empty where that is no answer; see `Judge.ask`."""
         if question.kind == "read":
             raise JudgeError("perception sees shapes and reads no text: give --judge rapidocr, or a chat model that sees images")
-        found = answer(question_in(question.text), perceive(_opened(png)))
+        found = answer(last_question(question.text), perceive(_opened(png)))
         text = found.text if found.known else ""
         return JudgeAnswer(text=text, top=((text, 1.0),) if text and question.kind == "word" else ())
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 
-from ..numerals import numeral
+from ..numerals import parse_number
 from .answer_text import after_reasoning, json_objects
 
 MAX_VALUE_TOKENS = 40
@@ -190,7 +190,7 @@ def _yes_no_prefix(answer: str) -> str | None:
 
 def _as_digits(answer: str) -> str | None:
     """Return the number that an answer is, in digits; None where it is no number."""
-    count = 0 if answer.casefold().strip(" .,") in {"no", "none"} else numeral(answer)
+    count = 0 if answer.casefold().strip(" .,") in {"no", "none"} else parse_number(answer)
     return None if count is None else str(count)
 
 

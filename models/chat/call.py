@@ -49,14 +49,14 @@ def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple
         if not is_endpoint_error(error) and not _is_langchain_parsing_error(error):
             raise
         # A cause that quotes the key would show it in a traceback.
-        raise _call_error(error, unbound(chat), role) from (None if _quotes_a_key(error, chat) else error)
+        raise _call_error(error, without_bound_options(chat), role) from (None if _quotes_a_key(error, chat) else error)
     message = without_keys(message, chat)
     usage = message.usage_metadata
     seconds = time.perf_counter() - began
     return message, CallUsage(1, usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, seconds)
 
 
-def unbound(chat: Any) -> Any:
+def without_bound_options(chat: Any) -> Any:
     """Return the model inside of bound options."""
     while (inner := getattr(chat, "bound", None)) is not None:
         chat = inner
@@ -92,7 +92,7 @@ def redirect_problem(error: Any) -> str:
 
 def is_openai_client(chat: Any) -> bool:
     """Return whether a model, also with bound options, is a client of an OpenAI-compatible endpoint."""
-    return any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__)
+    return any(base.__name__ == "BaseChatOpenAI" for base in type(without_bound_options(chat)).__mro__)
 
 
 def is_endpoint_error(error: Exception) -> bool:

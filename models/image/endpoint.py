@@ -17,7 +17,7 @@ from ..options import ImageOptions
 from . import providers
 from .base import ImageModel, ImageRequest
 from .images_client import ImagesClient
-from .images_response import decode_image, image_in, parse_error, warnings_in
+from .images_response import decode_image, first_image, parse_error, server_warnings
 from .providers import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
 
 MAX_REMEMBERED = 1000
@@ -139,13 +139,13 @@ class EndpointImage(ImageModel):
             path, files = "/images/edits", {"image": ("image.png", request.source, "image/png")}
             body = dict(providers.edit_form(provider, request, self.call, self.name))
         answer = self._send(path, body, files)
-        data_or_url = image_in(answer)
+        data_or_url = first_image(answer)
         if data_or_url is None:
             host, message = self._client.host, self._client.clean(parse_error(answer).message)
             why = message or "its filter may have held it back"
             raise ImageModelError(f"{host} answered without an image ({why}): change the request, or look at its log")
         image = decode_image(self._client.fetch(data_or_url) if isinstance(data_or_url, str) else data_or_url)
-        warnings = [self._client.clean(warning) for warning in warnings_in(answer)]
+        warnings = [self._client.clean(warning) for warning in server_warnings(answer)]
         self._remember(request, warnings or _size_remark(self.name, request, image))
         return image
 

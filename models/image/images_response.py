@@ -16,7 +16,7 @@ from ...pixels import MAX_PIXELS, MAX_WEBP_SIDE, to_rgb, too_large, without_text
 _READERS = (PngImagePlugin.PngImageFile, JpegImagePlugin.JpegImageFile, WebPImagePlugin.WebPImageFile)
 
 
-def image_in(answer: Mapping[str, Any]) -> bytes | str | None:
+def first_image(answer: Mapping[str, Any]) -> bytes | str | None:
     """Return the first image of a response, as bytes or as its URL; None where there is none.
 
     Raises:
@@ -35,7 +35,7 @@ def image_in(answer: Mapping[str, Any]) -> bytes | str | None:
     return url if isinstance(url, str) and url else None
 
 
-def warnings_in(answer: Mapping[str, Any]) -> list[str]:
+def server_warnings(answer: Mapping[str, Any]) -> list[str]:
     """Return the field `warnings` of a response, which `gems serve` adds: at most 10, of at most 400 characters."""
     warnings = answer.get("warnings")
     return [" ".join(str(warning).split())[:400] for warning in warnings[:10]] if isinstance(warnings, list) else []

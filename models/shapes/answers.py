@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .grammar import region
-from .language import NUMBERS, WordToken, name_cell, plural, say_side, scan
+from .language import NUMBERS, WordToken, describe_side, name_cell, plural, tokenize
 from .world import SIZE, is_on_side
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def answer(question_text: str, seen: Sequence[PerceivedThing]) -> ShapesAnswer:
         question_text: the question.
         seen: the things in the image, from `perceive`.
     """
-    code, parts = _encode(scan(question_text))
+    code, parts = _encode(tokenize(question_text))
     clear = [thing for thing in seen if thing.certainty >= MIN_CERTAINTY]
     for pattern, reply in _FORMS:
         match = pattern.fullmatch(code)
@@ -283,7 +283,7 @@ def _is_beside(match: re.Match[str], parts: _QuestionParts, clear: list[Perceive
     for a in things:
         for b in others:
             if not _is_on_side(side, a, b):
-                return "no", f"the {_name_with_place(a)} is not {say_side(side)} the {_name_with_place(b)}"
+                return "no", f"the {_name_with_place(a)} is not {describe_side(side)} the {_name_with_place(b)}"
     return "yes", _list_with_places([*things, *others], clear)
 
 

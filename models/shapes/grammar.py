@@ -1,7 +1,7 @@
 """Parser of the shapes world: from a request in plain words to groups, relations and places, and to layouts.
 
-`parse_request` parses the tokens of `language.scan`; `layouts` yields cells for the things; `describe` words a layout as the
-image model was trained. Pure functions.
+`parse_request` parses the tokens of `language.tokenize`; `layouts` yields cells for the things; `describe_layout` words a
+layout as in the training of the image model. Pure functions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from itertools import combinations, islice
 from typing import Any, NamedTuple
 
 from ...errors import OutsideWorldError
-from .language import WordToken, name_cell, name_group, say_layout, scan
+from .language import WordToken, list_things_with_cells, name_cell, name_group, tokenize
 from .world import CELLS, COLORS, MAX_THINGS, DrawnThing, Relation, SceneSpec, ThingGroup, center_of, is_on_side, row_and_column
 
 _DRAWS = (
@@ -72,7 +72,7 @@ def parse_request(text: str) -> ParsedRequest:
     Raises:
         OutsideWorldError: the request has words that the shapes world does not know, or a plural without a number.
     """
-    parsed = _RequestParser(_known_tokens(scan(text))).parse()
+    parsed = _RequestParser(_known_tokens(tokenize(text))).parse()
     if not parsed.groups:
         raise outside_world_error(f'it finds nothing to draw in "{" ".join(text.split())[:80]}"')
     if parsed.total > MAX_THINGS:
@@ -293,7 +293,7 @@ def choose_colors(parsed: ParsedRequest, rng: random.Random) -> tuple[str, ...]:
     return tuple(color or "" for color in colors)
 
 
-def describe(parsed: ParsedRequest, cells: Sequence[int], colors: Sequence[str | None] = ()) -> str:
+def describe_layout(parsed: ParsedRequest, cells: Sequence[int], colors: Sequence[str | None] = ()) -> str:
     """Say a layout in the words the image model learnt: "a red circle at the top left, a blue square at the bottom".
 
     Args:
@@ -307,4 +307,4 @@ def describe(parsed: ParsedRequest, cells: Sequence[int], colors: Sequence[str |
         for _ in range(group.count):
             cell = cells[len(things)]
             things.append(DrawnThing(group.shape, color, cell, *center_of(cell), 0.0, index))
-    return say_layout(things)
+    return list_things_with_cells(things)

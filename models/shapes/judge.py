@@ -26,7 +26,7 @@ from .answers import answer, matches_expected
 from .grammar import parse_request
 from .language import NUMBERS
 from .perception import PerceivedThing, perceive
-from .questions import questions
+from .questions import questions_about
 from .world import COLORS, SHAPES
 
 _MARK = re.compile(r'"(\w+)"\s*:\s*"?<?\s*(\d+)\s*(?:-|–|to|or)\s*(\d+)')
@@ -79,12 +79,12 @@ def answer_judge_question(text: str, image: Image.Image) -> str | None:
     if _READ.search(text):
         return ""
     if _ONE_WORD.search(text) and ("?" in text or "？" in text):  # a question in Chinese is one, though it is not understood
-        result = answer(question_in(text), perceive(image))
+        result = answer(last_question(text), perceive(image))
         return result.text if result.known else "unknown"
     return None
 
 
-def question_in(text: str) -> str:
+def last_question(text: str) -> str:
     """Return the last question of a text, without instructions; the whole text where there is no question."""
     matches = _QUESTION.findall(text)
     return matches[-1].strip() if matches else text
@@ -126,7 +126,7 @@ def _find_request(text: str) -> str:
 
 def _meets_request(request: str, image: Image.Image) -> bool:
     seen = perceive(image)
-    return all(matches_expected(answer(q.text, seen), q.expected) for q in questions(parse_request(request)))
+    return all(matches_expected(answer(q.text, seen), q.expected) for q in questions_about(parse_request(request)))
 
 
 def _multiple_choices(text: str) -> list[tuple[str, str, dict[str, str]]]:
@@ -142,7 +142,7 @@ def _multiple_choices(text: str) -> list[tuple[str, str, dict[str, str]]]:
             if match.start() >= begin:
                 options.setdefault(match[1], match[2].strip(" .,;"))
         if {"A", "B"} <= options.keys():
-            choices.append((number, question_in(body[:begin]), options))
+            choices.append((number, last_question(body[:begin]), options))
     return choices
 
 

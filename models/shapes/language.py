@@ -28,12 +28,12 @@ def name_cell(cell: int) -> str:
     return "in the center" if CELLS[cell] == "center" else f"at the {CELLS[cell]}"
 
 
-def say_side(side: str) -> str:
+def describe_side(side: str) -> str:
     """Describe a relation: "above", "to the left of"."""
     return f"to the {side}" if side.endswith(" of") else side
 
 
-def say_spec(spec: SceneSpec) -> str:
+def describe_spec(spec: SceneSpec) -> str:
     """Put a spec into a short request, as a person would type it.
 
     Two groups with a relation read "three red circles above a blue square"; a second relation of the first group
@@ -44,7 +44,7 @@ def say_spec(spec: SceneSpec) -> str:
         return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     text = names[spec.relations[0].a]
     for k, relation in enumerate(spec.relations):
-        text += f"{' and' if k else ''} {say_side(relation.side)} {names[relation.b]}"
+        text += f"{' and' if k else ''} {describe_side(relation.side)} {names[relation.b]}"
     related = {i for r in spec.relations for i in (r.a, r.b)}
     for i in range(len(names)):
         if i not in related:
@@ -52,7 +52,7 @@ def say_spec(spec: SceneSpec) -> str:
     return text
 
 
-def say_layout(things: Sequence[DrawnThing]) -> str:
+def list_things_with_cells(things: Sequence[DrawnThing]) -> str:
     """Put placed things into a detailed layout: "a red circle at the top left, a blue square at the bottom"."""
     return ", ".join(f"{name_group(ThingGroup(1, t.color, t.shape))} {name_cell(t.cell)}" for t in things)
 
@@ -62,8 +62,8 @@ def caption(scene: Scene, rng: random.Random, detail: float = 0.6) -> str:
     if rng.random() < detail:
         things = list(scene.things)
         rng.shuffle(things)
-        return say_layout(things)
-    return say_spec(scene.spec)
+        return list_things_with_cells(things)
+    return describe_spec(scene.spec)
 
 
 TokenKind = Literal["number", "color", "shape", "side", "place", "break", "filler", "word"]
@@ -121,7 +121,7 @@ _SHAPE_WORDS = {plural(shape, n): shape for shape in SHAPES for n in (1, 2)}
 _BREAKS = {"and": "and", "&": "and", "+": "and", "with": ",", "plus": ",", "then": ",", "while": ",", "where": ","}
 
 
-def scan(text: str) -> list[WordToken]:
+def tokenize(text: str) -> list[WordToken]:
     """Split a text into tokens; unknown words have the kind `word`."""
     tokens, at = [], 0
     while at < len(text):

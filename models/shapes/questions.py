@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from .answers import ThingKind
 from .grammar import ParsedRequest
-from .language import NUMBERS, name_cell, name_group, plural, say_side
+from .language import NUMBERS, describe_side, name_cell, name_group, plural
 from .world import ThingGroup
 
 
@@ -19,7 +19,7 @@ class ShapesQuestion(NamedTuple):
     parents: tuple[int, ...] = ()
 
 
-def questions(parsed: ParsedRequest) -> list[ShapesQuestion]:
+def questions_about(parsed: ParsedRequest) -> list[ShapesQuestion]:
     """Make the questions of a request: for each kind of thing whether it is there, how many, its colour; then how they lie.
 
     A colour is depends_on on its own ("Is the circle red?") where one kind has that shape. Where several have ("a red circle and
@@ -68,7 +68,7 @@ def _kind_of(group: ThingGroup) -> ThingKind:
 def _ask_relation(parsed: ParsedRequest, index: int, parents: dict[ThingGroup, tuple[int, ...]]) -> ShapesQuestion:
     relation = parsed.relations[index]
     a, b = parsed.groups[relation.a], parsed.groups[relation.b]
-    text = f"{_question_start(_kind_of(a))} {say_side(relation.side)} the {_kind_of(b)}?"
+    text = f"{_question_start(_kind_of(a))} {describe_side(relation.side)} the {_kind_of(b)}?"
     return ShapesQuestion("relation", text, "yes", tuple(sorted({*parents[a], *parents[b]})))
 
 

@@ -15,11 +15,11 @@ from PIL import Image
 
 from ...errors import OutsideWorldError
 from .answers import answer
-from .grammar import ParsedRequest, choose_colors, choose_layout, describe, parse_request
-from .language import NUMBERS, name_cell, plural, say_spec
+from .grammar import ParsedRequest, choose_colors, choose_layout, describe_layout, parse_request
+from .language import NUMBERS, describe_spec, name_cell, plural
 from .layout_preferences import LayoutPreference, describe_change, gives_places, preferences_in
 from .perception import PerceivedThing, perceive
-from .questions import questions
+from .questions import questions_about
 from .world import CELLS, ThingGroup, center_of
 
 LAYOUT_SKILLS = ("counting", "spatial-layout")
@@ -47,7 +47,7 @@ def plan(request: str, loaded: Collection[str], lessons: Sequence[str] = ()) -> 
     parsed = parse_request(request)
     if not set(LAYOUT_SKILLS) & set(loaded) and not any(map(gives_places, lessons)):
         plain = all(r.a == 0 for r in parsed.relations) and not any(p is not None for p in parsed.places)
-        return {"prompt": say_spec(parsed.spec) if plain else request}
+        return {"prompt": describe_spec(parsed.spec) if plain else request}
     return {"prompt": _lay_out(request, parsed, random.Random(request), preferences=preferences_in(lessons)) or request}
 
 
@@ -56,7 +56,7 @@ def checks(request: str) -> dict[str, Any]:
     return {
         "checks": [
             {"kind": q.kind, "question": q.text, "expected": q.expected, "depends_on": [p + 1 for p in q.parents]}
-            for q in questions(parse_request(request))
+            for q in questions_about(parse_request(request))
         ]
     }
 
@@ -125,7 +125,7 @@ def lessons_from_changes(changes: Sequence[tuple[str, str, str]], skills: Collec
 def cells_of(parsed: ParsedRequest, prompt: str) -> tuple[int, ...] | None:
     """Return the cells that a prompt gives the things of a request, in its order; None where it is not a layout of it."""
     placed = dict(placed_in(prompt))
-    colors = choose_colors(parsed, random.Random(say_spec(parsed.spec)))
+    colors = choose_colors(parsed, random.Random(describe_spec(parsed.spec)))
     cells: list[int] = []
     for group, color in zip(parsed.groups, colors, strict=True):
         mine = sorted(c for c, thing in placed.items() if (thing.shape, thing.color) == (group.shape, color))[: group.count]
@@ -164,11 +164,11 @@ def _lay_out(
     preferences: Sequence[LayoutPreference] = (),
 ) -> str | None:
     rank = (lambda cells: [preference.cost(cells) for preference in preferences]) if preferences else None
-    colors = choose_colors(parsed, random.Random(say_spec(parsed.spec)))
+    colors = choose_colors(parsed, random.Random(describe_spec(parsed.spec)))
     for options in ({"keep": keep, "forbidden": wrong}, {"keep": keep}, {}):
         cells = choose_layout(parsed, rng, avoid=tried, rank=rank, **options)
         if cells is not None:
-            return describe(parsed, cells, colors)
+            return describe_layout(parsed, cells, colors)
     return None
 
 

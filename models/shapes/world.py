@@ -152,7 +152,7 @@ def sample_spec(rng: random.Random, distinct_shapes: bool = False) -> SceneSpec:
     return SceneSpec(tuple(groups), tuple(relations))
 
 
-def realize(spec: SceneSpec, rng: random.Random) -> Scene | None:
+def lay_out_scene(spec: SceneSpec, rng: random.Random) -> Scene | None:
     """Lay a spec out as a scene; None where it cannot be laid out on the grid."""
     cells = choose_cells(spec, rng)
     if cells is None:
@@ -171,7 +171,7 @@ def realize(spec: SceneSpec, rng: random.Random) -> Scene | None:
 def sample_scene(rng: random.Random) -> Scene:
     """Sample a spec and one layout of it."""
     while True:
-        scene = realize(sample_spec(rng), rng)
+        scene = lay_out_scene(sample_spec(rng), rng)
         if scene is not None:
             return scene
 

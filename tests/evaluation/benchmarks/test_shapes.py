@@ -10,7 +10,7 @@ from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import JudgeAnswer
 from gems.evaluation.benchmarks.shapes import Probe, Shapes, atomicity_of, benchmark, judge, samples_from_file
 from gems.models.shapes.grammar import choose_colors, layouts, parse_request
-from gems.models.shapes.questions import questions
+from gems.models.shapes.questions import questions_about
 from gems.models.shapes.world import DrawnThing, center_of, draw
 
 FIRST = hashlib.sha256("\n".join(s.prompt for s in benchmark()).encode()).hexdigest()
@@ -87,7 +87,7 @@ def test_questions_are_in_the_words_of_geneval2():
 def test_the_loop_asks_in_its_own_words():
     for sample in benchmark(40):
         shared = {p.question for p in sample.questions} & {
-            q.text for q in questions(parse_request(sample.prompt)) if q.kind == "object"
+            q.text for q in questions_about(parse_request(sample.prompt)) if q.kind == "object"
         }
         assert not shared
 

@@ -4,9 +4,9 @@ import pytest
 
 from gems.models.shapes.answers import ShapesAnswer, answer, matches_expected
 from gems.models.shapes.grammar import parse_request
-from gems.models.shapes.language import say_layout, say_spec
+from gems.models.shapes.language import describe_spec, list_things_with_cells
 from gems.models.shapes.perception import PerceivedThing, perceive
-from gems.models.shapes.questions import ShapesQuestion, questions
+from gems.models.shapes.questions import ShapesQuestion, questions_about
 from gems.models.shapes.world import DrawnThing, center_of, draw, sample_scene
 
 
@@ -23,7 +23,7 @@ def seen():
 
 
 def test_questions_of_a_request():
-    assert questions(parse_request("three red circles above a blue square")) == [
+    assert questions_about(parse_request("three red circles above a blue square")) == [
         ShapesQuestion("object", "Is there a circle in the image?", "yes"),
         ShapesQuestion("count", "How many circles are in the image?", "three", (0,)),
         ShapesQuestion("attribute", "Are all the circles red?", "yes", (0,)),
@@ -35,7 +35,7 @@ def test_questions_of_a_request():
 
 
 def test_one_shape_in_two_colours_is_told_apart_by_colour():
-    made = questions(parse_request("an orange circle and two blue circles"))
+    made = questions_about(parse_request("an orange circle and two blue circles"))
     assert [(q.text, q.expected) for q in made] == [
         ("Is there an orange circle in the image?", "yes"),
         ("How many orange circles are in the image?", "one"),
@@ -46,13 +46,13 @@ def test_one_shape_in_two_colours_is_told_apart_by_colour():
 
 
 def test_a_group_without_a_colour_counts_every_thing_of_its_shape():
-    made = questions(parse_request("a circle and a red circle"))
+    made = questions_about(parse_request("a circle and a red circle"))
     assert ("How many circles are in the image?", "two") in [(q.text, q.expected) for q in made]
     assert ("How many red circles are in the image?", "one") in [(q.text, q.expected) for q in made]
 
 
 def test_places_are_asked():
-    made = questions(parse_request("a red circle at the top left, a red circle at the bottom, two stars on the right"))
+    made = questions_about(parse_request("a red circle at the top left, a red circle at the bottom, two stars on the right"))
     assert [q.text for q in made if q.kind == "relation"] == [
         "Is there a red circle at the top left of the image?",
         "Is there a red circle at the bottom of the image?",
@@ -64,8 +64,8 @@ def test_questions_of_drawn_scenes_are_answered_as_expected():
     for seed in range(60):
         scene = sample_scene(random.Random(seed))
         seen = perceive(draw(scene.things))
-        for request in (say_spec(scene.spec), say_layout(scene.things)):
-            for question in questions(parse_request(request)):
+        for request in (describe_spec(scene.spec), list_things_with_cells(scene.things)):
+            for question in questions_about(parse_request(request)):
                 assert matches_expected(answer(question.text, seen), question.expected) is True, (request, question)
 
 
