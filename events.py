@@ -267,9 +267,10 @@ class RunEnded(EventBase):
 
     Example:
         ```python
-        *_, end = gems.stream("a red circle")
-        print(end.decision, end.reason)
-        end.result.image.show()
+        for event in gems.stream("a red circle"):
+            if isinstance(event, gems.RunEnded):
+                print(event.decision, event.reason)
+                event.result.image.show()
         ```
     """
 

@@ -1,4 +1,4 @@
-"""The commands `gems eval`: benchmarks, and what is done with the folder of a study."""
+"""The commands `gems eval`: run a benchmark, and score, show, export or import a study."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from ..errors import SettingError
 from ..evaluation.catalogue import CATALOGUE
 from ..terminal import Console
 from .evaluate_options import (
-    RUNS,
     Base,
     Concurrency,
     Data,
-    Debug,
     ExactYes,
     JsonFile,
     JudgeSpec,
@@ -27,14 +25,28 @@ from .evaluate_options import (
     Seed,
     Seeds,
     Settings,
-    names,
-    note,
-    store_of,
-    together,
-    wants_paper,
+    image_store_at,
+    includes_paper,
+    merge_changes,
+    print_note,
+    split_names,
 )
 from .evaluate_studies import eval_lessons, eval_memory
-from .options import Batch, Chat, ConfigFile, Device, Dtype, Images, ImageSpec, Offload, path_argument, path_option, set_debug
+from .options import (
+    RUNS,
+    Batch,
+    Chat,
+    ConfigFile,
+    Debug,
+    Device,
+    Dtype,
+    Images,
+    ImageSpec,
+    Offload,
+    path_argument,
+    path_option,
+    set_debug,
+)
 
 eval_app = typer.Typer(help="Measure presets and settings on benchmarks.", no_args_is_help=True)
 
@@ -43,20 +55,20 @@ def eval_benchmark(
     ctx: typer.Context,
     presets: Annotated[str | None, typer.Option(help="Presets to compare, with commas; original,default by default.")] = None,
     sweep: Annotated[
-        list[str] | None, typer.Option(help="setting=values: rounds=1..8, candidates=1,2,4; given again: all combinations.")
+        list[str] | None, typer.Option(help="setting=values: rounds=1..8, candidates=1,2,4; repeated: all combinations.")
     ] = None,
     ablate: Annotated[
         list[str] | None, typer.Option(help="Setting to compare with all its values: recall, skills, verify, fuse, ...")
     ] = None,
     noise: Annotated[
-        str | None, typer.Option(help="Share of the verifier's verdicts that are turned: 0.1, or fp=0.1,fn=0.05.")
+        str | None, typer.Option(help="Share of the verifier's verdicts that are inverted: 0.1, or fp=0.1,fn=0.05.")
     ] = None,
     set_: Settings = None,
     limit: Limit = None,
-    shard: Annotated[str | None, typer.Option(help="Only a part of the prompts, such as 3/8: others do the rest.")] = None,
+    shard: Annotated[str | None, typer.Option(help="Only a part of the prompts, such as 3/8; others run the rest.")] = None,
     data: Data = None,
     accept_licence: Annotated[
-        list[str] | None, typer.Option("--accept-licence", help="Licence of the data that you agree to, such as CC-BY-NC-4.0.")
+        list[str] | None, typer.Option("--accept-licence", help="Licence of the data that you accept, such as CC-BY-NC-4.0.")
     ] = None,
     images_per_prompt: Annotated[
         int | None, typer.Option(min=1, help="Images of each prompt; those of the official protocol by default.")
@@ -78,8 +90,8 @@ def eval_benchmark(
     exact_yes: ExactYes = False,
     base: Base = None,
     against: Paper = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what it may take: runs, images, chat calls.")] = False,
-    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: how many checks of a prompt to reckon with.")] = 8,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate the runs, images and chat calls.")] = False,
+    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: assumed number of checks of a prompt.")] = 8,
     engine: Annotated[str, typer.Option(help="local: threads of this process. ray: the workers of a Ray cluster.")] = "local",
     address: Annotated[
         str | None, typer.Option(help="ray: the cluster's address, or auto; one on this machine by default.")
@@ -92,40 +104,40 @@ def eval_benchmark(
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
-    """Compare presets, or values of any setting, on a benchmark. The same command goes on with a study that was stopped."""
+    """Compare presets, or values of any setting, on a benchmark. The same command resumes a study that was stopped."""
     set_debug(debug)
     from ..config import changed, load_config
     from ..evaluation import variants
-    from ..evaluation.catalogue import find
+    from ..evaluation.catalogue import find_benchmark
     from ..evaluation.downloads import fetch
-    from ..evaluation.judges.judging import judge_of
-    from ..evaluation.runner import plan
+    from ..evaluation.judges.registry import judge_of
+    from ..evaluation.runner import plan_study
     from ..evaluation.shards import Shard
     from ..evaluation.study import compare
-    from .evaluate_progress import bars
-    from .evaluate_report import show, show_costs
+    from .evaluate_progress import progress_bars
+    from .evaluate_report import show_estimate, show_study
 
-    bench = find(str(ctx.info_name))
+    bench = find_benchmark(str(ctx.info_name))
     if exact_yes:
         bench = bench.exact()
-    paper = wants_paper(against)
-    axes = [variants.axis(text) for text in (*(sweep or ()), *(ablate or ()))]
-    fixed = together(variants.changes(set_ or ()), variants.noise(noise) if noise is not None else {}, "--noise")
+    paper = includes_paper(against)
+    axes = [variants.parse_axis(text) for text in (*(sweep or ()), *(ablate or ()))]
+    fixed = merge_changes(variants.parse_changes(set_ or ()), variants.parse_noise(noise) if noise is not None else {}, "--noise")
     usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
-    made = variants.variants(names(presets if presets is not None else "default" if axes else usual), axes, fixed)
+    compared = variants.make_variants(split_names(presets if presets is not None else "default" if axes else usual), axes, fixed)
     file = changed(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
     wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
     common: dict[str, Any] = {
         **{"limit": limit, "per_prompt": images_per_prompt, "seed": seed, "seeds": seeds, "chat": file.chats, "image": file.image}
     }
-    files = fetch(bench, data, accept=accept_licence or (), say=note)
+    files = fetch(bench, data, accept=accept_licence or (), say=print_note)
     if dry_run:
-        show_costs(plan(bench, bench.read(files.files), made, data=files.digests, **common), checks)
+        show_estimate(plan_study(bench, bench.read(files.files), compared, data=files.digests, **common), checks)
         return
-    with bars() as progress:
-        outcome = compare(
-            made,
+    with progress_bars() as progress:
+        result = compare(
+            compared,
             benchmark=bench,
             name="-".join([bench.name, *swept]),
             data=files,
@@ -134,18 +146,18 @@ def eval_benchmark(
             base=base,
             runs=runs,
             judge=None if wanted is None else judge_of(wanted, concurrency=max(8, concurrency)),
-            engine=_engine(engine, address, painters, gpus, concurrency),
+            engine=_make_engine(engine, address, painters, gpus, concurrency),
             shard=Shard.read(shard),
-            store=store_of(image_store),
+            store=image_store_at(image_store),
             progress=progress,
             **common,
         )
-    show(outcome, paper=paper, json_file=json_file)
-    if not any(record.image for record in outcome.records.values()):
-        raise typer.Exit(1)  # a table of zeros: a script should know, as the table's reader does
+    show_study(result, paper=paper, json_file=json_file)
+    if not any(record.image for record in result.records.values()):
+        raise typer.Exit(1)  # a table of zeros: the exit status tells scripts
 
 
-def _engine(engine: str, address: str | None, painters: int, gpus: float, concurrency: int) -> Any:
+def _make_engine(engine: str, address: str | None, painters: int, gpus: float, concurrency: int) -> Any:
     if engine == "local":
         if address is not None:
             raise SettingError("--address is of a Ray cluster: add --engine ray")
@@ -169,18 +181,18 @@ def eval_score(
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
-    """Judge the images of a study, by the judge it had or by another one; what was answered before is not asked again."""
+    """Judge the images of a study, by its judge or by another one; questions with a recorded answer are not asked again."""
     set_debug(debug)
     from ..config import load_config
-    from ..evaluation.catalogue import find
-    from ..evaluation.judges.judging import judge_of
-    from ..evaluation.records import read_study
-    from ..evaluation.study import look, score
-    from .evaluate_progress import bars
-    from .evaluate_report import show
+    from ..evaluation.catalogue import find_benchmark
+    from ..evaluation.judges.registry import judge_of
+    from ..evaluation.run_records import read_definition
+    from ..evaluation.study import load_study, score_study
+    from .evaluate_progress import progress_bars
+    from .evaluate_report import show_study
 
-    paper = wants_paper(against)
-    bench = find(read_study(folder).benchmark)
+    paper = includes_paper(against)
+    bench = find_benchmark(read_definition(folder).benchmark)
     if exact_yes:
         bench = bench.exact()
     local = "perception" if "perception" in bench.judges else None
@@ -189,11 +201,11 @@ def eval_score(
         raise SettingError(
             "name a judge: --judge http://HOST/v1#MODEL, openai:MODEL or rapidocr, or [judge] in the file of --config"
         )
-    store = store_of(image_store)
-    with bars() as progress:
-        asked = judge_of(wanted, concurrency=concurrency)
-        score(folder, asked, benchmark=bench, store=store, concurrency=concurrency, progress=progress)
-    show(look(folder, base, store=store), paper=paper, json_file=json_file)
+    store = image_store_at(image_store)
+    with progress_bars() as progress:
+        scorer = judge_of(wanted, concurrency=concurrency)
+        score_study(folder, scorer, benchmark=bench, store=store, concurrency=concurrency, progress=progress)
+    show_study(load_study(folder, base, store=store), paper=paper, json_file=json_file)
 
 
 def eval_table(
@@ -204,33 +216,33 @@ def eval_table(
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
-    """Show the tables of a study again, and write its files anew; nothing is asked or made."""
+    """Show the tables of a study and write its files again, without calling a model."""
     set_debug(debug)
-    from ..evaluation.study import look
-    from .evaluate_report import show
+    from ..evaluation.study import load_study
+    from .evaluate_report import show_study
 
-    store = store_of(image_store)
-    show(look(folder, base, store=store), paper=wants_paper(against), json_file=json_file)
+    store = image_store_at(image_store)
+    show_study(load_study(folder, base, store=store), paper=includes_paper(against), json_file=json_file)
 
 
 def eval_export(
     folder: Annotated[Path, path_argument(help="Folder of the study.")],
-    to: Annotated[Path, path_option(help="Where to: a folder for each variant is made in it.")] = Path("export"),
+    to: Annotated[Path, path_option(help="Parent of a new folder for each variant.")] = Path("export"),
     layout: Annotated[
         str | None, typer.Option(help="Benchmark whose official scorer is to read it; the study's own by default.")
     ] = None,
-    variant: Annotated[list[str] | None, typer.Option(help="Only this variant; may be given again.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Only this variant; may be repeated.")] = None,
     image_store: Images = None,
     debug: Debug = False,
 ) -> None:
-    """Write the images of a study as the benchmark's official scorer wants them."""
+    """Export the images of a study in the layout of the benchmark's official scorer."""
     set_debug(debug)
-    from ..evaluation.official_scorers import export
+    from ..evaluation.official_scorers import export_images
 
-    store = store_of(image_store)
-    for name, (place, told) in export(folder, to, layout=layout, variants=variant, store=store).items():
+    store = image_store_at(image_store)
+    for name, (place, notes) in export_images(folder, to, layout=layout, variants=variant, store=store).items():
         Console().print(f"{escape(name)}: {escape(str(place))}", highlight=False, soft_wrap=True)
-        for line in told:
+        for line in notes:
             Console().print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 
@@ -238,10 +250,10 @@ def eval_import(
     folder: Annotated[Path, path_argument(help="Folder of the study.")],
     file: Annotated[Path, path_argument(help="The result file of the official scorer.")],
     variant: Annotated[
-        str | None, typer.Option(help="The variant whose images it scored; not needed where there is one only.")
+        str | None, typer.Option(help="The variant whose images it scored; not needed if there is only one.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of a study with --seeds: which one, the number in the name of the exported folder.")
+        int | None, typer.Option(help="Of a study with --seeds: the number in the name of the exported folder.")
     ] = None,
     base: Base = None,
     against: Paper = None,
@@ -249,17 +261,17 @@ def eval_import(
     json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
-    """Take the result file of an official scorer into the table of a study."""
+    """Import the result file of an official scorer into a study."""
     set_debug(debug)
-    from ..evaluation.official_scorers import take_in
-    from ..evaluation.study import look
-    from .evaluate_report import show
+    from ..evaluation.official_scorers import import_results
+    from ..evaluation.study import load_study
+    from .evaluate_report import show_study
 
-    paper = wants_paper(against)
-    taken = take_in(folder, file, variant, seed=seed)
+    paper = includes_paper(against)
+    taken = import_results(folder, file, variant, seed=seed)
     Console().print(f"{taken} images or prompts have official numbers now.", highlight=False)
-    store = store_of(image_store)
-    show(look(folder, base, store=store), paper=paper, json_file=json_file)
+    store = image_store_at(image_store)
+    show_study(load_study(folder, base, store=store), paper=paper, json_file=json_file)
 
 
 for name, entry in CATALOGUE.items():

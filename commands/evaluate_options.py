@@ -16,20 +16,18 @@ if TYPE_CHECKING:
     from ..evaluation.downloads import Fetched
     from ..storage.image_store import ImageStore
 
-WIDTH = 140
-"""Columns of a table where there is no terminal to ask."""
-
-RUNS = Path("runs")
+TABLE_WIDTH = 140
+"""Columns of a table without a terminal."""
 
 Limit = Annotated[int | None, typer.Option(min=1, help="Only so many prompts, spread evenly over the benchmark.")]
 Data = Annotated[
     Path | None, path_option("--data", help="A copy of the benchmark's files; for shapes: a file of requests, one a line.")
 ]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="setting=value, for all variants; may be given again.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="setting=value, for all variants; may be repeated.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the first run's first image.")]
-Seeds = Annotated[int, typer.Option(min=1, help="How many times all is done, each with seeds of its own.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Prompts at the same time; their pictures are drawn together.")]
-Base = Annotated[str | None, typer.Option(help="Variant that the others are compared with; the first by default.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Repetitions of the whole study, each with its own seeds.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Concurrent prompts; their images are generated in batches.")]
+Base = Annotated[str | None, typer.Option(help="Base variant of the comparison; the first by default.")]
 Paper = Annotated[str | None, typer.Option("--against", help="paper: add the rows that the paper has published.")]
 Out = Annotated[Path | None, path_option(help="Folder of the study; by default one in RUNS/eval, named after its definition.")]
 Runs = Annotated[Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of runs; studies are in its folder eval.")]
@@ -42,25 +40,24 @@ JudgeSpec = Annotated[
     ),
 ]
 ExactYes = Annotated[
-    bool, typer.Option("--exact-yes", help="Count as yes only the one word that the official script does: for parity with it.")
+    bool, typer.Option("--exact-yes", help="Count as yes only the one word that the official script accepts, for parity with it.")
 ]
 JsonFile = Annotated[Path | None, path_option("--json", help="Write the results as JSON to this file too.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def wants_paper(against: str | None) -> bool:
-    """Tell whether the paper's rows are wanted.
+def includes_paper(against: str | None) -> bool:
+    """Return whether --against asks for the paper's rows.
 
     Raises:
-        SettingError: something else is.
+        SettingError: it names something else.
     """
     if against not in (None, "paper"):
         raise SettingError(f"--against {against}: only paper has published rows here; variants are compared with --base {against}")
     return against is not None
 
 
-def together(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
-    """Return both.
+def merge_changes(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
+    """Merge two sets of changes.
 
     Raises:
         SettingError: a setting is in both.
@@ -70,13 +67,13 @@ def together(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[s
     return {**changes, **forced}
 
 
-def names(text: str) -> list[str]:
-    """Return names that stand with commas between them."""
+def split_names(text: str) -> list[str]:
+    """Split names at commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def shapes_data(path: Path | None) -> Fetched:
-    """Return requests of one's own for the shapes benchmark.
+def fetch_shapes_requests(path: Path | None) -> Fetched:
+    """Read custom requests for the shapes benchmark.
 
     Raises:
         GemsError: they cannot be read.
@@ -84,11 +81,11 @@ def shapes_data(path: Path | None) -> Fetched:
     from ..evaluation.benchmarks.shapes import Shapes
     from ..evaluation.downloads import fetch
 
-    return fetch(Shapes(), path, say=note)
+    return fetch(Shapes(), path, say=print_note)
 
 
-def store_of(place: str | None) -> ImageStore | None:
-    """Return where images are kept, None for the folder of the study.
+def image_store_at(place: str | None) -> ImageStore | None:
+    """Return the image store at a place, None for the folder of the study.
 
     Raises:
         GemsError: the place is not understood.
@@ -98,12 +95,12 @@ def store_of(place: str | None) -> ImageStore | None:
     return None if place is None else ImageStore(place)
 
 
-def console() -> Console:
-    """Return what tables are printed on."""
-    found = Console()
-    return found if found.is_terminal else Console(width=max(found.width, WIDTH))
+def table_console() -> Console:
+    """Return the console of tables, wide enough without a terminal."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=max(terminal.width, TABLE_WIDTH))
 
 
-def note(said: GemsError | str) -> None:
-    """Say something beside the result."""
-    Console(stderr=True).print(f"[yellow]note:[/] {escape(str(said))}", soft_wrap=True, highlight=False)
+def print_note(text: GemsError | str) -> None:
+    """Print a note on stderr."""
+    Console(stderr=True).print(f"[yellow]note:[/] {escape(str(text))}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""What is shown of a study, and the files with its tables and plots."""
+"""Show a study, and write the files with its tables and plots."""
 
 from __future__ import annotations
 
@@ -9,54 +9,64 @@ from pathlib import Path
 from rich.markup import escape
 
 from ..errors import PlotError
-from ..evaluation.page import write_page
 from ..evaluation.plots import plot_memory, plot_scores
-from ..evaluation.results import to_json
 from ..evaluation.runner import StudyPlan
-from ..evaluation.study import StudyResult, imports_of, report_of
-from ..evaluation.tables import StudyReport, costs, judge_title, leading_metric, markdown, new_table, parts, table, to_csv
+from ..evaluation.study import StudyResult, build_report, imports_to_json
+from ..evaluation.study_page import write_study_page
+from ..evaluation.study_tables import (
+    StudyReport,
+    costs_table,
+    judge_title,
+    leading_metric,
+    new_table,
+    part_tables,
+    scores_table,
+    to_csv,
+    to_markdown,
+)
+from ..evaluation.variant_results import results_to_json
 from ..storage.files import replace_file
-from .evaluate_options import console, note
+from .evaluate_options import print_note, table_console
 
 
-def show(outcome: StudyResult, *, paper: bool = False, json_file: Path | None = None) -> None:
+def show_study(result: StudyResult, *, paper: bool = False, json_file: Path | None = None) -> None:
     """Print the tables of a study and write its files.
 
     Args:
-        outcome: the study.
+        result: the study.
         paper: add the paper's published rows.
         json_file: where the results are written as JSON too.
     """
-    report = report_of(outcome, paper=paper)
-    screen = console()
+    report = build_report(result, paper=paper)
+    screen = table_console()
     if report.results:
-        screen.print(table(report))
-        screen.print(costs(report))
-        for one in parts(report):
+        screen.print(scores_table(report))
+        screen.print(costs_table(report))
+        for one in part_tables(report):
             screen.print(one)
     else:
-        screen.print(f"{report.title}: nothing is judged yet. {escape(_advice(outcome))}", highlight=False, soft_wrap=True)
+        screen.print(f"{report.title}: nothing is judged yet. {escape(_scoring_advice(result))}", highlight=False, soft_wrap=True)
     for warning in report.warnings:
         screen.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
-    if outcome.found:
-        screen.print(f"{outcome.found} images were found in the records and not made again.", highlight=False)
-    write(outcome, report)
-    screen.print(f"records, tables, plots and gallery.html: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
+    if result.reused:
+        screen.print(f"{result.reused} recorded images were reused.", highlight=False)
+    write_study_files(result, report)
+    screen.print(f"records, tables, plots and gallery.html: {escape(str(result.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
-        replace_file(json_file, as_json(to_json(report.results)))
+        replace_file(json_file, json_bytes(results_to_json(report.results)))
 
 
-def _advice(outcome: StudyResult) -> str:
-    """Say how images that nobody has judged come to a score."""
-    folder = shlex.quote(str(outcome.folder))
-    if outcome.benchmark.judges:
+def _scoring_advice(result: StudyResult) -> str:
+    """Return how to score images that are not judged yet."""
+    folder = shlex.quote(str(result.folder))
+    if result.benchmark.judges:
         return f"Score it: gems eval score {folder} --judge ..."
-    official = f"It is judged by its official scorer ({outcome.benchmark.official_judge}) only"
+    official = f"It is judged by its official scorer ({result.benchmark.official_judge}) only"
     return f"{official}: gems eval export {folder}, run that, then gems eval import {folder} RESULTS"
 
 
-def show_costs(planned: StudyPlan, checks: int) -> None:
-    """Print what a study may take, if every first image is accepted and at worst; nothing is asked, drawn or written.
+def show_estimate(planned: StudyPlan, checks: int) -> None:
+    """Print the least and the most that a study may cost, without running it.
 
     Args:
         planned: the study.
@@ -64,36 +74,36 @@ def show_costs(planned: StudyPlan, checks: int) -> None:
     """
     from ..graph.costs import estimate, image_cost
 
-    cells = len(planned.cells)
-    asked = sum(question.rollouts for sample in planned.samples for question in planned.benchmark.questions(sample))
-    made = new_table(
-        f"{planned.benchmark.title}: {len(planned.samples)} prompts, {cells} images of each variant, {checks} checks each"
+    items = len(planned.items)
+    questions = sum(question.rollouts for sample in planned.samples for question in planned.benchmark.questions(sample))
+    table = new_table(
+        f"{planned.benchmark.title}: {len(planned.samples)} prompts, {items} images of each variant, {checks} checks each"
     )
-    made.add_column("", overflow="fold")
+    table.add_column("", overflow="fold")
     for heading in ("runs", "images", "chat calls", "money for images"):
-        made.add_column(heading, justify="right")
+        table.add_column(heading, justify="right")
     for variant in planned.variants:
         cost = estimate(variant.context, checks)
         money = image_cost(cost, planned.models.options)
-        ranges = [f"{cells * low:,} to {cells * high:,}" for low, high in (cost.images, cost.total)]
-        price = "" if money is None else f"{cells * money[0]:.4g} to {cells * money[1]:.4g}"
-        made.add_row(escape(variant.name), f"{cells:,}", *ranges, price)
-    console().print(made)
-    each = asked * (cells // max(len(planned.samples), 1)) * len(planned.variants)
-    console().print(f"The judge answers {each:,} questions. Nothing was asked, drawn or written.", highlight=False)
+        ranges = [f"{items * low:,} to {items * high:,}" for low, high in (cost.images, cost.total)]
+        price = "" if money is None else f"{items * money[0]:.4g} to {items * money[1]:.4g}"
+        table.add_row(escape(variant.name), f"{items:,}", *ranges, price)
+    table_console().print(table)
+    each = questions * (items // max(len(planned.samples), 1)) * len(planned.variants)
+    table_console().print(f"The judge answers {each:,} questions. Nothing was called or written.", highlight=False)
 
 
-def write(outcome: StudyResult, report: StudyReport) -> None:
+def write_study_files(result: StudyResult, report: StudyReport) -> None:
     """Write a study's tables, results, plots and page into its folder."""
-    folder, results = outcome.folder, report.results
+    folder, results = result.folder, report.results
     if not results:
         return
-    replace_file(folder / "table.md", markdown(report).encode())
+    replace_file(folder / "table.md", to_markdown(report).encode())
     replace_file(folder / "table.csv", to_csv(report).encode())
-    told = {"study": outcome.study.model_dump(), "warnings": list(report.warnings), **to_json(results)}
-    told["imported"] = imports_of(outcome)
-    told["published"] = [one._asdict() for one in report.published]
-    replace_file(folder / "result.json", as_json(told))
+    data = {"study": result.study.model_dump(), "warnings": list(report.warnings), **results_to_json(results)}
+    data["imported"] = imports_to_json(result)
+    data["published"] = [figure._asdict() for figure in report.published]
+    replace_file(folder / "result.json", json_bytes(data))
     shown = [r for r in results if r.judge == results[0].judge]
     judges = dict.fromkeys(judge_title(r.judge, report.official_judge) for r in results if r.judge)
     judge = f", judged by {' and by '.join(judges)}" if judges else ""
@@ -102,10 +112,10 @@ def write(outcome: StudyResult, report: StudyReport) -> None:
         plot_scores(results, leading_metric(report), folder / "plot.png", title)
         plot_memory(shown, folder / "memory.png", f"{report.title}: the refiner's input by round")
     except PlotError as error:
-        note(error)
-    write_page(outcome, report)
+        print_note(error)
+    write_study_page(result, report)
 
 
-def as_json(told: object) -> bytes:
-    """Write JSON as people and programs read it."""
-    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
+def json_bytes(data: object) -> bytes:
+    """Encode JSON with indentation."""
+    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,4 +1,4 @@
-"""The commands of studies that are of the shapes world alone: memory, and lessons."""
+"""The commands of two studies in the shapes world: memory and lessons."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from ..errors import SettingError
 from ..storage.files import replace_file
 from ..terminal import Console
 from .evaluate_options import (
-    RUNS,
     Concurrency,
     Data,
-    Debug,
     JsonFile,
     Limit,
     Out,
@@ -22,13 +20,13 @@ from .evaluate_options import (
     Seed,
     Seeds,
     Settings,
-    console,
-    names,
-    note,
-    shapes_data,
-    together,
+    fetch_shapes_requests,
+    merge_changes,
+    print_note,
+    split_names,
+    table_console,
 )
-from .options import set_debug
+from .options import RUNS, Debug, set_debug
 
 
 def eval_memory(
@@ -49,15 +47,23 @@ def eval_memory(
     set_debug(debug)
     from ..evaluation import variants
     from ..evaluation.study import compare
-    from .evaluate_progress import bars
-    from .evaluate_report import show
+    from .evaluate_progress import progress_bars
+    from .evaluate_report import show_study
 
     forced = {"max_rounds": rounds, "noise_fn": 1.0, "noise_fp": 0.0}
-    made = variants.variants(names(presets), (), together(variants.changes(set_ or ()), forced, "this study (--rounds)"))
-    options: dict[str, Any] = {"limit": limit, "data": shapes_data(data), "seed": seed, "seeds": seeds, "concurrency": concurrency}
-    with bars() as progress:
-        outcome = compare(made, name="memory", out=out, runs=runs, progress=progress, **options)
-    show(outcome, json_file=json_file)
+    compared = variants.make_variants(
+        split_names(presets), (), merge_changes(variants.parse_changes(set_ or ()), forced, "this study (--rounds)")
+    )
+    options: dict[str, Any] = {
+        "limit": limit,
+        "data": fetch_shapes_requests(data),
+        "seed": seed,
+        "seeds": seeds,
+        "concurrency": concurrency,
+    }
+    with progress_bars() as progress:
+        result = compare(compared, name="memory", out=out, runs=runs, progress=progress, **options)
+    show_study(result, json_file=json_file)
     Console(stderr=True).print("What this study measures is memory.png; its scores mean nothing, as the verifier passes nothing.")
 
 
@@ -81,33 +87,37 @@ def eval_lessons(
     """
     set_debug(debug)
     from ..errors import PlotError
-    from ..evaluation import lessons, variants
+    from ..evaluation import lessons_study, variants
     from ..evaluation.plots import plot_differences
-    from .evaluate_progress import bars
-    from .evaluate_report import as_json
+    from .evaluate_progress import progress_bars
+    from .evaluate_report import json_bytes
 
-    axes = [variants.axis(text) for text in sweep or ()]
-    if any(a.knob == "lessons" for a in axes):
+    axes = [variants.parse_axis(text) for text in sweep or ()]
+    if any(a.setting == "lessons" for a in axes):
         raise SettingError("--sweep lessons: this study sets it by itself; compare its values with `gems eval shapes`")
-    fixed = together(variants.changes(set_ or ()), {"lessons": "none"}, "this study")
-    made = variants.variants(names(presets), axes, fixed)
-    options: dict[str, Any] = {"limit": limit, "data": shapes_data(data), "seed": seed, "seeds": seeds, "concurrency": concurrency}
-    with bars() as progress:
-        outcome = lessons.compare_lessons(made, out=out, runs=runs, progress=progress, **options)
-    screen = console()
-    screen.print(lessons.table(outcome))
-    told = lessons.to_json(outcome)
-    replace_file(outcome.folder / "result.json", as_json(told))
+    fixed = merge_changes(variants.parse_changes(set_ or ()), {"lessons": "none"}, "this study")
+    compared = variants.make_variants(split_names(presets), axes, fixed)
+    options: dict[str, Any] = {
+        "limit": limit,
+        "data": fetch_shapes_requests(data),
+        "seed": seed,
+        "seeds": seeds,
+        "concurrency": concurrency,
+    }
+    with progress_bars() as progress:
+        result = lessons_study.compare_lessons(compared, out=out, runs=runs, progress=progress, **options)
+    screen = table_console()
+    screen.print(lessons_study.lessons_table(result))
+    results = lessons_study.lessons_to_json(result)
+    replace_file(result.folder / "result.json", json_bytes(results))
     repeats = f"{seeds} run{'s' if seeds > 1 else ''} of each prompt"
-    facts = [
-        f"gems {outcome.study.version} (code {outcome.study.code}), image model {outcome.study.image}, seed {seed}, {repeats}."
-    ]
-    replace_file(outcome.folder / "table.md", lessons.markdown(outcome, facts).encode())
-    title = f"with lessons minus without: {outcome.prompts} prompts, {repeats}, 95 % bootstrap intervals"
+    facts = [f"gems {result.study.version} (code {result.study.code}), image model {result.study.image}, seed {seed}, {repeats}."]
+    replace_file(result.folder / "table.md", lessons_study.lessons_markdown(result, facts).encode())
+    title = f"with lessons minus without: {result.prompts} prompts, {repeats}, 95 % bootstrap intervals"
     try:
-        plot_differences([(c.name, c.differences) for c in outcome.compared], outcome.folder / "plot.png", title)
+        plot_differences([(c.name, c.differences) for c in result.compared], result.folder / "plot.png", title)
     except PlotError as error:
-        note(error)
-    screen.print(f"records, lessons and tables: {escape(str(outcome.folder))}", highlight=False, soft_wrap=True)
+        print_note(error)
+    screen.print(f"records, lessons and tables: {escape(str(result.folder))}", highlight=False, soft_wrap=True)
     if json_file is not None:
-        replace_file(json_file, as_json(told))
+        replace_file(json_file, json_bytes(results))

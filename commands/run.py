@@ -116,12 +116,12 @@ def run_command(
     """Draw a request: plan, draw, check, remember and refine."""
     set_debug(debug)
     from ..config import changed, load_config
-    from ..evaluation.variants import noise as read_noise
+    from ..evaluation.variants import parse_noise
     from ..runs.run import run
 
     prompt = request_of(prompt)
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
-    noise = read_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
+    noise = parse_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
     given = {
         **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},
         **{"verify_size": verify_size, "edit": edit, "negative_prompt": negative_prompt, **_size(size)},

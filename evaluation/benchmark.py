@@ -1,4 +1,4 @@
-"""What a benchmark is: where its data comes from, what is asked about each image, how answers become numbers, and its files.
+"""The interface of a benchmark: its data, the questions about each image, the scores of answers, and official files.
 
 A benchmark is a subclass of `Benchmark` in a file of `evaluation/benchmarks/`. Nothing here calls a model: `questions` says what
 to ask a judge, and `score` is a pure function of the answers, so that a scorer can be checked answer by answer.
@@ -20,8 +20,8 @@ from pydantic import Field
 from ..errors import BenchmarkError
 from ..frozen import Frozen
 
-FREE = frozenset({"Apache-2.0", "MIT", "CC-BY-4.0"})
-"""Licences of data that may be fetched without a word of consent."""
+FREE_LICENCES = frozenset({"Apache-2.0", "MIT", "CC-BY-4.0"})
+"""Licences of data that are fetched without explicit consent."""
 
 
 class Source(Frozen):
@@ -32,11 +32,11 @@ class Source(Frozen):
     url: str = ""
     """Pinned to a commit where the place allows that; empty for a file that only a user can name."""
     sha256: str | None = None
-    """Of the file at `url`; None where nobody has told it: then what came is written down with the results."""
+    """Of the file at `url`; None if unknown: the digest of the download is then recorded with the results."""
     licence: str
     """SPDX, or `none stated`."""
     origin: str
-    """Whose it is, for people: `facebookresearch/GenEval2 @ a6e82d2`."""
+    """Its owner, for people: `facebookresearch/GenEval2 @ a6e82d2`."""
     archive: bool = False
     """Whether it is a .zip or .tar.gz to be unpacked; `read` is then given the folder."""
     optional: bool = False
@@ -44,12 +44,12 @@ class Source(Frozen):
 
     @property
     def free(self) -> bool:
-        """Whether it may be fetched without a word of consent."""
-        return self.licence in FREE
+        """Whether it may be fetched without explicit consent."""
+        return self.licence in FREE_LICENCES
 
 
 class Sample(Frozen):
-    """One prompt, and what only the scorer may know of it. A run of the graph is given the prompt, and nothing else."""
+    """One prompt, and what only the scorer may know of it. A run of the graph gets the prompt and nothing else."""
 
     id: str = Field(min_length=1)
     prompt: str = Field(min_length=1)
@@ -60,23 +60,23 @@ class Sample(Frozen):
 
 
 class JudgeQuestion(Frozen):
-    """What a judge is asked about one image."""
+    """A question to the judge about one image."""
 
     key: str
-    """By which `score` finds its answers; no two questions of a sample share it."""
+    """Identifies it in `score`; unique among the questions of a sample."""
     text: str
     system: str = ""
     kind: Literal["say", "word", "read"] = "say"
     """say: an answer in words. word: the probabilities of the first token of the answer, which is one token long. read: all the
     text in the image, which OCR can answer too."""
     rollouts: int = 1
-    """How many times it is asked."""
+    """Number of times it is asked."""
     temperature: float = 0.0
     max_tokens: int = 1024
 
 
 class JudgeAnswer(Frozen):
-    """What a judge said."""
+    """The answer of a judge."""
 
     text: str
     top: tuple[tuple[str, float], ...] = ()
@@ -84,7 +84,7 @@ class JudgeAnswer(Frozen):
 
 
 def has_answer(question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-    """Tell whether anything was answered; of a question for the text in an image, no text is an answer too."""
+    """Return whether there is an answer; for a question about the text in an image, no text is an answer too."""
     return question.kind == "read" or bool(answer.text.strip() or answer.top)
 
 
@@ -100,12 +100,12 @@ class BenchmarkImage:
     index: int
     """Which of the prompt's images: 0, 1, ..."""
     data: bytes | None
-    """PNG; None where the prompt failed, and there is no image."""
+    """PNG; None if the run failed."""
 
 
 @dataclass(frozen=True)
 class ImportedScores:
-    """Numbers that an official scorer gave: to one image, or to all images of a prompt together."""
+    """Scores by an official scorer: of one image, or of all images of a prompt together."""
 
     id: str
     index: int | None
@@ -113,10 +113,10 @@ class ImportedScores:
 
 
 class BootstrapSample:
-    """The prompts of a benchmark with their numbers, and resamples of them: what a metric is computed from.
+    """The scores of prompts, and resamples of the prompts: what a metric is computed from.
 
     Args:
-        rows: the numbers of each prompt, means over its images; a number that a prompt does not have is left out.
+        rows: the scores of each prompt, means over its images; a score that a prompt does not have is left out.
         groups: the group of each prompt.
         picks: indices of prompts, int64 of shape (draws, prompts): each row is one draw.
     """
@@ -125,11 +125,11 @@ class BootstrapSample:
         self._rows, self._groups, self._picks = rows, np.asarray(groups, dtype=object), picks
 
     def mean(self, key: str, group: str | None = None) -> NDArray[np.float64]:
-        """Return the mean of a number over the prompts that have it, of one group or all, for each draw; NaN where none has it."""
+        """Return the mean of a score over the prompts that have it, of one group or all, for each draw; NaN if none has it."""
         return self.ratio(key, None, group)
 
     def ratio(self, over: str, under: str | None, group: str | None = None) -> NDArray[np.float64]:
-        """Return the sum of one number over the sum of another, for each draw; `under` None counts the prompts that have `over`."""
+        """Return the ratio of the sums of two scores for each draw; `under` None counts the prompts that have `over`."""
         values = np.array([row.get(over, np.nan) for row in self._rows], dtype=np.float64)
         weights = np.array([1.0 if under is None else row.get(under, np.nan) for row in self._rows], dtype=np.float64)
         known = ~(np.isnan(values) | np.isnan(weights))
@@ -137,65 +137,65 @@ class BootstrapSample:
             known &= self._groups == group
         values, weights = np.where(known, values, 0.0), np.where(known, weights, 0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found: NDArray[np.float64] = values[self._picks].sum(axis=1) / weights[self._picks].sum(axis=1)
-        return found
+            ratios: NDArray[np.float64] = values[self._picks].sum(axis=1) / weights[self._picks].sum(axis=1)
+        return ratios
 
 
 class Metric(NamedTuple):
-    """A number of the table, computed over prompts."""
+    """A figure of the table, computed over prompts."""
 
     name: str
     """For programs: `gm`."""
     title: str
     """For people: `Soft-TIFA GM`."""
     of: Callable[[BootstrapSample], NDArray[np.float64]]
-    """From draws to a value for each of them."""
+    """Computes a value for each draw."""
     digits: int = 1
     part: str = ""
     """The table of parts that it belongs to, such as `AM by skill`; empty for the main table."""
 
 
 class Benchmark(ABC):
-    """What every benchmark offers."""
+    """Base class of benchmarks."""
 
     name: str
     """As the command line has it: `geneval2`."""
     title: str
     """As papers have it: `GenEval2`."""
     official_judge: str
-    """What the official scorer asks, such as `Qwen3-VL-8B-Instruct`; a judge whose name ends like this is official."""
+    """The model of the official scorer, such as `Qwen3-VL-8B-Instruct`; a judge whose name ends with it is official."""
     sources: tuple[Source, ...] = ()
-    """Its files. `read` is given a path for each; none where its prompts ship with the package."""
+    """Its files. `read` gets a path for each; empty if its prompts ship with the package."""
     judges: tuple[str, ...] = ("chat",)
-    """What can judge it: `chat`, `rapidocr`, `perception`; empty where only its official scorer can: export and import."""
+    """Kinds of judges that suit it: `chat`, `rapidocr`, `perception`; empty if only its official scorer does (export, import)."""
     official_only: frozenset[str] = frozenset()
-    """Numbers that no judge of ours can give: where the official scorer's are imported, they stand beside every judge's own."""
+    """Scores that no judge here can give: once imported, they are shown beside the scores of every judge."""
     of_judge: frozenset[str] = frozenset()
-    """Numbers of `score` that tell how the judge answers, and nothing of the image."""
+    """Scores that describe how the judge answers, and not the image."""
     images_per_prompt: int = 1
     """Of the official protocol."""
     remarks: tuple[str, ...] = ()
-    """What is to be said below every table: how it differs from the official scorer."""
+    """Sentences below every table: how it differs from the official scorer."""
     official_yes: str = ""
-    """The one answer that the official scorer takes for yes; empty where it asks for something else."""
+    """The one answer that the official scorer counts as yes; empty if it does not ask for yes or no."""
     exact_yes: str = ""
-    """The one answer that counts as yes; empty where every way to say yes does. See `exact`."""
+    """The one answer that counts as yes; empty if every form of yes does. See `exact`."""
 
     def exact(self) -> Self:
-        """Return the benchmark that counts as yes what the official scorer does, and nothing else: for parity with it.
+        """Return a copy that counts as yes only what the official scorer does, for parity with it.
 
         Raises:
             BenchmarkError: it has no questions for yes or no.
         """
         if not self.official_yes:
             raise BenchmarkError(f"{self.title} has no questions for yes or no: leave --exact-yes out")
-        made = copy.copy(self)
-        made.exact_yes = self.official_yes
-        return made
+        benchmark = copy.copy(self)
+        benchmark.exact_yes = self.official_yes
+        return benchmark
 
     @property
     def reading(self) -> tuple[str, ...]:
-        """What is to be said of how its judge's answers were read, where that is not as usual."""
+        """Sentences on how its judge's answers are parsed, if not as usual."""
         return (f"an answer counts as yes only where it is `{self.exact_yes}` and nothing else.",) if self.exact_yes else ()
 
     @abstractmethod
@@ -210,30 +210,30 @@ class Benchmark(ABC):
         """
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
-        """Return what to ask a judge about each image of a sample; nothing where only the official scorer can judge it."""
+        """Return the questions about each image of a sample; empty if only the official scorer can judge it."""
         return []
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether an answer has the form that `score` reads; one that has not is asked for again, and counted."""
+        """Return whether `score` can parse an answer; if not, it is asked for again, and counted."""
         return has_answer(question, answer)
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
-        """Return the numbers of one image from the recorded answers. Without any answer: what an image that is missing gets."""
+        """Return the scores of one image from the recorded answers; without answers, the scores of a failed run."""
         return {}
 
     def cautions(self, values: Sequence[Mapping[str, float]]) -> list[str]:
-        """Return what is to be said of a judge's figures, in sentences, from the numbers of all images that it judged."""
+        """Return warnings about a judge's figures, in sentences, from the scores of all images that it judged."""
         return []
 
     @abstractmethod
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
-        """Return the numbers of the table, the one that counts first. Their keys are those of `score` and of what is imported."""
+        """Return the metrics of the table, the leading one first, computed from the keys of `score` and `imported`."""
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
-        """Write images as the official scorer wants them; return what it should know, such as images that are missing.
+        """Write images in the layout of the official scorer; return notes for its user, such as missing images.
 
         Args:
-            folder: empty, and made already.
+            folder: an empty folder.
             pictures: of one variant, sample by sample in the benchmark's order, all of a sample's images in a row.
 
         Raises:
@@ -245,6 +245,6 @@ class Benchmark(ABC):
         """Read the result file of the official scorer.
 
         Raises:
-            BenchmarkError: it is none, or of other prompts.
+            BenchmarkError: it is another file, or of other prompts.
         """
         raise BenchmarkError(f"{self.title}: there is no official result file to be imported; use `gems eval score`")

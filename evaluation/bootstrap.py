@@ -16,7 +16,7 @@ LEVEL = 95
 
 
 class Estimate(Frozen):
-    """A mean and its interval, which one value alone does not have."""
+    """A mean and its interval; a single value has none."""
 
     mean: float
     low: float | None = None
@@ -48,13 +48,13 @@ def estimate_metric(
     minus: Sequence[Mapping[str, float]] | None = None,
     seed: int = 0,
 ) -> Estimate | None:
-    """Return a metric of prompts with its 95 % percentile interval; None where the prompts do not have its numbers.
+    """Return a metric of prompts with its 95 % percentile interval; None if it is not defined for their scores.
 
     Args:
         metric: what is computed.
-        rows: the numbers of each prompt.
+        rows: the scores of each prompt.
         groups: the group of each.
-        minus: numbers of the same prompts by another method: the difference is returned, its resamples paired.
+        minus: scores of the same prompts by another method: the difference is returned, its resamples paired.
         seed: of the resamples.
     """
 

@@ -1,4 +1,4 @@
-"""The benchmarks by name, with a line about each, for the command line: none is imported before it is asked for."""
+"""The benchmarks by name, with a line about each for the command line; they are imported when needed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class BenchmarkEntry(NamedTuple):
-    """A benchmark's line."""
+    """The module of a benchmark, and a line about it."""
 
     file: str
-    """Module of `evaluation.benchmarks`, whose `BENCHMARKS` has it."""
+    """Module of `evaluation.benchmarks` with the benchmark in its `BENCHMARKS`."""
     about: str
 
 
@@ -45,20 +45,20 @@ CATALOGUE = {
 
 
 @cache
-def benchmarks() -> dict[str, Benchmark]:
+def load_benchmarks() -> dict[str, Benchmark]:
     """Return all benchmarks by name."""
     files = dict.fromkeys(entry.file for entry in CATALOGUE.values())
     modules = [import_module(f"{__package__}.benchmarks.{file}") for file in files]
     return {benchmark.name: benchmark for module in modules for benchmark in module.BENCHMARKS}
 
 
-def find(name: str) -> Benchmark:
+def find_benchmark(name: str) -> Benchmark:
     """Return a benchmark.
 
     Raises:
-        SettingError: there is none of this name.
+        SettingError: there is no benchmark of this name.
     """
-    known = benchmarks()
+    known = load_benchmarks()
     if name not in known:
         raise SettingError(f"unknown benchmark {name!r}: {did_you_mean(name, known)}")
     return known[name]

@@ -13,53 +13,53 @@ from ..errors import BenchmarkError
 from .benchmark import Sample
 
 _REST = "\0"
-"""Where columns go that the first line has no name for; a column whose name is empty, as pandas writes its index, is one."""
+"""Key of columns without a name in the first line; an empty name, as pandas writes for its index, is a name."""
 
 
-def json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Give the objects of a file of JSON lines with their line numbers, blank lines left out.
+def read_json_lines(path: Path, keys: Mapping[str, type | tuple[type, ...]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a file of JSON lines with their line numbers, blank lines left out.
 
     Args:
         path: the file, UTF-8.
-        keys: what every object must have, and of which type; more is kept.
+        keys: required keys of every object with their types; others are allowed.
 
     Raises:
         BenchmarkError: it cannot be read, or a line is not of this form.
     """
-    for number, line in enumerate(text_of(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        yield number, checked(_json(line, where), keys, where)
+        yield number, require_keys(_parse_json(line, where), keys, where)
 
 
-def json_file(path: Path) -> Any:
-    """Return what a JSON file holds.
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
 
     Raises:
         BenchmarkError: it cannot be read.
     """
-    return _json(text_of(path), str(path))
+    return _parse_json(read_text(path), str(path))
 
 
-def _json(text: str, where: str) -> Any:
-    """Return what JSON text holds; half of a surrogate pair is none, as it could not be written down again."""
+def _parse_json(text: str, where: str) -> Any:
+    """Parse JSON; half of a surrogate pair is refused, since it could not be written again."""
     try:
-        found = json.loads(text)
+        data = json.loads(text)
         if "\\ud" in text.casefold():
-            json.dumps(found, ensure_ascii=False).encode()
+            json.dumps(data, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{where}: this is no JSON ({error}): fetch the file again") from error
-    return found
+        raise BenchmarkError(f"{where}: this is not JSON ({error}): fetch the file again") from error
+    return data
 
 
-def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Give the rows of a CSV file with their line numbers.
+def read_csv(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a CSV file with their line numbers.
 
     Raises:
         BenchmarkError: it cannot be read, a column is missing, or a line has more or fewer columns than the first.
     """
-    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), restkey=_REST, strict=True)
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restkey=_REST, strict=True)
     try:
         if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
             raise BenchmarkError(f"{path}: there is no column {missing[0]!r}: is it the benchmark's own file?")
@@ -70,30 +70,30 @@ def table_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[s
                 )
             yield reader.line_num, row
     except csv.Error as error:
-        raise BenchmarkError(f"{path}, line {reader.line_num}: this is no CSV ({error}): fetch the file again") from error
+        raise BenchmarkError(f"{path}, line {reader.line_num}: this is not CSV ({error}): fetch the file again") from error
 
 
-def checked(found: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
-    """Return an object that has the keys it must have, and a prompt that is not empty.
+def require_keys(data: Any, keys: Mapping[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
+    """Check that an object has the required keys, and a prompt that is not empty.
 
     Raises:
-        BenchmarkError: it has not; the message begins with `where`.
+        BenchmarkError: it does not; the message begins with `where`.
     """
-    if not isinstance(found, dict):
-        raise BenchmarkError(f"{where}: an object with {', '.join(keys)} is wanted, this is {type(found).__name__}")
+    if not isinstance(data, dict):
+        raise BenchmarkError(f"{where}: an object with {', '.join(keys)} is wanted, this is {type(data).__name__}")
     for key, kind in keys.items():
-        if key not in found:
+        if key not in data:
             raise BenchmarkError(f"{where}: the key {key!r} is missing: is it the benchmark's own file?")
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(found[key], kinds) or (isinstance(found[key], bool) and bool not in kinds):
-            raise BenchmarkError(f"{where}: {key!r} is {type(found[key]).__name__}: is it the benchmark's own file?")
-        if key.casefold() == "prompt" and not found[key].strip():
+        if not isinstance(data[key], kinds) or (isinstance(data[key], bool) and bool not in kinds):
+            raise BenchmarkError(f"{where}: {key!r} is {type(data[key]).__name__}: is it the benchmark's own file?")
+        if key.casefold() == "prompt" and not data[key].strip():
             raise BenchmarkError(f"{where}: the prompt is empty: is it the benchmark's own file?")
-    return found
+    return data
 
 
-def unique(samples: list[Sample], path: Path) -> list[Sample]:
-    """Return samples, all of different ids.
+def require_unique_ids(samples: list[Sample], path: Path) -> list[Sample]:
+    """Check that samples have different ids.
 
     Raises:
         BenchmarkError: there are none, or two share an id.
@@ -108,7 +108,7 @@ def unique(samples: list[Sample], path: Path) -> list[Sample]:
     return samples
 
 
-def text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
     """Return the text of a file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where a benchmark's files come from: a copy that the user names, the cache, or a download, with its licence said before."""
+"""Get a benchmark's files: from a copy that the user names, from the cache, or by a download after its licence is shown."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import httpx2
 from ..errors import BenchmarkError
 from .benchmark import Benchmark, Source
 
-LIMIT = 2**30
+MAX_DOWNLOAD = 2**30
 """Bytes of a download."""
-UNPACKED_LIMIT = 8 * 2**30
+MAX_UNPACKED = 8 * 2**30
 """Bytes of an archive's files in all."""
 TIMEOUT = httpx2.Timeout(60.0, connect=15.0)
 BLOCK = 2**20
@@ -30,13 +30,13 @@ class Fetched(NamedTuple):
     """A benchmark's files."""
 
     files: dict[str, Path]
-    """The path of each source by its `file`; an archive is a folder. Optional ones that nobody has are left out."""
+    """The path of each source by its `file`; an archive is a folder. Missing optional files are left out."""
     digests: dict[str, str]
     """SHA-256 of each, for a run's definition; of a folder see `digest`."""
 
 
-class _DoneWithoutError(BenchmarkError):
-    """A file is not to be had: an optional one is done without."""
+class _FileUnavailableError(BenchmarkError):
+    """A file is not available: an optional one is left out."""
 
 
 def fetch(
@@ -54,27 +54,27 @@ def fetch(
         data: the user's own copy: a folder with the sources' file names, or a file where the benchmark needs but one. Nothing
             is downloaded then.
         accept: licences that the user agrees to, where they are not free: `CC-BY-NC-4.0`, `none stated`.
-        cache: where downloads are kept; by default `cache_folder()`.
-        say: told in a sentence what is fetched, from where and under which licence, before that happens.
+        cache: folder of downloads; by default `cache_folder()`.
+        say: called with a sentence before each download: the file, its origin and its licence.
 
     Raises:
         BenchmarkError: a file is missing from `data`, a licence is not accepted, or a download fails or is another file than
             expected. Nothing of a failed download is kept.
     """
-    kept = (cache or cache_folder()) / "benchmarks" / benchmark.name
+    folder = (cache or cache_folder()) / "benchmarks" / benchmark.name
     if data is not None:
-        files = _given(benchmark, data, kept, say)
+        files = _from_user_copy(benchmark, data, folder, say)
     else:
-        files = _downloaded(benchmark, kept, {licence.casefold() for licence in accept}, say)
-    return Fetched(files, {name: digest(path) for name, path in files.items()})
+        files = _download_missing(benchmark, folder, {licence.casefold() for licence in accept}, say)
+    return Fetched(files, {name: content_digest(path) for name, path in files.items()})
 
 
 def cache_folder() -> Path:
-    """Return where downloads are kept: $GEMS_CACHE, else ~/.cache/gems."""
+    """Return the folder of downloads: $GEMS_CACHE, else ~/.cache/gems."""
     return Path(os.environ.get("GEMS_CACHE") or "~/.cache/gems").expanduser()
 
 
-def digest(path: Path) -> str:
+def content_digest(path: Path) -> str:
     """Return the SHA-256 of a file; of a folder, that of its files' digests and names, sorted by name.
 
     Raises:
@@ -91,56 +91,56 @@ def digest(path: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _given(benchmark: Benchmark, data: Path, kept: Path, say: Callable[[str], None]) -> dict[str, Path]:
+def _from_user_copy(benchmark: Benchmark, data: Path, cache: Path, say: Callable[[str], None]) -> dict[str, Path]:
     data = data.expanduser()
     needed = [source for source in benchmark.sources if not source.optional]
     if not benchmark.sources:
         raise BenchmarkError(f"{benchmark.title} ships with the package: leave --data out")
     if not data.exists():
-        raise BenchmarkError(f"{data}: there is no such file or folder: name a copy of {_names(needed)}, or leave --data out")
+        raise BenchmarkError(f"{data}: there is no such file or folder: name a copy of {_join_names(needed)}, or leave --data out")
     if data.is_file():
         if len(needed) > 1:
-            raise BenchmarkError(f"{data}: {benchmark.title} needs {_names(needed)}: name the folder that holds them")
-        found = {(needed or benchmark.sources)[0].file: data}
+            raise BenchmarkError(f"{data}: {benchmark.title} needs {_join_names(needed)}: name the folder that holds them")
+        files = {(needed or benchmark.sources)[0].file: data}
     else:
-        found = {source.file: path for source in benchmark.sources if (path := _in_folder(source, data)) is not None}
-    if missing := [source for source in needed if source.file not in found]:
-        raise BenchmarkError(f"{data}: {_names(missing)} is missing: copy it there from {missing[0].url}")
+        files = {source.file: path for source in benchmark.sources if (path := _find_in_folder(source, data)) is not None}
+    if missing := [source for source in needed if source.file not in files]:
+        raise BenchmarkError(f"{data}: {_join_names(missing)} is missing: copy it there from {missing[0].url}")
     for source in benchmark.sources:
-        path = found.get(source.file)
+        path = files.get(source.file)
         if path is None and source.url:
             say(f"{data}: {source.file} is not there: prompts are read without it, what needs it cannot be scored. {source.url}")
         if path is None or not path.is_file():
             continue
-        if source.sha256 is not None and digest(path) != source.sha256:
+        if source.sha256 is not None and content_digest(path) != source.sha256:
             say(f"{path} differs from the file of {source.origin}: figures may not be comparable with published ones")
         if source.archive:
-            found[source.file] = _unpacked(path, kept / f"{source.file}.{digest(path)[:16]}")
-    return found
+            files[source.file] = _unpack_once(path, cache / f"{source.file}.{content_digest(path)[:16]}")
+    return files
 
 
-def _in_folder(source: Source, data: Path) -> Path | None:
-    """The file, or what a user has unpacked of it."""
+def _find_in_folder(source: Source, data: Path) -> Path | None:
+    """Return the file of a source, or its unpacked folder."""
     names = [source.file, *(source.file.removesuffix(end) for end in (".tar.gz", ".zip") if source.archive)]
     return next((data / name for name in names if (data / name).exists()), None)
 
 
-def _cached(source: Source, kept: Path) -> Path | None:
-    path = kept / source.file
+def _find_in_cache(source: Source, cache: Path) -> Path | None:
+    path = cache / source.file
     if not path.is_file():
         return None
-    return path if source.sha256 is None or digest(path) == source.sha256 else None
+    return path if source.sha256 is None or content_digest(path) == source.sha256 else None
 
 
-def _no_consent(benchmark: Benchmark, source: Source) -> BenchmarkError:
+def _consent_error(benchmark: Benchmark, source: Source) -> BenchmarkError:
     quoted = f'"{source.licence}"' if " " in source.licence else source.licence
     return BenchmarkError(
         f"{benchmark.title}: {source.file} of {source.origin} is not fetched without your consent. Its licence: {source.licence}. "
-        f"{_meaning(source.licence)} If you may use it, add --accept-licence {quoted}; or name a copy of your own with --data"
+        f"{_explain_licence(source.licence)} If you may use it, add --accept-licence {quoted}; or name your own copy with --data"
     )
 
 
-def _meaning(licence: str) -> str:
+def _explain_licence(licence: str) -> str:
     if licence == "none stated":
         return "Its authors give no permission to use it: ask them, or check which right you have."
     if "-NC" in licence:
@@ -148,50 +148,50 @@ def _meaning(licence: str) -> str:
     return "Read it at its origin."
 
 
-def _downloaded(benchmark: Benchmark, kept: Path, agreed: Collection[str], say: Callable[[str], None]) -> dict[str, Path]:
+def _download_missing(benchmark: Benchmark, cache: Path, agreed: Collection[str], say: Callable[[str], None]) -> dict[str, Path]:
     sources = [source for source in benchmark.sources if source.url]
-    found = {source.file: _cached(source, kept) for source in sources}
-    barred = [s for s in sources if found[s.file] is None and not s.free and s.licence.casefold() not in agreed]
+    cached = {source.file: _find_in_cache(source, cache) for source in sources}
+    barred = [s for s in sources if cached[s.file] is None and not s.free and s.licence.casefold() not in agreed]
     if needed := [source for source in barred if not source.optional]:
-        raise _no_consent(benchmark, needed[0])  # before anything is fetched
+        raise _consent_error(benchmark, needed[0])  # before anything is fetched
     files = {}
     for source in sources:
-        path = found[source.file]
+        path = cached[source.file]
         try:
             if path is None and source in barred:
-                raise _DoneWithoutError(str(_no_consent(benchmark, source)))
+                raise _FileUnavailableError(str(_consent_error(benchmark, source)))
             if path is None:
                 say(f"{benchmark.title}: fetching {source.file} of {source.origin}. Licence: {source.licence}. {source.url}")
-                path = _download(source, kept)
-        except _DoneWithoutError as error:
+                path = _download(source, cache)
+        except _FileUnavailableError as error:
             if not source.optional:
                 raise
             say(f"{source.file} is left out: prompts are read without it, what needs it cannot be scored. {error}")
             continue
-        files[source.file] = _unpacked(path, kept / f"{source.file}.{digest(path)[:16]}") if source.archive else path
+        files[source.file] = _unpack_once(path, cache / f"{source.file}.{content_digest(path)[:16]}") if source.archive else path
     return files
 
 
-def _download(source: Source, kept: Path) -> Path:
+def _download(source: Source, cache: Path) -> Path:
     """Fetch a file into the cache: it is there as a whole, or not at all."""
     out = f"cannot fetch {source.url}"
     other = "fetch it elsewhere and name the copy with --data"
     name = ""
     try:
-        kept.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=kept, prefix=".part-")
+        cache.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=cache, prefix=".part-")
         seen = hashlib.sha256()
         size = 0
         with os.fdopen(handle, "wb") as file, httpx2.stream("GET", source.url, timeout=TIMEOUT, follow_redirects=True) as reply:
             reply.raise_for_status()
             if reply.headers.get("Content-Type", "").startswith("text/html"):
-                raise _DoneWithoutError(
+                raise _FileUnavailableError(
                     f"{out}: a web page came instead of the file: is there a login before the network? Or {other}"
                 )
             for block in reply.iter_bytes(BLOCK):
                 size += len(block)
-                if size > LIMIT:
-                    raise BenchmarkError(f"{out}: it is larger than {LIMIT // 2**20} MiB: {other}")
+                if size > MAX_DOWNLOAD:
+                    raise BenchmarkError(f"{out}: it is larger than {MAX_DOWNLOAD // 2**20} MiB: {other}")
                 seen.update(block)
                 file.write(block)
         if source.sha256 is not None and seen.hexdigest() != source.sha256:
@@ -200,18 +200,18 @@ def _download(source: Source, kept: Path) -> Path:
                 "was kept. Try again, or name a copy with --data"
             )
         Path(name).chmod(0o644)  # mkstemp makes files for their owner alone; a cache may be shared
-        (kept / source.file).parent.mkdir(parents=True, exist_ok=True)  # a source may be in a folder: scripts/text/...
-        return Path(name).replace(kept / source.file)
+        (cache / source.file).parent.mkdir(parents=True, exist_ok=True)  # a source may be in a folder: scripts/text/...
+        return Path(name).replace(cache / source.file)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise _DoneWithoutError(f"{out}: {str(error) or type(error).__name__}: is there a network? Or {other}") from error
+        raise _FileUnavailableError(f"{out}: {str(error) or type(error).__name__}: is there a network? Or {other}") from error
     except OSError as error:
-        raise BenchmarkError(f"{kept}: cannot be written: {error}: set GEMS_CACHE to a folder that can") from error
+        raise BenchmarkError(f"{cache}: cannot be written: {error}: set GEMS_CACHE to a folder that can") from error
     finally:
         if name:
             Path(name).unlink(missing_ok=True)
 
 
-def _unpacked(archive: Path, folder: Path) -> Path:
+def _unpack_once(archive: Path, folder: Path) -> Path:
     """Unpack an archive once; the folder is there as a whole, or not at all."""
     if folder.is_dir():
         return folder
@@ -256,9 +256,9 @@ def _untar(archive: Path, folder: Path) -> None:
 
 
 def _check_size(archive: Path, size: int) -> None:
-    if size > UNPACKED_LIMIT:
+    if size > MAX_UNPACKED:
         raise BenchmarkError(
-            f"{archive}: its files have {size // 2**20} MiB in all, more than {UNPACKED_LIMIT // 2**20}: unpack it by hand"
+            f"{archive}: its files have {size // 2**20} MiB in all, more than {MAX_UNPACKED // 2**20}: unpack it by hand"
         )
 
 
@@ -267,5 +267,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _names(sources: Iterable[Source]) -> str:
+def _join_names(sources: Iterable[Source]) -> str:
     return " and ".join(source.file for source in sources)

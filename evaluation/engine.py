@@ -1,4 +1,4 @@
-"""Who runs the prompts of a study: threads of this process, or the workers of a cluster."""
+"""Engines, which run the prompts of a study: in threads of this process, or by workers of a cluster."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from ..graph.build import Graph
 from ..models.options import ModelOptions
-from .records import SampleRecord
-from .sample_run import WorkItem, draw
+from .run_records import SampleRecord
+from .sample_run import WorkItem, run_sample
 from .variants import Variant
 
 
 class Job(NamedTuple):
-    """A cell, and the variants that are to be run on it, one after the other: they may ask for the same pictures."""
+    """A work item, and the variants to run on it one after the other, as they may ask for the same images."""
 
-    cell: WorkItem
+    item: WorkItem
     variants: tuple[Variant, ...]
 
 
@@ -35,11 +35,11 @@ class Engine(ABC):
 
 
 class LocalEngine(Engine):
-    """Threads of this process. The pictures of prompts that run at the same time are drawn together, where the model can.
+    """Threads of this process. Images of concurrent prompts are generated in one batch, if the model can.
 
     Args:
         graph: the graph, whose image store is that of the study.
-        prices: what its models cost.
+        prices: of its models.
         concurrency: prompts at the same time.
     """
 
@@ -47,7 +47,7 @@ class LocalEngine(Engine):
         self._graph, self._prices, self._concurrency = graph, prices, concurrency
 
     def run(self, jobs: Sequence[Job], on_record: Callable[[SampleRecord], None], stop: threading.Event) -> None:
-        """Run all jobs. One thread runs all variants of a cell, so that no two draw the same picture at once."""
+        """Run all jobs. One thread runs all variants of an item, so that no two generate the same image at once."""
         ended = threading.Event()
 
         def work(job: Job) -> None:
@@ -55,16 +55,16 @@ class LocalEngine(Engine):
                 if ended.is_set() or stop.is_set():
                     return
                 try:
-                    on_record(draw(self._graph, variant, job.cell, self._prices))
+                    on_record(run_sample(self._graph, variant, job.item, self._prices))
                 except BaseException:
-                    ended.set()  # here, as this thread would begin its next job before anybody else knows
+                    ended.set()  # here, since this thread would begin its next job before another one notices
                     raise
 
         with ThreadPoolExecutor(self._concurrency) as pool:
             tasks = [pool.submit(work, job) for job in jobs]
             try:
                 done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
-            finally:  # after an error or Ctrl-C what is under way ends and is written down, and nothing new begins
+            finally:  # after an error or Ctrl-C current runs end and are recorded, and no new ones begin
                 ended.set()
                 pool.shutdown(wait=True, cancel_futures=True)
         for task in done:

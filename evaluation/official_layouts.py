@@ -1,4 +1,4 @@
-"""Image files as official scorers want them: one by one, or a prompt's images as a grid."""
+"""Image files in the layouts of official scorers: one by one, or a prompt's images as a grid."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from PIL import Image
 from .benchmark import BenchmarkImage, Sample
 
 
-def by_sample(pictures: Iterable[BenchmarkImage]) -> Iterator[tuple[Sample, list[bytes | None]]]:
-    """Gather the pictures of each sample, in order."""
+def group_by_sample(pictures: Iterable[BenchmarkImage]) -> Iterator[tuple[Sample, list[bytes | None]]]:
+    """Group images by sample, in order."""
     for _, group in groupby(pictures, key=lambda picture: picture.sample.id):
         mine = list(group)
         yield mine[0].sample, [picture.data for picture in sorted(mine, key=lambda picture: picture.index)]
 
 
-def first_of_each(pictures: Iterable[BenchmarkImage], told: list[str]) -> Iterator[tuple[Sample, bytes | None]]:
-    """Give the first picture of each sample; at the end add to `told` what is to be said where there are more."""
+def first_images(pictures: Iterable[BenchmarkImage], notes: list[str]) -> Iterator[tuple[Sample, bytes | None]]:
+    """Yield the first image of each sample; at the end add a note to `notes` if there are more."""
     most = 1
-    for sample, images in by_sample(pictures):
+    for sample, images in group_by_sample(pictures):
         most = max(most, len(images))
         yield sample, images[0]
     if most > 1:
-        told.append(f"only the first of {most} images a prompt are here: the official script takes one")
+        notes.append(f"only the first of {most} images a prompt are here: the official script takes one")
 
 
-def only_four(most: int) -> str:
-    """Return what is to be said where a grid has room for four images of a prompt, and there are more."""
+def grid_limit_note(most: int) -> str:
+    """Return the note on prompts with more images than the four of a grid."""
     return f"only the first four of {most} images a prompt are in the grids"
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file, and the folders it is in."""
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file and its parent folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """Return the file of an image, of a kind that Pillow knows."""
+def encode_image(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Encode an image in a file format of Pillow."""
     data = io.BytesIO()
     image.save(data, kind, **options)
     return data.getvalue()
 
 
-def grid(images: Sequence[bytes | None], columns: int = 2, cells: int = 4) -> Image.Image | None:
-    """Put images of one size into a grid, row by row; a cell without an image stays black. None where there is no image at all.
+def image_grid(images: Sequence[bytes | None], columns: int = 2, cells: int = 4) -> Image.Image | None:
+    """Return images of one size as a grid, row by row; missing ones are black cells. None if all are missing.
 
     Args:
         images: PNG bytes; those after the first `cells` are left out.
-        columns: cells in a row.
-        cells: cells of the grid.
+        columns: images in a row.
+        cells: number of cells.
     """
     opened = [None if data is None else Image.open(io.BytesIO(data)).convert("RGB") for data in images[:cells]]
     size = next((image.size for image in opened if image is not None), None)

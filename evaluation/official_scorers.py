@@ -1,4 +1,4 @@
-"""To official scorers and back: images laid out as they want them, and their result files."""
+"""Exchange with official scorers: export images in the layout that they read, and import their result files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from ..errors import BenchmarkError, SettingError
 from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, BenchmarkImage, ImportedScores
-from .catalogue import find
-from .records import picture_of
-from .scoring import file_name, keep_imported
-from .study import StudyResult, look
+from .catalogue import find_benchmark
+from .image_scores import safe_file_name, save_imported
+from .run_records import read_image
+from .study import StudyResult, load_study
 
 
-def export(
+def export_images(
     folder: Path,
     to: Path,
     *,
@@ -27,15 +27,15 @@ def export(
 ) -> dict[str, tuple[Path, list[str]]]:
     """Write the images of a study for an official scorer, a folder for each variant.
 
-    In the folder of a variant whose prompts were drawn several times (`--seeds`) there is one for each time: `seed-1`, `seed-2`.
-    A folder is there as a whole or not at all: what a killed export left is cleared away by the next one.
+    The folder of a variant with several seeds (`--seeds`) has a subfolder for each: `seed-1`, `seed-2`. A folder is complete or
+    absent: the next export removes what a killed one left.
 
     Args:
         folder: of the study.
-        to: in which the folders are made; they must not be there yet, or be empty.
-        layout: the benchmark whose layout it is; the study's own by default.
+        to: parent of the new folders, which must be missing or empty.
+        layout: the benchmark whose official scorer will read the images; the study's own by default.
         variants: only these.
-        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        benchmark: of the study; needed for a custom one, which is not in the catalogue.
         store: where the images are; in the study's folder by default.
 
     Returns:
@@ -44,106 +44,110 @@ def export(
     Raises:
         GemsError: there is no study or no such layout or variant, an image is lost, or a folder is in use.
     """
-    outcome = look(folder, benchmark=benchmark, store=store)
-    bench = outcome.benchmark if layout is None else find(layout)
-    chosen = [_variant(outcome, name) for name in variants] if variants else list(outcome.study.variants)
-    places = {name: to / file_name(name) for name in chosen}
+    result = load_study(folder, benchmark=benchmark, store=store)
+    bench = result.benchmark if layout is None else find_benchmark(layout)
+    chosen = [_require_variant(result, name) for name in variants] if variants else list(result.study.variants)
+    places = {name: to / safe_file_name(name) for name in chosen}
     for place in places.values():
         if place.exists() and any(place.iterdir()):
             raise BenchmarkError(f"{place} is not empty: take another --to, or remove it")
-    return {name: (place, _exported(bench, place, outcome, name)) for name, place in places.items()}
+    return {name: (place, _export_variant(bench, place, result, name)) for name, place in places.items()}
 
 
-def _exported(bench: Benchmark, place: Path, outcome: StudyResult, variant: str) -> list[str]:
-    """Lay out a variant's images beside their place, and put them there at the end."""
-    seeds = outcome.study.seeds
+def _export_variant(bench: Benchmark, place: Path, result: StudyResult, variant: str) -> list[str]:
+    """Export a variant's images into a temporary folder, then move it into place."""
+    seeds = result.study.seeds
     names = [f"seed-{number}" for number in range(1, seeds + 1)] if seeds > 1 else ["."]
     part = place.with_name(f".{place.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    told = {}
+    notes = {}
     try:
         for number, name in enumerate(names, start=1):
             (part / name).mkdir(parents=True)
-            told[name] = bench.export(part / name, _pictures(outcome, variant, number))
+            notes[name] = bench.export(part / name, _variant_images(result, variant, number))
         part.replace(place)
     except KeyError as error:
-        if bench.name == outcome.benchmark.name:
+        if bench.name == result.benchmark.name:
             raise
         wanted = f"the layout of {bench.title} needs {error} of each prompt"
-        raise BenchmarkError(f"{wanted}, which {outcome.benchmark.title} does not have: take another --layout") from error
+        raise BenchmarkError(f"{wanted}, which {result.benchmark.title} does not have: take another --layout") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     if seeds == 1:
-        return told["."]
-    shared = [line for line in told[names[0]] if all(line in lines for lines in told.values())]
-    own = [f"{name}: {line}" for name, lines in told.items() for line in lines if line not in shared]
+        return notes["."]
+    shared = [line for line in notes[names[0]] if all(line in lines for lines in notes.values())]
+    own = [f"{name}: {line}" for name, lines in notes.items() for line in lines if line not in shared]
     each = f"a folder for each of {seeds} seeds: score each of them, and import its results with --seed 1 to {seeds}"
     return [each, *shared, *own]
 
 
-def take_in(
+def import_results(
     folder: Path, file: Path, variant: str | None = None, *, seed: int | None = None, benchmark: Benchmark | None = None
 ) -> int:
-    """Take the result file of an official scorer into a study; return how many images or prompts it has numbers of.
+    """Import the result file of an official scorer into a study; return how many images or prompts it scores.
 
     Args:
         folder: of the study.
-        file: the result file; the same file, or another of its name, taken in again replaces what it gave before.
+        file: the result file; importing a file of the same name again replaces its earlier scores.
         variant: whose images were scored; may be left out where the study has one variant.
-        seed: which of the study's seeds they were drawn with: the number in the name of the exported folder, from 1; may be
+        seed: the seed of the study that they were generated with: the number in the name of the exported folder, from 1; may be
             left out where there is one.
-        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        benchmark: of the study; needed for a custom one, which is not in the catalogue.
 
     Raises:
         GemsError: there is no study or no such variant or seed, or the file is of no use.
     """
-    outcome = look(folder, benchmark=benchmark)
-    if variant is None and len(outcome.study.variants) > 1:
-        raise SettingError(f"say whose images were scored: --variant {' or '.join(outcome.study.variants)}")
-    name = _variant(outcome, variant) if variant else next(iter(outcome.study.variants))
-    seeds, count = outcome.study.seeds, outcome.study.per_prompt
+    result = load_study(folder, benchmark=benchmark)
+    if variant is None and len(result.study.variants) > 1:
+        raise SettingError(f"name the variant whose images were scored: --variant {' or '.join(result.study.variants)}")
+    name = _require_variant(result, variant) if variant else next(iter(result.study.variants))
+    seeds, count = result.study.seeds, result.study.per_prompt
     if seed is None and seeds > 1:
-        raise SettingError(f"say which images were scored: --seed 1 to {seeds}, the number in the name of the exported folder")
+        raise SettingError(
+            f"name the seed of the images that were scored: --seed 1 to {seeds}, the number in the name of the exported folder"
+        )
     if seed is not None and not 1 <= seed <= seeds:
         raise SettingError(f"--seed {seed}: the study has {seeds}, the first being 1")
     if not file.exists():
         raise BenchmarkError(f"{file}: there is no such file: name the result file of the official scorer")
-    found = outcome.benchmark.imported(file, outcome.samples)
-    known = {sample.id for sample in outcome.samples}
-    if strange := [one.id for one in found if one.id not in known]:
+    scores = result.benchmark.imported(file, result.samples)
+    known = {sample.id for sample in result.samples}
+    if strange := [entry.id for entry in scores if entry.id not in known]:
         raise BenchmarkError(f"{file}: prompt {strange[0]} is none of this study's: was another one exported?")
-    if not found:
+    if not scores:
         raise BenchmarkError(f"{file}: there are no results in it")
-    for one in found:
-        if strange := [name for name, value in one.values.items() if not math.isfinite(value)]:
-            raise BenchmarkError(f"{file}: prompt {one.id}: {strange[0]} is not a number: run the official scorer again")
-        if one.index is not None and one.index >= count:
-            raise BenchmarkError(f"{file}: prompt {one.id} has image {one.index + 1}, where this study has {count} of each prompt")
+    for entry in scores:
+        if strange := [name for name, value in entry.values.items() if not math.isfinite(value)]:
+            raise BenchmarkError(f"{file}: prompt {entry.id}: {strange[0]} is not a number: run the official scorer again")
+        if entry.index is not None and entry.index >= count:
+            raise BenchmarkError(
+                f"{file}: prompt {entry.id} has image {entry.index + 1}, where this study has {count} of each prompt"
+            )
     if seeds == 1:
-        keep_imported(folder, name, file.name, found)
-        return len(found)
+        save_imported(folder, name, file.name, scores)
+        return len(scores)
     first = ((seed or 1) - 1) * count  # each seed's images follow those of the one before
     rows = [
-        ImportedScores(one.id, first + index, one.values)
-        for one in found
-        for index in (range(count) if one.index is None else [one.index])
+        ImportedScores(entry.id, first + index, entry.values)
+        for entry in scores
+        for index in (range(count) if entry.index is None else [entry.index])
     ]
-    keep_imported(folder, name, f"seed-{seed}/{file.name}", rows)
-    return len(found)
+    save_imported(folder, name, f"seed-{seed}/{file.name}", rows)
+    return len(scores)
 
 
-def _pictures(outcome: StudyResult, variant: str, seed: int) -> Iterator[BenchmarkImage]:
-    count = outcome.study.per_prompt
-    for sample in outcome.samples:
+def _variant_images(result: StudyResult, variant: str, seed: int) -> Iterator[BenchmarkImage]:
+    count = result.study.per_prompt
+    for sample in result.samples:
         for index in range(count):
-            record = outcome.records.get((variant, sample.id, (seed - 1) * count + index))
+            record = result.records.get((variant, sample.id, (seed - 1) * count + index))
             image = record.image if record else None
             yield BenchmarkImage(
-                sample, index, None if record is None or image is None else picture_of(record, image, outcome.store)
+                sample, index, None if record is None or image is None else read_image(record, image, result.store)
             )
 
 
-def _variant(outcome: StudyResult, name: str) -> str:
-    if name not in outcome.study.variants:
-        raise SettingError(f"--variant {name}: there is no such variant; choose one of {', '.join(outcome.study.variants)}")
+def _require_variant(result: StudyResult, name: str) -> str:
+    if name not in result.study.variants:
+        raise SettingError(f"--variant {name}: there is no such variant; choose one of {', '.join(result.study.variants)}")
     return name

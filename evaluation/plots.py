@@ -1,4 +1,4 @@
-"""The plots of a study, by matplotlib, which comes with the extra `plots`."""
+"""Plots of a study by matplotlib, which the extra `plots` installs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ..errors import PlotError
 from ..models.shapes.chat import IMAGE_TOKENS
 from .benchmark import Metric
 from .bootstrap import Estimate
-from .results import VariantResult
+from .variant_results import VariantResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
-"""Okabe and Ito's, which people who see fewer colours can tell apart, in an order that keeps neighbours distinct."""
-MARKERS = "osD^vPX"
+LINE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+"""The palette of Okabe and Ito, fit for colour-blind readers, in an order that keeps neighbours distinct."""
+LINE_MARKERS = "osD^vPX"
 
-OFFSETS = [
+LABEL_OFFSETS = [
     (8, 0),
     (-8, 0),
     (0, 9),
@@ -42,12 +42,12 @@ OFFSETS = [
 """Places of a label around its point, in points, the best first."""
 
 
-PICTURE_TOKENS = 1024 * 1024 / 750
-"""What a picture of 1024x1024 pixels counts with Claude, by Anthropic's rule of width * height / 750; others are near."""
+LARGE_IMAGE_TOKENS = 1024 * 1024 / 750
+"""Tokens of an image of 1024x1024 pixels with Claude, by Anthropic's rule width * height / 750; other models are close."""
 
 
 def require_matplotlib() -> None:
-    """Find out whether plots can be drawn.
+    """Check that matplotlib is installed.
 
     Raises:
         PlotError: matplotlib is not installed.
@@ -72,20 +72,20 @@ def plot_scores(results: Sequence[VariantResult], metric: Metric, path: Path, ti
     if not results:
         return False
     judges = list(dict.fromkeys(result.judge for result in results))
-    figure = _figure(11, 4.8 * len(judges))
+    figure = _new_figure(11, 4.8 * len(judges))
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     for judge, (left, right) in zip(judges, figure.subplots(len(judges), 2, sharey="row", squeeze=False), strict=True):
         mine = [result for result in results if result.judge == judge]
         scores = {result.name: result.metrics[metric.name] for result in mine}
-        _limits(left, list(scores.values()))
-        _scatter(left, mine, scores, "images", "images per run")
-        _scatter(right, mine, scores, "calls", "chat calls per run")
+        _set_limits(left, list(scores.values()))
+        _draw_points(left, mine, scores, "images", "images per run")
+        _draw_points(right, mine, scores, "calls", "chat calls per run")
         left.set_ylabel(f"{metric.title}, by {judge}" if len(judges) > 1 else metric.title)
-    _save(figure, path)
+    _save_figure(figure, path)
     return True
 
 
-def _limits(axes: Axes, scores: Sequence[Estimate]) -> None:
+def _set_limits(axes: Axes, scores: Sequence[Estimate]) -> None:
     """Leave room around the scores, and for labels above them; no tick stands where no score can be."""
     low = min(score.mean if score.low is None else score.low for score in scores)
     high = max(score.mean if score.high is None else score.high for score in scores)
@@ -97,9 +97,9 @@ def _limits(axes: Axes, scores: Sequence[Estimate]) -> None:
 
 
 def plot_memory(results: Sequence[VariantResult], path: Path, title: str) -> bool:
-    """Draw the refiner's input tokens by round, a line a variant; return False, and draw nothing, where nobody refined.
+    """Draw the refiner's input tokens by round, a line a variant; return False, without a file, if no run was refined.
 
-    Left as counted with the embedded model's small pictures, right with every picture counted as one of 1024x1024 pixels.
+    Left as counted with the embedded model's small images, right with every image counted as one of 1024x1024 pixels.
 
     Raises:
         PlotError: matplotlib is not installed.
@@ -107,13 +107,13 @@ def plot_memory(results: Sequence[VariantResult], path: Path, title: str) -> boo
     shown = [r for r in results if r.refiner_input_tokens]
     if not shown:
         return False
-    figure = _figure(11, 4.6)
+    figure = _new_figure(11, 4.6)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     left, right = figure.subplots(1, 2)
-    _growth(left, shown, 0, f"as counted: {IMAGE_TOKENS} a picture of 128x128")
-    _growth(right, shown, PICTURE_TOKENS - IMAGE_TOKENS, f"with {PICTURE_TOKENS:,.0f} a picture, as of 1024x1024")
+    _draw_growth(left, shown, 0, f"as counted: {IMAGE_TOKENS} a picture of 128x128")
+    _draw_growth(right, shown, LARGE_IMAGE_TOKENS - IMAGE_TOKENS, f"with {LARGE_IMAGE_TOKENS:,.0f} a picture, as of 1024x1024")
     left.set_ylabel("input tokens of the refiner, mean over runs")
-    _save(figure, path)
+    _save_figure(figure, path)
     return True
 
 
@@ -122,13 +122,13 @@ def plot_differences(rows: Sequence[tuple[str, Mapping[str, Estimate]]], path: P
 
     Args:
         rows: name, and the differences in `images`, `calls` and `gm`; the first row is drawn on top.
-        path: of the picture.
+        path: of the plot.
         title: of the whole.
 
     Raises:
         PlotError: matplotlib is not installed.
     """
-    figure = _figure(11, 1.6 + 0.45 * len(rows))
+    figure = _new_figure(11, 1.6 + 0.45 * len(rows))
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     panels = {"images": "images per prompt", "calls": "chat calls per prompt", "gm": "Soft-TIFA GM"}
     for axes, (what, label) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
@@ -136,33 +136,33 @@ def plot_differences(rows: Sequence[tuple[str, Mapping[str, Estimate]]], path: P
         for number, (_, differences) in enumerate(rows):
             value = differences[what]
             low, high = (value.mean if end is None else end for end in (value.low, value.high))
-            axes.plot([low, high], [-number, -number], color=COLORS[0], linewidth=2)
-            axes.plot([value.mean], [-number], color=COLORS[0], marker="o", markersize=6)
+            axes.plot([low, high], [-number, -number], color=LINE_COLORS[0], linewidth=2)
+            axes.plot([value.mean], [-number], color=LINE_COLORS[0], marker="o", markersize=6)
         axes.set_yticks([-number for number in range(len(rows))], [name for name, _ in rows])
         axes.set_ylim(0.6 - len(rows), 0.6)
         axes.set_xlabel(f"difference in {label}")
-        _tidy(axes)
-    _save(figure, path)
+        _style_axes(axes)
+    _save_figure(figure, path)
 
 
-def _growth(axes: Axes, results: Sequence[VariantResult], more: float, title: str) -> None:
-    """Draw tokens by round, with so many more for each picture."""
+def _draw_growth(axes: Axes, results: Sequence[VariantResult], more: float, title: str) -> None:
+    """Draw tokens by round, with additional tokens for each image."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     for number, result in enumerate(results):
         pairs = zip(result.refiner_input_tokens, result.refiner_pictures, strict=True)
         tokens = [text + more * pictures for text, pictures in pairs]
-        axes.plot(range(1, len(tokens) + 1), tokens, **_style(number), linewidth=1.5, label=result.name)
+        axes.plot(range(1, len(tokens) + 1), tokens, **_line_style(number), linewidth=1.5, label=result.name)
     axes.set_title(title, fontsize=9)
     axes.set_xlabel("rounds so far, when the refiner is asked")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    _tidy(axes)
+    _style_axes(axes)
     axes.legend(frameon=False, fontsize=8)
 
 
-def _figure(width: float, height: float) -> Figure:
+def _new_figure(width: float, height: float) -> Figure:
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -172,55 +172,58 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save_figure(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
-def _style(number: int) -> dict[str, Any]:
-    return {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 6}
+def _line_style(number: int) -> dict[str, Any]:
+    return {"color": LINE_COLORS[number % len(LINE_COLORS)], "marker": LINE_MARKERS[number % len(LINE_MARKERS)], "markersize": 6}
 
 
-def _tidy(axes: Axes) -> None:
+def _style_axes(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
 
 
-def _scatter(axes: Axes, results: Sequence[VariantResult], scores: Mapping[str, Estimate], field: str, label: str) -> None:
+def _draw_points(axes: Axes, results: Sequence[VariantResult], scores: Mapping[str, Estimate], field: str, label: str) -> None:
     lines = list(dict.fromkeys(r.line or r.name for r in results))
     for result in results:
-        style = _style(lines.index(result.line or result.name))
+        style = _line_style(lines.index(result.line or result.name))
         x, y = getattr(result, field), scores[result.name]
-        axes.errorbar(x.mean, y.mean, xerr=_reach(x), yerr=_reach(y), elinewidth=0.9, alpha=0.9, linestyle="none", **style)
+        axes.errorbar(x.mean, y.mean, xerr=_error_bar(x), yerr=_error_bar(y), elinewidth=0.9, alpha=0.9, linestyle="none", **style)
     joined = [line for line in lines if any(r.line == line for r in results)]
     for line in joined:
-        mine = sorted((r for r in results if r.line == line), key=_at)
-        style = _style(lines.index(line))
+        mine = sorted((r for r in results if r.line == line), key=_axis_value)
+        style = _line_style(lines.index(line))
         axes.plot([getattr(r, field).mean for r in mine], [scores[r.name].mean for r in mine], linewidth=1.2, label=line, **style)
     axes.set_xlabel(label)
     axes.margins(x=0.12)
-    _tidy(axes)
+    _style_axes(axes)
     if len(joined) > 1:
         axes.legend(frameon=False, fontsize=8, loc="lower right")
-    paths = [[(getattr(r, field).mean, scores[r.name].mean) for r in sorted(results, key=_at) if r.line == line] for line in joined]
-    names = _short([r.name for r in results])
+    paths = [
+        [(getattr(r, field).mean, scores[r.name].mean) for r in sorted(results, key=_axis_value) if r.line == line]
+        for line in joined
+    ]
+    names = _short_names([r.name for r in results])
     labels = [f"{r.at:g}" if len(joined) > 1 and r.at is not None else name for r, name in zip(results, names, strict=True)]
-    _label(axes, [(getattr(r, field), scores[r.name], label) for r, label in zip(results, labels, strict=True)], paths)
+    _draw_labels(axes, [(getattr(r, field), scores[r.name], label) for r, label in zip(results, labels, strict=True)], paths)
 
 
-def _at(result: VariantResult) -> float:
+def _axis_value(result: VariantResult) -> float:
     return result.at or 0.0
 
 
-def _short(names: Sequence[str]) -> list[str]:
-    """Return names as they are, or without the "knob=" of a study of one knob: the title tells it."""
-    knobs = {name.partition("=")[0] for name in names}
-    one = len(knobs) == 1 and all(name.count("=") == 1 for name in names)
+def _short_names(names: Sequence[str]) -> list[str]:
+    """Return names as they are, or without the "setting=" of a study of one setting, which is in the title."""
+    settings = {name.partition("=")[0] for name in names}
+    one = len(settings) == 1 and all(name.count("=") == 1 for name in names)
     return [name.partition("=")[2] for name in names] if one else list(names)
 
 
-def _reach(value: Estimate) -> list[list[float]] | None:
+def _error_bar(value: Estimate) -> list[list[float]] | None:
     if value.low is None or value.high is None:
         return None
     return [[max(0.0, value.mean - value.low)], [max(0.0, value.high - value.mean)]]
@@ -229,7 +232,7 @@ def _reach(value: Estimate) -> list[list[float]] | None:
 Point = tuple[float, float]
 
 
-def _label(axes: Axes, points: Sequence[tuple[Estimate, Estimate, str]], paths: Sequence[Sequence[Point]]) -> None:
+def _draw_labels(axes: Axes, points: Sequence[tuple[Estimate, Estimate, str]], paths: Sequence[Sequence[Point]]) -> None:
     """Write labels beside points, each where it covers no other, no point, error bar or line; equal points share one."""
     names: dict[tuple[float, float], list[str]] = {}
     for x, y, name in points:
@@ -237,25 +240,25 @@ def _label(axes: Axes, points: Sequence[tuple[Estimate, Estimate, str]], paths: 
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # so that the axes have their place
-    taken = [box for x, y, _ in points for box in _drawn(axes, x, y)]
-    taken += [_box(axes, *step, *step, 1) for path in paths for a, b in pairwise(path) for step in _steps(a, b)]
+    taken = [box for x, y, _ in points for box in _point_boxes(axes, x, y)]
+    taken += [_pixel_box(axes, *step, *step, 1) for path in paths for a, b in pairwise(path) for step in _line_points(a, b)]
     for (px, py), shared in names.items():
-        taken.append(_place(axes, px, py, _together(shared), taken))
+        taken.append(_place_label(axes, px, py, _join_names(shared), taken))
 
 
-def _together(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     """Write the names of equal points: beside each other, or below where that would be long."""
     different = list(dict.fromkeys(names))
     beside = ", ".join(different)
     return beside if len(beside) <= 20 else "\n".join(different)
 
 
-def _steps(a: Point, b: Point, count: int = 40) -> list[Point]:
+def _line_points(a: Point, b: Point, count: int = 40) -> list[Point]:
     """Return points along a line."""
     return [(a[0] + (b[0] - a[0]) * i / count, a[1] + (b[1] - a[1]) * i / count) for i in range(count + 1)]
 
 
-def _box(axes: Axes, x0: float, y0: float, x1: float, y1: float, margin: float) -> Any:
+def _pixel_box(axes: Axes, x0: float, y0: float, x1: float, y1: float, margin: float) -> Any:
     """Return a box of the data in pixels, with a margin around it."""
     from matplotlib.transforms import Bbox
 
@@ -263,18 +266,18 @@ def _box(axes: Axes, x0: float, y0: float, x1: float, y1: float, margin: float) 
     return Bbox.from_extents(left - margin, bottom - margin, right + margin, top + margin)
 
 
-def _drawn(axes: Axes, x: Estimate, y: Estimate) -> list[Any]:
-    """Return what a point and its error bars cover, in pixels."""
-    boxes = [_box(axes, x.mean, y.mean, x.mean, y.mean, 7)]
+def _point_boxes(axes: Axes, x: Estimate, y: Estimate) -> list[Any]:
+    """Return the boxes of a point and its error bars, in pixels."""
+    boxes = [_pixel_box(axes, x.mean, y.mean, x.mean, y.mean, 7)]
     if x.low is not None and x.high is not None:
-        boxes.append(_box(axes, x.low, y.mean, x.high, y.mean, 1))
+        boxes.append(_pixel_box(axes, x.low, y.mean, x.high, y.mean, 1))
     if y.low is not None and y.high is not None:
-        boxes.append(_box(axes, x.mean, y.low, x.mean, y.high, 1))
+        boxes.append(_pixel_box(axes, x.mean, y.low, x.mean, y.high, 1))
     return boxes
 
 
-def _place(axes: Axes, x: float, y: float, name: str, taken: Sequence[Any]) -> Any:
-    """Put a label at the first of the places around its point that is free, or covers least; return what it covers."""
+def _place_label(axes: Axes, x: float, y: float, name: str, taken: Sequence[Any]) -> Any:
+    """Put a label at the first free offset from its point, else where it overlaps least; return its box."""
 
     def at(offset: tuple[int, int]) -> Annotation:
         across = "left" if offset[0] > 0 else "right" if offset[0] < 0 else "center"
@@ -289,7 +292,7 @@ def _place(axes: Axes, x: float, y: float, name: str, taken: Sequence[Any]) -> A
         return float(outside * 100 + sum(_overlap(box, other) for other in taken))
 
     best: tuple[float, Any, Annotation] | None = None
-    for offset in OFFSETS:
+    for offset in LABEL_OFFSETS:
         label = at(offset)
         box = label.get_window_extent()
         cost = covered(box)

@@ -1,4 +1,4 @@
-"""What the paper of GEMS published, to stand beside one's own figures: Tables 1 and 2 of arXiv 2603.28088v1.
+"""Figures published in the GEMS paper, for comparison: Tables 1 and 2 of arXiv 2603.28088v1.
 
 A column of the paper is a metric of a benchmark here, on the same scale. WISE_Verified has no figures: the paper's are of the
 first release, which another judge marks on another scale.
@@ -13,12 +13,12 @@ MAINSTREAM = "Table 1"
 DOWNSTREAM = "Table 2"
 
 
-class Published(NamedTuple):
+class PublishedFigure(NamedTuple):
     """A figure of the paper."""
 
     benchmark: str
     metric: str
-    """The name of the metric, as the benchmark here has it."""
+    """Name of the metric in the benchmark here."""
     model: str
     method: str
     """Empty where the paper names a model alone."""
@@ -29,7 +29,7 @@ class Published(NamedTuple):
 
 
 class PublishedRow(NamedTuple):
-    """A row of a table of the paper; None where it has no figure."""
+    """A row of a table of the paper; None for a missing figure."""
 
     model: str
     method: str
@@ -37,7 +37,7 @@ class PublishedRow(NamedTuple):
     average: float | None
 
 
-COLUMNS = {
+PAPER_COLUMNS = {
     MAINSTREAM: (
         ("geneval", "overall"),
         ("geneval2", "gm"),
@@ -56,7 +56,7 @@ COLUMNS = {
 }
 """The columns of each table: a benchmark and its metric."""
 
-ROWS = {
+PAPER_ROWS = {
     MAINSTREAM: (
         PublishedRow("Nano Banana", "", (0.75, 44.6, 85.23, 0.550, 0.405, None), None),
         PublishedRow("GPT-Image 1", "", (0.84, None, 85.15, 0.533, 0.474, 0.80), None),
@@ -102,15 +102,15 @@ ROWS = {
         PublishedRow("Qwen-Image-2512", "GEMS", (0.913, 0.931, 62.1, 24.01, 62.89), 74.31),
     ),
 }
-"""The rows as they are printed, with the paper's own average, which `tests/evaluation/test_published.py` computes anew."""
+"""The rows as they are printed, with the paper's own average, which `tests/evaluation/test_published.py` recomputes."""
 
 
-def published(benchmark: str) -> list[Published]:
-    """Return the paper's figures of a benchmark, in the order of its table; none where the paper has not run it."""
+def published_figures(benchmark: str) -> list[PublishedFigure]:
+    """Return the paper's figures of a benchmark, in the order of its table; empty if the paper has none."""
     return [
-        Published(benchmark, metric, row.model, row.method, value, f"{PAPER}, {table}")
-        for table, columns in COLUMNS.items()
+        PublishedFigure(benchmark, metric, row.model, row.method, value, f"{PAPER}, {table}")
+        for table, columns in PAPER_COLUMNS.items()
         for place, (name, metric) in enumerate(columns)
-        for row in ROWS[table]
+        for row in PAPER_ROWS[table]
         if name == benchmark and (value := row.values[place]) is not None
     ]

@@ -1,4 +1,4 @@
-"""The engine for many machines: image models in Ray actors, prompts as Ray tasks. Only this process writes into the folder."""
+"""Engine for many machines: image models in Ray actors, prompts as Ray tasks. Only this process writes into the folder."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from ..models.options import ImageOptions
 from ..models.registry import ImageChoice
 from ..storage.image_store import ImageStore
 from .engine import Engine, Job
-from .records import SampleRecord
+from .run_records import SampleRecord
 from .runner import StudyPlan
 
 if TYPE_CHECKING:
     from .ray_image_worker import ModelInfo, WorkerSetup
 
-PATIENCE = 120.0
-"""Seconds until all painters must have begun; loading weights is not among it."""
+START_TIMEOUT = 120.0
+"""Seconds until all image actors must have started; loading weights comes later."""
 
-CPUS = 0.25
-"""What a prompt takes of a core in Ray's books: mostly it waits for models."""
+PROMPT_CPUS = 0.25
+"""Share of a core that Ray reserves for a prompt, which mostly waits for models."""
 
 RETRIES = 5
-"""How often Ray runs a prompt again whose worker or machine was lost. After that it counts as failed."""
+"""Retries by Ray of a prompt whose worker or machine was lost. After that it counts as failed."""
 
-MISSING = 'Ray is not installed: pip install -c constraints.txt -e ".[ray]"'
+RAY_MISSING = 'Ray is not installed: pip install -c constraints.txt -e ".[ray]"'
 
 
 def ray_engine(
-    *, address: str | None = None, painters: int = 1, gpus: float = 0, concurrency: int = 1, patience: float = PATIENCE
+    *, address: str | None = None, painters: int = 1, gpus: float = 0, concurrency: int = 1, patience: float = START_TIMEOUT
 ) -> Callable[[StudyPlan, ImageStore], Engine]:
-    """Return what makes a `RayEngine` for a study.
+    """Return a builder of a `RayEngine` for a study.
 
     Args:
         address: of a cluster, `HOST:PORT` or `auto` for the one that this machine is part of; None: one on this machine for
@@ -49,7 +49,7 @@ def ray_engine(
         painters: image models at the same time, each in an actor of its own.
         gpus: of each of them: a whole number, or a part of one.
         concurrency: prompts at the same time.
-        patience: seconds until all painters must have begun.
+        patience: seconds until all image actors must have started.
 
     Raises:
         ClusterError: Ray is not installed.
@@ -64,24 +64,24 @@ def ray_engine(
     try:
         import ray  # noqa: F401
     except ImportError as error:
-        raise ClusterError(MISSING) from error
+        raise ClusterError(RAY_MISSING) from error
     return lambda plan, store: RayEngine(plan, store, address, painters, gpus, concurrency, patience)
 
 
-class _UnderWay(NamedTuple):
-    """A job that a worker is at."""
+class _RunningJob(NamedTuple):
+    """A job that a worker is running."""
 
     job: Job
     painter: int
     done: list[str]
-    """Names of the variants whose records are there."""
+    """Names of the variants that have their record."""
 
 
 class RayEngine(Engine):
     """Workers of a Ray cluster. Make it with `ray_engine`.
 
-    A worker runs all variants of a cell and hands each record over as soon as it is there, with the PNG of its image. What is
-    lost with a worker or a machine is run again from the cell's first variant: with the same seeds it comes to the same, and
+    A worker runs all variants of a item and hands each record over as soon as it is there, with the PNG of its image. What is
+    lost with a worker or a machine is run again from the item's first variant: with the same seeds it comes to the same, and
     what was handed over before is not taken twice.
     """
 
@@ -98,7 +98,7 @@ class RayEngine(Engine):
             ClusterError: the cluster cannot be reached, has too little, or has other code of gems.
             GemsError: a worker cannot make a model.
         """
-        with _connected(self._address) as own, self._actors(own) as (actors, about):
+        with _ray_connection(self._address) as own, self._actors(own) as (actors, about):
             ended, left = threading.Event(), threading.Event()
             pool = ThreadPoolExecutor(1)  # a thread that Ctrl-C does not reach, so that no record is torn
             task = pool.submit(self._loop, jobs, on_record, actors, about, lambda: ended.is_set() or stop.is_set(), left)
@@ -123,19 +123,21 @@ class RayEngine(Engine):
     ) -> None:
         import ray
 
-        from .ray_image_worker import paint
+        from .ray_image_worker import run_job
 
-        task = ray.remote(paint).options(num_cpus=CPUS, max_retries=RETRIES, num_returns="streaming", scheduling_strategy="SPREAD")
+        task = ray.remote(run_job).options(
+            num_cpus=PROMPT_CPUS, max_retries=RETRIES, num_returns="streaming", scheduling_strategy="SPREAD"
+        )
         setup = ray.put(self._setup(actors, about))
         waiting = deque(jobs)
-        under_way: dict[Any, _UnderWay] = {}
+        under_way: dict[Any, _RunningJob] = {}
         try:
             while not left.is_set() and (under_way or (waiting and not ending())):
                 while waiting and len(under_way) < self._concurrency and not ending():
                     busy = [one.painter for one in under_way.values()]
                     idlest = min(range(len(actors)), key=busy.count)
                     job = waiting.popleft()
-                    under_way[task.remote(setup, job, idlest)] = _UnderWay(job, idlest, [])
+                    under_way[task.remote(setup, job, idlest)] = _RunningJob(job, idlest, [])
                 ready, _ = ray.wait(list(under_way), num_returns=1, timeout=0.5)
                 for stream in ready:
                     records, more = self._take(stream, under_way[stream])
@@ -149,26 +151,26 @@ class RayEngine(Engine):
             for stream in under_way if ray.is_initialized() else ():
                 ray.cancel(stream, force=True)
 
-    def _take(self, stream: Any, one: _UnderWay) -> tuple[list[SampleRecord], bool]:
+    def _take(self, stream: Any, running: _RunningJob) -> tuple[list[SampleRecord], bool]:
         """Return the records that a worker has ready, with their images in the store, and whether there may be more."""
         from ray.exceptions import RayError, RayTaskError
 
-        from .ray_image_worker import answer
+        from .ray_image_worker import get_result
 
         try:
-            record, data = answer(next(stream))
+            record, data = get_result(next(stream))
         except StopIteration:
             return [], False
         except RayTaskError:
             raise
         except RayError as error:  # lost too often
-            left = [variant.name for variant in one.job.variants if variant.name not in one.done]
-            return [_lost(one.job, name, error) for name in left], False
-        if record.variant in one.done:
+            left = [variant.name for variant in running.job.variants if variant.name not in running.done]
+            return [_lost_record(running.job, name, error) for name in left], False
+        if record.variant in running.done:
             return [], True
         if data is not None:
             self._store.keep(record.image, data)
-        one.done.append(record.variant)
+        running.done.append(record.variant)
         return [record], True
 
     def _setup(self, actors: Sequence[Any], about: ModelInfo) -> WorkerSetup:
@@ -178,7 +180,7 @@ class RayEngine(Engine):
         return WorkerSetup(
             id=uuid.uuid4().hex,
             code=plan.study.code,
-            chat=_sent(plan.chat, "chat"),
+            chat=_put_in_ray(plan.chat, "chat"),
             prices=plan.models.options,
             about=about,
             painters=tuple(actors),
@@ -187,18 +189,18 @@ class RayEngine(Engine):
 
     @contextlib.contextmanager
     def _actors(self, own: bool) -> Iterator[tuple[list[Any], ModelInfo]]:
-        """Start the painters, and end them; `own`: the cluster was started for this study."""
+        """Start the image actors, and end them; `own`: the cluster was started for this study."""
         import ray
 
         from .ray_image_worker import ImageModelActor
 
         self._require(ray.cluster_resources(), own)
-        image = _sent(_absolute(self._plan.image), "image")
+        image = _put_in_ray(_with_absolute_path(self._plan.image), "image")
         actor = ray.remote(ImageModelActor).options(
             num_cpus=0,
             num_gpus=self._gpus,
             max_restarts=-1,
-            max_task_retries=0,  # see AtPainters
+            max_task_retries=0,  # see RemoteImageModel
             max_concurrency=min(256, self._concurrency * max(1, self._plan.models.image.parallel) + 2),
             scheduling_strategy="SPREAD",
         )
@@ -208,40 +210,44 @@ class RayEngine(Engine):
             yield actors, self._ready(actors)
         finally:
             if ray.is_initialized():
-                for one in actors:
-                    ray.kill(one)
+                for handle in actors:
+                    ray.kill(handle)
 
     def _require(self, has: dict[str, float], own: bool) -> None:
-        """Refuse at once what can never be on a cluster of this machine alone, which nothing is added to."""
+        """Refuse at once what a cluster of this machine alone cannot run, since no machine is added to it."""
         if own and has.get("GPU", 0) < self._painters * self._gpus:
-            raise ClusterError(f"{self._wanted()}: {_told(has)}. Lower --painters or --gpus, or name a cluster with --address")
-        if has.get("CPU", 0) < CPUS:
-            raise ClusterError(f"a prompt wants {CPUS} of a core: {_told(has)}. Start its machines with --num-cpus")
+            raise ClusterError(
+                f"{self._wanted()}: {_describe_cluster(has)}. Lower --painters or --gpus, or name a cluster with --address"
+            )
+        if has.get("CPU", 0) < PROMPT_CPUS:
+            raise ClusterError(
+                f"a prompt wants {PROMPT_CPUS} of a core: {_describe_cluster(has)}. Start its machines with --num-cpus"
+            )
 
     def _ready(self, actors: Sequence[Any]) -> ModelInfo:
         import ray
         from ray.exceptions import RayError
 
-        from .ray_image_worker import answer
+        from .ray_image_worker import get_result
 
-        asked = [one.about.remote() for one in actors]
-        done, late = ray.wait(asked, num_returns=len(asked), timeout=self._patience)
+        pending = [actor.about.remote() for actor in actors]
+        done, late = ray.wait(pending, num_returns=len(pending), timeout=self._patience)
         try:
-            told = [answer(ref) for ref in done]
+            infos = [get_result(ref) for ref in done]
         except RayError as error:
-            raise ClusterError(f"a painter could not begin: {_said(error)}") from error
+            raise ClusterError(f"a painter could not begin: {_first_line(error)}") from error
         if late:
             raise ClusterError(
                 f"only {len(done)} of them began within {self._patience:.0f} seconds. {self._wanted()}: "
-                f"{_told(ray.cluster_resources())}. Lower --painters or --gpus, or add machines"
+                f"{_describe_cluster(ray.cluster_resources())}. Lower --painters or --gpus, or add machines"
             )
         if not isinstance(self._plan.image, ImageModel):
             own = self._plan.models.image
-            if other := [one for one in told if (one.name, one.settings) != (own.name, own.settings)]:
+            if other := [actor for actor in infos if (actor.name, actor.settings) != (own.name, own.settings)]:
                 raise ClusterError(
                     f"a painter has another model {other[0].name!r} than this machine: its files differ; copy the same to all"
                 )
-        about: ModelInfo = told[0]
+        about: ModelInfo = infos[0]
         return about
 
     def _wanted(self) -> str:
@@ -249,8 +255,8 @@ class RayEngine(Engine):
 
 
 @contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[bool]:
-    """Connect to a cluster, or start one on this machine, unless Ray is up in this process; tell whether it was started here."""
+def _ray_connection(address: str | None) -> Iterator[bool]:
+    """Connect to a cluster, or start one on this machine, unless Ray runs in this process; yield whether it was started here."""
     import ray
 
     if ray.is_initialized():
@@ -266,8 +272,8 @@ def _connected(address: str | None) -> Iterator[bool]:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **only_own)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         if address is None:
-            raise ClusterError(f"Ray does not start on this machine: {_said(error)}") from error
-        raise _unreachable(address, error) from error
+            raise ClusterError(f"Ray does not start on this machine: {_first_line(error)}") from error
+        raise _unreachable_error(address, error) from error
     try:
         yield address is None
     finally:
@@ -275,23 +281,23 @@ def _connected(address: str | None) -> Iterator[bool]:
 
 
 def _require_reachable(address: str) -> None:
-    """Refuse an address where nobody listens: Ray would try it for minutes."""
+    """Refuse an address without a listener at once: Ray would try it for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise SettingError(f"--address {address}: write HOST:PORT, such as 10.0.0.1:6379, or auto")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise _unreachable(address, error) from error
+        raise _unreachable_error(address, error) from error
 
 
-def _unreachable(address: str, error: Exception) -> ClusterError:
+def _unreachable_error(address: str, error: Exception) -> ClusterError:
     return ClusterError(
-        f"no Ray cluster answers at {address} ({_said(error)}): start one with `ray start --head`, or leave --address out"
+        f"no Ray cluster answers at {address} ({_first_line(error)}): start one with `ray start --head`, or leave --address out"
     )
 
 
-def _sent(choice: object, kind: str) -> list[Any]:
+def _put_in_ray(choice: object, kind: str) -> list[Any]:
     """Hand models over to Ray, and return a list with the reference to them."""
     import ray
 
@@ -299,12 +305,12 @@ def _sent(choice: object, kind: str) -> list[Any]:
         return [ray.put(choice)]
     except Exception as error:  # whatever a model of one's own is made of
         raise ClusterError(
-            f"the {kind} model cannot be sent to the workers ({type(error).__name__}: {_said(error)}): name it by its spec, or "
-            "make in it what cannot be sent when it is first used"
+            f"the {kind} model cannot be sent to the workers ({type(error).__name__}: {_first_line(error)}): name it by its spec, "
+            "or create in it what cannot be sent when it is first used"
         ) from error
 
 
-def _absolute(choice: ImageChoice) -> ImageChoice:
+def _with_absolute_path(choice: ImageChoice) -> ImageChoice:
     """Return an image model with the whole path of its folder: workers may be in another one."""
     options = ImageOptions(model=choice) if isinstance(choice, str) else choice
     if isinstance(options, ImageModel):
@@ -315,22 +321,22 @@ def _absolute(choice: ImageChoice) -> ImageChoice:
     return options.model_copy(update={"model": f"diffusers:{Path(name).resolve()}"})
 
 
-def _lost(job: Job, variant: str, error: Exception) -> SampleRecord:
-    cell = job.cell
-    why = f"the worker was lost {RETRIES + 1} times ({_said(error)})"
-    return SampleRecord(id=cell.id, prompt=cell.prompt, variant=variant, index=cell.index, seed=cell.seed, error=why)
+def _lost_record(job: Job, variant: str, error: Exception) -> SampleRecord:
+    item = job.item
+    why = f"the worker was lost {RETRIES + 1} times ({_first_line(error)})"
+    return SampleRecord(id=item.id, prompt=item.prompt, variant=variant, index=item.index, seed=item.seed, error=why)
 
 
-def _told(has: dict[str, float]) -> str:
+def _describe_cluster(has: dict[str, float]) -> str:
     import ray
 
     machines = len([node for node in ray.nodes() if node["Alive"]])
     free = ray.available_resources()
-    told = " and ".join(f"{has.get(what, 0):g} {what}s ({free.get(what, 0):g} free)" for what in ("GPU", "CPU"))
-    return f"the cluster has {told} on {machines} machine{'s' if machines > 1 else ''}"
+    resources = " and ".join(f"{has.get(what, 0):g} {what}s ({free.get(what, 0):g} free)" for what in ("GPU", "CPU"))
+    return f"the cluster has {resources} on {machines} machine{'s' if machines > 1 else ''}"
 
 
-def _said(error: Exception) -> str:
-    """Return the begin of what Ray says, without its colours and advice."""
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error of Ray, without its colours and advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
-import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,16 +12,16 @@ from langgraph.store.base import BaseStore
 from ..context import PRESETS
 from ..errors import SettingError, StudyError
 from ..graph.build import build_graph
-from ..models.options import CHAT_ROLES, ChatOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from .benchmark import Benchmark, Sample
+from .definition import StudyDefinition, define_study, prompts_digest
 from .engine import Engine, Job, LocalEngine
-from .records import Key, SampleRecord, journal, read_study
-from .sample_run import WorkItem, kept
+from .run_records import RecordKey, SampleRecord, open_journal, read_definition
+from .sample_run import WorkItem, with_image_path
 from .shards import WHOLE, Shard
-from .variants import Study, Variant, code_digest
+from .variants import Variant
 
 SEED_STEP = 1_000
 """Distance of the seeds of two prompts' runs: more than the images of one run, so that no two share their noise."""
@@ -33,49 +29,48 @@ SEED_STEP = 1_000
 REPEAT_STEP = 1_000_000
 """Distance of the seeds of two runs of one prompt, or more, so that the seeds of all prompts are between."""
 
-PROMPTS = "prompts.jsonl"
+PROMPTS_FILE = "prompts.jsonl"
 
-IMAGES = "images"
+IMAGES_FOLDER = "images"
 
 MAX_FAILURES = 20
 """Runs in a row that may fail before a study is stopped: then it is not the prompts that are to blame."""
 
-PACKAGES = ("langgraph", "langchain-core", "langchain-openai", "diffusers", "transformers", "torch", "numpy", "pillow")
 
 T = TypeVar("T")
 
 
 class StudyProgress(NamedTuple):
-    """What is told while a study runs."""
+    """Callbacks of a running study."""
 
-    start: Callable[[str, int, int], None] = lambda variant, total, found: None
-    """Called for each variant with its name, the number of its runs, and of those found."""
+    start: Callable[[str, int, int], None] = lambda variant, total, reused: None
+    """Called for each variant with its name, the number of its runs, and of those that are recorded already."""
     done: Callable[[SampleRecord], None] = lambda record: None
     """Called with each new record, from one of several threads."""
     asking: Callable[[int], None] = lambda total: None
-    """Called with the number of answers of the judge that are wanted."""
+    """Called with the number of answers that are needed of the judge."""
     answered: Callable[[bool], None] = lambda known: None
-    """Called for each of them, with whether it was known before."""
+    """Called for each of them, with whether it was recorded already."""
 
 
-SILENT = StudyProgress()
+NO_PROGRESS = StudyProgress()
 
 
 class StudyPlan(NamedTuple):
-    """What is to be run: decided before anything is."""
+    """Everything that a study will run, decided before it begins."""
 
     benchmark: Benchmark
     samples: list[Sample]
-    cells: list[WorkItem]
+    items: list[WorkItem]
     variants: tuple[Variant, ...]
     models: Models
-    study: Study
+    study: StudyDefinition
     chat: ChatChoices
-    """As they were given: a worker on another machine makes its own."""
+    """As passed by the caller: a worker on another machine creates its own."""
     image: ImageChoice
 
 
-def plan(
+def plan_study(
     benchmark: Benchmark,
     samples: Sequence[Sample],
     variants: Sequence[Variant],
@@ -88,7 +83,7 @@ def plan(
     chat: ChatChoices = "shapes",
     image: ImageChoice = "shapes",
 ) -> StudyPlan:
-    """Decide what a study is.
+    """Plan a study.
 
     Args:
         benchmark: what is measured.
@@ -111,13 +106,15 @@ def plan(
         raise SettingError(f"{asking[0]}: setting review: nobody is there to answer in a study; leave it none")
     models = Models.choose(chat, image)
     count = per_prompt or benchmark.images_per_prompt
-    chosen = spread(samples, limit)
-    study = define(benchmark, variants, chosen, len(samples), models, data=data or {}, per_prompt=count, seed=seed, seeds=seeds)
-    return StudyPlan(benchmark, chosen, cells_of(chosen, seed, seeds * count), tuple(variants), models, study, chat, image)
+    chosen = spread_evenly(samples, limit)
+    study = define_study(
+        benchmark, variants, chosen, len(samples), models, data=data or {}, per_prompt=count, seed=seed, seeds=seeds
+    )
+    return StudyPlan(benchmark, chosen, work_items(chosen, seed, seeds * count), tuple(variants), models, study, chat, image)
 
 
-def cells_of(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem]:
-    """Return the cells of a study: each prompt with the seed of each of its images."""
+def work_items(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem]:
+    """Return the work items of a study: each prompt with the seed of each of its images."""
     repeat = max(REPEAT_STEP, len(samples) * SEED_STEP)
     return [
         WorkItem.of(sample, index, (seed + index * repeat + number * SEED_STEP) % 2**31)
@@ -126,12 +123,12 @@ def cells_of(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem
     ]
 
 
-def folder_of(study: Study, runs: Path, name: str | None = None) -> Path:
-    """Return where a study is kept if nobody says: named by its benchmark, or as it is told, and by its definition."""
+def default_folder(study: StudyDefinition, runs: Path, name: str | None = None) -> Path:
+    """Return the default folder of a study: its name, or the benchmark's, and the digest of its definition."""
     return runs / "eval" / f"{name or study.benchmark}-{study.digest}"
 
 
-def generate(
+def run_study(
     plan: StudyPlan,
     folder: Path,
     *,
@@ -140,58 +137,58 @@ def generate(
     shard: Shard = WHOLE,
     store: ImageStore | None = None,
     lessons: BaseStore | None = None,
-    cells: Sequence[WorkItem] | None = None,
+    items: Sequence[WorkItem] | None = None,
     variants: Sequence[Variant] | None = None,
     max_failures: int = MAX_FAILURES,
-    progress: StudyProgress = SILENT,
+    progress: StudyProgress = NO_PROGRESS,
     stop: threading.Event | None = None,
-) -> tuple[dict[Key, SampleRecord], int]:
-    """Run what a study's folder has no image of yet. What failed before is tried again.
+) -> tuple[dict[RecordKey, SampleRecord], int]:
+    """Run the part of a study that has no image in its folder yet; failed runs are tried again.
 
     Args:
         plan: the study.
         folder: of its records.
-        engine: who runs it, made for an image store; threads of this process by default.
+        engine: builds the engine for an image store; threads of this process by default.
         concurrency: of those threads: prompts at the same time.
         shard: the part of the prompts that is run.
-        store: where images are kept; in the folder by default.
+        store: the image store; in the folder by default.
         lessons: LangGraph's store for runs that use lessons; without it each has an empty one of its own.
-        cells: only these of the plan, in this order.
+        items: only these of the plan, in this order.
         variants: only these of the plan.
-        max_failures: runs in a row that may fail before it is stopped.
-        progress: who is told.
-        stop: when it is set, the runs under way end and nothing new begins.
+        max_failures: consecutive failures after which the study stops.
+        progress: callbacks.
+        stop: once set, current runs end and no new ones begin.
 
     Returns:
-        The records, those of other shards too, and how many images of these cells and variants were there before.
+        The records, those of other shards too, and how many images of these items and variants existed already.
 
     Raises:
         StudyError: the folder holds another study, or too many runs in a row have failed.
         GemsError: a model cannot be used.
     """
-    images = store or ImageStore(folder / IMAGES)
-    wanted = plan.cells if cells is None else cells
+    images = store or ImageStore(folder / IMAGES_FOLDER)
+    wanted = plan.items if items is None else items
     mine = {sample.id for sample in shard.part(plan.samples)}
-    wanted = [cell for cell in wanted if cell.id in mine]
+    wanted = [item for item in wanted if item.id in mine]
     compared = plan.variants if variants is None else tuple(variants)
-    with journal(folder, plan.study, shard) as book:
-        keep_prompts(folder, plan.samples)
-        found = 0
+    with open_journal(folder, plan.study, shard) as journal:
+        save_prompts(folder, plan.samples)
+        reused = 0
         for variant in compared:
-            there = sum(not book.lacks((variant.name, cell.id, cell.index)) for cell in wanted)
+            there = sum(not journal.lacks((variant.name, item.id, item.index)) for item in wanted)
             progress.start(variant.name, len(wanted), there)
-            found += there
-        jobs = [Job(cell, tuple(v for v in compared if book.lacks((v.name, cell.id, cell.index)))) for cell in wanted]
+            reused += there
+        jobs = [Job(item, tuple(v for v in compared if journal.lacks((v.name, item.id, item.index)))) for item in wanted]
         jobs = [job for job in jobs if job.variants]
-        failed = set(book.records)  # of what is wanted, the rest has its image
-        if cells is None:  # what failed before may well fail again: it waits, so that it cannot keep the others from being made
-            jobs.sort(key=lambda job: any((v.name, job.cell.id, job.cell.index) in failed for v in job.variants))
-        luck = FailureLimit(max_failures)
+        failed = set(journal.records)  # all other wanted records have their image
+        if items is None:  # what failed before may fail again, so it comes last
+            jobs.sort(key=lambda job: any((v.name, job.item.id, job.item.index) in failed for v in job.variants))
+        failures = FailureLimit(max_failures)
 
         def on_record(record: SampleRecord) -> None:
-            book.add(kept(record, images, folder))
+            journal.add(with_image_path(record, images, folder))
             progress.done(record)
-            luck.note(record, before=record.key in failed)
+            failures.note(record, before=record.key in failed)
 
         if jobs:
             if engine is None:
@@ -200,26 +197,26 @@ def generate(
             else:
                 run = engine(images).run
             run(jobs, on_record, stop or threading.Event())
-        return dict(book.records), found
+        return dict(journal.records), reused
 
 
 class FailureLimit:
-    """Ends a study in which everything fails.
+    """Stops a study after too many consecutive failures.
 
     Args:
-        most: failures in a row that are borne.
+        most: consecutive failures.
     """
 
     def __init__(self, most: int) -> None:
         self._most, self._row, self._lock = most, 0, threading.Lock()
 
     def note(self, record: SampleRecord, *, before: bool = False) -> None:
-        """Take note of how a run ended.
+        """Count the end of a run.
 
         Args:
             record: of the run.
-            before: whether it had failed before, in an earlier process. That it does again says nothing of the others: some
-                prompts are refused each time.
+            before: whether it failed in an earlier process too. Such a failure is not counted: some prompts are refused
+                each time.
 
         Raises:
             StudyError: too many in a row have failed.
@@ -231,17 +228,17 @@ class FailureLimit:
             if self._row >= self._most:
                 raise StudyError(
                     f"stopped, as {self._row} runs in a row have failed, the last one so: {record.error}. "
-                    "What was made is kept: mend it and repeat the command"
+                    "Its images are kept: fix the cause and repeat the command"
                 )
 
 
-def keep_prompts(folder: Path, samples: Sequence[Sample]) -> None:
-    """Keep the prompts of a study with it, so that it can be scored without the benchmark's files.
+def save_prompts(folder: Path, samples: Sequence[Sample]) -> None:
+    """Save the prompts of a study in its folder, so that it can be scored without the benchmark's files.
 
     Raises:
-        StudyError: there are others.
+        StudyError: the folder has other prompts.
     """
-    path = folder / PROMPTS
+    path = folder / PROMPTS_FILE
     if not path.exists():
         replace_file(path, "".join(sample.model_dump_json() + "\n" for sample in samples).encode())
     read_prompts(folder)
@@ -251,80 +248,26 @@ def read_prompts(folder: Path) -> list[Sample]:
     """Return the prompts of a study.
 
     Raises:
-        StudyError: there are none, they are damaged, or they are not those that the study was made with.
+        StudyError: they are missing, damaged, or not those of the study's definition.
     """
-    path = folder / PROMPTS
-    wanted = read_study(folder).prompts
+    path = folder / PROMPTS_FILE
+    wanted = read_definition(folder).prompts
     try:
         # By line feeds alone: a prompt may hold other characters that Python takes for the end of a line.
-        found = [Sample.model_validate_json(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        samples = [Sample.model_validate_json(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     except FileNotFoundError as error:
-        raise StudyError(f"{folder} holds no study: name the folder that `gems eval` told, or its --out") from error
+        raise StudyError(f"{folder} holds no study: name the folder that `gems eval` printed, or its --out") from error
     except ValueError as error:
-        raise StudyError(f"{path} is damaged: {_ANEW}") from error
-    if _counted(found) != wanted:
-        raise StudyError(f"{path} was changed, and is not what the images were made from: {_ANEW}")
-    return found
+        raise StudyError(f"{path} is damaged: {_REWRITE_ADVICE}") from error
+    if prompts_digest(samples) != wanted:
+        raise StudyError(f"{path} was changed, and is not what the images were generated from: {_REWRITE_ADVICE}")
+    return samples
 
 
-_ANEW = "delete it, and repeat the command that made the study: it writes it anew"
+_REWRITE_ADVICE = "delete it, and repeat the command of the study, which writes it again"
 
 
-def _counted(samples: Sequence[Sample]) -> str:
-    return f"{len(samples)} {_digest([s.model_dump() for s in samples])}"
-
-
-def define(
-    benchmark: Benchmark,
-    variants: Sequence[Variant],
-    samples: Sequence[Sample],
-    available: int,
-    models: Models,
-    *,
-    data: Mapping[str, str],
-    per_prompt: int,
-    seed: int,
-    seeds: int,
-) -> Study:
-    """Return what decides the records of a study."""
-    options = models.options
-    chats = {"default": options.chat, **{role: options.roles[role] for role in CHAT_ROLES if role in options.roles}}
-    return Study(
-        benchmark=benchmark.name,
-        version=_version("gems-agent"),
-        code=code_digest(),
-        versions={"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
-        data=dict(data),
-        chat={role: _told(chat) for role, chat in chats.items()},
-        image=f"{models.image.name} {_digest(models.image.settings)}",
-        prompts=_counted(samples),
-        available=available,
-        per_prompt=per_prompt,
-        seed=seed,
-        seeds=seeds,
-        variants={v.name: v.context.model_dump(exclude={"seed"}) for v in variants},
-        lines={v.name: (v.line, v.at) for v in variants if v.line},
-    )
-
-
-def _told(chat: ChatOptions) -> str:
-    """Name a chat model with what decides its answers: not where it is served, nor how patiently it is asked."""
-    name = chat.model.rpartition("#")[2] if "#" in chat.model else chat.model
-    return f"{name} {_digest(chat.model_dump(include={'thinking', 'temperature', 'top_p', 'max_tokens', 'extra_body'}))}"
-
-
-def _digest(told: object) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def spread(items: Sequence[T], limit: int | None) -> list[T]:
+def spread_evenly(items: Sequence[T], limit: int | None) -> list[T]:
     """Take `limit` items at even distances, so that a short study still sees every part of a benchmark."""
     if limit is None or limit >= len(items):
         return list(items)

@@ -20,13 +20,13 @@ from ..models.options import ModelOptions, without_hosts_and_folders
 from ..nodes.budget import money
 from ..storage.image_store import ImageStore
 from .benchmark import Sample
-from .records import Checked, SampleRecord
+from .run_records import CheckSummary, SampleRecord
 from .variants import Variant
 
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A prompt, which of its images, and the seed of its runs: the same for all variants."""
+    """A prompt, the index of its image and the seed: the same for all variants."""
 
     id: str
     prompt: str
@@ -35,38 +35,38 @@ class WorkItem:
 
     @classmethod
     def of(cls, sample: Sample, index: int, seed: int) -> WorkItem:
-        """Return the cell of a sample. What only the scorer may know stays behind."""
+        """Build the item of a sample, without what only the scorer may know."""
         return cls(sample.id, sample.prompt, index, seed)
 
 
-def draw(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -> SampleRecord:
-    """Run the graph once, and record what it reached and took. A run that fails is a record too, with the reason.
+def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOptions) -> SampleRecord:
+    """Run the graph once and record its image and costs. A failed run is a record with the reason.
 
     Args:
-        graph: the graph; without a store for lessons, a run that uses them has an empty one of its own.
+        graph: the graph; without a store, a run that uses lessons has an empty one of its own.
         variant: the settings.
-        cell: the prompt and its seed.
-        prices: what the models cost.
+        item: the prompt and its seed.
+        prices: of the models.
     """
     if variant.context.lessons != "none" and graph.store is None:
         graph = graph.copy({"store": InMemoryStore()})
     began = time.perf_counter()
-    followed = _Followed()
+    followed = _RunFollower()
     error = ""
     try:
-        followed.run(graph, cell.prompt, variant.context.model_copy(update={"seed": cell.seed}))
-    except Exception as failure:  # whatever a model of one's own raises costs this image only, and is counted
-        error = without_hosts_and_folders(_said(failure), prices)
+        followed.run(graph, item.prompt, variant.context.model_copy(update={"seed": item.seed}))
+    except Exception as failure:  # whatever a custom model raises fails this image only, and is counted
+        error = without_hosts_and_folders(_failure_reason(failure), prices)
     seconds = round(time.perf_counter() - began, 3)
     state = followed.state
     usage = state.usage if state else Usage()
     total, cost = usage.total, money(usage, prices)
     record = SampleRecord(
-        id=cell.id,
-        prompt=cell.prompt,
+        id=item.id,
+        prompt=item.prompt,
         variant=variant.name,
-        index=cell.index,
-        seed=cell.seed,
+        index=item.index,
+        seed=item.seed,
         error=error,
         rounds=state.round if state else 0,
         calls=total.calls,
@@ -81,27 +81,27 @@ def draw(graph: Graph, variant: Variant, cell: WorkItem, prices: ModelOptions) -
     if error or state is None or state.best is None or state.best.score is None or state.result is None:
         return record.model_copy(update={"error": error or "the run ended without an image that was judged"})
     score = state.best.score
-    checks = Checked(total=score.total, passed=score.passed, gm=score.geometric, am=score.arithmetic)
+    checks = CheckSummary(total=score.total, passed=score.passed, gm=score.geometric, am=score.arithmetic)
     return record.model_copy(update={"image": state.best.image, "decision": state.result.decision, "checks": checks})
 
 
-def kept(record: SampleRecord, store: ImageStore, folder: Path) -> SampleRecord:
-    """Return a record with the path of its image, if it is a file below the folder of the study."""
+def with_image_path(record: SampleRecord, store: ImageStore, folder: Path) -> SampleRecord:
+    """Add the path of its image to a record, if it is in the folder of the study."""
     if record.image is None or not store.is_in(folder):
         return record
     path = store.path(record.image.sha256).resolve().relative_to(folder.resolve()).as_posix()
     return record.model_copy(update={"path": path})
 
 
-def _said(failure: Exception) -> str:
+def _failure_reason(failure: Exception) -> str:
     text = " ".join(str(failure).split())[:500] or "no reason given"
     return text if isinstance(failure, GemsError) else f"{type(failure).__name__}: {text}"
 
 
-class _Followed:
-    """A run as it goes on: its last state, and what each of the refiner's turns was sent, its input tokens and pictures.
+class _RunFollower:
+    """Follows a run: its last state, and the input tokens and images of each call of the refiner.
 
-    The state adds up the tokens by role, so they are read from the updates as they pass; pictures nobody counts.
+    The state only has sums by role, so the tokens are read from the updates; images are counted here alone.
     """
 
     def __init__(self) -> None:
@@ -111,11 +111,11 @@ class _Followed:
 
     @property
     def state(self) -> GemsState | None:
-        """The state after the last step that ended; None before the first."""
+        """The state after the last completed step; None before the first."""
         return GemsState.model_validate(self._last) if self._last else None
 
     def run(self, graph: Graph, prompt: str, context: RunContext) -> None:
-        eyes = _Eyes()
+        eyes = _RefinerImageCounter()
         config: RunnableConfig = {"recursion_limit": 100_000, "callbacks": [eyes]}  # the round budget is ours
         for part in graph.stream({"prompt": prompt}, config, context=context, stream_mode=["updates", "values"], version="v2"):
             if part["type"] == "values":
@@ -126,8 +126,8 @@ class _Followed:
                 self.pictures.append(eyes.pictures - sum(self.pictures))
 
 
-class _Eyes(BaseCallbackHandler):
-    """Counts the pictures that the refiner is shown."""
+class _RefinerImageCounter(BaseCallbackHandler):
+    """Counts the images that the refiner is shown."""
 
     def __init__(self) -> None:
         self.pictures = 0
@@ -140,7 +140,7 @@ class _Eyes(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Look at what is sent."""
+        """Count the images in a call of the refiner."""
         if (metadata or {}).get("langgraph_node") == "refiner":
             blocks = [block for batch in messages for message in batch for block in message.content if isinstance(block, dict)]
             self.pictures += sum(block.get("type") in ("image", "image_url") for block in blocks)

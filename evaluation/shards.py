@@ -1,4 +1,4 @@
-"""Parts of a study, for several processes or machines: every n-th prompt."""
+"""Shards of a study for several processes or machines: every n-th prompt."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class Shard(NamedTuple):
 
     @classmethod
     def read(cls, text: str | None) -> Shard:
-        """Read "3/8"; None is all of it.
+        """Parse "3/8"; None is the whole study.
 
         Raises:
             SettingError: it is not of this form, or there is no such part.
         """
         if text is None:
             return cls()
-        found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise SettingError(f"--shard {text}: write PART/PARTS, such as 3/8, the first being 1/8")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     @property
     def whole(self) -> bool:
-        """Whether it is all there is."""
+        """Whether it is the whole study."""
         return self.of == 1
 
     @property
@@ -48,9 +48,9 @@ class Shard(NamedTuple):
         return name if self.whole else f"{path.stem}.{self.slug}{path.suffix}"
 
     def part(self, items: Sequence[T]) -> list[T]:
-        """Return the items that are its own."""
+        """Return the items of the shard."""
         return list(items[self.number - 1 :: self.of])
 
 
 WHOLE = Shard()
-"""No part, but everything."""
+"""The shard that is the whole study."""

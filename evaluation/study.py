@@ -1,4 +1,4 @@
-"""A study from beginning to end, and what its folder tells: results by judge, what is to be said of them, published rows."""
+"""A study from beginning to end, and the result that its folder holds: scores by judge, warnings, published figures."""
 
 from __future__ import annotations
 
@@ -13,76 +13,78 @@ from typing import Any, NamedTuple
 from ..errors import BenchmarkError, SettingError
 from ..models.registry import ChatChoices, ImageChoice
 from ..storage.image_store import ImageStore
-from ..storage.locks import exclusive
+from ..storage.locks import holding
 from .benchmark import Benchmark, Metric, Sample
-from .catalogue import find
+from .catalogue import find_benchmark
+from .definition import StudyDefinition
 from .downloads import Fetched
 from .engine import Engine
-from .judges.answer_log import answer_book
-from .judges.judging import Judge, judge_of
-from .published import published
-from .records import Key, SampleRecord, read_records, read_study
-from .results import VariantResult, results_of
-from .runner import IMAGES, SILENT, StudyPlan, StudyProgress, folder_of, generate, plan, read_prompts
-from .scoring import (
+from .image_scores import (
     OFFICIAL,
+    ImageScore,
     ImportedRows,
     JudgeScores,
-    Scored,
-    answers_of,
-    imported,
-    judge_all,
-    keep_scores,
-    kept_scores,
+    answers_path,
+    merge_imported,
     official_scores,
-    require_able,
-    with_imported,
+    read_imported,
+    read_scores,
+    require_capable_judge,
+    save_scores,
+    score_images,
 )
+from .judges.answer_log import open_answer_log
+from .judges.base import Judge
+from .judges.registry import judge_of
+from .published import published_figures
+from .run_records import RecordKey, SampleRecord, read_definition, read_records
+from .runner import IMAGES_FOLDER, NO_PROGRESS, StudyPlan, StudyProgress, default_folder, plan_study, read_prompts, run_study
 from .shards import WHOLE, Shard
-from .tables import StudyReport, judge_title
-from .variants import Study, Variant
+from .study_tables import StudyReport, judge_title
+from .variant_results import VariantResult, summarize_variants
+from .variants import Variant
 
-MOST_REASONS = 3
-"""Of failed runs, the most frequent ones."""
+MAX_REASONS = 3
+"""Reasons of failed runs that are shown, the most frequent first."""
 
-EMBEDDED = {"shapes", "shapes-chat", "shapes-image"}
+EMBEDDED_MODELS = {"shapes", "shapes-chat", "shapes-image"}
 """Names of the embedded models, here and behind an endpoint."""
 
 
-REHEARSAL = {"card": "card writes the prompt on a card", "random": "random answers at random"}
-"""What stands in for models in a rehearsal."""
+REHEARSAL_MODELS = {"card": "card writes the prompt on a card", "random": "random answers at random"}
+"""What replaces models in a rehearsal."""
 
 
 class StudyResult(NamedTuple):
-    """What the folder of a study holds."""
+    """The records and scores in the folder of a study."""
 
-    study: Study
+    study: StudyDefinition
     benchmark: Benchmark
     samples: list[Sample]
     variants: list[Variant]
-    records: Mapping[Key, SampleRecord]
-    scored: Mapping[str, Mapping[Key, Scored]]
+    records: Mapping[RecordKey, SampleRecord]
+    scored: Mapping[str, Mapping[RecordKey, ImageScore]]
     """By judge. What an official scorer gave is a judge of its own; see `Benchmark.official_only` for the numbers it shares."""
     remarks: Mapping[str, tuple[str, ...]]
-    """What is to be said of how each judge was asked."""
+    """Sentences on how each judge was asked."""
     base: str
     """The variant that the others are compared with."""
     folder: Path
     store: ImageStore
     """Where its images are."""
-    found: int = 0
-    """How many of its images were there already when it was gone on with."""
+    reused: int = 0
+    """Images that existed already when the study was resumed."""
     imports: Sequence[ImportedRows] = ()
     """What official scorers gave, file by file."""
 
     @property
     def results(self) -> list[VariantResult]:
-        """What each variant came to, by judge."""
+        """The result of each variant, by judge."""
         images = self.study.per_prompt * self.study.seeds
         return [
             result
             for judge, scored in self.scored.items()
-            for result in results_of(
+            for result in summarize_variants(
                 self.benchmark, self.variants, self.samples, self.records, scored, self.base, judge=judge, images=images
             )
         ]
@@ -108,13 +110,13 @@ def compare(
     engine: Callable[[StudyPlan, ImageStore], Engine] | None = None,
     shard: Shard = WHOLE,
     store: ImageStore | None = None,
-    progress: StudyProgress = SILENT,
+    progress: StudyProgress = NO_PROGRESS,
     stop: threading.Event | None = None,
 ) -> StudyResult:
     """Run variants on a benchmark's prompts and judge their best images.
 
-    All variants draw from the same seeds, and share an image store: a picture that two of them ask for is drawn once,
-    and counted for both. Each finished run is written down at once: the same call goes on where a killed one stopped.
+    All variants use the same seeds and share an image store: an image that two of them ask for is generated once and
+    counted for both. Each finished run is recorded at once, so the same call resumes a study that was killed.
 
     Args:
         variants: settings by name.
@@ -130,23 +132,23 @@ def compare(
         base: the variant that the others are compared with; the first by default.
         runs: folder of runs.
         chat: the chat models.
-        image: the image model. Its pictures are found again by its name and settings.
-        judge: who judges; the shapes world's perception where the benchmark is its own. Without one, images are made and
-            nothing is judged.
-        engine: makes who runs it, from the plan and the image store; threads of this process by default.
+        image: the image model. Its images are identified by its name and settings.
+        judge: by default the perception of the shapes world for its own benchmark. Otherwise, without a judge, images
+            are generated and not judged.
+        engine: builds the engine from the plan and the image store; threads of this process by default.
         shard: the part of the prompts that is run.
-        store: where images are kept; in the folder by default.
-        progress: who is told.
-        stop: when it is set, the runs under way end and nothing new begins.
+        store: the image store; in the folder by default.
+        progress: callbacks.
+        stop: once set, current runs end and no new ones begin.
 
     Raises:
         GemsError: there is nothing to compare, a file or a model cannot be used, or the folder holds another study.
     """
-    bench = find(benchmark) if isinstance(benchmark, str) else benchmark
+    bench = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     judge = judge_of("perception") if judge is None and "perception" in bench.judges else judge
     _require_variant(base, [v.name for v in variants])
     files = data.files if data else {}
-    planned = plan(
+    planned = plan_study(
         bench,
         bench.read(files),
         variants,
@@ -159,10 +161,10 @@ def compare(
         image=image,
     )
     if judge is not None:
-        require_able(bench, judge, planned.samples)  # before a picture is made that it could not judge
-    folder = out or folder_of(planned.study, runs, name)
-    images = store or ImageStore(folder / IMAGES)
-    _, found = generate(
+        require_capable_judge(bench, judge, planned.samples)  # before an image is generated that it could not judge
+    folder = out or default_folder(planned.study, runs, name)
+    images = store or ImageStore(folder / IMAGES_FOLDER)
+    _, reused = run_study(
         planned,
         folder,
         engine=None if engine is None else lambda of: engine(planned, of),
@@ -173,88 +175,88 @@ def compare(
         stop=stop,
     )
     if judge is not None:
-        with _turn(folder, shard):
-            score(folder, judge, benchmark=bench, store=images, concurrency=concurrency, progress=progress)
-    return look(folder, base, benchmark=bench, store=images)._replace(found=found)
+        with _judging_lock(folder, shard):
+            score_study(folder, judge, benchmark=bench, store=images, concurrency=concurrency, progress=progress)
+    return load_study(folder, base, benchmark=bench, store=images)._replace(reused=reused)
 
 
 @contextmanager
-def _turn(folder: Path, shard: Shard) -> Iterator[None]:
-    """Wait for other shards that are judging: who judges last sees all images, so nothing is left out."""
+def _judging_lock(folder: Path, shard: Shard) -> Iterator[None]:
+    """Wait for other shards that are judging: the last one sees all images, so none is left out."""
     if shard.whole:
         yield
         return
     place = folder / ".shards"
     place.mkdir(parents=True, exist_ok=True)
-    with exclusive(place, patience=math.inf):
+    with holding(place, "/judging", math.inf):
         yield
 
 
-def score(
+def score_study(
     folder: Path,
     judge: Judge,
     *,
     benchmark: Benchmark | None = None,
     store: ImageStore | None = None,
     concurrency: int = 8,
-    progress: StudyProgress = SILENT,
+    progress: StudyProgress = NO_PROGRESS,
 ) -> None:
-    """Judge the images in the folder of a study; what the judge has answered before is not asked again.
+    """Judge the images in the folder of a study; questions that the judge has answered are not asked again.
 
     Args:
         folder: of the study.
-        judge: who judges.
-        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        judge: the judge.
+        benchmark: of the study; needed for a custom one, which is not in the catalogue.
         store: where the images are; in the folder by default.
         concurrency: questions at the same time.
-        progress: who is told.
+        progress: callbacks.
 
     Raises:
-        GemsError: there is no study, or the judge cannot be used; what it has answered is kept.
+        GemsError: there is no study, or the judge cannot be used; its answers so far are recorded.
     """
-    study = read_study(folder)
-    bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
-    images = store or ImageStore(folder / IMAGES)
-    with answer_book(answers_of(folder, judge.name)) as book:
-        scored = judge_all(
+    study = read_definition(folder)
+    bench, samples, records = _benchmark_of(study, benchmark), read_prompts(folder), read_records(folder)
+    images = store or ImageStore(folder / IMAGES_FOLDER)
+    with open_answer_log(answers_path(folder, judge.name)) as log:
+        scored = score_images(
             bench,
             samples,
             records,
             judge,
-            book,
+            log,
             images,
             concurrency=concurrency,
             on_start=progress.asking,
             on_done=progress.answered,
         )
-    keep_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
+    save_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
 
 
-def look(
+def load_study(
     folder: Path, base: str | None = None, *, benchmark: Benchmark | None = None, store: ImageStore | None = None
 ) -> StudyResult:
-    """Return what the folder of a study holds, by all its judges.
+    """Load the result of a study from its folder, by all its judges.
 
     Args:
         folder: of the study.
         base: the variant that the others are compared with; the first by default.
-        benchmark: of the study; needed where it is one of your own, which no name leads to.
+        benchmark: of the study; needed for a custom one, which is not in the catalogue.
         store: where the images are; in the folder by default.
 
     Raises:
         GemsError: there is no study, something in it is damaged, or there is no such variant.
     """
-    study = read_study(folder)
-    bench, samples, records = _benchmark(study, benchmark), read_prompts(folder), read_records(folder)
+    study = read_definition(folder)
+    bench, samples, records = _benchmark_of(study, benchmark), read_prompts(folder), read_records(folder)
     variants = study.as_variants()
     _require_variant(base, study.variants)
-    kept, rows = kept_scores(folder), imported(folder)
-    scored = {one.judge: with_imported(bench, records, one.scored(records), rows) for one in kept}
-    given = {name for one in rows for _, _, values in one.rows for name in values}
-    if rows and not (kept and given <= bench.official_only):
+    judged, rows = read_scores(folder), read_imported(folder)
+    scored = {entry.judge: merge_imported(bench, records, entry.scored(records), rows) for entry in judged}
+    imported_names = {name for entry in rows for _, _, values in entry.rows for name in values}
+    if rows and not (judged and imported_names <= bench.official_only):
         scored[OFFICIAL] = official_scores(bench, samples, records, rows)
-    remarks = {one.judge: one.remarks for one in kept}
-    images = store or ImageStore(folder / IMAGES)
+    remarks = {entry.judge: entry.remarks for entry in judged}
+    images = store or ImageStore(folder / IMAGES_FOLDER)
     base = base or variants[0].name
     return StudyResult(study, bench, samples, variants, records, scored, remarks, base, folder, images, imports=rows)
 
@@ -264,119 +266,122 @@ def _require_variant(base: str | None, names: Collection[str]) -> None:
         raise SettingError(f"--base {base}: there is no such variant; choose one of {', '.join(names)}")
 
 
-def _benchmark(study: Study, given: Benchmark | None) -> Benchmark:
-    if given is not None and given.name != study.benchmark:
-        raise BenchmarkError(f"the folder holds a study of {study.benchmark}, not of {given.name}: name another folder")
-    return given or find(study.benchmark)
+def _benchmark_of(study: StudyDefinition, benchmark: Benchmark | None) -> Benchmark:
+    if benchmark is not None and benchmark.name != study.benchmark:
+        raise BenchmarkError(f"the folder holds a study of {study.benchmark}, not of {benchmark.name}: name another folder")
+    return benchmark or find_benchmark(study.benchmark)
 
 
-def report_of(outcome: StudyResult, *, paper: bool = False) -> StudyReport:
-    """Return what is to be told of a study.
+def build_report(result: StudyResult, *, paper: bool = False) -> StudyReport:
+    """Build the report of a study: its tables, warnings and facts.
 
     Args:
-        outcome: what it holds.
+        result: of the study.
         paper: add the paper's published rows.
     """
-    study, bench = outcome.study, outcome.benchmark
-    results = outcome.results
+    study, bench = result.study, result.benchmark
+    results = result.results
     times = f"{study.seeds} times " if study.seeds > 1 else ""
-    ours = () if OFFICIAL not in outcome.scored else (f"What follows is of judges that GEMS asks, not of the {OFFICIAL}.",)
+    ours = () if OFFICIAL not in result.scored else (f"What follows is of judges that GEMS asks, not of the {OFFICIAL}.",)
     runs = f"seed {study.seed}, {times}{study.per_prompt} image{'s' if study.per_prompt > 1 else ''} of each prompt"
-    models = f"chat {', '.join(f'{role}: {_name(told)}' for role, told in study.chat.items())}; image {_name(study.image)}"
+    chats = ", ".join(f"{role}: {_model_name(identity)}" for role, identity in study.chat.items())
+    models = f"chat {chats}; image {_model_name(study.image)}"
     return StudyReport(
-        title=f"{bench.title}, {len(outcome.samples)} of {study.available} prompts",
-        metrics=_metrics_of(outcome, *outcome.scored),
+        title=f"{bench.title}, {len(result.samples)} of {study.available} prompts",
+        metrics=_judged_metrics(result, *result.scored),
         results=results,
         per_prompt=study.per_prompt * study.seeds,
-        warnings=warnings_of(outcome, results),
+        warnings=study_warnings(result, results),
         facts=[f"gems {study.version} (code {study.code}), {models}; {runs}.", *ours, *bench.remarks],
-        published=published(bench.name) if paper else (),
+        published=published_figures(bench.name) if paper else (),
         official_judge=bench.official_judge,
     )
 
 
-def _metrics_of(outcome: StudyResult, *judges: str) -> list[Metric]:
-    """Return the metrics of the prompts that judges have numbers of: a title may name the parts that those are."""
-    known = {id for judge in judges for _, id, _ in outcome.scored[judge]}
-    return outcome.benchmark.metrics([sample for sample in outcome.samples if sample.id in known] or outcome.samples)
+def _judged_metrics(result: StudyResult, *judges: str) -> list[Metric]:
+    """Return the metrics of the prompts that judges have scored: a title may name the parts that they cover."""
+    known = {id for judge in judges for _, id, _ in result.scored[judge]}
+    return result.benchmark.metrics([sample for sample in result.samples if sample.id in known] or result.samples)
 
 
-def warnings_of(outcome: StudyResult, results: Sequence[VariantResult] | None = None) -> list[str]:
-    """Return what keeps the figures of a study from being compared with others, a sentence each.
+def study_warnings(result: StudyResult, results: Sequence[VariantResult] | None = None) -> list[str]:
+    """Return warnings, a sentence each, on why figures of a study cannot be compared with others.
 
     Args:
-        outcome: what the study holds.
-        results: its results, where they are known already: every interval in them takes thousands of resamples.
+        result: of the study.
+        results: its variants' results, if computed already: every interval takes thousands of resamples.
     """
-    study, bench = outcome.study, outcome.benchmark
-    said = []
-    embedded = EMBEDDED & {_name(study.image), *map(_name, study.chat.values())}
+    study, bench = result.study, result.benchmark
+    warnings = []
+    embedded = EMBEDDED_MODELS & {_model_name(study.image), *map(_model_name, study.chat.values())}
     if embedded and bench.name != "shapes":
-        said.append("the embedded models of the shapes world were used: these figures say nothing about real models.")
-    if played := REHEARSAL.keys() & {_name(study.image), *map(_name, study.chat.values()), *outcome.scored}:
-        said.append(f"this is a rehearsal: {', '.join(REHEARSAL[name] for name in sorted(played))}. The figures mean nothing.")
-    verifier = _name(study.chat.get("verifier", study.chat["default"]))
-    for judge in outcome.scored:
-        if _same(bench.official_judge if judge == OFFICIAL else judge, verifier):
+        warnings.append("the embedded models of the shapes world were used: these figures say nothing about real models.")
+    if played := REHEARSAL_MODELS.keys() & {_model_name(study.image), *map(_model_name, study.chat.values()), *result.scored}:
+        warnings.append(
+            f"this is a rehearsal: {', '.join(REHEARSAL_MODELS[name] for name in sorted(played))}. The figures mean nothing."
+        )
+    verifier = _model_name(study.chat.get("verifier", study.chat["default"]))
+    for judge in result.scored:
+        if _is_same_model(bench.official_judge if judge == OFFICIAL else judge, verifier):
             seen = f"the judge {judge_title(judge, bench.official_judge)} is also the loop's verifier"
-            said.append(f"{seen}: the loop was led by the eyes that score it.")
+            warnings.append(f"{seen}: the loop was guided by the model that scores it.")
         if judge != OFFICIAL and not judge.lower().endswith(bench.official_judge.lower()):
-            said.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
-        said += [f"{judge}: {remark}" for remark in outcome.remarks.get(judge, ())]
-        said += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in outcome.scored[judge].values()])]
-        titles = {metric.name: metric.title for metric in _metrics_of(outcome, *outcome.scored)}
-        other = [f"{titles[m.name]} is {m.title}" for m in _metrics_of(outcome, judge) if titles[m.name] != m.title]
-        said += [f"{judge}: {title}." for title in other]
-    if len(outcome.samples) < study.available:
-        said.append(f"{len(outcome.samples)} of {study.available} prompts were taken: the others are left out.")
+            warnings.append(f"the judge {judge} is not {bench.official_judge}, the official one: this is a scale of its own.")
+        warnings += [f"{judge}: {remark}" for remark in result.remarks.get(judge, ())]
+        warnings += [f"{judge}: {caution}" for caution in bench.cautions([score.values for score in result.scored[judge].values()])]
+        titles = {metric.name: metric.title for metric in _judged_metrics(result, *result.scored)}
+        other = [f"{titles[m.name]} is {m.title}" for m in _judged_metrics(result, judge) if titles[m.name] != m.title]
+        warnings += [f"{judge}: {title}." for title in other]
+    if len(result.samples) < study.available:
+        warnings.append(f"{len(result.samples)} of {study.available} prompts were used; the others are left out.")
     if study.per_prompt != bench.images_per_prompt:
-        said.append(f"each prompt has {study.per_prompt} images, where the official protocol has {bench.images_per_prompt}.")
-    results = outcome.results if results is None else results
-    for judge in outcome.scored:
+        warnings.append(f"each prompt has {study.per_prompt} images, where the official protocol has {bench.images_per_prompt}.")
+    results = result.results if results is None else results
+    for judge in result.scored:
         shown = {r.name for r in results if r.judge == judge}
-        if absent := [v.name for v in outcome.variants if v.name not in shown]:
-            said.append(f"{judge} has judged nothing of {', '.join(absent)} yet: not in the table.")
-    if missing := _by_judge(results, "missing"):
-        said.append(f"images that are not made or not judged yet do not count: {missing}.")
+        if absent := [v.name for v in result.variants if v.name not in shown]:
+            warnings.append(f"{judge} has judged nothing of {', '.join(absent)} yet: not in the table.")
+    if missing := _counts_by_variant(results, "missing"):
+        warnings.append(f"images that are not generated or not judged yet do not count: {missing}.")
     if failed := dict.fromkeys(f"{r.name} {r.failed}" for r in results if r.failed):
-        said.append(f"runs failed, and count as images that show nothing: {', '.join(failed)}.")
-        reasons = Counter(record.error for record in outcome.records.values() if record.error).most_common(MOST_REASONS)
-        said.append(f"why runs failed: {'; '.join(f'{reason} ({count} times)' for reason, count in reasons)}.")
-    if empty := _by_judge(results, "unanswered"):
-        said.append(f"answers that are missing or cannot be read, however often they were asked for, count as wrong: {empty}.")
-    return said
+        warnings.append(f"runs failed, and count as images that show nothing: {', '.join(failed)}.")
+        reasons = Counter(record.error for record in result.records.values() if record.error).most_common(MAX_REASONS)
+        warnings.append(f"why runs failed: {'; '.join(f'{reason} ({count} times)' for reason, count in reasons)}.")
+    if empty := _counts_by_variant(results, "unanswered"):
+        warnings.append(f"answers that are missing or cannot be read, however often they were asked for, count as wrong: {empty}.")
+    return warnings
 
 
-def imports_of(outcome: StudyResult) -> list[dict[str, Any]]:
-    """Return for programs what was imported into a study: a file each, with the variant it is of and the numbers it gave."""
+def imports_to_json(result: StudyResult) -> list[dict[str, Any]]:
+    """Return the imported files of a study as JSON: the variant and the numbers of each."""
     return [
         {
             "judge": OFFICIAL,
-            "official_judge": outcome.benchmark.official_judge,
-            "variant": one.variant,
-            "file": one.file,
-            "when": one.when,
-            "numbers": sorted({name for _, _, values in one.rows for name in values}),
-            "rows": len(one.rows),
+            "official_judge": result.benchmark.official_judge,
+            "variant": entry.variant,
+            "file": entry.file,
+            "when": entry.when,
+            "numbers": sorted({name for _, _, values in entry.rows for name in values}),
+            "rows": len(entry.rows),
         }
-        for one in outcome.imports
+        for entry in result.imports
     ]
 
 
-def _by_judge(results: Sequence[VariantResult], what: str) -> str:
+def _counts_by_variant(results: Sequence[VariantResult], what: str) -> str:
     """Return the counts of variants that are not 0, each with its judge where there are several."""
     several = len({r.judge for r in results}) > 1
     counts = [(r, count) for r in results if (count := getattr(r, what))]
     return ", ".join(f"{r.name} {count}{f' ({r.judge})' if several else ''}" for r, count in counts)
 
 
-def _name(told: str) -> str:
-    """Return the name in what a study tells of a model, without the digest of its settings."""
-    return told.rpartition(" ")[0] or told
+def _model_name(identity: str) -> str:
+    """Return the name of a model, without the digest of its settings."""
+    return identity.rpartition(" ")[0] or identity
 
 
-def _same(one: str, other: str) -> bool:
+def _is_same_model(a: str, b: str) -> bool:
     def last(name: str) -> str:
         return name.lower().rpartition("/")[2].removesuffix("-chat")
 
-    return last(one) == last(other)
+    return last(a) == last(b)

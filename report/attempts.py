@@ -81,7 +81,7 @@ class AttemptCard:
     attempt: Attempt
     title: str
     best: bool
-    picture: InlineImage
+    image: InlineImage
     score: Score | None
     prompt: list[DiffSegment]
     change: str
@@ -140,7 +140,7 @@ def attempt_cards(state: GemsState, best: Attempt | None, read_image: ReadImage 
             attempt=attempt,
             title=f"Round {attempt.round}{image}",
             best=attempt is best,
-            picture=inline_image(attempt.image, read_image, alt=alt_text(attempt), edge=CARD, density=density),
+            image=inline_image(attempt.image, read_image, alt=alt_text(attempt), edge=CARD, density=density),
             score=attempt.score,
             prompt=segments,
             change=change.format("the attempt before" if before else "the request"),

@@ -37,7 +37,7 @@ def render_card(
     def small(card: AttemptCard, alt: str, edge: int) -> InlineImage:
         return inline_image(card.attempt.image, read, alt=alt, edge=edge, light=0)
 
-    hero = page.hero_card and small(page.hero_card, page.hero_card.picture.alt, HERO)
+    hero = page.hero_card and small(page.hero_card, page.hero_card.image.alt, HERO)
     thumbs = [small(card, f"Image of {card.title.lower()}", THUMBNAIL) for card in page.cards if page.rows]
     return environment().get_template("card.html").render(page=page, hero=hero, thumbs=thumbs, used=_usage_texts(page))
 

@@ -33,7 +33,7 @@ class GalleryCard:
     """Why it failed or cannot be read; empty otherwise."""
     page: str
     """Link to its own page; empty if there is none."""
-    picture: InlineImage | None
+    image: InlineImage | None
     passed: int
     total: int
     rounds: int

@@ -99,7 +99,7 @@ def build_view(
         by_person=any(a.said for a in state.attempts),
         cards=cards,
         thumbnails=_thumbnails(state, history, read_image),
-        card_width=max((card.picture.width for card in cards), default=CARD),
+        card_width=max((card.image.width for card in cards), default=CARD),
         pair=compare_first_and_best(state, best, read_image),
         timeline=build_timeline(history, state, best),
         forks=history.forks,

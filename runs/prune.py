@@ -233,7 +233,7 @@ def apply_plan(database: DatabaseConnection, workspace: Workspace, plan: PrunePl
         try:
             with database.hold(name):
                 if {head.checkpoint for head in database.tips(name)} != before.heads.get(name, set()):
-                    notes.append(f"the run {name} has gone on meanwhile: left as it is")
+                    notes.append(f"the run {name} was resumed meanwhile: left as it is")
                     continue
                 _mark_manifest(database, workspace, name, "remove" if name in plan.remove else "trim")
                 deleted |= _delete_images(images, now.by_run[name] & unneeded)

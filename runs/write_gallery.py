@@ -81,7 +81,7 @@ def _card(
         standing=summary.standing,
         message=without_paths(summary.told),
         page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if workspace.has_page(summary.thread) else "",
-        picture=_best_image(best, summary.thread, workspace.images.read) if best else None,
+        image=_best_image(best, summary.thread, workspace.images.read) if best else None,
         passed=best.score.passed if best and best.score else 0,
         total=best.score.total if best and best.score else 0,
         rounds=summary.rounds,

@@ -11,45 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from ..errors import LocksMissingError, RunInUseError
 
 FILE = ".lock"
-
-
-@contextmanager
-def exclusive(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold a folder. The system lets go of it when the process ends, however it ends.
-
-    Args:
-        folder: of a study, or of what else one process works on at a time.
-        patience: seconds to go on trying: somebody may only be looking whether it is free, see `is_held`.
-
-    Raises:
-        RunInUseError: another process holds it.
-        LocksMissingError: the file system has no locks.
-    """
-    with (folder / FILE).open("w") as file:
-        _try_until(lambda: _locked(file, fcntl.LOCK_EX), folder.name, patience)
-        yield
-
-
-def is_held(folder: Path) -> bool:
-    """Tell whether a process holds a folder. Those who look at the same time do not take each other for its holder.
-
-    Raises:
-        LocksMissingError: the file system has no locks.
-    """
-    try:
-        with (folder / FILE).open() as file:
-            return not _locked(file, fcntl.LOCK_SH)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _locked(file: IO[str], how: int) -> bool:
-    return _got(Path(file.name), lambda: fcntl.flock(file, how | fcntl.LOCK_NB))
 
 
 def _got(path: Path, lock: Callable[[], object]) -> bool:
@@ -125,7 +91,7 @@ def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
 
     Args:
         folder: where the file of locks is, or is made.
-        name: of a run.
+        name: of a run, or of what else one process works on at a time.
         patience: seconds to go on trying: somebody may only be looking whether it is free, see `is_holding`.
 
     Raises:

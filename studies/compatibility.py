@@ -27,7 +27,7 @@ from rich.table import Table
 
 from gems.context import preset
 from gems.errors import GemsError, ModelAnswerError, ModelCallError
-from gems.evaluation.benchmarks.shapes import ShapesSample, benchmark, judge
+from gems.evaluation.benchmarks.shapes import ShapesSample, judge_image, make_benchmark
 from gems.memory.evidence import refinements
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
 from gems.models.chat.ask import ask, with_schema
@@ -41,11 +41,13 @@ from gems.nodes import decomposer, learner, planner, refiner, selector, summariz
 from gems.skills import SkillLibrary, skill_tools
 from gems.terminal import Console
 
-COLUMNS = {"at once": "at_once", "repaired": "repaired", "failed": "failed", "tools": "tool_calls", "logprobs": "with_logprobs",
-           "thought": "with_thought"}  # fmt: skip
+TALLY_COLUMNS = {
+    **{"at once": "at_once", "repaired": "repaired", "failed": "failed"},
+    **{"tools": "tool_calls", "logprobs": "with_logprobs", "thought": "with_thought"},
+}
 
 
-class Question(NamedTuple):
+class RoleQuestion(NamedTuple):
     """What a role is asked: the messages, and the schema of the answer."""
 
     role: str
@@ -71,7 +73,7 @@ class Tally(BaseModel):
         self.problems[re.sub(r"\d+", "N", problem)[:160]] += 1
 
 
-class Study:
+class ChatStudy:
     """Asks one chat model, one call after the other, and counts."""
 
     def __init__(self, chat: BaseChatModel) -> None:
@@ -80,17 +82,17 @@ class Study:
         self.no_pictures = ""
         """Why pictures are left out, once the endpoint has refused one."""
 
-    def put(self, question: Question) -> None:
+    def put(self, question: RoleQuestion) -> None:
         """Ask a role its question and count what came of it. The planner is offered its tools first, as in a run."""
         role, messages, schema = question
-        tally, texts = self.roles[role], without_pictures(messages)
+        tally, texts = self.roles[role], without_images(messages)
         messages = texts if self.no_pictures else messages
         try:
             if role == "planner":
                 offered = self.chat.bind_tools(skill_tools(self.library))
                 message, spent = call(offered, with_schema(messages, schema), role=role)
                 tally.tool_calls, tally.spent = tally.tool_calls + bool(message.tool_calls), tally.spent.plus(spent)
-            told = ask(self.chat, messages, schema, role=role, logprobs=role == "verifier")
+            reply = ask(self.chat, messages, schema, role=role, logprobs=role == "verifier")
         except ModelCallError as error:
             if error.status is not None and messages != texts:
                 self.no_pictures = error.problem
@@ -100,13 +102,13 @@ class Study:
             tally.fail(error.problem)
             tally.spent = tally.spent.plus(error.spent)
         else:
-            tally.at_once += told.spent.calls == 1
-            tally.repaired += told.spent.calls > 1
+            tally.at_once += reply.spent.calls == 1
+            tally.repaired += reply.spent.calls > 1
             tally.with_logprobs, tally.with_thought = (
-                tally.with_logprobs + bool(told.tokens),
-                tally.with_thought + bool(told.thought),
+                tally.with_logprobs + bool(reply.tokens),
+                tally.with_thought + bool(reply.thought),
             )
-            tally.spent = tally.spent.plus(told.spent)
+            tally.spent = tally.spent.plus(reply.spent)
 
     def told(self) -> dict[str, Any]:
         """Return the counts, ready for JSON."""
@@ -116,7 +118,7 @@ class Study:
         return {**known, "notes": capability_notes(self.chat), "roles": roles}
 
 
-def questions(sample: ShapesSample, library: SkillLibrary) -> list[Question]:
+def role_questions(sample: ShapesSample, library: SkillLibrary) -> list[RoleQuestion]:
     """Return what each role is asked about a request."""
     parsed, rng = parse_request(sample.prompt), random.Random(sample.id)
     owners, colors = [i for i, g in enumerate(parsed.groups) for _ in range(g.count)], choose_colors(parsed, rng)
@@ -129,7 +131,7 @@ def questions(sample: ShapesSample, library: SkillLibrary) -> list[Question]:
         Check(id=f"c{n}", kind="relation" if p.skill == "position" else p.skill, question=p.question, expected=p.expected)
         for n, p in enumerate(sample.questions, 1)
     ]
-    verdicts = [Verdict(check=c.id, passed=score == 1) for c, score in zip(checks, judge(sample, image), strict=True)]
+    verdicts = [Verdict(check=c.id, passed=score == 1) for c, score in zip(checks, judge_image(sample, image), strict=True)]
     attempt = Attempt(round=1, prompt=sample.prompt, seed=0, image=ref, verdicts=tuple(verdicts))
     state = GemsState(prompt=sample.prompt, draft=sample.prompt, checks=checks, attempts=[attempt])
     places = f"{sample.prompt}, every thing in a place of its own"
@@ -138,29 +140,29 @@ def questions(sample: ShapesSample, library: SkillLibrary) -> list[Question]:
     [change] = refinements(state.model_copy(update={"attempts": scored}))
     lesson = summarizer.SummarizerState(prompt=sample.prompt, checks=checks, attempts=[attempt])
     return [
-        Question("planner", planner.render(sample.prompt, library.catalog()), planner.Plan),
-        Question("decomposer", decomposer.render(sample.prompt), decomposer.Checks),
-        Question("verifier", verifier.render(checks, ref, lambda _: png.getvalue()), verifier.Findings),
-        Question("summarizer", summarizer.render(lesson, attempt, lambda _: png.getvalue()), summarizer.Lesson),
-        Question("refiner", refiner.render(state, preset("default"), library, lambda _: png.getvalue()), refiner.Refinement),
-        Question("learner", learner.render({c.kind: change for c in change.turned}, []), learner.LearnedLessons),
+        RoleQuestion("planner", planner.render(sample.prompt, library.catalog()), planner.Plan),
+        RoleQuestion("decomposer", decomposer.render(sample.prompt), decomposer.Checks),
+        RoleQuestion("verifier", verifier.render(checks, ref, lambda _: png.getvalue()), verifier.Findings),
+        RoleQuestion("summarizer", summarizer.render(lesson, attempt, lambda _: png.getvalue()), summarizer.Lesson),
+        RoleQuestion("refiner", refiner.render(state, preset("default"), library, lambda _: png.getvalue()), refiner.Refinement),
+        RoleQuestion("learner", learner.render({c.kind: change for c in change.turned}, []), learner.LearnedLessons),
     ]
 
 
-def without_pictures(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+def without_images(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     """Return messages with their texts only, those without a picture as they are."""
     return [HumanMessage(m.text) if any(b["type"] == "image" for b in m.content_blocks) else m for m in messages]
 
 
-def table(told: dict[str, Any]) -> Table:
+def tally_table(told: dict[str, Any]) -> Table:
     """Return the counts as a table, a row for each role."""
     out = Table(title=f"{told['model']}: answers by role", box=box.SIMPLE)
-    for name in ("role", *COLUMNS, "s/call", "tokens in", "out"):
+    for name in ("role", *TALLY_COLUMNS, "s/call", "tokens in", "out"):
         out.add_column(name, justify="left" if name == "role" else "right")
     for role, t in told["roles"].items():
         calls, tokens = max(1, t["spent"]["calls"]), (t["spent"]["input_tokens"], t["spent"]["output_tokens"])
         means = [f"{t['spent']['seconds'] / calls:.1f}", *(f"{count / calls:.0f}" for count in tokens)]
-        out.add_row(role, *(str(t[field]) for field in COLUMNS.values()), *means)
+        out.add_row(role, *(str(t[field]) for field in TALLY_COLUMNS.values()), *means)
     return out
 
 
@@ -174,14 +176,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the counts here too")
     given = parser.parse_args(arguments)
     try:
-        study = Study(chat_model(ChatOptions(model=given.chat, max_tokens=given.max_tokens, timeout=given.timeout)))
-        for sample in track(benchmark(given.requests), "asking", console=Console(stderr=True)):
-            for question in questions(sample, study.library):
+        study = ChatStudy(chat_model(ChatOptions(model=given.chat, max_tokens=given.max_tokens, timeout=given.timeout)))
+        for sample in track(make_benchmark(given.requests), "asking", console=Console(stderr=True)):
+            for question in role_questions(sample, study.library):
                 study.put(question)
     except (GemsError, ValueError) as error:
         sys.exit(f"error: {error}")
     told, screen = study.told(), Console(width=120)
-    screen.print(table(told))
+    screen.print(tally_table(told))
     for line in [*told["notes"], *([f"pictures left out: {told['no_pictures']}"] if told["no_pictures"] else [])]:
         screen.print(line, markup=False)
     for role, tally in told["roles"].items():

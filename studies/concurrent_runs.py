@@ -27,7 +27,7 @@ from rich.table import Table
 
 from gems import run
 from gems.errors import GemsError, OutsideWorldError
-from gems.evaluation.benchmarks.shapes import benchmark
+from gems.evaluation.benchmarks.shapes import make_benchmark
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.registry import Models
 from gems.models.shapes.grammar import parse_request
@@ -39,7 +39,7 @@ from gems.terminal import Console
 from .kill_soak.__main__ import database_of
 
 
-class Hasty(ImageModel):
+class QuickImageModel(ImageModel):
     """Draws what a prompt names, and leaves out every second thing where the seed is even."""
 
     name = "hasty"
@@ -65,7 +65,7 @@ class Hasty(ImageModel):
         return draw(things)
 
 
-class Watch(threading.Thread):
+class ResourceMonitor(threading.Thread):
     """Notes the most handles and threads of this process while it goes on."""
 
     def __init__(self) -> None:
@@ -92,11 +92,11 @@ def at_most(handles: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def measure(home: Workspace, runs: int, handles: int, rounds: int) -> dict[str, Any]:
+def measure_runs(home: Workspace, runs: int, handles: int, rounds: int) -> dict[str, Any]:
     """Start all runs at once, wait for their end, and return the figures."""
-    every = benchmark()
+    every = make_benchmark()
     prompts = [every[number % len(every)].prompt for number in range(runs)]
-    models = [Hasty() for _ in prompts]
+    models = [QuickImageModel() for _ in prompts]
     errors: list[BaseException] = []
     begin = threading.Barrier(runs)
     chat = Models.choose().chats["planner"]
@@ -118,7 +118,7 @@ def measure(home: Workspace, runs: int, handles: int, rounds: int) -> dict[str, 
             errors.append(error)
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(runs)]
-    watch = Watch()
+    watch = ResourceMonitor()
     began = time.perf_counter()
     with at_most(handles):
         watch.start()
@@ -129,13 +129,13 @@ def measure(home: Workspace, runs: int, handles: int, rounds: int) -> dict[str, 
         seconds = time.perf_counter() - began
         watch.ended.set()
         watch.join()
-    found = Counter(past.thread for past in list_runs(home) if past.standing in ("accepted", "gave up"))
-    ended = [thread for thread in found if len(get_run(thread, home).attempts) == sum(models[int(thread[1:])].drawn.values())]
+    listed = Counter(past.thread for past in list_runs(home) if past.standing in ("accepted", "gave up"))
+    ended = [thread for thread in listed if len(get_run(thread, home).attempts) == sum(models[int(thread[1:])].drawn.values())]
     return {
         "runs": runs,
         "ok": len(ended),
-        "failed": runs - len(found),
-        "doubled": sum(number > 1 for number in found.values()) + len(found) - len(ended),
+        "failed": runs - len(listed),
+        "doubled": sum(number > 1 for number in listed.values()) + len(listed) - len(ended),
         "errors": dict(Counter(f"{type(error).__name__}: {error}"[:160] for error in errors)),
         "images": sum(sum(model.drawn.values()) for model in models),
         "handles": watch.handles,
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tempfile.TemporaryDirectory() as folder,
             database_of("sqlite" if kind == "sqlite" else "postgresql", given.store if url else None) as store,
         ):
-            told = measure(Workspace(Path(folder) / "runs", store=store), given.runs, given.handles, given.rounds)
+            told = measure_runs(Workspace(Path(folder) / "runs", store=store), given.runs, given.handles, given.rounds)
     except GemsError as error:
         raise SystemExit(str(error)) from error
     table = Table("", kind, title=f"{given.runs} runs at once in one process, at most {given.handles} open files")

@@ -27,13 +27,13 @@ from gems.terminal import Console
 
 IMAGES = "sd2dot1"
 FUNCTION = "calc_vqa_score"
-KEPT = "average_score_with_dependency"
+OFFICIAL_SCORE = "average_score_with_dependency"
 
-Given = Mapping[str, Mapping[str, str]]
+ReleasedAnswers = Mapping[str, Mapping[str, str]]
 """The answers by item, and by the number of the question."""
 
 
-class Compared(NamedTuple):
+class ScorerComparison(NamedTuple):
     """The mean scores of a model's answers, times 100."""
 
     model: str
@@ -46,17 +46,17 @@ class Compared(NamedTuple):
     differ_exact: int
 
 
-def answers_of(path: Path) -> dict[str, dict[str, str]]:
+def read_released_answers(path: Path) -> dict[str, dict[str, str]]:
     """Read a file of released answers: those about the images of all prompts."""
-    found: dict[str, dict[str, str]] = {}
+    answers: dict[str, dict[str, str]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["t2i_model"] == IMAGES:
-                found.setdefault(row["item_id"], {})[row["question_id"]] = row["answer"]
-    return found
+                answers.setdefault(row["item_id"], {})[row["question_id"]] = row["answer"]
+    return answers
 
 
-def our_scores(benchmark: Benchmark, samples: Sequence[Sample], given: Given) -> list[float]:
+def our_scores(benchmark: Benchmark, samples: Sequence[Sample], given: ReleasedAnswers) -> list[float]:
     """Score the answers to each prompt by ours."""
     return [
         benchmark.score(sample, {key: [JudgeAnswer(text=text)] for key, text in given.get(sample.id, {}).items()})["score"]
@@ -80,21 +80,23 @@ def official_function(path: Path) -> Callable[..., dict[str, Any]]:
     return function
 
 
-def official_scores(function: Callable[..., dict[str, Any]], samples: Sequence[Sample], given: Given) -> list[float]:
+def official_graph_scores(
+    function: Callable[..., dict[str, Any]], samples: Sequence[Sample], given: ReleasedAnswers
+) -> list[float]:
     """Score the answers to each prompt by the authors' function, called as their script does."""
     scores = []
     for sample in samples:
         answers = {int(key): text for key, text in given.get(sample.id, {}).items()} or {1: ""}
         parents = {asked["id"]: asked["parents"] or [0] for asked in sample.truth["questions"]}
-        scores.append(float(function(answers, parents)[KEPT]))
+        scores.append(float(function(answers, parents)[OFFICIAL_SCORE]))
     return scores
 
 
-def compare(path: Path, samples: Sequence[Sample], function: Callable[..., dict[str, Any]] | None) -> Compared:
+def compare_scorers(path: Path, samples: Sequence[Sample], function: Callable[..., dict[str, Any]] | None) -> ScorerComparison:
     """Score a file of answers in every way."""
-    given = answers_of(path)
+    given = read_released_answers(path)
     ours, exact = our_scores(Dsg(), samples, given), our_scores(Dsg().exact(), samples, given)
-    official = official_scores(function, samples, given) if function else [math.nan] * len(samples)
+    official = official_graph_scores(function, samples, given) if function else [math.nan] * len(samples)
 
     def mean(scores: Sequence[float]) -> float:
         return 100 * math.fsum(scores) / len(scores)
@@ -103,10 +105,10 @@ def compare(path: Path, samples: Sequence[Sample], function: Callable[..., dict[
         return sum(abs(one - other) > 1e-9 for one, other in zip(scores, official, strict=True))
 
     model = path.name.removesuffix("_dsg.csv")
-    return Compared(model, mean(ours), mean(exact), mean(official), differ(ours), differ(exact))
+    return ScorerComparison(model, mean(ours), mean(exact), mean(official), differ(ours), differ(exact))
 
 
-def main(arguments: Sequence[str] | None = None) -> list[Compared]:
+def main(arguments: Sequence[str] | None = None) -> list[ScorerComparison]:
     """Compare, print a table, and return it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--answers", type=Path, required=True, help="folder with the released answers, *_dsg.csv")
@@ -115,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Compared]:
     options = parser.parse_args(arguments)
     samples = Dsg().read({Dsg.sources[0].file: options.data})
     function = official_function(options.official) if options.official else None
-    compared = [compare(path, samples, function) for path in sorted(options.answers.glob("*_dsg.csv"))]
+    compared = [compare_scorers(path, samples, function) for path in sorted(options.answers.glob("*_dsg.csv"))]
     table = Table(title=f"DSG-1k, {len(samples)} prompts, released answers")
     for heading in ("answers of", "ours", "ours, --exact-yes", "authors' function", "items that differ", "with --exact-yes"):
         table.add_column(heading, justify="left" if heading == "answers of" else "right")

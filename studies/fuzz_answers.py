@@ -36,7 +36,7 @@ from gems.context import RunContext
 from gems.errors import GemsError
 from gems.evaluation.benchmark import JudgeQuestion
 from gems.evaluation.judges.judge_parsing import marks, says_yes
-from gems.evaluation.judges.judging import judge_of
+from gems.evaluation.judges.registry import judge_of
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Score, Verdict
 from gems.models.chat.endpoint import EndpointChat, endpoint_chat
 from gems.models.options import ChatOptions
@@ -50,11 +50,11 @@ from gems.skills import SkillLibrary
 from gems.storage.serializer import serializer
 from gems.terminal import Console, echo
 
-LONGEST = 2.0
+MAX_SECONDS = 2.0
 """Seconds of a CPU that an answer may take."""
 
-REQUEST = 'three red circles and a sign that says "OPEN"'
-CHECKS = [
+FUZZED_REQUEST = 'three red circles and a sign that says "OPEN"'
+FUZZED_CHECKS = [
     Check(id="c1", kind="object", question="Is there a red circle?"),
     Check(id="c2", kind="count", question="How many circles are there?", expected="three"),
     Check(id="c3", kind="text", question="What does the sign say?", expected="OPEN"),
@@ -62,14 +62,14 @@ CHECKS = [
     Check(id="c5", kind="count", question="How many squares are there?", expected="zero"),
 ]
 
-DOUBTS = (
+HEDGES = (
     "{0}/{1}", "{0} or {1}", "{0} and {1}", "{0}? {1}.", "{0}?", "maybe {0}",
     "unknown, maybe {0}", "I cannot tell, {0}?", "not {0}",
     "{0}, but I am not sure", "{0} - unknown", "perhaps {0}", "probably {0}", "It could be {0}", "unsure: {0}", "{0} (unclear)",
     "{0}, maybe", "I can't say whether it is {0}",
 )  # fmt: skip
 """Ways to hedge; {0} is the expected answer and {1} another one."""
-MORE_DOUBTS = {
+HEDGES_BY_CHECK = {
     "c2": (
         "fewer than {0}",
         "thirty-{0}",
@@ -93,22 +93,22 @@ MORE_DOUBTS = {
     "c4": ("no idea", "No answer possible", "no image was given", "no way to tell"),
     "c5": ("no idea", "No answer", "no image was given"),
 }
-OTHER = {"c1": "no", "c2": "four", "c3": "CLOSED", "c4": "yes", "c5": "one"}
+WRONG_ANSWERS = {"c1": "no", "c2": "four", "c3": "CLOSED", "c4": "yes", "c5": "one"}
 
-LONG = (
+LONG_TEXTS = (
     "yes " * 8000, "1" * 5000, "[" * 100_000, '{"a":' * 100_000, '{"a":[' * 400 + "1," * 20_000, "e\u0301\u0316" * 20_000,
     "\n" * 50_000,
     "word " * 20_000, '"' * 20_000, "{" * 50_000, "a" * 1_000_000, "<think>" * 5000, "OPEN OPEM " * 5000, "\u202e\x1b[2J" * 500,
 )  # fmt: skip
-ODD: tuple[Any, ...] = (
+ODD_VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 3, 2**63, -(10**30), 10**400, 0.5, float("nan"), float("inf"), -float("inf"), "", " ",
     "\0", "\ud800", "\udc80x",
     "yes", "{}", "[]", "null", "c1", [], {}, [None], [[]], {"text": 5}, {"": {}}, ["a", 5], {"type": "text", "text": None},
 )  # fmt: skip
-AROUND = ("$", "$", "```json\n$\n```", "<think>so {</think>$", "Here: $. {", "{ $", "$$", "[$]", "$\0")
+WRAPPINGS = ("$", "$", "```json\n$\n```", "<think>so {</think>$", "Here: $. {", "{ $", "$$", "[$]", "$\0")
 
 
-class Role(NamedTuple):
+class FuzzedRole(NamedTuple):
     """Who is answered: with what, and how the answer is used."""
 
     good: Any
@@ -116,7 +116,7 @@ class Role(NamedTuple):
     use: Callable[[BaseChatModel], Any]
 
 
-class Fuzzed(BaseChatModel):
+class FuzzedChat(BaseChatModel):
     """A chat model that gives the same answer again and again: a completion, as its endpoint reads it, or a message."""
 
     answer: Any
@@ -136,7 +136,7 @@ class Fuzzed(BaseChatModel):
         return self.endpoint._create_chat_result(construct_type(type_=ChatCompletion, value=self.answer), {})
 
 
-class Here(Executor):
+class InlineExecutor(Executor):
     """Runs everything at once and in this thread: threads for each of many thousand answers would take longer than the answers."""
 
     def __init__(self, *_: Any) -> None:
@@ -149,13 +149,13 @@ class Here(Executor):
         return done
 
 
-def roles() -> dict[str, Role]:
+def roles() -> dict[str, FuzzedRole]:
     """Return whoever is asked in a run, and a judge."""
     png = _png()
     skills = SkillLibrary.load()
     image = ImageRef(sha256="0" * 64, width=64, height=64)
     context = RunContext()
-    half = tuple(Verdict(check=c.id, passed=c.id != "c2", answer="x") for c in CHECKS)
+    half = tuple(Verdict(check=c.id, passed=c.id != "c2", answer="x") for c in FUZZED_CHECKS)
     whole = tuple(v.model_copy(update={"passed": True}) for v in half)
     first = Attempt(round=1, prompt="three red circles", seed=1, image=image, verdicts=half, score=Score.of(half))
     better = Attempt(round=2, prompt="3 red circles", seed=1, image=image, verdicts=whole, score=Score.of(whole))
@@ -170,24 +170,26 @@ def roles() -> dict[str, Role]:
         return png
 
     def plan(chat: BaseChatModel) -> Any:
-        update = planner(chat, skills)(PlannerState(prompt=REQUEST), runtime())
-        asked = PlannerState(prompt=REQUEST, planning=[m for m in update.get("planning", []) if isinstance(m, AIMessage)])
+        update = planner(chat, skills)(PlannerState(prompt=FUZZED_REQUEST), runtime())
+        asked = PlannerState(prompt=FUZZED_REQUEST, planning=[m for m in update.get("planning", []) if isinstance(m, AIMessage)])
         if not wants_skills(asked):
             return update
-        answered = loading.invoke(GemsState(prompt=REQUEST, planning=asked.planning))
-        again = PlannerState(prompt=REQUEST, planning=answered["planning"], skills=answered["skills"])
+        answered = loading.invoke(GemsState(prompt=FUZZED_REQUEST, planning=asked.planning))
+        again = PlannerState(prompt=FUZZED_REQUEST, planning=answered["planning"], skills=answered["skills"])
         return [update, answered["planning"], planner(chat, skills)(again, runtime())]
 
     def refine(chat: BaseChatModel) -> Any:
-        state = GemsState(prompt=REQUEST, checks=CHECKS, attempts=[first], draft="x")
+        state = GemsState(prompt=FUZZED_REQUEST, checks=FUZZED_CHECKS, attempts=[first], draft="x")
         return [refiner(chat, skills, read)(state, runtime(fuse=fuse)) for fuse in (False, True)]
 
     def learn(chat: BaseChatModel) -> Any:
-        return learner(chat)(GemsState(prompt=REQUEST, checks=CHECKS, attempts=[first, better]), runtime(lessons="keep"))
+        return learner(chat)(
+            GemsState(prompt=FUZZED_REQUEST, checks=FUZZED_CHECKS, attempts=[first, better]), runtime(lessons="keep")
+        )
 
     def verify(chat: BaseChatModel) -> Any:
         attempts = [first.model_copy(update={"verdicts": (), "score": None})]
-        return verifying.verifier(chat, read)(verifying.VerifierState(checks=CHECKS, attempts=attempts), runtime())
+        return verifying.verifier(chat, read)(verifying.VerifierState(checks=FUZZED_CHECKS, attempts=attempts), runtime())
 
     def judge(chat: BaseChatModel) -> Any:
         one = judge_of(chat)
@@ -197,18 +199,22 @@ def roles() -> dict[str, Role]:
         return [readings, json.dumps([answer.model_dump(mode="json") for answer in told], ensure_ascii=False).encode()]
 
     def summarize(chat: BaseChatModel) -> Any:
-        return summarizer(chat, read)(SummarizerState(prompt=REQUEST, checks=CHECKS, attempts=[first]), runtime(fuse=False))
+        return summarizer(chat, read)(
+            SummarizerState(prompt=FUZZED_REQUEST, checks=FUZZED_CHECKS, attempts=[first]), runtime(fuse=False)
+        )
 
-    findings = {"findings": [{"id": c.id, "answer": c.expected, "reason": "as it is"} for c in CHECKS]}
-    drafts = [{"kind": c.kind, "question": c.question, "expected": c.expected, "depends_on": [1]} for c in CHECKS]
+    findings = {"findings": [{"id": c.id, "answer": c.expected, "reason": "as it is"} for c in FUZZED_CHECKS]}
+    drafts = [{"kind": c.kind, "question": c.question, "expected": c.expected, "depends_on": [1]} for c in FUZZED_CHECKS]
     return {
-        "planner": Role({"prompt": f"a picture of {REQUEST}"}, plan),
-        "decomposer": Role({"checks": drafts}, lambda chat: decomposer(chat)(GemsState(prompt=REQUEST), runtime())),
-        "verifier": Role(findings, verify),
-        "summarizer": Role({"experience": "Circles in a row came out right."}, summarize),
-        "refiner": Role({"strategy": "count", "prompt": REQUEST, "experience": "it helped", "action": "regenerate"}, refine),
-        "learner": Role({"lessons": [{"kind": "count", "skill": "", "text": "Name the place of each thing."}]}, learn),
-        "judge": Role({"realism": 1, "aesthetic": 2}, judge),
+        "planner": FuzzedRole({"prompt": f"a picture of {FUZZED_REQUEST}"}, plan),
+        "decomposer": FuzzedRole({"checks": drafts}, lambda chat: decomposer(chat)(GemsState(prompt=FUZZED_REQUEST), runtime())),
+        "verifier": FuzzedRole(findings, verify),
+        "summarizer": FuzzedRole({"experience": "Circles in a row came out right."}, summarize),
+        "refiner": FuzzedRole(
+            {"strategy": "count", "prompt": FUZZED_REQUEST, "experience": "it helped", "action": "regenerate"}, refine
+        ),
+        "learner": FuzzedRole({"lessons": [{"kind": "count", "skill": "", "text": "Name the place of each thing."}]}, learn),
+        "judge": FuzzedRole({"realism": 1, "aesthetic": 2}, judge),
     }
 
 
@@ -226,7 +232,7 @@ def odd(draw: st.DrawFn) -> Any:
     """Draw a value that nobody expects."""
     which = draw(_PLACE)
     # Few long ones: each takes its share of the two seconds.
-    return pick(draw, LONG) if which % 16 == 15 else draw(_VALUES[which % 2]) if which % 16 > 10 else pick(draw, ODD)
+    return pick(draw, LONG_TEXTS) if which % 16 == 15 else draw(_VALUES[which % 2]) if which % 16 > 10 else pick(draw, ODD_VALUES)
 
 
 def mutated(draw: st.DrawFn, value: Any) -> Any:
@@ -257,11 +263,11 @@ def content(draw: st.DrawFn, role: str, good: Any) -> Any:
     if role == "verifier" and pick(draw, (True, False)):
         value = json.loads(json.dumps(good))
         for finding in value["findings"]:
-            way = pick(draw, (*DOUBTS, *MORE_DOUBTS.get(finding["id"], ())))
-            finding["answer"] = way.format(finding["answer"], OTHER[finding["id"]])
+            way = pick(draw, (*HEDGES, *HEDGES_BY_CHECK.get(finding["id"], ())))
+            finding["answer"] = way.format(finding["answer"], WRONG_ANSWERS[finding["id"]])
     for _ in range(pick(draw, (0, 0, 1, 1, 2))):
         value = mutated(draw, value)
-    text = pick(draw, AROUND).replace("$", json.dumps(value))
+    text = pick(draw, WRAPPINGS).replace("$", json.dumps(value))
     cut = pick(draw, (1, 1, 1, 1, 1, 0.5, 0.9))
     return odd(draw) if pick(draw, range(16)) == 15 else text if cut == 1 else text[: int(len(text) * cut)]
 
@@ -286,7 +292,7 @@ def answers(draw: st.DrawFn, role: str, good: Any) -> Any:
     return completion
 
 
-def problem_of(role: Role, answer: Any, endpoint: EndpointChat) -> tuple[str, str]:
+def problem_of(role: FuzzedRole, answer: Any, endpoint: EndpointChat) -> tuple[str, str]:
     """Use an answer; return how it ended ("well", or an error of ours by its name), and what is wrong with that, if anything.
 
     Raises:
@@ -295,13 +301,13 @@ def problem_of(role: Role, answer: Any, endpoint: EndpointChat) -> tuple[str, st
     began = time.process_time()
     ended, wrong = "well", ""
     try:
-        update = role.use(Fuzzed(answer=answer, endpoint=endpoint))
+        update = role.use(FuzzedChat(answer=answer, endpoint=endpoint))
         kept = serializer().loads_typed(serializer().dumps_typed(update))
         wrong = "; ".join(_passed_wrongly(kept)) if isinstance(kept, dict) else ""
     except GemsError as error:
         ended = type(error).__name__
     took = time.process_time() - began
-    return ended, wrong or (f"it took {took:.1f} s" if took > LONGEST else "")
+    return ended, wrong or (f"it took {took:.1f} s" if took > MAX_SECONDS else "")
 
 
 def an_endpoint() -> EndpointChat:
@@ -316,7 +322,7 @@ def _passed_wrongly(update: dict[str, Any]) -> Iterator[str]:
         for verdict in (v for v in attempt.verdicts if v.passed):
             said = verdict.answer.casefold()
             is_text = verdict.check == "c3"  # a text may have any sign in it, and other words beside
-            if re.search(words, said) or (not is_text and (re.search("[/?~%]", said) or OTHER[verdict.check] in said)):
+            if re.search(words, said) or (not is_text and (re.search("[/?~%]", said) or WRONG_ANSWERS[verdict.check] in said)):
                 yield f"{verdict.check} passed by {verdict.answer[:80]!r}"
 
 
@@ -351,7 +357,7 @@ def _png() -> bytes:
     return buffer.getvalue()
 
 
-def fuzz(name: str, role: Role, count: int, number: int, tell: Callable[[str, str], None]) -> None:
+def fuzz(name: str, role: FuzzedRole, count: int, number: int, tell: Callable[[str, str], None]) -> None:
     """Give a role so many answers.
 
     Args:
@@ -383,7 +389,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="what they are drawn by (default: 0)")
     options = parser.parse_args(arguments)
     everyone, began = roles(), time.perf_counter()
-    setattr(verifying, "ContextThreadPoolExecutor", Here)  # noqa: B010
+    setattr(verifying, "ContextThreadPoolExecutor", InlineExecutor)  # noqa: B010
     problems: list[str] = []
     rows = []
     for name, role in everyone.items():

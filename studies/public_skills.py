@@ -1,4 +1,4 @@
-"""How many public skills load: `python -m studies.skills_of_the_wild ROOT... [--out FILE] [--json FILE] [--no-reference]`.
+"""How many public skills load: `python -m studies.public_skills ROOT... [--out FILE] [--json FILE] [--no-reference]`.
 
 A ROOT is a folder that holds somebody's skills, such as the checkout of a public repository. Each SKILL.md in it, in whatever case
 its name is written, counts once. It is loaded if its description stands in the catalogue and its body is what the file says, both
@@ -28,12 +28,12 @@ from gems.skills.library import skill_folders
 from gems.skills.skill import SKILL_FILE, read_skill, skill_file
 from gems.terminal import Console
 
-SUMS = ("files", "loaded", "without_a_note", "found", "listed", "seconds", "accepted")
+SUMMED = ("files", "loaded", "without_a_note", "found", "listed", "seconds", "accepted")
 """What of the roots is added up."""
 
 
 @dataclass
-class Wild:
+class SkillCount:
     """What became of the skills of a root."""
 
     root: str
@@ -66,9 +66,9 @@ def files_of(root: Path) -> Iterator[Path]:
         yield from (Path(at, file) for file in sorted(files) if file.upper() == SKILL_FILE.upper())
 
 
-def examine(root: Path, reference: bool = True) -> Wild:
+def count_skills(root: Path, reference: bool = True) -> SkillCount:
     """Load each skill of a root alone, then all of them as a collection."""
-    wild = Wild(root.name, _commit(root))
+    wild = SkillCount(root.name, _commit(root))
     descriptions = []
     for file in track(list(files_of(root)), root.name, console=Console(stderr=True), transient=True):
         if skill_file(file.parent) != file:  # beside a SKILL.md another one in small letters
@@ -158,11 +158,11 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
-def markdown(wilds: Sequence[Wild]) -> str:
+def markdown(wilds: Sequence[SkillCount]) -> str:
     """Return the tables of a page."""
     lines = ["| root | commit | files | loaded | without a note | found from the root | listed from the root | seconds |"]
     lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
-    every = Wild("all", **{name: sum(getattr(w, name) for w in wilds) for name in SUMS})
+    every = SkillCount("all", **{name: sum(getattr(w, name) for w in wilds) for name in SUMMED})
     for w in (*wilds, every):
         figures = f"{w.loaded} ({share(w.loaded, w.files)}) | {w.without_a_note} | {w.found} | {w.listed} | {w.seconds:.1f}"
         lines.append(f"| {w.root} | {w.commit} | {w.files} | {figures} |")
@@ -185,13 +185,13 @@ def _counts(title: str, causes: Counter[str], files: int) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Examine the roots that are named, and print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m studies.skills_of_the_wild", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m studies.public_skills", description=__doc__.split("\n")[0])
     parser.add_argument("roots", nargs="+", type=Path, metavar="ROOT", help="a folder with skills in it")
     parser.add_argument("--out", type=Path, help="write the tables as Markdown")
     parser.add_argument("--json", type=Path, help="write every figure, and the files that differ")
     parser.add_argument("--no-reference", action="store_true", help="do not ask skills-ref, which takes most of the time")
     options = parser.parse_args(arguments)
-    wilds = [examine(root, not options.no_reference) for root in options.roots]
+    wilds = [count_skills(root, not options.no_reference) for root in options.roots]
     if options.json:
         options.json.write_text(json.dumps([vars(wild) for wild in wilds], indent=1, ensure_ascii=False), encoding="utf-8")
     if options.out:

@@ -25,11 +25,11 @@ import ray
 from PIL import Image
 from ray.cluster_utils import Cluster
 
-from gems.evaluation.catalogue import find
+from gems.evaluation.catalogue import find_benchmark
 from gems.evaluation.ray_engine import ray_engine
-from gems.evaluation.records import Key, SampleRecord, read_records
-from gems.evaluation.runner import StudyPlan, StudyProgress, generate, plan
-from gems.evaluation.variants import variants
+from gems.evaluation.run_records import RecordKey, SampleRecord, read_records
+from gems.evaluation.runner import StudyPlan, StudyProgress, plan_study, run_study
+from gems.evaluation.variants import make_variants
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.terminal import echo
 
@@ -52,7 +52,7 @@ fills the cores. On one machine threads of one process do as well; Ray is for mo
 """
 
 
-class Waiting(ImageModel):
+class DelayedImageModel(ImageModel):
     """The embedded image model behind a wait, as for a server: calls wait at the same time.
 
     Args:
@@ -65,9 +65,9 @@ class Waiting(ImageModel):
         self._seconds = seconds
         self._model: ImageModel | None = None
 
-    def __reduce__(self) -> tuple[type[Waiting], tuple[float]]:
+    def __reduce__(self) -> tuple[type[DelayedImageModel], tuple[float]]:
         """Be sent to workers without the model, which cannot be."""
-        return (Waiting, (self._seconds,))
+        return (DelayedImageModel, (self._seconds,))
 
     def prepare(self) -> None:
         """Make the model."""
@@ -83,7 +83,7 @@ class Waiting(ImageModel):
         return self._model.generate(requests)
 
 
-class Speed(NamedTuple):
+class Throughput(NamedTuple):
     """Prompts per second of some repeats."""
 
     median: float
@@ -91,7 +91,7 @@ class Speed(NamedTuple):
     most: float
 
     @classmethod
-    def of(cls, found: Sequence[float]) -> Speed:
+    def of(cls, found: Sequence[float]) -> Throughput:
         """Return what repeats came to."""
         return cls(statistics.median(found), min(found), max(found))
 
@@ -99,7 +99,7 @@ class Speed(NamedTuple):
         return f"{self.median:.2f} ({self.least:.2f} to {self.most:.2f})"
 
 
-class Killed(NamedTuple):
+class KilledNode(NamedTuple):
     """A study of which a node was killed."""
 
     wanted: int
@@ -112,18 +112,18 @@ class Killed(NamedTuple):
     """Longest time without a new record after that, in seconds."""
 
 
-def planned(seconds: float, prompts: int, seed: int, presets: Sequence[str] = ("original",)) -> StudyPlan:
+def plan_shapes(seconds: float, prompts: int, seed: int, presets: Sequence[str] = ("original",)) -> StudyPlan:
     """Return a study of shapes prompts."""
-    bench = find("shapes")
-    return plan(bench, bench.read({}), variants(presets), limit=prompts, seed=seed, image=Waiting(seconds))
+    bench = find_benchmark("shapes")
+    return plan_study(bench, bench.read({}), make_variants(presets), limit=prompts, seed=seed, image=DelayedImageModel(seconds))
 
 
-def speed(study: StudyPlan, workers: int, on_ray: bool) -> float:
+def measure_speed(study: StudyPlan, workers: int, on_ray: bool) -> float:
     """Return the prompts per second of one run, from the record on until which each worker has had one, with the start in it."""
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         made = ray_engine(concurrency=workers)
-        generate(
+        run_study(
             study,
             Path(folder),
             engine=(lambda store: made(study, store)) if on_ray else None,
@@ -133,27 +133,27 @@ def speed(study: StudyPlan, workers: int, on_ray: bool) -> float:
     return (len(ends) - workers) / (ends[-1] - ends[workers - 1])
 
 
-def throughput(seconds: float, options: argparse.Namespace) -> dict[tuple[str, int], Speed]:
+def measure_engines(seconds: float, options: argparse.Namespace) -> dict[tuple[str, int], Throughput]:
     """Return the prompts per second by engine and workers; what is compared is run in turn."""
-    study = planned(seconds, options.prompts, options.seed)
+    study = plan_shapes(seconds, options.prompts, options.seed)
     for on_ray in (False, True):  # modules are imported and weights loaded where that is done once in a process
-        speed(study, max(WORKERS), on_ray)
+        measure_speed(study, max(WORKERS), on_ray)
     found: dict[tuple[str, int], list[float]] = {}
     for repeat in range(options.repeats):
         for workers in WORKERS if repeat % 2 == 0 else reversed(WORKERS):
             for engine in ("local", "ray"):
-                found.setdefault((engine, workers), []).append(speed(study, workers, engine == "ray"))
-    return {key: Speed.of(speeds) for key, speeds in found.items()}
+                found.setdefault((engine, workers), []).append(measure_speed(study, workers, engine == "ray"))
+    return {key: Throughput.of(speeds) for key, speeds in found.items()}
 
 
-def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> Killed:
+def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> KilledNode:
     """Run a study on two nodes, kill one after a quarter of the records, and compare with the local engine's."""
-    study = planned(options.seconds, options.prompts, options.seed, ("original", "loop"))
-    wanted = len(study.cells) * len(study.variants)
+    study = plan_shapes(options.seconds, options.prompts, options.seed, ("original", "loop"))
+    wanted = len(study.items) * len(study.variants)
     node = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
     times: list[float] = []
-    keys: list[Key] = []
+    keys: list[RecordKey] = []
     killed = threading.Event()
 
     def done(record: SampleRecord) -> None:
@@ -166,22 +166,22 @@ def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> Killed:
     with tempfile.TemporaryDirectory() as folder:
         lost, local = Path(folder, "lost"), Path(folder, "local")
         made = ray_engine(painters=2, concurrency=4)
-        generate(study, lost, engine=lambda store: made(study, store), progress=StudyProgress(done=done))
-        generate(study, local, concurrency=4)
+        run_study(study, lost, engine=lambda store: made(study, store), progress=StudyProgress(done=done))
+        run_study(study, local, concurrency=4)
         mine, theirs = _untimed(lost), _untimed(local)
         lines = len((lost / "samples.jsonl").read_text().splitlines())
     before = wanted // 4
     pauses = [later - earlier for earlier, later in zip(times[before - 1 :], times[before:], strict=False)]
     assert Counter(keys).most_common(1)[0][1] == 1, "a record came twice"
     equal = sum(mine.get(key) == record for key, record in theirs.items())
-    return Killed(wanted, len(mine), lines, equal, before, max(pauses))
+    return KilledNode(wanted, len(mine), lines, equal, before, max(pauses))
 
 
-def _untimed(folder: Path) -> dict[Key, SampleRecord]:
+def _untimed(folder: Path) -> dict[RecordKey, SampleRecord]:
     return {key: record.model_copy(update={"seconds": 0.0}) for key, record in read_records(folder).items()}
 
 
-def table(found: dict[tuple[str, int], Speed]) -> str:
+def throughput_table(found: dict[tuple[str, int], Throughput]) -> str:
     """Return a table: engines against workers, with ratios to one worker and to the local engine."""
     lines = ["| workers | local | ray | ray to its one worker | ray to local |", "|---|---|---|---|---|"]
     for workers in WORKERS:
@@ -191,7 +191,7 @@ def table(found: dict[tuple[str, int], Speed]) -> str:
     return "\n".join(lines)
 
 
-def page(bare: str, waiting: str, killed: Killed, options: argparse.Namespace) -> str:
+def render_page(bare: str, waiting: str, killed: KilledNode, options: argparse.Namespace) -> str:
     """Return what is written."""
     cores = os.cpu_count()
     return "\n".join(
@@ -225,8 +225,8 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": max(WORKERS), "include_dashboard": False})
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     try:
-        bare, waiting = (table(throughput(seconds, options)) for seconds in (0.0, options.seconds))
-        text = page(bare, waiting, kill_a_node(cluster, options), options)
+        bare, waiting = (throughput_table(measure_engines(seconds, options)) for seconds in (0.0, options.seconds))
+        text = render_page(bare, waiting, kill_a_node(cluster, options), options)
     finally:
         ray.shutdown()
         cluster.shutdown()

@@ -20,7 +20,7 @@ from gems.commands.fork import _read
 from gems.commands.review_dialog import read_answer
 from gems.config import load_config
 from gems.storage.files import replace_file
-from gems.storage.locks import exclusive
+from gems.storage.locks import holding
 from gems.storage.sqlite import _explain
 
 NOBODY = 65534
@@ -144,7 +144,7 @@ def test_a_file_system_without_locks_is_told_before_anything_is_drawn(tmp_path, 
     monkeypatch.setattr(fcntl, "flock", none)
     with pytest.raises(GemsError, match=r"has no locks .*choose a folder on a local disk, or keep runs in PostgreSQL"):
         run("a red circle", runs=tmp_path, image=sketcher)
-    with pytest.raises(GemsError, match="has no locks"), exclusive(tmp_path):
+    with pytest.raises(GemsError, match="has no locks"), holding(tmp_path, "study"):
         pass
     assert sketcher.made == []
 

@@ -82,6 +82,19 @@ def keep_colon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
         lines[0] = f": {lines[0]}"
 
 
+def fences_to_blocks(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Turn fenced code in docstrings into code blocks of reStructuredText, before napoleon reads the section that it is in."""
+    fenced, converted = False, []
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())]
+        if line.strip().startswith("```"):
+            fenced = not fenced
+            converted += [f"{indent}.. code-block:: {line.strip().strip('`')}", ""] if fenced else [""]
+        else:
+            converted.append(f"   {line}" if fenced and line.strip() else line)
+    lines[:] = converted
+
+
 def add_the_rest(app: Sphinx, page: str, source: list[str]) -> None:
     """Append to the page on Python what is public and has no place in it yet, so that nothing public is missing."""
     if page == "reference/python":
@@ -112,6 +125,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("gems-reference", Reference)
     app.add_directive("gems-graph", Picture)
     app.connect("autodoc-process-docstring", keep_colon, priority=400)  # before napoleon, which has 500
+    app.connect("autodoc-process-docstring", fences_to_blocks, priority=400)
     app.connect("autodoc-process-docstring", add_fields)
     app.connect("autodoc-process-signature", hide_signature)
     app.connect("autodoc-process-signature", name_aliases, priority=900)  # after the types were recorded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -224,7 +225,8 @@ def _literal(value: Any) -> str:
 
 
 def _about(model: type[BaseModel]) -> str:
-    return _prose(inspect.getdoc(model) or "")
+    text, _, example = (inspect.getdoc(model) or "").partition("\nExample:\n")
+    return f"{_prose(text)}\n\n{textwrap.dedent(example)}".strip()
 
 
 def _prose(text: str | None) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 
 from ...errors import BenchmarkError
 from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, Metric, Sample
-from ..dataset_files import json_file, table_rows
-from ..official_layouts import first_of_each, write
-from .geneval import SOURCE, samples_of
+from ..dataset_files import read_csv, read_json
+from ..official_layouts import first_images, write_file
+from .geneval import SOURCE, read_samples
 
 PREFIX = "Aesthetic Drawing: "
 
@@ -32,10 +32,10 @@ class ArtiMuse(Benchmark):
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Read GenEval's `evaluation_metadata.jsonl`; ids are the line numbers, from 0."""
-        return [Sample(id=s.id, prompt=PREFIX + s.prompt) for s in samples_of(files[SOURCE.file])]
+        return [Sample(id=s.id, prompt=PREFIX + s.prompt) for s in read_samples(files[SOURCE.file])]
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
-        """Return 0 for an image that is missing: no judge of ours is asked about the others."""
+        """Return the score 0 of a failed run; other images are scored by the official model only."""
         return {"score": 0.0}
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
@@ -45,52 +45,52 @@ class ArtiMuse(Benchmark):
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `images/<id>.png` and `test.json`, the list of them: a data set of the official `src/eval/eval_dataset.py`."""
         listed, missing = [], 0
-        told = [
+        notes = [
             "copy this folder to test_datasets/NAME of ArtiMuse, run src/eval/eval_dataset.py --dataset NAME, import its JSON file"
         ]
-        for sample, image in first_of_each(pictures, told):
+        for sample, image in first_images(pictures, notes):
             if image is None:
                 missing += 1
                 continue
-            write(folder / "images" / f"{sample.id}.png", image)
+            write_file(folder / "images" / f"{sample.id}.png", image)
             listed.append({"image": f"{sample.id}.png"})
-        write(folder / "test.json", json.dumps(listed, indent=1).encode())
+        write_file(folder / "test.json", json.dumps(listed, indent=1).encode())
         if missing:
-            told.append(f"{missing} prompts have no image: ArtiMuse does not see them, the table here counts them as 0")
-        return told
+            notes.append(f"{missing} prompts have no image: ArtiMuse does not see them, the table here counts them as 0")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read scores by file name: the official list of {image, score}, an object {file: score}, or a CSV with file,score."""
         known = {sample.id for sample in samples}
         rows: dict[str, ImportedScores] = {}
-        for where, file, score in _scores(path):
+        for where, file, score in _read_scores(path):
             name = PurePosixPath(file.replace("\\", "/")).stem
             if name not in known:
                 raise BenchmarkError(f"{path}, {where}: {file} is no image of these samples: import the result of this run")
             if name in rows:
                 raise BenchmarkError(f"{path}, {where}: {file} is there twice: delete one")
-            rows[name] = ImportedScores(name, 0, {"score": _from_0_to_100(score, f"{path}, {where}")})
+            rows[name] = ImportedScores(name, 0, {"score": _parse_score(score, f"{path}, {where}")})
         if not rows:
             raise BenchmarkError(f"{path}: there are no scores in it")
         return list(rows.values())
 
 
-def _scores(path: Path) -> Iterator[tuple[str, str, Any]]:
-    """Give where each score stands, the file it is for, and the score."""
+def _read_scores(path: Path) -> Iterator[tuple[str, str, Any]]:
+    """Yield the location of each score in the file, its image file, and the score."""
     if path.suffix.lower() == ".csv":
-        for number, row in table_rows(path, ("file", "score")):
+        for number, row in read_csv(path, ("file", "score")):
             yield f"line {number}", row["file"], row["score"]
         return
-    found = json_file(path)
-    if isinstance(found, dict):
-        yield from ((f"key {file!r}", file, score) for file, score in found.items())
-    elif isinstance(found, list) and all(isinstance(row, dict) and {"image", "score"} <= set(row) for row in found):
-        yield from ((f"entry {number}", str(row["image"]), row["score"]) for number, row in enumerate(found, start=1))
+    data = read_json(path)
+    if isinstance(data, dict):
+        yield from ((f"key {file!r}", file, score) for file, score in data.items())
+    elif isinstance(data, list) and all(isinstance(row, dict) and {"image", "score"} <= set(row) for row in data):
+        yield from ((f"entry {number}", str(row["image"]), row["score"]) for number, row in enumerate(data, start=1))
     else:
         raise BenchmarkError(f"{path}: a list of {{image, score}} or an object {{file: score}} is wanted")
 
 
-def _from_0_to_100(score: Any, where: str) -> float:
+def _parse_score(score: Any, where: str) -> float:
     try:
         value = math.nan if isinstance(score, bool) else float(score)
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The CREA task of the GEMS paper: twelve things to be drawn creatively, 25 images each, six marks (after arXiv 2504.05306)."""
+"""The CREA task of the GEMS paper: twelve objects in creative forms, 25 images each, six marks (after arXiv 2504.05306)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from ...errors import BenchmarkError
 from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
-from ..dataset_files import checked, json_file, text_of, unique
+from ..dataset_files import read_json, read_text, require_keys, require_unique_ids
 from ..judges.judge_parsing import ask_marks, first_text, marks
-from ..official_layouts import by_sample, write
+from ..official_layouts import group_by_sample, write_file
 
 OBJECTS = ("couch", "chair", "car", "monster", "mug", "table", "bowl", "bike", "guitar", "helmet", "teapot", "umbrella")
-FILE = "crea_objects.txt"
+OBJECTS_FILE = "crea_objects.txt"
 CRITERIA = {
     "originality": "how new the idea is; 1: the thing as everybody draws it, 5: an idea hardly ever seen",
     "expressiveness": "how strongly it conveys a mood, a story or a character; 1: nothing, 5: unmistakable and moving",
@@ -24,7 +24,7 @@ CRITERIA = {
     "unexpected": "unexpected associations: how surprising and yet fitting its parts are; 1: nothing surprises, 5: bold",
     "interpretability": "whether the thing that was asked for is still told at once; 1: it is not to be recognised, 5: no doubt",
 }
-RANGES = dict.fromkeys(CRITERIA, (1, 5))
+MARK_RANGES = dict.fromkeys(CRITERIA, (1, 5))
 SYSTEM = (
     "You are one of the jury of an exhibition. You mark each criterion for itself, use the whole scale, and are hard to impress."
 )
@@ -36,7 +36,9 @@ class Crea(Benchmark):
     name = "crea"
     title = "CREA"
     official_judge = "Kimi-K2.5"
-    sources = (Source(file=FILE, url="", licence="Apache-2.0", origin="things or prompts of your own, one a line", optional=True),)
+    sources = (
+        Source(file=OBJECTS_FILE, url="", licence="Apache-2.0", origin="things or prompts of your own, one a line", optional=True),
+    )
     images_per_prompt = 25
     remarks = (
         "The judge's instructions are our own, written from the six criteria; figures of other instructions are another scale.",
@@ -45,34 +47,34 @@ class Crea(Benchmark):
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Return the twelve prompts, or those of a file: a thing a line, or a whole prompt where a line begins with `a` or `an`."""
-        path = files.get(FILE)
-        lines = OBJECTS if path is None else tuple(line.strip() for line in text_of(path).splitlines() if line.strip())
+        path = files.get(OBJECTS_FILE)
+        lines = OBJECTS if path is None else tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
         prompts = [line if re.match(r"an? ", line, re.IGNORECASE) else f"a creative {line}" for line in lines]
         if repeated := next((prompt for n, prompt in enumerate(prompts) if prompt in prompts[:n]), None):
             raise BenchmarkError(f"{path}: {repeated!r} is there twice: delete one line")
         samples = [
             Sample(id=f"{n:05d}", prompt=prompt, group=line) for n, (prompt, line) in enumerate(zip(prompts, lines, strict=True))
         ]
-        return unique(samples, path or Path(FILE))
+        return require_unique_ids(samples, path or Path(OBJECTS_FILE))
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all six marks at once."""
         criteria = "\n".join(f"{name}: {meaning}." for name, meaning in CRITERIA.items())
         text = (
             f"Prompt: {sample.prompt}\n\n"
-            f"How creative is this image of it? Give six marks, whole numbers from 1 to 5.\n{criteria}\n\n{ask_marks(RANGES)}"
+            f"How creative is this image of it? Give six marks, whole numbers from 1 to 5.\n{criteria}\n\n{ask_marks(MARK_RANGES)}"
         )
         return [JudgeQuestion(key="marks", text=text, system=SYSTEM, max_tokens=500)]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether all marks are in an answer."""
-        return marks(answer.text, RANGES) is not None
+        """Return whether all marks are in an answer."""
+        return marks(answer.text, MARK_RANGES) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the six marks of an image and their sum; without an answer that can be read all are 0."""
         text = first_text(answers, "marks")
-        given = None if text is None else marks(text, RANGES)
-        return numbers(given or dict.fromkeys(RANGES, 0))
+        given = None if text is None else marks(text, MARK_RANGES)
+        return mark_values(given or dict.fromkeys(MARK_RANGES, 0))
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """The total of 30, the mean of each criterion, and the total by thing."""
@@ -89,30 +91,30 @@ class Crea(Benchmark):
         """Write `img_idx_00000_sub_00.png` and so on, and `image_paths.json`: {prompt: [paths]}."""
         paths: dict[str, list[str]] = {}
         missing = 0
-        for sample, images in by_sample(pictures):
+        for sample, images in group_by_sample(pictures):
             for index, data in enumerate(images):
                 if data is None:
                     missing += 1
                     continue
                 name = f"img_idx_{sample.id}_sub_{index:02d}.png"
-                write(folder / name, data)
+                write_file(folder / name, data)
                 paths.setdefault(sample.prompt, []).append(name)
-        write(folder / "image_paths.json", json.dumps(paths, ensure_ascii=False, indent=1).encode())
-        told = ["the paths in image_paths.json are relative to this folder: run eval.py with --mapping_file here"]
+        write_file(folder / "image_paths.json", json.dumps(paths, ensure_ascii=False, indent=1).encode())
+        notes = ["the paths in image_paths.json are relative to this folder: run eval.py with --mapping_file here"]
         if missing:
-            told.append(f"{missing} images are missing; the official script leaves them out of its means, here they count 0")
-        return told
+            notes.append(f"{missing} images are missing; the official script leaves them out of its means, here they count 0")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `evaluation_results.json`: a list with prompt, image_path and six scores for each image."""
-        found = json_file(path)
-        if not isinstance(found, list):
+        items = read_json(path)
+        if not isinstance(items, list):
             raise BenchmarkError(f"{path}: a list with the scores of each image is wanted")
         known = {sample.prompt: sample for sample in samples}
         rows: dict[tuple[str, int], ImportedScores] = {}
-        for number, item in enumerate(found, start=1):
+        for number, item in enumerate(items, start=1):
             where = f"{path}, item {number}"
-            item = checked(item, {"prompt": str, "image_path": str, "scores": list}, where)
+            item = require_keys(item, {"prompt": str, "image_path": str, "scores": list}, where)
             sample, place = known.get(item["prompt"]), re.search(r"_sub_(\d{1,9})\.\w+$", item["image_path"])
             if sample is None or place is None:
                 raise BenchmarkError(f"{where}: this is no image of this run: {item['prompt']!r}, {item['image_path']}")
@@ -122,12 +124,12 @@ class Crea(Benchmark):
             key = (sample.id, int(place[1]))
             if key in rows:
                 raise BenchmarkError(f"{where}: {item['image_path']} is there twice: delete one")
-            rows[key] = ImportedScores(*key, numbers(dict(zip(CRITERIA, scores, strict=True))))
+            rows[key] = ImportedScores(*key, mark_values(dict(zip(CRITERIA, scores, strict=True))))
         return list(rows.values())
 
 
-def numbers(given: Mapping[str, float]) -> dict[str, float]:
-    """Return the marks of an image and their sum. The mean of the sums is the sum of the means, as the official script has it."""
+def mark_values(given: Mapping[str, float]) -> dict[str, float]:
+    """Return the marks of an image and their sum. The mean of the sums equals the sum of the means, as in the official script."""
     return {"total": math.fsum(given.values())} | {name: float(mark) for name, mark in given.items()}
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from ...errors import BenchmarkError
 from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
-from ..dataset_files import table_rows, text_of, unique
+from ..dataset_files import read_csv, read_text, require_unique_ids
 from ..judges.judge_parsing import agreed, says_yes
-from ..official_layouts import by_sample, encoded, first_of_each, grid, only_four, write
+from ..official_layouts import encode_image, first_images, grid_limit_note, group_by_sample, image_grid, write_file
 
 ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
-COLUMNS = (
+TABLE_COLUMNS = (
     "item_id",
     "text",
     "proposition_id",
@@ -40,7 +40,7 @@ class QuestionGraph(Benchmark):
 
     @abstractmethod
     def parents(self, texts: Sequence[str]) -> list[list[int]]:
-        """Read the column `dependency` of all questions about an image; 0, which means none, is left out.
+        """Read the column `dependency` of all questions about an image; 0, which means no parent, is left out.
 
         Raises:
             ValueError: it is not numbers with commas between.
@@ -55,7 +55,7 @@ class QuestionGraph(Benchmark):
         path = files[self.sources[0].file]
         items: dict[str, list[dict[str, str]]] = {}
         last = ""
-        for number, row in table_rows(path, COLUMNS):
+        for number, row in read_csv(path, TABLE_COLUMNS):
             item = row["item_id"]
             if not re.fullmatch(r"[\w-]+", item) or not row["proposition_id"].strip().isdecimal():
                 raise BenchmarkError(f"{path}, line {number}: item_id or proposition_id is none: is it the benchmark's own file?")
@@ -70,7 +70,7 @@ class QuestionGraph(Benchmark):
                 raise BenchmarkError(f"{path}, line {number}: item {item} has question {row['proposition_id']} twice: delete one")
             mine.append(row)
             last = item
-        return unique([self._sample(item, rows, path) for item, rows in items.items()], path)
+        return require_unique_ids([self._sample(item, rows, path) for item, rows in items.items()], path)
 
     def _sample(self, item: str, rows: Sequence[Mapping[str, str]], path: Path) -> Sample:
         try:
@@ -96,19 +96,19 @@ class QuestionGraph(Benchmark):
         ]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether an answer is yes or no; where one word alone is yes, whatever else is said is no."""
+        """Return whether an answer is yes or no; with `exact_yes` every answer but that word is no."""
         return super().readable(question, answer) if self.exact_yes else says_yes(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the share of yes after zeroing; and for each category the number of yes before it, and of questions."""
         asked: list[dict[str, Any]] = sample.truth["questions"]
         raw = {a["id"]: agreed(answers, str(a["id"]), self.exact_yes) for a in asked}
-        final = zeroed(raw, {a["id"]: a["parents"] for a in asked}, cascade=self.cascade)
-        found = {"score": sum(final.values()) / len(final)}
+        final = zero_children(raw, {a["id"]: a["parents"] for a in asked}, cascade=self.cascade)
+        values = {"score": sum(final.values()) / len(final)}
         for category in {a["category"] for a in asked}:
             mine = [raw[a["id"]] for a in asked if a["category"] == category]
-            found |= {f"yes {category}": float(sum(mine)), f"questions {category}": float(len(mine))}
-        return found
+            values |= {f"yes {category}": float(sum(mine)), f"questions {category}": float(len(mine))}
+        return values
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """The mean over prompts; the share of yes before zeroing, over all questions of a category; the mean by group."""
@@ -152,7 +152,7 @@ class Dpg(QuestionGraph):
 
     def parents(self, texts: Sequence[str]) -> list[list[int]]:
         """Read numbers; anything else would stop the official script."""
-        return [numbers(text) for text in texts]
+        return [parse_numbers(text) for text in texts]
 
     def group(self, item: str) -> str:
         """DPG-Bench has no parts."""
@@ -162,44 +162,44 @@ class Dpg(QuestionGraph):
         """Write `<item_id>.png`: the four images of a prompt as a grid of 2 x 2, or its one image."""
         sizes: set[tuple[int, int]] = set()
         empty = black = most = 0
-        for sample, images in by_sample(pictures):
+        for sample, images in group_by_sample(pictures):
             cells = 4 if len(images) > 1 else 1
-            whole = grid(images, columns=min(2, cells), cells=cells)
+            whole = image_grid(images, columns=min(2, cells), cells=cells)
             most = max(most, len(images))
             if whole is None:
                 empty += 1
                 continue
             black += sum(image is None for image in images[:cells])
             sizes.add((whole.width // min(2, cells), whole.height // min(2, cells)))
-            write(folder / f"{sample.id}.png", encoded(whole, "PNG"))
+            write_file(folder / f"{sample.id}.png", encode_image(whole, "PNG"))
         side = max(sizes, default=(0, 0))[0]
-        told = [
+        notes = [
             f"run compute_dpg_bench.py --image-root-path this folder --resolution {side} --pic-num {min(4, most)}, import its "
             "results .txt"
         ]
         if most > 4:
-            told.append(only_four(most))
+            notes.append(grid_limit_note(most))
         if len(sizes) > 1 or any(width != height for width, height in sizes):
-            told.append(
-                f"the official script cuts squares of one size: these images have {_sizes(sizes)}, and would be cut wrongly"
+            notes.append(
+                f"the official script cuts squares of one size: these images have {_format_sizes(sizes)}, and would be cut wrongly"
             )
         if black:
-            told.append(f"{black} images are missing: their cell of the grid is black, and is asked about")
+            notes.append(f"{black} images are missing: their cell of the grid is black, and is asked about")
         if empty:
-            told.append(f"{empty} prompts have no image: the official script leaves them out, the table here counts them as 0")
-        return told
+            notes.append(f"{empty} prompts have no image: the official script leaves them out, the table here counts them as 0")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
-        """Read `dpg-bench_<time>_results.txt`: `path, score of each image, their mean` a line, then a summary, which is left."""
+        """Read `dpg-bench_<time>_results.txt`: `path, score of each image, their mean` a line, then a summary, which is ignored."""
         known = {sample.id for sample in samples}
         rows: dict[str, list[ImportedScores]] = {}
-        for number, line in enumerate(text_of(path).splitlines(), start=1):
-            found = re.fullmatch(r"(.+?)((?:, (?:-?\d[\d.eE+-]*|nan|-?inf)){2,})", line)
-            if found is None:
+        for number, line in enumerate(read_text(path).splitlines(), start=1):
+            match = re.fullmatch(r"(.+?)((?:, (?:-?\d[\d.eE+-]*|nan|-?inf)){2,})", line)
+            if match is None:
                 continue
-            item = re.split(r"[/\\]", found[1])[-1].split(".")[0]
+            item = re.split(r"[/\\]", match[1])[-1].split(".")[0]
             try:
-                *scores, mean = (float(text) for text in found[2].split(", ")[1:])
+                *scores, mean = (float(text) for text in match[2].split(", ")[1:])
             except ValueError as error:
                 raise BenchmarkError(f"{path}, line {number}: {error}") from error
             if item not in known:
@@ -239,9 +239,9 @@ class Dsg(QuestionGraph):
     )
 
     def parents(self, texts: Sequence[str]) -> list[list[int]]:
-        """Read numbers; where one is none ("5, right"), all questions of the item go without parents."""
+        """Read numbers; if one cannot be read ("5, right"), no question of the item has parents."""
         try:
-            return [numbers(text) for text in texts]
+            return [parse_numbers(text) for text in texts]
         except ValueError:
             return [[] for _ in texts]
 
@@ -252,17 +252,17 @@ class Dsg(QuestionGraph):
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<item_id>.png`."""
         missing = 0
-        told: list[str] = []
-        for sample, image in first_of_each(pictures, told):
+        notes: list[str] = []
+        for sample, image in first_images(pictures, notes):
             if image is None:
                 missing += 1
             else:
-                write(folder / f"{sample.id}.png", image)
-        return [*told, *([f"{missing} prompts have no image: they count as 0"] if missing else [])]
+                write_file(folder / f"{sample.id}.png", image)
+        return [*notes, *([f"{missing} prompts have no image: they count as 0"] if missing else [])]
 
 
-def numbers(text: str) -> list[int]:
-    """Return the numbers of "1,2", without 0, which means that there is no parent.
+def parse_numbers(text: str) -> list[int]:
+    """Return the numbers of "1,2", without 0, which means no parent.
 
     Raises:
         ValueError: it is something else.
@@ -270,7 +270,7 @@ def numbers(text: str) -> list[int]:
     return [number for part in text.split(",") if (number := int(part.strip())) != 0]
 
 
-def zeroed(raw: Mapping[int, bool], parents: Mapping[int, Sequence[int]], *, cascade: bool) -> dict[int, bool]:
+def zero_children(raw: Mapping[int, bool], parents: Mapping[int, Sequence[int]], *, cascade: bool) -> dict[int, bool]:
     """Return the answers, no where a parent is no or missing.
 
     Args:
@@ -287,7 +287,7 @@ def zeroed(raw: Mapping[int, bool], parents: Mapping[int, Sequence[int]], *, cas
     return final
 
 
-def _sizes(sizes: Iterable[tuple[int, int]]) -> str:
+def _format_sizes(sizes: Iterable[tuple[int, int]]) -> str:
     return ", ".join(f"{width} x {height}" for width, height in sorted(sizes))
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ...errors import BenchmarkError
 from ..benchmark import Answers, Benchmark, BenchmarkImage, BootstrapSample, ImportedScores, Metric, Sample, Source
-from ..dataset_files import json_lines, unique
-from ..official_layouts import by_sample, write
+from ..dataset_files import read_json_lines, require_unique_ids
+from ..official_layouts import group_by_sample, write_file
 
 SOURCE = Source(
     file="evaluation_metadata.jsonl",
@@ -31,7 +31,7 @@ RESULT_KEYS: dict[str, type | tuple[type, ...]] = {"filename": str, "prompt": st
 
 
 class GenEval(Benchmark):
-    """Whether the objects asked for are there, as many, of that colour and in that place: right or wrong for each image."""
+    """Whether an image has the objects of its prompt, with their number, colours and positions: right or wrong."""
 
     name = "geneval"
     title = "GenEval"
@@ -43,14 +43,14 @@ class GenEval(Benchmark):
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Read `evaluation_metadata.jsonl`; ids are the line numbers, from 0, as the official generation scripts count them."""
-        return samples_of(files[SOURCE.file])
+        return read_samples(files[SOURCE.file])
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
-        """Return 0 for an image that is missing: no judge of ours is asked about the others."""
+        """Return the score 0 of a failed run; other images are scored by the official detector only."""
         return {"correct": 0.0}
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
-        """The mean over the tasks of the share of right images, as `summary_scores.py` has it; and that share by task."""
+        """The mean over the tasks of the share of right images, as in `summary_scores.py`; and that share by task."""
         tags = list(dict.fromkeys(sample.group for sample in samples))
         return [
             Metric("overall", "Overall", lambda draws: mean_of_tasks(draws, tags), digits=3),
@@ -63,61 +63,61 @@ class GenEval(Benchmark):
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `00000/metadata.jsonl` and `00000/samples/0000.png` and on, a folder for each prompt."""
         missing = 0
-        for sample, images in by_sample(pictures):
+        for sample, images in group_by_sample(pictures):
             line = json.dumps({**sample.truth, "prompt": sample.prompt}, ensure_ascii=False)
-            write(folder / sample.id / "metadata.jsonl", line.encode())
+            write_file(folder / sample.id / "metadata.jsonl", line.encode())
             (folder / sample.id / "samples").mkdir()  # the official script stops at a prompt without this folder
             for index, image in enumerate(images):
                 if image is None:
                     missing += 1
                 else:
-                    write(folder / sample.id / "samples" / f"{index:04d}.png", image)
-        told = ["run evaluation/evaluate_images.py on this folder, then import its results.jsonl"]
+                    write_file(folder / sample.id / "samples" / f"{index:04d}.png", image)
+        notes = ["run evaluation/evaluate_images.py on this folder, then import its results.jsonl"]
         if missing:
-            told.append(f"{missing} images are missing: the official summary leaves them out, the table here counts them as wrong")
-        return told
+            notes.append(f"{missing} images are missing: the official summary leaves them out, the table here counts them as wrong")
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
-        """Read `results.jsonl` of the official script: a line for each image, found by its folder and file name."""
+        """Read `results.jsonl` of the official script: a line for each image, identified by its folder and file name."""
         known = {sample.id: sample for sample in samples}
         rows: dict[tuple[str, int], ImportedScores] = {}
-        for number, line in json_lines(path, RESULT_KEYS):
+        for number, line in read_json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
-            found = re.search(r"(?:^|[/\\])(\d{1,9})[/\\]samples[/\\](\d{1,9})\.png$", line["filename"])
-            if found is None:
+            match = re.search(r"(?:^|[/\\])(\d{1,9})[/\\]samples[/\\](\d{1,9})\.png$", line["filename"])
+            if match is None:
                 raise BenchmarkError(f"{where}: {line['filename']} is not of the form 00000/samples/0000.png")
-            sample = known.get(f"{int(found[1]):05d}")
+            sample = known.get(f"{int(match[1]):05d}")
             if sample is None or sample.prompt != line["prompt"]:
                 raise BenchmarkError(
-                    f"{where}: folder {found[1]} with this prompt is not of these samples: import the result of this run"
+                    f"{where}: folder {match[1]} with this prompt is not of these samples: import the result of this run"
                 )
             if line["correct"] not in (0, 1):
                 raise BenchmarkError(
                     f"{where}: 'correct' is {line['correct']}, neither true nor false: run the official script again"
                 )
-            if (sample.id, int(found[2])) in rows:
+            if (sample.id, int(match[2])) in rows:
                 raise BenchmarkError(f"{where}: {line['filename']} is there twice: delete one of the lines")
-            rows[sample.id, int(found[2])] = ImportedScores(sample.id, int(found[2]), {"correct": float(line["correct"])})
+            rows[sample.id, int(match[2])] = ImportedScores(sample.id, int(match[2]), {"correct": float(line["correct"])})
         if not rows:
             raise BenchmarkError(f"{path}: there are no results in it")
         return list(rows.values())
 
 
-def samples_of(path: Path) -> list[Sample]:
+def read_samples(path: Path) -> list[Sample]:
     """Read the prompts of `evaluation_metadata.jsonl`.
 
     Raises:
         BenchmarkError: it is not of the official format.
     """
     samples: list[Sample] = []
-    for _, line in json_lines(path, KEYS):
+    for _, line in read_json_lines(path, KEYS):
         truth = {key: value for key, value in line.items() if key != "prompt"}
         samples.append(Sample(id=f"{len(samples):05d}", prompt=line["prompt"], group=line["tag"], truth=truth))
-    return unique(samples, path)
+    return require_unique_ids(samples, path)
 
 
 def mean_of_tasks(draws: BootstrapSample, tags: Sequence[str]) -> NDArray[np.float64]:
-    """Return the mean over the tasks of each task's share of right images; a task of which a draw has no prompt is left out."""
+    """Return the mean over the tasks of each task's share of right images; a task without a prompt in a draw is left out."""
     shares = np.array([draws.mean("correct", tag) for tag in tags])
     known = ~np.isnan(shares)
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""LongText-Bench: 160 prompts with long texts to be drawn, English and Chinese (arXiv 2507.22058, X-Omni-Team/X-Omni `textbench`).
+"""LongText-Bench: 160 prompts with long texts, English and Chinese (arXiv 2507.22058, X-Omni-Team/X-Omni `textbench`).
 
 The text is read out of each image; the score is the share of the words (English) or characters (Chinese) wanted that are in it.
 """
@@ -13,18 +13,18 @@ from typing import Literal
 
 from ...errors import BenchmarkError
 from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeQuestion, Metric, Sample, Source
-from ..dataset_files import json_lines, unique
-from ..official_layouts import by_sample, write
+from ..dataset_files import read_json_lines, require_unique_ids
+from ..official_layouts import group_by_sample, write_file
 
 COMMIT = "2b8237bb3789638c290eeda3e83ed81bd3652c3b"
 KEYS = {"category": str, "length": str, "prompt": str, "text": list, "prompt_id": int}
 RESULT_KEYS = {"image": str, "prompt": str, "ocr_results": str}
 LETTERS = "\u4e00-\u9fa5a-zA-Z0-9àâäéèêëîïôöùûüçÀÂÄÉÈÊËÎÏÔÖÙÛÜÇ"
-"""What counts as text in the official formula: the common Chinese characters, ASCII letters and digits, French letters."""
-NOTHING = "No text recognized"
-READ = (
+"""Characters that count as text in the official formula: common Chinese characters, ASCII letters and digits, French letters."""
+NO_TEXT = "No text recognized"
+COPY_TEXT = (
     "Copy out the text that is written in this image, in the order of reading, and write nothing else. Write a text that is there "
-    f"once only once. If there is no text in the image, answer: {NOTHING}"
+    f"once only once. If there is no text in the image, answer: {NO_TEXT}"
 )
 
 
@@ -58,24 +58,24 @@ class LongText(Benchmark):
         """Read `text_prompts.jsonl` or `text_prompts_zh.jsonl`; ids are their `prompt_id`, which have gaps: 0000 to 0199."""
         path = files[self.sources[0].file]
         samples = []
-        for number, line in json_lines(path, KEYS):
+        for number, line in read_json_lines(path, KEYS):
             if not line["text"] or not all(isinstance(text, str) for text in line["text"]):
                 raise BenchmarkError(f"{path}, line {number}: 'text' is not a list of texts: is it the benchmark's own file?")
             truth = {"text": line["text"], "length": line["length"]}
             samples.append(Sample(id=f"{line['prompt_id']:04d}", prompt=line["prompt"], group=line["category"], truth=truth))
-        return unique(samples, path)
+        return require_unique_ids(samples, path)
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all text in the image."""
-        return [JudgeQuestion(key="text", text=READ, kind="read")]
+        return [JudgeQuestion(key="text", text=COPY_TEXT, kind="read")]
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return how many words or characters are wanted, and how many of them were read: in all, and for the prompt's length."""
-        said = answers["text"][0].text if answers.get("text") else ""
-        return self._numbers(sample, said)
+        text = answers["text"][0].text if answers.get("text") else ""
+        return self._numbers(sample, text)
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
-        """What was read of what was wanted, over all images; the same by category and by length."""
+        """The share of the expected text that was read, over all images; the same by category and by length."""
         categories = sorted({sample.group for sample in samples})
         lengths = sorted({sample.truth["length"] for sample in samples})
         return [
@@ -97,39 +97,39 @@ class LongText(Benchmark):
         ]
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
-        """Write `0000_1.png` to `0199_4.png`: the prompt's id, and which of its images."""
+        """Write `0000_1.png` to `0199_4.png`: the prompt's id, and the number of the image."""
         missing = 0
-        for sample, images in by_sample(pictures):
+        for sample, images in group_by_sample(pictures):
             for number, image in enumerate(images, start=1):
                 if image is None:
                     missing += 1
                 else:
-                    write(folder / f"{sample.id}_{number}.png", image)
-        told = [
+                    write_file(folder / f"{sample.id}_{number}.png", image)
+        notes = [
             f"run textbench/evaluate_text_reward.py --mode {self.language} with --sample_dir this folder, join its "
             "results_chunk*.jsonl to results.jsonl, import that (eval.sh looks for a results.json, which is not there)"
         ]
         if missing:
-            told.append(
+            notes.append(
                 f"{missing} images are missing: the official summary leaves them out, the table here counts their texts as not read"
             )
-        return told
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `results.jsonl`, or a `results_chunk0.jsonl`, of the official script: the text read in each image, scored here."""
         known = {sample.id: sample for sample in samples}
         rows: dict[tuple[str, int], ImportedScores] = {}
-        for number, line in json_lines(path, RESULT_KEYS):
+        for number, line in read_json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
-            found = re.search(r"(?:^|[/\\])(\d{1,9})(?:_(\d{1,9}))?\.png$", line["image"])
-            if found is None or found[2] == "0":
+            results = re.search(r"(?:^|[/\\])(\d{1,9})(?:_(\d{1,9}))?\.png$", line["image"])
+            if results is None or results[2] == "0":
                 raise BenchmarkError(f"{where}: {line['image']} is not of the form 0000_1.png")
-            sample = known.get(f"{int(found[1]):04d}")
+            sample = known.get(f"{int(results[1]):04d}")
             if sample is None or sample.prompt != line["prompt"]:
                 raise BenchmarkError(
-                    f"{where}: prompt {found[1]} is not of these samples: import the result of this run and language"
+                    f"{where}: prompt {results[1]} is not of these samples: import the result of this run and language"
                 )
-            index = int(found[2] or 1) - 1
+            index = int(results[2] or 1) - 1
             if (sample.id, index) in rows:
                 raise BenchmarkError(f"{where}: {line['image']} is there twice: delete one of the lines")
             rows[sample.id, index] = ImportedScores(sample.id, index, self._numbers(sample, line["ocr_results"]))
@@ -137,27 +137,27 @@ class LongText(Benchmark):
             raise BenchmarkError(f"{path}: there are no results in it")
         return list(rows.values())
 
-    def _numbers(self, sample: Sample, said: str) -> dict[str, float]:
-        matched, wanted = matches(sample.truth["text"], said, self.language)
+    def _numbers(self, sample: Sample, text: str) -> dict[str, float]:
+        matched, wanted = matches(sample.truth["text"], text, self.language)
         length = sample.truth["length"]
-        found = {"matched": matched, "wanted": wanted, f"matched {length}": matched, f"wanted {length}": wanted}
-        return {key: float(value) for key, value in found.items()}
+        counts = {"matched": matched, "wanted": wanted, f"matched {length}": matched, f"wanted {length}": wanted}
+        return {key: float(value) for key, value in counts.items()}
 
 
-def matches(texts: Sequence[str], said: str, language: Literal["en", "zh"]) -> tuple[int, int]:
+def matches(texts: Sequence[str], text: str, language: Literal["en", "zh"]) -> tuple[int, int]:
     """Return how many of the words (en) or characters (zh) of `texts` were read, and how many there are.
 
     The multiset intersection of the official `summary_scores.py`: each counts as often as it is in both. The order does not
     count, and words too many cost nothing.
     """
-    if said.strip().strip(".").casefold() == NOTHING.casefold():
-        said = ""
-    wanted, read = Counter(units(" ".join(texts), language)), Counter(units(said, language))
+    if text.strip().strip(".").casefold() == NO_TEXT.casefold():
+        text = ""
+    wanted, read = Counter(units(" ".join(texts), language)), Counter(units(text, language))
     return (wanted & read).total(), wanted.total()
 
 
 def units(text: str, language: Literal["en", "zh"]) -> list[str]:
-    """Split a text into what is compared, as the official script does.
+    """Split a text into the units that are compared, as the official script does.
 
     English: what is not in `LETTERS` is taken out ("don't" is "dont", "9-5" is "95"), the rest lower-cased and split at spaces.
     Chinese: the characters of `LETTERS` one by one, in their case; white space, punctuation and full-width digits do not count.

@@ -24,14 +24,14 @@ from ...models.shapes.perception import perceive
 from ...models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Relation, SceneSpec, ThingGroup
 from ..benchmark import Answers, Benchmark, JudgeQuestion, Metric, Source
 from ..benchmark import Sample as AnySample
-from ..dataset_files import text_of
+from ..dataset_files import read_text
 from .geneval2 import soft_tifa, soft_tifa_metrics
 
 ATOMICITIES = tuple(range(3, 11))
 _TRIES = 200_000
 """Draws at most for one prompt, so that asking for more prompts than there are ends in an error."""
 
-Skill = Literal["object", "count", "attribute", "position"]
+ProbeSkill = Literal["object", "count", "attribute", "position"]
 
 
 class Probe(Frozen):
@@ -39,7 +39,7 @@ class Probe(Frozen):
 
     question: str
     expected: str
-    skill: Skill
+    skill: ProbeSkill
 
 
 class ShapesSample(AnySample):
@@ -52,7 +52,7 @@ class ShapesSample(AnySample):
 
     @property
     def questions(self) -> tuple[Probe, ...]:
-        """What is asked about the image, with the answers that score."""
+        """Questions about the image, with the answers that score."""
         return tuple(Probe.model_validate(probe) for probe in self.truth["questions"])
 
 
@@ -69,7 +69,7 @@ class Shapes(Benchmark):
     def read(self, files: Mapping[str, Path]) -> list[AnySample]:
         """Return the fixed benchmark, or the requests of a file of one's own."""
         path = files.get("prompts.txt")
-        return list(benchmark() if path is None else samples_from_file(path))
+        return list(make_benchmark() if path is None else samples_from_file(path))
 
     def questions(self, sample: AnySample) -> list[JudgeQuestion]:
         """Ask every probe."""
@@ -78,7 +78,7 @@ class Shapes(Benchmark):
     def score(self, sample: AnySample, answers: Answers) -> dict[str, float]:
         """Score 1 for each probe that is answered as expected, else 0; their means as Soft-TIFA has them."""
         probes = sample.truth["questions"]
-        return soft_tifa([_right(answers, n, p["expected"]) for n, p in enumerate(probes)], [p["skill"] for p in probes])
+        return soft_tifa([_score_probe(answers, n, p["expected"]) for n, p in enumerate(probes)], [p["skill"] for p in probes])
 
     def metrics(self, samples: Sequence[AnySample]) -> list[Metric]:
         """GM and AM; AM by skill over all questions of it, GM by atomicity."""
@@ -86,12 +86,12 @@ class Shapes(Benchmark):
         return soft_tifa_metrics(skills, sorted({sample.group for sample in samples}))
 
 
-def _right(answers: Answers, number: int, expected: str) -> float:
-    said = answers[str(number)][0].text if answers.get(str(number)) else ""
-    return float(matches_expected(Found(said, said not in ("", "unknown"), ""), expected) or False)
+def _score_probe(answers: Answers, number: int, expected: str) -> float:
+    text = answers[str(number)][0].text if answers.get(str(number)) else ""
+    return float(matches_expected(Found(text, text not in ("", "unknown"), ""), expected) or False)
 
 
-def benchmark(n: int = 200, seed: int = 0) -> list[ShapesSample]:
+def make_benchmark(n: int = 200, seed: int = 0) -> list[ShapesSample]:
     """Return the fixed benchmark: different prompts, as many of each atomicity from 3 to 10, lowest first.
 
     A prompt has at most three kinds of things, each with a shape of its own, at most six things in all, and can be laid
@@ -102,15 +102,15 @@ def benchmark(n: int = 200, seed: int = 0) -> list[ShapesSample]:
     """
     if n < 1:
         raise ValueError(f"a benchmark of {n} prompts: ask for one at least")
-    told: set[str] = set()
+    prompts: set[str] = set()
     samples = []
     for index, atomicity in enumerate(ATOMICITIES):
         rng = random.Random(f"shapes benchmark/{seed}/{atomicity}")
         share = n // len(ATOMICITIES) + (index < n % len(ATOMICITIES))
         for k in range(share):
-            spec = _new_spec(rng, atomicity, told)
-            samples.append(_sample(f"shapes-{atomicity:02d}-{k + 1:03d}", describe_spec(spec), _unplaced(spec)))
-            told.add(samples[-1].prompt)
+            spec = _draw_new_spec(rng, atomicity, prompts)
+            samples.append(_make_sample(f"shapes-{atomicity:02d}-{k + 1:03d}", describe_spec(spec), _parse_spec(spec)))
+            prompts.add(samples[-1].prompt)
     return samples
 
 
@@ -122,11 +122,11 @@ def samples_from_file(path: str | Path) -> list[ShapesSample]:
     """
     path = Path(path)
     samples = []
-    for number, line in enumerate((line.strip() for line in text_of(path).splitlines()), start=1):
+    for number, line in enumerate((line.strip() for line in read_text(path).splitlines()), start=1):
         if not line or line.startswith("#"):
             continue
         try:
-            samples.append(_sample(f"line-{number:04d}", line, parse_request(line)))
+            samples.append(_make_sample(f"line-{number:04d}", line, parse_request(line)))
         except OutsideWorldError as error:
             raise BenchmarkError(f"{path}, line {number}: {error}") from error
     if not samples:
@@ -134,83 +134,85 @@ def samples_from_file(path: str | Path) -> list[ShapesSample]:
     return samples
 
 
-def judge(sample: ShapesSample, image: Image.Image) -> list[float]:
-    """Score an image on each question of a sample: 1 where what is seen in it gives the expected answer, else 0."""
+def judge_image(sample: ShapesSample, image: Image.Image) -> list[float]:
+    """Score an image on each question of a sample: 1 if its perception gives the expected answer, else 0."""
     seen = perceive(image)
     return [1.0 if matches_expected(answer(probe.question, seen), probe.expected) else 0.0 for probe in sample.questions]
 
 
 def atomicity_of(parsed: ParsedRequest) -> int:
-    """Count the atoms of a request as GenEval2 does: "and", "a" and "one" are none."""
+    """Count the atoms of a request as GenEval2 does: "and", "a" and "one" do not count."""
     groups = parsed.groups
     named = sum(g.color is not None for g in groups)
     counted = sum(g.count > 1 for g in groups)
     return len(groups) + named + counted + len(parsed.relations) + sum(place is not None for place in parsed.places)
 
 
-def probes(parsed: ParsedRequest) -> list[Probe]:
+def make_probes(parsed: ParsedRequest) -> list[Probe]:
     """Make the questions of a request: object, count (a single thing too) and colour of each kind, then relations and places."""
-    made: list[Probe] = []
+    probes: list[Probe] = []
     for kind in dict.fromkeys((g.color, g.shape) for g in parsed.groups):
-        made += _about(parsed, *kind)
+        probes += _probes_about(parsed, *kind)
     for relation in parsed.relations:
         a, b = parsed.groups[relation.a], parsed.groups[relation.b]
-        made.append(_yes(f"{_the(parsed, a)} {describe_side(relation.side)} the {_name(parsed, b)}?", "position"))
+        probes.append(
+            _yes_probe(f"{_verb_and_name(parsed, a)} {describe_side(relation.side)} the {_group_name(parsed, b)}?", "position")
+        )
     for group, place in zip(parsed.groups, parsed.places, strict=True):
         if place is not None:
             alike = sum(g[1:] == group[1:] for g in parsed.groups) > 1
-            start = f"{_be(group.count)} there {name_group(group)}" if alike else _the(parsed, group)
-            made.append(_yes(f"{start} {name_cell(place)} of the image?", "position"))
-    return made
+            start = f"{_verb(group.count)} there {name_group(group)}" if alike else _verb_and_name(parsed, group)
+            probes.append(_yes_probe(f"{start} {name_cell(place)} of the image?", "position"))
+    return probes
 
 
-def _about(parsed: ParsedRequest, color: str | None, shape: str) -> list[Probe]:
+def _probes_about(parsed: ParsedRequest, color: str | None, shape: str) -> list[Probe]:
     count = sum(g.count for g in parsed.groups if g.shape == shape and color in (None, g.color))
-    name = _name(parsed, ThingGroup(2, color, shape))
-    made = [
-        _yes(f"Are there any {name} in the image?", "object"),
+    name = _group_name(parsed, ThingGroup(2, color, shape))
+    probes = [
+        _yes_probe(f"Are there any {name} in the image?", "object"),
         Probe(question=f"How many {name} are in the image?", expected=NUMBERS[count], skill="count"),
     ]
     if color is not None and color not in name:
-        made.append(_yes(f"{_the(parsed, ThingGroup(count, color, shape))} {color}?", "attribute"))
-    return made
+        probes.append(_yes_probe(f"{_verb_and_name(parsed, ThingGroup(count, color, shape))} {color}?", "attribute"))
+    return probes
 
 
-def _yes(question: str, skill: Skill) -> Probe:
+def _yes_probe(question: str, skill: ProbeSkill) -> Probe:
     return Probe(question=question, expected="yes", skill=skill)
 
 
-def _be(count: int) -> str:
+def _verb(count: int) -> str:
     return "Is" if count == 1 else "Are"
 
 
-def _the(parsed: ParsedRequest, group: ThingGroup) -> str:
-    return f"{_be(group.count)} the {_name(parsed, group)}"
+def _verb_and_name(parsed: ParsedRequest, group: ThingGroup) -> str:
+    return f"{_verb(group.count)} the {_group_name(parsed, group)}"
 
 
-def _name(parsed: ParsedRequest, group: ThingGroup) -> str:
+def _group_name(parsed: ParsedRequest, group: ThingGroup) -> str:
     """Name a group by its shape, and by its colour too where another group has the same shape in another colour."""
     noun = plural(group.shape, group.count)
     shared = any(g.shape == group.shape and g.color != group.color for g in parsed.groups)
     return f"{group.color} {noun}" if shared and group.color else noun
 
 
-def _sample(name: str, prompt: str, parsed: ParsedRequest) -> ShapesSample:
+def _make_sample(name: str, prompt: str, parsed: ParsedRequest) -> ShapesSample:
     atomicity = atomicity_of(parsed)
-    truth = {"atomicity": atomicity, "questions": [probe.model_dump() for probe in probes(parsed)]}
+    truth = {"atomicity": atomicity, "questions": [probe.model_dump() for probe in make_probes(parsed)]}
     return ShapesSample(id=name, prompt=prompt, group=f"{atomicity:02d}", truth=truth)
 
 
-def _unplaced(spec: SceneSpec) -> ParsedRequest:
+def _parse_spec(spec: SceneSpec) -> ParsedRequest:
     return ParsedRequest(spec.groups, spec.relations, (None,) * len(spec.groups))
 
 
-def _new_spec(rng: random.Random, atomicity: int, told: set[str]) -> SceneSpec:
-    """Draw specs until one has the atomicity, fits the grid and is not told yet."""
+def _draw_new_spec(rng: random.Random, atomicity: int, prompts: set[str]) -> SceneSpec:
+    """Draw specs until one has the atomicity, fits the grid and is not among the prompts yet."""
     for _ in range(_TRIES):
         spec = _draw_spec(rng)
-        parsed = _unplaced(spec)
-        if atomicity_of(parsed) != atomicity or parsed.total > MAX_THINGS or describe_spec(spec) in told:
+        parsed = _parse_spec(spec)
+        if atomicity_of(parsed) != atomicity or parsed.total > MAX_THINGS or describe_spec(spec) in prompts:
             continue
         if next(layouts(parsed), None) is not None:
             return spec

@@ -26,19 +26,19 @@ from ..benchmark import (
     Sample,
     Source,
 )
-from ..dataset_files import json_lines, unique
-from ..official_layouts import encoded, first_of_each, write
+from ..dataset_files import read_json_lines, require_unique_ids
+from ..official_layouts import encode_image, first_images, write_file
 
 QUESTIONS = 10
-BASIC = 2
+BASIC_DIMENSIONS = 2
 """The first two dimensions, object and attribute, are basic; the other eight are spatial."""
 ROLLOUTS = 5
-VOTES = 4
+MIN_VOTES = 4
 """Votes that make an answer right."""
 KEYS = {"id": str, "prompt": str, "question_type": list, "questions": list, "answers": list}
-FILE = "SpatialGenEval_T2I_Prompts.jsonl"
+DATA_FILE = "SpatialGenEval_T2I_Prompts.jsonl"
 SYSTEM = "You look at an image and answer questions about it, from what can be seen and from nothing else."
-ASK = (
+INSTRUCTIONS = (
     "Answer the ten multiple-choice questions about the image. Where the image shows no answer, choose the option None.\n\n"
     "{questions}\n\n"
     "Answer with ten lines, a line for each question in order: its number, a full stop and the letter of one option, "
@@ -65,8 +65,8 @@ class SpatialGenEval(Benchmark):
     official_judge = "Qwen2.5-VL-72B-Instruct"
     sources = (
         Source(
-            file=FILE,
-            url=f"https://raw.githubusercontent.com/AMAP-ML/SpatialGenEval/8b294b5fd0bca204fcfbf2cd74b75d9c359e40f6/eval/{FILE}",
+            file=DATA_FILE,
+            url=f"https://raw.githubusercontent.com/AMAP-ML/SpatialGenEval/8b294b5fd0bca204fcfbf2cd74b75d9c359e40f6/eval/{DATA_FILE}",
             licence="none stated",
             origin="AMAP-ML/SpatialGenEval @ 8b294b5",
         ),
@@ -79,9 +79,9 @@ class SpatialGenEval(Benchmark):
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Read the prompts; each has ten questions with options, and the letter of the right one."""
-        path = files[FILE]
+        path = files[DATA_FILE]
         samples = []
-        for number, line in json_lines(path, KEYS):
+        for number, line in read_json_lines(path, KEYS):
             lists = [line["question_type"], line["questions"], line["answers"]]
             if not all(len(each) == QUESTIONS and all(isinstance(text, str) and text.strip() for text in each) for each in lists):
                 raise BenchmarkError(
@@ -100,25 +100,30 @@ class SpatialGenEval(Benchmark):
                     truth={**truth, "scene": line.get("scene", "")},
                 )
             )
-        return unique(samples, path)
+        return require_unique_ids(samples, path)
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask all ten questions in one call, five times."""
-        listed = "\n".join(f"{n}. {_unnumbered(text)}" for n, text in enumerate(sample.truth["questions"], start=1))
+        listed = "\n".join(f"{n}. {_without_number(text)}" for n, text in enumerate(sample.truth["questions"], start=1))
         return [
             JudgeQuestion(
-                key="letters", text=ASK.format(questions=listed), system=SYSTEM, rollouts=ROLLOUTS, temperature=1.0, max_tokens=512
+                key="letters",
+                text=INSTRUCTIONS.format(questions=listed),
+                system=SYSTEM,
+                rollouts=ROLLOUTS,
+                temperature=1.0,
+                max_tokens=512,
             )
         ]
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether ten letters are in an answer."""
-        return letters(answer.text) is not None
+        """Return whether ten letters are in an answer."""
+        return parse_letters(answer.text) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
         """Return the shares of right answers: of all ten, of the basic and of the spatial ones, and each dimension's."""
-        rollouts = [letters(answer.text) for answer in answers.get("letters", ())]
-        return numbers(sample.truth["question_type"], right(sample.truth["answers"], rollouts))
+        rollouts = [parse_letters(answer.text) for answer in answers.get("letters", ())]
+        return accuracies(sample.truth["question_type"], majority_right(sample.truth["answers"], rollouts))
 
     def metrics(self, samples: Sequence[Sample]) -> list[Metric]:
         """The mean over all ten dimensions times 100; the basic and the spatial ones, and each dimension.
@@ -127,13 +132,13 @@ class SpatialGenEval(Benchmark):
         """
         dimensions = list(dict.fromkeys(name for sample in samples for name in sample.truth["question_type"]))
         groups = {
-            "basic": ("basic (object, attribute)", dimensions[:BASIC]),
-            "spatial": ("spatial (the other eight)", dimensions[BASIC:]),
+            "basic": ("basic (object, attribute)", dimensions[:BASIC_DIMENSIONS]),
+            "spatial": ("spatial (the other eight)", dimensions[BASIC_DIMENSIONS:]),
         }
         return [
-            Metric("accuracy", "accuracy", mean_of(dimensions)),
-            *(Metric(key, title, mean_of(names), part="Basic and spatial") for key, (title, names) in groups.items()),
-            *(Metric(f"dimension {name}", name, mean_of([name]), part="By dimension") for name in dimensions),
+            Metric("accuracy", "accuracy", mean_over_dimensions(dimensions)),
+            *(Metric(key, title, mean_over_dimensions(names), part="Basic and spatial") for key, (title, names) in groups.items()),
+            *(Metric(f"dimension {name}", name, mean_over_dimensions([name]), part="By dimension") for name in dimensions),
         ]
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
@@ -142,25 +147,25 @@ class SpatialGenEval(Benchmark):
         The official script takes images by their place in the sorted folder. A prompt without an image therefore gets a black one.
         """
         lines, missing = {}, []
-        told = [f"give the official script this {FILE} as its prompts (INPUT_JSON), and the folder images"]
-        for sample, data in first_of_each(pictures, told):
+        notes = [f"give the official script this {DATA_FILE} as its prompts (INPUT_JSON), and the folder images"]
+        for sample, data in first_images(pictures, notes):
             if data is None:
                 missing.append(sample.id)
-                data = encoded(Image.new("RGB", (1024, 1024)), "PNG")
-            write(folder / "images" / f"{sample.id}.png", data)
+                data = encode_image(Image.new("RGB", (1024, 1024)), "PNG")
+            write_file(folder / "images" / f"{sample.id}.png", data)
             lines[f"{sample.id}.png"] = json.dumps({"id": sample.id, "prompt": sample.prompt, **sample.truth}, ensure_ascii=False)
-        write(folder / FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
+        write_file(folder / DATA_FILE, ("\n".join(lines[name] for name in sorted(lines)) + "\n").encode())
         if missing:
-            told.append(
+            notes.append(
                 f"{len(missing)} prompts have no image; black ones stand in, as the official script goes by the order of files"
             )
-        return told
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read the official results: JSON lines with `id` and `true-or-false`, ten answers each."""
         known = {sample.id: sample for sample in samples}
         rows: dict[str, ImportedScores] = {}
-        for number, line in json_lines(path, {"id": str, "true-or-false": list}):
+        for number, line in read_json_lines(path, {"id": str, "true-or-false": list}):
             where, id, verdicts = f"{path}, line {number}", line["id"], line["true-or-false"]
             if id not in known:
                 raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
@@ -168,35 +173,35 @@ class SpatialGenEval(Benchmark):
                 raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
             if len(verdicts) != QUESTIONS or not all(isinstance(verdict, bool) for verdict in verdicts):
                 raise BenchmarkError(f"{where}: ten of true and false are wanted in 'true-or-false'")
-            rows[id] = ImportedScores(id, 0, numbers(known[id].truth["question_type"], verdicts))
+            rows[id] = ImportedScores(id, 0, accuracies(known[id].truth["question_type"], verdicts))
         return list(rows.values())
 
 
-def mean_of(dimensions: Sequence[str]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
+def mean_over_dimensions(dimensions: Sequence[str]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
     """Return the mean over dimensions, times 100, of the share of right answers in each, rounded to three digits."""
 
     def of(draws: BootstrapSample) -> NDArray[np.float64]:
         shares = [[round(share, 3) for share in draws.mean(f"dimension {name}").tolist()] for name in dimensions]
-        found: NDArray[np.float64] = 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
-        return found
+        means: NDArray[np.float64] = 100 * np.asarray(shares, dtype=np.float64).mean(axis=0)
+        return means
 
     return of
 
 
-def letters(text: str) -> tuple[str, ...] | None:
+def parse_letters(text: str) -> tuple[str, ...] | None:
     """Return the ten letters of an answer: JSON, a line each, numbered or not, or ten numbered in a row. None otherwise."""
-    told = re.sub(r"[*`_]", "", without_reasoning(text))
-    lines = _json_lines(told) or [line.strip() for line in told.splitlines()]
+    plain = re.sub(r"[*`_]", "", without_reasoning(text))
+    lines = _json_lines(plain) or [line.strip() for line in plain.splitlines()]
     read = [(match[1], (match[2] or match[3]).upper()) for line in lines if (match := _LINE.fullmatch(line))]
     if len(read) < QUESTIONS:
-        read = _begins(lines) or read
-    for numbered in ([pair for pair in read if pair[0]], [(pair[1], pair[2].upper()) for pair in _PAIR.finditer(told)]):
+        read = _leading_letters(lines) or read
+    for numbered in ([pair for pair in read if pair[0]], [(pair[1], pair[2].upper()) for pair in _PAIR.finditer(plain)]):
         if [int(number) for number, _ in numbered] == list(range(1, QUESTIONS + 1)):
             return tuple(letter for _, letter in numbered)
     return tuple(letter for _, letter in read) if len(read) == QUESTIONS and not any(number for number, _ in read) else None
 
 
-def _begins(lines: Sequence[str]) -> list[tuple[str, str]] | None:
+def _leading_letters(lines: Sequence[str]) -> list[tuple[str, str]] | None:
     """Return the first letter of each of ten lines, as the official script reads them, with the line's number if it has one.
 
     Every line begins with a letter that stands alone. "A red ball" may be the text of an option: ten such lines are none.
@@ -206,36 +211,36 @@ def _begins(lines: Sequence[str]) -> list[tuple[str, str]] | None:
     return read if len(read) == len(begun) == QUESTIONS and {letter for _, letter in read} != {"A"} else None
 
 
-def _json_lines(told: str) -> list[str] | None:
-    """Return what a JSON list or an object by number holds, as lines; None where there is none."""
+def _json_lines(text: str) -> list[str] | None:
+    """Return the entries of a JSON list or of an object by number as lines; None without such JSON."""
     for start, end in ("[]", "{}"):
         try:
-            found = json.loads(told[told.find(start) : told.rfind(end) + 1])
+            data = json.loads(text[text.find(start) : text.rfind(end) + 1])
         except (ValueError, RecursionError):
             continue
-        given = [f"{key}. {each}" for key, each in found.items()] if isinstance(found, dict) else found
+        given = [f"{key}. {each}" for key, each in data.items()] if isinstance(data, dict) else data
         if len(given) == QUESTIONS and all(isinstance(each, str) for each in given):
             return [each.strip() for each in given]
     return None
 
 
-def right(answers: Sequence[str], rollouts: Iterable[Sequence[str] | None]) -> list[bool]:
-    """Tell for each question whether its answer got at least four votes; an answer that could not be read is no vote."""
+def majority_right(answers: Sequence[str], rollouts: Iterable[Sequence[str] | None]) -> list[bool]:
+    """Return for each question whether its answer got at least four votes; an answer that could not be read is no vote."""
     counted = [rollout for rollout in rollouts if rollout is not None][:ROLLOUTS]
-    return [sum(rollout[n] == answer.strip()[0] for rollout in counted) >= VOTES for n, answer in enumerate(answers)]
+    return [sum(rollout[n] == answer.strip()[0] for rollout in counted) >= MIN_VOTES for n, answer in enumerate(answers)]
 
 
-def numbers(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, float]:
+def accuracies(dimensions: Sequence[str], verdicts: Sequence[bool]) -> dict[str, float]:
     """Return the shares of questions that are right: all, the basic two, the spatial eight, and each by its dimension."""
-    found: dict[str, Any] = {
+    shares: dict[str, Any] = {
         "accuracy": sum(verdicts) / len(verdicts),
-        "basic": sum(verdicts[:BASIC]) / BASIC,
-        "spatial": sum(verdicts[BASIC:]) / (len(verdicts) - BASIC),
+        "basic": sum(verdicts[:BASIC_DIMENSIONS]) / BASIC_DIMENSIONS,
+        "spatial": sum(verdicts[BASIC_DIMENSIONS:]) / (len(verdicts) - BASIC_DIMENSIONS),
     }
-    return found | {f"dimension {name}": float(verdict) for name, verdict in zip(dimensions, verdicts, strict=True)}
+    return shares | {f"dimension {name}": float(verdict) for name, verdict in zip(dimensions, verdicts, strict=True)}
 
 
-def _unnumbered(text: str) -> str:
+def _without_number(text: str) -> str:
     return re.sub(r"^\s*(?:Q(?:uestion)?\s*)?\d{1,2}\s*[.):]\s*", "", text.strip())
 
 

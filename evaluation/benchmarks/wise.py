@@ -23,9 +23,9 @@ from ..benchmark import (
     Sample,
     Source,
 )
-from ..dataset_files import checked, json_file, json_lines, unique
+from ..dataset_files import read_json, read_json_lines, require_keys, require_unique_ids
 from ..judges.judge_parsing import Range, ask_marks, first_text, marks
-from ..official_layouts import first_of_each, write
+from ..official_layouts import first_images, write_file
 
 KEYS = {"Prompt": str, "Explanation": str, "prompt_id": int}
 REPOSITORY = "https://raw.githubusercontent.com/PKU-YuanGroup/WISE/eb51174"
@@ -36,7 +36,7 @@ SYSTEM = (
 
 
 class Category(NamedTuple):
-    """A category, which is told from the ids of its prompts."""
+    """A category, identified by the ids of its prompts."""
 
     name: str
     first: int
@@ -65,25 +65,25 @@ PARTIAL = "With prompts of some categories only, the weights are those of the ca
 
 
 class Wise(Benchmark):
-    """What both releases share: one image a prompt, judged with the explanation at hand, and a weighted mean of categories."""
+    """Base of both releases: one image a prompt, judged with its explanation, and a weighted mean of categories."""
 
     categories: tuple[Category, ...]
     ranges: Mapping[str, Range]
-    """The marks that the judge is asked for."""
+    """The marks that the judge gives."""
     criteria: str
-    """What they mean."""
+    """Their meaning."""
 
     def read(self, files: Mapping[str, Path]) -> list[Sample]:
         """Read the three files of the release; ids are `prompt_id`."""
         samples = []
         for source in self.sources:
             path = files[source.file]
-            items = json_file(path)
+            items = read_json(path)
             if not isinstance(items, list):
                 raise BenchmarkError(f"{path}: a list of prompts is wanted, this is {type(items).__name__}")
             for number, item in enumerate(items, start=1):
-                samples.append(self._sample(checked(item, KEYS, f"{path}, item {number}"), f"{path}, item {number}"))
-        return unique(sorted(samples, key=lambda sample: int(sample.id)), next(iter(files.values())))
+                samples.append(self._sample(require_keys(item, KEYS, f"{path}, item {number}"), f"{path}, item {number}"))
+        return require_unique_ids(sorted(samples, key=lambda sample: int(sample.id)), next(iter(files.values())))
 
     def questions(self, sample: Sample) -> list[JudgeQuestion]:
         """Ask for all marks at once, with the prompt and its explanation."""
@@ -103,32 +103,32 @@ class Wise(Benchmark):
             Metric(name, name, lambda d, name=name: d.mean("wiscore", name), digits=3, part="WiScore by category")  # type: ignore[misc]
             for name in present
         ]
-        return [Metric("wiscore", title, weighted("wiscore", self.categories), digits=3), *parts]
+        return [Metric("wiscore", title, weighted_mean("wiscore", self.categories), digits=3), *parts]
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<id>.png`, in one folder."""
         made = missing = 0
-        told = ["the official script takes this folder as IMAGE_DIR"]
-        for sample, image in first_of_each(pictures, told):
+        notes = ["the official script takes this folder as IMAGE_DIR"]
+        for sample, image in first_images(pictures, notes):
             if image is None:
                 missing += 1
             else:
-                write(folder / f"{sample.id}.png", image)
+                write_file(folder / f"{sample.id}.png", image)
                 made += 1
         if missing:
-            told.append(f"{missing} prompts have no image: here they count 0")
+            notes.append(f"{missing} prompts have no image: here they count 0")
         if made < (every := self.categories[-1].last):
-            told.append(
+            notes.append(
                 f"the official calculator gives no overall score unless each of {every:,} prompts has a result: import the results "
                 "of the single prompts"
             )
-        return told
+        return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read an official `..._scores_results.jsonl`: a line a prompt, of one category file or of all."""
         known = {sample.id for sample in samples}
         rows: dict[str, ImportedScores] = {}
-        for number, line in json_lines(path, {"prompt_id": int, **dict.fromkeys(self.official_keys, (int, float))}):
+        for number, line in read_json_lines(path, {"prompt_id": int, **dict.fromkeys(self.official_keys, (int, float))}):
             where, id = f"{path}, line {number}", str(line["prompt_id"])
             if id not in known:
                 raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
@@ -146,15 +146,15 @@ class Wise(Benchmark):
         Raises:
             BenchmarkError: one is out of its range.
         """
-        found = {key: line[official] for key, official in zip(self.ranges, self.official_keys, strict=True)}
-        for key, value in found.items():
+        values = {key: line[official] for key, official in zip(self.ranges, self.official_keys, strict=True)}
+        for key, value in values.items():
             low, high = self.ranges[key]
             if value not in range(low, high + 1):
                 raise BenchmarkError(f"{where}: {key} is {value}, not {low} to {high}: run the official script again, it resumes")
-        return self.numbers({key: int(value) for key, value in found.items()})
+        return self.numbers({key: int(value) for key, value in values.items()})
 
     def readable(self, question: JudgeQuestion, answer: JudgeAnswer) -> bool:
-        """Tell whether all marks are in an answer."""
+        """Return whether all marks are in an answer."""
         return marks(answer.text, self.ranges) is not None
 
     def score(self, sample: Sample, answers: Answers) -> dict[str, float]:
@@ -223,7 +223,7 @@ class WiseLegacy(Wise):
 
 
 class WiseVerified(Wise):
-    """WISE_Verified of April 2026: about 200 prompts are new, and the judge says 0 or 1."""
+    """WISE_Verified of April 2026: about 200 prompts are new, and the judge answers 0 or 1."""
 
     name = "wise-verified"
     title = "WISE_Verified"
@@ -261,8 +261,8 @@ class WiseVerified(Wise):
         return {"wiscore": float(given["score"])}
 
 
-def weighted(key: str, categories: Sequence[Category]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
-    """Return the metric that weights the mean of each category; the weights of those that a draw has are made to sum to 1."""
+def weighted_mean(key: str, categories: Sequence[Category]) -> Callable[[BootstrapSample], NDArray[np.float64]]:
+    """Return the metric that weights the mean of each category; normalised over the categories in a draw."""
 
     def of(draws: BootstrapSample) -> NDArray[np.float64]:
         means = np.array([draws.mean(key, category.name) for category in categories])

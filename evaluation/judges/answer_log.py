@@ -1,38 +1,34 @@
-"""The book of answers: what judges said, so that scoring again asks nothing.
+"""The log of judges' answers, so that scoring again asks nothing.
 
-A file of JSON lines, one an answer, that people can read too. An answer is found by the judge, the digest of what was sent, the
-hash of the image and the number of the rollout; which prompt and question it belongs to stands beside it, for people.
+A file of JSON lines, one an answer, that people can read too. An answer is identified by the judge, the digest of what was sent,
+the hash of the image and the number of the rollout; its prompt and question stand beside it, for people.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import FileIO
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import BenchmarkError
+from ...errors import BenchmarkError, RunInUseError
 from ...frozen import Frozen
+from ...storage.json_lines import JsonLinesLog, read_lines
+from ...storage.locks import holding
 from ..benchmark import JudgeAnswer
 
-SAFE_EVERY = 16
-"""Answers after which the file is forced to the disk."""
-SAFE_AFTER = 1.0
-"""Seconds after which an answer that comes forces it, however few there were."""
+SYNC_ANSWERS = 16
+"""Answers after which the file is forced to the disk, if they come within a second."""
 
 
 class AnswerKey(NamedTuple):
-    """What no two answers of a book share."""
+    """Identifies an answer in a log."""
 
     judge: str
     question: str
-    """Digest of everything that the judge is sent, the image left out."""
+    """Digest of everything that the judge is sent except the image."""
     image: str
     """SHA-256 of the image's bytes."""
     rollout: int
@@ -54,28 +50,26 @@ class LogLine(Frozen):
 
 
 class AnswerLog:
-    """The answers in a file. Open it with `answer_book`; threads may share it."""
+    """The recorded answers of judges, in a file. Open it with `open_answer_log`; threads may share it."""
 
-    def __init__(self, file: FileIO, path: Path, found: dict[AnswerKey, JudgeAnswer]) -> None:
-        self._file, self._path, self._found = file, path, found
-        self._end = file.seek(0, os.SEEK_END)
-        self._unsafe, self._safe_at = 0, time.monotonic()
+    def __init__(self, log: JsonLinesLog, answers: dict[AnswerKey, JudgeAnswer]) -> None:
+        self._log, self._answers = log, answers
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """How many answers there are."""
-        return len(self._found)
+        return len(self._answers)
 
     def get(self, key: AnswerKey) -> JudgeAnswer | None:
         """Return an answer, None where there is none."""
-        return self._found.get(key)
+        return self._answers.get(key)
 
     def put(self, key: AnswerKey, answer: JudgeAnswer, *, sample: str, name: str) -> None:
-        """Write an answer down. One that is there already stays as it is.
+        """Record an answer. One that is recorded already stays as it is.
 
         Args:
-            key: what it answers.
-            answer: what was said.
+            key: identifies it.
+            answer: of the judge.
             sample: id of the prompt, for people.
             name: key of the question, for people.
 
@@ -83,62 +77,44 @@ class AnswerLog:
             BenchmarkError: the file cannot be written; nothing of the answer is kept.
         """
         line = LogLine(sample=sample, key=name, text=answer.text, top=answer.top, **key._asdict())
-        data = (json.dumps(line.model_dump(mode="json"), ensure_ascii=False) + "\n").encode()
         with self._lock:
-            if key in self._found:
+            if key in self._answers:
                 return
             try:
-                left = data
-                while left:  # a full disk may take a part
-                    left = left[self._file.write(left) :]
-                self._unsafe += 1
-                if self._unsafe >= SAFE_EVERY or time.monotonic() - self._safe_at > SAFE_AFTER:
-                    os.fsync(self._file.fileno())
-                    self._unsafe, self._safe_at = 0, time.monotonic()
+                self._log.append(json.dumps(line.model_dump(mode="json"), ensure_ascii=False))
             except OSError as error:
-                # Half a line in the midst of the file would spoil it: the next answer begins where this one did.
-                self._file.truncate(self._end)
-                raise BenchmarkError(f"{self._path}: the answers cannot be written: {error}") from error
-            self._end += len(data)
-            self._found[key] = answer
+                raise BenchmarkError(f"{self._log.path}: the answers cannot be written: {error}") from error
+            self._answers[key] = answer
 
 
 @contextmanager
-def answer_book(path: Path) -> Iterator[AnswerLog]:
-    """Open a book of answers, which is made where there is none; one process at a time.
+def open_answer_log(path: Path) -> Iterator[AnswerLog]:
+    """Open a log of answers, which is made where there is none; one process at a time.
 
     A last line that was not finished is cut off, and its question will be asked again.
 
     Raises:
         BenchmarkError: another process writes to it, it cannot be opened, or a line is damaged.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = FileIO(path, "a+")
-    except OSError as error:
-        raise BenchmarkError(f"{path}: the answers cannot be opened: {error}") from error
-    with file:
+    with ExitStack() as opened:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            opened.enter_context(holding(path.parent, f"/{path.name}"))
+            log = opened.enter_context(closing(JsonLinesLog(path, sync_lines=SYNC_ANSWERS)))
+        except RunInUseError:
             raise BenchmarkError(f"{path}: another process is asking this judge: wait for it, or end it") from None
-        book = AnswerLog(file, path, _read(path))
-        try:
-            yield book
-        finally:
-            os.fsync(file.fileno())
+        except OSError as error:
+            raise BenchmarkError(f"{path}: the answers cannot be opened: {error}") from error
+        yield AnswerLog(log, _read_answers(path))
 
 
-def _read(path: Path) -> dict[AnswerKey, JudgeAnswer]:
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        os.truncate(path, len(whole))
-    found: dict[AnswerKey, JudgeAnswer] = {}
-    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
+def _read_answers(path: Path) -> dict[AnswerKey, JudgeAnswer]:
+    answers: dict[AnswerKey, JudgeAnswer] = {}
+    for number, text in enumerate(read_lines(path), start=1):
         try:
-            one = LogLine.model_validate_json(line)
+            line = LogLine.model_validate_json(text)
         except ValueError as error:
             raise BenchmarkError(f"{path}, line {number} is damaged: delete it and repeat the command") from error
-        found.setdefault(AnswerKey(one.judge, one.question, one.image, one.rollout), JudgeAnswer(text=one.text, top=one.top))
-    return found
+        key = AnswerKey(line.judge, line.question, line.image, line.rollout)
+        answers.setdefault(key, JudgeAnswer(text=line.text, top=line.top))
+    return answers

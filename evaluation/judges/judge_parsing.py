@@ -43,7 +43,7 @@ def says_yes(text: str) -> bool | None:
 
 
 def agreed(answers: Answers, key: str, exactly: str = "") -> bool:
-    """Tell whether the first answer to a question is yes, as a judge may say it; or `exactly` this word, if one is named."""
+    """Return whether the first answer to a question is yes, as a judge may say it; or `exactly` this word, if one is named."""
     text = first_text(answers, key) or ""
     return without_reasoning(text) == exactly if exactly else says_yes(text) is True
 

@@ -22,9 +22,9 @@ from gems.storage.workspace import Workspace
 from gems.terminal import echo
 
 from . import __doc__ as ABOUT
-from .crew import FREE, KINDS, Place, Soaked, soak
-from .verify import Findings, histories, verify
-from .watch import Journal
+from .crew import IDLE_PHASES, RUN_KINDS, SoakFolder, SoakResult, soak
+from .verify import SoakFindings, histories, verify
+from .watch import EventLog
 
 STORES = ("sqlite", "postgresql")
 LIFE = 0.4
@@ -58,18 +58,18 @@ def database_of(store: str, url: str | None) -> Iterator[str | None]:
                 server.cleanup()
 
 
-def seconds_of_a_run(warm: Place) -> float:
+def measure_run(warm: SoakFolder) -> float:
     """Return how long a run takes in this process, and so import what is imported late, before anything is forked."""
     took = []
-    with closing(Journal(warm.folder / "journal")) as journal:
-        for number in range(len(KINDS) + 1):
+    with closing(EventLog(warm.folder / "journal")) as journal:
+        for number in range(len(RUN_KINDS) + 1):
             began = time.monotonic()
             warm.go_on(warm.job(number), journal)
             took.append(time.monotonic() - began)
     return statistics.median(took[1:])
 
 
-def measure(
+def measure_soaks(
     folder: Path, stores: Sequence[str], given: argparse.Namespace
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Counter[str]], dict[str, list[str]]]:
     """Soak the stores, one after the other; return their figures, where kills hit, and what is wrong.
@@ -77,24 +77,24 @@ def measure(
     Raises:
         GemsError: a store cannot be used, or a soak does not come to its end.
     """
-    life = LIFE * seconds_of_a_run(Place(folder / "warm", None, given.seed)) * max(1.0, given.workers / (os.cpu_count() or 1))
-    whole, figures, hits, problems = Place(folder / "unkilled", None, given.seed), {}, {}, {}
+    life = LIFE * measure_run(SoakFolder(folder / "warm", None, given.seed)) * max(1.0, given.workers / (os.cpu_count() or 1))
+    whole, figures, hits, problems = SoakFolder(folder / "unkilled", None, given.seed), {}, {}, {}
     for store in stores:
         with database_of(store, given.store) as url:
-            place = Place(folder / store, url, given.seed)
+            place = SoakFolder(folder / store, url, given.seed)
             soaked = soak(place, kills=given.kills, runs=given.runs, workers=given.workers, life=life)
             failures = soak(whole, kills=0, runs=soaked.runs, workers=given.workers).failures
             found = verify(place, histories(whole, soaked.runs))
-        figures[store], hits[store] = told(soaked, found), soaked.hits
+        figures[store], hits[store] = as_json(soaked, found), soaked.hits
         problems[store] = [*soaked.failures, *failures, *found.problems]
     return figures, hits, problems
 
 
-def told(soaked: Soaked, found: Findings) -> dict[str, Any]:
+def as_json(soaked: SoakResult, found: SoakFindings) -> dict[str, Any]:
     """Return the figures of a store."""
     return {
         "kills within a run": soaked.within,
-        "kills besides, of a process that had no run in hand": sum(soaked.hits[phase] for phase in FREE),
+        "kills besides, of a process that had no run in hand": sum(soaked.hits[phase] for phase in IDLE_PHASES),
         "runs": soaked.runs,
         "resumes": soaked.resumes,
         "attempts": found.attempts,
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     folder = Path(tempfile.mkdtemp(prefix="gems-kill-soak-"))
     try:
-        figures, hits, problems = measure(folder, stores, given)
+        figures, hits, problems = measure_soaks(folder, stores, given)
     except GemsError as error:
         sys.exit(f"error: {error}\nwhat is left of it is in {folder}")
     echo(tables(figures, hits))

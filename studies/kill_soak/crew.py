@@ -15,25 +15,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gems.errors import GemsError, RunError, RunInUseError
-from gems.evaluation.benchmarks.shapes import benchmark
+from gems.evaluation.benchmarks.shapes import make_benchmark
 from gems.runs.run import resume, run
 from gems.storage.postgres import EncryptingSaver
 from gems.storage.sqlite import OwnSqliteSaver
 from gems.storage.workspace import Workspace
 
-from .watch import Journal, Painter, Watch, WatchedStore, lines_of
+from .watch import EventLog, RunWatch, WatchedImageModel, WatchedStore, read_log
 
-EARLY = 0.1
+IDLE_KILL_SHARE = 0.1
 """Share of the chosen moments at which a process is killed although it has no run in hand."""
-SHORT = ("generator", "storing", "checkpoint", "publishing")
+SHORT_PHASES = ("generator", "storing", "checkpoint", "publishing")
 """What is short, but where most could be lost: about half of the kills aim at one of these, the rest come at any moment."""
-STALL = 120.0
+STALL_SECONDS = 120.0
 """Seconds without a sign of life after which a soak is given up."""
-FIRST = (-1, 0, 1, 2)
+FIRST_STEPS = (-1, 0, 1, 2)
 """Steps of a run, from its input on: of every three kills one comes as soon as the checkpoint of one of these is stored."""
-FREE = ("opening", "waiting")
+IDLE_PHASES = ("opening", "waiting")
 """What a process does that has no run in hand: it opens the database, or looks for a run."""
-KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
+RUN_KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("paper", {}),
     ("default", {"candidates": 2, "max_rounds": 4}),
     ("loop", {}),
@@ -42,7 +42,7 @@ KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
 """Settings of the runs, in turn."""
 
 
-class Job(NamedTuple):
+class SoakJob(NamedTuple):
     """A run to be made."""
 
     thread: str
@@ -51,13 +51,15 @@ class Job(NamedTuple):
     settings: dict[str, Any]
 
 
-def job(number: int, seed: int, prompts: Sequence[str]) -> Job:
+def make_job(number: int, seed: int, prompts: Sequence[str]) -> SoakJob:
     """Return the run of a number. No two have a picture's seed in common."""
-    preset, settings = KINDS[number % len(KINDS)]
-    return Job(f"soak-{number:04}", prompts[number % len(prompts)], preset, {**settings, "seed": 1_000_000 * seed + 1000 * number})
+    preset, settings = RUN_KINDS[number % len(RUN_KINDS)]
+    return SoakJob(
+        f"soak-{number:04}", prompts[number % len(prompts)], preset, {**settings, "seed": 1_000_000 * seed + 1000 * number}
+    )
 
 
-class Place:
+class SoakFolder:
     """A soak's folder: the home of its runs, and what is written down about them.
 
     Args:
@@ -69,7 +71,7 @@ class Place:
     def __init__(self, folder: Path, url: str | None, seed: int) -> None:
         self.folder, self.url, self.seed = folder, url, seed
         self.runs, self.images = folder / "runs", folder / "runs" / "images"
-        self.prompts = [sample.prompt for sample in benchmark(200, seed)]
+        self.prompts = [sample.prompt for sample in make_benchmark(200, seed)]
         for name in ("journals", "pictures", "done"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -77,9 +79,9 @@ class Place:
         """Return the home of the runs, as anybody else sees it."""
         return Workspace(self.runs, store=self.url)
 
-    def job(self, number: int) -> Job:
+    def job(self, number: int) -> SoakJob:
         """Return the run of a number."""
-        return job(number, self.seed, self.prompts)
+        return make_job(number, self.seed, self.prompts)
 
     def pictures(self, thread: str) -> Path:
         """Return where the pictures of a run are written down."""
@@ -89,7 +91,7 @@ class Place:
         """Return the file that is there when a run has come to its end."""
         return self.folder / "done" / thread
 
-    def go_on(self, wanted: Job, journal: Journal) -> None:
+    def go_on(self, wanted: SoakJob, journal: EventLog) -> None:
         """Take a run from where it is to its end; a new one from its begin.
 
         Raises:
@@ -109,12 +111,12 @@ class Place:
         journal.write(thread="", phase="waiting")
         self.finished(wanted.thread).touch()
 
-    def _try(self, wanted: Job, journal: Journal, *, new: bool) -> None:
-        with closing(Journal(self.pictures(wanted.thread), durable=True)) as pictures:
-            watch = Watch(journal, pictures, wanted.thread, new)
+    def _try(self, wanted: SoakJob, journal: EventLog, *, new: bool) -> None:
+        with closing(EventLog(self.pictures(wanted.thread), durable=True)) as pictures:
+            watch = RunWatch(journal, pictures, wanted.thread, new)
             watch.at("opening")
             home = Workspace(self.runs, store=self.url, image_store=WatchedStore(self.images, watch))
-            painter = Painter(watch, self.images)
+            painter = WatchedImageModel(watch, self.images)
             if new:
                 settings = {"preset": wanted.preset, **wanted.settings}
                 run(wanted.prompt, thread=wanted.thread, runs=home, image=painter, on_event=watch, **settings)
@@ -122,7 +124,7 @@ class Place:
                 resume(wanted.thread, runs=home, image=painter, on_event=watch)
 
 
-def die_at(step: int, journal: Journal) -> None:
+def die_at(step: int, journal: EventLog) -> None:
     """Have this process killed as soon as it has stored the checkpoint of a step of whichever run."""
     for saver in (OwnSqliteSaver, EncryptingSaver):
 
@@ -136,7 +138,7 @@ def die_at(step: int, journal: Journal) -> None:
         saver.put = put  # type: ignore[method-assign,assignment]
 
 
-def work(place: Place, number: int, limit: Any, step: int | None) -> None:
+def work_until_killed(place: SoakFolder, number: int, limit: Any, step: int | None) -> None:
     """Go on with runs, one at a time, until all are finished. Who was killed while it did so is followed by another one.
 
     Args:
@@ -145,7 +147,7 @@ def work(place: Place, number: int, limit: Any, step: int | None) -> None:
         limit: how many runs there are; it may grow.
         step: at whose checkpoint the process is killed; None leaves that to others.
     """
-    journal, rng = Journal(place.folder / "journals" / f"{number:05}.jsonl"), random.Random(number)
+    journal, rng = EventLog(place.folder / "journals" / f"{number:05}.jsonl"), random.Random(number)
     if step is not None:
         die_at(step, journal)
     while True:
@@ -162,7 +164,7 @@ def work(place: Place, number: int, limit: Any, step: int | None) -> None:
         time.sleep(0.01)
 
 
-class Soaked(NamedTuple):
+class SoakResult(NamedTuple):
     """What happened while processes were killed."""
 
     hits: Counter[str]
@@ -176,7 +178,7 @@ class Soaked(NamedTuple):
     @property
     def within(self) -> int:
         """Kills that hit a process with a run in hand."""
-        return sum(n for phase, n in self.hits.items() if phase not in FREE)
+        return sum(n for phase, n in self.hits.items() if phase not in IDLE_PHASES)
 
     @property
     def resumes(self) -> int:
@@ -221,7 +223,7 @@ class Crew:
         steps: one for each process that is killed at the checkpoint of this step; these are the first ones.
     """
 
-    def __init__(self, place: Place, limit: Any, steps: Sequence[int] = ()) -> None:
+    def __init__(self, place: SoakFolder, limit: Any, steps: Sequence[int] = ()) -> None:
         self.place, self.limit, self.steps = place, limit, list(steps)
         self.alive: dict[int, Path] = {}
         self.doomed: set[int] = set()
@@ -237,10 +239,10 @@ class Crew:
         if (child := os.fork()) == 0:
             code = 1
             try:
-                work(self.place, self._count, self.limit, step)
+                work_until_killed(self.place, self._count, self.limit, step)
                 code = 0
             except BaseException as error:
-                Journal(journal).write(thread="", phase="failed", why="".join(traceback.format_exception(error)[-3:]))
+                EventLog(journal).write(thread="", phase="failed", why="".join(traceback.format_exception(error)[-3:]))
             finally:
                 os._exit(code)
         self.alive[child] = journal
@@ -255,7 +257,7 @@ class Crew:
             if not pid:
                 continue
             last = self.at(child)
-            with closing(Journal(self.alive.pop(child))) as journal:
+            with closing(EventLog(self.alive.pop(child))) as journal:
                 if child in self.doomed and os.WIFSIGNALED(status):
                     killed.append(last["phase"])
                     journal.write(thread=last["thread"], phase="killed")
@@ -265,7 +267,7 @@ class Crew:
 
     def at(self, child: int) -> dict[str, Any]:
         """Return the last that a process has written down."""
-        return (lines_of(self.alive[child]) or [{"thread": "", "phase": "waiting"}])[-1]
+        return (read_log(self.alive[child]) or [{"thread": "", "phase": "waiting"}])[-1]
 
     def kill(self, child: int) -> dict[str, Any]:
         """Kill a process and return the last that it had written down."""
@@ -273,7 +275,7 @@ class Crew:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         last = self.at(child)
-        with closing(Journal(self.alive.pop(child))) as journal:
+        with closing(EventLog(self.alive.pop(child))) as journal:
             journal.write(thread=last["thread"], phase="killed", signalled=began)
         return last
 
@@ -283,7 +285,7 @@ class Crew:
             self.kill(child)
 
 
-def soak(place: Place, *, kills: int, runs: int, workers: int, life: float = 0.0) -> Soaked:
+def soak(place: SoakFolder, *, kills: int, runs: int, workers: int, life: float = 0.0) -> SoakResult:
     """Make runs with several processes and kill these; as many runs as the kills take, but not fewer than asked for.
 
     Args:
@@ -297,7 +299,7 @@ def soak(place: Place, *, kills: int, runs: int, workers: int, life: float = 0.0
         GemsError: nothing happens any more, or processes fail again and again.
     """
     rng, limit, hits = random.Random(place.seed), RawValue("i", runs), Counter[str]()
-    crew, began = Crew(place, limit, [FIRST[n % len(FIRST)] for n in range(kills // 3)]), time.monotonic()
+    crew, began = Crew(place, limit, [FIRST_STEPS[n % len(FIRST_STEPS)] for n in range(kills // 3)]), time.monotonic()
     within, moment, aim, seen, heard = 0, began, "", 0, began
     try:
         for _ in range(workers):
@@ -313,8 +315,8 @@ def soak(place: Place, *, kills: int, runs: int, workers: int, life: float = 0.0
                 raise GemsError("\n".join(["processes fail again and again:", *crew.failures]))
             written = sum(path.stat().st_size for path in crew.alive.values() if path.exists())
             seen, heard = (written, now) if written != seen else (seen, heard)
-            if now - heard > STALL:
-                raise GemsError(f"nothing has happened for {STALL:.0f} seconds: {[crew.at(child) for child in crew.alive]}")
+            if now - heard > STALL_SECONDS:
+                raise GemsError(f"nothing has happened for {STALL_SECONDS:.0f} seconds: {[crew.at(child) for child in crew.alive]}")
             if within >= kills:
                 continue
             if sum(1 for _ in (place.folder / "done").iterdir()) > limit.value - workers:
@@ -324,18 +326,18 @@ def soak(place: Place, *, kills: int, runs: int, workers: int, life: float = 0.0
             if now < moment or not targets:
                 continue
             child = rng.choice(targets)
-            if crew.at(child)["phase"] in (*FREE, "refused") and rng.random() > EARLY:
+            if crew.at(child)["phase"] in (*IDLE_PHASES, "refused") and rng.random() > IDLE_KILL_SHARE:
                 continue
             time.sleep(rng.uniform(0, 0.01) if aimed else 0)
             last = crew.kill(child)
             phase = last["phase"] if last["phase"] != "refused" else "waiting"
             hits[phase] += 1
-            within += phase not in FREE
+            within += phase not in IDLE_PHASES
             crew.hire()
-            moment, aim = time.monotonic() + rng.expovariate(workers / life), rng.choice(SHORT) if rng.random() < 0.5 else ""
+            moment, aim = time.monotonic() + rng.expovariate(workers / life), rng.choice(SHORT_PHASES) if rng.random() < 0.5 else ""
     finally:
         crew.end()
-    lines = [{**line, "worker": path.stem} for path in (place.folder / "journals").iterdir() for line in lines_of(path)]
+    lines = [{**line, "worker": path.stem} for path in (place.folder / "journals").iterdir() for line in read_log(path)]
     # A kill counts from its signal on.
     lines = sorted(({**line, "at": line.get("signalled", line["at"])} for line in lines), key=lambda line: line["at"])
-    return Soaked(hits, limit.value, time.monotonic() - began, lines, crew.failures)
+    return SoakResult(hits, limit.value, time.monotonic() - began, lines, crew.failures)

@@ -19,11 +19,11 @@ from gems.storage.postgres import PostgresConnection
 from gems.storage.sqlite import SqliteConnection, SqliteDatabase
 from gems.storage.workspace import Workspace
 
-from .crew import Place
-from .watch import lines_of
+from .crew import SoakFolder
+from .watch import read_log
 
 
-class Findings(BaseModel):
+class SoakFindings(BaseModel):
     """What the runs of a database look like at the end."""
 
     attempts: int = 0
@@ -62,20 +62,20 @@ def history(opened: DatabaseConnection, thread: str) -> list[tuple[Any, dict[str
     return found[::-1]
 
 
-def histories(place: Place, runs: int) -> dict[str, list[tuple[Any, dict[str, Any]]]]:
+def histories(place: SoakFolder, runs: int) -> dict[str, list[tuple[Any, dict[str, Any]]]]:
     """Return the histories of the first runs of a place, by their threads."""
     with place.home().database.open() as opened:
         return {thread: history(opened, thread) for thread in (place.job(n).thread for n in range(runs))}
 
 
-def verify(place: Place, expected: Mapping[str, list[tuple[Any, dict[str, Any]]]]) -> Findings:
+def verify(place: SoakFolder, expected: Mapping[str, list[tuple[Any, dict[str, Any]]]]) -> SoakFindings:
     """Look at all runs of a place, their checkpoints and their pictures.
 
     Args:
         place: where nobody is at work any more.
         expected: the history of each run, as it is without kills.
     """
-    found, home, others = Findings(), place.home(), list[str]()
+    found, home, others = SoakFindings(), place.home(), list[str]()
     if isinstance(home.database, SqliteDatabase):
         with closing(sqlite3.connect(home.database.path)) as connection:
             said = [row[0] for row in connection.execute("PRAGMA integrity_check")]
@@ -96,11 +96,11 @@ def verify(place: Place, expected: Mapping[str, list[tuple[Any, dict[str, Any]]]
 
 
 def _compare(
-    place: Place,
+    place: SoakFolder,
     thread: str,
     past: list[tuple[Any, dict[str, Any]]],
     whole: list[tuple[Any, dict[str, Any]]],
-    found: Findings,
+    found: SoakFindings,
 ) -> Iterator[str]:
     attempts = past[-1][1].get("attempts", []) if past else []
     found.attempts, found.checkpoints = found.attempts + len(attempts), found.checkpoints + len(past)
@@ -108,7 +108,7 @@ def _compare(
         found.differing += 1
         yield _difference(past, whole)
     there, wanted = (Counter((a["round"], a["candidate"]) for a in each) for each in (attempts, whole[-1][1]["attempts"]))
-    made = lines_of(place.pictures(thread))
+    made = read_log(place.pictures(thread))
     unbooked = {line["sha256"] for line in made if line["what"] == "stored"} - {a["image"]["sha256"] for a in attempts}
     wrong = [*(there - wanted).elements(), *(wanted - there).elements()]
     found.lost += len(wrong) + len(unbooked)

@@ -20,13 +20,13 @@ from gems.models.shapes.grammar import parse_request
 from gems.models.shapes.world import draw, lay_out_scene
 from gems.storage.image_store import ImageStore
 
-DRAWING = 0.02
+GENERATION_SECONDS = 0.02
 """Seconds that a picture takes, besides its drawing."""
-CLUMSY = 0.75
+FLAWED_SHARE = 0.75
 """Share of the pictures that lack something, so that runs take several rounds."""
 
 
-class Journal:
+class EventLog:
     """Lines of JSON, each written at once, so that they outlive the process.
 
     Args:
@@ -49,10 +49,10 @@ class Journal:
         os.close(self._file)
 
 
-class Watch:
+class RunWatch:
     """Writes down what a run is at, by its events, its image model and its image store."""
 
-    def __init__(self, journal: Journal, pictures: Journal, thread: str, new: bool) -> None:
+    def __init__(self, journal: EventLog, pictures: EventLog, thread: str, new: bool) -> None:
         self.journal, self.pictures, self.thread, self.new = journal, pictures, thread, new
         self.phase, self._running = "opening", set[str]()
 
@@ -77,12 +77,12 @@ class Watch:
         self.journal.write(thread=self.thread, phase=phase, new=self.new)
 
 
-class Painter(ImageModel):
+class WatchedImageModel(ImageModel):
     """Draws shapes with Pillow from the prompt and the seed, often one too few; writes down each picture before it returns it."""
 
     name = "painter"
 
-    def __init__(self, watch: Watch, store: Path) -> None:
+    def __init__(self, watch: RunWatch, store: Path) -> None:
         self.watch, self.store = watch, store
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
@@ -91,12 +91,12 @@ class Painter(ImageModel):
 
     def _draw(self, request: ImageRequest) -> Image.Image:
         key = f"{request.seed} {request.prompt}"
-        again = any(line["key"] == key for line in lines_of(self.watch.pictures.path))
-        if kept := again and is_kept(self.store, request):
+        again = any(line["key"] == key for line in read_log(self.watch.pictures.path))
+        if kept := again and is_stored(self.store, request):
             self.watch.pictures.write(key=key, what="asked for though stored")
         self.watch.at("drawing")
-        time.sleep(DRAWING)
-        image = paint(request)
+        time.sleep(GENERATION_SECONDS)
+        image = draw_request(request)
         self.watch.pictures.write(key=key, what="drawn", again=again and not kept)
         return image
 
@@ -104,7 +104,7 @@ class Painter(ImageModel):
 class WatchedStore(ImageStore):
     """An image store that writes down when a picture is in it."""
 
-    def __init__(self, place: Path, watch: Watch) -> None:
+    def __init__(self, place: Path, watch: RunWatch) -> None:
         super().__init__(place)
         self.watch = watch
 
@@ -124,18 +124,18 @@ class WatchedStore(ImageStore):
         return super().read(ref)
 
 
-def paint(request: ImageRequest) -> Image.Image:
+def draw_request(request: ImageRequest) -> Image.Image:
     """Return the picture of a request: always the same one, and often without its first thing."""
     rng = random.Random(f"{request.seed} {request.prompt}")
     try:
         scene = lay_out_scene(parse_request(request.prompt).spec, rng)
     except OutsideWorldError:
         scene = None
-    return draw(scene.things[rng.random() < CLUMSY :] if scene else ())
+    return draw(scene.things[rng.random() < FLAWED_SHARE :] if scene else ())
 
 
-def is_kept(folder: Path, request: ImageRequest) -> bool:
-    """Tell whether a picture of this prompt and seed is among the files of an image store, whatever its notes say."""
+def is_stored(folder: Path, request: ImageRequest) -> bool:
+    """Return whether a picture of this prompt and seed is among the files of an image store, whatever its notes say."""
     for path in folder.glob("??/*.png"):
         with Image.open(path) as image:
             if (image.info.get("prompt"), image.info.get("seed")) == (request.prompt, str(request.seed)):
@@ -143,7 +143,7 @@ def is_kept(folder: Path, request: ImageRequest) -> bool:
     return False
 
 
-def lines_of(path: Path) -> list[dict[str, Any]]:
+def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a journal; one that a kill has torn is no line."""
     whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
     return [json.loads(line) for line in whole.splitlines()]

@@ -15,7 +15,7 @@ def test_a_dry_run_tells_what_a_study_may_take_and_does_nothing(command):
     rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert "8 to 8" in rows["original"]
     assert "8 to 40" in rows["default"]  # five rounds at most
-    assert "Nothing was asked, drawn or written" in out
+    assert "Nothing was called or written" in out
     assert not Path("runs").exists()
 
 
@@ -29,7 +29,7 @@ def test_a_dry_run_tells_what_a_study_may_take_and_does_nothing(command):
         ((*GENEVAL2, "--judge", "rapidocr"), "GenEval2 is not judged by RapidOCR, but by a chat model that sees images"),
         ((*GENEVAL2, "--judge", "perception"), "GenEval2 is not judged by shapes-perception"),
         (("geneval", "--data", DATA / "geneval", "--judge", "shapes"), "judged by its official scorer only: leave --judge out"),
-        (("geneval2",), "add --accept-licence CC-BY-NC-4.0; or name a copy of your own with --data"),
+        (("geneval2",), "add --accept-licence CC-BY-NC-4.0; or name your own copy with --data"),
         (("geneval2", "--data", "nowhere"), "there is no such file or folder"),
     ],
 )

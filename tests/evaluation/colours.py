@@ -8,11 +8,15 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from gems.errors import BenchmarkError, ImageModelError
 from gems.evaluation.benchmark import Benchmark, ImportedScores, JudgeQuestion, Metric, Sample
-from gems.evaluation.official_layouts import write
-from gems.evaluation.records import Checked, SampleRecord
+from gems.evaluation.catalogue import CATALOGUE, find_benchmark
+from gems.evaluation.official_layouts import write_file
+from gems.evaluation.run_records import CheckSummary, SampleRecord
 from gems.memory.state import ImageRef
 
 from ..conftest import Sketcher
+
+WITH_EXPORT = [name for name in CATALOGUE if type(find_benchmark(name)).export is not Benchmark.export]
+"""Benchmarks whose images are laid out for an official scorer."""
 
 COLOURS = ("red", "blue", "green", "yellow", "purple", "orange")
 
@@ -58,7 +62,7 @@ class Colours(Benchmark):
             if picture.data is None:
                 missing += 1
             else:
-                write(folder / f"{picture.sample.id}-{picture.index}.png", picture.data)
+                write_file(folder / f"{picture.sample.id}-{picture.index}.png", picture.data)
         return [f"{missing} images are missing"] if missing else []
 
     def imported(self, path, samples):
@@ -103,7 +107,7 @@ class Breaking(Sketcher):
 def record(id="c00", variant="original", index=0, image="a", **more):
     """A record; `image` is a letter that its hash is made of, or None for a run that failed."""
     ref = None if image is None else ImageRef(sha256=image * 64, width=8, height=8)
-    told = {"decision": "accept", "checks": Checked(total=2, passed=2, gm=1, am=1)} if image else {"error": "it failed"}
+    told = {"decision": "accept", "checks": CheckSummary(total=2, passed=2, gm=1, am=1)} if image else {"error": "it failed"}
     return SampleRecord(
         **{"id": id, "prompt": f"prompt {id}", "variant": variant, "index": index, "seed": 0, "image": ref, **told, **more}
     )
@@ -115,6 +119,6 @@ def records_in(folder):
     return [SampleRecord.model_validate_json(line) for line in lines]
 
 
-def timeless(outcome):
+def timeless(study_result):
     """Return what was found, without the seconds."""
-    return [r.model_dump(exclude={"seconds"}) for r in outcome.results]
+    return [r.model_dump(exclude={"seconds"}) for r in study_result.results]

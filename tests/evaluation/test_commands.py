@@ -30,14 +30,14 @@ def test_a_study_leaves_tables_results_records_and_a_plot(command):
     assert list(measured) == list(told["study"]["variants"]) == ["rounds=1", "rounds=2"]
     assert told["study"]["variants"]["rounds=2"]["max_rounds"] == 2
     assert measured["rounds=1"]["difference"]["against"] == "rounds=2"
-    assert told["warnings"] == ["2 of 200 prompts were taken: the others are left out."]
+    assert told["warnings"] == ["2 of 200 prompts were used; the others are left out."]
     assert len(Path("mine/samples.jsonl").read_text().splitlines()) == 4
     assert "| rounds=2 |" in Path("mine/table.md").read_text()
     assert Path("mine/table.csv").read_text().startswith("variant,judge,metric,value,low,high,n,source\nrounds=1,")
     assert Path("mine/plot.png").exists()
     assert '<h2 id="worst-title">Worst</h2>' in Path("mine/gallery.html").read_text()
     _, out, _ = command(*args)
-    assert "4 images were found in the records and not made again" in out
+    assert "4 recorded images were reused" in out
 
 
 def test_without_a_folder_named_the_study_is_by_its_name(command):
@@ -62,7 +62,7 @@ def test_scoring_again_asks_nothing_that_is_known(command):
     before, answers = told_in("mine"), Path("mine/answers-shapes-perception.jsonl").read_bytes()
     code, out, _ = command("score", "mine")
     assert code == 0
-    assert "warning: 2 of 200 prompts were taken" in out
+    assert "warning: 2 of 200 prompts were used" in out
     assert Path("mine/answers-shapes-perception.jsonl").read_bytes() == answers
     assert told_in("mine") == before
 
@@ -71,7 +71,7 @@ def test_shards_are_added_up(command):
     args = ("shapes", "--limit", 2, "--presets", "original", "--out", "mine")
     code, out, _ = command(*args, "--shard", "1/2")
     assert code == 0
-    assert "images that are not made or not judged yet do not count: original 1." in out
+    assert "images that are not generated or not judged yet do not count: original 1." in out
     command(*args, "--shard", "2/2")
     both = told_in("mine")["judges"]
     command(*args[:-1], "alone")
@@ -155,7 +155,7 @@ def test_what_cannot_be_is_one_line_and_nothing_is_drawn(command, args, said):
 def test_a_folder_without_a_study_is_told(command, args):
     code, _, err = command(*args)
     assert code == 2
-    assert "nowhere holds no study: name the folder that `gems eval` told, or its --out" in " ".join(err.split())
+    assert "nowhere holds no study: name the folder that `gems eval` printed, or its --out" in " ".join(err.split())
 
 
 def test_ctrl_c_says_how_to_go_on(command, monkeypatch):

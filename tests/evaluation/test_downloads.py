@@ -14,7 +14,7 @@ import pytest
 from gems.errors import BenchmarkError
 from gems.evaluation import downloads
 from gems.evaluation.benchmark import Benchmark, Metric, Sample, Source
-from gems.evaluation.downloads import cache_folder, digest, fetch
+from gems.evaluation.downloads import cache_folder, content_digest, fetch
 
 PROMPTS = b'{"prompt": "a red circle"}\n'
 SHA = hashlib.sha256(PROMPTS).hexdigest()
@@ -161,7 +161,7 @@ def test_a_download_that_breaks_off_is_not_kept(web: Web, tmp_path: Path, said: 
 def test_a_file_larger_than_the_limit_is_refused(
     web: Web, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "LIMIT", 2**20)
+    monkeypatch.setattr(downloads, "MAX_DOWNLOAD", 2**20)
     web.files["/prompts.jsonl"] = bytes(2**20 + 1)
     with pytest.raises(BenchmarkError, match=r"larger than 1 MiB.*--data"):
         fetch(Small(web.source()), None, cache=tmp_path, say=said.append)
@@ -297,7 +297,7 @@ def test_a_broken_or_huge_archive_is_refused(web: Web, tmp_path: Path, said: lis
     web.files["/q.tar.gz"] = tarred({"a": bytes(9000)})[:40]
     with pytest.raises(BenchmarkError, match="cannot be unpacked"):
         fetch(Small(web.source("q.tar.gz", archive=True)), None, cache=tmp_path, say=said.append)
-    monkeypatch.setattr(downloads, "UNPACKED_LIMIT", 1000)
+    monkeypatch.setattr(downloads, "MAX_UNPACKED", 1000)
     web.files["/z.zip"] = zipped({"a": bytes(9000)})
     with pytest.raises(BenchmarkError, match="unpack it by hand"):
         fetch(Small(web.source("z.zip", archive=True)), None, cache=tmp_path, say=said.append)
@@ -309,11 +309,11 @@ def test_a_folder_has_a_digest_of_its_files_and_their_names(tmp_path: Path) -> N
         (tmp_path / name / "b").mkdir(parents=True)
         (tmp_path / name / "b" / "x").write_bytes(b"x")
         (tmp_path / name / "a").write_bytes(b"a")
-    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+    assert content_digest(tmp_path / "one") == content_digest(tmp_path / "two")
     (tmp_path / "two" / "a").rename(tmp_path / "two" / "c")
-    assert digest(tmp_path / "one") != digest(tmp_path / "two")
+    assert content_digest(tmp_path / "one") != content_digest(tmp_path / "two")
     with pytest.raises(BenchmarkError, match="cannot be read"):
-        digest(tmp_path / "nowhere")
+        content_digest(tmp_path / "nowhere")
 
 
 def test_the_cache_is_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from gems.evaluation.engine import Engine
-from gems.evaluation.runner import StudyProgress, generate, plan
+from gems.evaluation.runner import StudyProgress, plan_study, run_study
 from gems.evaluation.study import compare
-from gems.evaluation.variants import changes, variants
+from gems.evaluation.variants import make_variants, parse_changes
 
 from ..conftest import Sketcher
 from .colours import Colours, record, records_in, timeless
@@ -33,7 +33,7 @@ class Crowded(Sketcher):
 
 
 def test_concurrent_runs_give_the_same_numbers_and_draw_nothing_twice(tmp_path):
-    study = variants(["best-of-n", "default"])
+    study = make_variants(["best-of-n", "default"])
     busy = Crowded(0.3, seconds=0.005)
     alone = compare(study, limit=2, seeds=2, runs=tmp_path / "a", image=Sketcher(0.3))
     together = compare(study, limit=2, seeds=2, concurrency=4, runs=tmp_path / "b", image=busy)
@@ -44,7 +44,7 @@ def test_concurrent_runs_give_the_same_numbers_and_draw_nothing_twice(tmp_path):
 
 
 def test_the_embedded_model_gives_the_same_pictures_alone_and_among_others(tmp_path):
-    study = variants(["loop"], [], changes(["max_rounds=2"]))
+    study = make_variants(["loop"], [], parse_changes(["max_rounds=2"]))
     alone = compare(study, limit=2, runs=tmp_path / "a")
     together = compare(study, limit=2, concurrency=2, runs=tmp_path / "b")
     assert {(r.id, r.path) for r in records_in(alone.folder)} == {(r.id, r.path) for r in records_in(together.folder)}
@@ -53,7 +53,7 @@ def test_the_embedded_model_gives_the_same_pictures_alone_and_among_others(tmp_p
 
 def planned(model, n=6):
     bench = Colours(n)
-    return plan(bench, bench.read({}), variants(["original"]), image=model)
+    return plan_study(bench, bench.read({}), make_variants(["original"]), image=model)
 
 
 def test_ctrl_c_keeps_what_was_made_and_the_same_call_goes_on(tmp_path):
@@ -64,17 +64,17 @@ def test_ctrl_c_keeps_what_was_made_and_the_same_call_goes_on(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        generate(planned(model), tmp_path, progress=StudyProgress(done=interrupt))
+        run_study(planned(model), tmp_path, progress=StudyProgress(done=interrupt))
     assert [r.id for r in records_in(tmp_path)] == ["c00", "c01"]
-    records, found = generate(planned(model), tmp_path)
+    records, found = run_study(planned(model), tmp_path)
     assert (len(records), found, len(model.made)) == (6, 2, 6)
 
 
 def test_told_to_stop_nothing_new_begins(tmp_path):
     stop, model = threading.Event(), Sketcher(0.0)
-    records, _ = generate(planned(model), tmp_path, stop=stop, progress=StudyProgress(done=lambda of: stop.set()))
+    records, _ = run_study(planned(model), tmp_path, stop=stop, progress=StudyProgress(done=lambda of: stop.set()))
     assert [r.id for r in records.values()] == ["c00"]
-    records, _ = generate(planned(model), tmp_path, stop=stop)
+    records, _ = run_study(planned(model), tmp_path, stop=stop)
     assert len(records) == 1
 
 
@@ -83,11 +83,11 @@ def test_an_engine_of_ones_own_is_given_the_jobs_that_are_left(tmp_path):
 
     class Own(Engine):
         def run(self, jobs, on_record, stop):
-            given.append([(job.cell.id, [v.name for v in job.variants]) for job in jobs])
+            given.append([(job.item.id, [v.name for v in job.variants]) for job in jobs])
             for job in jobs[:2]:
-                on_record(record(job.cell.id, image="a"))
+                on_record(record(job.item.id, image="a"))
 
-    generate(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
-    generate(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
-    generate(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
+    run_study(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
+    run_study(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
+    run_study(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
     assert given == [[("c00", ["original"]), ("c01", ["original"]), ("c02", ["original"])], [("c02", ["original"])]]

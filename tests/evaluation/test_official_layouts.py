@@ -7,7 +7,7 @@ from PIL import Image
 
 from gems.evaluation.benchmark import BenchmarkImage, Sample
 from gems.evaluation.benchmarks.dpg import BENCHMARKS
-from gems.evaluation.official_layouts import by_sample, first_of_each, grid, write
+from gems.evaluation.official_layouts import first_images, group_by_sample, image_grid, write_file
 
 
 def png(color: str, size: tuple[int, int] = (4, 4)) -> bytes:
@@ -19,11 +19,11 @@ def png(color: str, size: tuple[int, int] = (4, 4)) -> bytes:
 def test_pictures_are_gathered_by_sample_in_their_order() -> None:
     one, two = Sample(id="1", prompt="a"), Sample(id="2", prompt="b")
     pictures = [BenchmarkImage(two, 1, b"x"), BenchmarkImage(two, 0, None), BenchmarkImage(one, 0, b"y")]
-    assert list(by_sample(iter(pictures))) == [(two, [None, b"x"]), (one, [b"y"])]
+    assert list(group_by_sample(iter(pictures))) == [(two, [None, b"x"]), (one, [b"y"])]
 
 
 def test_a_grid_is_filled_row_by_row() -> None:
-    whole = grid([png("red"), png("lime"), png("blue"), png("white")])
+    whole = image_grid([png("red"), png("lime"), png("blue"), png("white")])
     assert whole is not None
     assert whole.size == (8, 8)
     assert [whole.getpixel(at) for at in ((1, 1), (5, 1), (1, 5), (5, 5))] == [
@@ -35,25 +35,25 @@ def test_a_grid_is_filled_row_by_row() -> None:
 
 
 def test_a_missing_image_leaves_its_cell_black_and_others_where_they_are() -> None:
-    whole = grid([None, png("lime"), png("blue")])
+    whole = image_grid([None, png("lime"), png("blue")])
     assert whole is not None
     assert [whole.getpixel(at) for at in ((1, 1), (5, 1), (1, 5), (5, 5))] == [(0, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)]
-    assert grid([None, None]) is None
-    assert grid([]) is None
+    assert image_grid([None, None]) is None
+    assert image_grid([]) is None
 
 
 def test_another_size_is_brought_to_the_first_and_too_many_are_left_out() -> None:
-    whole = grid([png("red"), png("lime", (9, 3)), *[png("blue")] * 4])
+    whole = image_grid([png("red"), png("lime", (9, 3)), *[png("blue")] * 4])
     assert whole is not None
     assert whole.size == (8, 8)
     assert whole.getpixel((6, 2)) == (0, 255, 0)
-    one = grid([png("red"), png("lime")], columns=1, cells=1)
+    one = image_grid([png("red"), png("lime")], columns=1, cells=1)
     assert one is not None
     assert one.size == (4, 4)
 
 
 def test_folders_are_made_as_needed(tmp_path: Path) -> None:
-    write(tmp_path / "a" / "b" / "c.png", b"x")
+    write_file(tmp_path / "a" / "b" / "c.png", b"x")
     assert (tmp_path / "a" / "b" / "c.png").read_bytes() == b"x"
 
 
@@ -61,7 +61,7 @@ def test_the_first_of_each_is_given_and_the_others_are_told() -> None:
     one, two = Sample(id="1", prompt="a"), Sample(id="2", prompt="b")
     told: list[str] = []
     pictures = [BenchmarkImage(one, 0, b"x"), BenchmarkImage(one, 1, b"y"), BenchmarkImage(two, 0, None)]
-    assert list(first_of_each(pictures, told)) == [(one, b"x"), (two, None)]
+    assert list(first_images(pictures, told)) == [(one, b"x"), (two, None)]
     assert told == ["only the first of 2 images a prompt are here: the official script takes one"]
 
 

@@ -1,4 +1,4 @@
-"""Every benchmark from its file to its table, with the shapes pair behind `gems serve`: drawing, looping and judging over HTTP."""
+"""Every benchmark with an official scorer from its file to its table over HTTP, with the shapes pair behind `gems serve`."""
 
 import csv
 import io
@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gems.evaluation.catalogue import CATALOGUE, find
+from gems.evaluation.catalogue import find_benchmark
 from gems.models.shapes import shapes_chat, shapes_image
 from gems.server import create_app, running
+
+from .colours import WITH_EXPORT
 
 DATA = Path(__file__).parent / "benchmarks" / "data"
 FOLDERS = {"artimuse": "geneval", "longtext-en": "longtext", "longtext-zh": "longtext"}
@@ -41,12 +43,12 @@ def official(name, folder, exported):
     return folder / MADE_UP[name]
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "shapes"])
+@pytest.mark.parametrize("name", WITH_EXPORT)
 def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp_path):
     folder = DATA / FOLDERS.get(name, name)
     models = ["--chat", f"{endpoint}#shapes-chat", "--image", f"{endpoint}#shapes-image", "--concurrency", 2]
     common = [name, "--data", folder, "--limit", 4, "--presets", "original", "--images-per-prompt", 1, "--out", "study"]
-    judged = bool(find(name).judges)
+    judged = bool(find_benchmark(name).judges)
     if name == "oneig-zh":  # the embedded judge knows no Chinese: it is refused before an image is made
         code, out, err = command("eval", *common, *models, "--judge", f"{endpoint}#shapes-chat")
         assert (code, Path("study").exists()) == (2, False)
@@ -78,11 +80,11 @@ def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp
     assert "these figures say nothing about real models" in table
     if judged:
         assert "the judge shapes-chat is also the loop's verifier" in table
-        assert f"the judge shapes-chat is not {find(name).official_judge}" in table
+        assert f"the judge shapes-chat is not {find_benchmark(name).official_judge}" in table
     told = json.loads(Path("study/result.json").read_text())
     (found,) = next(iter(told["judges"].values())).values()
     assert found["prompts"] == 4
-    first = find(name).metrics(find(name).read(read_back(folder, name)))[0].name
+    first = find_benchmark(name).metrics(find_benchmark(name).read(read_back(folder, name)))[0].name
     rows = list(csv.DictReader(io.StringIO(Path("study/table.csv").read_text())))
     if name not in ("oneig-en", "oneig-zh"):  # whose first metric needs three official scores too
         assert [float(row["value"]) for row in rows if row["metric"] == first] == [found[first]]
@@ -91,7 +93,7 @@ def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp
 
     before = Path("study/samples.jsonl").read_bytes()
     _, out, _ = command("eval", *common, *models, *(["--judge", f"{endpoint}#shapes-chat"] if judged else []))
-    assert "4 images were found" in out
+    assert "4 recorded images were reused" in out
     assert Path("study/samples.jsonl").read_bytes() == before
     if judged:
         asked = Path("study/answers-shapes-chat.jsonl").read_bytes()
@@ -103,4 +105,4 @@ def test_four_prompts_are_drawn_judged_and_exported(name, endpoint, command, tmp
 def read_back(folder, name):
     from gems.evaluation.downloads import fetch
 
-    return fetch(find(name), folder, say=print).files
+    return fetch(find_benchmark(name), folder, say=print).files

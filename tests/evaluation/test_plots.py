@@ -1,13 +1,13 @@
 """The plots: a sweep is a line, and nothing is drawn where there is nothing to be seen."""
 
-from gems.evaluation.plots import _short, plot_memory, plot_scores
-from gems.evaluation.study import compare, report_of
-from gems.evaluation.variants import axis, variants
+from gems.evaluation.plots import _short_names, plot_memory, plot_scores
+from gems.evaluation.study import build_report, compare
+from gems.evaluation.variants import make_variants, parse_axis
 
 
 def test_a_sweep_and_its_plot(tmp_path, make_sketcher):
-    study = variants(["loop", "paper"], [axis("rounds=1..3")])
-    report = report_of(compare(study, limit=2, runs=tmp_path, image=make_sketcher(0.4)))
+    study = make_variants(["loop", "paper"], [parse_axis("rounds=1..3")])
+    report = build_report(compare(study, limit=2, runs=tmp_path, image=make_sketcher(0.4)))
     by_name = {r.name: r for r in report.results}
     assert by_name["loop rounds=1"].rounds.mean == 1
     assert by_name["loop rounds=3"].metrics["gm"].mean >= by_name["loop rounds=1"].metrics["gm"].mean
@@ -21,6 +21,9 @@ def test_a_sweep_and_its_plot(tmp_path, make_sketcher):
     assert not (tmp_path / "none.png").exists()
 
 
-def test_points_of_two_knobs_keep_both_names():
-    assert _short(["verify=batch", "verify=each"]) == ["batch", "each"]
-    assert _short(["fuse=true verify=batch", "fuse=false verify=each"]) == ["fuse=true verify=batch", "fuse=false verify=each"]
+def test_points_of_two_settings_keep_both_names():
+    assert _short_names(["verify=batch", "verify=each"]) == ["batch", "each"]
+    assert _short_names(["fuse=true verify=batch", "fuse=false verify=each"]) == [
+        "fuse=true verify=batch",
+        "fuse=false verify=each",
+    ]

@@ -1,11 +1,11 @@
 import pytest
 
-from gems.evaluation.catalogue import find
-from gems.evaluation.published import COLUMNS, DOWNSTREAM, MAINSTREAM, ROWS, published
+from gems.evaluation.catalogue import find_benchmark
+from gems.evaluation.published import DOWNSTREAM, MAINSTREAM, PAPER_COLUMNS, PAPER_ROWS, published_figures
 
 
 def averages(table):
-    return [pytest.param(row, id=f"{row.model} {row.method}".strip()) for row in ROWS[table] if row.average is not None]
+    return [pytest.param(row, id=f"{row.model} {row.method}".strip()) for row in PAPER_ROWS[table] if row.average is not None]
 
 
 @pytest.mark.parametrize("row", averages(MAINSTREAM))
@@ -21,25 +21,25 @@ def test_the_averages_of_table_2(row):
 
 
 def test_there_is_an_average_wherever_the_row_is_whole():
-    assert all((row.average is None) == (None in row.values) for table in ROWS for row in ROWS[table])
-    assert all(len(row.values) == len(COLUMNS[table]) for table in ROWS for row in ROWS[table])
-    assert [len(averages(table)) for table in ROWS] == [16, 14]
+    assert all((row.average is None) == (None in row.values) for table in PAPER_ROWS for row in PAPER_ROWS[table])
+    assert all(len(row.values) == len(PAPER_COLUMNS[table]) for table in PAPER_ROWS for row in PAPER_ROWS[table])
+    assert [len(averages(table)) for table in PAPER_ROWS] == [16, 14]
 
 
 def test_a_benchmark_has_its_own_figures_with_their_source():
-    rows = published("geneval2")
+    rows = published_figures("geneval2")
     assert {(r.model, r.method): r.value for r in rows}["Z-Image-Turbo", "GEMS"] == 63.5
     assert {r.source for r in rows} == {"arXiv 2603.28088v1, Table 1"}
     assert {r.metric for r in rows} == {"gm"}
     assert len(rows) == 17  # three of the 20 rows have none
-    assert {r.source for r in published("crea")} == {"arXiv 2603.28088v1, Table 2"}
+    assert {r.source for r in published_figures("crea")} == {"arXiv 2603.28088v1, Table 2"}
 
 
 def test_wise_verified_has_none_as_its_scale_is_another():
-    assert published("wise-verified") == []
-    assert len(published("wise")) == 18
+    assert published_figures("wise-verified") == []
+    assert len(published_figures("wise")) == 18
 
 
-@pytest.mark.parametrize("name", [name for columns in COLUMNS.values() for name, _ in columns])
+@pytest.mark.parametrize("name", [name for columns in PAPER_COLUMNS.values() for name, _ in columns])
 def test_the_figures_are_of_the_metric_that_counts_first(name):
-    assert {r.metric for r in published(name)} == {find(name).metrics([])[0].name}
+    assert {r.metric for r in published_figures(name)} == {find_benchmark(name).metrics([])[0].name}

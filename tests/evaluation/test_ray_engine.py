@@ -17,12 +17,12 @@ import pytest
 
 from gems.errors import ClusterError, LostImageError, SettingError, StudyError
 from gems.evaluation import ray_engine as under_test
-from gems.evaluation.catalogue import find
+from gems.evaluation.catalogue import find_benchmark
 from gems.evaluation.ray_engine import ray_engine
-from gems.evaluation.records import read_records
-from gems.evaluation.runner import StudyProgress, generate, plan
+from gems.evaluation.run_records import read_records
+from gems.evaluation.runner import StudyProgress, plan_study, run_study
 from gems.evaluation.study import compare
-from gems.evaluation.variants import variants
+from gems.evaluation.variants import make_variants
 from gems.models.image.base import ImageModel
 from gems.models.options import ImageOptions
 from gems.models.shapes import shapes_image
@@ -99,13 +99,13 @@ CHEAP = {"chat": "random", "image": "card"}
 
 
 def planned(image, presets=("original", "loop"), limit=6, chat="shapes"):
-    bench = find("shapes")
-    return plan(bench, bench.read({}), variants(presets), limit=limit, chat=chat, image=image)
+    bench = find_benchmark("shapes")
+    return plan_study(bench, bench.read({}), make_variants(presets), limit=limit, chat=chat, image=image)
 
 
 def with_ray(decided, folder, store=None, **options):
     made = ray_engine(**{"painters": 2, "concurrency": 2, **options})
-    return generate(decided, folder, engine=lambda images: made(decided, images), store=store)
+    return run_study(decided, folder, engine=lambda images: made(decided, images), store=store)
 
 
 def alike(folder):
@@ -117,7 +117,7 @@ def alike(folder):
 
 
 def test_what_fails_is_a_record_and_a_lost_painter_is_replaced(cluster, tmp_path):
-    samples = find("shapes").read({})
+    samples = find_benchmark("shapes").read({})
     prompts = [sample.prompt for sample in (samples[0], samples[100])]
     decided = planned(noted(tmp_path / "drawn", broken=prompts[0], lost=prompts[1]), presets=["original"], limit=2)
 
@@ -141,7 +141,7 @@ def test_what_on_record_raises_ends_it(cluster, tmp_path):
     decided = planned(noted(tmp_path / "drawn", broken=" "), presets=["original"], limit=4)
     made = ray_engine(concurrency=2)
     with pytest.raises(StudyError, match="2 runs in a row have failed, the last one so: ValueError: the paint is dry"):
-        generate(decided, tmp_path / "ray", engine=lambda images: made(decided, images), max_failures=2)
+        run_study(decided, tmp_path / "ray", engine=lambda images: made(decided, images), max_failures=2)
     assert len(read_records(tmp_path / "ray")) == 2
 
 
@@ -174,13 +174,13 @@ def test_ctrl_c_leaves_a_folder_that_both_engines_go_on_with_to_the_same_records
 
     named = {"limit": 16, "out": study, **CHEAP}
     stop = threading.Event()
-    compare(variants(["original", "loop"]), **named, progress=StudyProgress(done=lambda record: stop.set()), stop=stop)
+    compare(make_variants(["original", "loop"]), **named, progress=StudyProgress(done=lambda record: stop.set()), stop=stop)
     between = alike(study)
     assert len(stopped) < len(between) < 32
-    done = compare(variants(["original", "loop"]), **named, engine=ray_engine())
-    assert done.found == len(between)
+    done = compare(make_variants(["original", "loop"]), **named, engine=ray_engine())
+    assert done.reused == len(between)
     assert (study / "samples.jsonl").read_bytes().startswith(kept)
-    compare(variants(["original", "loop"]), **{**named, "out": tmp_path / "local"})
+    compare(make_variants(["original", "loop"]), **{**named, "out": tmp_path / "local"})
     local = alike(tmp_path / "local")
     assert len(local) == 32
     assert alike(study) == local
@@ -200,13 +200,13 @@ def test_a_killed_node_loses_and_doubles_nothing(cluster, tmp_path):
             cluster.remove_node(cluster.second, allow_graceful=False)
 
     made = ray_engine(painters=4, concurrency=4)  # so that both nodes have some
-    generate(decided, tmp_path / "ray", engine=lambda images: made(decided, images), progress=StudyProgress(done=kill))
+    run_study(decided, tmp_path / "ray", engine=lambda images: made(decided, images), progress=StudyProgress(done=kill))
     assert killed
     assert killed[0] < 16
     assert len(drawn(tmp_path / "drawn")) == 2  # both had painted
     assert Counter(record.key for record in records).most_common(1)[0][1] == 1
     local = planned(noted(tmp_path / "alone"), limit=8)
-    generate(local, tmp_path / "local", concurrency=4)
+    run_study(local, tmp_path / "local", concurrency=4)
     assert alike(tmp_path / "ray") == alike(tmp_path / "local")
 
 
@@ -265,8 +265,8 @@ def test_a_cluster_that_is_not_there(address, error, said):
 
 def test_a_folder_is_named_whole(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert under_test._absolute("diffusers:./model").model == f"diffusers:{tmp_path}/model"
-    assert under_test._absolute("diffusers:owner/name") == ImageOptions(model="diffusers:owner/name")
+    assert under_test._with_absolute_path("diffusers:./model").model == f"diffusers:{tmp_path}/model"
+    assert under_test._with_absolute_path("diffusers:owner/name") == ImageOptions(model="diffusers:owner/name")
 
 
 def test_a_picture_is_kept_byte_by_byte(tmp_path):

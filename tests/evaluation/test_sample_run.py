@@ -5,7 +5,7 @@ import pytest
 from gems.errors import ImageModelError
 from gems.evaluation.sample_run import WorkItem
 from gems.evaluation.study import compare
-from gems.evaluation.variants import noise, variants
+from gems.evaluation.variants import make_variants, parse_noise
 from gems.models.options import ChatOptions, ModelOptions, without_hosts_and_folders
 from gems.models.shapes.chat import ShapesChat
 
@@ -14,12 +14,12 @@ from .colours import Breaking, Colours, records_in
 
 
 def test_a_record_tells_what_the_run_reached_and_took(tmp_path, make_sketcher):
-    outcome = compare(variants(["loop-memory"]), limit=4, runs=tmp_path, image=make_sketcher(0.5))
-    record = max(records_in(outcome.folder), key=lambda r: r.rounds)
+    study_result = compare(make_variants(["loop-memory"]), limit=4, runs=tmp_path, image=make_sketcher(0.5))
+    record = max(records_in(study_result.folder), key=lambda r: r.rounds)
     assert record.rounds > 1
-    assert (outcome.folder / record.path).is_file()
-    assert (outcome.folder / "images" / record.image.sha256[:2] / f"{record.image.sha256}.png").samefile(
-        outcome.folder / record.path
+    assert (study_result.folder / record.path).is_file()
+    assert (study_result.folder / "images" / record.image.sha256[:2] / f"{record.image.sha256}.png").samefile(
+        study_result.folder / record.path
     )
     assert record.decision in ("accept", "give up")
     assert (record.checks.passed == record.checks.total) == (record.decision == "accept")
@@ -28,27 +28,27 @@ def test_a_record_tells_what_the_run_reached_and_took(tmp_path, make_sketcher):
     assert len(record.refiner_input_tokens) == record.rounds - 1
     assert 0 < sum(record.refiner_input_tokens) < record.input_tokens
     assert record.refiner_pictures == tuple(range(1, record.rounds))  # all rounds' pictures are shown
-    sample = next(s for s in outcome.samples if s.id == record.id)
+    sample = next(s for s in study_result.samples if s.id == record.id)
     assert record.prompt == sample.prompt
     assert record.cost is None
     assert not record.error
 
 
 def test_with_a_verifier_that_passes_nothing_every_run_takes_all_its_rounds(tmp_path, sketcher):
-    fixed = {"max_rounds": 4, "patience": None, **noise("fp=0,fn=1")}
-    outcome = compare(variants(["paper", "default"], (), fixed), limit=2, runs=tmp_path, image=sketcher)
-    for result in outcome.results:
+    fixed = {"max_rounds": 4, "patience": None, **parse_noise("fp=0,fn=1")}
+    study_result = compare(make_variants(["paper", "default"], (), fixed), limit=2, runs=tmp_path, image=sketcher)
+    for result in study_result.results:
         assert result.rounds.mean == 4
         assert result.accepted.mean == 0
         assert len(result.refiner_input_tokens) == 3
-    paper, default = outcome.results
+    paper, default = study_result.results
     assert paper.refiner_pictures == (1, 2, 3)
     assert default.refiner_pictures[-1] <= 2
 
 
 def test_a_run_that_fails_says_why_and_what_it_took(tmp_path):
-    outcome = compare(variants(["loop"]), benchmark=Colours(2), runs=tmp_path, image=Breaking("blue"))
-    good, failed = sorted(records_in(outcome.folder), key=lambda r: r.id)
+    study_result = compare(make_variants(["loop"]), benchmark=Colours(2), runs=tmp_path, image=Breaking("blue"))
+    good, failed = sorted(records_in(study_result.folder), key=lambda r: r.id)
     assert (good.error, good.decision) == ("", "accept")
     assert failed.error == "the image model is gone: start it again"
     assert (failed.image, failed.path, failed.decision, failed.checks, failed.images) == (None, None, "", None, 0)
@@ -62,8 +62,8 @@ def test_whatever_a_model_of_ones_own_raises_costs_one_image(tmp_path):
                 raise ZeroDivisionError("my own\nmistake " + "x" * 1000)
             return super().generate(requests)
 
-    outcome = compare(variants(["original"]), benchmark=Colours(3), runs=tmp_path, image=Own(0.0))
-    by_id = {r.id: r for r in records_in(outcome.folder)}
+    study_result = compare(make_variants(["original"]), benchmark=Colours(3), runs=tmp_path, image=Own(0.0))
+    by_id = {r.id: r for r in records_in(study_result.folder)}
     assert [bool(by_id[i].image) for i in ("c00", "c01", "c02")] == [True, False, True]
     assert "my own mistake" in by_id["c01"].error
     assert len(by_id["c01"].error) < 700
@@ -72,13 +72,17 @@ def test_whatever_a_model_of_ones_own_raises_costs_one_image(tmp_path):
 def test_an_image_elsewhere_has_no_path_in_the_folder(tmp_path, sketcher):
     from gems.storage.image_store import ImageStore
 
-    outcome = compare(
-        variants(["original"]), benchmark=Colours(1), out=tmp_path / "o", image=sketcher, store=ImageStore(tmp_path / "elsewhere")
+    study_result = compare(
+        make_variants(["original"]),
+        benchmark=Colours(1),
+        out=tmp_path / "o",
+        image=sketcher,
+        store=ImageStore(tmp_path / "elsewhere"),
     )
     (record,) = records_in(tmp_path / "o")
     assert record.path is None
-    assert outcome.store.read(record.image).startswith(b"\x89PNG")
-    assert [r.failed for r in outcome.results] == [0]  # the judge found it
+    assert study_result.store.read(record.image).startswith(b"\x89PNG")
+    assert [r.failed for r in study_result.results] == [0]  # the judge found it
 
 
 def test_the_loop_never_sees_the_benchmarks_questions(tmp_path, sketcher):
@@ -90,7 +94,7 @@ def test_the_loop_never_sees_the_benchmarks_questions(tmp_path, sketcher):
             return super()._generate(messages, stop, run_manager, **kwargs)
 
     bench = Colours(4, secret="Is there a zebra in the image?")
-    (result,) = compare(variants(["paper"]), benchmark=bench, runs=tmp_path, image=sketcher, chat=Listening()).results
+    (result,) = compare(make_variants(["paper"]), benchmark=bench, runs=tmp_path, image=sketcher, chat=Listening()).results
     assert result.metrics["share"].high <= 100 * 2 / 3 + 1e-9  # the judge asked it, and there is no zebra
     assert heard
     assert not [text for text in heard if "zebra" in text]
@@ -103,8 +107,8 @@ def test_a_cell_has_nothing_that_only_the_scorer_may_know():
 
 
 def test_a_picture_that_another_variant_drew_is_counted_and_not_drawn_again(tmp_path, sketcher):
-    outcome = compare(variants(["original", "best-of-n"]), benchmark=Colours(2), runs=tmp_path, image=sketcher)
-    original, best = outcome.results
+    study_result = compare(make_variants(["original", "best-of-n"]), benchmark=Colours(2), runs=tmp_path, image=sketcher)
+    original, best = study_result.results
     assert (original.images.mean, best.images.mean) == (1, 5)
     assert len(sketcher.made) == 2 * 5
 
@@ -133,7 +137,7 @@ def test_a_reason_is_one_line(tmp_path, error):
         def generate(self, requests):
             raise error
 
-    outcome = compare(variants(["original"]), benchmark=Colours(1), runs=tmp_path, image=Failing())
-    (record,) = records_in(outcome.folder)
+    study_result = compare(make_variants(["original"]), benchmark=Colours(1), runs=tmp_path, image=Failing())
+    (record,) = records_in(study_result.folder)
     assert record.error
     assert "\n" not in record.error

@@ -10,8 +10,8 @@ import pytest
 
 from gems.errors import SettingError
 from gems.evaluation.shards import WHOLE, Shard
-from gems.evaluation.study import compare, look, warnings_of
-from gems.evaluation.variants import variants
+from gems.evaluation.study import compare, load_study, study_warnings
+from gems.evaluation.variants import make_variants
 
 from ..conftest import Sketcher
 from .colours import records_in, timeless
@@ -42,26 +42,26 @@ def test_a_shard_has_files_of_its_own():
 
 
 def study(folder, image, shard=WHOLE):
-    return compare(variants(["original", "loop"]), limit=4, out=folder, image=image, shard=shard)
+    return compare(make_variants(["original", "loop"]), limit=4, out=folder, image=image, shard=shard)
 
 
 def test_shards_one_after_the_other_give_the_table_of_the_whole(tmp_path):
     alone = study(tmp_path / "alone", Sketcher(0.4))
     half = study(tmp_path / "o", Sketcher(0.4), Shard(1, 2))
     assert {r.missing for r in half.results} == {2}
-    assert any("not made or not judged yet do not count: original 2, loop 2" in w for w in warnings_of(half))
+    assert any("not generated or not judged yet do not count: original 2, loop 2" in w for w in study_warnings(half))
     both = study(tmp_path / "o", Sketcher(0.4), Shard(2, 2))
     assert timeless(both) == timeless(alone)
-    assert both.found == 0
+    assert both.reused == 0
     assert len(records_in(tmp_path / "o")) == 8
 
 
 def test_the_whole_goes_on_with_what_the_shards_made(tmp_path):
     study(tmp_path / "o", Sketcher(0.4), Shard(1, 3))
     model = Sketcher(0.4)
-    outcome = study(tmp_path / "o", model)
-    assert outcome.found == 4
-    assert timeless(outcome) == timeless(study(tmp_path / "alone", Sketcher(0.4)))
+    study_result = study(tmp_path / "o", model)
+    assert study_result.reused == 4
+    assert timeless(study_result) == timeless(study(tmp_path / "alone", Sketcher(0.4)))
 
 
 def test_folders_of_two_machines_are_copied_together(tmp_path):
@@ -73,7 +73,7 @@ def test_folders_of_two_machines_are_copied_together(tmp_path):
     merged = study(tmp_path / "1", model)
     assert model.made == []
     assert timeless(merged) == timeless(alone)
-    assert timeless(look(tmp_path / "1")) == timeless(alone)
+    assert timeless(load_study(tmp_path / "1")) == timeless(alone)
 
 
 def test_two_processes_at_two_shards_at_once(tmp_path):
@@ -94,7 +94,7 @@ def test_two_processes_at_two_shards_at_once(tmp_path):
     assert [process.returncode for process in started] == [0, 0], said
     folder = Path(tmp_path / "study")
     assert len({r.key for r in records_in(folder)}) == len(records_in(folder)) == 2
-    together = look(folder)
+    together = load_study(folder)
     assert [r.missing for r in together.results] == [0]  # who judged last saw the other's images
-    alone = compare(variants(["original"]), limit=2, out=tmp_path / "alone")
+    alone = compare(make_variants(["original"]), limit=2, out=tmp_path / "alone")
     assert timeless(together) == timeless(alone)

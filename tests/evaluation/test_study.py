@@ -6,13 +6,15 @@ from gems import GemsError
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmarks.shapes import Shapes
 from gems.evaluation.downloads import fetch
-from gems.evaluation.judges.answer_log import answer_book
-from gems.evaluation.judges.judging import ChatJudge, Judge, judge_of
-from gems.evaluation.runner import StudyProgress, generate, plan
-from gems.evaluation.scoring import answers_of
+from gems.evaluation.image_scores import answers_path
+from gems.evaluation.judges.answer_log import open_answer_log
+from gems.evaluation.judges.base import Judge
+from gems.evaluation.judges.chat import ChatJudge
+from gems.evaluation.judges.registry import judge_of
+from gems.evaluation.runner import StudyProgress, plan_study, run_study
 from gems.evaluation.shards import Shard
-from gems.evaluation.study import compare, look, report_of, score, warnings_of
-from gems.evaluation.variants import variants
+from gems.evaluation.study import build_report, compare, load_study, score_study, study_warnings
+from gems.evaluation.variants import make_variants
 
 from ..conftest import Sketcher
 from .colours import Breaking, Colours, Says, records_in, timeless
@@ -23,34 +25,34 @@ TOY_JUDGE = "the judge shapes-perception is not Eyes-8B, the official one: this 
 
 def study(folder, bench=None, presets=("original",), image=None, **options):
     bench = bench or Colours(4)
-    return compare(variants(presets), benchmark=bench, out=folder, image=image or Sketcher(0.0), **options)
+    return compare(make_variants(presets), benchmark=bench, out=folder, image=image or Sketcher(0.0), **options)
 
 
 def test_prompts_of_ones_own(tmp_path, sketcher):
     (tmp_path / "mine.txt").write_text("a red circle\ntwo blue stars above a green square\n")
     data = fetch(Shapes(), tmp_path / "mine.txt", say=print)
-    outcome = compare(variants(["original"]), data=data, runs=tmp_path, image=sketcher)
-    (result,) = outcome.results
+    study_result = compare(make_variants(["original"]), data=data, runs=tmp_path, image=sketcher)
+    (result,) = study_result.results
     assert result.prompts == 2
-    assert sum(len(Shapes().questions(s)) for s in outcome.samples) == 3 + 7
-    assert list(outcome.study.data.values()) == list(data.digests.values())
-    assert warnings_of(outcome) == []
+    assert sum(len(Shapes().questions(s)) for s in study_result.samples) == 3 + 7
+    assert list(study_result.study.data.values()) == list(data.digests.values())
+    assert study_warnings(study_result) == []
 
 
 def test_a_variant_to_compare_with_must_be_there(tmp_path, sketcher):
     said = "--base loop: there is no such variant; choose one of original, default"
     with pytest.raises(GemsError, match=said):
-        compare(variants(["original", "default"]), base="loop", runs=tmp_path, image=sketcher)
+        compare(make_variants(["original", "default"]), base="loop", runs=tmp_path, image=sketcher)
     assert sketcher.made == []
     study(tmp_path / "o", presets=["original", "default"])
     with pytest.raises(GemsError, match=said):
-        look(tmp_path / "o", "loop", benchmark=Colours(4))
+        load_study(tmp_path / "o", "loop", benchmark=Colours(4))
 
 
 def test_another_base_turns_the_difference_round(tmp_path):
-    outcome = study(tmp_path, presets=["original", "loop"], image=Sketcher(1.0))
-    turned = look(tmp_path, "loop", benchmark=Colours(4))
-    assert turned.results[0].gain.mean == -outcome.results[1].gain.mean
+    study_result = study(tmp_path, presets=["original", "loop"], image=Sketcher(1.0))
+    turned = load_study(tmp_path, "loop", benchmark=Colours(4))
+    assert turned.results[0].gain.mean == -study_result.results[1].gain.mean
     assert turned.results[1].gain is None
 
 
@@ -59,12 +61,12 @@ def test_without_a_judge_images_are_made_and_the_table_waits(tmp_path):
         judges = ("chat",)
 
     bench = Unjudged(3)
-    outcome = study(tmp_path, bench)
-    assert outcome.results == []
+    study_result = study(tmp_path, bench)
+    assert study_result.results == []
     assert len(records_in(tmp_path)) == 3
-    assert report_of(outcome).results == []
-    score(tmp_path, ChatJudge(Says(), "Eyes-8B"), benchmark=bench)
-    (result,) = look(tmp_path, benchmark=bench).results
+    assert build_report(study_result).results == []
+    score_study(tmp_path, ChatJudge(Says(), "Eyes-8B"), benchmark=bench)
+    (result,) = load_study(tmp_path, benchmark=bench).results
     assert (result.judge, result.metrics["share"].mean) == ("Eyes-8B", 100)
 
 
@@ -72,39 +74,39 @@ def test_a_second_judge_adds_rows_and_asks_only_what_is_new(tmp_path):
     bench, chat = Colours(3), Says(says="no", asked=[])
     first = study(tmp_path, bench)
     judge = ChatJudge(chat, "Eyes-8B")
-    score(tmp_path, judge, benchmark=bench)
+    score_study(tmp_path, judge, benchmark=bench)
     asked = len(chat.asked)
     assert asked == 3 * 2 + 1  # each question once, after a first one about a small picture, to see whether it can answer
-    both = look(tmp_path, benchmark=bench)
+    both = load_study(tmp_path, benchmark=bench)
     assert {r.judge: r.metrics["share"].mean for r in both.results} == {"shapes-perception": 100, "Eyes-8B": 0}
     told = []
-    score(tmp_path, judge, benchmark=bench, progress=StudyProgress(answered=told.append))
+    score_study(tmp_path, judge, benchmark=bench, progress=StudyProgress(answered=told.append))
     assert told == [True] * 6
     assert len(chat.asked) == asked
-    assert timeless(look(tmp_path, benchmark=bench)) == timeless(both)
+    assert timeless(load_study(tmp_path, benchmark=bench)) == timeless(both)
     mine = [r for r in both.results if r.judge == "shapes-perception"]
     assert [r.metrics for r in mine] == [r.metrics for r in first.results]
 
 
 def test_a_picture_that_two_variants_share_is_asked_about_once(tmp_path):
     bench, chat = Colours(2), Says(asked=[])
-    outcome = study(tmp_path, bench, ["original", "loop"])
+    study_result = study(tmp_path, bench, ["original", "loop"])
     assert len({r.image.sha256 for r in records_in(tmp_path)}) == 2  # without a mistake the loop ends with the first picture
-    score(tmp_path, ChatJudge(chat, "Eyes-8B"), benchmark=bench)
+    score_study(tmp_path, ChatJudge(chat, "Eyes-8B"), benchmark=bench)
     assert len(chat.asked) == 2 * 2 + 1
-    assert len(outcome.results) == 2
+    assert len(study_result.results) == 2
 
 
 def test_scores_of_an_image_that_was_made_anew_are_not_used(tmp_path):
     bench = Colours(2)
     study(tmp_path, bench, image=Breaking("blue"))
-    (before,) = look(tmp_path, benchmark=bench).results
+    (before,) = load_study(tmp_path, benchmark=bench).results
     assert (before.failed, before.missing, before.metrics["share"].mean) == (1, 0, 50)
-    generate(plan(bench, bench.read({}), variants(["original"]), image=Breaking()), tmp_path)
-    (between,) = look(tmp_path, benchmark=bench).results
+    run_study(plan_study(bench, bench.read({}), make_variants(["original"]), image=Breaking()), tmp_path)
+    (between,) = load_study(tmp_path, benchmark=bench).results
     assert (between.failed, between.missing, between.metrics["share"].mean) == (0, 1, 100)  # there, and not judged yet
-    score(tmp_path, judge_of("perception"), benchmark=bench)
-    (after,) = look(tmp_path, benchmark=bench).results
+    score_study(tmp_path, judge_of("perception"), benchmark=bench)
+    (after,) = load_study(tmp_path, benchmark=bench).results
     assert (after.failed, after.missing, after.prompts, after.metrics["share"].mean) == (0, 0, 2, 100)
 
 
@@ -137,31 +139,31 @@ def test_a_judge_that_only_chats_is_refused_before_a_picture_is_made(tmp_path):
     with pytest.raises(GemsError, match="3 of the first 3 answers of the judge Eyes-8B cannot be read, such as 'The image is nice"):
         study(tmp_path / "o", bench, image=model, judge=ChatJudge(chat, "Eyes-8B"))
     assert (model.made, (tmp_path / "o").exists()) == ([], False)
-    outcome = study(tmp_path / "o", bench, image=model, judge=ChatJudge(Says(), "Eyes-8B"))
-    assert warnings_of(outcome) == [EMBEDDED, "Eyes-8B: 4 images were judged."]
+    study_result = study(tmp_path / "o", bench, image=model, judge=ChatJudge(Says(), "Eyes-8B"))
+    assert study_warnings(study_result) == [EMBEDDED, "Eyes-8B: 4 images were judged."]
 
 
 def test_a_folder_of_another_benchmark_is_told(tmp_path, sketcher):
-    compare(variants(["original"]), limit=1, out=tmp_path, image=sketcher)
+    compare(make_variants(["original"]), limit=1, out=tmp_path, image=sketcher)
     with pytest.raises(BenchmarkError, match="holds a study of shapes, not of colours"):
-        look(tmp_path, benchmark=Colours())
+        load_study(tmp_path, benchmark=Colours())
     with pytest.raises(GemsError, match="holds no study"):
-        look(tmp_path / "nowhere")
+        load_study(tmp_path / "nowhere")
 
 
 def test_a_damaged_file_of_scores_is_named(tmp_path):
     study(tmp_path)
     (tmp_path / "scores-shapes-perception.json").write_text("{")
     with pytest.raises(BenchmarkError, match=r"scores-shapes-perception\.json is damaged: delete it and score again"):
-        look(tmp_path, benchmark=Colours(4))
+        load_study(tmp_path, benchmark=Colours(4))
 
 
 def test_a_variant_that_is_not_in_the_table_is_told(tmp_path):
     bench = Colours(2)
-    planned = plan(bench, bench.read({}), variants(["original", "loop"]), image=Sketcher(0.0))
-    generate(planned, tmp_path, variants=planned.variants[:1])
-    score(tmp_path, judge_of("perception"), benchmark=bench)
-    said = warnings_of(look(tmp_path, benchmark=bench))
+    planned = plan_study(bench, bench.read({}), make_variants(["original", "loop"]), image=Sketcher(0.0))
+    run_study(planned, tmp_path, variants=planned.variants[:1])
+    score_study(tmp_path, judge_of("perception"), benchmark=bench)
+    said = study_warnings(load_study(tmp_path, benchmark=bench))
     assert "shapes-perception has judged nothing of loop yet: not in the table." in said
 
 
@@ -171,7 +173,7 @@ def test_an_image_that_is_lost_can_be_made_anew(tmp_path):
     record = records_in(tmp_path)[0]
     (tmp_path / record.path).unlink()
     (tmp_path / "answers-shapes-perception.jsonl").unlink()
-    with pytest.raises(GemsError, match=r"prompt c00.*restore it.*--image-store; or delete the lines with it from samples\.jsonl"):
+    with pytest.raises(GemsError, match=r"prompt c00.*restore it.*--image-store; or delete its lines from samples\.jsonl"):
         study(tmp_path, bench)
     lines = (tmp_path / "samples.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "samples.jsonl").write_text("".join(line for line in lines if record.image.sha256 not in line))
@@ -187,39 +189,41 @@ def test_there_is_nothing_to_warn_of_in_the_toy_itself(tmp_path, sketcher):
         def read(self, files):
             return super().read(files)[:8]
 
-    outcome = compare(variants(["original"]), benchmark=Few(), out=tmp_path, image=sketcher)
-    assert warnings_of(outcome) == []
+    study_result = compare(make_variants(["original"]), benchmark=Few(), out=tmp_path, image=sketcher)
+    assert study_warnings(study_result) == []
 
 
 def test_embedded_models_and_a_judge_that_is_not_the_official_one(tmp_path):
-    assert warnings_of(study(tmp_path)) == [EMBEDDED, TOY_JUDGE]
+    assert study_warnings(study(tmp_path)) == [EMBEDDED, TOY_JUDGE]
 
 
 def test_the_official_judge_is_known_by_its_last_name(tmp_path):
     bench = Colours(2)
-    outcome = study(tmp_path / "a", bench, judge=ChatJudge(Says(), "someone/eyes-8b"))
-    assert warnings_of(outcome) == [EMBEDDED]
+    study_result = study(tmp_path / "a", bench, judge=ChatJudge(Says(), "someone/eyes-8b"))
+    assert study_warnings(study_result) == [EMBEDDED]
 
 
 def test_a_judge_that_is_the_verifier_too(tmp_path):
-    outcome = study(tmp_path, Colours(2), judge=judge_of("shapes"))
-    assert "the judge shapes-chat is also the loop's verifier: the loop was led by the eyes that score it." in warnings_of(outcome)
+    study_result = study(tmp_path, Colours(2), judge=judge_of("shapes"))
+    assert "the judge shapes-chat is also the loop's verifier: the loop was guided by the model that scores it." in study_warnings(
+        study_result
+    )
 
 
 def test_prompts_that_were_left_out_and_another_number_of_images(tmp_path):
-    outcome = study(tmp_path, Colours(4, per_prompt=2), limit=3, per_prompt=1)
-    said = warnings_of(outcome)
-    assert "3 of 4 prompts were taken: the others are left out." in said
+    study_result = study(tmp_path, Colours(4, per_prompt=2), limit=3, per_prompt=1)
+    said = study_warnings(study_result)
+    assert "3 of 4 prompts were used; the others are left out." in said
     assert "each prompt has 1 images, where the official protocol has 2." in said
-    assert report_of(outcome).title == "Colours, 3 of 4 prompts"
+    assert build_report(study_result).title == "Colours, 3 of 4 prompts"
 
 
 def test_what_is_missing_failed_or_unanswered(tmp_path):
     bench = Colours(4, secret="Is there a zebra in the image?")
     half = study(tmp_path / "half", bench, shard=Shard(1, 2))
-    assert "images that are not made or not judged yet do not count: original 2." in warnings_of(half)
+    assert "images that are not generated or not judged yet do not count: original 2." in study_warnings(half)
     failed = study(tmp_path / "failed", bench, image=Breaking("blue"))
-    said = warnings_of(failed)
+    said = study_warnings(failed)
     assert "why runs failed: the image model is gone: start it again (1 times)." in said
     assert "runs failed, and count as images that show nothing: original 1." in said
     assert (
@@ -231,13 +235,15 @@ def test_what_is_missing_failed_or_unanswered(tmp_path):
 def test_what_is_to_be_said_of_how_a_judge_was_asked_is_kept(tmp_path):
     judge = ChatJudge(Says(), "Eyes-8B", warm=False)
     study(tmp_path, Colours(2), judge=judge)
-    assert "Eyes-8B: Eyes-8B takes no temperature: it answers at its own." in warnings_of(look(tmp_path, benchmark=Colours(2)))
+    assert "Eyes-8B: Eyes-8B takes no temperature: it answers at its own." in study_warnings(
+        load_study(tmp_path, benchmark=Colours(2))
+    )
 
 
 def test_the_answers_are_kept_for_people_too(tmp_path):
     study(tmp_path, Colours(2))
-    with answer_book(answers_of(tmp_path, "shapes-perception")) as book:
-        assert len(book) == 4
+    with open_answer_log(answers_path(tmp_path, "shapes-perception")) as log:
+        assert len(log) == 4
     assert '"sample": "c01", "key": "1", "rollout": 0' in (tmp_path / "answers-shapes-perception.jsonl").read_text().replace(
         '"judge": "shapes-perception", ', ""
     )

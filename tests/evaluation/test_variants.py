@@ -8,24 +8,25 @@ import pytest
 import gems
 from gems.context import PRESETS, preset
 from gems.errors import SettingError
-from gems.evaluation.variants import axis, changes, code_digest, noise, variants
+from gems.evaluation.definition import code_digest
+from gems.evaluation.variants import make_variants, parse_axis, parse_changes, parse_noise
 
 
-def settings(made, knob):
-    return {v.name: getattr(v.context, knob) for v in made}
+def settings(made, setting):
+    return {v.name: getattr(v.context, setting) for v in made}
 
 
 def test_presets_are_the_variants_where_nothing_is_swept():
-    made = variants(list(PRESETS))
+    made = make_variants(list(PRESETS))
     assert {v.name: v.context for v in made} == {name: preset(name) for name in PRESETS}
-    assert [v.name for v in variants(["paper", "original", "paper"])] == [
+    assert [v.name for v in make_variants(["paper", "original", "paper"])] == [
         "paper",
         "original",
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "knob", "values"),
+    ("text", "setting", "values"),
     [
         ("rounds=1..4", "max_rounds", (1, 2, 3, 4)),
         ("candidates=1,2,4", "candidates", (1, 2, 4)),
@@ -51,13 +52,13 @@ def test_presets_are_the_variants_where_nothing_is_swept():
         ("skip_children", "skip_children", (False, True)),
     ],
 )
-def test_an_axis_is_a_knob_and_its_values(text, knob, values):
-    found = axis(text)
-    assert (found.knob, found.values) == (knob, values)
+def test_an_axis_is_a_setting_and_its_values(text, setting, values):
+    found = parse_axis(text)
+    assert (found.setting, found.values) == (setting, values)
 
 
-def test_a_sweep_changes_its_knob_and_nothing_else():
-    made = variants(["default"], [axis("rounds=1..3")])
+def test_a_sweep_changes_its_setting_and_nothing_else():
+    made = make_variants(["default"], [parse_axis("rounds=1..3")])
     assert settings(made, "max_rounds") == {"rounds=1": 1, "rounds=2": 2, "rounds=3": 3}
     assert all(v.context.model_copy(update={"max_rounds": 5}) == preset("default") for v in made)
     assert {v.line for v in made} == {"default"}
@@ -65,7 +66,7 @@ def test_a_sweep_changes_its_knob_and_nothing_else():
 
 
 def test_axes_and_presets_are_combined():
-    made = variants(["loop", "paper"], [axis("candidates=1,2"), axis("fuse")])
+    made = make_variants(["loop", "paper"], [parse_axis("candidates=1,2"), parse_axis("fuse")])
     assert len(made) == 8
     assert settings(made, "candidates")["paper candidates=2 fuse=true"] == 2
     assert settings(made, "fuse")["loop candidates=1 fuse=false"] is False
@@ -73,48 +74,48 @@ def test_axes_and_presets_are_combined():
 
 
 def test_fixed_changes_and_noise_hold_for_all():
-    made = variants(
+    made = make_variants(
         ["loop", "paper"],
-        [axis("verify")],
-        {**changes(["patience=none", "rounds=7"]), **noise("fp=0.2")},
+        [parse_axis("verify")],
+        {**parse_changes(["patience=none", "rounds=7"]), **parse_noise("fp=0.2")},
     )
     assert set(settings(made, "patience").values()) == {None}
     assert set(settings(made, "max_rounds").values()) == {7}
     assert {(v.context.noise_fp, v.context.noise_fn) for v in made} == {(0.2, 0.0)}
-    assert noise("0.1") == {"noise_fp": 0.1, "noise_fn": 0.1}
-    assert noise("fp=0.1, fn=0.05") == {"noise_fp": 0.1, "noise_fn": 0.05}
+    assert parse_noise("0.1") == {"noise_fp": 0.1, "noise_fn": 0.1}
+    assert parse_noise("fp=0.1, fn=0.05") == {"noise_fp": 0.1, "noise_fn": 0.05}
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: axis("round=1..8"), "unknown setting 'round': did you mean rounds"),
-        (lambda: axis("colour"), "unknown setting 'colour'"),
-        (lambda: axis("rounds"), "rounds has no list of values"),
+        (lambda: parse_axis("round=1..8"), "unknown setting 'round': did you mean rounds"),
+        (lambda: parse_axis("colour"), "unknown setting 'colour'"),
+        (lambda: parse_axis("rounds"), "rounds has no list of values"),
         (
-            lambda: axis("rounds=0..3"),
+            lambda: parse_axis("rounds=0..3"),
             "rounds=0: Input should be greater than or equal to 1",
         ),
-        (lambda: axis("rounds=3..1"), "a range goes upwards, such as 1..3"),
-        (lambda: axis("rounds=1..100000000"), "too many"),
-        (lambda: axis("rounds="), "rounds="),
-        (lambda: axis("rounds=none"), "rounds=none"),
+        (lambda: parse_axis("rounds=3..1"), "a range goes upwards, such as 1..3"),
+        (lambda: parse_axis("rounds=1..100000000"), "too many"),
+        (lambda: parse_axis("rounds="), "rounds="),
+        (lambda: parse_axis("rounds=none"), "rounds=none"),
         (
-            lambda: axis("verify=twice"),
+            lambda: parse_axis("verify=twice"),
             "verify=twice: Input should be 'batch', 'each' or 'adaptive'",
         ),
-        (lambda: axis("seed=1,2"), "use --seed and --seeds"),
-        (lambda: changes(["patience"]), "write knob=value"),
-        (lambda: noise("2"), "less than or equal to 1"),
-        (lambda: noise("fq=0.1"), "or fp=0.1,fn=0.05"),
-        (lambda: variants([]), "no preset to measure"),
-        (lambda: variants(["worst"]), "unknown preset 'worst'"),
+        (lambda: parse_axis("seed=1,2"), "use --seed and --seeds"),
+        (lambda: parse_changes(["patience"]), "write setting=value"),
+        (lambda: parse_noise("2"), "less than or equal to 1"),
+        (lambda: parse_noise("fq=0.1"), "or fp=0.1,fn=0.05"),
+        (lambda: make_variants([]), "no preset to measure"),
+        (lambda: make_variants(["worst"]), "unknown preset 'worst'"),
         (
-            lambda: variants(["loop"], [axis("rounds=1,2")], {"max_rounds": 3}),
+            lambda: make_variants(["loop"], [parse_axis("rounds=1,2")], {"max_rounds": 3}),
             "rounds is set twice",
         ),
         (
-            lambda: variants(["loop"], [axis("rounds=1,2"), axis("max_rounds=3")]),
+            lambda: make_variants(["loop"], [parse_axis("rounds=1,2"), parse_axis("max_rounds=3")]),
             "set twice",
         ),
     ],

@@ -175,7 +175,7 @@ def hostile_card(number):
     standing = ("accepted", "gave up", "waiting", "unfinished", "running", "failed", "damaged")[number % 7]
     return GalleryCard(
         thread=f"run-{number}".ljust(100, "x"), request=words(number), standing=standing, message=words(number + 1), page="",
-        picture=InlineImage("", words(number), 288, 288, False) if number % 2 else None, passed=10**6, total=10**6, rounds=10**9,
+        image=InlineImage("", words(number), 288, 288, False) if number % 2 else None, passed=10**6, total=10**6, rounds=10**9,
         images=10**9, calls=10**9, cost=1e12, preset="default", changed=words(number + 2),
         models={"chat": words(number), "image": words(number + 3)}, last="2026-01-02 03:04", when=float(number),
         parent="p".ljust(100, "z"), forked_at=10**6, forks=10**6, root="f", position=number,

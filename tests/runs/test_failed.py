@@ -77,7 +77,7 @@ def test_of_an_error_of_others_only_its_name_is_told_and_no_path_and_no_host(tmp
     for thread, error in errors.items():
         with pytest.raises(type(error)):
             run("a red circle", image=failing(1, error), thread=thread, runs=tmp_path, preset="original")
-    told = {"own": "ValueError", "path": "no model here", "host": "planner (m at HOST): is HOST there?"}
+    told = {"own": "ValueError", "path": "no …/model here", "host": "planner (m at HOST): is HOST there?"}
     assert {summary.thread: summary.told for summary in list_runs(tmp_path)} == told
 
 

@@ -236,7 +236,7 @@ def test_a_run_that_is_gone_on_with_meanwhile_is_left_alone(home, make_sketcher,
     with monkeypatch.context() as patch:
         patch.setattr("gems.runs.prune.read_references", meanwhile)
         freed = prune(ANY, unfinished=True, runs=home)
-    assert freed.notes == ("the run cut has gone on meanwhile: left as it is",)
+    assert freed.notes == ("the run cut was resumed meanwhile: left as it is",)
     for attempt in get_run("cut", home).attempts:
         home.images.open(attempt.image)
 

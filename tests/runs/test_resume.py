@@ -276,7 +276,7 @@ def test_a_damaged_record_is_a_clear_error(tmp_path, sketcher):
     run("a red circle", thread="t", runs=tmp_path, image=sketcher)
     with Workspace(tmp_path).database.open() as opened:
         opened.store.put(("gems", "runs"), "t", {"thread": "t"})
-    with pytest.raises(GemsError, match="record of run t is damaged"):
+    with pytest.raises(GemsError, match="manifest of run t is damaged"):
         resume("t", runs=tmp_path, image=sketcher)
 
 

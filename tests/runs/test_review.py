@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from gems import Answer, AnswerError, GemsError, GemsState, ImageStore, build_graph, preset, resume, run
 from gems.errors import RunError, SettingError
 from gems.evaluation.study import compare
-from gems.evaluation.variants import variants
+from gems.evaluation.variants import make_variants
 from gems.events import RoleStarted
 from gems.runs.fork import fork
 from gems.runs.listing import get_run, list_runs
@@ -312,4 +312,4 @@ def test_a_fork_from_before_the_answer_is_not_bound_by_it(tmp_path, make_sketche
 
 def test_a_study_asks_nobody(tmp_path):
     with pytest.raises(GemsError, match="review"):
-        compare(variants(["original"], fixed={"review": "image"}), limit=1, runs=tmp_path)
+        compare(make_variants(["original"], fixed={"review": "image"}), limit=1, runs=tmp_path)

@@ -9,9 +9,10 @@ import pytest
 from gems.errors import JudgeError, ModelCallError
 from gems.evaluation.benchmark import JudgeQuestion
 from gems.evaluation.benchmarks.geneval2 import probability
-from gems.evaluation.judges.answer_log import answer_book
-from gems.evaluation.judges.collecting import JudgeTask, collect, recorded
-from gems.evaluation.judges.judging import judge_of, probe
+from gems.evaluation.judges.answer_collection import JudgeTask, collect, recorded_answers
+from gems.evaluation.judges.answer_log import open_answer_log
+from gems.evaluation.judges.probing import probe
+from gems.evaluation.judges.registry import judge_of
 from gems.models.shapes.world import DrawnThing, center_of, draw
 
 from .conftest import Scripted, problem
@@ -47,11 +48,11 @@ def test_every_kind_of_question_is_asked_and_answered_over_http(site, tmp_path):
     image = hashlib.sha256(data).hexdigest()
     judge = judge_of(f"{site.url}#shapes-chat")
     probe(judge, QUESTIONS)
-    with answer_book(tmp_path / "answers.jsonl") as book:
+    with open_answer_log(tmp_path / "answers.jsonl") as log:
         work = [JudgeTask(question, lambda: data, image, "0001") for question in QUESTIONS]
-        assert collect(judge, work, book) == (0, 9, 0)
-        assert collect(judge_of("shapes"), work, book) == (9, 0, 0)  # the same model without a server, of the same name
-        found = recorded(judge, QUESTIONS, image, book)
+        assert collect(judge, work, log) == (0, 9, 0)
+        assert collect(judge_of("shapes"), work, log) == (9, 0, 0)  # the same model without a server, of the same name
+        found = recorded_answers(judge, QUESTIONS, image, log)
     texts = {key: [answer.text for answer in answers] for key, answers in found.items()}
     assert json.loads(texts.pop("marks")[0]) == {"consistency": 2, "realism": 0}
     assert texts == {"word": ["two"], "yes": ["no"], "letters": ["1. B\n2. E"] * 5, "read": [""]}

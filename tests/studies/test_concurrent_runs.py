@@ -32,7 +32,7 @@ def test_every_run_ends_and_draws_each_picture_once(study, tmp_path, capsys):
 
 
 def test_a_run_that_fails_is_counted_and_the_command_fails(study, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(study.Hasty, "_draw", lambda *args: 1 / 0)
+    monkeypatch.setattr(study.QuickImageModel, "_draw", lambda *args: 1 / 0)
     with pytest.raises(SystemExit) as ended:
         study.main(["--runs", "2"])
     assert ended.value.code == 1

@@ -63,7 +63,7 @@ def test_what_is_wrong_is_seen(study, roles):
         raise TypeError("of nobody's")
 
     with pytest.raises(TypeError):
-        study.problem_of(study.Role(None, broken), fine, endpoint)
+        study.problem_of(study.FuzzedRole(None, broken), fine, endpoint)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gems.nodes.verifier.passes", lambda check, answer: True)
         hedged = chat_reply(good.replace('"yes"', '"yes and no"')).body

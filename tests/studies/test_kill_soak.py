@@ -77,8 +77,8 @@ def soak():
 @pytest.fixture(scope="module")
 def finished(soak, tmp_path_factory):
     """A place with two finished runs, which nobody was killed in."""
-    place = soak.Place(tmp_path_factory.mktemp("soak"), None, seed=3)
-    with closing(import_module("kill_soak.watch").Journal(place.folder / "journal")) as journal:
+    place = soak.SoakFolder(tmp_path_factory.mktemp("soak"), None, seed=3)
+    with closing(import_module("kill_soak.watch").EventLog(place.folder / "journal")) as journal:
         for number in range(2):
             place.go_on(place.job(number), journal)
     return place
@@ -88,7 +88,7 @@ def finished(soak, tmp_path_factory):
 def place(soak, finished, tmp_path):
     """A copy of it to be doctored, and what is expected of it."""
     shutil.copytree(finished.folder, tmp_path / "copy")
-    copy = soak.Place(tmp_path / "copy", None, seed=3)
+    copy = soak.SoakFolder(tmp_path / "copy", None, seed=3)
     return copy, soak.histories(copy, 2)
 
 
@@ -149,7 +149,7 @@ def test_a_picture_that_is_asked_for_again_is_looked_for_in_the_store(soak, plac
     monkeypatch.setattr("gems.nodes.generator.ImageStore.recall", lambda *a, **k: None)  # the library forgets what it has
     with place.home().database.open() as opened:
         opened.saver.delete_thread("soak-0001")
-    with closing(watch.Journal(place.folder / "journal")) as journal:
+    with closing(watch.EventLog(place.folder / "journal")) as journal:
         place.finished("soak-0001").unlink()
         place.go_on(place.job(1), journal)
     assert soak.verify(place, expected).stored_again >= 2  # it was asked for again, and stored again
@@ -181,7 +181,7 @@ def test_a_run_that_is_still_in_hand_is_told(soak, place):
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_leaves_no_rows_behind(soak, place, tmp_path, monkeypatch):
     """LangGraph saves the first checkpoint and the writes that follow it at the same time, in any order."""
-    killed, expected = soak.Place(tmp_path / "killed", None, seed=3), place[1]
+    killed, expected = soak.SoakFolder(tmp_path / "killed", None, seed=3), place[1]
     watch, stored, put_writes = import_module("kill_soak.watch"), Event(), SqliteSaver.put_writes
 
     def put(*args, **kwargs):
@@ -192,7 +192,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_leaves_no_rows_behind
         put_writes(*args, **kwargs)
         stored.set()
 
-    with closing(watch.Journal(killed.folder / "journal")) as journal:
+    with closing(watch.EventLog(killed.folder / "journal")) as journal:
         if (child := os.fork()) == 0:
             monkeypatch.setattr(SqliteSaver, "put", put)
             monkeypatch.setattr(SqliteSaver, "put_writes", put_writes_first)

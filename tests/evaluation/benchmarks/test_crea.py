@@ -8,7 +8,7 @@ from PIL import Image
 
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
-from gems.evaluation.benchmarks.crea import CRITERIA, FILE, OBJECTS, Crea
+from gems.evaluation.benchmarks.crea import CRITERIA, OBJECTS, OBJECTS_FILE, Crea
 from gems.models.shapes.grammar import parse_request
 
 BENCHMARK = Crea()
@@ -32,17 +32,17 @@ def test_the_twelve_prompts_need_no_file():
 
 
 def test_things_and_whole_prompts_of_ones_own(tmp_path):
-    path = tmp_path / FILE
+    path = tmp_path / OBJECTS_FILE
     path.write_text("lamp\n\na red circle above a blue square\nan orange star\nant\n")
-    prompts = [s.prompt for s in BENCHMARK.read({FILE: path})]
+    prompts = [s.prompt for s in BENCHMARK.read({OBJECTS_FILE: path})]
     assert prompts == ["a creative lamp", "a red circle above a blue square", "an orange star", "a creative ant"]
     path.write_text("lamp\nlamp\n")
     with pytest.raises(BenchmarkError, match="'a creative lamp' is there twice"):
-        BENCHMARK.read({FILE: path})
+        BENCHMARK.read({OBJECTS_FILE: path})
     path.write_text("\n")
     with pytest.raises(BenchmarkError, match="no prompts"):
-        BENCHMARK.read({FILE: path})
-    samples = BENCHMARK.read({FILE: DATA / FILE})
+        BENCHMARK.read({OBJECTS_FILE: path})
+    samples = BENCHMARK.read({OBJECTS_FILE: DATA / OBJECTS_FILE})
     assert len(samples) == 8
     for sample in samples:
         parse_request(sample.prompt)
@@ -115,5 +115,5 @@ def test_scores_that_are_no_marks_are_refused(tmp_path, score):
 
 
 def test_a_prompt_may_begin_with_a_capital(tmp_path):
-    (tmp_path / FILE).write_text("A blue couch\n")
-    assert [s.prompt for s in BENCHMARK.read({FILE: tmp_path / FILE})] == ["A blue couch"]
+    (tmp_path / OBJECTS_FILE).write_text("A blue couch\n")
+    assert [s.prompt for s in BENCHMARK.read({OBJECTS_FILE: tmp_path / OBJECTS_FILE})] == ["A blue couch"]

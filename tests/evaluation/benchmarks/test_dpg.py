@@ -12,7 +12,7 @@ from PIL import Image
 
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
-from gems.evaluation.benchmarks.dpg import BENCHMARKS, QuestionGraph, zeroed
+from gems.evaluation.benchmarks.dpg import BENCHMARKS, QuestionGraph, zero_children
 from gems.models.shapes.grammar import parse_request
 
 DATA = Path(__file__).parent / "data"
@@ -50,17 +50,17 @@ CHAIN = [
 def test_a_no_reaches_grandchildren_in_dpg_and_children_alone_in_dsg() -> None:
     raw = {1: False, 2: True, 3: True, 4: True}
     parents = {1: [], 2: [1], 3: [2], 4: []}
-    assert zeroed(raw, parents, cascade=True) == {1: False, 2: False, 3: False, 4: True}
-    assert zeroed(raw, parents, cascade=False) == {1: False, 2: False, 3: True, 4: True}
+    assert zero_children(raw, parents, cascade=True) == {1: False, 2: False, 3: False, 4: True}
+    assert zero_children(raw, parents, cascade=False) == {1: False, 2: False, 3: True, 4: True}
 
 
 def test_dpg_looks_at_a_later_parent_as_it_was_answered() -> None:
     # 1 depends on 2, which is zeroed only after it, as 3 is no
-    assert zeroed({1: True, 2: True, 3: False}, {1: [2], 2: [3], 3: []}, cascade=True) == {1: True, 2: False, 3: False}
+    assert zero_children({1: True, 2: True, 3: False}, {1: [2], 2: [3], 3: []}, cascade=True) == {1: True, 2: False, 3: False}
 
 
 def test_one_of_two_parents_is_enough() -> None:
-    assert zeroed({1: True, 2: False, 3: True}, {1: [], 2: [], 3: [1, 2]}, cascade=False)[3] is False
+    assert zero_children({1: True, 2: False, 3: True}, {1: [], 2: [], 3: [1, 2]}, cascade=False)[3] is False
 
 
 def test_a_failed_parent_by_hand(tmp_path: Path) -> None:

@@ -11,7 +11,14 @@ import pytest
 
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
-from gems.evaluation.benchmarks.geneval2 import BENCHMARKS, PROBABILITIES, of_kind, probability, spellings, unlisted
+from gems.evaluation.benchmarks.geneval2 import (
+    BENCHMARKS,
+    PROBABILITIES,
+    kind_probability,
+    probability,
+    spellings,
+    unlisted_probability,
+)
 from gems.models.shapes.grammar import parse_request
 
 DATA = Path(__file__).parent / "data" / "geneval2" / "geneval2_data.jsonl"
@@ -102,13 +109,15 @@ def twenty(first: Mapping[str, float], rest: float) -> dict[str, float]:
 
 def test_an_answer_outside_the_listed_tokens_has_an_upper_bound() -> None:
     # six spellings of "two" are not listed: of each at most the least that is listed, of all at most what is left
-    assert unlisted(*ASKED, tuple(twenty({"three": 0.99}, 0.009).items())) == pytest.approx(0.001)
-    assert unlisted(*ASKED, tuple(twenty({"three": 0.9}, 0.0019).items())) == pytest.approx(6 * 0.0001)
-    assert unlisted(*ASKED, tuple(twenty({"three": 0.9, "2": 0.05}, 0.0018).items())) == pytest.approx(5 * 0.0001)
-    assert unlisted(*ASKED, (("three", 1.0),)) == 0
-    assert unlisted(*ASKED, (("three", 0.7), ("3", 0.3 - 1e-9))) == 0, "rounding is no probability"
-    assert unlisted(*ASKED, tuple(twenty({"three": 1.0}, 1.9e-8).items())) == pytest.approx(6e-9), "as a sure judge is rounded"
-    assert unlisted(*ASKED, ()) == 0, "of an answer that is missing nothing is known"
+    assert unlisted_probability(*ASKED, tuple(twenty({"three": 0.99}, 0.009).items())) == pytest.approx(0.001)
+    assert unlisted_probability(*ASKED, tuple(twenty({"three": 0.9}, 0.0019).items())) == pytest.approx(6 * 0.0001)
+    assert unlisted_probability(*ASKED, tuple(twenty({"three": 0.9, "2": 0.05}, 0.0018).items())) == pytest.approx(5 * 0.0001)
+    assert unlisted_probability(*ASKED, (("three", 1.0),)) == 0
+    assert unlisted_probability(*ASKED, (("three", 0.7), ("3", 0.3 - 1e-9))) == 0, "rounding is no probability"
+    assert unlisted_probability(*ASKED, tuple(twenty({"three": 1.0}, 1.9e-8).items())) == pytest.approx(6e-9), (
+        "as a sure judge is rounded"
+    )
+    assert unlisted_probability(*ASKED, ()) == 0, "of an answer that is missing nothing is known"
     ten = Sample(id="0", prompt="x", truth={"atom_count": 10, "vqa_list": [ASKED] * 10, "skills": ["count"] * 10})
     sure = twenty({"two": 0.98}, 0.0002)
     found = GENEVAL2.score(ten, said(*[sure] * 9, twenty({"three": 0.9}, 0.00019)))
@@ -122,8 +131,8 @@ def test_an_answer_outside_the_listed_tokens_has_an_upper_bound() -> None:
 
 
 def test_a_judge_that_does_not_answer_in_one_word_is_told() -> None:
-    assert of_kind("Are the squares green?", (("Yes", 0.5), (" no", 0.2), ("two", 0.2))) == pytest.approx(0.7)
-    assert of_kind("How many squares?", (("Two", 0.5), (" 12", 0.2), ("eleven", 0.1), ("Yes", 0.2))) == pytest.approx(0.8)
+    assert kind_probability("Are the squares green?", (("Yes", 0.5), (" no", 0.2), ("two", 0.2))) == pytest.approx(0.7)
+    assert kind_probability("How many squares?", (("Two", 0.5), (" 12", 0.2), ("eleven", 0.1), ("Yes", 0.2))) == pytest.approx(0.8)
     chats = {"The": 0.6, "This": 0.2, "Yes": 0.1, "2": 0.1}
     found = GENEVAL2.score(COUNTED, said(chats, chats, chats))
     assert found["of_kind"] == pytest.approx(0.3)

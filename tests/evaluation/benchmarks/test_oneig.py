@@ -10,7 +10,7 @@ from PIL import Image
 
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
-from gems.evaluation.benchmarks.oneig import BENCHMARKS, OneIG, alignment, clean, compare, without_noise
+from gems.evaluation.benchmarks.oneig import BENCHMARKS, OneIG, alignment_score, compare_texts, normalize_text, strip_noise
 from gems.models.shapes.grammar import parse_request
 
 DATA = Path(__file__).parent / "data"
@@ -68,14 +68,14 @@ def test_prompts_are_read_without_the_files_for_scoring():
 
 def test_a_question_whose_parent_failed_counts_nothing():
     parents = {"1": [], "2": ["1"], "3": [], "4": ["1", "3"]}
-    assert alignment(dict.fromkeys("1234", True), parents) == 1
-    assert alignment({"1": False, "2": True, "3": True, "4": True}, parents) == 0.25  # only 3 is left
-    assert alignment({"1": True, "2": False, "3": False, "4": True}, parents) == 0.25  # only 1 is left
+    assert alignment_score(dict.fromkeys("1234", True), parents) == 1
+    assert alignment_score({"1": False, "2": True, "3": True, "4": True}, parents) == 0.25  # only 3 is left
+    assert alignment_score({"1": True, "2": False, "3": False, "4": True}, parents) == 0.25  # only 1 is left
 
 
 def test_only_the_parents_own_answer_counts_not_the_grandparents():
-    assert alignment({"1": False, "2": True, "3": True}, {"1": [], "2": ["1"], "3": ["2"]}) == pytest.approx(1 / 3)
-    assert alignment({"1": True}, {"1": ["7"]}) == 1  # a parent that is no question
+    assert alignment_score({"1": False, "2": True, "3": True}, {"1": [], "2": ["1"], "3": ["2"]}) == pytest.approx(1 / 3)
+    assert alignment_score({"1": True}, {"1": ["7"]}) == 1  # a parent that is no question
 
 
 def test_alignment_of_an_image():
@@ -89,20 +89,20 @@ def test_alignment_of_an_image():
 
 
 def test_texts_are_compared_without_signs_and_spaces_too_many():
-    assert clean("['Three Shapes', \"Don't touch, it's wet.\"]") == "Three Shapes Dont touch its wet"
-    assert clean(" Café\n\n 24 ") == "Café 24"
-    assert clean("['三个 图形', 'A B，左边']") == "三个图形AB左边"
-    assert without_noise("No text recognized.") == without_noise("NONE") == without_noise('"NONE".') == ""
-    assert without_noise("<think>hm</think>MENU\naddCriterion") == "MENU\n"
+    assert normalize_text("['Three Shapes', \"Don't touch, it's wet.\"]") == "Three Shapes Dont touch its wet"
+    assert normalize_text(" Café\n\n 24 ") == "Café 24"
+    assert normalize_text("['三个 图形', 'A B，左边']") == "三个图形AB左边"
+    assert strip_noise("No text recognized.") == strip_noise("NONE") == strip_noise('"NONE".') == ""
+    assert strip_noise("<think>hm</think>MENU\naddCriterion") == "MENU\n"
 
 
 def test_english_is_compared_by_words_and_chinese_by_characters():
     # MENU of the -> MENU of teh: two letters are exchanged; the words MENU, of are in both, of three
-    assert compare("MENU of the", "MENU of teh") == {"ed": 2, "cr": 0, "matched": 2, "words": 3}
-    assert compare("a a b", "a b b") == {"ed": 1, "cr": 0, "matched": 2, "words": 3}
-    assert compare("MENU", "MENU") == {"ed": 0, "cr": 1, "matched": 1, "words": 1}
-    assert compare("三个图形", "三个圆形") == {"ed": 1, "cr": 0, "matched": 3, "words": 4}
-    assert compare("MENU", "") == {"ed": 4, "cr": 0, "matched": 0, "words": 1}
+    assert compare_texts("MENU of the", "MENU of teh") == {"ed": 2, "cr": 0, "matched": 2, "words": 3}
+    assert compare_texts("a a b", "a b b") == {"ed": 1, "cr": 0, "matched": 2, "words": 3}
+    assert compare_texts("MENU", "MENU") == {"ed": 0, "cr": 1, "matched": 1, "words": 1}
+    assert compare_texts("三个图形", "三个圆形") == {"ed": 1, "cr": 0, "matched": 3, "words": 4}
+    assert compare_texts("MENU", "") == {"ed": 4, "cr": 0, "matched": 0, "words": 1}
 
 
 @pytest.mark.parametrize(("benchmark", "most"), [(EN, 100), (ZH, 50)])

@@ -8,12 +8,12 @@ import pytest
 
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import JudgeAnswer
-from gems.evaluation.benchmarks.shapes import Probe, Shapes, atomicity_of, benchmark, judge, samples_from_file
+from gems.evaluation.benchmarks.shapes import Probe, Shapes, atomicity_of, judge_image, make_benchmark, samples_from_file
 from gems.models.shapes.grammar import choose_colors, layouts, parse_request
 from gems.models.shapes.questions import questions_about
 from gems.models.shapes.world import DrawnThing, center_of, draw
 
-FIRST = hashlib.sha256("\n".join(s.prompt for s in benchmark()).encode()).hexdigest()
+FIRST = hashlib.sha256("\n".join(s.prompt for s in make_benchmark()).encode()).hexdigest()
 
 
 def picture(prompt, changes=()):
@@ -29,7 +29,7 @@ def picture(prompt, changes=()):
 
 
 def test_the_benchmark_is_fixed():
-    assert [benchmark()[k].prompt for k in (0, 25, 175)] == [
+    assert [make_benchmark()[k].prompt for k in (0, 25, 175)] == [
         "two orange squares",
         "two stars and four triangles",
         "a blue circle below two yellow triangles and below two red squares",
@@ -38,14 +38,14 @@ def test_the_benchmark_is_fixed():
 
 
 def test_the_benchmark_does_not_hang_on_the_order_of_hashes():
-    code = "import hashlib; from gems.evaluation.benchmarks.shapes import benchmark\n"
-    code += "print(hashlib.sha256('\\n'.join(s.prompt for s in benchmark()).encode()).hexdigest())"
+    code = "import hashlib; from gems.evaluation.benchmarks.shapes import make_benchmark\n"
+    code += "print(hashlib.sha256('\\n'.join(s.prompt for s in make_benchmark()).encode()).hexdigest())"
     told = subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == FIRST
 
 
 def test_the_benchmark_is_even_and_feasible():
-    samples = benchmark()
+    samples = make_benchmark()
     assert Counter(s.atomicity for s in samples) == dict.fromkeys(range(3, 11), 25)
     assert len({s.prompt for s in samples}) == len({s.id for s in samples}) == 200
     for sample in samples:
@@ -57,18 +57,18 @@ def test_the_benchmark_is_even_and_feasible():
 
 
 def test_a_smaller_benchmark_is_a_part_of_the_larger():
-    assert {s.id: s for s in benchmark(20)}.items() <= {s.id: s for s in benchmark(40)}.items()
-    assert len(benchmark(20)) == 20
-    assert benchmark(20, seed=1) != benchmark(20)
+    assert {s.id: s for s in make_benchmark(20)}.items() <= {s.id: s for s in make_benchmark(40)}.items()
+    assert len(make_benchmark(20)) == 20
+    assert make_benchmark(20, seed=1) != make_benchmark(20)
 
 
 def test_a_benchmark_that_cannot_be_made_is_refused():
     with pytest.raises(ValueError, match="one at least"):
-        benchmark(0)
+        make_benchmark(0)
 
 
 def test_questions_are_in_the_words_of_geneval2():
-    sample = next(s for s in benchmark() if s.prompt == "a blue circle below two yellow triangles and below two red squares")
+    sample = next(s for s in make_benchmark() if s.prompt == "a blue circle below two yellow triangles and below two red squares")
     assert [(p.skill, p.question, p.expected) for p in sample.questions] == [
         ("object", "Are there any circles in the image?", "yes"),
         ("count", "How many circles are in the image?", "one"),
@@ -85,7 +85,7 @@ def test_questions_are_in_the_words_of_geneval2():
 
 
 def test_the_loop_asks_in_its_own_words():
-    for sample in benchmark(40):
+    for sample in make_benchmark(40):
         shared = {p.question for p in sample.questions} & {
             q.text for q in questions_about(parse_request(sample.prompt)) if q.kind == "object"
         }
@@ -93,18 +93,24 @@ def test_the_loop_asks_in_its_own_words():
 
 
 def test_right_pictures_score_full():
-    for sample in benchmark(80):
-        assert judge(sample, picture(sample.prompt)) == [1.0] * len(sample.questions), sample.prompt
+    for sample in make_benchmark(80):
+        assert judge_image(sample, picture(sample.prompt)) == [1.0] * len(sample.questions), sample.prompt
 
 
 def test_a_mistake_costs_the_question_it_breaks(tmp_path):
     (sample,) = read(tmp_path, "two red circles above a blue square")
     scores = dict(
-        zip((p.question for p in sample.questions), judge(sample, picture(sample.prompt, [(0, "color", "green")])), strict=True)
+        zip(
+            (p.question for p in sample.questions),
+            judge_image(sample, picture(sample.prompt, [(0, "color", "green")])),
+            strict=True,
+        )
     )
     assert [q for q, score in scores.items() if score == 0] == ["Are the circles red?"]
     scores = dict(
-        zip((p.question for p in sample.questions), judge(sample, picture(sample.prompt, [(2, "shape", "star")])), strict=True)
+        zip(
+            (p.question for p in sample.questions), judge_image(sample, picture(sample.prompt, [(2, "shape", "star")])), strict=True
+        )
     )
     assert [q for q, score in scores.items() if score == 0] == [
         "Are there any squares in the image?",
@@ -115,8 +121,8 @@ def test_a_mistake_costs_the_question_it_breaks(tmp_path):
 
 
 def test_an_empty_picture_scores_nothing():
-    for sample in benchmark(16):
-        assert judge(sample, draw([])) == [0.0] * len(sample.questions)
+    for sample in make_benchmark(16):
+        assert judge_image(sample, draw([])) == [0.0] * len(sample.questions)
 
 
 def read(folder, text):
@@ -141,7 +147,7 @@ def test_requests_are_read_from_a_file(tmp_path):
     assert Probe(question="How many circles are in the image?", expected="two", skill="count") in samples[0].questions
     assert Probe(question="How many red circles are in the image?", expected="one", skill="count") in samples[1].questions
     for sample in samples:
-        assert judge(sample, picture(sample.prompt)) == [1.0] * len(sample.questions)
+        assert judge_image(sample, picture(sample.prompt)) == [1.0] * len(sample.questions)
 
 
 def test_a_line_outside_the_world_is_named(tmp_path):

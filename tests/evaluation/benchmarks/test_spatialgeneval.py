@@ -8,16 +8,16 @@ from PIL import Image
 
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
-from gems.evaluation.benchmarks.spatialgeneval import FILE, SpatialGenEval, letters, numbers, right
+from gems.evaluation.benchmarks.spatialgeneval import DATA_FILE, SpatialGenEval, accuracies, majority_right, parse_letters
 from gems.models.shapes.grammar import parse_request
 
 BENCHMARK = SpatialGenEval()
-PROMPTS = Path(__file__).parent / "data" / "spatialgeneval" / FILE
+PROMPTS = Path(__file__).parent / "data" / "spatialgeneval" / DATA_FILE
 GOOD = "ABCDEABCDE"
 
 
 def read():
-    return BENCHMARK.read({FILE: PROMPTS})
+    return BENCHMARK.read({DATA_FILE: PROMPTS})
 
 
 def said(sample, *rollouts):
@@ -70,7 +70,7 @@ def test_prompts_and_their_ten_questions_are_read():
     ],
 )
 def test_letters_are_told_however_they_are_written(text):
-    assert letters(text) == tuple(GOOD)
+    assert parse_letters(text) == tuple(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -92,25 +92,25 @@ def test_letters_are_told_however_they_are_written(text):
     ],
 )
 def test_anything_else_is_no_answer(text):
-    assert letters(text) is None
+    assert parse_letters(text) is None
 
 
 def test_four_of_five_votes_make_an_answer_right():
     votes = ["A" * 10, "A" * 10, "A" * 10, "A" * 9 + "B", "A" * 8 + "BB"]
-    assert right("A" * 10, votes) == [True] * 9 + [False]  # the tenth has three votes, the ninth four
-    assert right("B" * 10, votes) == [False] * 10
-    assert right("A" * 10, votes[:4]) == [True] * 9 + [False]
+    assert majority_right("A" * 10, votes) == [True] * 9 + [False]  # the tenth has three votes, the ninth four
+    assert majority_right("B" * 10, votes) == [False] * 10
+    assert majority_right("A" * 10, votes[:4]) == [True] * 9 + [False]
 
 
 def test_a_tie_is_not_right():
     tie = ["A" * 10, "A" * 10, "B" * 10, "B" * 10, "C" * 10]
-    assert not any(right("A" * 10, tie) + right("B" * 10, tie) + right("C" * 10, tie))
+    assert not any(majority_right("A" * 10, tie) + majority_right("B" * 10, tie) + majority_right("C" * 10, tie))
 
 
 def test_a_missing_or_unreadable_rollout_is_no_vote_and_four_are_still_needed():
-    assert all(right("A" * 10, ["A" * 10] * 4 + [None]))
-    assert not any(right("A" * 10, ["A" * 10] * 3))
-    assert not any(right("A" * 10, ["A" * 10] * 3 + [None, None]))
+    assert all(majority_right("A" * 10, ["A" * 10] * 4 + [None]))
+    assert not any(majority_right("A" * 10, ["A" * 10] * 3))
+    assert not any(majority_right("A" * 10, ["A" * 10] * 3 + [None, None]))
 
 
 def test_the_numbers_of_an_image():
@@ -131,7 +131,7 @@ def test_the_numbers_of_an_image():
 def test_the_table_is_of_all_prompts_times_100():
     samples = read()[:2]
     names = samples[0].truth["question_type"]
-    rows = [numbers(names, verdicts) for verdicts in ([True, False] + [True] * 7 + [False], [True] * 5 + [False] * 5)]
+    rows = [accuracies(names, verdicts) for verdicts in ([True, False] + [True] * 7 + [False], [True] * 5 + [False] * 5)]
     draws = BootstrapSample(rows, [s.group for s in samples], np.array([[0, 1]]))
     values = {m.name: m.of(draws)[0] for m in BENCHMARK.metrics(samples)}
     assert values["accuracy"] == pytest.approx(65)
@@ -143,7 +143,7 @@ def test_the_table_is_of_all_prompts_times_100():
 def test_shares_of_dimensions_are_rounded_before_their_mean_as_in_the_official_script():
     samples = read()[:3]
     names = samples[0].truth["question_type"]
-    rows = [numbers(names, [n == 0] * 9 + [True]) for n in range(3)]
+    rows = [accuracies(names, [n == 0] * 9 + [True]) for n in range(3)]
     draws = BootstrapSample(rows, [""] * 3, np.array([[0, 1, 2]]))
     values = {m.name: m.of(draws)[0] for m in BENCHMARK.metrics(samples)}
     assert values["accuracy"] == pytest.approx(39.97, abs=1e-9)  # (9 * 0.333 + 1) / 10, not 0.4
@@ -157,7 +157,7 @@ def test_official_images_are_by_id_and_a_missing_one_keeps_the_order(tmp_path):
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == [f"{s.id}.png" for s in samples]
     assert Image.open(tmp_path / "images" / "000004.png").getextrema() == ((0, 0),) * 3
     assert "1 prompts have no image" in told[1]
-    assert BENCHMARK.read({FILE: tmp_path / FILE}) == samples
+    assert BENCHMARK.read({DATA_FILE: tmp_path / DATA_FILE}) == samples
 
 
 def test_official_results_are_read_back(tmp_path):
@@ -184,13 +184,13 @@ def test_official_results_are_read_back(tmp_path):
     ],
 )
 def test_a_line_that_is_not_official_is_refused(tmp_path, change, message):
-    path = tmp_path / FILE
+    path = tmp_path / DATA_FILE
     path.write_text(json.dumps(json.loads(PROMPTS.read_text().splitlines()[0]) | change))
     with pytest.raises(BenchmarkError, match=message):
-        BENCHMARK.read({FILE: path})
+        BENCHMARK.read({DATA_FILE: path})
 
 
 def test_exported_prompts_stand_in_the_order_of_their_files(tmp_path):
     two = read()[:2]
     BENCHMARK.export(tmp_path, [BenchmarkImage(sample, 0, png("red")) for sample in reversed(two)])
-    assert [json.loads(line)["id"] for line in (tmp_path / FILE).read_text().splitlines()] == [s.id for s in two]
+    assert [json.loads(line)["id"] for line in (tmp_path / DATA_FILE).read_text().splitlines()] == [s.id for s in two]

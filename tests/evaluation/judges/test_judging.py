@@ -12,10 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gems.errors import BenchmarkError, JudgeError, ModelCallError
 from gems.evaluation.benchmark import JudgeAnswer, JudgeQuestion
-from gems.evaluation.judges.answer_log import answer_book
-from gems.evaluation.judges.collecting import TRIES, JudgeTask, collect, recorded
+from gems.evaluation.judges.answer_collection import MAX_ATTEMPTS, JudgeTask, collect, recorded_answers
+from gems.evaluation.judges.answer_log import open_answer_log
 from gems.evaluation.judges.judge_parsing import says_yes
-from gems.evaluation.judges.judging import judge_of, probe
+from gems.evaluation.judges.probing import probe
+from gems.evaluation.judges.registry import judge_of
 from gems.models.options import ChatOptions
 from gems.models.shapes.chat import ShapesChat
 from gems.models.shapes.world import DrawnThing, center_of, draw
@@ -48,8 +49,8 @@ def works(*questions, images=("red",)):
     return found
 
 
-def ask_all(judge, book, *questions, **options):
-    return collect(judge, works(*questions), book, **options)
+def ask_all(judge, log, *questions, **options):
+    return collect(judge, works(*questions), log, **options)
 
 
 # What goes out, and what comes back
@@ -222,43 +223,43 @@ def test_a_model_that_takes_no_temperature_is_asked_without(server):
     assert judge.remarks == [f"{NAME} takes no temperature: it answers at its own."]
 
 
-# The book
+# The log
 
 
 def test_scoring_again_asks_nothing(server, tmp_path):
     often = SAY.model_copy(update={"key": "often", "rollouts": 5, "temperature": 1.0})
-    with answer_book(tmp_path / "a.jsonl") as book:
-        assert ask_all(judge_at(server, chat_reply("Yes")), book, SAY, often) == (0, 6, 0)
+    with open_answer_log(tmp_path / "a.jsonl") as log:
+        assert ask_all(judge_at(server, chat_reply("Yes")), log, SAY, often) == (0, 6, 0)
     told = []
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as log:
         again = judge_at(server, refusal("nothing is to be asked"))
-        assert ask_all(again, book, SAY, often, on_done=told.append) == (6, 0, 0)
+        assert ask_all(again, log, SAY, often, on_done=told.append) == (6, 0, 0)
         image = hashlib.sha256(png()).hexdigest()
-        found = recorded(again, [SAY, often, READ], image, book)
+        found = recorded_answers(again, [SAY, often, READ], image, log)
     assert {key: len(answers) for key, answers in found.items()} == {"say": 1, "often": 5}
     assert told == [True] * 6
     assert len(server.heard) == 6
 
 
 def test_an_image_of_two_variants_is_asked_about_once(server, tmp_path):
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as log:
         twice = [*works(SAY), *works(SAY)]
-        assert collect(judge_at(server), twice, book) == (1, 1, 0)
+        assert collect(judge_at(server), twice, log) == (1, 1, 0)
 
 
 def test_several_are_asked_at_a_time_and_no_more(server, tmp_path):
     reply = chat_reply("Yes")
     reply.hang = 0.05
     colors = [f"#0000{n:02x}" for n in range(12)]
-    with answer_book(tmp_path / "a.jsonl") as book:
-        collect(judge_at(server, reply), works(SAY, images=colors), book, concurrency=3)
-        assert len(book) == 12
+    with open_answer_log(tmp_path / "a.jsonl") as log:
+        collect(judge_at(server, reply), works(SAY, images=colors), log, concurrency=3)
+        assert len(log) == 12
     assert server.most_at_once == 3
 
 
 def test_empty_answers_are_counted_but_no_text_is_an_answer_to_what_is_read(server, tmp_path):
-    with answer_book(tmp_path / "a.jsonl") as book:
-        assert ask_all(judge_at(server, chat_reply("")), book, SAY, READ) == (0, 2 + TRIES - 1, 1)
+    with open_answer_log(tmp_path / "a.jsonl") as log:
+        assert ask_all(judge_at(server, chat_reply("")), log, SAY, READ) == (0, 2 + MAX_ATTEMPTS - 1, 1)
 
 
 # Answers that cannot be read
@@ -285,11 +286,11 @@ def numbered(count, **more):
 def test_an_answer_that_cannot_be_read_is_asked_for_again_and_warmer(server, tmp_path):
     often = SAY.model_copy(update={"rollouts": 2})
     judge = judge_at(server, chat_reply("Yes"), chat_reply("It is nice."), chat_reply("Nice indeed."), chat_reply("No"))
-    with answer_book(tmp_path / "a.jsonl") as book:
-        assert ask_all(judge, book, often, readable=yes_or_no, concurrency=1) == (0, 4, 0)
-        found = recorded(judge, [often], works(often)[0].image, book, yes_or_no)
+    with open_answer_log(tmp_path / "a.jsonl") as log:
+        assert ask_all(judge, log, often, readable=yes_or_no, concurrency=1) == (0, 4, 0)
+        found = recorded_answers(judge, [often], works(often)[0].image, log, yes_or_no)
         assert [answer.text for answer in found["say"]] == ["Yes", "No"]
-        assert ask_all(judge, book, often, readable=yes_or_no) == (2, 0, 0)
+        assert ask_all(judge, log, often, readable=yes_or_no) == (2, 0, 0)
     assert [heard.json["temperature"] for heard in server.heard] == [0.0, 0.0, 0.7, 0.7]
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert [(line["rollout"], line["text"]) for line in lines] == [(0, "Yes"), (1, "It is nice."), (3, "Nice indeed."), (5, "No")]
@@ -297,45 +298,45 @@ def test_an_answer_that_cannot_be_read_is_asked_for_again_and_warmer(server, tmp
 
 def test_what_stays_unreadable_is_counted_and_asked_again_by_the_next_command(server, tmp_path):
     asked = numbered(8)
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as log:
         judge = judge_at(server, chatting(*range(7)))
-        assert ask_all(judge, book, *asked, readable=yes_or_no) == (0, 8 + TRIES - 1, 1)
-        assert [a.text for a in recorded(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"]] == [
+        assert ask_all(judge, log, *asked, readable=yes_or_no) == (0, 8 + MAX_ATTEMPTS - 1, 1)
+        assert [a.text for a in recorded_answers(judge, asked, works(SAY)[0].image, log, yes_or_no)["7"]] == [
             "The image is nice. I would give it a good mark."
         ]
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as log:
         judge = judge_at(server, chatting(*range(8)))
-        assert ask_all(judge, book, *asked, readable=yes_or_no) == (7, 1, 0)
-        assert recorded(judge, asked, works(SAY)[0].image, book, yes_or_no)["7"][0].text == "No"
+        assert ask_all(judge, log, *asked, readable=yes_or_no) == (7, 1, 0)
+        assert recorded_answers(judge, asked, works(SAY)[0].image, log, yes_or_no)["7"][0].text == "No"
 
 
 @pytest.mark.parametrize(("questions", "kept", "heard"), [(40, (), 12), (40, range(5), 12), (40, range(30, 40), 12), (4, (1,), 4)])
 def test_a_judge_most_of_whose_first_answers_cannot_be_read_is_refused(server, tmp_path, questions, kept, heard):
     bad = heard - len([n for n in kept if n < heard])
     said = rf"{bad} of the first {heard} answers of the judge .*B-Instruct cannot be read, such as 'The image is nice\. I would"
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as log:
         judge = judge_at(server, chatting(*kept))
-        with pytest.raises(JudgeError, match=said + r".*take a model that.*12 answers are kept" if questions > 4 else said):
-            ask_all(judge, book, *numbered(questions), readable=yes_or_no, concurrency=1)
-        assert len(book) == len(server.heard) == heard
+        with pytest.raises(JudgeError, match=said + r".*take a model that.*12 answers are recorded" if questions > 4 else said):
+            ask_all(judge, log, *numbered(questions), readable=yes_or_no, concurrency=1)
+        assert len(log) == len(server.heard) == heard
         if questions > 4:  # once more with a server that was mended: what was answered badly is asked again
             server.heard.clear()
-            ask_all(judge_at(server, chat_reply("Yes")), book, *numbered(questions), readable=yes_or_no)
+            ask_all(judge_at(server, chat_reply("Yes")), log, *numbered(questions), readable=yes_or_no)
             assert len(server.heard) == questions - len([n for n in kept if n < heard])
 
 
 def test_a_judge_half_of_whose_first_answers_can_be_read_goes_on(server, tmp_path):
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as log:
         judge = judge_at(server, chatting(*range(6), *range(12, 40)))
-        assert ask_all(judge, book, *numbered(40), readable=yes_or_no) == (0, 40 + 6 * (TRIES - 1), 6)
+        assert ask_all(judge, log, *numbered(40), readable=yes_or_no) == (0, 40 + 6 * (MAX_ATTEMPTS - 1), 6)
 
 
 def test_who_answers_by_rules_is_not_asked_twice(tmp_path):
     data = circles(0)
     work = [JudgeTask(q, lambda: data, "i", "0001") for q in [SAY.model_copy(update={"text": "Why?"})]]
     for asked in (1, 0):
-        with answer_book(tmp_path / "a.jsonl") as book:
-            assert collect(judge_of("perception"), work, book)[:2] == (1 - asked, asked)
+        with open_answer_log(tmp_path / "a.jsonl") as log:
+            assert collect(judge_of("perception"), work, log)[:2] == (1 - asked, asked)
 
 
 def test_the_probe_refuses_a_judge_that_only_chats_before_an_image_is_made(server):
@@ -360,16 +361,16 @@ def test_after_an_error_only_what_is_missing_is_asked(server, tmp_path):
         return refusal("out of memory", 500)
 
     path = tmp_path / "a.jsonl"
-    with answer_book(path) as book:
+    with open_answer_log(path) as log:
         judge = judge_at(server, *[chat_reply("Yes")] * 3, slow, broken, chat_reply("too many"))
-        with pytest.raises(JudgeError, match=r"HTTP 500.*out of memory; \d answers are kept in the book: repeat the command"):
-            collect(judge, works(SAY, images=colors), book, concurrency=2)
+        with pytest.raises(JudgeError, match=r"HTTP 500.*out of memory; \d answers are recorded: repeat the command"):
+            collect(judge, works(SAY, images=colors), log, concurrency=2)
     assert len(server.heard) == 5
     texts = [json.loads(line)["text"] for line in path.read_text().splitlines()]
     assert sorted(texts) == ["Yes", "Yes", "Yes", "late"]  # what was under way was waited for
-    with answer_book(path) as book:
+    with open_answer_log(path) as log:
         server.heard.clear()
-        assert collect(judge_at(server, chat_reply("No")), works(SAY, images=colors), book) == (4, 4, 0)
+        assert collect(judge_at(server, chat_reply("No")), works(SAY, images=colors), log) == (4, 4, 0)
     assert len(server.heard) == 4
 
 
@@ -379,18 +380,18 @@ def test_ctrl_c_keeps_what_was_answered_and_what_is_under_way(server, tmp_path):
     def stop(known):
         raise KeyboardInterrupt
 
-    with answer_book(tmp_path / "a.jsonl") as book:
+    with open_answer_log(tmp_path / "a.jsonl") as log:
         with pytest.raises(KeyboardInterrupt):
-            collect(judge_at(server), works(SAY, images=colors), book, concurrency=2, on_done=stop)
-        assert len(book) == len(server.heard) < 5
+            collect(judge_at(server), works(SAY, images=colors), log, concurrency=2, on_done=stop)
+        assert len(log) == len(server.heard) < 5
 
 
 def test_an_image_that_is_gone_ends_it_with_its_own_words(server, tmp_path):
     def gone():
         raise BenchmarkError("images/ab.png is missing")
 
-    with answer_book(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"images/ab\.png is missing"):
-        collect(judge_at(server), [JudgeTask(SAY, gone, "ab", "0001")], book)
+    with open_answer_log(tmp_path / "a.jsonl") as log, pytest.raises(JudgeError, match=r"images/ab\.png is missing"):
+        collect(judge_at(server), [JudgeTask(SAY, gone, "ab", "0001")], log)
 
 
 # Endpoints that fail
@@ -422,10 +423,10 @@ def test_an_unreachable_judge_is_told(server):
 def test_the_key_is_shown_nowhere(server, tmp_path, monkeypatch):
     monkeypatch.setenv("GEMS_API_KEY", "sk-very-secret-key")
     path = tmp_path / "a.jsonl"
-    with answer_book(path) as book:
-        ask_all(judge_at(server, chat_reply("you sent sk-very-secret-key")), book, SAY)
+    with open_answer_log(path) as log:
+        ask_all(judge_at(server, chat_reply("you sent sk-very-secret-key")), log, SAY)
         with pytest.raises(JudgeError) as caught:
-            ask_all(judge_at(server, refusal("Incorrect API key provided: sk-very-secret-key", 401)), book, READ)
+            ask_all(judge_at(server, refusal("Incorrect API key provided: sk-very-secret-key", 401)), log, READ)
     assert any("sk-very-secret-key" in str(heard.headers) for heard in server.heard)
     assert "secret" not in path.read_text()
     error = caught.value
@@ -502,9 +503,9 @@ def test_rapidocr_reads_and_does_nothing_else(tmp_path):
     data = buffer.getvalue()
     judge = judge_of("rapidocr")
     probe(judge, [READ])
-    with answer_book(tmp_path / "a.jsonl") as book:
-        collect(judge, [JudgeTask(READ, lambda: data, "i", "0001")], book)
-        assert recorded(judge, [READ], "i", book)["read"][0].text == "FRESH BREWS\nEVERY MORNING"
+    with open_answer_log(tmp_path / "a.jsonl") as log:
+        collect(judge, [JudgeTask(READ, lambda: data, "i", "0001")], log)
+        assert recorded_answers(judge, [READ], "i", log)["read"][0].text == "FRESH BREWS\nEVERY MORNING"
     assert (judge.name, judge.kind) == ("RapidOCR", "rapidocr")
     with pytest.raises(JudgeError, match="only reads the text in images"):
         probe(judge, [SAY])
@@ -515,8 +516,8 @@ def test_an_answer_that_cannot_be_read_is_a_clear_error_and_what_was_said_before
     robot.body["choices"][0]["message"]["role"] = "robot"
     judge = judge_at(server, chat_reply("yes"), robot, Reply(b'{"a":' * 100_000))
     work = [JudgeTask(SAY, png, str(n) * 64, "s") for n in range(3)]
-    with answer_book(tmp_path / "a.jsonl") as book, pytest.raises(JudgeError, match=r"cannot be read.*2 answers are kept"):
-        collect(judge, work, book, concurrency=1)
+    with open_answer_log(tmp_path / "a.jsonl") as log, pytest.raises(JudgeError, match=r"cannot be read.*2 answers are recorded"):
+        collect(judge, work, log, concurrency=1)
 
 
 def test_a_judge_of_ones_own_that_cannot_read_its_answer_is_a_clear_error():

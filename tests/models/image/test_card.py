@@ -9,7 +9,7 @@ from gems import run
 from gems.config import Config, changed
 from gems.evaluation.benchmark import JudgeQuestion
 from gems.evaluation.judges.judge_parsing import ask_marks, marks
-from gems.evaluation.judges.judging import judge_of
+from gems.evaluation.judges.registry import judge_of
 from gems.models.image.base import ImageRequest
 from gems.models.options import ChatOptions
 from gems.models.registry import image_model

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gems.commands.evaluate_report import write
+from gems.commands.evaluate_report import write_study_files
 from gems.errors import ImageModelError
 from gems.evaluation.benchmark import JudgeAnswer, Metric, Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
-from gems.evaluation.judges.answer_log import AnswerKey, answer_book
-from gems.evaluation.judges.judging import ChatJudge, judge_of
-from gems.evaluation.page import MOST, recorded_answers, render_page, said_of, values_of, write_page
-from gems.evaluation.runner import plan
-from gems.evaluation.scoring import Scored, answers_of
-from gems.evaluation.study import StudyResult, compare, look, report_of, score
-from gems.evaluation.variants import variants
+from gems.evaluation.image_scores import ImageScore, answers_path
+from gems.evaluation.judges.answer_log import AnswerKey, open_answer_log
+from gems.evaluation.judges.chat import ChatJudge
+from gems.evaluation.judges.registry import judge_of
+from gems.evaluation.runner import plan_study
+from gems.evaluation.study import StudyResult, build_report, compare, load_study, score_study
+from gems.evaluation.study_page import MAX_PROMPTS, judged_answers, prompt_values, read_answers, render_study_page, write_study_page
+from gems.evaluation.variants import make_variants
 from gems.storage.image_store import ImageStore
 
 from ..conftest import Sketcher
@@ -27,8 +28,8 @@ from .colours import Breaking, Colours, Says, record
 browser = reports.browser
 
 
-def page_of(outcome):
-    return render_page(outcome, report_of(outcome))
+def page_of(study_result):
+    return render_study_page(study_result, build_report(study_result))
 
 
 def section(page, name):
@@ -52,26 +53,26 @@ class Graded(Colours):
 
 
 def study(folder, bench, presets=("original", "loop"), image=None, **options):
-    return compare(variants(presets), benchmark=bench, out=folder, image=image or Sketcher(0.0), **options)
+    return compare(make_variants(presets), benchmark=bench, out=folder, image=image or Sketcher(0.0), **options)
 
 
 def test_the_worst_and_the_best_are_found(tmp_path):
     values = [k / 40 for k in range(40)]
-    outcome = study(tmp_path, Graded(values), ["original"])
-    page = page_of(outcome)
-    prompts = [s.prompt for s in outcome.samples]
-    assert headings(page, "worst") == prompts[:MOST]
-    assert headings(page, "best") == prompts[::-1][:MOST]
+    study_result = study(tmp_path, Graded(values), ["original"])
+    page = page_of(study_result)
+    prompts = [s.prompt for s in study_result.samples]
+    assert headings(page, "worst") == prompts[:MAX_PROMPTS]
+    assert headings(page, "best") == prompts[::-1][:MAX_PROMPTS]
     assert section(page, "improved") is None  # there is nothing to compare with
     assert 'class="value">2.5</b>' in section(page, "worst")
 
 
 def test_the_most_improved_are_those_with_the_largest_difference(tmp_path):
     bench = Colours(6)
-    outcome = study(tmp_path, bench)
-    scored = {("original", f"c{n:02d}", 0): Scored({"share": 0.5}) for n in range(6)}
-    scored |= {("loop", f"c{n:02d}", 0): Scored({"share": value}) for n, value in enumerate((0.6, 0.4, 0.9, 0.5, 1.0, 0.2))}
-    page = page_of(outcome._replace(scored={"shapes-perception": scored}))
+    study_result = study(tmp_path, bench)
+    scored = {("original", f"c{n:02d}", 0): ImageScore({"share": 0.5}) for n in range(6)}
+    scored |= {("loop", f"c{n:02d}", 0): ImageScore({"share": value}) for n, value in enumerate((0.6, 0.4, 0.9, 0.5, 1.0, 0.2))}
+    page = page_of(study_result._replace(scored={"shapes-perception": scored}))
     improved = section(page, "improved")
     assert headings(page, "improved") == ["a purple circle", "a green circle", "a red circle"]
     assert re.findall(r'class="up">(.*?)<', improved) == ["+50.0", "+40.0", "+10.0"]
@@ -82,11 +83,13 @@ def test_the_most_improved_are_those_with_the_largest_difference(tmp_path):
 
 def test_the_base_and_the_best_variant_stand_side_by_side_and_the_others_are_told(tmp_path):
     bench = Colours(2)
-    outcome = study(tmp_path, bench, ["original", "loop", "paper"])
+    study_result = study(tmp_path, bench, ["original", "loop", "paper"])
     scored = {
-        (v, f"c{n:02d}", 0): Scored({"share": s}) for v, s in (("original", 0.25), ("loop", 0.75), ("paper", 0.5)) for n in range(2)
+        (v, f"c{n:02d}", 0): ImageScore({"share": s})
+        for v, s in (("original", 0.25), ("loop", 0.75), ("paper", 0.5))
+        for n in range(2)
     }
-    first = section(page_of(outcome._replace(scored={"shapes-perception": scored})), "improved")
+    first = section(page_of(study_result._replace(scored={"shapes-perception": scored})), "improved")
     article = first.split("</article>")[0]
     assert re.findall(r'class="variant"><bdi>(.*?)</bdi>', article) == ["original", "loop"]
     assert re.findall(r'class="value">(.*?)</b>', article) == ["25.0", "75.0"]
@@ -97,10 +100,10 @@ def test_the_base_and_the_best_variant_stand_side_by_side_and_the_others_are_tol
 
 def test_of_several_images_the_lowest_is_shown(tmp_path):
     bench = Colours(1, per_prompt=3)
-    outcome = study(tmp_path, bench, ["original"], image=Sketcher(1.0))
-    scored = {("original", "c00", k): Scored({"share": value}) for k, value in enumerate((0.5, 0.1, 0.9))}
-    page = page_of(outcome._replace(scored={"shapes-perception": scored}))
-    shown = outcome.records["original", "c00", 1].image
+    study_result = study(tmp_path, bench, ["original"], image=Sketcher(1.0))
+    scored = {("original", "c00", k): ImageScore({"share": value}) for k, value in enumerate((0.5, 0.1, 0.9))}
+    page = page_of(study_result._replace(scored={"shapes-perception": scored}))
+    shown = study_result.records["original", "c00", 1].image
     assert re.findall(r'<symbol id="small-(\w+)"', page) == [shown.sha256[:16]]
     assert "the lowest of 3 images" in page
     assert 'class="value">50.0</b>' in page
@@ -108,12 +111,12 @@ def test_of_several_images_the_lowest_is_shown(tmp_path):
 
 def test_answers_stand_by_their_image_and_wrong_ones_are_marked(tmp_path):
     bench = Colours(1, secret="Is there a zebra in the image?")
-    outcome = study(tmp_path, bench, ["original"], judge=ChatJudge(Says(says="Yes."), "Eyes-8B"))
-    page = page_of(outcome)
+    study_result = study(tmp_path, bench, ["original"], judge=ChatJudge(Says(says="Yes."), "Eyes-8B"))
+    page = page_of(study_result)
     assert "3 of 3 answers scored" in page
     assert 'Is there a zebra in the image? Answer in one word.</bdi> <b dir="auto">Yes.</b>' in page
-    score(tmp_path, judge_of("perception"), benchmark=bench)
-    toy = look(tmp_path, benchmark=bench)
+    score_study(tmp_path, judge_of("perception"), benchmark=bench)
+    toy = load_study(tmp_path, benchmark=bench)
     toy = toy._replace(scored={"shapes-perception": toy.scored["shapes-perception"]})
     page = page_of(toy)
     assert "2 of 3 answers scored" in page
@@ -125,9 +128,9 @@ def test_answers_stand_by_their_image_and_wrong_ones_are_marked(tmp_path):
 def test_an_answer_is_wrong_if_it_scored_nothing():
     bench = Colours(1)
     (sample,) = bench.read({})
-    told = list(said_of(bench, sample, {"0": [JudgeAnswer(text="yes")], "1": [JudgeAnswer(text="no, blue")]}))
+    told = list(judged_answers(bench, sample, {"0": [JudgeAnswer(text="yes")], "1": [JudgeAnswer(text="no, blue")]}))
     assert [(one.answer, one.wrong) for one in told] == [("yes", False), ("no, blue", True)]
-    assert list(said_of(bench, sample, {})) == []
+    assert list(judged_answers(bench, sample, {})) == []
 
 
 def test_of_a_word_the_likeliest_token_says_whether_it_is_wrong():
@@ -137,7 +140,7 @@ def test_of_a_word_the_likeliest_token_says_whether_it_is_wrong():
         "0": [JudgeAnswer(text="three", top=(("three", 0.7), ("two", 0.3)))],
         "1": [JudgeAnswer(text="two", top=(("two", 0.6),))],
     }
-    told = list(said_of(GenEval2(), sample, answers))
+    told = list(judged_answers(GenEval2(), sample, answers))
     assert [one.wrong for one in told] == [True, False]
     assert told[0].chances == (("three", 0.7), ("two", 0.3))
 
@@ -158,7 +161,7 @@ def test_the_answers_of_a_file_are_found_by_prompt_and_image(tmp_path):
         + line("a", "2", "0", 0, "in other words", "r")
         + '{"judge": "J", "sam'
     )
-    found = recorded_answers(file, {"a"})
+    found = read_answers(file, {"a"})
     assert {place: {k: {n: a.text for n, a in told.items()} for k, told in keys.items()} for place, keys in found.items()} == {
         ("a", "1"): {"0": {0: "early", 1: "late"}},
         ("a", "2"): {"0": {0: "in other words"}},
@@ -178,10 +181,10 @@ def test_the_answer_that_counted_is_shown_and_not_the_attempts_before_it(tmp_pat
             self.says = "yes" if text in self.asked or "any circles" in text else "hm"
             return super()._generate(messages, *args, **kwargs)
 
-    outcome = study(tmp_path, YesOrNo(2), ["original"], judge=ChatJudge(Second(asked=[]), "Eyes-8B"), concurrency=1)
-    (result,) = outcome.results
+    study_result = study(tmp_path, YesOrNo(2), ["original"], judge=ChatJudge(Second(asked=[]), "Eyes-8B"), concurrency=1)
+    (result,) = study_result.results
     assert (result.unanswered, result.metrics["share"].mean) == (0, 100)
-    page = page_of(outcome)
+    page = page_of(study_result)
     assert page.count("2 of 2 answers scored") == 2
     assert ">hm" not in page
 
@@ -204,11 +207,11 @@ def test_failed_runs_are_told_with_their_reason(tmp_path):
 
 
 def test_of_many_failed_runs_some_are_shown(tmp_path):
-    outcome = study(tmp_path, Colours(2), ["original"])
+    study_result = study(tmp_path, Colours(2), ["original"])
     records = {("original", f"x{n}", 0): record(f"x{n}", image=None) for n in range(100)}
-    failed = section(page_of(outcome._replace(records={**outcome.records, **records})), "failed")
-    assert failed.count("<li>") == MOST
-    assert f"and {100 - MOST} more" in failed
+    failed = section(page_of(study_result._replace(records={**study_result.records, **records})), "failed")
+    assert failed.count("<li>") == MAX_PROMPTS
+    assert f"and {100 - MAX_PROMPTS} more" in failed
 
 
 def test_a_metric_of_several_prompts_together_has_no_single_prompts(tmp_path):
@@ -221,7 +224,10 @@ def test_a_metric_of_several_prompts_together_has_no_single_prompts(tmp_path):
             return [Metric("spread", "Spread", spread)]
 
     assert (
-        values_of(Together().metrics([])[0], "original", Colours(1).read({}), {("original", "c00", 0): Scored({"share": 1})}) == {}
+        prompt_values(
+            Together().metrics([])[0], "original", Colours(1).read({}), {("original", "c00", 0): ImageScore({"share": 1})}
+        )
+        == {}
     )
     page = page_of(study(tmp_path, Together(3), ["original"]))
     assert "Spread is computed over several prompts together" in page
@@ -229,9 +235,9 @@ def test_a_metric_of_several_prompts_together_has_no_single_prompts(tmp_path):
 
 
 def test_warnings_table_and_plot_are_on_top(tmp_path):
-    outcome = study(tmp_path, Colours(4), limit=3)
-    report = report_of(outcome)
-    write(outcome, report)
+    study_result = study(tmp_path, Colours(4), limit=3)
+    report = build_report(study_result)
+    write_study_files(study_result, report)
     page = (tmp_path / "gallery.html").read_text()
     for warning in report.warnings:
         assert warning.replace("'", "&#39;") in page
@@ -239,24 +245,24 @@ def test_warnings_table_and_plot_are_on_top(tmp_path):
     assert 'class="plot" src="data:image/' in page
     assert page.index("warnings") < page.index("<table>") < page.index('class="plot"') < page.index('id="worst"')
     (tmp_path / "plot.png").unlink()
-    assert 'class="plot"' not in page_of(outcome)
+    assert 'class="plot"' not in page_of(study_result)
 
 
 def test_an_image_that_is_lost_leaves_a_blank(tmp_path, caplog):
-    outcome = study(tmp_path, Colours(2), ["original"])
+    study_result = study(tmp_path, Colours(2), ["original"])
     for path in (tmp_path / "images").rglob("*.png"):
         path.unlink()
-    assert page_of(look(tmp_path, benchmark=outcome.benchmark)).count("it could not be read") == 2
+    assert page_of(load_study(tmp_path, benchmark=study_result.benchmark)).count("it could not be read") == 2
     assert "could not be read" in caplog.text
 
 
 def by_hand(folder, bench, names, draw, values, answer="yes"):
     """Return a study that nobody ran: an image of each prompt by each variant, and the judge's answers in their file."""
     samples = bench.read({})
-    made = [v.model_copy(update={"name": name}) for v, name in zip(variants(["original", "loop"]), names, strict=True)]
+    made = [v.model_copy(update={"name": name}) for v, name in zip(make_variants(["original", "loop"]), names, strict=True)]
     store = ImageStore(folder / "images")
     records, scored = {}, {}
-    with answer_book(answers_of(folder, "J")) as book:
+    with open_answer_log(answers_path(folder, "J")) as book:
         for v, name in enumerate(names):
             for n, sample in enumerate(samples):
                 one = record(sample.id, name, prompt=sample.prompt, rounds=10**6)
@@ -264,7 +270,7 @@ def by_hand(folder, bench, names, draw, values, answer="yes"):
                 one = one.model_copy(
                     update={"image": ref} if ref else {"image": None, "error": answer * 3, "decision": "", "checks": None}
                 )
-                records[one.key], scored[one.key] = one, Scored({"share": values[v][n]})
+                records[one.key], scored[one.key] = one, ImageScore({"share": values[v][n]})
                 for question in bench.questions(sample) if ref else ():
                     book.put(
                         AnswerKey("J", question.key, ref.sha256, 0),
@@ -272,7 +278,7 @@ def by_hand(folder, bench, names, draw, values, answer="yes"):
                         sample=sample.id,
                         name=question.key,
                     )
-    planned = plan(bench, samples, made, image=Sketcher())
+    planned = plan_study(bench, samples, made, image=Sketcher())
     return StudyResult(planned.study, bench, samples, made, records, {"J": scored}, {"J": (answer,)}, names[0], folder, store)
 
 
@@ -283,10 +289,10 @@ def test_a_large_study_of_photos_stays_light(tmp_path):
         photo = Image.merge("RGB", [noise.rotate(7 * n + 30 * v + 60 * i) for i in range(3)])
         return store.put(photo.resize((256, 256), Image.Resampling.BICUBIC))
 
-    outcome = by_hand(tmp_path, Colours(60), ["a", "b"], draw, [[k / 80 for k in range(60)], [k / 60 for k in range(60)]])
-    path = write_page(outcome, report_of(outcome))
+    study_result = by_hand(tmp_path, Colours(60), ["a", "b"], draw, [[k / 80 for k in range(60)], [k / 60 for k in range(60)]])
+    path = write_study_page(study_result, build_report(study_result))
     assert sum(p.stat().st_size for p in tmp_path.rglob("*.png")) > 10_000_000
-    assert path.read_text().count("<symbol") <= 3 * 2 * MOST
+    assert path.read_text().count("<symbol") <= 3 * 2 * MAX_PROMPTS
     assert path.stat().st_size < 1_000_000  # noise is the heaviest there is
 
 
@@ -317,9 +323,9 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("studies")
     bench = Colours(6, per_prompt=2)
     real = study(folder / "real", bench, ["original", "loop", "default"], image=Breaking("blue", mistakes=0.6), limit=5)
-    write(real, report_of(real))
+    write_study_files(real, build_report(real))
     small = study(folder / "small", Colours(1), ["original"])
-    write(small, report_of(small))
+    write_study_files(small, build_report(small))
 
     def draw(store, v, n):
         return None if n in (1, 5) else store.put(Image.new("RGB", ((64, 64), (2000, 100), (90, 900))[n % 3], "teal"))
@@ -328,7 +334,7 @@ def pages(tmp_path_factory):
     hostile = by_hand(
         folder / "hostile", Hostile(8), names, draw, [[0.1] * 8, [n / 8 for n in range(8)]], WORDS[0] + WORDS[1][:600]
     )
-    write_page(hostile, report_of(hostile))
+    write_study_page(hostile, build_report(hostile))
     return {name: folder / name / "gallery.html" for name in ("real", "small", "hostile")}
 
 

@@ -3,60 +3,59 @@
 import errno
 import io
 import json
-from pathlib import Path
 
 import pytest
 
 from gems.errors import RunInUseError, StudyError
-from gems.evaluation.records import journal, read_records, read_study
-from gems.evaluation.runner import plan
+from gems.evaluation.run_records import open_journal, read_definition, read_records
+from gems.evaluation.runner import plan_study
 from gems.evaluation.shards import Shard
 from gems.evaluation.study import compare
-from gems.evaluation.variants import variants
+from gems.evaluation.variants import make_variants
 
 from .colours import Colours, record, records_in
 
 
 def study(**options):
     bench = Colours()
-    return plan(bench, bench.read({}), variants(["original"]), **options).study
+    return plan_study(bench, bench.read({}), make_variants(["original"]), **options).study
 
 
 def test_a_record_is_on_the_disk_at_once_and_found_again(tmp_path):
-    with journal(tmp_path, study()) as book:
-        book.add(record("c00"))
+    with open_journal(tmp_path, study()) as journal:
+        journal.add(record("c00"))
         assert [r.id for r in records_in(tmp_path)] == ["c00"]
-        assert not book.lacks(("original", "c00", 0))
-        assert book.lacks(("original", "c01", 0))
-    with journal(tmp_path, study()) as book:
-        assert list(book.records) == [("original", "c00", 0)]
+        assert not journal.lacks(("original", "c00", 0))
+        assert journal.lacks(("original", "c01", 0))
+    with open_journal(tmp_path, study()) as journal:
+        assert list(journal.records) == [("original", "c00", 0)]
 
 
 def test_a_torn_last_line_is_dropped_and_its_run_wanted_again(tmp_path):
     file = tmp_path / "samples.jsonl"
-    with journal(tmp_path, study()) as book:
-        book.add(record("c00"))
-        book.add(record("c01"))
+    with open_journal(tmp_path, study()) as journal:
+        journal.add(record("c00"))
+        journal.add(record("c01"))
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])
     assert set(read_records(tmp_path)) == {("original", "c00", 0)}  # who only looks changes nothing
     assert file.read_bytes() == whole[:-20]
-    with journal(tmp_path, study()) as book:
-        assert book.lacks(("original", "c01", 0))
-        book.add(record("c01"))
+    with open_journal(tmp_path, study()) as journal:
+        assert journal.lacks(("original", "c01", 0))
+        journal.add(record("c01"))
     assert file.read_bytes() == whole
 
 
 def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
     file = tmp_path / "samples.jsonl"
-    with journal(tmp_path, study()) as book:
-        book.add(record("c00"))
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "open", lambda path, *a, **k: Full(path, "ab"))
+    with open_journal(tmp_path, study()) as journal:
+        journal.add(record("c00"))
+        with monkeypatch.context() as patch, Full(file, "ab") as full:
+            patch.setattr(journal._log, "file", full)
             with pytest.raises(StudyError, match=r"samples\.jsonl cannot be written \(No space left on device\)"):
-                book.add(record("c01"))
-        assert book.lacks(("original", "c01", 0))
-        book.add(record("c02"))  # of another thread
+                journal.add(record("c01"))
+        assert journal.lacks(("original", "c01", 0))
+        journal.add(record("c02"))  # of another thread
     assert [r.id for r in records_in(tmp_path)] == ["c00", "c02"]
     assert file.read_bytes().endswith(b"\n")
 
@@ -75,11 +74,11 @@ class Full(io.FileIO):
 
 
 def test_a_failed_run_is_a_record_and_is_wanted_again(tmp_path):
-    with journal(tmp_path, study()) as book:
-        book.add(record("c00", image=None))
-        assert book.lacks(("original", "c00", 0))
-        book.add(record("c00", image="b"))
-        assert not book.lacks(("original", "c00", 0))
+    with open_journal(tmp_path, study()) as journal:
+        journal.add(record("c00", image=None))
+        assert journal.lacks(("original", "c00", 0))
+        journal.add(record("c00", image="b"))
+        assert not journal.lacks(("original", "c00", 0))
     assert [r.error for r in records_in(tmp_path)] == ["it failed", ""]
     (found,) = read_records(tmp_path).values()
     assert found.image.sha256 == "b" * 64
@@ -100,11 +99,11 @@ def test_of_several_records_of_one_key_one_counts(tmp_path, images, kept):
 
 
 def test_a_damaged_line_is_named(tmp_path, sketcher):
-    outcome = compare(variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
-    file = outcome.folder / "samples.jsonl"
+    study_result = compare(make_variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
+    file = study_result.folder / "samples.jsonl"
     file.write_text("{}\n" + file.read_text())
     with pytest.raises(StudyError, match=r"samples\.jsonl, line 1 is damaged.*delete it and repeat the command"):
-        compare(variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
+        compare(make_variants(["original"]), limit=2, runs=tmp_path, image=sketcher)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_a_damaged_line_is_named(tmp_path, sketcher):
 )
 def test_a_folder_holds_one_study(tmp_path, sketcher, change, what):
     def study(presets=("original",), limit=2, **options):
-        return compare(variants(presets), limit=limit, runs=tmp_path, out=tmp_path / "o", image=sketcher, **options)
+        return compare(make_variants(presets), limit=limit, runs=tmp_path, out=tmp_path / "o", image=sketcher, **options)
 
     study()
     before = (tmp_path / "o" / "samples.jsonl").read_bytes()
@@ -137,7 +136,7 @@ def test_records_without_their_study_are_refused(tmp_path):
     (tmp_path / "samples.jsonl").write_text("")
     with (
         pytest.raises(StudyError, match=r"holds samples\.jsonl without study\.json: take another --out"),
-        journal(tmp_path, study()),
+        open_journal(tmp_path, study()),
     ):
         pass
 
@@ -147,13 +146,13 @@ def test_a_folder_that_is_no_study_is_told(tmp_path, text, said):
     if text is not None:
         (tmp_path / "study.json").write_text(text)
     with pytest.raises(StudyError, match=said):
-        read_study(tmp_path)
+        read_definition(tmp_path)
 
 
 def test_a_study_of_an_older_form_is_another(tmp_path):
     told = json.loads(study().model_dump_json()) | {"format": 1}
     (tmp_path / "study.json").write_text(json.dumps(told))
-    with pytest.raises(StudyError, match="differs in its format"), journal(tmp_path, study()):
+    with pytest.raises(StudyError, match="differs in its format"), open_journal(tmp_path, study()):
         pass
 
 
@@ -168,20 +167,20 @@ def test_a_study_of_an_older_form_is_another(tmp_path):
 )
 def test_two_cannot_be_at_the_same_part(tmp_path, one, other, said):
     with (
-        journal(tmp_path, study(), Shard.read(one)) as book,
+        open_journal(tmp_path, study(), Shard.read(one)) as journal,
         pytest.raises(RunInUseError, match=said),
-        journal(tmp_path, study(), Shard.read(other)),
+        open_journal(tmp_path, study(), Shard.read(other)),
     ):
         pass
-    assert book.records == {}
-    with journal(tmp_path, study(), Shard.read(other)):  # and afterwards it may be gone on with
+    assert journal.records == {}
+    with open_journal(tmp_path, study(), Shard.read(other)):  # and afterwards it may be gone on with
         pass
 
 
 def test_two_shards_are_written_at_the_same_time(tmp_path):
-    with journal(tmp_path, study(), Shard(1, 2)) as one, journal(tmp_path, study(), Shard(2, 2)) as two:
+    with open_journal(tmp_path, study(), Shard(1, 2)) as one, open_journal(tmp_path, study(), Shard(2, 2)) as two:
         one.add(record("c00"))
         two.add(record("c01"))
     assert {path.name for path in tmp_path.glob("samples*")} == {"samples.1-of-2.jsonl", "samples.2-of-2.jsonl"}
-    with journal(tmp_path, study()) as book:
-        assert {key[1] for key in book.records} == {"c00", "c01"}
+    with open_journal(tmp_path, study()) as journal:
+        assert {key[1] for key in journal.records} == {"c00", "c01"}

@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from gems.evaluation.benchmarks.geneval2 import soft_tifa, soft_tifa_metrics
+from gems.evaluation.benchmarks.geneval2 import arithmetic_mean, geometric_mean, soft_tifa, soft_tifa_metrics
 from gems.evaluation.bootstrap import estimate_metric
-from gems.evaluation.scores import arithmetic_mean, geometric_mean
 
 
 def test_means_of_one_prompt():

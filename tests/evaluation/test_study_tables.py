@@ -9,22 +9,22 @@ from rich.console import Console
 
 from gems.evaluation.benchmark import Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
-from gems.evaluation.judges.judging import ChatJudge
-from gems.evaluation.published import Published, published
-from gems.evaluation.results import results_of, to_json
-from gems.evaluation.scoring import Scored
-from gems.evaluation.study import compare, look, report_of, score
-from gems.evaluation.tables import StudyReport, costs, markdown, parts, table, to_csv
-from gems.evaluation.variants import variants
+from gems.evaluation.image_scores import ImageScore
+from gems.evaluation.judges.chat import ChatJudge
+from gems.evaluation.published import PublishedFigure, published_figures
+from gems.evaluation.study import build_report, compare, load_study, score_study
+from gems.evaluation.study_tables import StudyReport, costs_table, part_tables, scores_table, to_csv, to_markdown
+from gems.evaluation.variant_results import results_to_json, summarize_variants
+from gems.evaluation.variants import make_variants
 
 from .colours import Breaking, Colours, Says, record
 
 
 def shown(report, width=160):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(table(report))
-    console.print(costs(report))
-    for one in parts(report):
+    console.print(scores_table(report))
+    console.print(costs_table(report))
+    for one in part_tables(report):
         console.print(one)
     return console.export_text()
 
@@ -34,9 +34,9 @@ def rows_of_csv(report):
 
 
 def test_all_say_the_same(tmp_path, make_sketcher):
-    report = report_of(compare(variants(["original", "default"]), limit=8, runs=tmp_path, image=make_sketcher(0.6)))
-    seen, text = shown(report), markdown(report)
-    told = json.loads(json.dumps(to_json(report.results)))["judges"]["shapes-perception"]
+    report = build_report(compare(make_variants(["original", "default"]), limit=8, runs=tmp_path, image=make_sketcher(0.6)))
+    seen, text = shown(report), to_markdown(report)
+    told = json.loads(json.dumps(results_to_json(report.results)))["judges"]["shapes-perception"]
     numbers = {(r["variant"], r["metric"]): r for r in rows_of_csv(report)}
     assert list(told) == ["original", "default"]
     assert told["original"]["prompts"] == 8
@@ -63,8 +63,8 @@ def test_all_say_the_same(tmp_path, make_sketcher):
 
 
 def test_parts_stand_in_tables_of_their_own(tmp_path, make_sketcher):
-    report = report_of(compare(variants(["original"]), limit=8, runs=tmp_path, image=make_sketcher(0.6)))
-    text, seen = markdown(report), shown(report)
+    report = build_report(compare(make_variants(["original"]), limit=8, runs=tmp_path, image=make_sketcher(0.6)))
+    text, seen = to_markdown(report), shown(report)
     for heading in ("AM by skill", "GM by atomicity"):
         assert heading in seen
         assert f"{heading}:\n\n" in text
@@ -75,16 +75,16 @@ def test_parts_stand_in_tables_of_their_own(tmp_path, make_sketcher):
 
 
 def test_one_prompt_has_no_interval(tmp_path, sketcher):
-    report = report_of(compare(variants(["original"]), limit=1, runs=tmp_path, image=sketcher))
+    report = build_report(compare(make_variants(["original"]), limit=1, runs=tmp_path, image=sketcher))
     assert report.results[0].metrics["gm"].low is None
-    assert "without intervals" in markdown(report)
+    assert "without intervals" in to_markdown(report)
     assert {(r["low"], r["high"]) for r in rows_of_csv(report)} == {("", "")}
 
 
 def test_failures_have_a_column_and_costs_without_prices_have_none(tmp_path):
-    report = report_of(compare(variants(["original"]), benchmark=Colours(4), runs=tmp_path, image=Breaking("blue")))
+    report = build_report(compare(make_variants(["original"]), benchmark=Colours(4), runs=tmp_path, image=Breaking("blue")))
     heads, line = (
-        [cell.strip() for cell in next(li for li in markdown(report).splitlines() if li.startswith(start)).split("|")][1:-1]
+        [cell.strip() for cell in next(li for li in to_markdown(report).splitlines() if li.startswith(start)).split("|")][1:-1]
         for start in ("|  |", "| original")
     )
     said = dict(zip(heads, line, strict=True))
@@ -96,10 +96,10 @@ def test_failures_have_a_column_and_costs_without_prices_have_none(tmp_path):
 
 def test_two_judges_stand_below_each_other(tmp_path, sketcher):
     bench = Colours(3)
-    outcome = compare(variants(["original"]), benchmark=bench, runs=tmp_path, image=sketcher)
-    score(outcome.folder, ChatJudge(Says(says="no"), "Eyes-8B"), benchmark=bench)
-    report = report_of(look(outcome.folder, benchmark=bench))
-    text = markdown(report)
+    study_result = compare(make_variants(["original"]), benchmark=bench, runs=tmp_path, image=sketcher)
+    score_study(study_result.folder, ChatJudge(Says(says="no"), "Eyes-8B"), benchmark=bench)
+    report = build_report(load_study(study_result.folder, benchmark=bench))
+    text = to_markdown(report)
     assert "| original | Eyes-8B | 0.0 " in text
     assert "| original | shapes-perception | " in text
     assert "| original, Eyes-8B |" in text  # in the tables of parts
@@ -109,11 +109,13 @@ def test_two_judges_stand_below_each_other(tmp_path, sketcher):
 def test_published_rows_are_marked_with_their_source():
     bench = GenEval2()
     samples = [Sample(id="c00", prompt="a cat", group="03", truth={"skills": ["object"]})]
-    scores = {("original", "c00", 0): Scored({"gm": 0.5, "am": 0.5})}
-    results = results_of(bench, variants(["original"]), samples, {("original", "c00", 0): record()}, scores, "original")
+    scores = {("original", "c00", 0): ImageScore({"gm": 0.5, "am": 0.5})}
+    results = summarize_variants(
+        bench, make_variants(["original"]), samples, {("original", "c00", 0): record()}, scores, "original"
+    )
     metrics = bench.metrics(samples)
-    report = StudyReport("GenEval2", metrics, results, published=published("geneval2"))
-    text = markdown(report)
+    report = StudyReport("GenEval2", metrics, results, published=published_figures("geneval2"))
+    text = to_markdown(report)
     assert "| original | 50.0 |" in text
     measured, _, told = text.partition(
         "Published, arXiv 2603.28088v1, Table 1, with the models, judges and settings of its authors:"
@@ -126,15 +128,15 @@ def test_published_rows_are_marked_with_their_source():
     (gems,) = (r for r in rows if r["variant"] == "Z-Image-Turbo, GEMS")
     assert [gems[k] for k in ("metric", "value", "low", "high", "n")] == ["gm", "63.5", "", "", ""]
     assert gems["source"] == "arXiv 2603.28088v1, Table 1"
-    assert len(rows) == len(published("geneval2"))
+    assert len(rows) == len(published_figures("geneval2"))
     assert "63.5" in shown(report)
 
 
 def test_hostile_names_stay_in_their_cells(tmp_path, sketcher):
-    made = [v.model_copy(update={"name": "a|b [red]c[/red]"}) for v in variants(["original"])]
-    report = report_of(compare(made, benchmark=Colours(2), runs=tmp_path, image=sketcher))
-    report = report._replace(published=[Published("colours", "share", "M|1", "x", 50.0, "a book")])
-    text = markdown(report)
+    made = [v.model_copy(update={"name": "a|b [red]c[/red]"}) for v in make_variants(["original"])]
+    report = build_report(compare(made, benchmark=Colours(2), runs=tmp_path, image=sketcher))
+    report = report._replace(published=[PublishedFigure("colours", "share", "M|1", "x", 50.0, "a book")])
+    text = to_markdown(report)
     assert "| a\\|b [red]c[/red] |" in text
     assert "| M\\|1, x | 50" in text
     assert "a|b [red]c[/red]" in shown(report)
@@ -147,7 +149,7 @@ def test_the_difference_is_of_the_metric_that_has_values(tmp_path):
     bench = GenEval2()
     samples = [Sample(id=f"c{n}", prompt="a cat", group="03", truth={"skills": ["object"]}) for n in range(2)]
     made = {(v, s.id, 0): record(variant=v, id=s.id) for v in ("original", "default") for s in samples}
-    scores = {key: Scored({"am": 0.5 if key[0] == "original" else 0.75}) for key in made}  # no GM, as before an import
+    scores = {key: ImageScore({"am": 0.5 if key[0] == "original" else 0.75}) for key in made}  # no GM, as before an import
 
     class OnlyAm(GenEval2):
         def metrics(self, samples):
@@ -156,9 +158,9 @@ def test_the_difference_is_of_the_metric_that_has_values(tmp_path):
                 *(m for m in bench.metrics(samples) if m.name == "am"),
             ]
 
-    results = results_of(OnlyAm(), variants(["original", "default"]), samples, made, scores, "original")
+    results = summarize_variants(OnlyAm(), make_variants(["original", "default"]), samples, made, scores, "original")
     report = StudyReport("x", OnlyAm().metrics(samples), results)
-    text = markdown(report)
+    text = to_markdown(report)
     assert "|  | Soft-TIFA AM | Δ Soft-TIFA AM |" in text
     assert "+25.0" in text
     assert [row["value"] for row in rows_of_csv(report) if row["metric"] == "am minus original"] == ["25.0"]

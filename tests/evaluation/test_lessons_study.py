@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from gems import GemsError, run
-from gems.evaluation.benchmarks.shapes import benchmark
-from gems.evaluation.lessons import compare_lessons, halves, markdown, table, to_json
+from gems.evaluation.benchmarks.shapes import make_benchmark
+from gems.evaluation.lessons_study import compare_lessons, lessons_markdown, lessons_table, lessons_to_json, split_halves
 from gems.evaluation.runner import StudyProgress
 from gems.evaluation.study import compare
-from gems.evaluation.variants import axis, changes, variants
+from gems.evaluation.variants import make_variants, parse_axis, parse_changes
 from gems.memory.lessons import Lessons, StoredLesson
 from gems.storage.workspace import Workspace
 
@@ -30,23 +30,23 @@ def lessons_in(runs):
 
 
 def study(runs, sketcher, presets=("loop-memory",), **more):
-    rewriting = variants(presets, [], changes(["plan=rewrite"]))
+    rewriting = make_variants(presets, [], parse_changes(["plan=rewrite"]))
     return compare_lessons(rewriting, runs=runs, image=sketcher, **{"limit": 4, "concurrency": 2, **more})
 
 
 def test_lessons_of_one_half_are_measured_on_the_other(mine, make_sketcher):
     before = lessons_in(mine)
-    outcome = study(mine, make_sketcher(0.2))
-    (compared,) = outcome.compared
+    study_result = study(mine, make_sketcher(0.2))
+    (compared,) = study_result.compared
     assert compared.without.prompts == compared.with_.prompts == 4
     assert [bool(found) for found in compared.learned] == [True, True]
     assert compared.differences["images"].mean == pytest.approx(compared.with_.images.mean - compared.without.images.mean)
     assert lessons_in(mine) == before
-    told = to_json(outcome)["presets"]["loop-memory"]
+    told = lessons_to_json(study_result)["presets"]["loop-memory"]
     assert set(told["differences"]) == {"gm", "images", "rounds", "calls", "tokens"}
     assert told["lessons"]["a"][0]["id"] == compared.learned[0][0].id
-    assert table(outcome).row_count == 3
-    text = markdown(outcome)
+    assert lessons_table(study_result).row_count == 3
+    text = lessons_markdown(study_result)
     assert "| loop-memory with |" in text
     assert compared.learned[0][0].text in text
 
@@ -59,20 +59,20 @@ def test_the_same_study_gives_the_same_and_makes_nothing_again(mine, make_sketch
         mine, model, out=mine / "study", progress=StudyProgress(start=lambda name, total, done: found.append(total - done))
     )
     assert (len(model.made), set(found)) == (made, {0})
-    assert to_json(again) == to_json(once)
+    assert lessons_to_json(again) == lessons_to_json(once)
     elsewhere = study(mine.parent / "elsewhere", make_sketcher(0.2))
     counts = [[(x.id, x.tried, x.helped) for found in o.compared[0].learned for x in found] for o in (once, elsewhere)]
     assert counts[0] == counts[1]
 
 
 def test_the_halves_are_different_and_alike():
-    samples = benchmark(40)
-    parts = halves(samples, 0)
+    samples = make_benchmark(40)
+    parts = split_halves(samples, 0)
     assert sorted(s.id for half in parts.values() for s in half) == sorted(s.id for s in samples)
     for n in range(3, 11):
         one, two = (sum(s.atomicity == n for s in half) for half in parts.values())
         assert abs(one - two) <= 1
-    assert parts != halves(samples, 1)
+    assert parts != split_halves(samples, 1)
 
 
 def test_one_prompt_cannot_be_halved(mine, sketcher):
@@ -84,11 +84,13 @@ def test_one_prompt_cannot_be_halved(mine, sketcher):
 def test_no_run_of_another_study_knows_a_lesson(mine, sketcher, value):
     before = lessons_in(mine)
     settings = {"limit": 2, "runs": mine, "image": sketcher}
-    plain = compare(variants(["loop-memory"], [], changes(["plan=rewrite"])), **settings).results[0]
-    swept = compare(variants(["loop-memory"], [axis(f"lessons={value}")], changes(["plan=rewrite"])), **settings).results[0]
+    plain = compare(make_variants(["loop-memory"], [], parse_changes(["plan=rewrite"])), **settings).results[0]
+    swept = compare(
+        make_variants(["loop-memory"], [parse_axis(f"lessons={value}")], parse_changes(["plan=rewrite"])), **settings
+    ).results[0]
     assert swept.images.mean == plain.images.mean
     assert lessons_in(mine) == before
-    knowing = run(benchmark(3)[2].prompt, preset="loop-memory", plan="rewrite", image=sketcher, runs=mine, lessons="read")
+    knowing = run(make_benchmark(3)[2].prompt, preset="loop-memory", plan="rewrite", image=sketcher, runs=mine, lessons="read")
     assert knowing.state.lessons  # they are there: it is the studies that leave them alone
 
 
@@ -105,7 +107,7 @@ def test_the_command_leaves_tables_results_and_lessons(command):
 
 
 @pytest.mark.parametrize("args", [["--sweep", "lessons=keep"], ["--set", "lessons=keep"]])
-def test_the_study_sets_the_knob_by_itself(command, args):
+def test_the_study_sets_the_setting_by_itself(command, args):
     code, _, err = command("eval", "lessons", *args)
     assert code == 2
     assert "lessons" in err

@@ -13,24 +13,24 @@ from rich.table import Table
 
 from .benchmark import Metric
 from .bootstrap import LEVEL, Estimate
-from .published import Published
-from .results import BOTH, MEASURED, VariantResult, costs_of
-from .scoring import OFFICIAL
+from .image_scores import OFFICIAL
+from .published import PublishedFigure
+from .variant_results import BOTH, MEASURED, VariantResult, cost_estimates
 
-COSTS = (("images", "images", 2), ("chat calls", "calls", 2), ("rounds", "rounds", 2), ("tokens", "tokens", 0),
+COST_COLUMNS = (("images", "images", 2), ("chat calls", "calls", 2), ("rounds", "rounds", 2), ("tokens", "tokens", 0),
          ("seconds", "seconds", 2), ("cost", "cost", 4), ("accepted, %", "accepted", 0))  # fmt: skip
 """Heading, field and digits."""
 
-COUNTS = (("n", "prompts"), ("failed", "failed"))
+COUNT_COLUMNS = (("n", "prompts"), ("failed", "failed"))
 
-SIGNS = {MEASURED: "", OFFICIAL: " †", BOTH: " ‡"}
-"""Behind a value in a judge's row: imported, and computed from imported numbers and the judge's own."""
+SOURCE_SIGNS = {MEASURED: "", OFFICIAL: " †", BOTH: " ‡"}
+"""Marks behind a value in a judge's row: imported, or computed from imported scores and the judge's own."""
 
-SECONDS = " Seconds are of a run from begin to end; a picture that was drawn before, by another variant too, took it none."
+SECONDS_NOTE = " Seconds are of a run from beginning to end; an image that exists already, also from another variant, takes none."
 
 
 class StudyReport(NamedTuple):
-    """All that the tables of a study tell."""
+    """The content of a study's tables."""
 
     title: str
     metrics: Sequence[Metric]
@@ -39,69 +39,69 @@ class StudyReport(NamedTuple):
     per_prompt: int = 1
     """Images of each prompt."""
     warnings: Sequence[str] = ()
-    """What keeps the figures from being compared with others."""
+    """Why the figures cannot be compared with others, a sentence each."""
     facts: Sequence[str] = ()
-    published: Sequence[Published] = ()
+    published: Sequence[PublishedFigure] = ()
     official_judge: str = ""
-    """Whom the official scorer asks."""
+    """The model that the official scorer asks."""
 
 
 class TableCell(NamedTuple):
-    """What a cell says: the value, and its interval below."""
+    """A value, and its interval to be shown below it."""
 
     value: str
     interval: str = ""
 
 
-def table(report: StudyReport) -> Table:
-    """Return the scores, a row a variant, with the intervals below the means."""
+def scores_table(report: StudyReport) -> Table:
+    """Return the table of scores, a row a variant, with intervals below the means."""
     headings, rows = main_table(report)
-    keep = len(headings) - len(_costs(report))
-    return _drawn(new_table(report.title, caption(report)), headings[:keep], [row[:keep] for row in rows])
+    keep = len(headings) - len(_cost_columns(report))
+    return _fill_table(new_table(report.title, caption(report)), headings[:keep], [row[:keep] for row in rows])
 
 
-def costs(report: StudyReport) -> Table:
-    """Return what the variants took, a row each, with the intervals below the means."""
+def costs_table(report: StudyReport) -> Table:
+    """Return the table of costs, a row a variant, with intervals below the means."""
     headings, rows = main_table(report)
     judges = "judge" in headings
-    drop = len(headings) - len(_costs(report))
+    drop = len(headings) - len(_cost_columns(report))
     names = [0, 1] if judges else [0]
     chosen = [*names, *range(drop, len(headings))]
     picked = [[row[i] for i in chosen] for row in rows]
-    return _drawn(new_table("What a run took", SECONDS.strip()), [headings[i] for i in chosen], picked)
+    return _fill_table(new_table("Costs of a run", SECONDS_NOTE.strip()), [headings[i] for i in chosen], picked)
 
 
-def _drawn(made: Table, headings: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> Table:
-    made.add_column("", overflow="fold", min_width=min(24, max((len(row[0].value) for row in rows), default=0)))
+def _fill_table(table: Table, headings: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> Table:
+    table.add_column("", overflow="fold", min_width=min(24, max((len(row[0].value) for row in rows), default=0)))
     for heading in headings[1:]:
-        made.add_column(heading, justify="right", no_wrap=heading != "judge")
+        table.add_column(heading, justify="right", no_wrap=heading != "judge")
     for name, *cells in rows:
-        made.add_row(
+        table.add_row(
             escape(name.value), *("\n".join(filter(None, (escape(c.value), c.interval and f"[dim]{c.interval}[/]"))) for c in cells)
         )
-    return made
+    return table
 
 
-def _costs(report: StudyReport) -> list[tuple[str, str, int]]:
-    return [cost for cost in COSTS if any(getattr(r, cost[1]) is not None for r in report.results)]
+def _cost_columns(report: StudyReport) -> list[tuple[str, str, int]]:
+    return [cost for cost in COST_COLUMNS if any(getattr(r, cost[1]) is not None for r in report.results)]
 
 
-def parts(report: StudyReport) -> list[Table]:
-    """Return the tables of parts, such as AM by skill, a row a variant; and what was published, if that is wanted."""
-    made = []
-    for heading, headings, rows in _parts(report):
-        one = new_table(heading)
-        one.add_column("", overflow="fold")
+def part_tables(report: StudyReport) -> list[Table]:
+    """Return the tables of parts, such as AM by skill, a row a variant, and the published figures of the report."""
+    tables = []
+    for heading, headings, rows in _part_rows(report):
+        table = new_table(heading)
+        table.add_column("", overflow="fold")
         for name in headings:
-            one.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
-            one.add_row(*map(escape, row))
-        made.append(one)
-    return made
+            table.add_row(*map(escape, row))
+        tables.append(table)
+    return tables
 
 
 def new_table(title: str, below: str | None = None) -> Table:
-    """Return an empty table in the studies' style."""
+    """Return an empty table in the style of studies."""
     style: dict[str, Any] = {
         "box": SIMPLE_HEAD,
         "pad_edge": False,
@@ -112,23 +112,23 @@ def new_table(title: str, below: str | None = None) -> Table:
     return Table(title=title, caption=below, **style)
 
 
-def markdown(report: StudyReport) -> str:
-    """Return all tables as Markdown, with what else is to be said of the study."""
+def to_markdown(report: StudyReport) -> str:
+    """Return all tables as Markdown, with the warnings and facts of the study."""
     headings, rows = main_table(report)
-    said = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
+    cells = [[f"{c.value} ({c.interval})" if c.interval else c.value for c in row] for row in rows]
     blocks = [
         f"{report.title}.",
         *(f"**Warning:** {warning}" for warning in report.warnings),
-        caption(report) + SECONDS,
+        caption(report) + SECONDS_NOTE,
         *report.facts,
     ]
-    blocks.append(_pipes(headings, said))
-    blocks += [f"{heading}:\n\n{_pipes(['', *names], more)}" for heading, names, more in _parts(report)]
+    blocks.append(_markdown_table(headings, cells))
+    blocks += [f"{heading}:\n\n{_markdown_table(['', *names], more)}" for heading, names, more in _part_rows(report)]
     return "\n\n".join(blocks) + "\n"
 
 
 def to_csv(report: StudyReport) -> str:
-    """Return everything as CSV, a row a number: variant, judge, metric, value, low, high, n, source.
+    """Return all figures as CSV, a row each: variant, judge, metric, value, low, high, n, source.
 
     Numbers have the names that they have in the JSON.
     """
@@ -147,49 +147,49 @@ def to_csv(report: StudyReport) -> str:
         if result.gain is not None:
             source = result.sources.get(result.leading, MEASURED)
             row(result, f"{result.leading} minus {result.against}", result.gain, source)
-        for name, value in costs_of(result).items():
+        for name, value in cost_estimates(result).items():
             row(result, name, value)
         for name in ("pictures", "failed", "missing", "unanswered"):
             writer.writerow([result.name, result.judge, name, getattr(result, name), "", "", result.prompts, MEASURED])
     for published in report.published:
         writer.writerow(
-            [_said(published.model, published.method), "", published.metric, published.value, "", "", "", published.source]
+            [_method_name(published.model, published.method), "", published.metric, published.value, "", "", "", published.source]
         )
     return out.getvalue()
 
 
 def main_table(report: StudyReport) -> tuple[list[str], list[list[TableCell]]]:
-    """Return the headings and rows of the main table; columns that say nothing anywhere are left out."""
+    """Return the headings and rows of the main table; empty columns are left out."""
     results = report.results
     metrics = [m for m in report.metrics if not m.part and any(m.name in r.metrics for r in results)]
     judges = len({r.judge for r in results}) > 1
     compared = {r.leading for r in results if r.gain is not None}
-    costs = _costs(report)
+    costs = _cost_columns(report)
     headings = ["", *(["judge"] if judges else [])]
     for metric in metrics:
         headings += [metric.title, *([f"Δ {metric.title}"] if metric.name in compared else [])]
-    headings += [*(heading for heading, _ in COUNTS), *(heading for heading, _, _ in costs)]
+    headings += [*(heading for heading, _ in COUNT_COLUMNS), *(heading for heading, _, _ in costs)]
     rows = []
     for result in results:
         row = [TableCell(result.name), *([TableCell(judge_title(result.judge, report.official_judge))] if judges else [])]
         for metric in metrics:
-            row.append(_measured(result, metric))
+            row.append(_metric_cell(result, metric))
             if metric.name in compared:
-                row.append(say(result.gain if metric.name == result.leading else None, metric.digits, sign="+"))
-        row += [TableCell(str(getattr(result, field))) for _, field in COUNTS]
-        rows.append(row + [say(getattr(result, field), digits) for _, field, digits in costs])
+                row.append(estimate_cell(result.gain if metric.name == result.leading else None, metric.digits, sign="+"))
+        row += [TableCell(str(getattr(result, field))) for _, field in COUNT_COLUMNS]
+        rows.append(row + [estimate_cell(getattr(result, field), digits) for _, field, digits in costs])
     return headings, rows
 
 
-def _measured(result: VariantResult, metric: Metric) -> TableCell:
-    """Write a metric of a variant, with a sign where it is not, or not only, of the row's judge."""
-    cell = say(result.metrics.get(metric.name), metric.digits)
-    sign = "" if result.judge == OFFICIAL else SIGNS[result.sources.get(metric.name, MEASURED)]
+def _metric_cell(result: VariantResult, metric: Metric) -> TableCell:
+    """Format a metric of a variant, with a mark if it is not, or not only, from the row's judge."""
+    cell = estimate_cell(result.metrics.get(metric.name), metric.digits)
+    sign = "" if result.judge == OFFICIAL else SOURCE_SIGNS[result.sources.get(metric.name, MEASURED)]
     return cell._replace(value=cell.value + sign)
 
 
 def judge_title(judge: str, official_judge: str) -> str:
-    """Return a judge's name for people: of the official scorer with whom it asks."""
+    """Return a judge's display name; for the official scorer with the model that it asks."""
     return f"{judge} ({official_judge})" if judge == OFFICIAL and official_judge else judge
 
 
@@ -200,49 +200,49 @@ def leading_metric(report: StudyReport) -> Metric:
 
 
 def published_table(report: StudyReport) -> tuple[str, list[str], list[list[str]]] | None:
-    """Return the heading, the columns and the rows of what was published; None where nothing is wanted or known."""
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    for one in report.published:
-        found.setdefault((one.model, one.method), {})[one.metric] = one.value
-    metrics = [m for m in report.metrics if any(m.name in values for values in found.values())]
+    """Return the heading, columns and rows of the published figures; None without any."""
+    figures: dict[tuple[str, str], dict[str, float]] = {}
+    for figure in report.published:
+        figures.setdefault((figure.model, figure.method), {})[figure.metric] = figure.value
+    metrics = [m for m in report.metrics if any(m.name in values for values in figures.values())]
     if not metrics:
         return None
-    sources = ", ".join(dict.fromkeys(one.source for one in report.published))
+    sources = ", ".join(dict.fromkeys(figure.source for figure in report.published))
     rows = [
-        [_said(*who), *(f"{values[m.name]:.{m.digits}f}" if m.name in values else "-" for m in metrics)]
-        for who, values in found.items()
+        [_method_name(*who), *(f"{values[m.name]:.{m.digits}f}" if m.name in values else "-" for m in metrics)]
+        for who, values in figures.items()
     ]
     return f"Published, {sources}, with the models, judges and settings of its authors", [m.title for m in metrics], rows
 
 
-def _said(model: str, method: str) -> str:
+def _method_name(model: str, method: str) -> str:
     return ", ".join(filter(None, (model, method)))
 
 
-def _parts(report: StudyReport) -> list[tuple[str, list[str], list[list[str]]]]:
-    found = []
+def _part_rows(report: StudyReport) -> list[tuple[str, list[str], list[list[str]]]]:
+    tables = []
     judges = len({r.judge for r in report.results}) > 1
     for part in dict.fromkeys(m.part for m in report.metrics if m.part):
         metrics = [m for m in report.metrics if m.part == part and any(m.name in r.metrics for r in report.results)]
         rows = [
             [
                 f"{r.name}, {judge_title(r.judge, report.official_judge)}" if judges else r.name,
-                *(_measured(r, m).value for m in metrics),
+                *(_metric_cell(r, m).value for m in metrics),
             ]
             for r in report.results
         ]
         if metrics:
-            found.append((part, [m.title for m in metrics], rows))
-    return [*found, *filter(None, [published_table(report)])]
+            tables.append((part, [m.title for m in metrics], rows))
+    return [*tables, *filter(None, [published_table(report)])]
 
 
-def _pipes(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, ["---", *("---:" for _ in headings[1:])], *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def caption(report: StudyReport) -> str:
-    """Return what is to be said of the main table: of what its means and intervals are, and who judged."""
+    """Return the caption of the main table: means, intervals and judges."""
     results = report.results
     compared = next((r.against for r in results if r.gain is not None), None)
     gain = f" Δ is the paired difference to {compared}." if compared else ""
@@ -260,8 +260,8 @@ def caption(report: StudyReport) -> str:
     return f"Means, without intervals: there is one prompt only.{judged}{gain}{runs}"
 
 
-def say(value: Estimate | None, digits: int, sign: str = "") -> TableCell:
-    """Write an estimate as it stands in a table."""
+def estimate_cell(value: Estimate | None, digits: int, sign: str = "") -> TableCell:
+    """Format an estimate as a table cell."""
     if value is None:
         return TableCell("-")
 

@@ -1,0 +1,146 @@
+"""The definition of a study: everything that decides its records. Two studies of one definition may share a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..context import RunContext
+from ..frozen import Frozen
+from ..models.options import CHAT_ROLES, ChatOptions
+from ..models.registry import Models
+from .benchmark import Benchmark, Sample
+from .variants import Variant
+
+PACKAGES = ("langgraph", "langchain-core", "langchain-openai", "diffusers", "transformers", "torch", "numpy", "pillow")
+"""Packages that runs go through, whose versions are recorded."""
+
+RUN_CODE = ("context.py", "graph", "memory", "models", "nodes", "runs", "skills", "storage", "evaluation/benchmarks/shapes.py")
+"""The files and folders of the package that decide what a run sends to its models and what it returns."""
+
+
+NOT_COMPARED = {"versions", "lines"}
+"""Fields in which two studies of one definition may differ."""
+
+
+class StudyDefinition(Frozen):
+    """What decides the records of a study. Two of the same definition may share a folder, others may not."""
+
+    format: int = 2
+    benchmark: str
+    version: str
+    code: str
+    versions: dict[str, str] = {}
+    """Of Python and of the packages that runs go through, when the study began. They do not tell two studies apart."""
+    data: dict[str, str] = {}
+    """SHA-256 of the benchmark's files."""
+    chat: dict[str, str]
+    """The chat model of each role, `default` for those not named: name and digest of its options."""
+    image: str
+    prompts: str
+    """How many, and a digest of them and of what only the scorer may know."""
+    available: int
+    """How many the benchmark has: more, where it was limited."""
+    per_prompt: int = 1
+    """Images of each prompt, each of a run of its own, within one of `seeds`."""
+    seed: int
+    seeds: int
+    variants: dict[str, dict[str, Any]]
+    lines: dict[str, tuple[str, float | None]] = {}
+    """Of variants that a plot joins: the line, and the place on it."""
+
+    def as_variants(self) -> list[Variant]:
+        """Return what was compared, in its order."""
+        variants = []
+        for name, settings in self.variants.items():
+            line, at = self.lines.get(name, ("", None))
+            variants.append(Variant(name=name, context=RunContext.model_validate(settings), line=line, at=at))
+        return variants
+
+    @property
+    def digest(self) -> str:
+        """A short name of the definition."""
+        return hashlib.sha256(self.model_dump_json(exclude=NOT_COMPARED).encode()).hexdigest()[:8]
+
+    def difference(self, other: StudyDefinition) -> str | None:
+        """Say in what another study differs from this one, None where it does not."""
+        names = {
+            **{"format": "its format", "benchmark": "the benchmark", "version": "the version of gems", "code": "the code of gems"},
+            **{"data": "the benchmark's files", "chat": "the chat models", "image": "the image model", "prompts": "the prompts"},
+            **{"available": "the prompts", "per_prompt": "--images-per-prompt", "seed": "--seed", "seeds": "--seeds"},
+            **{"variants": "the variants or their settings"},
+        }
+        return next((label for name, label in names.items() if getattr(self, name) != getattr(other, name)), None)
+
+
+def prompts_digest(samples: Sequence[Sample]) -> str:
+    """Return the number of samples, and a digest of them."""
+    return f"{len(samples)} {short_digest([s.model_dump() for s in samples])}"
+
+
+def define_study(
+    benchmark: Benchmark,
+    variants: Sequence[Variant],
+    samples: Sequence[Sample],
+    available: int,
+    models: Models,
+    *,
+    data: Mapping[str, str],
+    per_prompt: int,
+    seed: int,
+    seeds: int,
+) -> StudyDefinition:
+    """Return the definition of a study."""
+    options = models.options
+    chats = {"default": options.chat, **{role: options.roles[role] for role in CHAT_ROLES if role in options.roles}}
+    return StudyDefinition(
+        benchmark=benchmark.name,
+        version=_package_version("gems-agent"),
+        code=code_digest(),
+        versions={"python": platform.python_version(), **{p: _package_version(p) for p in PACKAGES}},
+        data=dict(data),
+        chat={role: _chat_identity(chat) for role, chat in chats.items()},
+        image=f"{models.image.name} {short_digest(models.image.settings)}",
+        prompts=prompts_digest(samples),
+        available=available,
+        per_prompt=per_prompt,
+        seed=seed,
+        seeds=seeds,
+        variants={v.name: v.context.model_dump(exclude={"seed"}) for v in variants},
+        lines={v.name: (v.line, v.at) for v in variants if v.line},
+    )
+
+
+def _chat_identity(chat: ChatOptions) -> str:
+    """Name a chat model with what decides its answers: not where it is served, nor how patiently it is asked."""
+    name = chat.model.rpartition("#")[2] if "#" in chat.model else chat.model
+    return f"{name} {short_digest(chat.model_dump(include={'thinking', 'temperature', 'top_p', 'max_tokens', 'extra_body'}))}"
+
+
+def short_digest(data: object) -> str:
+    """Return 16 hex digits of the SHA-256 of what is written as JSON."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _package_version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def code_digest(root: Path | None = None) -> str:
+    """Return a hash of the code and texts that runs go through: other code may give other numbers under the same settings."""
+    root = root or Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for part in RUN_CODE:
+        path = root / part
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".py", ".md"))
+        for file in files:
+            digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
