@@ -214,13 +214,13 @@ class Dialog:
 
     def _expects(self, old: dict[str, Any] | None = None) -> dict[str, str]:
         """Have the answer of a check typed, and return it with the kind that it makes; an old one's stay where it stays."""
-        from ..models.numerals import stated_number
+        from ..models.numerals import number
 
         before = old["expected"] if old else "yes"
         expected = self._input(f"its answer: yes, a number, or the text to be read (empty: {before})", LONGEST) or before
         if old and (expected == before or {expected, before} <= {"yes", "no"}):
             return {"kind": old["kind"], "expected": expected}
-        kind = "object" if expected in ("yes", "no") else "count" if stated_number(expected) is not None else "text"
+        kind = "object" if expected in ("yes", "no") else "count" if number(expected) is not None else "text"
         return {"kind": kind, "expected": expected}
 
     def _prompt(self, prompt: str) -> str:

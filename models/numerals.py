@@ -125,14 +125,14 @@ def parse_number(text: str) -> int | None:
     return _spellings().get(_normalize(word)) if len(word) < 60 else None
 
 
-def stated_number(answer: str) -> int | None:
+def number(answer: str) -> int | None:
     """Return the number that an answer states; None where it states no number, several, or hedges.
 
     Args:
         answer: such as `three`, `There are 3.` or `三个`.
 
     Example:
-        >>> stated_number("thirty-three circles"), stated_number("fewer than three"), stated_number("none")
+        >>> number("thirty-three circles"), number("fewer than three"), number("none")
         (33, None, 0)
     """
     if any(unicodedata.category(sign) == "No" for sign in answer[:MAX_CHARACTERS]):  # ½, ²: as digits they would be others

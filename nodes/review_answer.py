@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 from ..errors import AnswerError
 from ..frozen import Frozen
 from ..memory.state import MAX_PROMPT_CHARACTERS, Action, Attempt, Check, CheckKind
-from ..models.numerals import stated_number
+from ..models.numerals import number
 
 MAX_WORDS = 4000
 """Characters of what a person says at a time: every later checkpoint repeats them."""
@@ -47,7 +47,7 @@ class NewCheck(Frozen):
 
     @model_validator(mode="after")
     def _countable(self) -> NewCheck:
-        if self.kind == "count" and self.expected not in {"yes", "no"} and stated_number(self.expected) is None:
+        if self.kind == "count" and self.expected not in {"yes", "no"} and number(self.expected) is None:
             raise ValueError(f'a count expects a number, such as "three", not {self.expected!r}')
         return self
 

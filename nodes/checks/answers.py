@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from ...memory.state import Check
-from ...models.numerals import MAX_CHARACTERS, is_no_answer, stated_number
+from ...models.numerals import MAX_CHARACTERS, is_no_answer, number
 from .text_match import TextMatch, compare_text, contains, normalize
 
 _YES = {*str.split("yes yeah yep yup oui si sí sì ja sim da да evet はい ええ うん 是 是的 是啊 对 對 对的 有 有的 네 예 نعم")}
@@ -122,7 +122,7 @@ def passes(check: Check, answer: str) -> bool | None:
     if wanted is not None:
         return None if said is None else said == wanted
     if check.kind == "count":
-        counted, expected = stated_number(answer), stated_number(check.expected)
+        counted, expected = number(answer), number(check.expected)
         return None if counted is None or expected is None else counted == expected
     return plain(answer).rstrip(".").casefold() == plain(check.expected).rstrip(".").casefold()
 

@@ -4,7 +4,7 @@ import pytest
 
 from gems.evaluation.judges.judge_parsing import says_yes
 from gems.memory.state import Check
-from gems.models.numerals import parse_number, stated_number
+from gems.models.numerals import number, parse_number
 from gems.nodes.checks.answers import passes, read_out, yes_or_no
 
 
@@ -26,9 +26,9 @@ def test_yes_no_or_unknown(answer, says):
 @pytest.mark.parametrize(("answer", "says"), readings("number"))
 def test_a_number_or_none(answer, says):
     stated = None if says == "?" else int(says)
-    assert stated_number(answer) == stated
+    assert number(answer) == stated
     for expected in ("three", "30", "zero", "33"):
-        assert passes(check(expected, "count"), answer) is (None if stated is None else stated == stated_number(expected))
+        assert passes(check(expected, "count"), answer) is (None if stated is None else stated == number(expected))
 
 
 @pytest.mark.parametrize(("wanted", "answer", "says"), readings("text"))
