@@ -17,7 +17,7 @@ from .commands.fail import fail
 from .commands.lessons import lessons_app
 from .commands.skills import skills_app
 from .errors import GemsError
-from .terminal import Console, shield
+from .terminal import Console, escape_logs_and_tracebacks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,7 +74,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="gems")
-    shield()
+    escape_logs_and_tracebacks()
     try:
         app()
     except GemsError as error:

@@ -1,4 +1,4 @@
-"""Images as a person would see them: upright, in sRGB, 8 bits a channel, what is transparent on white."""
+"""Convert images to RGB as a person would see them: upright, in sRGB, 8 bits a channel, transparent pixels on white."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 MAX_PIXELS = 64_000_000
-"""Largest image taken, in pixels: more is a broken or hostile file."""
+"""Most pixels of an image that is accepted: more is a broken or hostile file."""
 
 MAX_WEBP_SIDE = 16_383
-"""Longest side that WebP itself allows, in pixels: a canvas may claim more, and costs seconds."""
+"""Longest side of a WebP image, in pixels, by its format: a file may claim more, which costs seconds."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def too_large(image: Image.Image, most: int = MAX_PIXELS) -> bool:
-    """Tell whether an image that was opened has too many pixels to be decoded."""
+    """Return whether an image that was opened has too many pixels to be decoded.
+
+    Args:
+        image: opened, not yet decoded.
+        most: the bound, in pixels.
+    """
     return image.width * image.height > most or (image.format == "WEBP" and max(image.size) > MAX_WEBP_SIDE)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image of any mode as RGB, with nothing of the file that it came from but its pixels.
+    """Convert an image of any mode to RGB, without metadata of its file.
 
     Raises:
-        ValueError: it is not clear what it shows: it has no palette, or its levels have no fixed range.
+        ValueError: its colors are unknown: its palette is missing, or its levels have no fixed range.
         Exception: its file is damaged; Pillow's readers raise many kinds.
     """
     image.load()
@@ -36,33 +41,35 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError(f"levels of mode {image.mode} have no fixed range: convert it to RGB")
     image = _upright(image)
-    plain, alpha = _layers(image)
-    colors = _in_srgb(plain, image.info.get("icc_profile"))
+    plain, alpha = _color_and_alpha(image)
+    colors = _to_srgb(plain, image.info.get("icc_profile"))
     if alpha is not None:
         colors = Image.composite(colors, Image.new("RGB", image.size, "white"), alpha)
     colors.info = {}
     return colors
 
 
-def without_texts(data: bytes) -> bytes:
-    """Return a file without the chunks that Pillow refuses a PNG for though a viewer shows it: long texts, long or broken profiles.
+def strip_text_chunks(data: bytes) -> bytes:
+    """Remove the chunks for which Pillow refuses a PNG that a viewer shows: long texts, long or broken color profiles.
 
-    What is no PNG is returned as it is, and so is what follows a chunk that is cut off.
+    A file of another format is returned as is, and so is the rest after a truncated chunk.
     """
     if not data.startswith(_PNG):
         return data
-    kept, at = [_PNG], len(_PNG)
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if kind not in (b"tEXt", b"zTXt", b"iTXt") and not (kind == b"iCCP" and not _is_profile(data[at + 8 : end - 4])):
-            kept.append(data[at:end])
-        at = end
-    return b"".join([*kept, data[at:]])
+    chunks, start = [_PNG], len(_PNG)
+    while start + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, start)
+        end = start + 12 + length
+        if kind not in (b"tEXt", b"zTXt", b"iTXt") and not (
+            kind == b"iCCP" and not _is_readable_profile(data[start + 8 : end - 4])
+        ):
+            chunks.append(data[start:end])
+        start = end
+    return b"".join([*chunks, data[start:]])
 
 
-def _is_profile(content: bytes) -> bool:
-    """Tell whether this is a colour profile that Pillow takes: a name, a zero, the method 0, and no more than it unpacks."""
+def _is_readable_profile(content: bytes) -> bool:
+    """Return whether Pillow accepts a color profile: a name, a zero byte, the method 0, and a bounded size when unpacked."""
     _, _, packed = content.partition(b"\0\0")
     unpacked = zlib.decompressobj()
     try:
@@ -74,12 +81,12 @@ def _is_profile(content: bytes) -> bool:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF data says nothing of how to turn it
+    except Exception:  # damaged EXIF data has no orientation
         return image
 
 
-def _layers(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return an image's colours, in 8 bits and without transparency, and its transparency if it has any."""
+def _color_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return an image's colors, in 8 bits and opaque, and its alpha channel if it has one."""
     if image.mode.startswith("I;16"):
         levels, clear = np.asarray(image).astype(np.uint32), image.info.get("transparency")
         alpha = Image.fromarray(np.where(levels == clear, 0, 255).astype(np.uint8)) if isinstance(clear, int) else None
@@ -91,8 +98,8 @@ def _layers(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return image.convert("L" if gray else "CMYK" if image.mode == "CMYK" else "RGB"), None
 
 
-def _in_srgb(image: Image.Image, profile: object) -> Image.Image:
-    """Return an image in the colours that its profile means; a profile of another colour space or of none is left out."""
+def _to_srgb(image: Image.Image, profile: object) -> Image.Image:
+    """Convert an image from its color profile to sRGB; a profile of another color space or a broken one is ignored."""
     if isinstance(profile, bytes):
         try:
             given = ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from ..errors import SettingError
-from ..terminal import SIGNS, Console
+from ..terminal import CONTROL_CHARACTERS, Console
 from .options import to_path
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def asker(show: TerminalProgress, home: Workspace, as_json: bool, control: RunCo
     """
     from ..errors import ImageStoreError
     from ..memory.state import ImageRef
-    from ..storage.image_store import write_atomically
+    from ..storage.files import replace_run_file
 
     if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
@@ -79,7 +79,7 @@ def asker(show: TerminalProgress, home: Workspace, as_json: bool, control: RunCo
             return home.images.path(ref.sha256)
         except ImageStoreError:  # it is no folder: a copy to look at
             copy = home.folder_of(show.thread) / f"{ref.sha256}.png"
-            write_atomically(copy, home.images.read(ref))
+            replace_run_file(copy, home.images.read(ref))
             return copy
 
     dialog = Dialog(show.console, where)
@@ -284,7 +284,7 @@ class Dialog:
         The label goes through `input`: printed by itself, readline would not know of it, and garble the line when it is edited.
         """
         while True:
-            readline.set_startup_hook(partial(readline.insert_text, SIGNS.sub("", given)))
+            readline.set_startup_hook(partial(readline.insert_text, CONTROL_CHARACTERS.sub("", given)))
             try:
                 typed = input(f"{label}: ").strip()
             finally:

@@ -44,7 +44,7 @@ def serve_command(
     from ..models.chat.call import model_name
     from ..models.registry import chat_model, image_model
     from ..server import serve
-    from ..server.hosts import allowed_by
+    from ..server.origin_check import parse_allowed_hosts
 
     key = os.environ.get(key_env, "") if key_env else None
     if key_env and not key:
@@ -56,7 +56,7 @@ def serve_command(
     def ready(url: str) -> None:
         echo(f"serving {model_name(talker)} and {drawer.name} at {url} (Ctrl-C ends)", flush=True)
 
-    hosts = allowed_by(allowed_hosts)
+    hosts = parse_allowed_hosts(allowed_hosts)
     serve(talker, drawer, host=host, port=port, key=key, open_to_all=open_to_all, allowed_hosts=hosts, on_ready=ready)
 
 

@@ -169,7 +169,7 @@ class RayEngine(Engine):
         if record.variant in running.done:
             return [], True
         if data is not None:
-            self._store.keep(record.image, data)
+            self._store.put_bytes(record.image, data)
         running.done.append(record.variant)
         return [record], True
 

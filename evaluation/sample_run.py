@@ -87,7 +87,7 @@ def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOpti
 
 def with_image_path(record: SampleRecord, store: ImageStore, folder: Path) -> SampleRecord:
     """Add the path of its image to a record, if it is in the folder of the study."""
-    if record.image is None or not store.is_in(folder):
+    if record.image is None or not store.is_inside(folder):
         return record
     path = store.path(record.image.sha256).resolve().relative_to(folder.resolve()).as_posix()
     return record.model_copy(update={"path": path})

@@ -98,7 +98,7 @@ def obtain(
         ImageModelError: the model failed or gave fewer pictures than asked for. What it made is in the store.
         ImageStoreError: the store cannot be read or written.
     """
-    found = {r: ref for r in requests if (ref := store.recall(identity(model, r, thread), thread))}
+    found = {r: ref for r in requests if (ref := store.find_by_request(identity(model, r, thread), thread))}
     for request, ref in found.items():
         on_image(request, ref)
 
@@ -109,7 +109,7 @@ def obtain(
 
     wanted = [r for r in dict.fromkeys(requests) if r not in found]
     if wanted:
-        store.check()  # a picture that cannot be kept is not paid for
+        store.ensure_writable()  # a picture that cannot be kept is not paid for
     # One at a time or from as many threads as the model has a use for; each is stored as soon as it is there.
     with ContextThreadPoolExecutor(max(1, min(model.parallel, len(wanted)))) as pool:
         found.update(zip(wanted, pool.map(make, wanted), strict=True))

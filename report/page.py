@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..context import RunContext
 from ..memory.state import GemsState
 from ..storage.files import replace_file
-from ..terminal import visible
+from ..terminal import escape_controls
 from .history import RunHistory
 from .inline_images import ReadImage, read_once
 from .text import duration
@@ -67,8 +67,8 @@ def write_report(
 
 
 def _finalize(value: Any) -> Any:
-    """Make texts `visible`. Markup is ours, and its values have passed through here."""
-    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    """Make texts `escape_controls`. Markup is ours, and its values have passed through here."""
+    return escape_controls(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 @cache

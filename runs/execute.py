@@ -22,9 +22,9 @@ from ..models.registry import Models
 from ..nodes.checks.checkers import Checker
 from ..nodes.review_answer import Answer, in_words
 from ..skills import SkillLibrary
-from ..storage.checksums import readable
+from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
-from ..storage.image_store import write_atomically
+from ..storage.files import replace_run_file
 from ..storage.workspace import Workspace
 from .manifest import RunManifest, config_of, read_manifest, require_database, save_manifest
 from .result import RunResult
@@ -60,7 +60,7 @@ def hold_run(workspace: Workspace, thread: str, *, new: bool = False) -> Iterato
         with workspace.database.open() as database:
             if not new:
                 read_manifest(database, workspace, thread)  # raises an error before a lock file is made
-            with database.hold(thread):
+            with database.lock_run(thread):
                 yield database
     except CheckpointError as error:
         raise CheckpointError(f"run {thread}: {error}") from error
@@ -89,14 +89,14 @@ def execute(
         models.chats,
         models.image,
         skills=library,
-        image_store=workspace.images_in(database),
+        image_store=workspace.images_for(database),
         store=database.store,
         checkpointer=database.saver,
         checkers=checkers,
         prices=models.options,
         **dict(nodes or {}),
     )
-    with readable():
+    with damage_errors():
         now = graph.get_state(config)
         started = _run_started(manifest, now)
     _require_skills(now.values.get("skills", ()), library)
@@ -214,4 +214,4 @@ def _require_skills(names: Iterable[str], library: SkillLibrary) -> None:
 
 def _write_best_image(result: RunResult) -> None:
     if result.state.best is not None:
-        write_atomically(result.image_path, result.store.read(result.state.best.image))
+        replace_run_file(result.image_path, result.store.read(result.state.best.image))

@@ -27,9 +27,9 @@ from ..nodes.generator import count
 from ..nodes.quoted_text import keep_quoted
 from ..report.text import count_of
 from ..skills import SkillLibrary
-from ..storage.checksums import readable
+from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
-from ..storage.workspace import Workspace, claims_of
+from ..storage.workspace import Workspace, claims_owner
 from .execute import AskPerson, execute, hold_run, run_to_end
 from .manifest import ParentRun, RunManifest, config_of, find_manifest, read_manifest, require_database, save_manifest
 from .result import RunResult
@@ -106,7 +106,7 @@ def fork(
         if parent.pruned:
             raise RunError(f"the run {thread} was pruned: only its end and its best image are left, so it cannot be forked")
         with suppress(RunInUseError):  # who removes the parent must hold it, so it stays until the fork has claimed its images
-            parent_lock.enter_context(database.hold(thread))
+            parent_lock.enter_context(database.lock_run(thread))
         models = models_of(parent, chat, image, nodes)
         context = preset("default", **{**parent.context.model_dump(), **settings})
         require_prices(context, models.options)
@@ -151,7 +151,7 @@ def _write_first_state(
     save_manifest(database, manifest)
     database.saver.delete_thread(manifest.thread)
     refs = {ref for attempt in start.state.attempts for ref in (attempt.image, attempt.source) if ref}
-    workspace.images_in(database).claim(refs, claims_of(manifest.thread))
+    workspace.images_for(database).claim(refs, claims_owner(manifest.thread))
     values = {field: getattr(start.state, field) for field in start.state.model_fields_set}
     graph.update_state(config_of(manifest.thread), values, as_node=start.after)
     ready = manifest.model_copy(update={"ready": True})
@@ -170,7 +170,7 @@ def _require_unused_name(database: DatabaseConnection, workspace: Workspace, thr
 def _states_of(graph: Graph, thread: str) -> list[GemsState]:
     """Return the states of a run after each of its steps, the latest first."""
     try:
-        with readable():
+        with damage_errors():
             states = [snapshot.values for snapshot in graph.get_state_history(config_of(thread))]
             return [GemsState.model_validate(values) for values in states if values.get("prompt")]
     except CheckpointError as error:

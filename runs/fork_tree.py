@@ -19,7 +19,7 @@ Manifests = Mapping[str, Mapping[str, Any]]
 
 def manifests_of(database: DatabaseConnection) -> Manifests:
     """Return all manifests; one that cannot be read is empty."""
-    return database.store.whatever_is_in(MANIFESTS)
+    return database.store.read_namespace(MANIFESTS)
 
 
 def parent_of(manifests: Manifests, thread: str) -> tuple[str, int] | None:
@@ -57,7 +57,7 @@ def tree_order(manifests: Manifests, root: str) -> list[tuple[str, int, int]]:
 
 def fork_tree_of(database: DatabaseConnection, workspace: Workspace, thread: str) -> list[ForkNode]:
     """Return the tree that a run is in, the root first and each fork after its parent; empty if the run has no relatives."""
-    if not database.may_have_forks():
+    if not database.may_contain_forks():
         return []  # most runs have none: then the manifests of all others need not be read
     manifests = manifests_of(database)
     tree = tree_order(manifests, root_of(manifests, thread))

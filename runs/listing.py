@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from ..errors import CheckpointError, GemsError, RunError, SettingError
 from ..graph import langgraph_internals
 from ..memory.state import GemsState, RoleUsage
-from ..storage.checksums import readable
+from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
 from .manifest import RunManifest, config_of, read_manifest, require_database, run_names
@@ -210,11 +210,11 @@ def read_entry(database: DatabaseConnection, workspace: Workspace, thread: str) 
 
 def _status_of(database: DatabaseConnection, manifest: RunManifest, stored: StoredState | None) -> RunStatus:
     if stored and stored.waiting is not None:  # whatever was decided before the question
-        return "running" if database.in_hand(manifest.thread) else "waiting"
+        return "running" if database.is_locked(manifest.thread) else "waiting"
     decision = stored.state.result.decision if stored and stored.state.result and not stored.has_next else None
     if decision in ("accept", "give up"):
         return "accepted" if decision == "accept" else "gave up"
-    if database.in_hand(manifest.thread):
+    if database.is_locked(manifest.thread):
         return "running"
     return "failed" if manifest.failed else "unfinished"
 
@@ -226,7 +226,7 @@ def state_of(database: DatabaseConnection, thread: str) -> StoredState | None:
         CheckpointError: it is damaged.
     """
     try:
-        with readable():
+        with damage_errors():
             newest = database.saver.get_tuple(config_of(thread))
             if newest is None:
                 return None

@@ -15,7 +15,7 @@ from ..errors import CheckpointError, RunError
 from ..frozen import Frozen
 from ..graph.build import RECURSION_LIMIT
 from ..models.options import ModelOptions
-from ..storage.checksums import with_hash, without_hash
+from ..storage.checksums import add_hash, verify_hash
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
 
@@ -87,7 +87,7 @@ class RunManifest(Frozen):
 
 def save_manifest(database: DatabaseConnection, manifest: RunManifest) -> None:
     """Store a manifest, in the place of an earlier one of the run."""
-    database.store.put(MANIFESTS, manifest.thread, with_hash(manifest.model_dump(mode="json")), index=False)
+    database.store.put(MANIFESTS, manifest.thread, add_hash(manifest.model_dump(mode="json")), index=False)
 
 
 def find_manifest(database: DatabaseConnection, workspace: Workspace, thread: str) -> RunManifest | None:
@@ -100,7 +100,7 @@ def find_manifest(database: DatabaseConnection, workspace: Workspace, thread: st
     try:
         item = database.store.get(MANIFESTS, thread)
         if item is not None:
-            return RunManifest.model_validate(without_hash(item.value))
+            return RunManifest.model_validate(verify_hash(item.value))
         return RunManifest.model_validate_json(path.read_bytes()) if path.exists() else None
     except CheckpointError as error:
         raise RunError(f"the manifest of run {thread} cannot be read ({error})") from error
@@ -137,7 +137,7 @@ def run_names(database: DatabaseConnection, workspace: Workspace) -> list[str]:
 
 def start_times(database: DatabaseConnection, workspace: Workspace) -> dict[str, str]:
     """Return the start of each run in ISO 8601, in the order of `run_names`; empty if its manifest cannot be read."""
-    began = {thread: str(value.get("began") or "") for thread, value in database.store.whatever_is_in(MANIFESTS).items()}
+    began = {thread: str(value.get("began") or "") for thread, value in database.store.read_namespace(MANIFESTS).items()}
     for path in workspace.folder.glob("*/run.json"):
         began.setdefault(path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat())
     return dict(sorted(began.items(), key=lambda run: (run[1], run[0])))

@@ -16,11 +16,11 @@ from langchain_core.runnables import RunnableConfig
 
 from ..errors import CheckpointError, GemsError, RunError, RunInUseError
 from ..memory.state import Attempt, best_of
-from ..storage.checksums import readable
+from ..storage.checksums import damage_errors
 from ..storage.database import BranchHead, DatabaseConnection
-from ..storage.files import sweep
+from ..storage.files import remove_partial_files
 from ..storage.image_store import ImageStore, StoredImage
-from ..storage.workspace import Workspace, claims_of
+from ..storage.workspace import Workspace, claims_owner
 from .fork_tree import manifests_of, root_of, tree_order
 from .listing import RunStatus, summarize_run
 from .manifest import MANIFESTS, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
@@ -113,12 +113,12 @@ def remove(names: Sequence[str], runs: Workspace | Path | str = "runs") -> Prune
         for name in names:
             if name not in known:
                 read_manifest(database, workspace, name)  # raises an error that lists the latest runs
-            if workspace.can_be(name) and database.in_hand(name):
+            if workspace.is_valid_name(name) and database.is_locked(name):
                 raise RunInUseError(
                     f"the run {name} is in progress in another process: wait for it, or end it; nothing was removed"
                 )
         unique = dict.fromkeys(names)
-        impossible = [name for name in unique if not workspace.can_be(name)]
+        impossible = [name for name in unique if not workspace.is_valid_name(name)]
         report = apply_plan(database, workspace, PrunePlan(remove=[name for name in unique if name not in impossible]))
         for name in impossible:  # of a damaged database: it has nothing but rows of this name
             database.saver.delete_thread(name)
@@ -211,7 +211,7 @@ def preview(database: DatabaseConnection, workspace: Workspace, plan: PrunePlan)
     """Return what `apply_plan` would remove, but for the size of the database."""
     references = read_references(database, workspace, plan)
     sizes = [references.stored[digest].size for digest in unneeded_images(plan, references)]
-    rows = sum(map(database.rows, plan.names))
+    rows = sum(map(database.row_count, plan.names))
     notes = _notes_about_unreadable(plan, references)
     return PruneReport(tuple(plan.remove), tuple(plan.trim), rows, len(sizes), sum(sizes), 0, tuple(notes))
 
@@ -219,7 +219,7 @@ def preview(database: DatabaseConnection, workspace: Workspace, plan: PrunePlan)
 def apply_plan(database: DatabaseConnection, workspace: Workspace, plan: PrunePlan) -> PruneReport:
     """Remove and trim runs one by one; a run that another process holds, or has resumed meanwhile, is left as it is."""
     size = database.size()
-    images = workspace.images_in(database)
+    images = workspace.images_for(database)
     before, now = (read_references(database, workspace, plan) for _ in range(2))
     # Another run may generate the same image meanwhile: then the image is claimed, or written anew.
     unneeded = unneeded_images(plan, before) & unneeded_images(plan, now)
@@ -231,8 +231,8 @@ def apply_plan(database: DatabaseConnection, workspace: Workspace, plan: PrunePl
     rows = 0
     for name in plan.names:
         try:
-            with database.hold(name):
-                if {head.checkpoint for head in database.tips(name)} != before.heads.get(name, set()):
+            with database.lock_run(name):
+                if {head.checkpoint for head in database.branch_heads(name)} != before.heads.get(name, set()):
                     notes.append(f"the run {name} was resumed meanwhile: left as it is")
                     continue
                 _mark_manifest(database, workspace, name, "remove" if name in plan.remove else "trim")
@@ -249,7 +249,7 @@ def apply_plan(database: DatabaseConnection, workspace: Workspace, plan: PrunePl
     if plan.orphans:
         deleted |= _delete_images(images, unneeded - set[str]().union(*now.by_run.values()))
         partial = _delete_partial_files(database, workspace)
-        if problem := database.shrink():
+        if problem := database.compact():
             notes.append(problem)
     return PruneReport(
         tuple(name for name in plan.remove if name in done),
@@ -266,13 +266,13 @@ def read_references(database: DatabaseConnection, workspace: Workspace, plan: Pr
     """Read which images are stored and which runs refer to them."""
     names = set(plan.names)
     read_at = datetime.now(UTC)
-    images = workspace.images_in(database)
-    stored = {image.digest: image for image in images.pictures()}  # first: claims are written before images
-    needed = images.noted_by_all(but=[owner for name in names for owner in claim_owners(name)])
-    by_run = {name: set[str]().union(*map(images.noted, claim_owners(name))) for name in names}
+    images = workspace.images_for(database)
+    stored = {image.digest: image for image in images.list_images()}  # first: claims are written before images
+    needed = images.all_claimed(but=[owner for name in names for owner in claim_owners(name)])
+    by_run = {name: set[str]().union(*map(images.claimed, claim_owners(name))) for name in names}
     known, unreadable = set(run_names(database, workspace)), ""
     heads: dict[str, set[str]] = {}
-    for head in database.tips():
+    for head in database.branch_heads():
         heads.setdefault(head.thread, set()).add(head.checkpoint)
         try:
             attempts = list(_attempts_at(database, head))
@@ -331,40 +331,40 @@ def _delete_images(images: ImageStore, digests: Iterable[str]) -> set[str]:
 
 def _remove_run(database: DatabaseConnection, workspace: Workspace, name: str) -> int:
     """Remove all of a run but its images; return the number of rows that were removed."""
-    rows = database.rows(name)
+    rows = database.row_count(name)
     delete_run(database, workspace, name)
     return rows
 
 
 def _trim_run(database: DatabaseConnection, workspace: Workspace, name: str) -> int:
     """Keep the end of a run and claim its best image; return the number of rows that were removed."""
-    rows = database.rows(name)
-    database.keep_latest(name)
-    best = best_of([attempt for head in database.tips(name) for attempt in _attempts_at(database, head)])
-    images = workspace.images_in(database)
+    rows = database.row_count(name)
+    database.delete_old_checkpoints(name)
+    best = best_of([attempt for head in database.branch_heads(name) for attempt in _attempts_at(database, head)])
+    images = workspace.images_for(database)
     delete_claims(images, name)
-    images.claim([best.image] if best else [], claims_of(name))
+    images.claim([best.image] if best else [], claims_owner(name))
     save_manifest(database, read_manifest(database, workspace, name).model_copy(update={"cleaning": None}))
-    return rows - database.rows(name)
+    return rows - database.row_count(name)
 
 
 def _delete_partial_files(database: DatabaseConnection, workspace: Workspace) -> int:
     """Delete files that killed processes left half written in the image store and in the folders of runs; return their bytes."""
     before = datetime.now(UTC) - ORPHAN_AGE
-    folders = [workspace.folder_of(name) for name in run_names(database, workspace) if workspace.can_be(name)]
-    images = workspace.images_in(database)
-    return images.sweep(before) + sum(sweep(folder, ".*.tmp", before) for folder in folders)
+    folders = [workspace.folder_of(name) for name in run_names(database, workspace) if workspace.is_valid_name(name)]
+    images = workspace.images_for(database)
+    return images.remove_partial_files(before) + sum(remove_partial_files(folder, ".*.tmp", before) for folder in folders)
 
 
 def claim_owners(name: str) -> tuple[str, ...]:
-    """Return the names under which a run may claim images: its name, its thread id on a server, `claims_of` its name."""
-    return tuple(dict.fromkeys((name, studio_id(name), claims_of(name))))
+    """Return the names under which a run may claim images: its name, its thread id on a server, `claims_owner` its name."""
+    return tuple(dict.fromkeys((name, studio_id(name), claims_owner(name))))
 
 
 def delete_claims(images: ImageStore, name: str) -> None:
     """Delete a run's claims of images; the images stay."""
     for owner in claim_owners(name):
-        images.forget(owner)
+        images.release(owner)
 
 
 def delete_run(database: DatabaseConnection, workspace: Workspace, name: str) -> None:
@@ -373,7 +373,7 @@ def delete_run(database: DatabaseConnection, workspace: Workspace, name: str) ->
     Raises:
         ImageStoreError: its claims cannot be removed.
     """
-    delete_claims(workspace.images_in(database), name)
+    delete_claims(workspace.images_for(database), name)
     database.saver.delete_thread(name)
     shutil.rmtree(workspace.folder_of(name), ignore_errors=True)
     delete_manifest(database, workspace, name)
@@ -382,7 +382,7 @@ def delete_run(database: DatabaseConnection, workspace: Workspace, name: str) ->
 def _attempts_at(database: DatabaseConnection, head: BranchHead) -> Iterator[Attempt]:
     """Yield the attempts of a branch, also those of a step that ended but has no checkpoint yet."""
     config: RunnableConfig = {"configurable": {"thread_id": head.thread, "checkpoint_ns": "", "checkpoint_id": head.checkpoint}}
-    with readable():
+    with damage_errors():
         found = database.saver.get_tuple(config)
         if found is None:
             return

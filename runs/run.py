@@ -309,7 +309,7 @@ def require_free_name(database: DatabaseConnection, thread: str) -> None:
     Raises:
         RunError: the name is taken.
     """
-    if database.rows(thread):
+    if database.row_count(thread):
         raise RunError(f"the name {thread} is taken by another user of this database, or by one of its servers: choose another one")
 
 

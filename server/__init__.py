@@ -1,14 +1,13 @@
-"""The pair of models behind an HTTP API that OpenAI's clients speak.
+"""A chat model and an image model behind OpenAI's HTTP API.
 
-`serve(chat, image)` runs it until it is told to stop; `running(create_app(chat, image))` runs it beside other work.
+`serve(chat, image)` runs it until a signal ends it; `running(create_app(chat, image))` runs it in a thread.
 """
 
 from __future__ import annotations
 
 from ..errors import ServeError
 from .app import create_app
-from .background import running
-from .served import Limits
-from .server import serve
+from .served_models import Limits
+from .uvicorn_server import running, serve
 
 __all__ = ["Limits", "ServeError", "create_app", "running", "serve"]

@@ -1,4 +1,4 @@
-"""The app: what is answered where."""
+"""The FastAPI app with its routes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from langchain_core.language_models import BaseChatModel
 
 from ..models.image.base import ImageModel
+from .admission import AdmissionMiddleware
 from .chat import chat_router
-from .errors import Json, install
-from .gate import Gate
+from .errors import AsciiJson, install_error_handlers
 from .images import image_router
-from .served import Limits, Served
+from .served_models import Limits, ServedModels
 
 
 def create_app(
@@ -23,35 +23,35 @@ def create_app(
     limits: Limits | None = None,
     allowed_hosts: Sequence[str] = (),
 ) -> FastAPI:
-    """Build the app that answers for a pair of models, to be run by any ASGI server.
+    """Build the app that serves a pair of models, for any ASGI server.
 
-    Without a key it refuses the pages of strangers in the user's browser, by the `Origin` and the `Host` of a request.
+    Without a key it refuses requests of foreign pages in the user's browser, by their `Origin` and `Host`.
 
     Args:
         chat: the model behind `/v1/chat/completions`.
         image: the model behind `/v1/images/generations` and `/v1/images/edits`.
-        key: what clients must send as `Authorization: Bearer KEY`; nothing by default.
-        limits: how much may be asked for.
-        allowed_hosts: names that the server has besides those of this machine, such as that of a proxy in front of it.
+        key: the key that clients must send as `Authorization: Bearer KEY`; none by default.
+        limits: bounds on requests.
+        allowed_hosts: names of the server besides those of this machine, such as that of a proxy in front of it.
     """
     limits = limits or Limits()
-    served = Served(chat, image, limits)
+    served = ServedModels(chat, image, limits)
     app = FastAPI(title="gems", openapi_url=None, redirect_slashes=False)
-    install(app)
-    app.add_middleware(Gate, key=key, limits=limits, allowed_hosts=allowed_hosts)
+    install_error_handlers(app)
+    app.add_middleware(AdmissionMiddleware, key=key, limits=limits, allowed_hosts=allowed_hosts)
     app.include_router(chat_router(served), prefix="/v1")
     app.include_router(image_router(served), prefix="/v1")
 
     @app.get("/health")
-    async def health() -> Json:
-        return Json({"status": "ok", "service": "gems"})
+    async def health() -> AsciiJson:
+        return AsciiJson({"status": "ok", "service": "gems"})
 
     @app.get("/v1/models")
-    def models() -> Json:  # in a thread: whether it can edit may have to be read from a folder
-        return Json({"object": "list", "data": [served.card("chat"), served.card("image")]})
+    def models() -> AsciiJson:  # in a thread: whether the model can edit may have to be read from a folder
+        return AsciiJson({"object": "list", "data": [served.card("chat"), served.card("image")]})
 
     @app.get("/v1/models/{name:path}")
-    def model(name: str) -> Json:
-        return Json(served.card(served.require(name, "chat", "image")))
+    def model(name: str) -> AsciiJson:
+        return AsciiJson(served.card(served.require(name, "chat", "image")))
 
     return app

@@ -1,4 +1,4 @@
-"""Errors as OpenAI's clients expect them: `{"error": {"message", "type", "param", "code"}}` with a fitting status."""
+"""Errors in OpenAI's format: `{"error": {"message", "type", "param", "code"}}` with an HTTP status."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from ..privacy import keys_of, redact
 
 log = logging.getLogger(__name__)
 
-TYPES = {401: "authentication_error", 429: "rate_limit_error"}
-"""Types of error by status, where it is neither the request in general nor the server."""
+ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
+"""Types of error by status, besides `invalid_request_error` and `server_error`."""
 
 
 class ApiError(Exception):
-    """A request is not answered.
+    """An error response to a request.
 
     Args:
-        status: HTTP status.
+        status: the HTTP status.
         message: what is wrong and what to do, for the client's user.
-        param: the field that is wrong.
-        code: a word that programs can compare.
-        headers: headers of the answer.
+        param: the field of the request that is wrong.
+        code: an identifier that programs can compare.
+        headers: headers of the response.
     """
 
     def __init__(
@@ -48,75 +48,75 @@ class ApiError(Exception):
         self.status, self.message, self.param, self.code, self.headers = status, message, param, code, dict(headers or {})
 
     def body(self) -> dict[str, Any]:
-        """Return the error in OpenAI's form."""
-        kind = TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
+        """Return the error in OpenAI's format."""
+        kind = ERROR_TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
-    def response(self) -> Json:
-        """Return the error as an answer."""
-        return Json(self.body(), self.status, self.headers)
+    def response(self) -> AsciiJson:
+        """Return the error as an HTTP response."""
+        return AsciiJson(self.body(), self.status, self.headers)
 
 
-class Json(JSONResponse):
-    """JSON in ASCII: half a surrogate pair, which clients and models may send, has no other encoding."""
+class AsciiJson(JSONResponse):
+    """A JSON response in ASCII: half a surrogate pair, which clients and models may send, has no other encoding."""
 
     def render(self, content: Any) -> bytes:
-        """Encode an answer."""
+        """Encode the content."""
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
-def invalid(errors: Sequence[Any]) -> ApiError:
-    """Return the error for a request that does not fit its schema.
+def validation_error(errors: Sequence[Any]) -> ApiError:
+    """Return the error of a request that violates its schema.
 
     Args:
-        errors: what pydantic found, one dictionary each. Of the branches of a union the one that went deepest is meant.
+        errors: pydantic's errors. The deepest is reported: of a union it is that of the branch that was meant.
     """
-    worst = max(errors, key=lambda e: len(e["loc"]))
-    if worst["type"] == "json_invalid":
-        return ApiError(400, f"the body is not JSON: {worst['ctx']['error']} at character {worst['loc'][-1]}")
-    param = ".".join(part for part in map(str, worst["loc"]) if part != "body" and not part.startswith("<")) or None
-    problem = worst["msg"].removeprefix("Value error, ")
+    deepest = max(errors, key=lambda e: len(e["loc"]))
+    if deepest["type"] == "json_invalid":
+        return ApiError(400, f"the body is not JSON: {deepest['ctx']['error']} at character {deepest['loc'][-1]}")
+    param = ".".join(part for part in map(str, deepest["loc"]) if part != "body" and not part.startswith("<")) or None
+    problem = deepest["msg"].removeprefix("Value error, ")
     return ApiError(400, f"{param or 'the body'}: {problem}", param=param)
 
 
-def install(app: FastAPI) -> None:
-    """Give every error of an app OpenAI's form, also those of the framework."""
+def install_error_handlers(app: FastAPI) -> None:
+    """Have an app answer all errors in OpenAI's format, also those of the framework."""
 
-    async def ours(_: Request, error: Exception) -> Json:
+    async def handle_api_error(_: Request, error: Exception) -> AsciiJson:
         assert isinstance(error, ApiError)
         return error.response()
 
-    async def schema(_: Request, error: Exception) -> Json:
+    async def handle_validation_error(_: Request, error: Exception) -> AsciiJson:
         assert isinstance(error, RequestValidationError)
-        return invalid(error.errors()).response()
+        return validation_error(error.errors()).response()
 
-    async def http(request: Request, error: Exception) -> Json:
+    async def handle_http_error(request: Request, error: Exception) -> AsciiJson:
         assert isinstance(error, HTTPException)
         message = str(error.detail)
         if error.status_code in (404, 405):
             message = f"there is no {request.method} {request.url.path} here"
         return ApiError(error.status_code, message, headers=error.headers).response()
 
-    async def fault(_: Request, error: Exception) -> Json:
+    async def handle_any_error(_: Request, error: Exception) -> AsciiJson:
         return ApiError(500, "the server has a fault: its log says which").response()
 
-    app.add_exception_handler(ApiError, ours)
-    app.add_exception_handler(RequestValidationError, schema)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, fault)
+    app.add_exception_handler(ApiError, handle_api_error)
+    app.add_exception_handler(RequestValidationError, handle_validation_error)
+    app.add_exception_handler(HTTPException, handle_http_error)
+    app.add_exception_handler(Exception, handle_any_error)
 
 
 @contextmanager
 def model_errors(name: str, client: Any = None) -> Iterator[None]:
-    """Turn what a model raises into an `ApiError`.
+    """Turn any error of a model into an `ApiError`.
 
     Args:
         name: the model's name.
-        client: the model itself, where it is the client of an endpoint: its key is kept out of what is said.
+        client: the model itself, if it is the client of an endpoint: its key is removed from messages.
 
     Raises:
-        ApiError: 400 if the model does not take the request, else a status of its own. What may hold paths or keys is
-            logged and not told.
+        ApiError: 400 if the model does not take the request, else another status. Messages that may hold paths or keys are
+            logged and not sent.
     """
     try:
         yield
@@ -127,14 +127,14 @@ def model_errors(name: str, client: Any = None) -> Iterator[None]:
 
 
 def _as_api_error(error: Exception, name: str, client: Any) -> ApiError:
-    said = server_message(error, client)
-    # An image model also fails with this error when it cannot be loaded: then the request is not at fault.
-    if isinstance(error, GemsError) and (not isinstance(error, ImageModelError) or "refused the request" in said):
-        return ApiError(400, said)
-    status = getattr(error, "status_code", None)  # of the clients' errors: what an endpoint behind has answered
+    message = server_message(error, client)
+    # An image model also raises its error when it cannot be loaded: then the request is not at fault.
+    if isinstance(error, GemsError) and (not isinstance(error, ImageModelError) or "refused the request" in message):
+        return ApiError(400, message)
+    status = getattr(error, "status_code", None)  # of a client's error: the status that the endpoint has answered with
     if status in (400, 413, 422):
-        return ApiError(400, f"the endpoint behind {name} refused the request: {said}")
-    log.error("%s failed: %s: %s", name, type(error).__name__, said)
+        return ApiError(400, f"the endpoint behind {name} refused the request: {message}")
+    log.error("%s failed: %s: %s", name, type(error).__name__, message)
     log.debug("%s failed:\n%s", name, redact("".join(traceback.format_exception(error)), *keys_of(client)))
     if status == 429:
         return ApiError(429, f"the endpoint behind {name} is busy: try again later", headers={"Retry-After": "5"})

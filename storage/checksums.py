@@ -1,4 +1,4 @@
-"""What a database keeps of a checkpoint in the clear, beside the bytes of the serializer, has a hash too."""
+"""Checksums of what a database stores as plain JSON, beside the serialized bytes: records of runs, metadata of checkpoints."""
 
 from __future__ import annotations
 
@@ -19,61 +19,61 @@ from langgraph.checkpoint.base import (
 )
 
 from ..errors import CheckpointError
-from .serializer import NamedWrite, damaged
+from .serializer import NamedWrite, damage_message
 
-HASH = "gems_sha256"
-"""Where a JSON object has the hash of all else that is in it."""
-CLEAR = ("v", "ts", "id", "channel_versions", "versions_seen")
-"""Parts of a checkpoint that PostgreSQL keeps as JSON."""
+HASH_KEY = "gems_sha256"
+"""The key of a JSON object that holds the hash of its other keys and values."""
+PLAINTEXT_FIELDS = ("v", "ts", "id", "channel_versions", "versions_seen")
+"""Fields of a checkpoint that PostgreSQL stores as JSON."""
 
 
-def hash_of(value: Any) -> str:
-    """Return the SHA-256 of a JSON value, whichever database it has gone through: the order of keys and 1 or 1.0 are the same."""
+def json_hash(value: Any) -> str:
+    """Return the SHA-256 of a JSON value that every database returns alike: whatever the order of keys, and with 1 equal to 1.0."""
     plain = json.loads(json.dumps(value, default=str), parse_int=float)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def with_hash(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON object with its hash in it."""
-    return {**value, HASH: hash_of(value)}
+def add_hash(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with its hash added."""
+    return {**value, HASH_KEY: json_hash(value)}
 
 
-def without_hash(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON object without its hash; one that was written before there were hashes as it is.
+def verify_hash(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object without its hash, once that was verified; an object of an early version has none and is returned as is.
 
     Raises:
-        CheckpointError: it has another hash.
+        CheckpointError: the hash differs.
     """
-    plain = {key: part for key, part in value.items() if key != HASH}
-    if HASH in value and value[HASH] != hash_of(plain):
+    plain = {key: part for key, part in value.items() if key != HASH_KEY}
+    if HASH_KEY in value and value[HASH_KEY] != json_hash(plain):
         raise CheckpointError("it is damaged (it has another hash): restore the database from a copy, or start anew")
     return plain
 
 
-class CheckedSaver(BaseCheckpointSaver[str]):
-    """Makes a saver hash what it writes in the clear, and refuse what it cannot read, instead of an error of any kind."""
+class ChecksumSaver(BaseCheckpointSaver[str]):
+    """Mixin for a saver: adds a hash of the plain fields to each checkpoint, and verifies it when the checkpoint is read."""
 
     def put(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
     ) -> RunnableConfig:
         """Save a checkpoint."""
         whole: Any = get_serializable_checkpoint_metadata(config, metadata)
-        whole = {**whole, HASH: _hash(checkpoint, whole)}
+        whole = {**whole, HASH_KEY: _checkpoint_hash(checkpoint, whole)}
         return super().put(config, checkpoint, whole, new_versions)
 
     def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
-        """Save what a step has written, each value with the name of what it is of."""
+        """Save the writes of a task, each value together with the name of its channel."""
         super().put_writes(config, [(channel, NamedWrite(channel, value)) for channel, value in writes], task_id, task_path)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return a checkpoint, the latest if none is named.
+        """Return a checkpoint, the latest if the config names none.
 
         Raises:
             CheckpointError: it is damaged, or encrypted with another key.
         """
-        with readable():
-            found = super().get_tuple(config)
-            return found and _checked(found)
+        with damage_errors():
+            stored = super().get_tuple(config)
+            return stored and _verified(stored)
 
     def list(
         self,
@@ -88,41 +88,41 @@ class CheckedSaver(BaseCheckpointSaver[str]):
         Raises:
             CheckpointError: one is damaged, or encrypted with another key.
         """
-        with readable():
-            for found in super().list(config, filter=filter, before=before, limit=limit):
-                yield _checked(found)
+        with damage_errors():
+            for stored in super().list(config, filter=filter, before=before, limit=limit):
+                yield _verified(stored)
 
 
 @contextmanager
-def readable() -> Iterator[None]:
-    """Have whatever goes wrong with a row's form be what it is: damage.
+def damage_errors() -> Iterator[None]:
+    """Turn any error about a row's form into a CheckpointError: the row is damaged.
 
     Raises:
-        CheckpointError: something did.
+        CheckpointError: the block raised such an error.
     """
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise CheckpointError(damaged(f"{type(error).__name__} when it was read")) from error
+        raise CheckpointError(damage_message(f"{type(error).__name__} when it was read")) from error
 
 
-def _checked(found: CheckpointTuple) -> CheckpointTuple:
-    metadata: Any = dict(found.metadata)
-    said = metadata.pop(HASH, None)
-    if said is None and not isinstance(metadata.get("step"), int):
-        raise CheckpointError(damaged("its step is not known"))
-    if said is not None and said != _hash(found.checkpoint, metadata):
-        raise CheckpointError(damaged("what is known about it has another hash"))
-    return found._replace(metadata=metadata, pending_writes=[_written(*write) for write in found.pending_writes or ()])
+def _verified(stored: CheckpointTuple) -> CheckpointTuple:
+    metadata: Any = dict(stored.metadata)
+    written_hash = metadata.pop(HASH_KEY, None)
+    if written_hash is None and not isinstance(metadata.get("step"), int):
+        raise CheckpointError(damage_message("its step is not known"))
+    if written_hash is not None and written_hash != _checkpoint_hash(stored.checkpoint, metadata):
+        raise CheckpointError(damage_message("its metadata has another hash"))
+    return stored._replace(metadata=metadata, pending_writes=[_unwrapped_write(*write) for write in stored.pending_writes or ()])
 
 
-def _hash(checkpoint: Checkpoint, metadata: Any) -> str:
-    return hash_of([{name: checkpoint.get(name) for name in CLEAR}, sorted(checkpoint["channel_values"]), metadata])
+def _checkpoint_hash(checkpoint: Checkpoint, metadata: Any) -> str:
+    return json_hash([{name: checkpoint.get(name) for name in PLAINTEXT_FIELDS}, sorted(checkpoint["channel_values"]), metadata])
 
 
-def _written(task: str, channel: str, value: Any) -> tuple[str, str, Any]:
+def _unwrapped_write(task: str, channel: str, value: Any) -> tuple[str, str, Any]:
     if not isinstance(value, NamedWrite):  # of an earlier version
         return task, channel, value
     if value.channel != channel:
-        raise CheckpointError(damaged(f"what a step has written of {value.channel!r} has another name"))
+        raise CheckpointError(damage_message(f"what a step has written of {value.channel!r} has another name"))
     return task, channel, value.value

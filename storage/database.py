@@ -1,4 +1,4 @@
-"""What a database of runs is: LangGraph's checkpointer and store, locks of runs, and who uses it at the same time."""
+"""Interface of a database of runs: LangGraph's checkpointer and store, locks of runs, and connections that a process shares."""
 
 from __future__ import annotations
 
@@ -17,51 +17,54 @@ from langgraph.store.base import BaseStore
 
 from .encrypted_store import EncryptedStore
 
-TIPS = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
+SELECT_BRANCH_HEADS = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
     SELECT 1 FROM checkpoints AS p
     WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = '' AND p.parent_checkpoint_id = c.checkpoint_id)"""
-"""Asks either kind of database for the last checkpoint of every branch of every run."""
+"""The last checkpoint of every branch of every run, in SQLite and PostgreSQL alike."""
 
 
-class OwnAllowlist(BaseCheckpointSaver[str]):
-    """Makes a saver keep its serializer, whose list of types that it revives is shorter than what LangGraph would add to it."""
+class ThreadedSaver(BaseCheckpointSaver[str]):
+    """Mixin for a synchronous saver: its asynchronous methods call the synchronous ones in a thread.
+
+    It also keeps its own serializer, whose list of types that it revives is shorter than what LangGraph would add.
+    """
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
-        """Return this saver as it is."""
+        """Return this saver, its list of types unchanged."""
         return self
 
-
-class OwnSaver(OwnAllowlist):
-    """Gives a saver for threads the methods that `ainvoke` and `abatch` call: each does its work in a thread."""
-
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Do as `get_tuple`."""
+        """Call `get_tuple` in a thread."""
         return await asyncio.to_thread(self.get_tuple, config)
 
     async def alist(self, config: RunnableConfig | None, **kwargs: Any) -> AsyncIterator[CheckpointTuple]:
-        """Do as `list`."""
-        for found in await asyncio.to_thread(lambda: [*self.list(config, **kwargs)]):
-            yield found
+        """Call `list` in a thread."""
+        for stored in await asyncio.to_thread(lambda: [*self.list(config, **kwargs)]):
+            yield stored
 
     async def aput(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
     ) -> RunnableConfig:
-        """Do as `put`."""
+        """Call `put` in a thread."""
         return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Do as `put_writes`."""
+        """Call `put_writes` in a thread."""
         await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Do as `delete_thread`."""
+        """Call `delete_thread` in a thread."""
         await asyncio.to_thread(self.delete_thread, thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Call `prune` in a thread."""
+        await asyncio.to_thread(self.prune, thread_ids, strategy=strategy)
 
 
 class Closable(Protocol):
-    """What can be closed."""
+    """An object with a `close` method."""
 
     def close(self) -> None:
         """Close it."""
@@ -70,131 +73,131 @@ class Closable(Protocol):
 C = TypeVar("C", bound=Closable)
 
 
-class Shared(Generic[C]):
-    """What a process opens once for all who use it at the same time: whoever comes first makes it, who leaves last closes it.
+class SharedConnections(Generic[C]):
+    """The open connections of a process by key: the first user opens one, the last one closes it.
 
-    A forked process has its own: what its parent had open it neither uses nor closes.
+    A forked process opens its own: it neither uses nor closes those of its parent.
     """
 
     def __init__(self) -> None:
         self._inherited: list[C] = []
         self._users: dict[Hashable, tuple[C, list[int]]] = {}
         self._mutex = threading.Lock()
-        os.register_at_fork(after_in_child=self._forget)
+        os.register_at_fork(after_in_child=self._forget_inherited)
 
-    def _forget(self) -> None:
-        self._inherited += [each for each, _ in self._users.values()]
+    def _forget_inherited(self) -> None:
+        self._inherited += [connection for connection, _ in self._users.values()]
         self._users, self._mutex = {}, threading.Lock()
 
     @contextmanager
-    def use(self, key: Hashable, make: Callable[[], C], fits: Callable[[C], bool] = lambda each: True) -> Iterator[C]:
-        """Give what is shared under a key.
+    def use(self, key: Hashable, connect: Callable[[], C], is_usable: Callable[[C], bool] = lambda each: True) -> Iterator[C]:
+        """Give the connection of a key.
 
         Args:
-            key: what it is known by.
-            make: opens it.
-            fits: whether one that is open can still be used; if not, those who have it keep it, and a new one is made.
+            key: such as the path of a file.
+            connect: opens a connection.
+            is_usable: whether an open one can still be used; if not, its users keep it, and a new one is opened.
         """
         process = os.getpid()
         with self._mutex:
-            if key not in self._users or not fits(self._users[key][0]):
-                self._users[key] = make(), []
-            each, users = self._users[key]
+            if key not in self._users or not is_usable(self._users[key][0]):
+                self._users[key] = connect(), []
+            connection, users = self._users[key]
             users.append(process)
         try:
-            yield each
+            yield connection
         finally:
             if process == os.getpid():
                 with self._mutex:
                     users.pop()
                     if not users:
-                        if self._users.get(key, (None,))[0] is each:
+                        if self._users.get(key, (None,))[0] is connection:
                             del self._users[key]
-                        each.close()
+                        connection.close()
 
 
 class BranchHead(NamedTuple):
-    """A checkpoint that no other one follows: the end of a run, or of one of its branches."""
+    """A checkpoint without a successor: the end of a run, or of one of its branches."""
 
     thread: str
     checkpoint: str
 
 
 class DatabaseConnection(ABC):
-    """An open database."""
+    """An open database of runs."""
 
     saver: BaseCheckpointSaver[Any]
-    """Where graphs keep their checkpoints."""
+    """The checkpointer of graphs."""
     store: EncryptedStore
-    """Where records of runs and lessons are kept."""
+    """The store of records of runs and of lessons."""
     id: str
-    """Of this database alone: several may share an image store."""
+    """The database's own id: several databases may share an image store."""
 
     @abstractmethod
-    def in_hand(self, thread: str) -> bool:
-        """Tell whether a process holds a run."""
+    def is_locked(self, thread: str) -> bool:
+        """Return whether a process holds the lock of a run."""
 
     @abstractmethod
-    def hold(self, thread: str) -> AbstractContextManager[None]:
-        """Hold a run, so that nobody else works on it. The system lets go of it when the process ends, however it ends.
+    def lock_run(self, thread: str) -> AbstractContextManager[None]:
+        """Hold the lock of a run. The system releases it when the process ends, however it ends.
 
         Raises:
             RunInUseError: another process holds it.
         """
 
     @abstractmethod
-    def tips(self, thread: str | None = None) -> list[BranchHead]:
+    def branch_heads(self, thread: str | None = None) -> list[BranchHead]:
         """Return the last checkpoint of every branch of a run, or of every run."""
 
     @abstractmethod
-    def rows(self, thread: str) -> int:
+    def row_count(self, thread: str) -> int:
         """Return how many rows a run has in the tables of checkpoints."""
 
     @abstractmethod
-    def may_have_forks(self) -> bool:
-        """Tell whether a record of a run says that it was forked, or is encrypted, without reading any."""
+    def may_contain_forks(self) -> bool:
+        """Return whether any record of a run names a parent, or is encrypted; no record is loaded for that."""
 
     @abstractmethod
-    def keep_latest(self, thread: str) -> None:
+    def delete_old_checkpoints(self, thread: str) -> None:
         """Delete all checkpoints of a run but the latest one."""
 
     @abstractmethod
     def size(self) -> int:
-        """Return what the database takes, in bytes."""
+        """Return the size of the database in bytes."""
 
     @abstractmethod
-    def shrink(self) -> str:
-        """Give room that deleted rows took back to the system; return why that was not possible, or nothing."""
+    def compact(self) -> str:
+        """Return the space of deleted rows to the system; return why that was not possible, or an empty string."""
 
 
 class Database(ABC):
     """A database of runs that can be opened."""
 
     name: str
-    """What people are told of where it is: no password."""
+    """Its place as it is shown to people, without a password."""
 
     @abstractmethod
     def exists(self) -> bool:
-        """Tell whether there is anything to be opened, without making it."""
+        """Return whether there is something to open; nothing is made."""
 
     @abstractmethod
     def open(self) -> AbstractContextManager[DatabaseConnection]:
-        """Open it, and make its tables if need be.
+        """Open it, and make its tables if needed.
 
         Raises:
-            CheckpointError: it cannot be opened, or something fails while it is; the message says what to do.
+            CheckpointError: it cannot be opened, or fails while it is open; the message says what to do.
         """
 
 
-def identify(store: BaseStore, *, make: bool = True) -> str:
-    """Return the id of a database, made when it is first asked for; only one process may ask at a time.
+def database_id(store: BaseStore, *, make: bool = True) -> str:
+    """Return the id of a database, made at the first call; only one process may call this at a time.
 
     Args:
-        store: LangGraph's, before anything is encrypted: the id must be readable without a key.
-        make: whether it can be made; where nothing can be written it may be missing, and is empty.
+        store: LangGraph's own, without encryption: the id must be readable without a key.
+        make: whether the id can be made. In a database that cannot be written it may be missing, and is then empty.
     """
-    found = store.get(("gems",), "database")
-    if found is None and make:
+    item = store.get(("gems",), "database")
+    if item is None and make:
         store.put(("gems",), "database", {"id": uuid.uuid4().hex}, index=False)
-        found = store.get(("gems",), "database")
-    return str(found.value["id"]) if found else ""
+        item = store.get(("gems",), "database")
+    return str(item.value["id"]) if item else ""

@@ -1,4 +1,4 @@
-"""LangGraph's store with encrypted values: what the saver's serializer does for checkpoints, for records and lessons."""
+"""LangGraph's store with encrypted values: records of runs and lessons go through the serializer of the checkpoints."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from typing import Any
 from langgraph.store.base import BaseStore, Item, Op, PutOp, Result
 
 from ..errors import CheckpointError
-from .serializer import HashedSerializer, KeyedSerializer
+from .serializer import EncryptingSerializer, HashedSerializer
 
-PAGE = 500
-"""Values read at a time."""
+PAGE_SIZE = 500
+"""Rows read at a time."""
 
 
 class UnreadableValue(dict[str, Any]):
-    """Stands for a value whose row holds no JSON object."""
+    """The value of a row that holds no JSON object."""
 
 
 class EncryptedStore(BaseStore):
-    """A store whose values are encrypted if there is a key. Values written without one stay readable.
+    """A store that encrypts values if there is a key. Values written without a key stay readable.
 
-    Filters of a search look at the values as they are written, so they find nothing in encrypted ones.
+    The filters of a search compare values as they are stored, so they match no encrypted one.
 
     Args:
-        inner: where the values go; it is to read them by `read_value`.
-        serde: what encrypts them.
+        inner: the store of the rows; its deserializer must be `read_value`.
+        serde: encrypts and decrypts the values.
     """
 
-    def __init__(self, inner: BaseStore, serde: KeyedSerializer) -> None:
+    def __init__(self, inner: BaseStore, serde: EncryptingSerializer) -> None:
         self.inner, self.serde = inner, serde
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Do what is asked, in one go.
+        """Execute operations in one batch.
 
         Raises:
             CheckpointError: a value is damaged, or encrypted with another key.
         """
-        return [self._opened(result) for result in self.inner.batch([self._sealed(op) for op in ops])]
+        return [self._decrypted(result) for result in self.inner.batch([self._encrypted(op) for op in ops])]
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """Do what is asked, in one go.
+        """Execute operations in one batch, in a thread.
 
         Raises:
             CheckpointError: a value is damaged, or encrypted with another key.
         """
-        return await asyncio.to_thread(self.batch, list(ops))  # not all of LangGraph's stores can do it themselves
+        return await asyncio.to_thread(self.batch, list(ops))  # not all of LangGraph's stores have an asynchronous batch
 
-    def whatever_is_in(self, namespace: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-        """Return all values of a namespace by their keys, an empty one for each that cannot be read: it hides no other.
+    def read_namespace(self, namespace: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+        """Return all values of a namespace by key; one that cannot be read is empty, and hides no other.
 
-        A row whose dates are none, which LangGraph does not give at all, is left out.
+        A row without valid dates is left out: LangGraph does not return it.
         """
-        found: dict[str, dict[str, Any]] = {}
-        read = 0
-        while page := self._page(namespace, read):
-            read += len(page)
+        values: dict[str, dict[str, Any]] = {}
+        offset = 0
+        while page := self._page(namespace, offset):
+            offset += len(page)
             for item in filter(None, page):
                 try:
-                    self._opened(item)
+                    self._decrypted(item)
                 except CheckpointError:
                     item.value = {}
-                found[str(item.key)] = item.value
-        return found
+                values[str(item.key)] = item.value
+        return values
 
-    def _page(self, namespace: tuple[str, ...], offset: int, size: int = PAGE) -> Sequence[Item | None]:
+    def _page(self, namespace: tuple[str, ...], offset: int, size: int = PAGE_SIZE) -> Sequence[Item | None]:
         """Return the rows of a namespace from an offset on, None for each that LangGraph cannot read."""
         try:
             return self.inner.search(namespace, limit=size, offset=offset)
@@ -77,27 +77,27 @@ class EncryptedStore(BaseStore):
         half = self._page(namespace, offset, size // 2)
         return half if len(half) < size // 2 else [*half, *self._page(namespace, offset + size // 2, size - size // 2)]
 
-    def _sealed(self, op: Op) -> Op:
-        # Without a key, a value that looks as if it were sealed is sealed too, or it would be opened when it is read.
-        if not isinstance(op, PutOp) or op.value is None or (self.serde.keyed is None and not _is_sealed(op.value)):
+    def _encrypted(self, op: Op) -> Op:
+        # Without a key, a value that looks like an encrypted one is wrapped too, or it would be decrypted when it is read.
+        if not isinstance(op, PutOp) or op.value is None or (self.serde.keyed is None and not _is_encrypted(op.value)):
             return op
         kind, data = self.serde.dumps_typed(op.value)
         return op._replace(value={"kind": kind, "data": base64.b64encode(data).decode()})
 
-    def _opened(self, result: Result) -> Result:
+    def _decrypted(self, result: Result) -> Result:
         items: list[Any] = result if isinstance(result, list) else [result]
         for item in items:
             if isinstance(item, Item):
                 try:
-                    item.value = self._open(item.value)
+                    item.value = self._decrypted_value(item.value)
                 except CheckpointError as error:
                     raise CheckpointError(f"{'/'.join(item.namespace)}/{item.key}: {error}") from error
         return result
 
-    def _open(self, value: dict[str, Any]) -> Any:
+    def _decrypted_value(self, value: dict[str, Any]) -> Any:
         if isinstance(value, UnreadableValue):
             raise CheckpointError("it is damaged (no JSON object): restore the database from a copy")
-        if not _is_sealed(value):
+        if not _is_encrypted(value):
             return value
         try:
             data = base64.b64decode(value["data"])
@@ -107,7 +107,7 @@ class EncryptedStore(BaseStore):
 
 
 def read_value(content: Any) -> dict[str, Any]:
-    """Return the value in a row of a store; one that is torn is `UnreadableValue`, as an error would hide all other rows."""
+    """Return the value of a row, an `UnreadableValue` if it is damaged: an error would hide all other rows."""
     try:
         value = json.loads(content)
     except (ValueError, TypeError, RecursionError):
@@ -115,7 +115,7 @@ def read_value(content: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else UnreadableValue()
 
 
-def _is_sealed(value: Mapping[str, Any]) -> bool:
+def _is_encrypted(value: Mapping[str, Any]) -> bool:
     if set(value) != {"kind", "data"} or not all(isinstance(part, str) for part in value.values()):
         return False
-    return bool(value["kind"].removesuffix(KeyedSerializer.MARK).endswith(HashedSerializer.MARK))
+    return bool(value["kind"].removesuffix(EncryptingSerializer.MARK).endswith(HashedSerializer.MARK))

@@ -1,4 +1,4 @@
-"""Writing files so that they are there whole or not at all."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from ..errors import ImageStoreError
+
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file, its folder too: who reads it sees the old one or the new one, also after a kill or a power cut.
+    """Write a file atomically and make its folder: a reader sees the old file or the new one, also after a kill or a power cut.
 
     Raises:
-        OSError: it cannot be written; an old file is as it was, and nothing else is left behind.
+        OSError: it cannot be written; an old file is unchanged, and nothing else is left behind.
     """
     if path.exists() and (not path.is_file() or path.parts[:2] == ("/", "dev")):
         path.write_bytes(data)  # a device or a pipe, such as /dev/stdout: root would put a file in its place
@@ -33,26 +35,39 @@ def replace_file(path: Path, data: bytes) -> None:
         raise
 
 
-def advice(error: OSError, otherwise: str) -> str:
-    """Return what to do about a file that cannot be written: make room where that is missing, and else something else."""
+def replace_run_file(path: Path, data: bytes) -> None:
+    """Write a file of a run as `replace_file` does, with an error for the user.
+
+    Raises:
+        ImageStoreError: the folder cannot be written.
+    """
+    try:
+        replace_file(path, data)
+    except OSError as error:
+        advice = disk_advice(error, "choose a folder that can be written, see --runs")
+        raise ImageStoreError(f"cannot write to {path.parent} ({error.strerror}): {advice}") from error
+
+
+def disk_advice(error: OSError, otherwise: str) -> str:
+    """Return what the user can do about a failed write: free disk space if there is none, else `otherwise`."""
     return "make room, then go on with `gems resume`" if error.errno in (errno.ENOSPC, errno.EDQUOT) else otherwise
 
 
-def sweep(folder: Path, pattern: str, before: datetime) -> int:
-    """Remove what killed processes left of files that they were writing; return the bytes that are free now.
+def remove_partial_files(folder: Path, pattern: str, before: datetime) -> int:
+    """Remove the temporary files of killed processes; return the freed bytes.
 
     Args:
         folder: where to look.
-        pattern: for which names, such as `.*.tmp`.
-        before: what is younger may still be written.
+        pattern: a glob of file names, such as `.*.tmp`.
+        before: younger files are left: a process may still be writing them.
     """
     freed = 0
     for path in folder.glob(pattern):
         try:
-            told = path.stat()
-            if told.st_mtime < before.timestamp():
+            state = path.stat()
+            if state.st_mtime < before.timestamp():
                 path.unlink()
-                freed += told.st_size
+                freed += state.st_size
         except FileNotFoundError:
             continue
     return freed

@@ -1,12 +1,12 @@
-"""The image store: pictures by the hash of their bytes, in an ordinary folder or wherever fsspec has a driver for.
+"""Content-addressed store of images, in a folder or any storage that fsspec has a driver for.
 
-    images/ab/abcdef....png          the picture; its name is its sha256
-    images/made/0123.../4567....json which picture a generation request of a run led to: a note
-    images/store.json                which layout this is
+    images/ab/abcdef....png          an image; its name is its sha256
+    images/made/0123.../4567....json a claim: the image that a generation request of a run led to
+    images/store.json                the version of this layout
 
-A picture is written once, whole or not at all. Notes let a resumed run find the image that a killed one had paid for,
-although no checkpoint knew of it yet. The folder of a run's notes is the hash of its name. Earlier versions kept all notes
-in `made` itself; they are still found.
+Images are written atomically. By a claim a resumed run finds the image that a killed process had paid for, although no
+checkpoint knew of it yet; and images without a claim can be deleted. The folder of a run's claims is the hash of its name. The
+first version kept all claims in `made` itself; they are still read.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from pydantic import ValidationError
 from ..errors import ImageStoreError, LostImageError
 from ..memory.state import ImageRef
 from ..pixels import MAX_PIXELS, to_rgb
-from .backends import FsspecStorage, LocalStorage, StoredFile, place_of
-from .files import advice, replace_file
+from .backends import FsspecStorage, LocalStorage, StoredFile, backend_of
+from .files import disk_advice
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-PICTURE = re.compile(r"([0-9a-f]{2})/(?P<digest>\1[0-9a-f]{62})\.png")
-NOTE = re.compile(r"made/([0-9a-z]+/)?[0-9a-f]{64}\.json")
-SHARED = "shared"
-"""Where the notes of graphs without a thread are."""
+IMAGE_FILE = re.compile(r"([0-9a-f]{2})/(?P<digest>\1[0-9a-f]{62})\.png")
+CLAIM_FILE = re.compile(r"made/([0-9a-z]+/)?[0-9a-f]{64}\.json")
+NO_OWNER_FOLDER = "shared"
+"""The folder of claims of graphs without a thread."""
 
 
 class StoredImage(NamedTuple):
-    """A picture that is in the store."""
+    """An image in the store."""
 
     digest: str
     size: int
-    """Bytes."""
+    """In bytes."""
     written: datetime
-    """When it was last written, with its time zone: a picture that is made again is written again."""
+    """When it was last written, with its time zone: an image that is made again is written again."""
 
 
 class ImageStore:
@@ -57,15 +57,23 @@ class ImageStore:
 
     Raises:
         ImageStoreError: the URL is not understood, its driver is not installed, or it carries credentials.
+
+    Example:
+        ```python
+        store = ImageStore("runs/images")
+        image = store.put(Image.open("fox.png"), text={"prompt": "a red fox"})
+        store.open(image).show()
+        graph = build_graph(image_store=store)
+        ```
     """
 
     def __init__(self, place: Path | str) -> None:
-        self._place = place_of(place)
-        self._checked = False
+        self._backend = backend_of(place)
+        self._is_writable = False
         self._namespace = ""
 
-    def within(self, namespace: str) -> ImageStore:
-        """Return the same store for one of several databases that share it: runs of the same name keep notes of their own."""
+    def with_namespace(self, namespace: str) -> ImageStore:
+        """Return the same store for one of several databases that share it: their runs of one name have separate claims."""
         other = copy.copy(self)
         other._namespace = namespace
         return other
@@ -75,23 +83,23 @@ class ImageStore:
 
     @property
     def url(self) -> str:
-        """Where the store is, as it was given, without a user's name."""
-        return self._place.url
+        """The place of the store as it was given, without a user name."""
+        return self._backend.url
 
     @property
     def is_shared(self) -> bool:
         """Whether other machines reach it at its URL: it is neither a folder nor the memory of this process."""
-        return isinstance(self._place, FsspecStorage) and not self.url.startswith("memory:")
+        return isinstance(self._backend, FsspecStorage) and not self.url.startswith("memory:")
 
-    def check(self) -> None:
-        """Make sure that pictures can be kept here, before one is paid for. Only the first call writes.
+    def ensure_writable(self) -> None:
+        """Write a small file, so that an image which cannot be stored is not paid for. Only the first call writes.
 
         Raises:
-            ImageStoreError: it cannot be written.
+            ImageStoreError: the store cannot be written.
         """
-        if not self._checked:
+        if not self._is_writable:
             self._write("store.json", b'{"layout": 2}\n')
-            self._checked = True
+            self._is_writable = True
 
     def put(
         self,
@@ -100,17 +108,17 @@ class ImageStore:
         request: str | None = None,
         owner: str | None = None,
     ) -> ImageRef:
-        """Store a picture as PNG and return its reference.
+        """Store an image as PNG and return its reference.
 
         Args:
-            image: the pixels; what is transparent becomes white.
-            text: what goes into the PNG's text chunks: prompt, seed, size, model.
-            request: everything that determined the picture, as one string: by it `recall` finds the picture again. Without
-                it there is a note all the same, which says that the picture is wanted.
-            owner: the run that the picture is made for, by its thread; None where a graph has none.
+            image: the pixels; transparent ones become white.
+            text: text chunks of the PNG: prompt, seed, size, model.
+            request: everything that determined the image, as one string: `find_by_request` finds the image by it. Without
+                it the claim names the image alone.
+            owner: the thread of the run that claims the image; None for a graph without one.
 
         Raises:
-            ImageStoreError: the store cannot be written, or the picture is too large or none that can be read.
+            ImageStoreError: the store cannot be written, or the image is too large or cannot be read.
         """
         if image.width * image.height > MAX_PIXELS:
             size = f"{image.width}x{image.height}"
@@ -127,13 +135,13 @@ class ImageStore:
         data = buffer.getvalue()
         digest = hashlib.sha256(data).hexdigest()
         ref = ImageRef(sha256=digest, width=pixels.width, height=pixels.height)
-        # First, so that no stored picture is ever without it.
-        self._write(self._note(_claim(digest) if request is None else request, owner), ref.model_dump_json().encode())
-        self._write(_name(digest), data)  # also where it is already: a damaged file is healed, an old one is new again
+        # The claim first, so that no stored image is ever without one.
+        self._write(self._claim_file(_claim_key(digest) if request is None else request, owner), ref.model_dump_json().encode())
+        self._write(_image_file(digest), data)  # also where it is already: a damaged file is mended, an old one is new again
         return ref
 
-    def keep(self, ref: ImageRef, data: bytes, owner: str | None = None) -> None:
-        """Store a picture of another store as it is, byte by byte.
+    def put_bytes(self, ref: ImageRef, data: bytes, owner: str | None = None) -> None:
+        """Store an image of another store, byte by byte the same.
 
         Args:
             ref: its reference.
@@ -147,41 +155,41 @@ class ImageStore:
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise LostImageError(f"image {ref.sha256} came damaged: its bytes have another hash; make it again")
         self.claim([ref], owner)  # first, as in `put`
-        self._write(_name(ref.sha256), data)
+        self._write(_image_file(ref.sha256), data)
 
     def claim(self, refs: Iterable[ImageRef], owner: str | None = None) -> None:
-        """Note down that pictures which are in the store are a run's too, though it has not made them.
+        """Add claims of a run to stored images that it has not made itself.
 
         Raises:
             ImageStoreError: the store cannot be written.
         """
         for ref in refs:
-            self._write(self._note(_claim(ref.sha256), owner), ref.model_dump_json().encode())
+            self._write(self._claim_file(_claim_key(ref.sha256), owner), ref.model_dump_json().encode())
 
     def path(self, digest: str) -> Path:
-        """Return where a picture of this hash lies in a store that is a folder.
+        """Return the file of an image, in a store that is a folder.
 
         Raises:
-            ImageStoreError: the hash is not one, or the store is no folder.
+            ImageStoreError: the hash is not one, or the store is not a folder.
         """
-        name = _name(digest)
-        if not isinstance(self._place, LocalStorage):
-            raise ImageStoreError(f"the pictures of {self.url} are no files of this machine: read them instead")
-        return self._place.path / name
+        name = _image_file(digest)
+        if not isinstance(self._backend, LocalStorage):
+            raise ImageStoreError(f"the images of {self.url} are not files of this machine: read them instead")
+        return self._backend.path / name
 
-    def is_in(self, folder: Path) -> bool:
-        """Tell whether the store is a folder of this machine, and that one or one below it."""
-        return isinstance(self._place, LocalStorage) and self._place.path.resolve().is_relative_to(folder.resolve())
+    def is_inside(self, folder: Path) -> bool:
+        """Return whether the store is this folder of this machine, or below it."""
+        return isinstance(self._backend, LocalStorage) and self._backend.path.resolve().is_relative_to(folder.resolve())
 
     def read(self, ref: ImageRef) -> bytes:
-        """Return a picture's bytes.
+        """Return an image's bytes.
 
         Raises:
-            LostImageError: it is missing, or its bytes do not have its hash.
+            LostImageError: it is missing, or its bytes differ from its hash.
             ImageStoreError: the store cannot be read.
         """
         try:
-            data = self._read(_name(ref.sha256))
+            data = self._read(_image_file(ref.sha256))
         except FileNotFoundError as error:
             raise LostImageError(
                 f"image {ref.sha256} is not in the store {self.url} ({error.strerror}): restore it, or start a new run"
@@ -191,11 +199,11 @@ class ImageStore:
         return data
 
     def open(self, ref: ImageRef) -> Image.Image:
-        """Return a picture's pixels, loaded.
+        """Return an image with its pixels loaded.
 
         Raises:
             LostImageError: it is missing or damaged.
-            ImageStoreError: the store cannot be read, or the picture is no PNG or has too many pixels.
+            ImageStoreError: the store cannot be read, or the image is not a PNG or has too many pixels.
         """
         data = self.read(ref)
         try:
@@ -209,14 +217,14 @@ class ImageStore:
             raise ImageStoreError(f"image {ref.sha256} is no PNG that can be read: remove it from the store {self.url}") from error
         raise ImageStoreError(f"image {ref.sha256} has more than {MAX_PIXELS:,} pixels and is not opened: it is not of GEMS")
 
-    def recall(self, request: str, owner: str | None = None) -> ImageRef | None:
-        """Return the picture that a generation request led to, None where there is none or it is gone or damaged.
+    def find_by_request(self, request: str, owner: str | None = None) -> ImageRef | None:
+        """Return the image that a generation request led to, None if there is none or if it is missing or damaged.
 
         Raises:
-            ImageStoreError: the store cannot be read. A picture that is there must not be paid for again.
+            ImageStoreError: the store cannot be read. A stored image must not be paid for again.
         """
-        for name in (self._note(request, owner), _flat_note(request)):
-            ref = self._noted(name)
+        for name in (self._claim_file(request, owner), _flat_claim_file(request)):
+            ref = self._read_claim(name)
             if ref is not None:
                 try:
                     self.read(ref)
@@ -225,108 +233,108 @@ class ImageStore:
                 return ref
         return None
 
-    def noted(self, owner: str | None = None) -> set[str]:
-        """Return the hashes of the pictures that a run's notes name: all that it has made, in a checkpoint or not.
+    def claimed(self, owner: str | None = None) -> set[str]:
+        """Return the hashes of the images that a run claims: all that it has made, in a checkpoint or not.
 
-        Notes of earlier versions belong to no run; `noted_by_all` has them.
+        Claims of the first version belong to no run; `all_claimed` has them.
 
         Raises:
             ImageStoreError: the store cannot be read.
         """
-        return self._digests(self._list(f"made/{self._folder(owner)}"))
+        return self._digests(self._list(f"made/{self._claims_folder(owner)}"))
 
-    def noted_by_all(self, but: Collection[str | None] = ()) -> set[str]:
-        """Return the hashes of the pictures that any note names, also those of earlier versions.
+    def all_claimed(self, but: Collection[str | None] = ()) -> set[str]:
+        """Return the hashes of all claimed images, also those of the first version (the mark phase of garbage collection).
+
+        Call `list_images` first and this afterwards, as a claim is written before its image; and look again before you delete
+        any, as a stored image may be claimed once more.
 
         Args:
-            but: runs whose notes are left out.
-
-        Who removes pictures that nothing names asks for `pictures` first and for this afterwards, as a note is written
-        before its picture; and looks again before it removes them, as a picture that is there may be drawn once more.
+            but: runs whose claims are left out.
 
         Raises:
-            ImageStoreError: the store, or a note in it, cannot be read: then it is not known what is named.
+            ImageStoreError: the store, or a claim in it, cannot be read: then it is not known what is claimed.
         """
         top = self._list("made")
-        left_out = {f"made/{self._folder(owner)}" for owner in but}
-        return self._digests([*top, *self._lists([e.name for e in top if e.is_folder and e.name not in left_out])])
+        left_out = {f"made/{self._claims_folder(owner)}" for owner in but}
+        return self._digests([*top, *self._list_all([e.name for e in top if e.is_folder and e.name not in left_out])])
 
-    def forget(self, owner: str | None = None) -> None:
-        """Remove a run's notes, which may be none. Its pictures stay: other runs may have the same.
+    def release(self, owner: str | None = None) -> None:
+        """Remove all claims of a run, if it has any. Its images stay: other runs may claim them too.
 
         Raises:
             ImageStoreError: they cannot be removed.
         """
         try:
-            self._place.empty(f"made/{self._folder(owner)}")
+            self._backend.remove_folder(f"made/{self._claims_folder(owner)}")
         except OSError as error:
             raise self._error("remove from", error) from error
 
-    def pictures(self) -> list[StoredImage]:
-        """Return all stored pictures, whoever made them, by their hash. Other files are left out.
+    def list_images(self) -> list[StoredImage]:
+        """Return all stored images, whoever made them, sorted by hash. Other files are left out.
 
         Raises:
             ImageStoreError: the store cannot be read.
         """
         folders = [e.name for e in self._list("") if e.is_folder and len(e.name) == 2]
-        found = [(PICTURE.fullmatch(e.name), e) for e in self._lists(folders)]
-        return sorted(StoredImage(match["digest"], e.size, e.modified) for match, e in found if match and e.modified)
+        matches = [(IMAGE_FILE.fullmatch(e.name), e) for e in self._list_all(folders)]
+        return sorted(StoredImage(match["digest"], e.size, e.modified) for match, e in matches if match and e.modified)
 
     def delete(self, digest: str) -> int:
-        """Remove a picture and return the bytes that are free now, 0 where there was none.
+        """Delete an image and return the freed bytes, 0 if it does not exist.
 
         Raises:
-            ImageStoreError: the hash is not one, or the picture cannot be removed.
+            ImageStoreError: the hash is not one, or the image cannot be deleted.
         """
         try:
-            return self._place.remove(_name(digest))
+            return self._backend.remove(_image_file(digest))
         except OSError as error:
             raise self._error("remove from", error) from error
 
-    def sweep(self, before: datetime) -> int:
-        """Remove what killed processes left of files that they were writing; return the bytes that are free now.
+    def remove_partial_files(self, before: datetime) -> int:
+        """Remove older files that killed processes left behind unfinished; return the freed bytes.
 
         Raises:
-            ImageStoreError: something cannot be removed.
+            ImageStoreError: a file cannot be removed.
         """
         try:
-            return self._place.sweep(before)
+            return self._backend.remove_partial_files(before)
         except OSError as error:
             raise self._error("remove from", error) from error
 
-    def _note(self, request: str, owner: str | None) -> str:
-        return f"made/{self._folder(owner)}/{_hash(request)}.json"
+    def _claim_file(self, request: str, owner: str | None) -> str:
+        return f"made/{self._claims_folder(owner)}/{_sha256(request)}.json"
 
-    def _folder(self, owner: str | None) -> str:
+    def _claims_folder(self, owner: str | None) -> str:
         if owner is None:
-            return SHARED
-        return _hash(f"{self._namespace}/{owner}" if self._namespace else owner)[:32]
+            return NO_OWNER_FOLDER
+        return _sha256(f"{self._namespace}/{owner}" if self._namespace else owner)[:32]
 
-    def _noted(self, name: str) -> ImageRef | None:
+    def _read_claim(self, name: str) -> ImageRef | None:
         try:
             return ImageRef.model_validate_json(self._read(name))
-        except (FileNotFoundError, ValidationError):  # torn notes name nothing: their pictures are drawn anew
+        except (FileNotFoundError, ValidationError):  # a damaged claim names nothing: its image is made anew
             return None
 
     def _digests(self, entries: list[StoredFile]) -> set[str]:
-        names = [e.name for e in entries if NOTE.fullmatch(e.name)]
+        names = [e.name for e in entries if CLAIM_FILE.fullmatch(e.name)]
         with ThreadPoolExecutor(16) as pool:  # an object store answers many at once
-            return {ref.sha256 for ref in pool.map(self._noted, names) if ref}
+            return {ref.sha256 for ref in pool.map(self._read_claim, names) if ref}
 
-    def _lists(self, folders: list[str]) -> Iterator[StoredFile]:
+    def _list_all(self, folders: list[str]) -> Iterator[StoredFile]:
         with ThreadPoolExecutor(16) as pool:
             for entries in pool.map(self._list, folders):
                 yield from entries
 
     def _list(self, folder: str) -> list[StoredFile]:
         try:
-            return self._place.entries(folder)
+            return self._backend.list_folder(folder)
         except OSError as error:
             raise self._error("list", error) from error
 
     def _read(self, name: str) -> bytes:
         try:
-            return self._place.read(name)
+            return self._backend.read(name)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -334,41 +342,30 @@ class ImageStore:
 
     def _write(self, name: str, data: bytes) -> None:
         try:
-            self._place.write(name, data)
+            self._backend.write(name, data)
         except OSError as error:
             raise self._error("write to", error) from error
 
-    def _error(self, what: str, error: OSError) -> ImageStoreError:
-        return ImageStoreError(f"cannot {what} the image store {self.url} ({error.strerror}): {advice(error, self._place.advice)}")
+    def _error(self, action: str, error: OSError) -> ImageStoreError:
+        advice = disk_advice(error, self._backend.advice)
+        return ImageStoreError(f"cannot {action} the image store {self.url} ({error.strerror}): {advice}")
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut.
-
-    Raises:
-        ImageStoreError: the folder cannot be written.
-    """
-    try:
-        replace_file(path, data)
-    except OSError as error:
-        where, what = f"{path.parent} ({error.strerror})", advice(error, "choose a folder that can be written, see --runs")
-        raise ImageStoreError(f"cannot write to {where}: {what}") from error
-
-
-def _name(digest: str) -> str:
+def _image_file(digest: str) -> str:
     if not DIGEST.fullmatch(digest):
         raise ImageStoreError(f"{digest[:80]!r} is not the id of an image: 64 hexadecimal digits are")
     return f"{digest[:2]}/{digest}.png"
 
 
-def _claim(digest: str) -> str:
-    """Return what stands for the request in a note that names a picture by nothing but itself."""
+def _claim_key(digest: str) -> str:
+    """Return the stand-in for a request in a claim that names an image alone."""
     return f"claim {digest}"
 
 
-def _flat_note(request: str) -> str:
-    return f"made/{_hash(request)}.json"
+def _flat_claim_file(request: str) -> str:
+    """Return the file of a claim in the layout of the first version."""
+    return f"made/{_sha256(request)}.json"
 
 
-def _hash(text: str) -> str:
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""One process at a time for each run, and for each study."""
+"""File locks: one process at a time for each run and each study."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from ..errors import LocksMissingError, RunInUseError
 FILE = ".lock"
 
 
-def _got(path: Path, lock: Callable[[], object]) -> bool:
-    """Tell whether a lock could be taken.
+def _acquires(path: Path, lock: Callable[[], object]) -> bool:
+    """Return whether a lock could be acquired.
+
+    Args:
+        path: of the file of locks, for the error.
+        lock: tries to acquire it without waiting.
 
     Raises:
-        LocksMissingError: the file system has none.
+        LocksMissingError: the file system has no locks.
     """
     try:
         lock()
@@ -38,7 +42,7 @@ def _got(path: Path, lock: Callable[[], object]) -> bool:
     return True
 
 
-def _try_until(lock: Callable[[], object], name: str, patience: float) -> None:
+def _acquire_within(lock: Callable[[], object], name: str, patience: float) -> None:
     end = time.monotonic() + patience
     while not lock():
         if time.monotonic() >= end:
@@ -47,7 +51,7 @@ def _try_until(lock: Callable[[], object], name: str, patience: float) -> None:
 
 
 class _LockFile(NamedTuple):
-    """A file of locks, open for all of this process; each name is a byte of it."""
+    """An open file of locks, shared by all threads of the process; each name locks one byte of it."""
 
     path: Path
     key: tuple[int, int]
@@ -55,13 +59,13 @@ class _LockFile(NamedTuple):
     names: set[str]
 
     def lock(self, name: str, how: int) -> bool:
-        """Try to lock a name's byte."""
+        """Try to lock or unlock a name's byte; return whether it worked."""
         byte = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
         how |= fcntl.LOCK_NB if how != fcntl.LOCK_UN else 0
-        return _got(self.path, lambda: fcntl.lockf(self.handle, how, 1, byte))
+        return _acquires(self.path, lambda: fcntl.lockf(self.handle, how, 1, byte))
 
     def close_unused(self) -> None:
-        """Close the file if no name is held: the system would let go of all of them."""
+        """Close the file if no name is held: closing it releases all of them."""
         if not self.names:
             os.close(self.handle)
             if _FILES.get(self.key) is self:
@@ -69,30 +73,30 @@ class _LockFile(NamedTuple):
 
 
 _FILES: dict[tuple[int, int], _LockFile] = {}
-"""By device and inode: those in which names are held."""
+"""Open files by device and inode."""
 _MUTEX = threading.RLock()
 
 
-def _forget() -> None:
+def _forget_inherited() -> None:
     global _MUTEX
-    _FILES.clear()  # what is held is the parent's
+    _FILES.clear()  # the locks are the parent's
     _MUTEX = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_forget_inherited)
 
 
 @contextmanager
 def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
-    """Hold a name in a folder: any number of them takes one file handle of a process.
+    """Hold the lock of a name in a folder; all names share one file handle of the process.
 
-    The system lets go of all when the process ends, however it ends, and also when the process closes the file: nothing else
+    The system releases all when the process ends, however it ends, and also when the process closes the file: nothing else
     may open it while a name is held.
 
     Args:
-        folder: where the file of locks is, or is made.
-        name: of a run, or of what else one process works on at a time.
-        patience: seconds to go on trying: somebody may only be looking whether it is free, see `is_holding`.
+        folder: the place of the file of locks, which is made if needed.
+        name: of a run, or of anything else that one process works on at a time.
+        patience: seconds to go on trying: another process may only be testing the lock, see `is_holding`.
 
     Raises:
         RunInUseError: another process or thread holds it.
@@ -103,7 +107,7 @@ def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
 
     def take() -> bool:
         with _MUTEX:
-            file = _opened(folder)
+            file = _lock_file(folder)
             try:
                 if name not in file.names and file.lock(name, fcntl.LOCK_EX):
                     file.names.add(name)
@@ -112,7 +116,7 @@ def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
                 file.close_unused()
         return bool(held)
 
-    _try_until(take, name, patience)
+    _acquire_within(take, name, patience)
     try:
         yield
     finally:
@@ -123,14 +127,14 @@ def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
 
 
 def is_holding(folder: Path, name: str) -> bool:
-    """Tell whether a process holds a name in a folder.
+    """Return whether a process holds the lock of a name in a folder.
 
     Raises:
         LocksMissingError: the file system has no locks.
     """
     with _MUTEX:
         try:
-            file = _opened(folder, os.O_RDONLY)
+            file = _lock_file(folder, os.O_RDONLY)
         except (FileNotFoundError, NotADirectoryError):
             return False
         try:
@@ -144,8 +148,8 @@ def is_holding(folder: Path, name: str) -> bool:
             file.close_unused()
 
 
-def _opened(folder: Path, mode: int = os.O_RDWR | os.O_CREAT) -> _LockFile:
-    """Return the file of locks as it is open, or open it."""
+def _lock_file(folder: Path, mode: int = os.O_RDWR | os.O_CREAT) -> _LockFile:
+    """Return a folder's file of locks, opened if it is not open yet."""
     path = folder / FILE
     with suppress(FileNotFoundError):
         state = path.stat()

@@ -1,4 +1,4 @@
-"""Runs in PostgreSQL: for many runs at once, and for several machines that share them."""
+"""Database of runs in PostgreSQL: for many runs at once, and for several machines that share them."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ..errors import CheckpointError, RunInUseError
 from ..privacy import MASK, redact
-from .checksums import CheckedSaver
-from .database import TIPS, BranchHead, Database, DatabaseConnection, OwnSaver, Shared, identify
+from .checksums import ChecksumSaver
+from .database import SELECT_BRANCH_HEADS, BranchHead, Database, DatabaseConnection, SharedConnections, ThreadedSaver, database_id
 from .encrypted_store import EncryptedStore, read_value
 from .serializer import SerializedValue, serializer
 
 TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "store")
-CONNECTION: dict[str, str | int] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "gems"}
-"""Of a connection, where the URL does not say: a run may be silent for minutes while a picture is drawn."""
+CONNECTION_DEFAULTS: dict[str, str | int] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "gems"}
+"""Parameters of a connection that the URL does not set: a run may be silent for minutes while an image is made."""
 
-HOW: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
-"""How LangGraph wants a connection."""
-POOL = 8
-"""Most connections of a process, besides the one that has the locks of its runs."""
-WAIT = 60.0
-"""Seconds to wait for one of them."""
+CONNECT_OPTIONS: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+"""Options of a connection that LangGraph needs."""
+POOL_SIZE = 8
+"""Most connections of a process, besides the one that holds the locks of its runs."""
+POOL_TIMEOUT = 60.0
+"""Seconds to wait for a connection of the pool."""
 
-HIDDEN = ("password", "sslpassword", "passfile", "oauth_client_secret")
-"""Fields of a URL that people are not told."""
+SECRET_PARAMETERS = ("password", "sslpassword", "passfile", "oauth_client_secret")
+"""Parameters of a URL that are not shown."""
 
 
-class EncryptingSaver(CheckedSaver, OwnSaver, PostgresSaver):
-    """LangGraph's saver, but texts and numbers of the state go through the serializer too.
+class EncryptingSaver(ChecksumSaver, ThreadedSaver, PostgresSaver):
+    """LangGraph's saver for PostgreSQL, with texts and numbers of the state serialized too.
 
     LangGraph writes them into the JSON of the checkpoint as they are: neither compressed, nor with a hash, nor encrypted.
     """
 
-    holder: psycopg.Connection[DictRow] | None = None
-    """The connection that has the lock of the run that is held: once it is lost, another process may go on with the run."""
+    lock_connection: psycopg.Connection[DictRow] | None = None
+    """The connection that holds the lock of the run: once it is lost, another process may resume the run."""
 
     def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
-        """Save what a step has written before its checkpoint is there."""
+        """Save the writes of a task before their checkpoint exists."""
         self._require_lock()
         super().put_writes(config, writes, task_id, task_path)
 
     def _require_lock(self) -> None:
-        if self.holder is not None:
-            self.holder.execute("SELECT 1")
+        if self.lock_connection is not None:
+            self.lock_connection.execute("SELECT 1")
 
     def put(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
@@ -65,15 +65,15 @@ class EncryptingSaver(CheckedSaver, OwnSaver, PostgresSaver):
         """Save a checkpoint."""
         self._require_lock()
         plain = {k: v for k, v in checkpoint["channel_values"].items() if v is None or isinstance(v, str | int | float | bool)}
-        sealed: dict[str, Any] = {name: SerializedValue(value) for name, value in plain.items()}
-        # A value that has not changed since is written again, as it may have been in the clear; otherwise nothing happens.
+        serialized: dict[str, Any] = {name: SerializedValue(value) for name, value in plain.items()}
+        # An unchanged value is written again, as it may have been stored as plain JSON; otherwise nothing happens.
         versions = {name: checkpoint["channel_versions"][name] for name in plain if name in checkpoint["channel_versions"]}
-        whole: Checkpoint = {**checkpoint, "channel_values": {**checkpoint["channel_values"], **sealed}}
+        whole: Checkpoint = {**checkpoint, "channel_values": {**checkpoint["channel_values"], **serialized}}
         return super().put(config, whole, metadata, {**versions, **new_versions})
 
 
 class PostgresDatabase(Database):
-    """A PostgreSQL database, and an advisory lock for each run.
+    """A PostgreSQL database; each run has an advisory lock.
 
     Args:
         url: `postgresql://USER:PASSWORD@HOST:PORT/NAME`; the password may also be in `PGPASSWORD` or `~/.pgpass`.
@@ -82,18 +82,18 @@ class PostgresDatabase(Database):
     def __init__(self, url: str) -> None:
         self.url = url
         parts = urlsplit(url)
-        who = f"{parts.username}@" if parts.username else ""
-        told = [field for field in parts.query.split("&") if field and unquote(field.partition("=")[0]) not in HIDDEN]
-        query = "?" + "&".join(told) if told else ""  # it may say the host, or the schema
-        self.name = f"postgresql://{who}{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
+        user = f"{parts.username}@" if parts.username else ""
+        shown = [field for field in parts.query.split("&") if field and unquote(field.partition("=")[0]) not in SECRET_PARAMETERS]
+        query = "?" + "&".join(shown) if shown else ""  # it may name the host, or the schema
+        self.name = f"postgresql://{user}{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
 
     def exists(self) -> bool:
-        """Tell whether there is anything to be opened: the server says so when it is asked."""
+        """Return True: only the server knows, and says so when it is opened."""
         return True
 
     @contextmanager
     def open(self) -> Iterator[DatabaseConnection]:
-        """Connect, and make the tables if need be.
+        """Connect, and make the tables if needed.
 
         Raises:
             CheckpointError: the server cannot be reached, refuses, or fails.
@@ -101,18 +101,18 @@ class PostgresDatabase(Database):
         ready = False
         serde = serializer()
         try:
-            said = conninfo_to_dict(self.url)
-            url = make_conninfo(self.url, **{name: value for name, value in CONNECTION.items() if name not in said})
-            with _CONNECTIONS.use(url, lambda: _Connections(url)) as connections:
+            given = conninfo_to_dict(self.url)
+            url = make_conninfo(self.url, **{name: value for name, value in CONNECTION_DEFAULTS.items() if name not in given})
+            with _POOLS.use(url, lambda: _ConnectionPool(url)) as connections:
                 ready = True
                 store = PostgresStore(connections.pool, deserializer=read_value)
                 yield PostgresConnection(connections, EncryptingSaver(connections.pool, serde=serde), EncryptedStore(store, serde))
         except psycopg.Error as error:
-            told = str(error)
-            raise CheckpointError(self._explain(error, ready)) from (error if self._discreet(told) == told else None)
+            text = str(error)
+            raise CheckpointError(self._error_message(error, ready)) from (error if self._without_password(text) == text else None)
 
-    def _discreet(self, text: str) -> str:
-        """Return what an error says without the password, as it is in the URL and as it is sent."""
+    def _without_password(self, text: str) -> str:
+        """Return a message without the password, as the URL has it and as it is sent."""
         try:
             sent = str(conninfo_to_dict(self.url).get("password") or "")
         except psycopg.Error:
@@ -121,11 +121,11 @@ class PostgresDatabase(Database):
             text = redact(text.replace(secret, MASK), secret)
         return text
 
-    def _explain(self, error: psycopg.Error, ready: bool) -> str:
-        text = " ".join(self._discreet(str(error)).split())
+    def _error_message(self, error: psycopg.Error, ready: bool) -> str:
+        text = " ".join(self._without_password(str(error)).split())
         if isinstance(error, PoolTimeout):
             hint = "is it running? If it is, run fewer at once, or raise its max_connections"
-            return f"the database {self.name} gave no connection for {WAIT:.0f} seconds: {hint}"
+            return f"the database {self.name} gave no connection for {POOL_TIMEOUT:.0f} seconds: {hint}"
         if isinstance(error, psycopg.errors.TooManyConnections) or "too many clients" in text:
             return f"the database {self.name} takes no more connections: run fewer at once, or raise its max_connections"
         if isinstance(error, psycopg.ProgrammingError) and not error.sqlstate:
@@ -138,139 +138,136 @@ class PostgresDatabase(Database):
         return f"the database {self.name} failed ({text})"
 
 
-class _Connections:
-    """The connections of a process to a database, which its runs share; the tables are made.
+class _ConnectionPool:
+    """The connections of a process to a database with its tables made, shared by all its runs.
 
-    One of them has the locks of all its runs, and is used for nothing else.
+    One connection holds the locks of all runs of the process, and is used for nothing else.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.mutex = threading.Lock()
-        self._held: set[str] = set()
-        self._holder = self._connect()
+        self._locked_runs: set[str] = set()
+        self._lock_connection = self._connect()
         try:
-            store = PostgresStore(self._holder)
-            with _alone(self._holder):
-                PostgresSaver(self._holder).setup()
+            store = PostgresStore(self._lock_connection)
+            with _setup_lock(self._lock_connection):
+                PostgresSaver(self._lock_connection).setup()
                 store.setup()
-                self.id = identify(store)
-            self.schema = str(self._holder.execute("SELECT current_schema() AS name").fetchall()[0]["name"])
+                self.id = database_id(store)
+            self.schema = str(self._lock_connection.execute("SELECT current_schema() AS name").fetchall()[0]["name"])
             self.pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
-                url, min_size=0, max_size=POOL, timeout=WAIT, kwargs=HOW, open=True
+                url, min_size=0, max_size=POOL_SIZE, timeout=POOL_TIMEOUT, kwargs=CONNECT_OPTIONS, open=True
             )
         except BaseException:
-            self._holder.close()
+            self._lock_connection.close()
             raise
 
     def _connect(self) -> psycopg.Connection[DictRow]:
-        return psycopg.connect(self.url, **HOW)
+        return psycopg.connect(self.url, **CONNECT_OPTIONS)
 
-    def holder(self) -> tuple[psycopg.Connection[DictRow], set[str]]:
-        """Return the connection with the locks, and which runs it holds; a new one if it was lost. The mutex must be held."""
-        if self._holder.closed:
-            self._holder, self._held = self._connect(), set()
-        return self._holder, self._held
+    def locks(self) -> tuple[psycopg.Connection[DictRow], set[str]]:
+        """Return the connection that holds the locks, a new one if it was lost, and the locked runs. The mutex must be held."""
+        if self._lock_connection.closed:
+            self._lock_connection, self._locked_runs = self._connect(), set()
+        return self._lock_connection, self._locked_runs
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all connections."""
         self.pool.close()
-        self._holder.close()
+        self._lock_connection.close()
 
 
-_CONNECTIONS: Shared[_Connections] = Shared()
+_POOLS: SharedConnections[_ConnectionPool] = SharedConnections()
 
 
 class PostgresConnection(DatabaseConnection):
     """An open PostgreSQL database of runs."""
 
-    def __init__(self, connections: _Connections, saver: EncryptingSaver, store: EncryptedStore) -> None:
+    def __init__(self, connections: _ConnectionPool, saver: EncryptingSaver, store: EncryptedStore) -> None:
         self.connections, self.postgres, self.saver, self.store, self.id = connections, saver, saver, store, connections.id
 
-    def in_hand(self, thread: str) -> bool:
-        """Tell whether a process holds a run."""
-        key = self._key(thread)
-        found = self._ask(
+    def is_locked(self, thread: str) -> bool:
+        """Return whether a process holds the lock of a run."""
+        key = self._lock_key(thread)
+        rows = self._query(
             "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
             "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
             "AND classid = %s AND objid = %s",
             ((key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF),
         )
-        return bool(found[0]["n"])
+        return bool(rows[0]["n"])
 
     @contextmanager
-    def hold(self, thread: str) -> Iterator[None]:
-        """Hold a run by an advisory lock of a connection.
+    def lock_run(self, thread: str) -> Iterator[None]:
+        """Hold the advisory lock of a run.
 
         Raises:
             RunInUseError: another process or thread holds it.
         """
-        shared, key, before = self.connections, self._key(thread), self.postgres.holder
+        shared, key, before = self.connections, self._lock_key(thread), self.postgres.lock_connection
         with shared.mutex:
-            holder, held = shared.holder()
+            connection, locked_runs = shared.locks()
             # A connection would get its own lock once more.
-            if thread in held or not holder.execute("SELECT pg_try_advisory_lock(%s) AS got", (key,)).fetchall()[0]["got"]:
+            if thread in locked_runs or not _try_advisory_lock(connection, key):
                 raise RunInUseError.of(thread)
-            held.add(thread)
-        self.postgres.holder = holder
+            locked_runs.add(thread)
+        self.postgres.lock_connection = connection
         try:
             yield
         finally:
-            self.postgres.holder = before
+            self.postgres.lock_connection = before
             with shared.mutex, suppress(psycopg.OperationalError):  # a connection that is lost has no locks
-                held.remove(thread)
-                holder.execute("SELECT pg_advisory_unlock(%s)", (key,))
+                locked_runs.remove(thread)
+                connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
-    def tips(self, thread: str | None = None) -> list[BranchHead]:
+    def branch_heads(self, thread: str | None = None) -> list[BranchHead]:
         """Return the last checkpoint of every branch of a run, or of every run."""
         only = () if thread is None else (thread,)
-        found = self._ask(TIPS + " AND c.thread_id = %s" * len(only), only)
-        return [BranchHead(row["thread_id"], row["checkpoint_id"]) for row in found]
+        rows = self._query(SELECT_BRANCH_HEADS + " AND c.thread_id = %s" * len(only), only)
+        return [BranchHead(row["thread_id"], row["checkpoint_id"]) for row in rows]
 
-    def rows(self, thread: str) -> int:
+    def row_count(self, thread: str) -> int:
         """Return how many rows a run has in the tables of checkpoints."""
         tables = [f"(SELECT count(*) FROM {table} WHERE thread_id = %s)" for table in TABLES[:3]]
-        return int(self._ask(f"SELECT {' + '.join(tables)} AS n", (thread,) * 3)[0]["n"])
+        return int(self._query(f"SELECT {' + '.join(tables)} AS n", (thread,) * 3)[0]["n"])
 
-    def may_have_forks(self) -> bool:
-        """Tell whether a record of a run says that it was forked, or is encrypted, without reading any."""
+    def may_contain_forks(self) -> bool:
+        """Return whether any record of a run names a parent, or is encrypted; no record is loaded for that."""
         signs = "jsonb_typeof(value -> 'parent') = 'object' OR value ? 'kind'"
-        return bool(self._ask(f"SELECT 1 AS n FROM store WHERE prefix = 'gems.runs' AND ({signs}) LIMIT 1"))
+        return bool(self._query(f"SELECT 1 AS n FROM store WHERE prefix = 'gems.runs' AND ({signs}) LIMIT 1"))
 
-    def keep_latest(self, thread: str) -> None:
+    def delete_old_checkpoints(self, thread: str) -> None:
         """Delete all checkpoints of a run but the latest one."""
         self.postgres.prune([thread], strategy="keep_latest")
 
     def size(self) -> int:
-        """Return what the tables take, in bytes."""
+        """Return the size of the tables in bytes."""
         sizes = " + ".join(f"pg_total_relation_size('{table}')" for table in TABLES)
-        return int(self._ask(f"SELECT {sizes} AS n")[0]["n"])
+        return int(self._query(f"SELECT {sizes} AS n")[0]["n"])
 
-    def shrink(self) -> str:
-        """Free the room of deleted rows for new ones. PostgreSQL gives back to the system what is at the end of its files."""
+    def compact(self) -> str:
+        """Free the space of deleted rows for new ones. PostgreSQL returns to the system only the ends of its files."""
         for table in TABLES:
-            self._ask(f"VACUUM {table}")
+            self._query(f"VACUUM {table}")
         return ""
 
-    def _key(self, thread: str) -> int:
-        """Return the number of a run's lock: locks are the whole database's, but runs are those of a schema."""
-        return _number(f"{self.connections.schema}/{thread}")
+    def _lock_key(self, thread: str) -> int:
+        """Return the number of a run's lock: locks belong to the whole database, but runs to a schema."""
+        return _lock_number(f"{self.connections.schema}/{thread}")
 
-    def _ask(self, statement: str, values: tuple[Any, ...] = ()) -> list[DictRow]:
+    def _query(self, statement: str, values: tuple[Any, ...] = ()) -> list[DictRow]:
         with self.connections.pool.connection() as connection:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
 
 @contextmanager
-def _alone(connection: psycopg.Connection[DictRow]) -> Iterator[None]:
-    """Be the only one that makes the tables; wait for another one."""
-    key = _number("/set up")  # of all schemas together: it is no name of one
-    # Asked for again and again: who waits within a statement is waited for by CREATE INDEX CONCURRENTLY.
-    while True:
-        got = connection.execute("SELECT pg_try_advisory_lock(%s) AS got", (key,)).fetchone()
-        if got and got["got"]:
-            break
+def _setup_lock(connection: psycopg.Connection[DictRow]) -> Iterator[None]:
+    """Hold the lock of making the tables; wait for a process that holds it."""
+    key = _lock_number("/set up")  # of all schemas together: no schema has this name
+    # Polled: CREATE INDEX CONCURRENTLY would wait for a process that waits within a statement.
+    while not _try_advisory_lock(connection, key):
         time.sleep(0.02)
     try:
         yield
@@ -279,6 +276,10 @@ def _alone(connection: psycopg.Connection[DictRow]) -> Iterator[None]:
             connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
 
-def _number(name: str) -> int:
+def _try_advisory_lock(connection: psycopg.Connection[DictRow], key: int) -> bool:
+    return bool(connection.execute("SELECT pg_try_advisory_lock(%s) AS got", (key,)).fetchall()[0]["got"])
+
+
+def _lock_number(name: str) -> int:
     """Return the number of an advisory lock."""
     return int.from_bytes(hashlib.sha256(f"gems/{name}".encode()).digest()[:8], "big", signed=True)

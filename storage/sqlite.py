@@ -1,4 +1,4 @@
-"""Runs in a SQLite file, in the folder of runs."""
+"""Database of runs in a SQLite file, in the folder of runs."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.sqlite import SqliteStore
 
 from ..errors import CheckpointError
-from .checksums import CheckedSaver
-from .database import TIPS, BranchHead, Database, DatabaseConnection, OwnSaver, Shared, identify
+from .checksums import ChecksumSaver
+from .database import SELECT_BRANCH_HEADS, BranchHead, Database, DatabaseConnection, SharedConnections, ThreadedSaver, database_id
 from .encrypted_store import EncryptedStore, read_value
-from .files import advice
+from .files import disk_advice
 from .locks import holding, is_holding
 from .serializer import serializer
 
-FILE = "gems.sqlite"
-WAIT = 30.0
-"""Seconds to wait for another process that is writing."""
-PATIENCE = 0.2
-"""Seconds to try to hold a run: another process may only be looking whether it is free."""
+FILE_NAME = "gems.sqlite"
+BUSY_TIMEOUT = 30.0
+"""Seconds to wait for another process that is writing to the file."""
+LOCK_TIMEOUT = 0.2
+"""Seconds to try to lock a run: another process may only be testing the lock."""
 
 
 class SqliteDatabase(Database):
-    """A SQLite file. All runs of a process share one connection to it, and one lock file.
+    """A SQLite file; all runs of a process share one connection to it, and one lock file.
 
     Args:
         folder: the folder of runs.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / FILE
+        self.folder, self.path = folder, folder / FILE_NAME
         self.name = str(self.path)
 
     def exists(self) -> bool:
-        """Tell whether there is a file, or a run that the first version left before it had made one."""
+        """Return whether there is a file, or a run of the first version that was killed before it made one."""
         return self.path.exists() or any(self.folder.glob("*/run.json"))
 
     @contextmanager
     def open(self) -> Iterator[DatabaseConnection]:
-        """Open the file, and make it if need be. Where nothing can be written it is opened to be read.
+        """Open the file, and make it if needed. Where nothing can be written it is opened for reading.
 
         Raises:
             CheckpointError: the folder cannot be made, or the file is not an intact SQLite database.
@@ -62,17 +62,17 @@ class SqliteDatabase(Database):
         try:
             with _CONNECTIONS.use(
                 os.path.realpath(self.path),
-                lambda: _Connection(self.folder, self.path),
-                lambda connection: connection.file == _identity(self.path),  # another file may have been put in its place
+                lambda: _SharedConnection(self.folder, self.path),
+                lambda connection: connection.file == _inode(self.path),  # another file may have been put in its place
             ) as connection:
-                saver = OwnSqliteSaver(connection, serde)
+                saver = SharedSqliteSaver(connection, serde)
                 yield SqliteConnection(self.folder, self.path, saver, EncryptedStore(connection.store, serde), connection.id)
         except sqlite3.Error as error:
-            raise CheckpointError(_explain(self.path, error)) from error
+            raise CheckpointError(_error_message(self.path, error)) from error
 
 
-class _Turn:
-    """The lock of a connection: a caller at a time, and none leaves a transaction that failed to the next one."""
+class _ConnectionLock:
+    """The lock of a shared connection: one caller at a time, and a failed transaction is rolled back before the next."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection, self.pid, self._lock = connection, os.getpid(), threading.Lock()
@@ -90,44 +90,44 @@ class _Turn:
             self._lock.release()
 
 
-class _Connection:
-    """The connection of a process to a file, with its tables made; everybody in the process shares it.
+class _SharedConnection:
+    """The connection of a process to a file with its tables made, shared by all threads.
 
-    SQLite has one writer at a time: threads that wait for one another here are served in turn, where connections of their own
-    would ask the file again and again and some would never get it.
+    SQLite has one writer at a time: threads that wait for this connection are served in turn, whereas with connections of their
+    own they would poll the file, and some would never get it.
     """
 
     def __init__(self, folder: Path, path: Path) -> None:
         self.raw, writable = _connect(folder, path)
-        self.raw.text_factory = lambda text: text.decode(errors="replace")  # a text that is damaged hides no other
-        self.turn = _Turn(self.raw)
+        self.raw.text_factory = lambda text: text.decode(errors="replace")  # a damaged text hides no other
+        self.lock = _ConnectionLock(self.raw)
         self.store = SqliteStore(self.raw, deserializer=read_value)
-        self.store.lock = self.turn  # type: ignore[assignment]
+        self.store.lock = self.lock  # type: ignore[assignment]
         try:
             if writable:
                 with holding(folder, "/set up", math.inf):  # the store's tables cannot be made by two processes at once
                     SqliteSaver(self.raw).setup()
                     self.store.setup()
-                    self.id = identify(self.store)
+                    self.id = database_id(self.store)
             else:
                 self.store.is_setup = True
-                self.id = identify(self.store, make=False)
+                self.id = database_id(self.store, make=False)
         except BaseException as error:
             self.raw.close()
             if isinstance(error, OSError):
-                raise _unwritable(folder, error) from error
+                raise _write_error(folder, error) from error
             raise
-        self.file = _identity(path)
+        self.file = _inode(path)
 
     def close(self) -> None:
         """Close it."""
         self.raw.close()
 
 
-_CONNECTIONS: Shared[_Connection] = Shared()
+_CONNECTIONS: SharedConnections[_SharedConnection] = SharedConnections()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _inode(path: Path) -> tuple[int, int] | None:
     try:
         state = path.stat()
     except OSError:
@@ -136,37 +136,37 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _connect(folder: Path, path: Path) -> tuple[sqlite3.Connection, bool]:
-    """Connect to a file; return whether it is there to be written, too."""
-    own = os.access in os.supports_effective_ids
-    writable = all(os.access(place, os.W_OK, effective_ids=own) for place in (folder, path) if place.exists())
+    """Connect to a file; return the connection and whether it can write."""
+    effective = os.access in os.supports_effective_ids
+    writable = all(os.access(place, os.W_OK, effective_ids=effective) for place in (folder, path) if place.exists())
     if writable or not path.exists():
-        return sqlite3.connect(path, check_same_thread=False, timeout=WAIT, isolation_level=None), True
-    # SQLite reads what others are writing only by a file that it would have to make. Where they are not, nothing changes.
-    how = "mode=ro" if _beside(path, "-wal").exists() else "immutable=1"
-    name = f"{path.absolute().as_uri()}?{how}"
-    return sqlite3.connect(name, check_same_thread=False, timeout=WAIT, isolation_level=None, uri=True), False
+        return sqlite3.connect(path, check_same_thread=False, timeout=BUSY_TIMEOUT, isolation_level=None), True
+    # While others write, SQLite reads through a -wal file, which it cannot make here; without one, the file does not change.
+    mode = "mode=ro" if _sibling(path, "-wal").exists() else "immutable=1"
+    name = f"{path.absolute().as_uri()}?{mode}"
+    return sqlite3.connect(name, check_same_thread=False, timeout=BUSY_TIMEOUT, isolation_level=None, uri=True), False
 
 
-def _beside(path: Path, end: str) -> Path:
-    return path.with_name(path.name + end)
+def _sibling(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
-class OwnSqliteSaver(CheckedSaver, OwnSaver, SqliteSaver):
-    """LangGraph's saver in SQLite, with our serializer, on a connection that it shares.
+class SharedSqliteSaver(ChecksumSaver, ThreadedSaver, SqliteSaver):
+    """LangGraph's saver for SQLite, on the shared connection of the process.
 
     Args:
-        connection: the process's.
-        serde: the serializer.
+        connection: the shared connection.
+        serde: the serializer of checkpoints.
     """
 
-    def __init__(self, connection: _Connection, serde: SerializerProtocol) -> None:
+    def __init__(self, connection: _SharedConnection, serde: SerializerProtocol) -> None:
         super().__init__(connection.raw, serde=serde)
-        self.lock = connection.turn  # type: ignore[assignment]
+        self.lock = connection.lock  # type: ignore[assignment]
         self.is_setup = True
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
-        """Give a cursor to one caller at a time; what is written is there whole or, after an error, not at all."""
+        """Give a cursor to one caller at a time; its writes are one transaction."""
         with self.lock, closing(self.conn.cursor()) as cursor:
             if transaction:
                 cursor.execute("BEGIN IMMEDIATE")
@@ -175,7 +175,7 @@ class OwnSqliteSaver(CheckedSaver, OwnSaver, SqliteSaver):
                 cursor.execute("COMMIT")
 
     def list(self, *args: Any, **kwargs: Any) -> Iterator[CheckpointTuple]:
-        """Yield checkpoints as LangGraph's saver does, but keep nobody waiting until the last one is taken."""
+        """Return the checkpoints as LangGraph's saver does, but release the connection before the first one is used."""
         return iter([*super().list(*args, **kwargs)])
 
 
@@ -185,46 +185,46 @@ class SqliteConnection(DatabaseConnection):
     def __init__(self, folder: Path, path: Path, saver: SqliteSaver, store: EncryptedStore, id: str) -> None:
         self.folder, self.path, self.sqlite, self.saver, self.store, self.id = folder, path, saver, saver, store, id
 
-    def in_hand(self, thread: str) -> bool:
-        """Tell whether a process holds a run."""
+    def is_locked(self, thread: str) -> bool:
+        """Return whether a process holds the lock of a run."""
         return is_holding(self.folder, thread)
 
     @contextmanager
-    def hold(self, thread: str) -> Iterator[None]:
-        """Hold a run by a lock in the folder of runs.
+    def lock_run(self, thread: str) -> Iterator[None]:
+        """Hold the lock of a run, in the lock file of the folder of runs.
 
         Raises:
             RunInUseError: another process holds it.
             CheckpointError: the folder cannot be written.
             LocksMissingError: its file system has no locks.
         """
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
                 (self.folder / thread).mkdir(parents=True, exist_ok=True)
-                held.enter_context(holding(self.folder, thread, PATIENCE))
+                stack.enter_context(holding(self.folder, thread, LOCK_TIMEOUT))
             except OSError as error:
-                raise _unwritable(self.folder, error) from error
+                raise _write_error(self.folder, error) from error
             yield
 
-    def tips(self, thread: str | None = None) -> list[BranchHead]:
+    def branch_heads(self, thread: str | None = None) -> list[BranchHead]:
         """Return the last checkpoint of every branch of a run, or of every run."""
         only = () if thread is None else (thread,)
         with self.sqlite.cursor(transaction=False) as cursor:
-            return [BranchHead(*row) for row in cursor.execute(TIPS + " AND c.thread_id = ?" * len(only), only)]
+            return [BranchHead(*row) for row in cursor.execute(SELECT_BRANCH_HEADS + " AND c.thread_id = ?" * len(only), only)]
 
-    def rows(self, thread: str) -> int:
+    def row_count(self, thread: str) -> int:
         """Return how many rows a run has in the tables of checkpoints."""
         with self.sqlite.cursor(transaction=False) as cursor:
             tables = [f"SELECT count(*) FROM {table} WHERE thread_id = ?" for table in ("checkpoints", "writes")]
             return sum(cursor.execute(table, (thread,)).fetchone()[0] for table in tables)
 
-    def may_have_forks(self) -> bool:
-        """Tell whether a record of a run says that it was forked, or is encrypted, without reading any."""
-        signs = " OR ".join(f"instr(CAST(value AS TEXT), '{sign}')" for sign in ('"parent":{', '"kind":"'))
+    def may_contain_forks(self) -> bool:
+        """Return whether any record of a run names a parent, or is encrypted; no record is loaded for that."""
+        markers = " OR ".join(f"instr(CAST(value AS TEXT), '{marker}')" for marker in ('"parent":{', '"kind":"'))
         with self.sqlite.cursor(transaction=False) as cursor:
-            return cursor.execute(f"SELECT 1 FROM store WHERE prefix = 'gems.runs' AND ({signs}) LIMIT 1").fetchone() is not None
+            return cursor.execute(f"SELECT 1 FROM store WHERE prefix = 'gems.runs' AND ({markers}) LIMIT 1").fetchone() is not None
 
-    def keep_latest(self, thread: str) -> None:
+    def delete_old_checkpoints(self, thread: str) -> None:
         """Delete all checkpoints of a run but the latest one."""
         latest = "(SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '')"
         with self.sqlite.cursor() as cursor:
@@ -233,12 +233,12 @@ class SqliteConnection(DatabaseConnection):
             cursor.execute("UPDATE checkpoints SET parent_checkpoint_id = NULL WHERE thread_id = ?", (thread,))
 
     def size(self) -> int:
-        """Return what the file takes, in bytes, with what SQLite has written beside it."""
-        files = (_beside(self.path, end) for end in ("", "-wal", "-shm"))
+        """Return the size of the file and of those that SQLite keeps beside it, in bytes."""
+        files = (_sibling(self.path, suffix) for suffix in ("", "-wal", "-shm"))
         return sum(path.stat().st_size for path in files if path.exists())
 
-    def shrink(self) -> str:
-        """Write the file anew without its holes; return why that was not possible, or nothing."""
+    def compact(self) -> str:
+        """Rewrite the file without the space of deleted rows; return why that was not possible, or an empty string."""
         try:
             with self.sqlite.cursor(transaction=False) as cursor:
                 cursor.execute("VACUUM")
@@ -250,12 +250,12 @@ class SqliteConnection(DatabaseConnection):
         return ""
 
 
-def _unwritable(folder: Path, error: OSError) -> CheckpointError:
-    why = advice(error, "choose another with --runs")
-    return CheckpointError(f"cannot write in the folder {folder} ({error.strerror}): {why}")
+def _write_error(folder: Path, error: OSError) -> CheckpointError:
+    advice = disk_advice(error, "choose another with --runs")
+    return CheckpointError(f"cannot write in the folder {folder} ({error.strerror}): {advice}")
 
 
-REASONS = {
+ERROR_MESSAGES = {
     "locked": "is locked by another program: end it or choose another folder with --runs",
     "disk is full": "has no room left on its disk: make room, then go on with `gems resume`",
     "unable to open": "cannot be opened ({text}): choose another folder with --runs, or copy this one to where it can be written",
@@ -269,10 +269,10 @@ REASONS = {
     "malformed": "is damaged ({text}): restore it from a copy, or move it away to start anew; the images are safe",
     "not a database": "is damaged ({text}): restore it from a copy, or move it away to start anew; the images are safe",
 }
-"""What SQLite's errors mean, by words in them."""
+"""Messages by a part of SQLite's error; `{text}` is the error."""
 
 
-def _explain(path: Path, error: sqlite3.Error) -> str:
+def _error_message(path: Path, error: sqlite3.Error) -> str:
     text = str(error)
-    reason = next((reason for words, reason in REASONS.items() if words in text), "failed ({text})")
-    return f"the database {path} {reason.format(text=text)}"
+    message = next((message for part, message in ERROR_MESSAGES.items() if part in text), "failed ({text})")
+    return f"the database {path} {message.format(text=text)}"

@@ -1,1 +1,1 @@
-"""What `langgraph dev` serves: the graphs, their runs and lessons, pictures and pages by URL; see docs/studio.md."""
+"""What `langgraph dev` serves: the graphs, their runs and lessons, images and pages by URL; see docs/studio.md."""

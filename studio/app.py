@@ -1,4 +1,4 @@
-"""Routes beside the server's own: pictures by their hash, and the page of a run; and what is done when it starts."""
+"""Routes and middlewares added to LangGraph's server: images by hash, pages of runs, origins, runs of Python as threads."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from ..errors import GemsError, ImageStoreError, LostImageError, RunError, RunNa
 from ..memory.state import ImageRef
 from ..runs.manifest import run_names, studio_id
 from ..runs.write_page import page_as_text
-from ..server.hosts import refusal
+from ..server.origin_check import refusal_reason
 from ..storage.image_store import DIGEST
 from . import setup
-from .assistants import offer_presets
-from .saver import opened
+from .assistants import create_preset_assistants
+from .saver import open_database
 from .threads import ThreadSync
 
-FOR_EVER = "public, max-age=31536000, immutable"
-THREAD = re.compile(r"/threads/([0-9a-f-]{36})(/.*)?")
-PAGES = r"https://([a-z0-9-]+\.)?smith\.langchain\.com|http://(localhost|127\.0\.0\.1)(:[0-9]+)?"
-"""Origins of the pages that may use the server: hosted Studio, and pages of this machine; langgraph.json has them too."""
-LISTS = ("/threads/search", "/threads/count")
-"""Where the server lists threads."""
+CACHE_FOREVER = "public, max-age=31536000, immutable"
+THREAD_PATH = re.compile(r"/threads/([0-9a-f-]{36})(/.*)?")
+ALLOWED_ORIGINS = r"https://([a-z0-9-]+\.)?smith\.langchain\.com|http://(localhost|127\.0\.0\.1)(:[0-9]+)?"
+"""Origins of pages that may use the server: hosted Studio and this machine; langgraph.json has them too."""
+LIST_PATHS = ("/threads/search", "/threads/count")
+"""Paths by which the server lists threads."""
 
 
-def image(request: Request) -> Response:
-    """Answer with a picture of the image store; its name is its hash, so that it may be kept for ever."""
+def serve_image(request: Request) -> Response:
+    """Answer with an image of the store; its URL holds its hash, so clients may cache it forever."""
     digest = request.path_params["digest"]
     if not DIGEST.fullmatch(digest):
         raise HTTPException(400, "an image is named by its sha256, 64 digits and letters from a to f: /images/SHA256.png")
     tag = f'"{digest}"'
-    headers = {"Cache-Control": FOR_EVER, "ETag": tag, "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": CACHE_FOREVER, "ETag": tag, "X-Content-Type-Options": "nosniff"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     try:
-        data = setup.home.images.read(ImageRef(sha256=digest, width=1, height=1))
+        data = setup.workspace.images.read(ImageRef(sha256=digest, width=1, height=1))
     except LostImageError as error:
         raise HTTPException(404, f"there is no image {digest} in the image store of this server") from error
     except ImageStoreError as error:
@@ -53,34 +53,35 @@ def image(request: Request) -> Response:
     return Response(data, media_type="image/png", headers=headers)
 
 
-def page(request: Request) -> Response:
-    """Answer with the report of a run as it stands, by the id of its thread or by its name."""
+def serve_page(request: Request) -> Response:
+    """Answer with the current report of a run, by the id of its thread or by its name."""
     thread = request.path_params["thread"]
     try:
-        with setup.home.database.open() as database:
-            names = run_names(database, setup.home)
-            told = page_as_text(next((name for name in names if studio_id(name) == thread), thread), database, setup.home)
+        with setup.workspace.database.open() as connection:
+            names = run_names(connection, setup.workspace)
+            name = next((name for name in names if studio_id(name) == thread), thread)
+            html = page_as_text(name, connection, setup.workspace)
     except (RunError, RunNameError) as error:
         raise HTTPException(404, str(error)) from error
     except GemsError as error:
         raise HTTPException(500, str(error)) from error
-    return HTMLResponse(told, headers={"Cache-Control": "no-store"})
+    return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
 
-def to_page(request: Request) -> Response:
-    """Lead on to the report: its links to other runs are beside one another, as in the folder of runs."""
+def redirect_to_page(request: Request) -> Response:
+    """Redirect to the report: its relative links to other runs are those of the folder of runs."""
     return RedirectResponse(f"{request.url.path}/report.html")
 
 
 class OriginMiddleware:
-    """Refuses what a stranger's page sends from the user's browser: CORS only keeps it from reading the answer, and not always."""
+    """Refuses requests of a foreign page in the user's browser: CORS only keeps it from reading the answer, and not always."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        problem = refusal(scope, setup.allowed_hosts, PAGES) if scope["type"] in ("http", "websocket") else None
+        """Handle a request, or refuse it."""
+        problem = refusal_reason(scope, setup.allowed_hosts, ALLOWED_ORIGINS) if scope["type"] in ("http", "websocket") else None
         if problem is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -90,35 +91,39 @@ class OriginMiddleware:
 
 
 class NewRunsMiddleware:
-    """Looks for runs that Python has made meanwhile before the server lists threads, or opens a new one."""
+    """Adds runs that Python has made meanwhile before the server lists threads, or opens one that it does not know."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Handle a request."""
         if scope["type"] == "http" and scope.get("root_path") != "/noauth":  # that is the server's own client
-            asked = THREAD.fullmatch(scope["path"])
-            listed: ThreadSync = scope["app"].state.listed
-            if scope["path"] in LISTS or (asked and not await listed.has(asked[1])):
-                await listed.refresh()
+            match = THREAD_PATH.fullmatch(scope["path"])
+            threads: ThreadSync = scope["app"].state.threads
+            if scope["path"] in LIST_PATHS or (match and not await threads.is_current(match[1])):
+                await threads.refresh()
         await self.app(scope, receive, send)
 
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Make the threads and the assistants when the server starts, and take the threads off its list when it ends."""
+    """Create the threads and the assistants when the server starts, and empty its list of threads when it ends."""
     client = get_client()
-    async with opened() as database:
-        app.state.listed = ThreadSync(client, setup.home, database)
-        await offer_presets(client)
-        await app.state.listed.refresh()
+    async with open_database() as connection:
+        threads = app.state.threads = ThreadSync(client, setup.workspace, connection)
+        await create_preset_assistants(client)
+        await threads.refresh()
         yield
-        await app.state.listed.leave()
+        await threads.clear()
 
 
 app = Starlette(
-    routes=[Route("/images/{digest}.png", image), Route("/runs/{thread}", to_page), Route("/runs/{thread}/report.html", page)],
+    routes=[
+        Route("/images/{digest}.png", serve_image),
+        Route("/runs/{thread}", redirect_to_page),
+        Route("/runs/{thread}/report.html", serve_page),
+    ],
     middleware=[Middleware(OriginMiddleware), Middleware(NewRunsMiddleware)],
     lifespan=lifespan,
 )

@@ -1,4 +1,4 @@
-"""Saved settings: the presets as assistants of the server."""
+"""The presets as assistants of LangGraph's server."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from ..runs.manifest import STUDIO_NAMESPACE
 from . import setup
 
 
-def differing(context: RunContext) -> dict[str, Any]:
-    """Return the settings that are not as the forms show them by default, for an assistant or a run."""
-    shown = setup.plain(setup.Settings())
-    return {name: value for name, value in context.model_dump().items() if value != getattr(shown, name)}
+def changed_settings(context: RunContext) -> dict[str, Any]:
+    """Return the settings that differ from the defaults of the forms."""
+    defaults = setup.without_built_in_prompts(setup.Settings())
+    return {name: value for name, value in context.model_dump().items() if value != getattr(defaults, name)}
 
 
-async def offer_presets(client: LangGraphClient) -> None:
-    """Make each preset an assistant of the graph, or bring it up to date; done again, it changes nothing."""
+async def create_preset_assistants(client: LangGraphClient) -> None:
+    """Create or update an assistant of the graph for each preset."""
     for name in PRESETS:
-        context, about = differing(preset(name, **setup.config.run)), ABOUT[name]  # the file's settings go over any preset
+        # Settings of the configuration file override every preset.
+        context, about = changed_settings(preset(name, **setup.config.run)), ABOUT[name]
         id = str(uuid.uuid5(STUDIO_NAMESPACE, f"preset/{name}"))
-        made = await client.assistants.create(
+        assistant = await client.assistants.create(
             "gems", assistant_id=id, name=f"gems {name}", description=about, context=context, if_exists="do_nothing"
         )
-        if made.get("context") != context or made.get("description") != about:
+        if assistant.get("context") != context or assistant.get("description") != about:
             await client.assistants.update(id, context=context, description=about)

@@ -1,4 +1,4 @@
-"""The graphs that `langgraph.json` names: without a checkpointer and a store, since the server brings those."""
+"""The graphs of `langgraph.json`, without a checkpointer and a store: the server has its own."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ..runs.manifest import SERVER_GRAPH
 from . import setup
 from .pixel_verifier import pixel_verifier
 
-_images = setup.images()
+_images = setup.image_store()
 
-SWAPPED = {"gems": (), "gems-pixels": ("verifier",)}
-"""The graphs of GEMS whose threads are runs, and the roles that each has swapped."""
-
-
-def roles_of(graph: str) -> tuple[str, ...]:
-    """Return the swapped roles that the record of a run of a graph names."""
-    return SWAPPED.get(graph, (SERVER_GRAPH + graph,))
+SWAPPED_ROLES = {"gems": (), "gems-pixels": ("verifier",)}
+"""Roles that a graph of GEMS has swapped, by the id of the graph; the threads of these graphs are runs."""
 
 
-def graph_of(roles: tuple[str, ...]) -> str:
-    """Return the graph that a run with these roles swapped is a thread of; the plain one where there is none."""
+def swapped_roles(graph: str) -> tuple[str, ...]:
+    """Return the swapped roles of a graph, as the manifest of its runs has them."""
+    return SWAPPED_ROLES.get(graph, (SERVER_GRAPH + graph,))
+
+
+def graph_id_of(roles: tuple[str, ...]) -> str:
+    """Return the id of the graph with these roles swapped, of the plain graph if there is none."""
     own = [role.removeprefix(SERVER_GRAPH) for role in roles if role.startswith(SERVER_GRAPH)]
-    return next((graph for graph, swapped in SWAPPED.items() if swapped == roles), own[0] if own else "gems")
+    return next((graph for graph, swapped in SWAPPED_ROLES.items() if swapped == roles), own[0] if own else "gems")
 
 
-def _graph(name: str, **swap: Any) -> Graph:
+def _server_graph(name: str, **swap: Any) -> Graph:
     built = build_graph(
         setup.models.chats,
         setup.models.image,
@@ -36,9 +36,9 @@ def _graph(name: str, **swap: Any) -> Graph:
         context_schema=setup.Settings,
         **swap,
     )
-    built.name = name  # it names the assistant and the MCP tool
+    built.name = name  # the name of its assistant and MCP tool
     return built
 
 
-graph = _graph("gems")
-pixels = _graph("gems-pixels", verifier=pixel_verifier(_images))
+graph = _server_graph("gems")
+pixels = _server_graph("gems-pixels", verifier=pixel_verifier(_images))

@@ -1,7 +1,7 @@
-"""An example of a node of one's own: a verifier that measures the picture and asks no model.
+"""Example of a custom node: a verifier that measures the image and calls no model.
 
-What it measures with are the eyes of the shapes world. Put a detector or OCR of your own in their place and return a verdict
-for each check in the same way; what yours cannot tell is unknown, by `passed=None`, and never failed.
+It measures with the perception of the shapes world. Put a detector or OCR of your own in its place and return a verdict for
+each check in the same way; a check that it cannot answer is unknown, `passed=None`, and never failed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ def pixel_verifier(images: ImageStore) -> Node:
     """Build a verifier for `build_graph(verifier=...)`.
 
     Args:
-        images: where the pictures are.
+        images: the image store.
     """
 
-    def judge(attempt: Attempt, checks: list[Check]) -> Attempt:
+    def verify(attempt: Attempt, checks: list[Check]) -> Attempt:
         seen = perceive(images.open(attempt.image).convert("RGB"))
-        found = [(check, answer(check.question, seen)) for check in checks]
+        answers = [(check, answer(check.question, seen)) for check in checks]
         return attempt.judged(
-            Verdict(check=c.id, answer=f.text, passed=passes(c, f.text) if f.known else None, reason=f.reason) for c, f in found
+            Verdict(check=c.id, answer=a.text, passed=passes(c, a.text) if a.known else None, reason=a.reason) for c, a in answers
         )
 
     def node(state: GemsState) -> dict[str, Any]:
-        return {"attempts": [judge(attempt, state.checks) for attempt in state.pending]}
+        return {"attempts": [verify(attempt, state.checks) for attempt in state.pending]}
 
     return node

@@ -1,9 +1,9 @@
-"""The runs as the server keeps them: in the same database, by the same saver and serializer as those made in Python.
+"""LangGraph's server on the database of runs: the same saver, serializer and store that Python uses.
 
-The server knows threads by UUIDs, Python by names. A run's name gives its UUID (`studio_id`), and this saver finds the name
-again; a thread that was begun on the server is a run whose name is its UUID.
+The server names threads by UUIDs, Python runs by names. `studio_id` derives the UUID from a run's name, and this saver maps it
+back; a thread that was started on the server is a run whose name is its UUID.
 
-What it refuses it refuses with an HTTP error: the server hides the words of most others from its clients.
+Refusals are HTTP errors: the server hides the messages of most others from its clients.
 """
 
 from __future__ import annotations
@@ -25,246 +25,226 @@ from ..errors import RunInUseError
 from ..graph.langgraph_internals import NEXT_NODE
 from ..runs.manifest import RunManifest, find_manifest, run_names, save_manifest, studio_id
 from ..runs.prune import delete_run
-from ..storage.database import DatabaseConnection, OwnAllowlist
+from ..storage.database import DatabaseConnection, ThreadedSaver
 from ..storage.workspace import Workspace
 from . import setup
-from .graphs import roles_of
+from .graphs import swapped_roles
 
-Done = TypeVar("Done")
+T = TypeVar("T")
 
-RUNTIME = "__pregel_runtime"
-"""Where LangGraph has the context of a run in its config; metadata of the same names is the client's."""
-KEPT = ("source", "step", "parents", "run_id", "graph_id", "assistant_id")
-"""What is kept of a checkpoint's metadata, which is not encrypted: the server adds the run's settings and headers."""
+RUNTIME_KEY = "__pregel_runtime"
+"""LangGraph's key in a config for the context of a run; metadata of the settings' names is the client's own."""
+METADATA_KEYS = ("source", "step", "parents", "run_id", "graph_id", "assistant_id")
+"""Metadata of a checkpoint that is stored: it is not encrypted, and the server adds the run's settings and headers."""
 
-ENDING = threading.Event()
-"""Set when the server ends: what is deleted from then on is only its list of threads."""
+SHUTTING_DOWN = threading.Event()
+"""Set when the server ends: deleting a thread from then on removes only the server's entry of it."""
 
 
-class ServerSaver(OwnAllowlist):
-    """The saver of an open database for a server that calls it asynchronously, and names threads by UUIDs.
+class ServerSaver(ThreadedSaver):
+    """The saver of an open database for a server that names threads by UUIDs.
 
     Args:
-        opened: the database.
-        home: where its runs live.
+        connection: the open database.
+        workspace: the workspace of its runs.
     """
 
-    def __init__(self, opened: DatabaseConnection, home: Workspace) -> None:
-        super().__init__(serde=opened.saver.serde)
-        self.opened, self.home = opened, home
+    def __init__(self, connection: DatabaseConnection, workspace: Workspace) -> None:
+        super().__init__(serde=connection.saver.serde)
+        self.connection, self.workspace = connection, workspace
         self._names: dict[str, str] = {}
-        self._began: dict[str, datetime | None] = {}  # of the runs that were worked on here
+        self._began: dict[str, datetime | None] = {}  # of the runs that were executed here
 
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return a checkpoint of a thread, the latest if none is named.
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint of a thread, the latest if the config names none.
 
         Raises:
             CheckpointError: it is damaged, or encrypted with another key.
-            HTTPException: a run is to go on from there that a process of Python works on.
+            HTTPException: a run is to be resumed from it that a process of Python is executing.
         """
+        inner = self._inner_config(config)
+        if _settings_of(config) is not None:  # refused before a step is executed in vain
+            self._require_unlocked(_thread_id(inner))
+        stored = self.connection.saver.get_tuple(inner)
+        return stored and _with_server_ids(stored, config)
 
-        def get() -> CheckpointTuple | None:
-            inside = self._inside(config)
-            if _context(config) is not None:  # before its first step is taken for nothing
-                self._require_free(_thread(inside))
-            found = self.opened.saver.get_tuple(inside)
-            return found and _outside(found, config)
-
-        return await asyncio.to_thread(get)
-
-    async def alist(
+    def list(
         self,
         config: RunnableConfig | None,
         *,
         filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
+    ) -> Iterator[CheckpointTuple]:
         """Yield the checkpoints of a thread, the latest first.
 
         Raises:
             CheckpointError: one is damaged, or encrypted with another key.
         """
-        if config is None:
-            return
+        if config is not None:
+            for stored in self.connection.saver.list(self._inner_config(config), filter=filter, before=before, limit=limit):
+                yield _with_server_ids(stored, config)
 
-        def list_all() -> list[CheckpointTuple]:
-            return list(self.opened.saver.list(self._inside(config), filter=filter, before=before, limit=limit))
-
-        for found in await asyncio.to_thread(list_all):
-            yield _outside(found, config)
-
-    async def aput(
+    def put(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
     ) -> RunnableConfig:
-        """Save a checkpoint, and with a run's first one its record.
+        """Save a checkpoint, and with the first one of a run its record.
 
         Raises:
-            HTTPException: a process of Python works on the run, or the run was removed while the server worked on it.
+            HTTPException: a process of Python is executing the run, or the run was removed while the server executed it.
         """
-        told: dict[str, Any] = dict(metadata)
-        if told.get("source") == "input":  # begun, maybe once more after it was removed
-            self._began.pop(self._names.get(_thread(config), ""), None)
+        fields: dict[str, Any] = dict(metadata)
+        if fields.get("source") == "input":  # started, perhaps again after it was removed
+            self._began.pop(self._names.get(_thread_id(config), ""), None)
 
-        def put(inside: RunnableConfig) -> RunnableConfig:
-            self._record(_thread(inside), checkpoint, told, _context(config))
-            kept: Any = {key: told[key] for key in KEPT if key in told}
-            return _with_thread(self.opened.saver.put(inside, checkpoint, kept, new_versions), _thread(config))
+        def write(inner: RunnableConfig) -> RunnableConfig:
+            self._save_manifest(_thread_id(inner), checkpoint, fields, _settings_of(config))
+            stored: Any = {key: fields[key] for key in METADATA_KEYS if key in fields}
+            return _with_thread_id(self.connection.saver.put(inner, checkpoint, stored, new_versions), _thread_id(config))
 
-        return await asyncio.to_thread(self._write, config, put)
+        return self._write(config, write)
 
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        """Save what a step has written before its checkpoint is there.
+    def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
+        """Save the writes of a task before their checkpoint exists.
 
         Raises:
-            HTTPException: as for `aput`.
+            HTTPException: as for `put`.
         """
-        await asyncio.to_thread(
-            self._write, config, lambda inside: self.opened.saver.put_writes(inside, writes, task_id, task_path)
-        )
+        self._write(config, lambda inner: self.connection.saver.put_writes(inner, writes, task_id, task_path))
 
-    async def adelete_thread(self, thread_id: str) -> None:
-        """Delete a run as `gems rm` does, but for its pictures: `gems prune` removes those a day after they were made.
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete a run as `gems rm` does, except for its images: `gems prune` deletes those a day after they were made.
 
         Raises:
-            HTTPException: a process of Python works on it.
+            HTTPException: a process of Python is executing it.
         """
+        if SHUTTING_DOWN.is_set():
+            return
+        name = self._run_name(str(thread_id))
+        with self._locked(name):
+            delete_run(self.connection, self.workspace, name)
 
-        def delete() -> None:
-            if ENDING.is_set():
-                return
-            name = self._name(str(thread_id))
-            with self._held(name):
-                delete_run(self.opened, self.home, name)
-
-        await asyncio.to_thread(delete)
-
-    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Keep only the latest checkpoint of threads, or nothing of them.
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Keep only the latest checkpoint of each thread, or delete the threads.
 
         Raises:
-            HTTPException: a process of Python works on one; those after it are left as they are.
+            HTTPException: a process of Python is executing one; those after it are unchanged.
         """
-
-        def prune(thread: str) -> None:
-            name = self._name(thread)
-            with self._held(name):
-                self.opened.keep_latest(name)
-
         for thread in map(str, thread_ids):
             if strategy == "delete_all":
-                await self.adelete_thread(thread)
+                self.delete_thread(thread)
             else:
-                await asyncio.to_thread(prune, thread)
+                name = self._run_name(thread)
+                with self._locked(name):
+                    self.connection.delete_old_checkpoints(name)
 
     def get_next_version(self, current: str | None, channel: None) -> str:
-        """Return the version of a channel after another one, as the saver within counts them."""
-        return str(self.opened.saver.get_next_version(current, channel))
+        """Return the next version of a channel, counted as the inner saver does."""
+        return str(self.connection.saver.get_next_version(current, channel))
 
-    def _inside(self, config: RunnableConfig) -> RunnableConfig:
-        """Return a config with the run's name, and with nothing that the saver would write into the metadata."""
-        said = config["configurable"]
-        inside: dict[str, Any] = {"thread_id": self._name(_thread(config)), "checkpoint_ns": said.get("checkpoint_ns") or ""}
-        if said.get("checkpoint_id"):
-            inside["checkpoint_id"] = str(said["checkpoint_id"])  # the server gives some as UUIDs
-        return {"configurable": inside}
+    def _inner_config(self, config: RunnableConfig) -> RunnableConfig:
+        """Return a config with the run's name, and with nothing else that the inner saver would write into the metadata."""
+        given = config["configurable"]
+        inner: dict[str, Any] = {"thread_id": self._run_name(_thread_id(config)), "checkpoint_ns": given.get("checkpoint_ns") or ""}
+        if given.get("checkpoint_id"):
+            inner["checkpoint_id"] = str(given["checkpoint_id"])  # the server gives some as UUIDs
+        return {"configurable": inner}
 
-    def _name(self, thread: str) -> str:
-        """Return the name of the run that a thread of the server is."""
-        thread = thread.lower()  # a run's name may be a UUID in upper case: no thread's id is
+    def _run_name(self, thread: str) -> str:
+        """Return the name of the run of a thread of the server."""
+        thread = thread.lower()  # a run's name may be a UUID in upper case; the id of a thread never is
         if thread not in self._names:
-            self._names |= {studio_id(name): name for name in run_names(self.opened, self.home)}
+            self._names |= {studio_id(name): name for name in run_names(self.connection, self.workspace)}
             self._names.setdefault(thread, thread)
         return self._names[thread]
 
-    def _write(self, config: RunnableConfig, write: Callable[[RunnableConfig], Done]) -> Done:
-        """Write to a run that nobody else works on and that is still there."""
-        inside = self._inside(config)
-        name = _thread(inside)
-        self._require_free(name)
-        self._require_kept(name)
-        done = write(inside)
-        self._require_kept(name)  # if it was removed in between, so is what was written
-        return done
+    def _write(self, config: RunnableConfig, write: Callable[[RunnableConfig], T]) -> T:
+        """Write to a run that no other process is executing and that has not been removed."""
+        inner = self._inner_config(config)
+        name = _thread_id(inner)
+        self._require_unlocked(name)
+        self._require_not_removed(name)
+        result = write(inner)
+        self._require_not_removed(name)  # if it was removed in between, so is what was written
+        return result
 
-    def _require_free(self, name: str) -> None:
-        if self.opened.in_hand(name):
+    def _require_unlocked(self, name: str) -> None:
+        if self.connection.is_locked(name):
             raise HTTPException(409, str(RunInUseError.of(name)))
 
-    def _require_kept(self, name: str) -> None:
-        """Refuse to go on with a run that was removed, and leave nothing of it."""
+    def _require_not_removed(self, name: str) -> None:
+        """Refuse to continue a run that was removed, and leave nothing of it."""
         if name not in self._began:
             return
-        record = find_manifest(self.opened, self.home, name)
+        record = find_manifest(self.connection, self.workspace, name)
         if record is not None and record.began == self._began[name]:
             return
         if record is None:
-            with suppress(RunInUseError), self.opened.hold(name):
-                delete_run(self.opened, self.home, name)
+            with suppress(RunInUseError), self.connection.lock_run(name):
+                delete_run(self.connection, self.workspace, name)
         raise HTTPException(410, f"the run {name} was removed while the server worked on it: send its request anew")
 
     @contextmanager
-    def _held(self, name: str) -> Iterator[None]:
+    def _locked(self, name: str) -> Iterator[None]:
         try:
-            with self.opened.hold(name):
+            with self.connection.lock_run(name):
                 yield
         except RunInUseError as error:
             raise HTTPException(409, str(error)) from error
 
-    def _record(self, name: str, checkpoint: Checkpoint, told: Mapping[str, Any], context: RunContext | None) -> None:
-        """Keep what a run that was begun on the server was started with, so that Python can list it and go on with it."""
+    def _save_manifest(self, name: str, checkpoint: Checkpoint, metadata: Mapping[str, Any], settings: RunContext | None) -> None:
+        """Save the manifest of a run that was started on the server, so that Python can list and resume it."""
         prompt = checkpoint["channel_values"].get("prompt")
-        planned = f"{NEXT_NODE}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
-        if name in self._began or not prompt or not planned or "graph_id" not in told:
+        is_gems_graph = f"{NEXT_NODE}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
+        if name in self._began or not prompt or not is_gems_graph or "graph_id" not in metadata:
             return
-        record = find_manifest(self.opened, self.home, name)
+        record = find_manifest(self.connection, self.workspace, name)
         if record is None:
+            settings = settings or setup.Settings()  # a state written through the API has no settings
             record = RunManifest(
                 thread=name,
                 prompt=prompt,
-                context=setup.plain(context or setup.Settings()),  # a state written through the API has no settings
+                context=setup.without_built_in_prompts(settings),
                 models=setup.models.options,
-                nodes=roles_of(told["graph_id"]),
+                nodes=swapped_roles(metadata["graph_id"]),
                 began=datetime.now(UTC),
             )
-            save_manifest(self.opened, record)
+            save_manifest(self.connection, record)
         self._began[name] = record.began
 
 
-def _context(config: RunnableConfig) -> RunContext | None:
-    """Return the settings of the run that reads or writes; None where a client does, without a run."""
-    context = getattr(config["configurable"].get(RUNTIME), "context", None)
+def _settings_of(config: RunnableConfig) -> RunContext | None:
+    """Return the settings of the run that reads or writes; None for a client without a run."""
+    context = getattr(config["configurable"].get(RUNTIME_KEY), "context", None)
     return context if isinstance(context, RunContext) else None
 
 
-def _thread(config: RunnableConfig) -> str:
+def _thread_id(config: RunnableConfig) -> str:
     return str(config["configurable"]["thread_id"])
 
 
-def _with_thread(config: RunnableConfig, thread: str) -> RunnableConfig:
+def _with_thread_id(config: RunnableConfig, thread: str) -> RunnableConfig:
     return {**config, "configurable": {**config.get("configurable", {}), "thread_id": thread}}
 
 
-def _outside(found: CheckpointTuple, config: RunnableConfig) -> CheckpointTuple:
-    """Return a checkpoint under the UUID that was asked for."""
-    thread = _thread(config)
-    parent = found.parent_config and _with_thread(found.parent_config, thread)
-    return found._replace(config=_with_thread(found.config, thread), parent_config=parent)
+def _with_server_ids(stored: CheckpointTuple, config: RunnableConfig) -> CheckpointTuple:
+    """Return a checkpoint with the UUID of the config as its thread."""
+    thread = _thread_id(config)
+    parent = stored.parent_config and _with_thread_id(stored.parent_config, thread)
+    return stored._replace(config=_with_thread_id(stored.config, thread), parent_config=parent)
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[DatabaseConnection]:
-    """Open the database of runs, without holding up the server's loop.
+async def open_database() -> AsyncIterator[DatabaseConnection]:
+    """Open the database of runs without blocking the server's event loop.
 
     Raises:
         CheckpointError: it cannot be opened.
     """
-    database: AbstractContextManager[DatabaseConnection] = setup.home.database.open()
-    entered = await asyncio.to_thread(database.__enter__)
+    database: AbstractContextManager[DatabaseConnection] = setup.workspace.database.open()
+    connection = await asyncio.to_thread(database.__enter__)
     try:
-        yield entered
+        yield connection
     finally:
         await asyncio.to_thread(database.__exit__, None, None, None)
 
@@ -272,12 +252,12 @@ async def opened() -> AsyncIterator[DatabaseConnection]:
 @asynccontextmanager
 async def checkpointer() -> AsyncIterator[BaseCheckpointSaver[Any]]:
     """Yield the saver of the runs, as `checkpointer` in langgraph.json."""
-    async with opened() as database:
-        yield ServerSaver(database, setup.home)
+    async with open_database() as connection:
+        yield ServerSaver(connection, setup.workspace)
 
 
 @asynccontextmanager
 async def store() -> AsyncIterator[BaseStore]:
     """Yield the store of lessons and records, as `store` in langgraph.json."""
-    async with opened() as database:
-        yield database.store
+    async with open_database() as connection:
+        yield connection.store

@@ -1,6 +1,7 @@
-"""What the server works with, read from the environment as the command line reads it: models, skills, where runs live.
+"""Models, skills and workspace of LangGraph's server, read from the environment when this module is imported.
 
-`GEMS_CONFIG` is a file as for `--config`; its settings of runs are the defaults that the forms show.
+The server imports the graphs by name and calls nothing first, so all of it is made at import. `GEMS_CONFIG` is a file as for
+`--config`; its settings of runs are the defaults of the forms.
 """
 
 from __future__ import annotations
@@ -15,54 +16,56 @@ from ..config import changed, load_config
 from ..context import PROMPTS, RunContext, preset
 from ..models.registry import Models
 from ..nodes import decomposer, learner, planner, refiner, summarizer, verifier
-from ..server.hosts import allowed_by
+from ..server.origin_check import parse_allowed_hosts
 from ..skills import SkillLibrary
 from ..storage.image_store import ImageStore
 from ..storage.workspace import Workspace
 
-BUILT_IN = {
+BUILT_IN_PROMPTS = {
     f"{file.__name__.rpartition('.')[2]}_prompt": file.SYSTEM
     for file in (planner, decomposer, verifier, summarizer, refiner, learner)
 }
-"""The texts that the roles are told where a run says nothing else."""
+"""The system prompts of the roles, by the setting that replaces each."""
 
-_told = {name: os.environ.get(f"GEMS_{name}") or None for name in ("CONFIG", "CHAT", "IMAGE", "RUNS", "STORE", "IMAGE_STORE")}
+_environment = {
+    name: os.environ.get(f"GEMS_{name}") or None for name in ("CONFIG", "CHAT", "IMAGE", "RUNS", "STORE", "IMAGE_STORE")
+}
 
-config = changed(load_config(_told["CONFIG"]), _told["CHAT"], _told["IMAGE"], None)
-home = Workspace(Path(_told["RUNS"] or "runs"), store=_told["STORE"], image_store=_told["IMAGE_STORE"])
+config = changed(load_config(_environment["CONFIG"]), _environment["CHAT"], _environment["IMAGE"], None)
+workspace = Workspace(Path(_environment["RUNS"] or "runs"), store=_environment["STORE"], image_store=_environment["IMAGE_STORE"])
 models = Models.choose(config.chats, config.image)
 skills = SkillLibrary.load()
-allowed_hosts = allowed_by(os.environ.get("GEMS_ALLOWED_HOSTS"))
+allowed_hosts = parse_allowed_hosts(os.environ.get("GEMS_ALLOWED_HOSTS"))
 
 
-def images() -> ImageStore:
-    """Return the image store as the server's graphs write to it.
+def image_store() -> ImageStore:
+    """Return the image store that the server's graphs write to.
 
     Raises:
-        CheckpointError: the store may be shared, and the database that says whose it is cannot be opened.
+        CheckpointError: the store may be shared, and the database, whose id separates its runs, cannot be opened.
     """
-    if not home.image_store:
-        return home.images
-    with home.database.open() as opened:
-        return home.images_in(opened)
+    if not workspace.image_store:
+        return workspace.images
+    with workspace.database.open() as connection:
+        return workspace.images_for(connection)
 
 
-def form(defaults: RunContext) -> type[RunContext]:
-    """Return the settings as a form shows them: with these defaults, and with the text that is built in for every prompt."""
+def settings_form(defaults: RunContext) -> type[RunContext]:
+    """Return the model of the settings with these defaults, and the built-in text as the default of each prompt."""
     fields: dict[str, Any] = {}
     for name, field in RunContext.model_fields.items():
-        value = getattr(defaults, name) or BUILT_IN[name] if name in PROMPTS else getattr(defaults, name)
+        value = getattr(defaults, name) or BUILT_IN_PROMPTS[name] if name in PROMPTS else getattr(defaults, name)
         if value != field.default:
-            same: Any = Field(value, description=field.description, json_schema_extra=field.json_schema_extra)
-            fields[name] = (Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation, same)
+            changed_field: Any = Field(value, description=field.description, json_schema_extra=field.json_schema_extra)
+            fields[name] = (Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation, changed_field)
     return create_model("RunContext", __base__=RunContext, **fields)
 
 
-def plain(context: RunContext) -> RunContext:
-    """Return settings without the prompts that are those built in, as a run's record keeps them."""
-    told = {name: "" for name in PROMPTS if getattr(context, name).strip() == BUILT_IN[name].strip()}
-    return RunContext(**{**context.model_dump(include=set(RunContext.model_fields)), **told})
+def without_built_in_prompts(context: RunContext) -> RunContext:
+    """Return settings with prompts that equal the built-in ones left empty, as a run's manifest has them."""
+    empty = {name: "" for name in PROMPTS if getattr(context, name).strip() == BUILT_IN_PROMPTS[name].strip()}
+    return RunContext(**{**context.model_dump(include=set(RunContext.model_fields)), **empty})
 
 
-Settings = form(preset(config.preset, **config.run))
-"""The settings of a run on the server."""
+Settings = settings_form(preset(config.preset, **config.run))
+"""The context schema of the server's graphs."""

@@ -16,7 +16,7 @@ from gems.models.image.base import ImageRequest, generate_images
 from gems.models.image.images_response import decode_image
 from gems.pixels import to_rgb
 from gems.server.errors import ApiError
-from gems.server.image_codec import as_source
+from gems.server.image_codec import source_png
 from gems.storage.image_store import ImageStore
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -71,7 +71,7 @@ def readers(tmp_path):
     store = ImageStore(tmp_path / "store")
     return {
         "endpoint": decode_image,
-        "edit source": lambda data: Image.open(io.BytesIO(as_source(data, 10**8, "image"))),
+        "edit source": lambda data: Image.open(io.BytesIO(source_png(data, 10**8, "image"))),
         "store": lambda data: store.open(store.put(Image.open(io.BytesIO(data)))),
     }
 
@@ -159,7 +159,7 @@ def test_a_small_webp_with_a_canvas_that_no_webp_has_is_refused_at_once(tmp_path
     with pytest.raises(ImageModelError, match="has 1245216x32 pixels: at most 64,000,000 are taken, and 16,383 a side of a WebP"):
         decode_image(animated(1245216, 32))
     with pytest.raises(ApiError, match="too many pixels"):
-        as_source(animated(1245216, 32), 10**8, "image")
+        source_png(animated(1245216, 32), 10**8, "image")
     assert time.process_time() - began < 0.2
 
 

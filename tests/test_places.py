@@ -21,7 +21,7 @@ from gems.commands.review_dialog import read_answer
 from gems.config import load_config
 from gems.storage.files import replace_file
 from gems.storage.locks import holding
-from gems.storage.sqlite import _explain
+from gems.storage.sqlite import _error_message
 
 NOBODY = 65534
 
@@ -129,7 +129,7 @@ def test_a_folder_of_runs_without_a_name_is_refused(command, tmp_path):
     ],
 )
 def test_what_is_wrong_with_a_database_is_told_as_what_it_is(error, told):
-    words = _explain(Path("runs/gems.sqlite"), sqlite3.OperationalError(error))
+    words = _error_message(Path("runs/gems.sqlite"), sqlite3.OperationalError(error))
     assert words.startswith("the database runs/gems.sqlite ")
     assert told in words
     assert ("damaged" in words) is ("damaged" in told)
@@ -211,7 +211,7 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path, monkeypatch):
         run("a red circle")
 
 
-@pytest.mark.parametrize("place", ["gems.storage.backends.replace_file", "gems.storage.image_store.replace_file"])
+@pytest.mark.parametrize("place", ["gems.storage.backends.replace_file", "gems.storage.files.replace_file"])
 def test_a_picture_that_does_not_fit_on_the_disk_asks_for_room(tmp_path, sketcher, monkeypatch, place):
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device")

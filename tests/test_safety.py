@@ -22,7 +22,7 @@ from gems import GemsError, fork, resume, run
 from gems.models.image.diffusers import DiffusersImage
 from gems.models.shapes import WEIGHTS, shapes_chat
 from gems.server import create_app, running
-from gems.storage.serializer import KEY as AES
+from gems.storage.serializer import KEY_VARIABLE as AES
 from gems.storage.workspace import Workspace
 
 from .conftest import Sketcher

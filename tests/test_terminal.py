@@ -19,7 +19,7 @@ from gems.commands.review_dialog import Dialog
 from gems.models.shapes import shapes_chat
 from gems.models.shapes.chat import ShapesChat
 from gems.server import create_app, running
-from gems.terminal import Console, visible
+from gems.terminal import Console, escape_controls
 
 from .conftest import Sketcher
 from .faulty import refusal
@@ -44,8 +44,8 @@ ROOT = Path(gems.__file__).parent
     ],
 )
 def test_what_steers_is_shown_and_letters_stay(text, shown):
-    assert visible(text) == shown
-    assert visible(shown) == shown
+    assert escape_controls(text) == shown
+    assert escape_controls(shown) == shown
 
 
 def test_json_keeps_its_meaning(capsys):
@@ -72,7 +72,8 @@ def test_nothing_prints_but_by_one_module():
     parts = {"tests", "docs", "notebooks", "build", ".venv"}
     files = [p for p in ROOT.glob("[!.]*/**/*.py") if p.relative_to(ROOT).parts[0] not in parts] + [*ROOT.glob("*.py")]
     own = re.compile(r"^[^#\"]*(?<![\w.])print\(|^(from|import) rich\.console|stdout\.write", re.MULTILINE)
-    found = {path.relative_to(ROOT).as_posix() for path in files if own.search(path.read_text())}
+    code = {path: re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL) for path in files}  # docstrings show `print` to users
+    found = {path.relative_to(ROOT).as_posix() for path in files if own.search(code[path])}
     assert found == {"terminal.py", "models/shapes/train.py"}
 
 
@@ -124,7 +125,7 @@ def terminal_of_its_own():
 def test_no_command_sends_a_planted_sign_to_a_terminal_into_a_pipe_or_onto_a_page(server, command, tmp_path):
     skill = tmp_path / "skills" / "loud"
     skill.mkdir(parents=True)
-    description = visible(json.dumps(f"Use it when {PLANTED}", ensure_ascii=False).replace("\U000e0041", ""))
+    description = escape_controls(json.dumps(f"Use it when {PLANTED}", ensure_ascii=False).replace("\U000e0041", ""))
     (skill / "SKILL.md").write_text(f"---\nname: loud\ndescription: {description}\n---\n\nDo this. {PLANTED}\n")
     server.replies = [refusal(f"no such model {PLANTED}")]
     runs, skills, broken = ("--runs", tmp_path / "runs"), ("--skills", skill.parent), ("--chat", f"{server.url}#m")
@@ -157,7 +158,7 @@ def test_a_question_of_a_review_and_a_traceback_show_them_too(tmp_path, capsys, 
     for stage in ("plan", "image"):
         dialog._show({**about, "stage": stage, "attempts": [attempt]})
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    terminal.shield()
+    terminal.escape_logs_and_tracebacks()
     try:
         raise ValueError(PLANTED)
     except ValueError as error:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from ...errors import ImageModelError
-from ...pixels import MAX_PIXELS, MAX_WEBP_SIDE, to_rgb, too_large, without_texts
+from ...pixels import MAX_PIXELS, MAX_WEBP_SIDE, strip_text_chunks, to_rgb, too_large
 
 _READERS = (PngImagePlugin.PngImageFile, JpegImagePlugin.JpegImageFile, WebPImagePlugin.WebPImageFile)
 
@@ -86,7 +86,7 @@ def decode_image(data: bytes) -> Image.Image:
     Raises:
         ImageModelError: the data is of another format, damaged, or larger than `MAX_PIXELS`.
     """
-    image = _open(without_texts(data))
+    image = _open(strip_text_chunks(data))
     if too_large(image):
         size = f"{image.width}x{image.height}"
         raise ImageModelError(

@@ -42,7 +42,7 @@ def database_of(store: str, url: str | None) -> Iterator[str | None]:
         yield None
     elif url:
         with Workspace(tempfile.gettempdir(), store=url).database.open() as opened:
-            if opened.tips():
+            if opened.branch_heads():
                 raise GemsError("--store: the database has runs in it; give the URL of an empty one, it will be filled with runs")
         yield url
     else:

@@ -18,7 +18,7 @@ from gems.errors import GemsError, RunError, RunInUseError
 from gems.evaluation.benchmarks.shapes import make_benchmark
 from gems.runs.run import resume, run
 from gems.storage.postgres import EncryptingSaver
-from gems.storage.sqlite import OwnSqliteSaver
+from gems.storage.sqlite import SharedSqliteSaver
 from gems.storage.workspace import Workspace
 
 from .watch import EventLog, RunWatch, WatchedImageModel, WatchedStore, read_log
@@ -126,7 +126,7 @@ class SoakFolder:
 
 def die_at(step: int, journal: EventLog) -> None:
     """Have this process killed as soon as it has stored the checkpoint of a step of whichever run."""
-    for saver in (OwnSqliteSaver, EncryptingSaver):
+    for saver in (SharedSqliteSaver, EncryptingSaver):
 
         def put(self: Any, config: Any, checkpoint: Any, metadata: Any, versions: Any, stored: Any = saver.put) -> Any:
             config_of_next = stored(self, config, checkpoint, metadata, versions)

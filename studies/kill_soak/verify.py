@@ -82,11 +82,11 @@ def verify(place: SoakFolder, expected: Mapping[str, list[tuple[Any, dict[str, A
         others += [f"integrity_check: {line}" for line in said if line != "ok"]
     with home.database.open() as opened:
         others += orphans(opened)
-        tips = Counter(tip.thread for tip in opened.tips())
+        tips = Counter(tip.thread for tip in opened.branch_heads())
         for thread, whole in expected.items():
             past = history(opened, thread)
             others += [] if tips[thread] == 1 else [f"{thread}: it has {tips[thread]} branches"]
-            others += [f"{thread}: it is still in hand"] if opened.in_hand(thread) else []
+            others += [f"{thread}: it is still in hand"] if opened.is_locked(thread) else []
             others += [f"{thread}: {problem}" for problem in _end(home, thread, past[-1][1] if past else {})]
             found.problems += [f"{thread}: {problem}" for problem in _compare(place, thread, past, whole, found)]
     found.others = len(others)

@@ -58,7 +58,7 @@ def test_the_first_signal_stops_the_run_after_its_step(drawing, number):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "stopping when this step has ended; once more to end at once" in err
-    assert "stopped after a finished step: resume it with `gems resume t`" in err
+    assert "stopped after a finished step: go on with `gems resume t`" in err
     assert [past.standing for past in list_runs()] == ["unfinished"]
     assert get_run("t").state.round == 1  # the image that was being drawn is there
 

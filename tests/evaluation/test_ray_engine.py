@@ -124,7 +124,7 @@ def test_what_fails_is_a_record_and_a_lost_painter_is_replaced(cluster, tmp_path
     class Shared(ImageStore):  # as an object store is: the workers write into it, and hand over nothing
         is_shared = True
 
-        def keep(self, *args):
+        def put_bytes(self, *args):
             raise AssertionError("the driver has nothing to keep")
 
     store = Shared(tmp_path / "shared")
@@ -274,11 +274,11 @@ def test_a_picture_is_kept_byte_by_byte(tmp_path):
 
     one, other = ImageStore(tmp_path / "one"), ImageStore(tmp_path / "other")
     ref = one.put(Image.new("RGB", (8, 8)), {"prompt": "nothing"})
-    other.keep(ref, one.read(ref))
+    other.put_bytes(ref, one.read(ref))
     assert other.read(ref) == one.read(ref)
-    assert other.noted() == {ref.sha256}
+    assert other.claimed() == {ref.sha256}
     with pytest.raises(LostImageError, match="came damaged"):
-        other.keep(ref, b"nothing")
+        other.put_bytes(ref, b"nothing")
     assert not other.is_shared
     assert not ImageStore("memory://images").is_shared
 

@@ -75,8 +75,8 @@ def test_a_picture_that_cannot_be_kept_is_not_paid_for(tmp_path):
 def test_each_run_has_notes_of_its_own(tmp_path):
     store, request = ImageStore(tmp_path), ImageRequest(prompt="p", seed=1)
     [ref] = obtain(Crowd(1), store, [request], "t")
-    assert store.noted("t") == {ref.sha256}
-    assert store.noted("u") == store.noted() == set()
+    assert store.claimed("t") == {ref.sha256}
+    assert store.claimed("u") == store.claimed() == set()
     again = Crowd(1)
     assert obtain(again, store, [request], "t") == [ref]
     assert again.made == []

@@ -118,7 +118,7 @@ def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_re
     assert get_run("asks", home).state == asks.state
     assert prune(timedelta(days=1), runs=home).notes == ()
     with home.database.open() as opened:
-        assert all(opened.rows(name) == 0 for name in names)
+        assert all(opened.row_count(name) == 0 for name in names)
 
 
 def test_a_row_that_langgraph_cannot_read_hides_no_other_run(tmp_path, sketcher, command):

@@ -112,7 +112,7 @@ def test_what_the_embedded_model_cannot_draw_leaves_no_run(home, sketcher):
     assert list_runs(home) == []
     assert not (home.folder / "t").exists()
     with home.database.open() as opened:
-        assert opened.rows("t") == 0
+        assert opened.row_count("t") == 0
     assert run("a red circle", thread="t", runs=home, image=sketcher, preset="original").attempts  # the name is free
 
 

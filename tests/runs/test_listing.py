@@ -132,7 +132,7 @@ def test_looking_disturbs_neither_others_who_look_nor_who_goes_on(stopped, sketc
     def look():
         with Workspace(stopped).database.open() as opened:
             while not ended.is_set():
-                seen.append(opened.in_hand("half"))
+                seen.append(opened.is_locked("half"))
 
     lookers = [threading.Thread(target=look) for _ in range(2)]
     for looker in lookers:
@@ -142,7 +142,7 @@ def test_looking_disturbs_neither_others_who_look_nor_who_goes_on(stopped, sketc
             time.sleep(0.01)
         assert not any(seen)
         for _ in range(20):
-            with Workspace(stopped).database.open() as opened, opened.hold("half"):
+            with Workspace(stopped).database.open() as opened, opened.lock_run("half"):
                 pass
     finally:
         ended.set()

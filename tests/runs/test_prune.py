@@ -38,7 +38,7 @@ def stop_at(role):
 
 
 def digests(home):
-    return {picture.digest for picture in home.images.pictures()}
+    return {picture.digest for picture in home.images.list_images()}
 
 
 def shown(result):
@@ -57,7 +57,7 @@ def test_a_run_is_removed_with_all_that_is_its_own(home, make_sketcher):
     assert not (home.folder / "a").exists()
     assert get_run("b", home).state == second.state
     with home.database.open() as opened:
-        assert opened.rows("a") == 0
+        assert opened.row_count("a") == 0
     assert draw(home, make_sketcher, "a").attempts == first.attempts  # its name is free again
 
 
@@ -132,7 +132,7 @@ def test_the_database_becomes_smaller(home, make_sketcher):
 
 def test_a_run_in_progress_is_left_alone(home, make_sketcher):
     draw(home, make_sketcher, "busy")
-    with home.database.open() as other, other.hold("busy"):
+    with home.database.open() as other, other.lock_run("busy"):
         with pytest.raises(RunInUseError, match=r"the run busy is in progress in another process.*nothing was removed"):
             remove(["busy"], home)
         assert prune(ANY, runs=home).notes == ("the run busy is in progress in another process: left as it is",)
@@ -145,7 +145,7 @@ def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_ske
     home = Workspace(tmp_path / "runs")
     draw(home, make_sketcher, "t")
     orphan = home.images.put(Image.new("RGB", (8, 8), "red"))
-    home.images.forget(None)
+    home.images.release(None)
     assert prune(runs=home).images == 0
     path = next((tmp_path / "runs" / "images").glob(f"*/{orphan.sha256}.png"))
     long_ago = time.time() - ORPHAN_AGE.total_seconds() - 60
@@ -248,7 +248,7 @@ def test_threads_of_other_programs_in_the_same_database_are_let_be(home, make_sk
         config = {"configurable": {"thread_id": "customer-42", "checkpoint_ns": ""}}
         opened.saver.serde = JsonPlusSerializer()  # as another program has it
         opened.saver.put(config, {**empty_checkpoint(), "channel_values": {"attempts": ["theirs"]}}, {}, {"attempts": "1"})
-        rows = opened.rows("customer-42")
+        rows = opened.row_count("customer-42")
     draw(home, make_sketcher, "mine")
     with pytest.raises(GemsError, match="the name customer-42 is taken by another user of this database"):
         draw(home, make_sketcher, "customer-42")
@@ -257,7 +257,7 @@ def test_threads_of_other_programs_in_the_same_database_are_let_be(home, make_sk
     freed = remove(["mine"], home)
     assert (freed.images > 0, freed.notes) == (True, ())
     with home.database.open() as opened:
-        assert opened.rows("customer-42") == rows
+        assert opened.row_count("customer-42") == rows
 
 
 def test_many_runs_are_removed_with_few_open_files(tmp_path, make_sketcher):

@@ -19,7 +19,7 @@ from gems.runs.write_page import refresh_page
 from gems.skills import SkillLibrary
 from gems.storage.image_store import ImageStore
 from gems.storage.postgres import EncryptingSaver
-from gems.storage.sqlite import OwnSqliteSaver
+from gems.storage.sqlite import SharedSqliteSaver
 from gems.storage.workspace import Workspace
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
@@ -191,7 +191,7 @@ def test_killed_before_the_first_checkpoint_the_run_starts_from_its_record(tmp_p
 
 def die_at_checkpoint(patch, step):
     """Have a process killed as soon as the checkpoint of a step is stored."""
-    for saver in (OwnSqliteSaver, EncryptingSaver):
+    for saver in (SharedSqliteSaver, EncryptingSaver):
 
         def put_and_die(self, config, checkpoint, metadata, versions, put=saver.put):
             stored = put(self, config, checkpoint, metadata, versions)
@@ -369,4 +369,4 @@ def test_only_the_states_own_types_are_revived(tmp_path):
     assert serde.loads_typed(serde.dumps_typed(ref)) == ref
     foreign = serde.loads_typed(serde.dumps_typed(ImageRequest(prompt="x", seed=1)))
     assert not isinstance(foreign, ImageRequest)
-    assert ImageStore(tmp_path).recall("nothing") is None
+    assert ImageStore(tmp_path).find_by_request("nothing") is None

@@ -1,4 +1,4 @@
-"""Around the endpoints: what is there, who may ask, and how much."""
+"""Routes, keys and limits."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions over real HTTP: what models can do arrives, and what they cannot is said."""
+"""POST /v1/chat/completions over real HTTP: supported options reach the model, others are refused."""
 
 import json
 import logging
@@ -42,9 +42,9 @@ def test_the_verifier_sees_the_same_picture_as_in_process(site, make_sketcher):
     from langchain_openai import ChatOpenAI
 
     from gems.models.image.base import ImageRequest
-    from gems.server.image_codec import as_png
+    from gems.server.image_codec import encode_png
 
-    picture = as_png(make_sketcher(mistakes=0).generate([ImageRequest(prompt="two red circles", seed=1)])[0])
+    picture = encode_png(make_sketcher(mistakes=0).generate([ImageRequest(prompt="two red circles", seed=1)])[0])
     checks = [Check(id="c1", kind="count", question="How many red circles are there?", expected="two")]
     messages = verifier.render(checks, ImageRef(sha256="0" * 64, width=128, height=128), lambda _: picture)
     remote = ChatOpenAI(base_url=site.url, model="shapes-chat", api_key="none")

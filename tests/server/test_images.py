@@ -1,4 +1,4 @@
-"""POST /v1/images over real HTTP: the model's own pixels arrive, with seeds, and nothing is passed over in silence."""
+"""POST /v1/images over real HTTP: the model's own pixels arrive, with seeds and warnings."""
 
 import base64
 from concurrent.futures import ThreadPoolExecutor

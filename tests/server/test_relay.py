@@ -1,4 +1,4 @@
-"""A chat model that is itself the client of an endpoint: what is asked goes on to it, and its answer comes back."""
+"""A served chat model that is itself the client of an endpoint: requests and answers are relayed."""
 
 import json
 

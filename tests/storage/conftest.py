@@ -1,4 +1,4 @@
-"""Places for pictures: a folder, memory, and S3 spoken for real with a server on loopback."""
+"""Storage for images: a folder, memory, and S3 with a real server on loopback."""
 
 import logging
 import urllib.request
@@ -8,8 +8,8 @@ import fsspec
 import pytest
 
 
-class Place:
-    """A place for pictures as somebody else sees it, who may damage what is there."""
+class RawStorage:
+    """The files of an image store as another program sees them, which may damage them."""
 
     def __init__(self, url):
         self.url = str(url)
@@ -66,13 +66,13 @@ def bucket(s3_server, tmp_path, monkeypatch):
 
 @pytest.fixture(params=["folder", "memory", "s3"])
 def place(request, tmp_path):
-    """Give each kind of place, empty."""
+    """Give each kind of storage, empty."""
     if request.param == "folder":
-        yield Place(tmp_path / "images")
+        yield RawStorage(tmp_path / "images")
     elif request.param == "s3":
-        yield Place(f"s3://{request.getfixturevalue('bucket')}/gems/images")
+        yield RawStorage(f"s3://{request.getfixturevalue('bucket')}/gems/images")
     else:
-        memory = Place(f"memory://{uuid.uuid4().hex}")
+        memory = RawStorage(f"memory://{uuid.uuid4().hex}")
         yield memory
         if memory.names():  # memory is the whole process's
             memory.fs.rm(memory.root, recursive=True)

@@ -79,10 +79,10 @@ def test_150_runs_are_held_and_written_at_once(home):
     everybody = threading.Barrier(150)
 
     def work(n):
-        with home.database.open() as opened, opened.hold(f"t{n}"):
+        with home.database.open() as opened, opened.lock_run(f"t{n}"):
             everybody.wait(60)
             opened.store.put(("a",), f"t{n}", {"n": n})
-            assert opened.in_hand(f"t{(n + 1) % 150}")
+            assert opened.is_locked(f"t{(n + 1) % 150}")
             everybody.wait(60)
 
     assert at_once(150, work) == []
@@ -110,25 +110,25 @@ def test_ainvoke_and_abatch_work_on_the_stores_that_we_open(home, make_sketcher,
         assert [state.values["result"].decision for state in states] == [end["result"].decision for end in ended] == ["accept"] * 6
         assert history[0].values == graph.get_state(configs([0])[0]).values
         assert len(history) == len(list(graph.get_state_history(configs([1])[0]))) > 5
-        assert opened.rows("t4") > opened.rows("t5") == 0
+        assert opened.row_count("t4") > opened.row_count("t5") == 0
 
 
 def test_a_forked_process_opens_the_database_anew(tmp_path, sketcher):
     home = Workspace(tmp_path)
-    with home.database.open() as opened, opened.hold("mine"):
+    with home.database.open() as opened, opened.lock_run("mine"):
 
         def work():
             with pytest.raises(CheckpointError, match="before this process was forked"):
-                opened.rows("t")
+                opened.row_count("t")
             with home.database.open() as own:
-                assert own.in_hand("mine")
-                with pytest.raises(RunInUseError), own.hold("mine"):
+                assert own.is_locked("mine")
+                with pytest.raises(RunInUseError), own.lock_run("mine"):
                     pass
             run("a red circle", thread="t", runs=home, image=sketcher, preset="original")
 
         assert in_child(work) is None
-        assert opened.rows("t") > 0
-        assert opened.in_hand("mine")
+        assert opened.row_count("t") > 0
+        assert opened.is_locked("mine")
         assert in_child(lambda: is_holding(tmp_path, "mine")) is True
     assert in_child(lambda: is_holding(tmp_path, "mine")) is False
 
@@ -157,7 +157,7 @@ def test_one_run_that_fails_to_write_leaves_nothing_to_the_next_one(tmp_path):
         with pytest.raises(sqlite3.Error):
             half()
         other.store.put(("a",), "b", {})
-        assert other.rows("t") == 0
+        assert other.row_count("t") == 0
 
 
 def test_a_database_that_is_put_in_the_place_of_an_open_one_is_read(tmp_path, sketcher):

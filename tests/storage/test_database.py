@@ -64,13 +64,13 @@ def test_a_run_is_forked(home, make_sketcher):
 
 def test_a_run_is_in_one_hand_at_a_time(home):
     with home.database.open() as one, home.database.open() as other:
-        assert not other.in_hand("t")
-        with one.hold("t"):
-            assert other.in_hand("t")
-            assert not other.in_hand("u")
-            with pytest.raises(RunInUseError, match="run t is in progress in another process"), other.hold("t"):
+        assert not other.is_locked("t")
+        with one.lock_run("t"):
+            assert other.is_locked("t")
+            assert not other.is_locked("u")
+            with pytest.raises(RunInUseError, match="run t is in progress in another process"), other.lock_run("t"):
                 pass
-        with other.hold("t"):
+        with other.lock_run("t"):
             pass
 
 
@@ -78,11 +78,11 @@ def test_only_the_latest_checkpoint_is_kept_and_the_run_can_still_be_shown(home,
     before = run(PROMPT, thread="t", runs=home, image=sketcher, preset="paper").state
     run("a red circle", thread="other", runs=home, image=sketcher)
     with home.database.open() as opened:
-        rows, others = opened.rows("t"), opened.rows("other")
-        opened.keep_latest("t")
-        assert opened.rows("t") < rows / 2
-        assert opened.rows("other") == others
-        assert {tip.thread for tip in opened.tips()} == {"t", "other"}
+        rows, others = opened.row_count("t"), opened.row_count("other")
+        opened.delete_old_checkpoints("t")
+        assert opened.row_count("t") < rows / 2
+        assert opened.row_count("other") == others
+        assert {tip.thread for tip in opened.branch_heads()} == {"t", "other"}
     assert get_run("t", home).state == before
 
 
@@ -91,9 +91,9 @@ def test_shrinking_frees_what_was_deleted(home, make_sketcher):
     with home.database.open() as opened:
         size = opened.size()
         opened.saver.delete_thread("t")
-        assert opened.shrink() == ""
+        assert opened.compact() == ""
         assert opened.size() < size
-        assert opened.rows("t") == 0
+        assert opened.row_count("t") == 0
 
 
 def test_many_open_a_new_database_at_once(home):
@@ -219,7 +219,7 @@ def test_a_locked_file_is_told_in_clear_words(tmp_path, sketcher, monkeypatch):
     home = Workspace(tmp_path)
     with home.database.open():
         pass
-    monkeypatch.setattr("gems.storage.sqlite.WAIT", 0.2)
+    monkeypatch.setattr("gems.storage.sqlite.BUSY_TIMEOUT", 0.2)
     other = sqlite3.connect(tmp_path / "gems.sqlite")
     other.execute("BEGIN IMMEDIATE")
     try:
@@ -239,10 +239,10 @@ def test_schemas_of_one_postgresql_database_do_not_share_their_locks(tmp_path, p
             connection.execute(f"CREATE SCHEMA {schema}")
         joined = "&" if "?" in postgres else "?"
         homes.append(Workspace(tmp_path / schema, store=f"{postgres}{joined}options=-csearch_path%3D{schema}"))
-    with homes[0].database.open() as one, homes[0].database.open() as same, homes[1].database.open() as other, one.hold("t"):
-        assert same.in_hand("t")
-        assert not other.in_hand("t")
-        with other.hold("t"):
+    with homes[0].database.open() as one, homes[0].database.open() as same, homes[1].database.open() as other, one.lock_run("t"):
+        assert same.is_locked("t")
+        assert not other.is_locked("t")
+        with other.lock_run("t"):
             pass
 
 

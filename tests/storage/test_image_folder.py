@@ -1,4 +1,4 @@
-"""What an image store that is a folder promises beyond the others."""
+"""Image stores in a folder: what they guarantee beyond the others."""
 
 import os
 import stat
@@ -38,7 +38,13 @@ def test_pictures_can_be_read_by_others(tmp_path):
 def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path):
     (tmp_path / "images").write_text("in the way")
     store = ImageStore(tmp_path / "images")
-    for use in (store.check, lambda: store.put(picture()), lambda: store.recall("x"), store.pictures, store.noted_by_all):
+    for use in (
+        store.ensure_writable,
+        lambda: store.put(picture()),
+        lambda: store.find_by_request("x"),
+        store.list_images,
+        store.all_claimed,
+    ):
         with pytest.raises(ImageStoreError, match=r"cannot (write to|read from|list) .*choose a folder"):
             use()
 
@@ -60,7 +66,7 @@ def test_killed_between_note_and_picture_there_is_no_picture_without_a_note(tmp_
     with pytest.raises(KeyboardInterrupt):
         store.put(picture(), request="x")
     assert list(tmp_path.rglob("*.png")) == list(tmp_path.rglob("*.tmp")) == []
-    assert store.recall("x") is None
+    assert store.find_by_request("x") is None
 
 
 def test_a_note_that_cannot_be_read_is_not_taken_for_none(tmp_path):
@@ -69,7 +75,7 @@ def test_a_note_that_cannot_be_read_is_not_taken_for_none(tmp_path):
     [note] = tmp_path.glob("made/*/*.json")
     note.unlink()
     note.mkdir()  # nobody can read a file that is a folder, not even root
-    for use in (store.noted_by_all, lambda: store.noted("mine"), lambda: store.recall("x", "mine")):
+    for use in (store.all_claimed, lambda: store.claimed("mine"), lambda: store.find_by_request("x", "mine")):
         with pytest.raises(ImageStoreError, match="cannot read from the image store"):
             use()
 
@@ -77,5 +83,5 @@ def test_a_note_that_cannot_be_read_is_not_taken_for_none(tmp_path):
 def test_a_forgotten_run_leaves_no_folder(tmp_path):
     store = ImageStore(tmp_path)
     store.put(picture(), request="x", owner="mine")
-    store.forget("mine")
+    store.release("mine")
     assert list((tmp_path / "made").iterdir()) == []

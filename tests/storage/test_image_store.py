@@ -1,4 +1,4 @@
-"""What an image store promises wherever it is: each test here runs on a folder, in memory and on S3."""
+"""Image stores on every backend: each test here runs on a folder, in memory and on S3."""
 
 import hashlib
 import io
@@ -55,7 +55,7 @@ def test_the_same_picture_may_come_from_many_threads_at_once(store, place):
     assert len(set(refs)) == 1
     assert place.names(".png") == [name_of(refs[0])]
     assert store.open(refs[0]).tobytes() == picture().tobytes()
-    assert store.recall("same", "run 0") == store.recall("same", "run 1") == refs[0]
+    assert store.find_by_request("same", "run 0") == store.find_by_request("same", "run 1") == refs[0]
     assert len(place.names()) == 3  # the picture and two notes: nothing temporary
 
 
@@ -84,35 +84,35 @@ def test_an_id_cannot_leave_the_folder(store, digest):
 
 def test_a_request_finds_its_picture_again(store, place):
     ref = store.put(picture(), request="prompt, seed 1", owner="mine")
-    assert ImageStore(place.url).recall("prompt, seed 1", "mine") == ref
-    assert store.recall("prompt, seed 2", "mine") is None
-    assert store.recall("prompt, seed 1", "another") is None
-    assert store.recall("prompt, seed 1") is None
+    assert ImageStore(place.url).find_by_request("prompt, seed 1", "mine") == ref
+    assert store.find_by_request("prompt, seed 2", "mine") is None
+    assert store.find_by_request("prompt, seed 1", "another") is None
+    assert store.find_by_request("prompt, seed 1") is None
 
 
 def test_graphs_without_a_thread_share_their_notes(store):
     ref = store.put(picture(), request="x")
-    assert store.recall("x") == ref
-    assert store.noted() == {ref.sha256}
+    assert store.find_by_request("x") == ref
+    assert store.claimed() == {ref.sha256}
 
 
 def test_a_note_of_an_earlier_version_is_still_found(store, place):
     ref = store.put(picture())
     note = b'{"sha256":"%s","media_type":"image/png","width":16,"height":12}' % ref.sha256.encode()
     place.write(f"made/{hashlib.sha256(b'an old request').hexdigest()}.json", note)
-    assert store.recall("an old request", "any run") == ref
-    assert store.recall("an old request") == ref
-    assert store.noted_by_all() == {ref.sha256}
-    store.forget("any run")
-    assert store.recall("an old request", "any run") == ref
+    assert store.find_by_request("an old request", "any run") == ref
+    assert store.find_by_request("an old request") == ref
+    assert store.all_claimed() == {ref.sha256}
+    store.release("any run")
+    assert store.find_by_request("an old request", "any run") == ref
 
 
 def test_a_request_whose_picture_is_gone_or_damaged_is_drawn_anew(store, place):
     ref = store.put(picture(), request="x")
     place.write(name_of(ref), b"torn")
-    assert store.recall("x") is None
+    assert store.find_by_request("x") is None
     place.remove(name_of(ref))
-    assert store.recall("x") is None
+    assert store.find_by_request("x") is None
 
 
 def test_a_damaged_note_is_drawn_anew(store, place):
@@ -120,10 +120,10 @@ def test_a_damaged_note_is_drawn_anew(store, place):
     [note] = place.names(".json")
     for torn in (b'{"sha256": "12', b'{"sha256": "../../secret", "width": 1, "height": 1}', b"[]", b""):
         place.write(note, torn)
-        assert store.recall("x", "mine") is None
-        assert store.noted("mine") == store.noted_by_all() == set()
+        assert store.find_by_request("x", "mine") is None
+        assert store.claimed("mine") == store.all_claimed() == set()
     assert store.put(picture(), request="x", owner="mine") == ref
-    assert store.recall("x", "mine") == ref
+    assert store.find_by_request("x", "mine") == ref
 
 
 def test_a_damaged_picture_is_healed_when_it_is_drawn_again(store, place):
@@ -137,12 +137,12 @@ def test_the_name_of_a_run_cannot_leave_its_folder_and_is_not_shown(store, place
     names = ["../../etc", "a/b", "a*", "[a-z]", "..", "", "x" * 500, "ein Stern ☆"]
     for i, owner in enumerate(names):
         store.put(picture(size=(i + 1, 1)), request="x", owner=owner)
-    assert all(store.recall("x", owner).width == i + 1 for i, owner in enumerate(names))
+    assert all(store.find_by_request("x", owner).width == i + 1 for i, owner in enumerate(names))
     notes = place.names(".json")
     assert len(notes) == len(names)
     assert {len(n) for n in notes} == {len("made/") + 32 + len("/") + 64 + len(".json")}
-    store.forget("a*")
-    store.forget("[a-z]")
+    store.release("a*")
+    store.release("[a-z]")
     assert len(place.names(".json")) == len(names) - 2
 
 
@@ -150,23 +150,23 @@ def test_what_a_run_has_made_is_told_and_forgotten_for_it_alone(store, place):
     shared, mine, other = picture("red"), picture("blue"), picture("green")
     a, b = (store.put(p, request=str(i), owner="mine").sha256 for i, p in enumerate((shared, mine)))
     assert {store.put(p, request=str(i), owner="other").sha256 for i, p in enumerate((shared, other))} > {a}
-    assert store.noted("mine") == {a, b}
-    assert store.noted("nobody") == set()
-    assert store.noted_by_all() == {a, b} | store.noted("other")
-    store.forget("mine")
-    store.forget("nobody")
-    assert store.noted("mine") == set()
-    assert store.noted_by_all() == store.noted("other")
-    assert len(store.pictures()) == 3
+    assert store.claimed("mine") == {a, b}
+    assert store.claimed("nobody") == set()
+    assert store.all_claimed() == {a, b} | store.claimed("other")
+    store.release("mine")
+    store.release("nobody")
+    assert store.claimed("mine") == set()
+    assert store.all_claimed() == store.claimed("other")
+    assert len(store.list_images()) == 3
 
 
 def test_pictures_are_told_with_their_size_and_age(store, place):
-    assert store.pictures() == []
+    assert store.list_images() == []
     began = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
     refs = [store.put(picture(c), {"color": c}, request=c) for c in ("red", "blue", "green")]
     for foreign in ("notes.txt", "ab/readme.md", f"ab/{'c' * 64}.png", f"made/{'d' * 64}.png", f"ab/cd/{'ab' * 32}.png"):
         place.write(foreign, b"not the store's")
-    told = store.pictures()
+    told = store.list_images()
     assert [t.digest for t in told] == sorted(r.sha256 for r in refs)
     assert {t.digest: t.size for t in told} == {r.sha256: len(store.read(r)) for r in refs}
     assert all(began <= t.written <= datetime.now(UTC) + timedelta(seconds=1) for t in told)
@@ -177,7 +177,7 @@ def test_a_deleted_picture_is_gone_and_tells_what_it_freed(store, place):
     size = len(store.read(ref))
     assert store.delete(ref.sha256) == size
     assert store.delete(ref.sha256) == 0
-    assert [t.digest for t in store.pictures()] == [other.sha256]
+    assert [t.digest for t in store.list_images()] == [other.sha256]
     with pytest.raises(LostImageError, match="is not in the store"):
         store.read(ref)
     assert store.put(picture()) == ref
@@ -215,8 +215,8 @@ def test_what_is_no_picture_is_not_opened(store, place):
 
 
 def test_a_store_that_can_be_written_passes_its_check(store, place):
-    store.check()
+    store.ensure_writable()
     assert place.names() == ["store.json"]
     place.remove("store.json")
-    store.check()
+    store.ensure_writable()
     assert place.names() == []  # asked once

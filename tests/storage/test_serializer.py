@@ -1,4 +1,4 @@
-"""What is kept is read back whole, or refused by name; nothing that could build objects of any class is read at all."""
+"""What is stored is read back unchanged, or refused as damaged; nothing that could build objects of any class is read."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from gems.events import RoleEnded
 from gems.memory.state import ImageRef
 from gems.runs.listing import get_run, list_runs
 from gems.runs.prune import remove
-from gems.storage.serializer import KEY, serializer
+from gems.storage.serializer import KEY_VARIABLE, serializer
 from gems.storage.workspace import Workspace
 
 STORED = Path(__file__).parent / "stored"
@@ -140,7 +140,7 @@ def everything(home, url=None):
 
 
 def test_with_a_key_nothing_of_a_run_is_in_the_clear(home, make_sketcher, monkeypatch):
-    monkeypatch.setenv(KEY, SECRET)
+    monkeypatch.setenv(KEY_VARIABLE, SECRET)
     whole = run(PROMPT, thread="t", runs=home, image=make_sketcher(1.0), preset="paper", max_rounds=2)
     found = everything(home, home.store or None)
     words = ("circle", "three red", "Is the star green", "max_rounds", whole.best.image.sha256)
@@ -150,10 +150,10 @@ def test_with_a_key_nothing_of_a_run_is_in_the_clear(home, make_sketcher, monkey
     assert get_run("t", home).state == whole.state
     assert list_runs(home)[0].prompt == PROMPT
 
-    monkeypatch.setenv(KEY, SECRET[::-1])
+    monkeypatch.setenv(KEY_VARIABLE, SECRET[::-1])
     with pytest.raises(RunError, match=r"gems/runs/t: it cannot be decrypted: the key in LANGGRAPH_AES_KEY is another"):
         get_run("t", home)
-    monkeypatch.delenv(KEY)
+    monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(RunError, match="it is encrypted: put its key into LANGGRAPH_AES_KEY"):
         resume("t", runs=home, image=make_sketcher(1.0))
 
@@ -168,20 +168,20 @@ def test_a_run_begun_in_the_clear_goes_on_encrypted(home, make_sketcher, monkeyp
 
     with pytest.raises(Stop):
         run(PROMPT, thread="t", runs=home, image=make_sketcher(1.0), preset="loop", max_rounds=2, on_event=stop)
-    monkeypatch.setenv(KEY, SECRET)
+    monkeypatch.setenv(KEY_VARIABLE, SECRET)
     result = resume("t", runs=home, image=make_sketcher(1.0))
     assert result.state.round == 2
     assert get_run("t", home).state.prompt == PROMPT
 
 
 def test_a_key_of_the_wrong_length_is_told(tmp_path, sketcher, monkeypatch):
-    monkeypatch.setenv(KEY, "short")
+    monkeypatch.setenv(KEY_VARIABLE, "short")
     with pytest.raises(GemsError, match="LANGGRAPH_AES_KEY has 5 bytes: it must have 16, 24 or 32"):
         run("a red circle", runs=tmp_path, image=sketcher)
 
 
 def test_an_encrypted_checkpoint_that_was_tampered_with_is_refused(tmp_path, sketcher, monkeypatch):
-    monkeypatch.setenv(KEY, SECRET)
+    monkeypatch.setenv(KEY_VARIABLE, SECRET)
     run(PROMPT, thread="t", runs=tmp_path, image=sketcher)
     tamper(tmp_path, "checkpoints", "checkpoint", lambda data: data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(CheckpointError, match="run t: it cannot be decrypted"):
@@ -195,14 +195,14 @@ def test_records_are_json_that_people_can_read_where_there_is_no_key(finished):
 
 
 def test_a_run_with_another_key_hides_no_other_and_can_be_removed(home, sketcher, monkeypatch):
-    monkeypatch.setenv(KEY, SECRET)
+    monkeypatch.setenv(KEY_VARIABLE, SECRET)
     run(PROMPT, thread="sealed", runs=home, image=sketcher)
     for key in (None, SECRET[::-1]):
-        monkeypatch.setenv(KEY, key) if key else monkeypatch.delenv(KEY)
+        monkeypatch.setenv(KEY_VARIABLE, key) if key else monkeypatch.delenv(KEY_VARIABLE)
         run("a red circle", thread=f"mine-{bool(key)}", runs=home, image=sketcher)
         found = {past.thread: past for past in list_runs(home)}
         assert found["sealed"].standing == "damaged"
-        assert KEY in found["sealed"].told
+        assert KEY_VARIABLE in found["sealed"].told
         assert found[f"mine-{bool(key)}"].images > 0
     assert remove(["sealed"], home).removed == ("sealed",)
     assert "sealed" not in {past.thread for past in list_runs(home)}
@@ -234,7 +234,7 @@ def test_a_torn_record_hides_no_other_and_can_be_removed(finished, sketcher, tor
     ],
 )
 def test_a_value_that_only_looks_encrypted_is_read_as_it_was_written(home, monkeypatch, value, key):
-    monkeypatch.setenv(KEY, key)
+    monkeypatch.setenv(KEY_VARIABLE, key)
     with home.database.open() as opened:
         opened.store.put(("mine",), "pet", value)
         assert opened.store.get(("mine",), "pet").value == value
@@ -242,7 +242,7 @@ def test_a_value_that_only_looks_encrypted_is_read_as_it_was_written(home, monke
 
 
 def test_an_encrypted_value_that_was_cut_is_refused_by_name(tmp_path, monkeypatch):
-    monkeypatch.setenv(KEY, SECRET)
+    monkeypatch.setenv(KEY_VARIABLE, SECRET)
     home = Workspace(tmp_path)
     with home.database.open() as opened:
         opened.store.put(("mine",), "pet", {"name": "tabby"})

@@ -175,7 +175,7 @@ def test_whatever_else_is_damaged_is_told(soak, place, doctored, said):
 
 
 def test_a_run_that_is_still_in_hand_is_told(soak, place):
-    with place[0].home().database.open() as opened, opened.hold("soak-0000"):
+    with place[0].home().database.open() as opened, opened.lock_run("soak-0000"):
         assert soak.verify(*place).problems == ["soak-0000: it is still in hand"]
 
 

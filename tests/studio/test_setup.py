@@ -15,17 +15,17 @@ def test_the_graphs_have_no_saver_and_no_store_of_their_own():
 
 
 def test_forms_begin_with_the_settings_of_the_configuration_file():
-    settings = setup.form(preset("loop", max_rounds=7, refiner_prompt="Mend it."))
+    settings = setup.settings_form(preset("loop", max_rounds=7, refiner_prompt="Mend it."))
     begun = settings()
     assert (begun.max_rounds, begun.recall, begun.refiner_prompt) == (7, "last", "Mend it.")
-    assert begun.planner_prompt == setup.BUILT_IN["planner_prompt"]
+    assert begun.planner_prompt == setup.BUILT_IN_PROMPTS["planner_prompt"]
     assert settings.model_json_schema()["properties"]["max_rounds"]["maximum"] == 100
 
 
 def test_a_text_built_in_is_none_of_ones_own():
     told = setup.Settings(max_rounds=2, learner_prompt="Learn.")
-    assert setup.plain(told) == RunContext(max_rounds=2, learner_prompt="Learn.")
-    assert set(setup.BUILT_IN) == set(PROMPTS)
+    assert setup.without_built_in_prompts(told) == RunContext(max_rounds=2, learner_prompt="Learn.")
+    assert set(setup.BUILT_IN_PROMPTS) == set(PROMPTS)
 
 
 @pytest.mark.parametrize("name", ["one", "20260101-120000-a-red-circle-ab12", "x" * 36])

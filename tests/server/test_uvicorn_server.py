@@ -1,4 +1,4 @@
-"""The server as a process: where it listens, and how it ends."""
+"""The server as a process: addresses and shutdown."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Image stores by URL: what they tell of themselves, and what is said where one cannot be used."""
+"""Storage backends by path and URL, and their errors."""
 
 import importlib
 import re
@@ -21,8 +21,8 @@ from gems.storage.workspace import Workspace
 SECRETS = ("hunter2", "GEMSTESTKEY", "gems/test+secret", "wJalr")
 
 
-def told(use):
-    """Return the one line that is said."""
+def error_message(use):
+    """Return the message of an ImageStoreError, one line without a secret."""
     with pytest.raises(ImageStoreError) as raised:
         use()
     line = str(raised.value)
@@ -50,7 +50,7 @@ def test_importing_gems_does_not_load_fsspec():
     ],
 )
 def test_a_url_of_no_use_is_refused_at_once(url, says):
-    line = told(lambda: ImageStore(url))
+    line = error_message(lambda: ImageStore(url))
     assert re.search(says, line), line
 
 
@@ -83,12 +83,12 @@ def test_a_missing_driver_is_told_with_how_to_install_it(monkeypatch, module, ur
 
 def test_pictures_off_this_machine_have_no_path(bucket):
     store = ImageStore(f"s3://{bucket}/pictures")
-    assert "no files of this machine" in told(lambda: store.path("ab" * 32))
+    assert "are not files of this machine" in error_message(lambda: store.path("ab" * 32))
 
 
 def test_a_bucket_that_is_not_there_is_told_before_a_picture_is_paid_for(bucket, sketcher, tmp_path):
     home = Workspace(tmp_path, image_store="s3://no-such-bucket/pictures")
-    line = told(lambda: run("a red circle", runs=home, image=sketcher))
+    line = error_message(lambda: run("a red circle", runs=home, image=sketcher))
     assert "cannot write to the image store s3://no-such-bucket/pictures (The specified bucket does not exist)" in line
     assert sketcher.made == []
 
@@ -98,7 +98,7 @@ def test_a_run_keeps_its_pictures_on_s3(bucket, sketcher, tmp_path):
     result = run("a red circle", runs=home, image=sketcher, thread="t")
     refs = {a.image.sha256 for a in result.attempts}
     with home.database.open() as opened:
-        assert {p.digest for p in home.images.pictures()} == home.images_in(opened).noted("t") == refs
+        assert {p.digest for p in home.images.list_images()} == home.images_for(opened).claimed("t") == refs
     assert result.image_path.read_bytes() == home.images.read(result.best.image)
     assert list(tmp_path.rglob("images")) == []
 
@@ -107,9 +107,15 @@ def test_an_unreachable_endpoint_is_told(bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     store = ImageStore(f"s3://{bucket}/elsewhere")
-    uses = (store.check, lambda: store.recall("x"), store.pictures, store.noted_by_all, lambda: store.delete("ab" * 32))
+    uses = (
+        store.ensure_writable,
+        lambda: store.find_by_request("x"),
+        store.list_images,
+        store.all_claimed,
+        lambda: store.delete("ab" * 32),
+    )
     for use in uses:
-        line = told(use)
+        line = error_message(use)
         assert f"the image store s3://{bucket}/elsewhere" in line
         assert "AWS_ENDPOINT_URL_S3" in line
 
@@ -117,15 +123,15 @@ def test_an_unreachable_endpoint_is_told(bucket, monkeypatch):
 def test_an_endpoint_with_a_password_is_not_repeated(bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://me:hunter2@127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    told(ImageStore(f"s3://{bucket}/elsewhere").check)
+    error_message(ImageStore(f"s3://{bucket}/elsewhere").ensure_writable)
 
 
 def test_missing_credentials_are_told(bucket, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     store = ImageStore(f"s3://{bucket}/x")
-    for use in (store.check, lambda: store.recall("x")):
-        assert "Unable to locate credentials" in told(use)
+    for use in (store.ensure_writable, lambda: store.find_by_request("x")):
+        assert "Unable to locate credentials" in error_message(use)
 
 
 class Forbidding(BaseHTTPRequestHandler):
@@ -154,9 +160,14 @@ def test_denied_access_is_told_and_not_taken_for_an_empty_store(bucket, monkeypa
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
         store, ref = ImageStore(f"s3://{bucket}/x"), ImageRef(sha256="ab" * 32, width=1, height=1)
-        uses = (store.check, lambda: store.read(ref), lambda: store.recall("x", "mine"), lambda: store.delete(ref.sha256))
-        for use in (*uses, store.pictures, store.noted_by_all, lambda: store.noted("mine"), lambda: store.forget("mine")):
-            line = told(use)
+        uses = (
+            store.ensure_writable,
+            lambda: store.read(ref),
+            lambda: store.find_by_request("x", "mine"),
+            lambda: store.delete(ref.sha256),
+        )
+        for use in (*uses, store.list_images, store.all_claimed, lambda: store.claimed("mine"), lambda: store.release("mine")):
+            line = error_message(use)
             assert "Access Denied" in line or "Forbidden" in line
             assert "AWS_ACCESS_KEY_ID" in line
         server.shutdown()

@@ -1,4 +1,4 @@
-"""A request for a chat completion."""
+"""Schema of the body of POST /v1/chat/completions."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from .schema import StrictRequest
+from .strict_request import StrictRequest
 
-FORMATS = ("text", "json_object", "json_schema")
+RESPONSE_FORMATS = ("text", "json_object", "json_schema")
 
 
 class ContentPart(BaseModel):
-    """Something within a request: strict, and what it does not name is passed over."""
+    """A part of a request: strict, and fields that it does not name are ignored."""
 
     model_config = ConfigDict(strict=True)
 
 
 class TextPart(ContentPart):
-    """A text in a message."""
+    """A text part of a message."""
 
     type: Literal["text"]
     text: str
 
 
 class ImageUrl(ContentPart):
-    """A picture, as a data URL."""
+    """An image as a data URL."""
 
     url: str
     detail: str | None = None
 
 
 class ImagePart(ContentPart):
-    """A picture in a message."""
+    """An image part of a message."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
-class Function(ContentPart):
-    """A call of a function as a model has written it."""
+class FunctionCall(ContentPart):
+    """A function call as a model has written it."""
 
     name: str
     arguments: str
@@ -49,35 +49,35 @@ class Function(ContentPart):
     @classmethod
     def _is_object(cls, arguments: str) -> str:
         try:
-            found = json.loads(arguments, strict=False)
+            value = json.loads(arguments, strict=False)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"not JSON: {error}") from error
-        if not isinstance(found, dict):
+        if not isinstance(value, dict):
             raise ValueError("not a JSON object")
         return arguments
 
 
 class ToolCall(ContentPart):
-    """A call of a tool."""
+    """A tool call."""
 
     id: str
     type: Literal["function"] = "function"
-    function: Function
+    function: FunctionCall
 
 
-def _is_text(value: Any) -> str:
+def _text_tag(value: Any) -> str:
     return "<text>" if isinstance(value, str) else "<other>"
 
 
 Content = Annotated[
     Annotated[str, Tag("<text>")] | Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], Tag("<other>")],
-    Discriminator(_is_text),
+    Discriminator(_text_tag),
 ]
-"""A text, or parts. The tags keep the other branch out of error messages."""
+"""A text or a list of parts. The tags keep the other branch out of error messages."""
 
 
-class Message(ContentPart):
-    """A message."""
+class ChatMessage(ContentPart):
+    """A message of a chat."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = None
@@ -86,7 +86,7 @@ class Message(ContentPart):
     tool_call_id: str | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> Message:
+    def _complete(self) -> ChatMessage:
         if self.role == "tool" and not self.tool_call_id:
             raise ValueError("a message of a tool needs its tool_call_id")
         if self.content is None and not (self.role == "assistant" and self.tool_calls):
@@ -97,7 +97,7 @@ class Message(ContentPart):
 
 
 class NamedTool(BaseModel):
-    """A function by name, with whatever else describes it."""
+    """The name of a function, with any other fields of its description."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -105,7 +105,7 @@ class NamedTool(BaseModel):
 
 
 class Tool(BaseModel):
-    """A tool, or the choice of one."""
+    """A tool of the request, or the tool that it chooses."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -113,14 +113,14 @@ class Tool(BaseModel):
     function: NamedTool
 
 
-Choice = Annotated[
-    Annotated[Literal["none", "auto", "required"], Tag("<text>")] | Annotated[Tool, Tag("<other>")], Discriminator(_is_text)
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("<text>")] | Annotated[Tool, Tag("<other>")], Discriminator(_text_tag)
 ]
-"""Which tool is to be called."""
+"""The tool to call, or a mode."""
 
 
 class StreamOptions(ContentPart):
-    """How a stream is sent."""
+    """Options of a stream."""
 
     include_usage: bool = False
 
@@ -134,12 +134,12 @@ class ChatRequest(StrictRequest):
     )
     NEUTRAL: ClassVar = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "modalities": ["text"]}
     MODEL_SETTINGS: ClassVar = ("chat_template_kwargs", "reasoning_effort", "separate_reasoning", "verbosity")
-    """Of the harmless fields those that mean something to models with a template, or that reason."""
+    """Those of the harmless fields that matter to models with a chat template, or that reason."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1)
     model: str | None = None
     tools: list[Tool] | None = None
-    tool_choice: Choice | None = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     n: int | None = None
@@ -156,24 +156,24 @@ class ChatRequest(StrictRequest):
 
     @field_validator("n")
     @classmethod
-    def _one(cls, n: int | None) -> int | None:
+    def _at_most_one(cls, n: int | None) -> int | None:
         if n not in (None, 1):
             raise ValueError("one answer is given to a request: send it again for another")
         return n
 
     @field_validator("response_format")
     @classmethod
-    def _known(cls, form: dict[str, Any] | None) -> dict[str, Any] | None:
-        if form is None or form.get("type") == "text":
+    def _valid_format(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is None or value.get("type") == "text":
             return None
-        if form.get("type") not in FORMATS:
-            raise ValueError(f"the type is one of {', '.join(FORMATS)}")
-        wanted = form.get("json_schema")
-        if form["type"] == "json_schema" and not (
-            isinstance(wanted, dict) and isinstance(wanted.get("name"), str) and isinstance(wanted.get("schema"), dict)
+        if value.get("type") not in RESPONSE_FORMATS:
+            raise ValueError(f"the type is one of {', '.join(RESPONSE_FORMATS)}")
+        schema = value.get("json_schema")
+        if value["type"] == "json_schema" and not (
+            isinstance(schema, dict) and isinstance(schema.get("name"), str) and isinstance(schema.get("schema"), dict)
         ):
             raise ValueError("json_schema needs a name and a schema")
-        return form
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> ChatRequest:
@@ -187,11 +187,11 @@ class ChatRequest(StrictRequest):
         return self
 
     @property
-    def stops(self) -> list[str]:
-        """Where an answer ends, before its natural end."""
+    def stop_texts(self) -> list[str]:
+        """Texts that end the answer."""
         return [self.stop] if isinstance(self.stop, str) else list(self.stop or ())
 
     @property
-    def most_tokens(self) -> int | None:
-        """Longest answer."""
+    def token_limit(self) -> int | None:
+        """Most tokens of the answer."""
         return self.max_completion_tokens or self.max_tokens

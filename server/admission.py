@@ -1,4 +1,4 @@
-"""The gate before the endpoints: who may ask, how many at once, how much they may send, and how slowly."""
+"""Middleware that admits requests: by key and origin, their number, their size and their speed."""
 
 from __future__ import annotations
 
@@ -13,73 +13,79 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ApiError
-from .hosts import refusal
-from .served import Limits
+from .origin_check import refusal_reason
+from .served_models import Limits
 
 HEAD_START = 2**16
-"""Bytes that a body counts as having sent when it begins: one that has just begun is not slow."""
+"""Bytes that are added to those received when speeds are compared: a body that has just begun is not slow."""
 
 
-class Body:
-    """A body that is being read: how much of it is here, and how to end the reading."""
+class IncomingBody:
+    """A request body that is being read: the bytes so far, and the scope that cancels the reading."""
 
     def __init__(self) -> None:
         self.scope, self.data, self.began = anyio.CancelScope(), bytearray(), time.monotonic()
 
     @property
     def speed(self) -> float:
-        """Bytes in a second."""
+        """In bytes per second."""
         return (HEAD_START + len(self.data)) / max(time.monotonic() - self.began, 1e-3)
 
 
-class Gate:
-    """Turns requests away: without the key or from a stranger's page, too many at once, too large, or too slow.
+class AdmissionMiddleware:
+    """Refuses requests without the key or from a foreign page, and those that are too many, too large or too slow.
 
-    A request takes one of the places when all of it is here: who sends slowly keeps nobody waiting. It is plain ASGI: the
-    framework's own middleware would buffer streams.
+    A request counts as in flight once it is read completely, so a slow client blocks nobody. Plain ASGI: the framework's own
+    middleware would buffer streams.
+
+    Args:
+        app: the app behind it.
+        key: the key that clients must send; None for none.
+        limits: bounds on requests.
+        allowed_hosts: names of the server besides those of this machine.
     """
 
     def __init__(self, app: ASGIApp, *, key: str | None, limits: Limits, allowed_hosts: Sequence[str] = ()) -> None:
         self.app, self.key, self.limits, self.allowed_hosts = app, key, limits, allowed_hosts
-        self._under_way, self._lock = 0, threading.Lock()
-        self._bodies: set[Body] = set()
+        self._in_flight, self._lock = 0, threading.Lock()
+        self._bodies: set[IncomingBody] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
+        """Handle a request, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
-        answered, inside = False, False
+        answered, admitted = False, False
 
         def leave() -> None:
-            nonlocal inside
-            if inside:
-                inside = False
+            nonlocal admitted
+            if admitted:
+                admitted = False
                 self._leave()
 
-        async def watched(message: Message) -> None:
+        async def send_and_leave(message: Message) -> None:
             nonlocal answered
             answered = True
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                leave()  # before the client reads the end: its next request must find the place free
+                leave()  # before the client reads the end: its next request must be admitted
             await send(message)
 
         try:
             try:
-                if self.key is None and (problem := refusal(scope, self.allowed_hosts)):
+                if self.key is None and (problem := refusal_reason(scope, self.allowed_hosts)):
                     raise ApiError(403, problem, code="forbidden")
-                if scope["path"] != f"{scope.get('root_path', '')}/health":  # all else: also where the app is mounted below a path
+                if scope["path"] != f"{scope.get('root_path', '')}/health":  # also where the app is mounted below a path
                     self._check_key(headers)
                 self._check_length(headers)
                 if scope["method"] == "POST":
-                    self._check_places()
-                    receive = await self._whole(receive)
+                    self._check_in_flight()
+                    receive = await self._read_body(receive)
                     self._enter()
-                    inside = True
+                    admitted = True
             except ApiError as error:
                 return await error.response()(scope, receive, send)
-            await self.app(scope, receive, watched)
-        except asyncio.CancelledError:  # the server ends and waits no longer: this is the last word, and above is only the server
+            await self.app(scope, receive, send_and_leave)
+        except asyncio.CancelledError:  # the server ends and waits no longer: nothing above would answer
             if not answered:
                 await ApiError(503, "the server was stopped before the answer was there").response()(scope, receive, send)
         finally:
@@ -103,26 +109,26 @@ class Gate:
             413, f"the request is too large: at most {self.limits.max_body:,} bytes are taken", code="request_too_large"
         )
 
-    def _check_places(self) -> None:
-        if self._under_way >= self.limits.in_flight:
-            raise _busy(f"{self._under_way} requests are under way: try again later")
+    def _check_in_flight(self) -> None:
+        if self._in_flight >= self.limits.in_flight:
+            raise _too_many_requests(f"{self._in_flight} requests are under way: try again later")
 
     def _enter(self) -> None:
         with self._lock:
-            self._check_places()
-            self._under_way += 1
+            self._check_in_flight()
+            self._in_flight += 1
 
     def _leave(self) -> None:
         with self._lock:
-            self._under_way -= 1
+            self._in_flight -= 1
 
-    async def _whole(self, receive: Receive) -> Receive:
-        """Read a body to its end, and return what gives it to the endpoint.
+    async def _read_body(self, receive: Receive) -> Receive:
+        """Read a body to its end; return a `receive` that gives it to the endpoint.
 
         Raises:
             ApiError: it is too large or too slow.
         """
-        body = Body()
+        body = IncomingBody()
         if len(self._bodies) >= self.limits.bodies:
             slowest = min(self._bodies, key=lambda other: other.speed)
             self._bodies.remove(slowest)
@@ -134,7 +140,7 @@ class Gate:
             with body.scope:
                 while more:
                     message = await receive()
-                    if message["type"] != "http.request":  # the client has left: nothing that is answered reaches it
+                    if message["type"] != "http.request":  # the client has disconnected: no answer reaches it
                         break
                     body.data += message.get("body", b"")
                     more = message.get("more_body", False)
@@ -148,11 +154,11 @@ class Gate:
             raise ApiError(408, problem, headers={"Connection": "close"})
         whole: list[Message] = [{"type": "http.request", "body": bytes(body.data), "more_body": False}]
 
-        async def given() -> Message:
+        async def receive_body() -> Message:
             return whole.pop() if whole else await receive()
 
-        return given
+        return receive_body
 
 
-def _busy(problem: str) -> ApiError:
+def _too_many_requests(problem: str) -> ApiError:
     return ApiError(429, problem, code="rate_limit_exceeded", headers={"Retry-After": "1"})
