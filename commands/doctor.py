@@ -25,7 +25,7 @@ from ..memory.state import Check, GemsState, ImageRef
 from ..models.chat.ask import ask, with_schema
 from ..models.chat.call import call, model_name
 from ..models.http import GuardedClient, OversizedAnswerError
-from ..models.image.base import ImageRequest, generate_images
+from ..models.image.base import ImageRequest, generate_rgb
 from ..models.registry import Models
 from ..models.shapes.world import BACKGROUND, COLORS
 from ..nodes import decomposer, planner, refiner, verifier
@@ -209,9 +209,9 @@ def _image(models: Models) -> Iterator[Diagnosis]:
     model = models.image
     request = ImageRequest(prompt=REQUEST, seed=1)
     try:
-        [first] = generate_images(model, [request])
+        [first] = generate_rgb(model, [request])
         began = time.perf_counter()  # the first one may have loaded the model
-        [again] = generate_images(model, [request])
+        [again] = generate_rgb(model, [request])
         seconds = time.perf_counter() - began
     except GemsError as error:
         yield Diagnosis(model.name, "image", "fault", str(error), "see the message")
@@ -237,7 +237,7 @@ def _edit(models: Models) -> Iterator[Diagnosis]:
     sample_picture().save(buffer, "PNG")
     began = time.perf_counter()
     try:
-        generate_images(model, [ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
+        generate_rgb(model, [ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
     except GemsError as error:
         yield Diagnosis(model.name, "edit", "fault", str(error), "leave --edit off")
         return

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from gems import ImageModel, run
 from gems.errors import ImageModelError, ImageStoreError
-from gems.models.image.base import ImageRequest, generate_images
+from gems.models.image.base import ImageRequest, generate_rgb
 from gems.models.image.images_response import decode_image
 from gems.pixels import to_rgb
 from gems.server.errors import ApiError
@@ -211,7 +211,7 @@ ARRAY = np.zeros((8, 8, 3), np.uint8)
 )
 def test_a_model_that_returns_something_else_gets_one_clear_error(given, said):
     with pytest.raises(ImageModelError) as error:
-        generate_images(Mine(given), [REQUEST])
+        generate_rgb(Mine(given), [REQUEST])
     assert str(error.value).startswith(f"the image model 'mine' must return a list with one PIL image for each request, {said}")
 
 
@@ -224,7 +224,7 @@ def test_a_run_ends_with_that_error(tmp_path):
     "given", [(PICTURE,), iter([PICTURE]), [half_clear("RGBA")], [Image.open(io.BytesIO(encoded(PICTURE)))]], ids=range(4)
 )
 def test_what_is_clear_is_taken(given):
-    [image] = generate_images(Mine(given), [REQUEST])
+    [image] = generate_rgb(Mine(given), [REQUEST])
     assert image.mode == "RGB"
     assert image.getpixel((1, 0)) == RED
 

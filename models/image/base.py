@@ -102,7 +102,7 @@ class ImageModel(ABC):
         return []
 
 
-def generate_images(model: ImageModel, requests: Sequence[ImageRequest]) -> list[Image.Image]:
+def generate_rgb(model: ImageModel, requests: Sequence[ImageRequest]) -> list[Image.Image]:
     """Generate images and check that the model returned one for each request; they are converted to RGB.
 
     Raises:
