@@ -29,7 +29,7 @@ def study():
     sys.modules["fuzz_answers"] = module
     spec.loader.exec_module(module)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gems.nodes.verifier.ContextThreadPoolExecutor", module.Here)
+        patch.setattr("gems.nodes.verifier.ContextThreadPoolExecutor", module.InlineExecutor)
         yield module
     del sys.modules["fuzz_answers"]
 
@@ -68,7 +68,7 @@ def test_what_is_wrong_is_seen(study, roles):
         patch.setattr("gems.nodes.verifier.passes", lambda check, answer: True)
         hedged = chat_reply(good.replace('"yes"', '"yes and no"')).body
         assert "c1 passed by 'yes and no'" in study.problem_of(roles["verifier"], hedged, endpoint)[1]
-        patch.setattr(study, "LONGEST", 0.0)
+        patch.setattr(study, "MAX_SECONDS", 0.0)
         assert "it took" in study.problem_of(roles["judge"], fine, endpoint)[1]
 
 
