@@ -1,4 +1,4 @@
-"""The command `gems` from its first moment: `python -m gems` is the same."""
+"""Entry point of the command `gems` and of `python -m gems`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from types import FrameType
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C ends it in one line, also while its modules are being imported."""
+    """Run the command line; Ctrl-C ends it with one line, even while modules are imported."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, _exit_interrupted)
     from .cli import main as command
 
     signal.signal(signal.SIGINT, before)
     command()
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _exit_interrupted(number: int, frame: FrameType | None) -> None:
     os.write(2, b"error: interrupted\n")
     os._exit(128 + number)
 

@@ -1,4 +1,4 @@
-"""The command `gems`: its groups of commands put together, and how it ends on an error."""
+"""The command `gems`: its commands, and its handling of errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from .commands import fork, graph, presets, prune, run, runs, serve
 from .commands.evaluate import eval_app
-from .commands.fail import fail
+from .commands.fail import SHOW_TRACEBACKS, fail
 from .commands.lessons import lessons_app
 from .commands.skills import skills_app
 from .errors import GemsError
@@ -26,8 +26,8 @@ app = typer.Typer(
 )
 
 
-def _tell_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         Console().print(f"gems {version('gems-agent')}", highlight=False)
         raise typer.Exit
 
@@ -35,13 +35,13 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def gems(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version, and nothing else.")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Draw an image, check it, remember what was learned and refine until every check passes."""
+    """Generate an image, verify it with checks, remember what was learned, and refine until every check passes."""
 
 
-# In this order `gems --help` lists them.
+# `gems --help` lists the commands in this order.
 app.command("run")(run.run_command)
 app.command("runs")(runs.runs_command)
 app.command("show")(runs.show_command)
@@ -59,22 +59,23 @@ app.add_typer(lessons_app, name="lessons")
 app.add_typer(eval_app, name="eval")
 
 
-def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Write what an output cannot encode as JSON does, which in JSON means the same."""
+def _escape_as_json(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that the output cannot encode by JSON escapes, which keep their meaning inside JSON."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
-codecs.register_error("gems", _escape)
+codecs.register_error("gems", _escape_as_json)
 
 
 def main() -> None:
-    """Run the command line. An error that people can mend is one line on standard error, and exit code 2."""
+    """Run the command line. An error that the user can fix is one line on standard error, with exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="gems")
     escape_logs_and_tracebacks()
+    SHOW_TRACEBACKS.set(False)  # another command in this process may have set it
     try:
         app()
     except GemsError as error:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 from typing import Any
 
 import rich.console
@@ -57,6 +59,23 @@ class Console(rich.console.Console):
 def echo(text: object, end: str = "\n", flush: bool = False) -> None:
     """Print a text, escaped and without style, on standard output."""
     print(escape_controls(str(text)), end=end, flush=flush)  # noqa: T201
+
+
+@contextmanager
+def signal_handlers(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], object]]) -> Iterator[None]:
+    """Handle signals by these functions while the context lasts, and by the former handlers after it.
+
+    Example:
+        >>> with signal_handlers({signal.SIGTERM: lambda number, frame: print("asked to stop")}):
+        ...     signal.raise_signal(signal.SIGTERM)
+        asked to stop
+    """
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def escape_logs_and_tracebacks() -> None:

@@ -1,1 +1,1 @@
-"""The commands of `gems`, a file for each group; `cli.py` puts them together."""
+"""The commands of `gems`, one module per group; `cli.py` registers them."""

@@ -1,7 +1,7 @@
-"""Check a configuration: does each model do what the roles of GEMS need of it, and what to change where it does not.
+"""Diagnosis of a configuration: whether each model does what the roles need, and what to change if not.
 
-Each probe asks what a role would ask, in the same words and through the same code, about a request and a picture whose
-answers are known. Nothing is stored.
+Each probe sends the prompt of a role, through the role's own code, about a request and an image with known answers.
+Nothing is stored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..memory.state import Check, GemsState, ImageRef
 from ..models.chat.ask import ask, with_schema
 from ..models.chat.call import call, model_name
 from ..models.http import GuardedClient, OversizedAnswerError
-from ..models.image.base import ImageRequest, generate_rgb
+from ..models.image.base import ImageModel, ImageRequest, generate_rgb
 from ..models.registry import Models
 from ..models.shapes.world import BACKGROUND, COLORS
 from ..nodes import decomposer, planner, refiner, verifier
@@ -44,57 +44,64 @@ State = Literal["ok", "weak", "fault", "skipped"]
 
 
 class Diagnosis(NamedTuple):
-    """What one probe found.
-
-    `state`: "ok"; "weak" where GEMS works without it; "fault" where it does not; "skipped" where there was nothing to try.
-    """
+    """Result of one probe of one model."""
 
     subject: str
+    """Name of the model."""
     probe: str
     state: State
+    """ "ok"; "weak": GEMS works without it; "fault": GEMS does not work without it; "skipped": not probed."""
     told: str
+    """What the probe found."""
     change: str = ""
+    """What to change, if anything."""
     seconds: float | None = None
 
 
 def diagnose(models: Models, *, draw: bool = True, skills: SkillLibrary | None = None) -> Iterator[Diagnosis]:
-    """Probe the models of a run one by one and yield what was found, each as soon as it is known.
+    """Probe the models of a run, and yield each result as soon as it is known.
 
     Args:
         models: the models.
-        draw: whether to make pictures; two are made, or three where the model edits.
-        skills: what the planner is offered; the bundled skills by default.
+        draw: whether to generate images: two, or three if the model edits.
+        skills: offered to the planner; by default the bundled skills.
     """
     library = SkillLibrary.load() if skills is None else skills
-    silent = set()
-    for chat in {id(c): c for c in models.chats.values()}.values():
+    unreachable = set()
+    for chat in {id(chat): chat for chat in models.chats.values()}.values():
         try:
-            found = _listed(chat)
-        except httpx2.HTTPError as error:  # what else would be asked there would only take its time
-            silent.add(id(chat))
-            told = f"{_where(chat)} does not answer ({type(error).__name__})"
-            found = Diagnosis(model_name(chat), "endpoint", "fault", told, "start the server, or mend the URL")
-        yield found
+            yield _probe_endpoint(chat)
+        except httpx2.HTTPError as error:  # further probes would only wait for a timeout
+            unreachable.add(id(chat))
+            message = f"{_host(chat)} does not answer ({type(error).__name__})"
+            yield Diagnosis(model_name(chat), "endpoint", "fault", message, "start the server, or correct the URL")
     probes: tuple[tuple[str, str, str, Callable[[BaseChatModel], list[Diagnosis]]], ...] = (
-        ("decomposer", "schema", "the decomposer's answer", _schema),
-        ("planner", "tools", "the planner's skills", lambda chat: _tools(chat, library)),
-        ("verifier", "vision", "the verifier's eyes", _vision),
-        ("refiner", "thought", "the refiner's reasoning", lambda chat: _thought(chat, library)),
+        ("decomposer", "schema", "the decomposer", _probe_schema),
+        ("planner", "tools", "the planner", lambda chat: _probe_tools(chat, library)),
+        ("verifier", "vision", "the verifier", _probe_vision),
+        ("refiner", "thought", "the refiner", lambda chat: _probe_thought(chat, library)),
     )
-    for role, probe, what, look in probes:
+    for role, name, who, probe in probes:
         chat = models.chats[role]
-        if id(chat) in silent:
-            yield Diagnosis(model_name(chat), probe, "skipped", "the endpoint does not answer")
-        else:
-            yield from _probe(chat, probe, what, look)
+        if id(chat) in unreachable:
+            yield Diagnosis(model_name(chat), name, "skipped", "the endpoint does not answer")
+            continue
+        start = time.perf_counter()
+        try:
+            first, *others = probe(chat)
+        except GemsError as error:
+            yield Diagnosis(model_name(chat), name, "fault", str(error), f"{who} needs this: see the message")
+            continue
+        yield first._replace(seconds=time.perf_counter() - start)
+        yield from others
     if draw:
-        yield from _image(models)
+        yield from _probe_image(models.image)
     else:
-        yield Diagnosis(models.image.name, "image", "skipped", "no picture was asked for")
+        yield Diagnosis(models.image.name, "image", "skipped", "no image was requested")
 
 
-def sample_picture() -> Image.Image:
-    """Draw what `REQUEST` says, 512x512 pixels."""
+def sample_image() -> Image.Image:
+    """Return an image of `REQUEST`, RGB, 512x512 pixels."""
     image = Image.new("RGB", (512, 512), BACKGROUND)
     pen = ImageDraw.Draw(image)
     for x in (96, 256, 416):
@@ -103,75 +110,65 @@ def sample_picture() -> Image.Image:
     return image
 
 
-def _probe(chat: BaseChatModel, probe: str, what: str, look: Callable[[BaseChatModel], list[Diagnosis]]) -> list[Diagnosis]:
-    """Take a probe's time, and turn an error into a finding."""
-    began = time.perf_counter()
-    try:
-        found = look(chat)
-    except GemsError as error:
-        return [Diagnosis(model_name(chat), probe, "fault", str(error), f"without it {what} cannot be had: see the message")]
-    seconds = time.perf_counter() - began
-    return [first._replace(seconds=seconds) if i == 0 else first for i, first in enumerate(found)]
-
-
-def _schema(chat: BaseChatModel) -> list[Diagnosis]:
+def _probe_schema(chat: BaseChatModel) -> list[Diagnosis]:
     answer = ask(chat, decomposer.render(REQUEST), decomposer.Checks, role="decomposer")
-    tries = "at once" if answer.spent.calls == 1 else f"in {answer.spent.calls} calls"
+    calls = "in one call" if answer.spent.calls == 1 else f"in {answer.spent.calls} calls"
     measured = answer.spent.output_tokens and answer.spent.seconds > 0.2
     speed = f", {answer.spent.output_tokens / answer.spent.seconds:.0f} tokens/s" if measured else ""
     state: State = "ok" if answer.spent.calls == 1 and len(answer.value.checks) >= 3 else "weak"
-    change = "" if state == "ok" else "a stronger model as [roles.decomposer], or a server with structured outputs"
-    return [Diagnosis(model_name(chat), "schema", state, f"{len(answer.value.checks)} checks {tries}{speed}", change)]
+    change = "" if state == "ok" else "choose a stronger model in [roles.decomposer], or a server with structured outputs"
+    return [Diagnosis(model_name(chat), "schema", state, f"{len(answer.value.checks)} checks {calls}{speed}", change)]
 
 
-def _tools(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:
+def _probe_tools(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:
     messages = with_schema(planner.render(REQUEST, library.catalog()), planner.Plan)
-    change = "start the server with tool calls enabled, take another model as [roles.planner], or do without skills"
+    change = "start the server with tool calls enabled, choose another model in [roles.planner], or work without skills"
     try:
         message, _ = call(chat.bind_tools(skill_tools(library)), messages, role="planner")
     except ModelCallError as error:
         if error.status not in planner.NO_TOOLS:
             raise
-        return [Diagnosis(model_name(chat), "tools", "weak", f"{error.problem}; requests are drawn as they are", change)]
+        return [Diagnosis(model_name(chat), "tools", "weak", f"{error.problem}; the planner loads no skills", change)]
     names = [str(c["args"].get("name", "")) for c in message.tool_calls]
     if names:
-        return [Diagnosis(model_name(chat), "tools", "ok", f"asked for {', '.join(names)}")]
-    told = "made no tool call where two skills fit: requests are drawn as they are"
-    return [Diagnosis(model_name(chat), "tools", "weak", told, change)]
+        return [Diagnosis(model_name(chat), "tools", "ok", f"loads {', '.join(names)}")]
+    problem = "made no tool call where two skills fit: the planner loads no skills"
+    return [Diagnosis(model_name(chat), "tools", "weak", problem, change)]
 
 
-def _vision(chat: BaseChatModel) -> list[Diagnosis]:
+def _probe_vision(chat: BaseChatModel) -> list[Diagnosis]:
     buffer = io.BytesIO()
-    sample_picture().save(buffer, "PNG")
+    sample_image().save(buffer, "PNG")
     ref = ImageRef(sha256="0" * 64, width=512, height=512)
     messages = verifier.render(CHECKS, ref, lambda _: buffer.getvalue())
     answer = ask(chat, messages, verifier.Findings, role="verifier", logprobs=True)
     verdicts = verifier.parse(answer.value, CHECKS)
     right = sum(v.passed is True for v in verdicts)
-    said = "; ".join(f"{c.question} {v.answer or 'no answer'}" for c, v in zip(CHECKS, verdicts, strict=True) if not v.passed)
+    wrong = "; ".join(f"{c.question} {v.answer or 'no answer'}" for c, v in zip(CHECKS, verdicts, strict=True) if not v.passed)
     state: State = "ok" if right == len(CHECKS) else "fault"
-    change = "" if state == "ok" else "a vision model as [roles.verifier]"
-    told = f"{right} of {len(CHECKS)} answers right" + (f": {said}" if said else "")
-    found = [Diagnosis(model_name(chat), "vision", state, told, change)]
+    change = "" if state == "ok" else "choose a vision model in [roles.verifier]"
+    message = f"{right} of {len(CHECKS)} answers correct" + (f": {wrong}" if wrong else "")
+    vision = Diagnosis(model_name(chat), "vision", state, message, change)
     if answer.tokens:
-        return [*found, Diagnosis(model_name(chat), "log-probabilities", "ok", "given: checks get probabilities")]
-    hint = "nothing has to change; --votes 5 asks repeatedly instead"
-    return [*found, Diagnosis(model_name(chat), "log-probabilities", "weak", "not given: answers count as certain", hint)]
+        return [vision, Diagnosis(model_name(chat), "log-probabilities", "ok", "available: checks have probabilities")]
+    hint = "optional: estimate probabilities with --votes 5"
+    message = "not available: answers count as certain"
+    return [vision, Diagnosis(model_name(chat), "log-probabilities", "weak", message, hint)]
 
 
-def _thought(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:
+def _probe_thought(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:
     state = GemsState(prompt=REQUEST, draft=REQUEST, checks=list(CHECKS))
     answer = ask(chat, refiner.render(state, preset("original"), library, lambda _: b""), refiner.Refinement, role="refiner")
     if answer.thought:
         return [Diagnosis(model_name(chat), "thought", "ok", f"visible, {len(answer.thought.split())} words")]
-    return [Diagnosis(model_name(chat), "thought", "ok", "hidden: the refiner's stated strategy is remembered instead")]
+    return [Diagnosis(model_name(chat), "thought", "ok", "hidden: the refiner's stated strategy is stored instead")]
 
 
-def _listed(chat: BaseChatModel) -> Diagnosis:
-    """Ask an endpoint for its list of models: quick, free, and the first thing that goes wrong.
+def _probe_endpoint(chat: BaseChatModel) -> Diagnosis:
+    """Request the list of models of an endpoint, which is quick and free.
 
     Raises:
-        httpx2.HTTPError: it does not answer.
+        httpx2.HTTPError: the endpoint does not answer.
     """
     name = model_name(chat)
     base = getattr(chat, "openai_api_base", None)
@@ -179,88 +176,87 @@ def _listed(chat: BaseChatModel) -> Diagnosis:
         return Diagnosis(name, "endpoint", "ok", "runs in this process")
     key = getattr(chat, "openai_api_key", None)
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if isinstance(key, SecretStr) else {}
-    where = _where(chat)
-    began = time.perf_counter()
+    host = _host(chat)
+    start = time.perf_counter()
     try:
         with GuardedClient() as client:
-            reply = client.get(f"{base.rstrip('/')}/models", headers=headers, timeout=10)
-        listed = [str(model["id"]) for model in reply.raise_for_status().json()["data"]]
+            response = client.get(f"{base.rstrip('/')}/models", headers=headers, timeout=10)
+        names = [str(model["id"]) for model in response.raise_for_status().json()["data"]]
     except httpx2.HTTPStatusError as error:
         code = error.response.status_code
         if code in (401, 403):
-            key_env = getattr(chat, "key_env", "its environment variable")
-            return Diagnosis(name, "endpoint", "fault", f"{where} refuses the key", f"put the right key into {key_env}")
-        return Diagnosis(name, "endpoint", "weak", f"{where} does not list its models (status {code})")
+            key_env = getattr(chat, "key_env", "the environment variable of its key")
+            return Diagnosis(name, "endpoint", "fault", f"{host} refuses the API key", f"set {key_env} to a valid key")
+        return Diagnosis(name, "endpoint", "weak", f"{host} does not list its models (status {code})")
     except (ValueError, KeyError, TypeError, RecursionError, OversizedAnswerError):
-        return Diagnosis(name, "endpoint", "weak", f"{where} does not list its models as OpenAI does", "is the URL's end /v1?")
-    seconds = time.perf_counter() - began
-    if name in listed:
-        return Diagnosis(name, "endpoint", "ok", f"{where} answers and has the model", seconds=seconds)
-    known = ", ".join(listed[:5]) or "none"
-    return Diagnosis(name, "endpoint", "fault", f"{where} has no model {name!r}", f"name one it has: {known}", seconds)
+        return Diagnosis(name, "endpoint", "weak", f"{host} does not list its models as OpenAI does", "does the URL end in /v1?")
+    seconds = time.perf_counter() - start
+    if name in names:
+        return Diagnosis(name, "endpoint", "ok", f"{host} answers and has the model", seconds=seconds)
+    known = ", ".join(names[:5]) or "none"
+    return Diagnosis(name, "endpoint", "fault", f"{host} has no model {name!r}", f"choose one of its models: {known}", seconds)
 
 
-def _where(chat: BaseChatModel) -> str:
-    """Return an endpoint's host and port, without a key that may stand before them."""
+def _host(chat: BaseChatModel) -> str:
+    """Return the host and port of an endpoint, without a key in the URL."""
     return host_of(str(getattr(chat, "openai_api_base", "")))
 
 
-def _image(models: Models) -> Iterator[Diagnosis]:
-    model = models.image
+def _probe_image(model: ImageModel) -> Iterator[Diagnosis]:
     request = ImageRequest(prompt=REQUEST, seed=1)
     try:
         [first] = generate_rgb(model, [request])
-        began = time.perf_counter()  # the first one may have loaded the model
+        start = time.perf_counter()  # the first image may have loaded the model
         [again] = generate_rgb(model, [request])
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
     except GemsError as error:
         yield Diagnosis(model.name, "image", "fault", str(error), "see the message")
         return
     yield Diagnosis(model.name, "image", "ok", f"{first.width}x{first.height} pixels", seconds=seconds)
     if first.tobytes() == again.tobytes():
-        yield Diagnosis(model.name, "seed", "ok", "the same request and seed give the same picture")
+        yield Diagnosis(model.name, "seed", "ok", "the same request and seed give the same image")
     else:
-        yield Diagnosis(model.name, "seed", "weak", "the same request and seed give another picture", "results cannot be repeated")
+        yield Diagnosis(model.name, "seed", "weak", "the same request and seed give another image", "results are not reproducible")
     for caveat in model.caveats(request):
         yield Diagnosis(model.name, "request", "weak", caveat)
     limit = model.prompt_limit
     yield Diagnosis(model.name, "prompt", "ok", f"reads {limit} tokens" if limit else "no known limit")
-    yield from _edit(models)
+    yield from _probe_edit(model)
 
 
-def _edit(models: Models) -> Iterator[Diagnosis]:
-    model = models.image
+def _probe_edit(model: ImageModel) -> Iterator[Diagnosis]:
     if not model.can_edit:
-        yield Diagnosis(model.name, "edit", "skipped", "it draws only; --edit has no effect")
+        yield Diagnosis(model.name, "edit", "skipped", "the model cannot edit images; --edit has no effect")
         return
     buffer = io.BytesIO()
-    sample_picture().save(buffer, "PNG")
-    began = time.perf_counter()
+    sample_image().save(buffer, "PNG")
+    start = time.perf_counter()
     try:
         generate_rgb(model, [ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
     except GemsError as error:
-        yield Diagnosis(model.name, "edit", "fault", str(error), "leave --edit off")
+        yield Diagnosis(model.name, "edit", "fault", str(error), "do not use --edit")
         return
-    yield Diagnosis(model.name, "edit", "ok", "takes a picture and an instruction", seconds=time.perf_counter() - began)
+    yield Diagnosis(model.name, "edit", "ok", "edits an image by an instruction", seconds=time.perf_counter() - start)
 
 
-SIGNS: dict[State, str] = {"ok": "[green]✓[/]", "weak": "[yellow]![/]", "fault": "[red]✗[/]", "skipped": "[dim]–[/]"}
+STATE_MARKS: dict[State, str] = {"ok": "[green]✓[/]", "weak": "[yellow]![/]", "fault": "[red]✗[/]", "skipped": "[dim]–[/]"}
 
 
-def table(found: Sequence[Diagnosis]) -> Table:
-    """Return what was found as a table, with what to change, a section for each model."""
-    legend = "✓ works   ! GEMS works without it   ✗ must be mended   – not tried"
+def diagnosis_table(diagnoses: Sequence[Diagnosis]) -> Table:
+    """Return diagnoses as a table with a section for each model."""
+    legend = "✓ works   ! GEMS works without it   ✗ must be fixed   – skipped"
     out = Table(caption=legend, show_header=False, box=box.SIMPLE, pad_edge=False)
     out.add_column(no_wrap=True)
     out.add_column(no_wrap=True)
     out.add_column(overflow="fold")
     out.add_column(justify="right", no_wrap=True)
     subject = ""
-    for one in found:
-        if one.subject != subject:
-            subject = one.subject
+    for diagnosis in diagnoses:
+        if diagnosis.subject != subject:
+            subject = diagnosis.subject
             out.add_section()
             out.add_row(f"[bold]{escape(subject)}[/]", "", "", "")
-        told = escape(one.told) + (f"\n[yellow]→ {escape(one.change)}[/]" if one.change else "")
-        out.add_row(f"  {one.probe}", SIGNS[one.state], told, "" if one.seconds is None else f"{one.seconds:.1f} s")
+        message = escape(diagnosis.told) + (f"\n[yellow]→ {escape(diagnosis.change)}[/]" if diagnosis.change else "")
+        seconds = "" if diagnosis.seconds is None else f"{diagnosis.seconds:.1f} s"
+        out.add_row(f"  {diagnosis.probe}", STATE_MARKS[diagnosis.state], message, seconds)
     return out

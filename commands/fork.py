@@ -1,4 +1,4 @@
-"""The command that changes the past: `gems fork`."""
+"""The command `gems fork`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import SettingError, what_is_wrong
-from .finish import finish, progress
 from .options import (
     RUNS,
     AsEvents,
@@ -28,13 +27,14 @@ from .options import (
     Runs,
     Skills,
     Store,
-    home_of,
-    library,
-    models_given,
+    load_skills,
     path_option,
+    replacement_models,
     set_debug,
+    workspace_of,
 )
-from .review_dialog import asker
+from .review_dialog import terminal_reviewer
+from .run_session import progress_printer, run_session
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
@@ -46,21 +46,23 @@ VERDICTS = {"pass": True, "fail": False, "unknown": None}
 
 
 def fork_command(
-    thread: Annotated[str, typer.Argument(help="Name of the run to branch off from; it stays as it is.")],
-    round: Annotated[int, typer.Option("--round", help="Round at which the new run leaves the old one.")],
-    prompt: Annotated[str | None, typer.Option(help="What this round is drawn from.")] = None,
+    thread: Annotated[str, typer.Argument(help="Name of the run to fork; it is not changed.")],
+    round: Annotated[int, typer.Option("--round", help="Fork the run at this round, from 1.")],
+    prompt: Annotated[str | None, typer.Option(help="Generate this round from this prompt.")] = None,
     verdict: Annotated[
         list[str] | None,
-        typer.Option(help="Another verdict for this round's image, such as c2=pass, c2=fail or c2=unknown; may be given again."),
+        typer.Option(help="Set the verdict of a check on this round's image: c2=pass, c2=fail or c2=unknown; repeatable."),
     ] = None,
     candidate: Annotated[
-        int | None, typer.Option(help="Which of the round's images the verdicts are of; the best by default.")
+        int | None, typer.Option(help="Set the verdicts of this candidate of the round, from 0; by default the best one.")
     ] = None,
-    add_check: Annotated[list[str] | None, typer.Option(help="One more question about the image; may be given again.")] = None,
-    drop_check: Annotated[list[str] | None, typer.Option(help="Id of a check to leave out; may be given again.")] = None,
-    checks: Annotated[Path | None, path_option(help="File with all checks, as `gems show --json` has them.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the new run.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Most rounds of the new run.")] = None,
+    add_check: Annotated[list[str] | None, typer.Option(help="Add a check with this question about the image; repeatable.")] = None,
+    drop_check: Annotated[list[str] | None, typer.Option(help="Drop the check with this id; repeatable.")] = None,
+    checks: Annotated[
+        Path | None, path_option(help="Replace the checks by those in this file; `gems show --json` prints one.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new run; by default generated.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Stop after this many rounds of the new run.")] = None,
     candidates: Candidates = None,
     patience: Patience = None,
     max_images: MaxImages = None,
@@ -68,10 +70,10 @@ def fork_command(
     max_tokens: MaxTokens = None,
     max_seconds: MaxSeconds = None,
     max_cost: MaxCost = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the first image.")] = None,
-    chat: Annotated[str | None, typer.Option(help="Another chat model.")] = None,
-    image: Annotated[str | None, typer.Option(help="Another image model.")] = None,
-    config: Annotated[Path | None, path_option(help="TOML file with other models, or other options.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first image; later images count up from it.")] = None,
+    chat: Annotated[str | None, typer.Option(help="Replace the chat model of the run.")] = None,
+    image: Annotated[str | None, typer.Option(help="Replace the image model of the run.")] = None,
+    config: Annotated[Path | None, path_option(help="TOML file with models and model options to replace.")] = None,
     skills: Skills = None,
     runs: Runs = RUNS,
     store: Store = None,
@@ -80,28 +82,28 @@ def fork_command(
     events: AsEvents = False,
     debug: Debug = False,
 ) -> None:
-    """Begin a new run at a step of an old one, with another prompt, other checks or other verdicts."""
+    """Start a new run from a round of an existing run, with another prompt, other checks or other verdicts."""
     set_debug(debug)
     from ..runs.fork import fork
     from ..runs.listing import get_run
 
-    home = home_of(runs, store, image_store)
-    verdicts = dict(_verdict(text) for text in verdict or ())
+    workspace = workspace_of(runs, store, image_store)
+    verdicts = dict(_parse_verdict(text) for text in verdict or ())
     edited: Sequence[Check] | None = None
     if checks is not None:
-        edited = _read(checks)
+        edited = _read_checks(checks)
     if add_check or drop_check:
-        edited = _edited(edited or get_run(thread, home).checks, add_check or (), drop_check or ())
-    told = {
+        edited = _change_checks(edited or get_run(thread, workspace).checks, add_check or (), drop_check or ())
+    overrides = {
         **{"max_rounds": rounds, "candidates": candidates, "patience": patience, "seed": seed, "max_images": max_images},
         **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},
     }
-    settings: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
-    models = models_given(thread, home, chat, image, config)
-    show = progress(as_json, events)
-    skill_library = library(skills, show)
+    settings: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+    models = replacement_models(thread, workspace, chat, image, config)
+    progress = progress_printer(as_json, events)
+    library = load_skills(skills, progress)
 
-    def work(control: RunControl) -> RunResult:
+    def start(control: RunControl) -> RunResult:
         return fork(
             thread,
             round=round,
@@ -110,51 +112,53 @@ def fork_command(
             verdicts=verdicts,
             candidate=candidate,
             name=name,
-            runs=home,
-            skills=skill_library,
-            on_event=show,
+            runs=workspace,
+            skills=library,
+            on_event=progress,
             control=control,
-            ask=asker(show, home, as_json or events, control),
+            ask=terminal_reviewer(progress, workspace, control),
             **models,
             **settings,
         )
 
-    finish(show, home, as_json, work)
+    run_session(progress, workspace, as_json, start)
 
 
-def _verdict(text: str) -> tuple[str, bool | None]:
+def _parse_verdict(text: str) -> tuple[str, bool | None]:
     check, equals, word = text.partition("=")
     if not equals or word not in VERDICTS:
-        raise SettingError(f"--verdict {text}: write the id of a check and pass, fail or unknown, such as c2=pass")
+        raise SettingError(f"--verdict {text}: write CHECK=VERDICT with the verdict pass, fail or unknown, such as c2=pass")
     return check.strip(), VERDICTS[word]
 
 
-def _read(path: Path) -> list[Check]:
-    """Read checks from a file: a list of them, or what `gems show --json` printed."""
+def _read_checks(path: Path) -> list[Check]:
+    """Read checks from a JSON file: a list of checks, or the output of `gems show --json`."""
     from ..memory.state import Check
 
     try:
-        told = json.loads(path.read_text(encoding="utf-8-sig"))
-        told = told["checks"] if isinstance(told, dict) else told
-        return TypeAdapter(list[Check]).validate_python([{k: v for k, v in one.items() if k in Check.model_fields} for one in told])
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        items = content["checks"] if isinstance(content, dict) else content
+        checks = [{name: value for name, value in item.items() if name in Check.model_fields} for item in items]
+        return TypeAdapter(list[Check]).validate_python(checks)
     except OSError as error:
         raise SettingError(f"--checks {path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise SettingError(f"--checks {path}: {what_is_wrong(error, Check.model_fields)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SettingError(f"--checks {path}: it is no JSON list of checks; `gems show THREAD --json` prints one") from error
+        raise SettingError(f"--checks {path}: this is not a JSON list of checks; `gems show THREAD --json` prints one") from error
 
 
-def _edited(checks: Sequence[Check], add: Sequence[str], drop: Sequence[str]) -> list[Check]:
+def _change_checks(checks: Sequence[Check], add: Sequence[str], drop: Sequence[str]) -> list[Check]:
+    """Return the checks without those to drop, followed by one for each question to add."""
     from ..memory.state import Check
 
     known = [check.id for check in checks]
     if unknown := [id for id in drop if id not in known]:
-        raise SettingError(f"--drop-check {unknown[0]}: there is no such check; they are {', '.join(known)}")
-    kept = [
+        raise SettingError(f"--drop-check {unknown[0]}: there is no such check; the checks are {', '.join(known)}")
+    remaining = [
         check.model_copy(update={"depends_on": tuple(id for id in check.depends_on if id not in drop)})
         for check in checks
         if check.id not in drop
     ]
     free = (f"p{number}" for number in range(1, len(known) + len(add) + 1) if f"p{number}" not in known)
-    return [*kept, *(Check(id=next(free), kind="attribute", question=question) for question in add)]
+    return [*remaining, *(Check(id=next(free), kind="attribute", question=question) for question in add)]

@@ -12,16 +12,16 @@ from .options import path_option
 
 
 def graph_command(
-    out: Annotated[Path | None, path_option(help="File to write it to; standard output by default.")] = None,
-    mermaid: Annotated[bool, typer.Option("--mermaid", help="Mermaid text instead of an SVG picture.")] = False,
+    out: Annotated[Path | None, path_option(help="File to write; by default standard output.")] = None,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Write Mermaid text instead of SVG.")] = False,
 ) -> None:
-    """Draw the graph from the code: its roles and who follows whom."""
+    """Draw the graph of roles and their order, as the code defines it."""
     from ..graph.build import build_graph
     from ..graph.graph_svg import draw
 
     graph = build_graph()
-    drawn = graph.get_graph().draw_mermaid() if mermaid else draw(graph)
+    text = graph.get_graph().draw_mermaid() if mermaid else draw(graph)
     if out is None:
-        echo(drawn, end="")
+        echo(text, end="")
     else:
-        out.write_text(drawn, encoding="utf-8")
+        out.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The options that several commands share, and what they do."""
+"""Options that several commands share, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -14,134 +14,139 @@ from rich.markup import escape
 
 from ..errors import SettingError
 from ..terminal import Console
+from .fail import SHOW_TRACEBACKS
 
 if TYPE_CHECKING:
     from ..skills import SkillLibrary
     from ..storage.workspace import Workspace
-    from .progress import TerminalProgress
+    from .progress import RunProgress
 
 RUNS = Path("runs")
-"""Folder of runs where none is named."""
+"""Default folder of the runs."""
 
 
 def to_path(text: Path | str) -> Path:
-    """Return a path that an option or an argument names; `~` is a home folder also where no shell has seen it.
+    """Return the path of an option or argument, with `~` expanded.
 
     Raises:
-        typer.BadParameter: it names nothing.
+        typer.BadParameter: the text is empty.
     """
     if not str(text):
-        raise typer.BadParameter("it is empty: name a path; . is the working directory")
+        raise typer.BadParameter("the path is empty: write a path; . is the working directory")
     return Path(text).expanduser()
 
 
 def path_option(*names: str, **more: Any) -> Any:
-    """Return an option that takes a path."""
+    """Declare an option that takes a path."""
     return typer.Option(*names, parser=to_path, metavar="PATH", **more)
 
 
 def path_argument(**more: Any) -> Any:
-    """Return an argument that takes a path."""
+    """Declare an argument that takes a path."""
     return typer.Argument(parser=to_path, **more)
 
 
-Runs = Annotated[Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of runs: checkpoints, images, reports.")]
+Runs = Annotated[Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of the runs: checkpoints, images and reports.")]
 Store = Annotated[
     str | None,
     typer.Option(
         envvar="GEMS_STORE",
-        help="PostgreSQL for checkpoints and lessons: postgresql://USER@HOST/NAME; else a SQLite file in --runs.",
+        help="PostgreSQL database for checkpoints and lessons: postgresql://USER@HOST/NAME; by default a SQLite file in --runs.",
     ),
 ]
 Images = Annotated[
     str | None,
     typer.Option(
-        "--image-store", envvar="GEMS_IMAGE_STORE", help="Folder or fsspec URL of the images, such as s3://BUCKET; else in --runs."
+        "--image-store",
+        envvar="GEMS_IMAGE_STORE",
+        help="Folder or fsspec URL for images, such as s3://BUCKET; by default a folder in --runs.",
     ),
 ]
 Chat = Annotated[
-    str | None, typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL, http://HOST/v1#MODEL, or random.")
+    str | None, typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL, http://HOST/v1#MODEL or random.")
 ]
 ImageSpec = Annotated[
     str | None,
     typer.Option(
         "--image",
         envvar="GEMS_IMAGE",
-        help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http://HOST/v1#MODEL, or card.",
+        help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http://HOST/v1#MODEL or card.",
     ),
 ]
 ConfigFile = Annotated[
-    Path | None, path_option("--config", envvar="GEMS_CONFIG", help="TOML file: models by role, their options, settings.")
+    Path | None, path_option("--config", envvar="GEMS_CONFIG", help="TOML file with models by role, model options and settings.")
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Option of the image model's call, such as num_inference_steps=9; may be given again."),
+    typer.Option("--set", help="Pass an option to the image model's call, such as num_inference_steps=9; repeatable."),
 ]
-Device = Annotated[str | None, typer.Option(help="diffusers: cpu, cuda, cuda:1, mps; the best there is by default.")]
-Dtype = Annotated[str | None, typer.Option(help="diffusers: float32, bfloat16 or float16.")]
-Offload = Annotated[str | None, typer.Option(help="diffusers: none, model, sequential or group.")]
-Batch = Annotated[int | None, typer.Option(help="diffusers: most pictures in one call of the pipeline.")]
-Candidates = Annotated[int | None, typer.Option(help="Images in each round.")]
-Patience = Annotated[int | None, typer.Option(help="Give up after so many rounds without a better image; 0: never.")]
-MaxImages = Annotated[int | None, typer.Option(help="Most images of the run.")]
-MaxCalls = Annotated[int | None, typer.Option(help="No new round that would go past so many chat calls.")]
-MaxTokens = Annotated[int | None, typer.Option(help="The same for tokens, in and out.")]
-MaxSeconds = Annotated[float | None, typer.Option(help="The same for seconds of the models.")]
-MaxCost = Annotated[float | None, typer.Option(help="The same for money, by the prices in the file of --config.")]
-Skills = Annotated[list[Path] | None, path_option("--skills", help="Folder with skills of your own; may be given again.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs, and nothing else.")]
-AsEvents = Annotated[bool, typer.Option("--events", help="Print each event as it happens, as a line of JSON, for programs.")]
+Device = Annotated[str | None, typer.Option(help="diffusers: run on cpu, cuda, cuda:1 or mps; by default on the best available.")]
+Dtype = Annotated[str | None, typer.Option(help="diffusers: load the weights as float32, bfloat16 or float16.")]
+Offload = Annotated[str | None, typer.Option(help="diffusers: offload weights to the CPU: none, model, sequential or group.")]
+Batch = Annotated[int | None, typer.Option(help="diffusers: generate at most this many images in one pipeline call.")]
+Candidates = Annotated[int | None, typer.Option(help="Generate this many images per round.")]
+Patience = Annotated[int | None, typer.Option(help="Give up after this many rounds without a better image; 0 means never.")]
+MaxImages = Annotated[int | None, typer.Option(help="Generate at most this many images.")]
+MaxCalls = Annotated[int | None, typer.Option(help="Stop before a round that would exceed this many chat calls.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Stop before a round that would exceed this many input and output tokens.")]
+MaxSeconds = Annotated[float | None, typer.Option(help="Stop before a round that would exceed this many seconds in the models.")]
+MaxCost = Annotated[float | None, typer.Option(help="Stop before a round that would exceed this cost, by the prices in --config.")]
+Skills = Annotated[list[Path] | None, path_option("--skills", help="Folder with your own skills; repeatable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
+AsEvents = Annotated[bool, typer.Option("--events", help="Print each event as a line of JSON as it happens.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def set_debug(debug: bool) -> None:
-    """Have errors show their traceback, here and in what this process starts."""
+    """Have errors of this command show their traceback, as `GEMS_DEBUG` does for all commands."""
     if debug:
-        os.environ["GEMS_DEBUG"] = "1"
+        SHOW_TRACEBACKS.set(True)
 
 
-def home_of(runs: Path, store: str | None, image_store: str | None) -> Workspace:
-    """Return where runs live, as the options say.
+def workspace_of(runs: Path, store: str | None, image_store: str | None) -> Workspace:
+    """Return the workspace that `--runs`, `--store` and `--image-store` name.
 
     Raises:
-        GemsError: a URL is not understood, or its driver is not installed.
+        GemsError: a URL is invalid, or its driver is not installed.
     """
     from ..storage.workspace import Workspace
 
     return Workspace(runs, store=store, image_store=image_store)
 
 
-def models_given(thread: str, home: Workspace, chat: str | None, image: str | None, config: Path | None) -> dict[str, Any]:
-    """Return the models that the options give to a run made before, as `resume` and `fork` take them.
+def replacement_models(
+    thread: str, workspace: Workspace, chat: str | None, image: str | None, config: Path | None
+) -> dict[str, Any]:
+    """Return the models that replace those of an existing run, as the arguments `chat` and `image` of `resume` and `fork`.
 
     Raises:
-        GemsError: the file of `--config` cannot be used, or the run's record cannot be read.
+        GemsError: the configuration file is invalid, or the run's manifest cannot be read.
     """
     from ..config import models_again
     from ..runs.manifest import read_manifest
 
-    if config is None or not home.database.exists():  # no database, no run: that is told where the run is looked for
+    if config is None or not workspace.database.exists():  # without a database there is no run: `resume` and `fork` report that
         return {"chat": chat, "image": image}
-    with home.database.open() as opened:
-        recorded = read_manifest(opened, home, thread).models
-    chats, drawer = models_again(config, recorded, chat, image)
-    return {"chat": chats, "image": drawer}
+    with workspace.database.open() as opened:
+        recorded = read_manifest(opened, workspace, thread).models
+    chat_models, image_model = models_again(config, recorded, chat, image)
+    return {"chat": chat_models, "image": image_model}
 
 
-def reach(home: Workspace) -> str:
-    """Return the options that lead a command to a home, quoted for a shell and with a space before.
+def workspace_options(workspace: Workspace) -> str:
+    """Return the options that lead a command to a workspace, quoted for a shell, with a leading space.
 
-    There are no passwords in it, and nothing that the environment says already.
+    They hold no password, and nothing that the environment already sets.
     """
-    told = ["--runs", str(home.folder)] if home.folder != Path(os.environ.get("GEMS_RUNS", RUNS)) else []
-    told += ["--store", home.database.name] if home.store and home.store != os.environ.get("GEMS_STORE") else []
-    own = home.image_store and home.image_store != os.environ.get("GEMS_IMAGE_STORE")
-    told += ["--image-store", str(home.images)] if own else []
-    return f" {shlex.join(told)}" if told else ""
+    options = ["--runs", str(workspace.folder)] if workspace.folder != Path(os.environ.get("GEMS_RUNS", RUNS)) else []
+    options += ["--store", workspace.database.name] if workspace.store and workspace.store != os.environ.get("GEMS_STORE") else []
+    other = workspace.image_store and workspace.image_store != os.environ.get("GEMS_IMAGE_STORE")
+    options += ["--image-store", str(workspace.images)] if other else []
+    return f" {shlex.join(options)}" if options else ""
 
 
-def request_of(prompt: str) -> str:
-    """Return the request that is meant: `-` stands for what comes in on standard input, `@FILE` for the text of a file.
+def read_request(prompt: str) -> str:
+    """Return the request: `-` reads it from standard input, `@FILE` from a file.
 
     Raises:
         SettingError: the file cannot be read.
@@ -154,15 +159,15 @@ def request_of(prompt: str) -> str:
         return Path(prompt[1:]).expanduser().read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SettingError(f"{prompt}: the file of the request cannot be read: {reason}") from error
+        raise SettingError(f"{prompt}: cannot read the request from this file: {reason}") from error
 
 
-def library(folders: Sequence[Path] | None, show: TerminalProgress | None = None) -> SkillLibrary:
-    """Load the skills, with those in folders of one's own; say on standard error what is wrong with them.
+def load_skills(folders: Sequence[Path] | None, progress: RunProgress | None = None) -> SkillLibrary:
+    """Load the bundled skills and those of the user, and print faults in them to standard error.
 
     Args:
-        folders: those of one's own.
-        show: what shows the run for which they are loaded: it does not say the same again.
+        folders: the user's folders.
+        progress: shows the run that the skills are for; it does not print the same notes again.
 
     Raises:
         SkillError: a folder cannot be used.
@@ -172,6 +177,6 @@ def library(folders: Sequence[Path] | None, show: TerminalProgress | None = None
     loaded = SkillLibrary.load(list(folders or ()))
     for note in loaded.notes():
         Console(stderr=True).print(f"[yellow]{escape(note)}[/]", soft_wrap=True, highlight=False)
-    if show is not None:
-        show.said = frozenset(loaded.notes(paths=False))
+    if progress is not None:
+        progress.printed_notes = frozenset(loaded.notes(paths=False))
     return loaded

@@ -12,13 +12,13 @@ from .options import AsJson
 
 
 def presets_command(
-    checks: Annotated[int, typer.Option(min=1, help="How many checks of a request to reckon with.")] = 8,
+    checks: Annotated[int, typer.Option(min=1, help="Number of checks to assume for a request.")] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """List the presets: what each is, and what it may take."""
-    from .estimates import presets_table, presets_told
+    """List the presets, with the chat calls and images that each may use."""
+    from .estimates import preset_estimates, presets_table
 
     if as_json:
-        echo(json.dumps(presets_told(checks), indent=1, ensure_ascii=False))
+        echo(json.dumps(preset_estimates(checks), indent=1, ensure_ascii=False))
     else:
         Console().print(presets_table(checks))

@@ -1,4 +1,4 @@
-"""The commands that make room: `gems rm` and `gems prune`."""
+"""The commands that delete: `gems rm` and `gems prune`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from ..errors import SettingError
 from ..terminal import Console, echo
-from .options import RUNS, AsJson, Images, Runs, Store, home_of
+from .options import RUNS, AsJson, Images, Runs, Store, workspace_of
 
 if TYPE_CHECKING:
     from ..runs.prune import PruneReport
@@ -28,50 +28,51 @@ def rm_command(
     image_store: Images = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove runs, with their pages and the images that no other run refers to."""
+    """Remove runs, with their pages and the images that no other run uses."""
     from ..runs.prune import remove
 
-    _tell(remove(thread, home_of(runs, store, image_store)), as_json)
+    _print_report(remove(thread, workspace_of(runs, store, image_store)), as_json)
 
 
 def prune_command(
-    older_than: Annotated[str | None, typer.Option(help="Remove runs whose last step is older: 12h, 30d, 8w.")] = None,
-    keep_best: Annotated[bool, typer.Option("--keep-best", help="Of these, keep the end, the page and the best image.")] = False,
+    older_than: Annotated[str | None, typer.Option(help="Remove runs whose last step is older than this: 12h, 30d, 8w.")] = None,
+    keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the result, page and best image of these runs.")] = False,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also runs that were interrupted, have failed or wait for a person.")
+        bool, typer.Option("--unfinished", help="Include runs that were interrupted, failed or wait for a review.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")] = False,
     runs: Runs = RUNS,
     store: Store = None,
     image_store: Images = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make room: remove old runs that have ended, and images that nothing refers to, and shrink the database."""
+    """Free space: remove old finished runs and images that no run uses, and shrink the database."""
     from ..runs.prune import prune
 
-    age = _age(older_than) if older_than is not None else None
-    home = home_of(runs, store, image_store)
-    _tell(prune(age, keep_best=keep_best, unfinished=unfinished, dry_run=dry_run, runs=home), as_json, dry_run)
+    age = _parse_age(older_than) if older_than is not None else None
+    workspace = workspace_of(runs, store, image_store)
+    report = prune(age, keep_best=keep_best, unfinished=unfinished, dry_run=dry_run, runs=workspace)
+    _print_report(report, as_json, dry_run)
 
 
-def _age(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,5})([hdw])", text.strip().lower())
-    if found is None:
-        raise SettingError(f"--older-than {text}: write a number and h, d or w for hours, days or weeks, such as 30d")
-    return timedelta(**{UNITS[found[2]]: int(found[1])})
+def _parse_age(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip().lower())
+    if match is None:
+        raise SettingError(f"--older-than {text}: write a number of hours (h), days (d) or weeks (w), such as 30d")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
-def _tell(freed: PruneReport, as_json: bool, dry_run: bool = False) -> None:
+def _print_report(report: PruneReport, as_json: bool, dry_run: bool = False) -> None:
     if as_json:
-        echo(json.dumps(freed._asdict(), indent=1))
+        echo(json.dumps(report._asdict(), indent=1))
         return
     console = Console()
     would = "would be " if dry_run else ""
-    for names, what in ((freed.removed, "removed"), (freed.trimmed, "cut down to their best image")):
+    for names, what in ((report.removed, "removed"), (report.trimmed, "reduced to the best image")):
         if names:
             console.print(f"{would}{what}: {escape(', '.join(names))}", soft_wrap=True, highlight=False)
-    room = f"{freed.rows} rows, {freed.images} images ({decimal(freed.image_bytes)})"
-    room += "" if dry_run else f", {decimal(freed.database_bytes)} of the database"
-    console.print(f"{would}freed: {room}", soft_wrap=True, highlight=False)
-    for note in freed.notes:
+    freed = f"{report.rows} rows, {report.images} images ({decimal(report.image_bytes)})"
+    freed += "" if dry_run else f", {decimal(report.database_bytes)} of the database"
+    console.print(f"{would}freed: {freed}", soft_wrap=True, highlight=False)
+    for note in report.notes:
         console.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True, highlight=False)

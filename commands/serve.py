@@ -1,4 +1,4 @@
-"""The commands for the models themselves: `gems serve` offers them to others, `gems doctor` checks them."""
+"""The commands for the models themselves: `gems serve` and `gems doctor`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import typer
 
 from ..errors import SettingError
 from ..terminal import Console, echo
-from .options import AsJson, Batch, Chat, ConfigFile, Debug, Device, Dtype, ImageSpec, Offload, Set, library, set_debug
+from .options import AsJson, Batch, Chat, ConfigFile, Debug, Device, Dtype, ImageSpec, Offload, Set, load_skills, set_debug
 
 
 def serve_command(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 30000,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 means any free port.")] = 30000,
     key_env: Annotated[
-        str | None, typer.Option(help="Environment variable with the key that clients must send; none by default.")
+        str | None, typer.Option(help="Environment variable with the API key that clients must send; by default none.")
     ] = None,
-    open_to_all: Annotated[bool, typer.Option("--open-to-all", help="Serve other machines without a key.")] = False,
+    open_to_all: Annotated[bool, typer.Option("--open-to-all", help="Serve other machines without an API key.")] = False,
     allowed_hosts: Annotated[
         str,
         typer.Option(
             "--allowed-hosts",
             envvar="GEMS_ALLOWED_HOSTS",
-            help="Names it has besides those of this machine: A,B,...",
+            help="Accept these host names too, besides those of this machine: A,B,...",
         ),
     ] = "",
     chat: Chat = None,
@@ -38,7 +38,7 @@ def serve_command(
     batch: Batch = None,
     debug: Debug = False,
 ) -> None:
-    """Serve the chat model and the image model by an OpenAI-compatible HTTP API."""
+    """Serve the chat model and the image model over an OpenAI-compatible HTTP API."""
     set_debug(debug)
     from ..config import changed, load_config
     from ..models.chat.call import model_name
@@ -48,16 +48,16 @@ def serve_command(
 
     key = os.environ.get(key_env, "") if key_env else None
     if key_env and not key:
-        raise SettingError(f"--key-env {key_env}: this environment variable is not set; put the key into it")
+        raise SettingError(f"--key-env {key_env}: this environment variable is not set; put the API key into it")
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
-    drawer = image_model(file.image)
-    talker = chat_model(file.chat)
+    images = image_model(file.image)
+    chats = chat_model(file.chat)
 
-    def ready(url: str) -> None:
-        echo(f"serving {model_name(talker)} and {drawer.name} at {url} (Ctrl-C ends)", flush=True)
+    def print_url(url: str) -> None:
+        echo(f"serving {model_name(chats)} and {images.name} at {url} (stop with Ctrl-C)", flush=True)
 
     hosts = parse_allowed_hosts(allowed_hosts)
-    serve(talker, drawer, host=host, port=port, key=key, open_to_all=open_to_all, allowed_hosts=hosts, on_ready=ready)
+    serve(chats, images, host=host, port=port, key=key, open_to_all=open_to_all, allowed_hosts=hosts, on_ready=print_url)
 
 
 def doctor_command(
@@ -69,25 +69,25 @@ def doctor_command(
     dtype: Dtype = None,
     offload: Offload = None,
     batch: Batch = None,
-    draw: Annotated[bool, typer.Option(help="Make pictures too: two, or three where the model edits.")] = True,
+    draw: Annotated[bool, typer.Option(help="Generate images too: two, or three if the model edits.")] = True,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Check that the models do what GEMS needs of them, and say what to change. Exit code 1 if something essential fails."""
+    """Check that the models do what GEMS needs, and say what to change. Exit with code 1 if a required check fails."""
     set_debug(debug)
     from ..config import changed, load_config
     from ..models.registry import Models
-    from .doctor import diagnose, table
+    from .doctor import diagnose, diagnosis_table
 
     file = changed(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
-    found = []
-    with Console(stderr=True).status("asking ...") as status:
-        for one in diagnose(Models.choose(file.chats, file.image), draw=draw, skills=library(None)):
-            found.append(one)
-            status.update(f"{one.subject}: {one.probe} done ...")
+    diagnoses = []
+    with Console(stderr=True).status("checking ...") as status:
+        for diagnosis in diagnose(Models.choose(file.chats, file.image), draw=draw, skills=load_skills(None)):
+            diagnoses.append(diagnosis)
+            status.update(f"{diagnosis.subject}: {diagnosis.probe} done ...")
     if as_json:
-        echo(json.dumps([one._asdict() for one in found], indent=1, ensure_ascii=False))
+        echo(json.dumps([diagnosis._asdict() for diagnosis in diagnoses], indent=1, ensure_ascii=False))
     else:
-        Console().print(table(found))
-    if any(one.state == "fault" for one in found):
+        Console().print(diagnosis_table(diagnoses))
+    if any(diagnosis.state == "fault" for diagnosis in diagnoses):
         raise typer.Exit(1)

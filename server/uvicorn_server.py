@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import ServeError
 from ..models.image.base import ImageModel
+from ..terminal import signal_handlers
 from .app import create_app
 from .origin_check import is_loopback
 from .served_models import Limits
@@ -156,12 +157,8 @@ def _graceful_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signal_handlers(dict.fromkeys((signal.SIGINT, signal.SIGTERM), lambda *_: None)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 # Before torch is imported: many small models at once, each with a thread for every core, mostly wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import functools
 import random
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from gems import cli
 from gems.errors import OutsideWorldError
@@ -103,9 +105,14 @@ def _away_from_home(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+COMMAND_TREE = functools.cache(typer.main.get_command)
+"""Builds the commands of a Typer app once per process, as a shell does: they hold no state of a call."""
+
+
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Run `gems ...` in this process; return exit code, standard output and standard error."""
+    monkeypatch.setattr(typer.main, "get_command", COMMAND_TREE)
 
     def run(*args):
         monkeypatch.setattr(sys, "argv", ["gems", *map(str, args)])

@@ -83,8 +83,13 @@ def test_a_dry_run_tells_what_the_run_may_take_and_does_nothing(command):
     assert rows["verifier"] == ["1", "39"]
     assert rows["chat calls"] == ["3", "48"]
     assert rows["images"] == ["1", "3"]
-    assert rows["money for images"] == ["0.02", "0.06"]
-    for words in ("repair turns", "may end earlier by max_calls", "not known beforehand", "Nothing was asked, drawn or written"):
+    assert rows["cost of images"] == ["0.02", "0.06"]
+    for words in (
+        "repair turns",
+        "may stop earlier because of max_calls",
+        "unknown before the run",
+        "Nothing was run or written",
+    ):
         assert words in out
     told = json.loads(command(*args, "--json")[1])
     assert told["calls"]["verifier"] == {"first": 1, "worst": 39}
@@ -237,7 +242,7 @@ def test_a_request_comes_from_a_file_or_from_standard_input(command, monkeypatch
         assert meant in out
     code, _, err = command("run", "@nowhere.txt", "--preset", "original")
     assert (code, err.count("\n")) == (2, 1)
-    assert "@nowhere.txt: the file of the request cannot be read: No such file" in err
+    assert "@nowhere.txt: cannot read the request from this file: No such file" in err
 
 
 def test_the_benchmark_prints_its_table_and_writes_json(command):
@@ -295,7 +300,7 @@ def test_ctrl_c_says_how_to_go_on(command, monkeypatch):
         patch.setattr("gems.models.image.diffusers.DiffusersImage.generate", interrupted)
         code, _, err = command("run", "a red circle", "--thread", "mine")
     assert code == 130
-    assert "go on with `gems resume mine`" in err
+    assert "resume it with `gems resume mine`" in err
     assert command("resume", "mine", "--json")[0] == 0
 
 
@@ -304,7 +309,7 @@ def test_an_endpoint_that_is_not_there_loses_nothing(command):
     code, _, err = command("run", "a red circle", "--thread", "mine", "--config", "gems.toml")
     assert code == 2
     assert "is the server running at 127.0.0.1:9?" in err
-    assert "go on with `gems resume mine`, with --chat for another model" in err
+    assert "resume it with `gems resume mine`, with --chat for another model" in err
     assert "Traceback" not in err
     assert command("resume", "mine", "--chat", "shapes", "--json")[0] == 0
 
@@ -313,7 +318,7 @@ def test_a_size_beyond_the_image_models_is_told_with_the_largest_and_loses_nothi
     code, _, err = command("run", "a red circle", "--thread", "mine", "--size", "1024x1024")
     assert code == 2
     assert "it draws up to 512x512 pixels, not 1024x1024" in err
-    assert "go on with `gems resume mine`, with --image for another model" in err
+    assert "resume it with `gems resume mine`, with --image for another model" in err
     assert command("run", "a red circle", "--size", "512x512", "--preset", "original")[0] == 0
 
 
@@ -358,7 +363,7 @@ def test_runs_are_listed_and_shown(command):
     _, out, _ = command("show", "mine")
     assert "How many stars are in the image?" in out
     assert json.loads(command("show", "mine", "--json")[1])["usage"]["calls"] == 2
-    assert "go on with `gems resume dead`" in command("show", "dead")[1]
+    assert "resume it with `gems resume dead`" in command("show", "dead")[1]
     code, _, err = command("runs", "--state", "lost")
     assert (code, "choose one of running, accepted" in err) == (2, True)
 
@@ -366,7 +371,7 @@ def test_runs_are_listed_and_shown(command):
 def test_the_commands_that_are_told_lead_to_runs_elsewhere_as_they_stand(command):
     there = ("--runs", "my runs", "--image-store", "my images")
     Path("gems.toml").write_text('[chat]\nmodel = "http://127.0.0.1:9/v1#nobody"\nretries = 0\n')
-    assert "for your word" in command("run", "a red circle", "--review", "plan", "--thread", "w", *there)[1]
+    assert "for your review" in command("run", "a red circle", "--review", "plan", "--thread", "w", *there)[1]
     _, out, err = command("run", "a red circle", "--config", "gems.toml", "--preset", "rewrite", "--thread", "dead", *there)
     told = [
         *re.findall(r"(gems resume dead .*?)[`,]", err),

@@ -216,7 +216,7 @@ def test_commands_are_told_with_their_arguments_bounds_and_variables(reference):
 def test_every_command_of_gems_is_told(reference, options):
     told = reference.commands(app, "gems")
     for path in options:
-        alike = re.findall(r"^The same options have (.*)\.$", told, re.MULTILINE)
+        alike = re.findall(r"^These commands have the same options: (.*)\.$", told, re.MULTILINE)
         own = f"# gems {' '.join(path)}\n" in told
         assert not path or own or any(f"`{path[-1]}`" in line for line in alike), path
 
@@ -249,8 +249,8 @@ def test_every_environment_variable_of_the_code_is_told(reference):
 
 def test_what_is_public_and_has_no_place_in_the_reference_is_put_at_its_end(reference):
     page = ".. autofunction:: run\n.. autoclass:: Check\n   :members:\n.. py:data:: PRESETS\n"
-    assert reference.the_rest(page, {"run": run, "Check": Check, "PRESETS": PRESETS}, "gems") == ""
-    rest = reference.the_rest(page, {"run": run, "Verdict": Verdict, "fork": fork}, "gems")
+    assert reference.missing_names(page, {"run": run, "Check": Check, "PRESETS": PRESETS}, "gems") == ""
+    rest = reference.missing_names(page, {"run": run, "Verdict": Verdict, "fork": fork}, "gems")
     assert ".. autoclass:: gems.Verdict\n   :members:" in rest
     assert ".. autofunction:: gems.fork" in rest
     assert "gems.run" not in rest

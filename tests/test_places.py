@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gems import GemsError, Workspace, run
-from gems.commands.fork import _read
+from gems.commands.fork import _read_checks
 from gems.commands.review_dialog import read_answer
 from gems.config import load_config
 from gems.storage.files import replace_file
@@ -105,7 +105,7 @@ def test_a_tilde_is_the_home_folder_also_where_no_shell_has_seen_it(command, tmp
 def test_a_folder_of_runs_without_a_name_is_refused(command, tmp_path):
     for args in ("run", "a red circle"), ("runs",), ("eval", "shapes"):
         code, _, err = command(*args, "--runs", "")
-        assert (code, "it is empty: name a path" in err) == (2, True)
+        assert (code, "the path is empty: write a path" in err) == (2, True)
     with pytest.raises(GemsError, match="the folder of runs has no name"):
         run("a red circle", runs="")
     assert list(tmp_path.iterdir()) == []
@@ -191,7 +191,7 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
     (tmp_path / "checks.json").write_text(
         json.dumps([{"id": "c1", "kind": "attribute", "question": "Is it red?"}]), encoding="utf-8-sig"
     )
-    assert [check.question for check in _read(tmp_path / "checks.json")] == ["Is it red?"]
+    assert [check.question for check in _read_checks(tmp_path / "checks.json")] == ["Is it red?"]
     (tmp_path / "answer.json").write_text('{"action": "accept"}', encoding="utf-8-sig")
     assert read_answer("@answer.json") == {"action": "accept"}
 

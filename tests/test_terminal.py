@@ -15,7 +15,7 @@ from rich.table import Table
 
 import gems
 from gems import terminal
-from gems.commands.review_dialog import Dialog
+from gems.commands.review_dialog import ReviewDialog
 from gems.models.shapes import shapes_chat
 from gems.models.shapes.chat import ShapesChat
 from gems.server import create_app, running
@@ -154,7 +154,7 @@ def test_a_question_of_a_review_and_a_traceback_show_them_too(tmp_path, capsys, 
     verdict = {"check": "c1", "passed": False, "reason": PLANTED}
     attempt = {"round": 1, "candidate": 1, "best": True, "prompt": PLANTED, "verdicts": [verdict]}
     about = {"said": [PLANTED], "prompt": PLANTED, "checks": [check], "decision": "refine", "reason": PLANTED, "round": 1}
-    dialog = Dialog(Console(), lambda image: tmp_path)
+    dialog = ReviewDialog(Console(), lambda image: tmp_path)
     for stage in ("plan", "image"):
         dialog._show({**about, "stage": stage, "attempts": [attempt]})
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)

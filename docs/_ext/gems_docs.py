@@ -1,4 +1,4 @@
-"""What the site needs of Sphinx: directives for the parts made from the code, and links of names in docstrings."""
+"""Sphinx extension of the site: directives for the reference made from the code, and links for names in docstrings."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-class Reference(SphinxDirective):
-    """`{gems-reference} settings`: a part of the reference, made from the code."""
+class ReferenceDirective(SphinxDirective):
+    """`{gems-reference} settings`: a part of the reference, generated from the code."""
 
     required_arguments = 1
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
-        """Write the part, and read it as Markdown."""
+        """Generate the part as Markdown and parse it."""
         return self.parse_text_to_nodes(PARTS[self.arguments[0]](), allow_section_headings=True)
 
 
-class Picture(SphinxDirective):
-    """`{gems-graph}`: the graph, drawn from the code, in the page itself so that it follows the page's colours."""
+class GraphDirective(SphinxDirective):
+    """`{gems-graph}`: the graph as inline SVG, so that it follows the page's colours."""
 
     def run(self) -> list[nodes.Node]:
         """Draw the graph."""
@@ -65,19 +65,19 @@ def add_fields(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
 
 
 def hide_signature(app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returned: str) -> Any:
-    """Leave out the signature of a model and of an error: fields are listed below, and errors are not made by readers."""
+    """Hide the signature of a model, whose fields are listed below it, and of an error, which readers do not construct."""
     hidden = inspect.isclass(obj) and issubclass(obj, BaseModel | Exception)
     return ("", None) if hidden and signature else None
 
 
-def name_aliases(app: Sphinx, what: str, name: str, *_: Any) -> None:
-    """Write a type alias by its name, where Sphinx would write the object that stands for it in its place."""
-    for told in app.env.current_document.autodoc_annotations.values():
-        told.update((key, re.sub(r"TypeAliasForwardRef\('([^']+)'\)", r"\1", value)) for key, value in told.items())
+def restore_type_aliases(app: Sphinx, what: str, name: str, *_: Any) -> None:
+    """Show a type alias by its name, where Sphinx would show `TypeAliasForwardRef(...)`."""
+    for types in app.env.current_document.autodoc_annotations.values():
+        types.update((key, re.sub(r"TypeAliasForwardRef\('([^']+)'\)", r"\1", value)) for key, value in types.items())
 
 
-def keep_colon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Give properties and attributes an empty type: napoleon takes what is before their first colon for one."""
+def protect_first_colon(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Give properties and attributes an empty type, as napoleon reads the text before their first colon as the type."""
     if what in ("property", "attribute") and lines:
         lines[0] = f": {lines[0]}"
 
@@ -95,25 +95,25 @@ def fences_to_blocks(app: Sphinx, what: str, name: str, obj: Any, options: Any, 
     lines[:] = converted
 
 
-def add_the_rest(app: Sphinx, page: str, source: list[str]) -> None:
-    """Append to the page on Python what is public and has no place in it yet, so that nothing public is missing."""
+def append_missing_names(app: Sphinx, page: str, source: list[str]) -> None:
+    """Append to the Python page the public names that it does not document yet."""
     if page == "reference/python":
-        source[0] += reference.the_rest(source[0], {name: getattr(gems, name) for name in gems.__all__}, "gems")
+        source[0] += reference.missing_names(source[0], {name: getattr(gems, name) for name in gems.__all__}, "gems")
 
 
-def link(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> Any:
-    """Link a name that Sphinx does not find: where the code has it is not where it is documented.
+def resolve_name(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> Any:
+    """Link a name that is documented under another module than the code defines it in.
 
-    Names of other packages stay as they are, and so do words in backticks that are no names. What is left is a broken link.
+    Names of other packages, and words in backticks that are not names, stay plain text. Others are broken links.
     """
     if node.get("refdomain") != "py":
         return None
     target, python = node["reftarget"], env.get_domain("py")
     last = target.rpartition(".")[2]
     objects = python.objects  # type: ignore[attr-defined]
-    found = [full for full in objects if full.rpartition(".")[2] == last and not objects[full].aliased]
-    if len(found) == 1:
-        return python.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, content)
+    matches = [full for full in objects if full.rpartition(".")[2] == last and not objects[full].aliased]
+    if len(matches) == 1:
+        return python.resolve_xref(env, node["refdoc"], app.builder, "obj", matches[0], node, content)
     if target.startswith("gems.events."):
         return make_refnode(app.builder, node["refdoc"], "reference/events", nodes.make_id(last), content)
     foreign = "." in target and not target.startswith("gems.")
@@ -121,14 +121,14 @@ def link(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> Any:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Tell Sphinx of all of it."""
-    app.add_directive("gems-reference", Reference)
-    app.add_directive("gems-graph", Picture)
-    app.connect("autodoc-process-docstring", keep_colon, priority=400)  # before napoleon, which has 500
+    """Register the directives and handlers."""
+    app.add_directive("gems-reference", ReferenceDirective)
+    app.add_directive("gems-graph", GraphDirective)
+    app.connect("autodoc-process-docstring", protect_first_colon, priority=400)  # before napoleon, which has 500
     app.connect("autodoc-process-docstring", fences_to_blocks, priority=400)
     app.connect("autodoc-process-docstring", add_fields)
     app.connect("autodoc-process-signature", hide_signature)
-    app.connect("autodoc-process-signature", name_aliases, priority=900)  # after the types were recorded
-    app.connect("source-read", add_the_rest)
-    app.connect("missing-reference", link)
+    app.connect("autodoc-process-signature", restore_type_aliases, priority=900)  # after autodoc has recorded the types
+    app.connect("source-read", append_missing_names)
+    app.connect("missing-reference", resolve_name)
     return {"parallel_read_safe": True}

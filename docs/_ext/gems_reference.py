@@ -1,4 +1,4 @@
-"""The reference, made from the code: each function returns Markdown, so that nothing has to be written down twice."""
+"""The reference, generated from the code: each function returns Markdown."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ OPTION_OF = {
     **{"max_rounds": "--rounds", "noise_fp": "--verifier-noise", "noise_fn": "--verifier-noise", "width": "--size"},
     "height": "--size",
 }
-"""The options of `gems run` that are not called like their setting."""
+"""Options of `gems run` with another name than their setting."""
 
 
 def settings(model: type[BaseModel], roles: Iterable[str], options: Iterable[str]) -> str:
-    """List the settings of a run by the role that reads them.
+    """Return tables of the settings of a run, one for each role that reads them.
 
     Args:
         model: the settings, `RunContext`.
-        roles: all roles, in the order of the tables.
+        roles: all roles, in order.
         options: the options of `gems run`.
     """
     known = set(options)
@@ -37,112 +37,112 @@ def settings(model: type[BaseModel], roles: Iterable[str], options: Iterable[str
             if isinstance(extra, Mapping) and role in extra.get("langgraph_nodes", ()):  # type: ignore[operator]
                 option = OPTION_OF.get(name, f"--{name.replace('_', '-')}")
                 values = _field(model, name)
-                rows.append([f"`{name}`", f"`{option}`" if option in known else "", *values, _prose(field.description)])
+                rows.append([f"`{name}`", f"`{option}`" if option in known else "", *values, _escape(field.description)])
         if rows:
-            parts.append(f"## {role}\n\n" + _table(["setting", "option", "values", "default", "what it does"], rows))
+            parts.append(f"## {role}\n\n" + _table(["setting", "option", "values", "default", "description"], rows))
     return "\n".join(parts)
 
 
 def presets(model: type[BaseModel], named: Mapping[str, Mapping[str, Any]], about: Mapping[str, str]) -> str:
-    """List the presets: what each is, and where it differs from the defaults."""
+    """Return a table of the presets and the settings that differ from the defaults."""
     rows = []
     for name, values in named.items():
         differs = [f"`{k}={_literal(v)}`" for k, v in values.items() if v != model.model_fields[k].default]
-        rows.append([f"`{name}`", about[name], ", ".join(differs) or "nothing: it is the defaults"])
-    return _table(["preset", "what it is", "differs from the defaults by"], rows)
+        rows.append([f"`{name}`", about[name], ", ".join(differs) or "nothing"])
+    return _table(["preset", "method", "settings that differ from the defaults"], rows)
 
 
 def fields(model: type[BaseModel]) -> str:
-    """List the fields of a model: their types, bounds, defaults and what they mean."""
+    """Return a table of the fields of a model: type, bounds, default and description."""
     rows = [
-        [f"`{field.alias or name}`", *_field(model, field.alias or name), _prose(field.description)]
+        [f"`{field.alias or name}`", *_field(model, field.alias or name), _escape(field.description)]
         for name, field in model.model_fields.items()
     ]
-    return _table(["field", "type", "default", "what it is"], rows)
+    return _table(["field", "type", "default", "description"], rows)
 
 
 def models(shown: Iterable[type[BaseModel]], level: int = 2) -> str:
-    """List models one after the other: what each is, and its fields."""
-    return "\n".join(f"{'#' * level} {m.__name__}\n\n{_about(m)}\n\n{fields(m) if m.model_fields else ''}" for m in shown)
+    """Return a section for each model, with its docstring and fields."""
+    return "\n".join(f"{'#' * level} {m.__name__}\n\n{_docstring(m)}\n\n{fields(m) if m.model_fields else ''}" for m in shown)
 
 
 def events(union: Any) -> str:
-    """List all types of events in a union of models."""
+    """Return a section for each type of event in a union of models."""
     return models(get_args(union))
 
 
-def the_rest(page: str, public: Mapping[str, Any], package: str) -> str:
-    """Return the part of an API page (reStructuredText) for public names that it does not have yet; empty if it has all."""
+def missing_names(page: str, public: Mapping[str, Any], package: str) -> str:
+    """Return directives (reStructuredText) for the public names that an API page lacks; empty if it has all."""
     shown = set(re.findall(r"^\.\. (?:auto|py:)\w+:: (?:\S+\.)?(\w+)$", page, re.MULTILINE))
     parts = []
     for name in (name for name in public if name not in shown):
         kind = "autoclass" if inspect.isclass(public[name]) else "autofunction" if callable(public[name]) else "autodata"
         parts.append(f".. {kind}:: {package}.{name}\n" + ("   :members:\n" if kind == "autoclass" else ""))
-    return "\n".join(["", "And", "---", "", *parts]) if parts else ""
+    return "\n".join(["", "Others", "------", "", *parts]) if parts else ""
 
 
 def commands(app: typer.Typer, program: str) -> str:
-    """List all commands of a Typer program, with their arguments and options."""
+    """Return a section for each command of a Typer program, with its arguments and options."""
     return "\n".join(_commands(typer.main.get_command(app), program))
 
 
 def options_of(app: typer.Typer) -> dict[tuple[str, ...], set[str]]:
-    """Return the options of each command, such as `--seed`, by its path; the empty path is the program itself."""
+    """Return the options, such as `--seed`, of each command by its path; the empty path is the program itself."""
 
-    def below(command: Any, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], set[str]]]:
+    def walk(command: Any, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], set[str]]]:
         yield path, {o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("-")} | {"--help"}
         for name, sub in getattr(command, "commands", {}).items():
-            yield from below(sub, (*path, name))
+            yield from walk(sub, (*path, name))
 
-    return dict(below(typer.main.get_command(app), ()))
+    return dict(walk(typer.main.get_command(app), ()))
 
 
 def environment(app: typer.Typer) -> str:
-    """List the environment variables that stand for options."""
-    found: dict[str, set[str]] = {}
-    for command in _all(typer.main.get_command(app)):
+    """Return a table of the environment variables that set options."""
+    options: dict[str, set[str]] = {}
+    for command in _walk_commands(typer.main.get_command(app)):
         for p in command.params:
             if p.envvar and p.opts[0].startswith("--"):
-                found.setdefault(str(p.envvar), set()).add(p.opts[0])
-    rows = [[f"`{name}`", ", ".join(f"`{option}`" for option in sorted(found[name]))] for name in sorted(found)]
-    return _table(["variable", "stands for"], rows)
+                options.setdefault(str(p.envvar), set()).add(p.opts[0])
+    rows = [[f"`{name}`", ", ".join(f"`{option}`" for option in sorted(options[name]))] for name in sorted(options)]
+    return _table(["variable", "option"], rows)
 
 
-def _all(command: Any) -> Iterable[Any]:
+def _walk_commands(command: Any) -> Iterable[Any]:
     yield command
-    for below in getattr(command, "commands", {}).values():
-        yield from _all(below)
+    for sub in getattr(command, "commands", {}).values():
+        yield from _walk_commands(sub)
 
 
-def _alike(commands: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the commands that are to be told, each with the names of those that are the same function."""
+def _group_aliases(commands: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the first command of each function, with the names of the other commands of that function."""
     first: dict[Any, str] = {}
-    told: dict[str, list[str]] = {}
+    aliases: dict[str, list[str]] = {}
     for name, command in commands.items():
         function = command.callback and inspect.unwrap(command.callback)
-        one = first.setdefault(function or name, name)
-        told.setdefault(one, [])
-        if one != name:
-            told[one].append(name)
-    return told
+        representative = first.setdefault(function or name, name)
+        aliases.setdefault(representative, [])
+        if representative != name:
+            aliases[representative].append(name)
+    return aliases
 
 
-def _commands(command: Any, name: str, alike: Iterable[str] = ()) -> Iterable[str]:
+def _commands(command: Any, name: str, aliases: Iterable[str] = ()) -> Iterable[str]:
     below: Mapping[str, Any] = getattr(command, "commands", {})
     if below:
         if " " in name:
-            yield f"## {name}\n\n{_prose(command.help)}\n"
-        for sub, alike in _alike(below).items():
-            yield from _commands(below[sub], f"{name} {sub}", alike)
+            yield f"## {name}\n\n{_escape(command.help)}\n"
+        for sub, others in _group_aliases(below).items():
+            yield from _commands(below[sub], f"{name} {sub}", others)
         return
     hints = get_type_hints(inspect.unwrap(command.callback))
     arguments = [p for p in command.params if not p.opts[0].startswith("-")]
     usage = " ".join([name, *(_argument(p) for p in arguments), "[OPTIONS]" if len(arguments) < len(command.params) else ""])
     rows = [[_names(p), _value(hints[p.name], p), _default(p), _help(p)] for p in command.params]
-    told = _table(["", "value", "default", "what it does"], rows) if rows else ""
-    others = f"\n\nThe same options have {', '.join(f'`{other}`' for other in alike)}." if alike else ""
+    table = _table(["", "value", "default", "description"], rows) if rows else ""
+    same = f"\n\nThese commands have the same options: {', '.join(f'`{alias}`' for alias in aliases)}." if aliases else ""
     heading = f"{'###' if name.count(' ') > 1 else '##'} {name}"
-    yield f"{heading}\n\n{_prose(command.help)}{others}\n\n```sh\n{usage.strip()}\n```\n\n{told}"
+    yield f"{heading}\n\n{_escape(command.help)}{same}\n\n```sh\n{usage.strip()}\n```\n\n{table}"
 
 
 def _argument(parameter: Any) -> str:
@@ -163,10 +163,10 @@ def _value(hint: Any, parameter: Any) -> str:
     plain = get_args(hint)[0] if many else hint
     if plain is bool:
         return "switch"
-    told = {int: "whole number", float: "number", Path: "path"}.get(plain, "text")
+    kind = {int: "whole number", float: "number", Path: "path"}.get(plain, "text")
     low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
-    told += f", {_bounds({'minimum': low, 'maximum': high})}" if low is not None or high is not None else ""
-    return told + (", several" if many else "")
+    kind += f", {_bounds({'minimum': low, 'maximum': high})}" if low is not None or high is not None else ""
+    return kind + (", repeatable" if many else "")
 
 
 def _default(parameter: Any) -> str:
@@ -175,24 +175,24 @@ def _default(parameter: Any) -> str:
 
 
 def _help(parameter: Any) -> str:
-    return _prose(parameter.help or "") + (f" Variable: `{parameter.envvar}`." if parameter.envvar else "")
+    return _escape(parameter.help or "") + (f" Variable: `{parameter.envvar}`." if parameter.envvar else "")
 
 
 def _field(model: type[BaseModel], name: str) -> tuple[str, str]:
-    """Return what values a field takes, and its default."""
+    """Return the values that a field takes, and its default."""
     schema = model.model_json_schema()
-    told = schema["properties"].get(name, {})
+    field = schema["properties"].get(name, {})
     if name in schema.get("required", ()):
-        return _kind(told), ""
-    default = told.get("default")
-    if "default" not in told or "const" in told:
-        return _kind(told), ""
-    return _kind(told), "empty" if default == "" or isinstance(default, dict | list) else f"`{_literal(default)}`"
+        return _kind(field), ""
+    default = field.get("default")
+    if "default" not in field or "const" in field:
+        return _kind(field), ""
+    return _kind(field), "empty" if default == "" or isinstance(default, dict | list) else f"`{_literal(default)}`"
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
-        return _prose(schema["$ref"].rpartition("/")[2])
+        return _escape(schema["$ref"].rpartition("/")[2])
     if "enum" in schema:
         return ", ".join(f"`{_literal(v)}`" for v in schema["enum"])
     if "const" in schema:
@@ -214,23 +214,23 @@ def _kind(schema: Mapping[str, Any]) -> str:
 def _bounds(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    told = [f"from {low:g}" if low is not None else "", f"above {above:g}" if above is not None else ""]
-    told += [f"to {high:g}" if high is not None else "", f"below {below:,}".replace(",", " ") if below is not None else ""]
-    told += [f"at most {schema['maxLength']} characters" if "maxLength" in schema else ""]
-    return " ".join(filter(None, told))
+    parts = [f"from {low:g}" if low is not None else "", f"above {above:g}" if above is not None else ""]
+    parts += [f"to {high:g}" if high is not None else "", f"below {below:,}".replace(",", " ") if below is not None else ""]
+    parts += [f"at most {schema['maxLength']} characters" if "maxLength" in schema else ""]
+    return " ".join(filter(None, parts))
 
 
 def _literal(value: Any) -> str:
     return {True: "true", False: "false", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def _about(model: type[BaseModel]) -> str:
+def _docstring(model: type[BaseModel]) -> str:
     text, _, example = (inspect.getdoc(model) or "").partition("\nExample:\n")
-    return f"{_prose(text)}\n\n{textwrap.dedent(example)}".strip()
+    return f"{_escape(text)}\n\n{textwrap.dedent(example)}".strip()
 
 
-def _prose(text: str | None) -> str:
-    """Make plain words safe inside Markdown: what looks like a tag, and what would be emphasis."""
+def _escape(text: str | None) -> str:
+    """Return text with the characters escaped that Markdown reads as tags or emphasis."""
     return (text or "").replace("<", "&lt;").replace("*", "\\*")
 
 

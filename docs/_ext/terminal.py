@@ -1,4 +1,4 @@
-"""A picture of a real run in a terminal: `python docs/_ext/terminal.py docs/terminal.svg`."""
+"""SVG of a run in a terminal: `python docs/_ext/terminal.py docs/terminal.svg`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ WIDTH = 98
 """Columns of the terminal."""
 
 
-def picture(command: str) -> str:
-    """Run a command of gems and return what it prints as SVG.
+def terminal_svg(command: str) -> str:
+    """Run a `gems` command and return its output as SVG.
 
     Raises:
         subprocess.CalledProcessError: the command failed.
     """
-    # Rich colours its output as for a terminal, but leaves out what moves.
+    # Rich prints colours as in a terminal, but no spinner.
     terminal = {"FORCE_COLOR": "1", "TTY_INTERACTIVE": "0", "COLUMNS": str(WIDTH), "TERM": "xterm-256color"}
     call = [sys.executable, "-m", "gems.cli", *shlex.split(command)[1:]]
     with tempfile.TemporaryDirectory() as folder:
@@ -34,8 +34,8 @@ def picture(command: str) -> str:
     console.print(f"[bold green]$[/] {command}", highlight=False, soft_wrap=True)
     console.print(Text.from_ansi(done.stdout))
     svg = console.export_svg(title="gems run", unique_id="gems")
-    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # its font would come from the network
+    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # the font would be loaded from the network
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(picture(COMMAND), encoding="utf-8")
+    Path(sys.argv[1]).write_text(terminal_svg(COMMAND), encoding="utf-8")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gems.commands.doctor import CHECKS, diagnose, sample_picture, table
+from gems.commands.doctor import CHECKS, diagnose, diagnosis_table, sample_image
 from gems.models.options import ImageOptions
 from gems.models.registry import Models
 from gems.models.shapes import shapes_chat
@@ -20,7 +20,7 @@ def found(models, **options):
 
 
 def test_the_test_picture_shows_what_its_checks_say():
-    seen = [(s.color, s.shape) for s in perceive(sample_picture())]
+    seen = [(s.color, s.shape) for s in perceive(sample_image())]
     assert sorted(seen) == [("blue", "square"), *[("red", "circle")] * 3]
     assert [c.expected for c in CHECKS] == ["yes", "three", "yes", "no"]
 
@@ -61,7 +61,7 @@ def test_a_server_that_is_not_there_is_told_first(sketcher):
 @pytest.mark.parametrize(
     ("reply", "state", "words"),
     [
-        (Reply({"error": {"message": "no"}}, status=401), "fault", "refuses the key"),
+        (Reply({"error": {"message": "no"}}, status=401), "fault", "refuses the API key"),
         (Reply({"error": {"message": "no"}}, status=404), "weak", "does not list its models"),
         (Reply(b"<html>", content_type="text/html"), "weak", "does not list its models as OpenAI does"),
         (Reply({"models": []}), "weak", "does not list its models as OpenAI does"),
@@ -78,7 +78,7 @@ def test_a_blind_model_is_told_what_it_got_wrong(sketcher):
     blind = Moody(mood={"Findings": json.dumps({"findings": [{"id": c.id, "answer": "yes"} for c in CHECKS]})})
     one = found(Models.choose({"verifier": blind}, sketcher), draw=False)["vision"]
     assert one.state == "fault"
-    assert one.told.startswith("2 of 4 answers right: How many red circles are there? yes")
+    assert one.told.startswith("2 of 4 answers correct: How many red circles are there? yes")
     assert "[roles.verifier]" in one.change
 
 
@@ -101,7 +101,7 @@ def test_the_table_names_each_model_once_and_what_to_change(capsys):
     from rich.console import Console
 
     blind = Moody(mood={"Findings": json.dumps({"findings": []})})
-    Console(width=90).print(table(list(diagnose(Models.choose({"verifier": blind}), draw=False))))
+    Console(width=90).print(diagnosis_table(list(diagnose(Models.choose({"verifier": blind}), draw=False))))
     out = capsys.readouterr().out
-    assert "→ a vision model as [roles.verifier]" in out
+    assert "→ choose a vision model in [roles.verifier]" in out
     assert "shapes-image" in out

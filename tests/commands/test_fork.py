@@ -24,7 +24,7 @@ def test_a_round_is_drawn_from_another_prompt(command, parent):
     assert (told["thread"], told["image"]) == ("f", "runs/f/best.png")
     assert told["notes"][0] == "Forked from the run p at round 1: other prompt."
     _, out, _ = command("runs")
-    assert "(from p)" in out
+    assert "(fork of p)" in out
 
 
 def test_verdicts_and_checks_are_edited(command, parent):
@@ -69,11 +69,11 @@ def test_budgets_of_the_new_run_are_given_and_other_settings_stay(command, paren
     ("options", "told"),
     [
         (["--round", "7"], "the run p has 1 round: there is no round 7"),
-        (["--round", "1", "--verdict", "c1"], "write the id of a check and pass, fail or unknown, such as c2=pass"),
+        (["--round", "1", "--verdict", "c1"], "write CHECK=VERDICT with the verdict pass, fail or unknown, such as c2=pass"),
         (["--round", "1", "--verdict", "c99=pass"], "there is no check c99: the checks are c1"),
         (["--round", "1", "--drop-check", "c99"], "--drop-check c99: there is no such check"),
         (["--round", "1", "--checks", "none.json"], "--checks none.json: cannot be read"),
-        (["--round", "1", "--checks", "bad.json"], "it is no JSON list of checks; `gems show THREAD --json` prints one"),
+        (["--round", "1", "--checks", "bad.json"], "this is not a JSON list of checks; `gems show THREAD --json` prints one"),
         (["--round", "1", "--checks", "wrong.json"], "--checks wrong.json: "),
     ],
 )

@@ -56,7 +56,7 @@ def test_a_lesson_is_shown_with_its_trials(command, ids):
 def test_a_proposed_lesson_is_kept_from_its_approval_on(command, ids):
     assert command("lessons", "approve", ids["object"])[0] == 0
     assert listed(command)[ids["object"]]["status"] == "kept"
-    assert command("lessons", "list", "--proposed")[2].strip() == "none waits for approval"
+    assert command("lessons", "list", "--proposed")[2].strip() == "no lesson waits for approval"
 
 
 def test_several_are_removed_or_none(command, ids):
@@ -70,7 +70,7 @@ def test_several_are_removed_or_none(command, ids):
 
 def test_what_is_exported_can_be_imported_elsewhere_and_again(command, ids):
     assert command("lessons", "export", "mine.jsonl")[0] == 0
-    for said in ("3 new lessons, 0 known ones; 6 trials booked", "0 new lessons, 3 known ones; 0 trials booked"):
+    for said in ("3 new lessons, 0 known; 6 trials counted", "0 new lessons, 3 known; 0 trials counted"):
         assert said in command("lessons", "import", "mine.jsonl", "--runs", "other")[1]
     assert listed(command, "--runs", "other") == listed(command)
     command("lessons", "import", "mine.jsonl", "--runs", "third", "--review")
@@ -82,9 +82,9 @@ def test_for_review_an_import_says_what_it_has_left_out(command, ids):
     Path("theirs.jsonl").write_text(json.dumps({"kind": "count", "text": TEXTS["count"], "trials": trials}))
     before = listed(command)
     said = command("lessons", "import", "theirs.jsonl", "--review")[1]
-    assert "0 new lessons, 1 known ones; 0 trials booked, 5 of known lessons left out" in said
+    assert "0 new lessons, 1 known; 0 trials counted, 5 of known lessons not" in said
     assert listed(command) == before
-    assert "5 trials booked\n" in command("lessons", "import", "theirs.jsonl")[1]
+    assert "5 trials counted\n" in command("lessons", "import", "theirs.jsonl")[1]
 
 
 def test_an_imported_file_sends_no_control_signs_to_the_terminal(command):
@@ -110,7 +110,7 @@ def test_a_bad_file_is_one_error_and_changes_nothing(command, ids):
     assert len(err.strip().splitlines()) == 1
     assert len(listed(command)) == 3
     Path("bad.jsonl").write_bytes(b"\xff\xfe\x00")
-    assert "no UTF-8 text" in command("lessons", "import", "bad.jsonl")[2]
+    assert "not UTF-8 text" in command("lessons", "import", "bad.jsonl")[2]
     assert "missing.jsonl" in command("lessons", "import", "missing.jsonl")[2]
 
 

@@ -23,7 +23,7 @@ def test_runs_are_removed_and_told(command):
 @pytest.mark.parametrize("age", ["30", "d", "-1d", "1y", ""])
 def test_an_age_that_is_none_is_told(command, age):
     code, _, err = command("prune", f"--older-than={age}")
-    assert (code, "write a number and h, d or w" in " ".join(err.split())) == (2, True)
+    assert (code, "write a number of hours (h), days (d) or weeks (w)" in " ".join(err.split())) == (2, True)
 
 
 def test_a_run_that_is_not_there_is_told(command):

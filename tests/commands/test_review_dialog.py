@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gems.commands.review_dialog import Dialog
+from gems.commands.review_dialog import ReviewDialog
 from gems.errors import SettingError
 from gems.runs.listing import get_run, list_runs
 
@@ -78,13 +78,13 @@ def terminal():
 
 def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
     tty = terminal("run", "a red circle", "--review", "both", "--preset", "rewrite", "--thread", "t")
-    assert "Is the circle red?" in tty.until("your word [")
+    assert "Is the circle red?" in tty.until("your answer [")
     tty.say("p")
     tty.until("the prompt (empty: back)")
     tty.say("\x01\x0ba red circle at the left")
-    tty.until("anything to say")
+    tty.until("comment (")
     tty.say("")
-    shown = tty.until("your word [")
+    shown = tty.until("your answer [")
     assert "a red circle at the left" in shown
     assert "1  runs/t/best.png" in shown
     assert Path("runs/t/best.png").exists()
@@ -93,17 +93,17 @@ def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
     tty.say("it should be a star")
     tty.until("(empty: none)")
     tty.say("Is there a star in the image?")
-    tty.until("its answer")
+    tty.until("expected answer")
     tty.say("yes")
-    assert "round 2" in tty.until("your word [")
+    assert "round 2" in tty.until("your answer [")
     tty.say("\x03")  # Ctrl-C means later
     tty.until("gems resume t --answer")
     assert tty.process.wait(30) == 0
     assert list_runs()[0].standing == "waiting"
     tty = terminal("resume", "t")
-    tty.until("your word [")
+    tty.until("your answer [")
     tty.say("a")
-    tty.until("anything to say")
+    tty.until("comment (")
     tty.say("")
     tty.until("a person accepted it")
     assert tty.process.wait(30) == 0
@@ -116,19 +116,19 @@ def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
 @pytest.mark.parametrize("typed", [(), ("p",), ("r", "it should be a star")])
 def test_sigterm_ends_a_question_at_once_and_the_run_still_waits(terminal, typed):
     tty = terminal("run", "a red circle", "--review", "plan", "--preset", "rewrite", "--thread", "t")
-    tty.until("your word [")
+    tty.until("your answer [")
     for words in typed:
         tty.say(words)
         tty.until("(empty:")
     time.sleep(0.2)  # the label is shown a moment before readline waits for a line, and only a wait is interrupted
     tty.process.send_signal(signal.SIGTERM)
-    assert "waiting: for your word on the plan" in tty.until("gems resume t --answer", seconds=20)
+    assert "waiting: for your review of the plan" in tty.until("gems resume t --answer", seconds=20)
     assert tty.process.wait(20) == 143
     assert list_runs()[0].standing == "waiting"
     tty = terminal("resume", "t")
-    tty.until("your word [")
+    tty.until("your answer [")
     tty.say("a")
-    tty.until("anything to say")
+    tty.until("comment (")
     tty.say("")
     tty.until("accept: ")
     assert tty.process.wait(30) == 0
@@ -138,14 +138,14 @@ def test_a_run_that_is_to_stop_asks_nobody(monkeypatch):
     from langgraph.runtime import RunControl
 
     from gems.commands.progress import TerminalProgress
-    from gems.commands.review_dialog import asker
+    from gems.commands.review_dialog import terminal_reviewer
     from gems.storage.workspace import Workspace
 
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     control = RunControl()
     control.request_drain("SIGTERM")
-    assert asker(TerminalProgress(Console()), Workspace("runs"), False, control)(QUESTION, "") is None
+    assert terminal_reviewer(TerminalProgress(Console()), Workspace("runs"), control)(QUESTION, "") is None
 
 
 # Where nobody sits at a terminal
@@ -154,7 +154,7 @@ def test_a_run_that_is_to_stop_asks_nobody(monkeypatch):
 def test_without_a_terminal_it_is_said_how_to_answer_and_nothing_is_lost(command, tmp_path):
     code, out, _ = command("run", "a red circle", "--review", "image", "--preset", "original", "--thread", "t")
     assert code == 0
-    assert "waiting: for your word on the image of round 1" in out
+    assert "waiting: for your review of the image of round 1" in out
     given = re.search(r"gems resume t --answer '(.*)'", out)
     assert json.loads(given.group(1)) == {"question": "image-1-1", "action": "reject", "words": "..."}
     told = json.loads(command("resume", "t", "--json")[1])
@@ -163,11 +163,11 @@ def test_without_a_terminal_it_is_said_how_to_answer_and_nothing_is_lost(command
     code, _, err = command("resume", "t", "--answer", '{"action": "reject"}')
     assert (code, "words: say in plain words what is wrong" in err) == (2, True)
     code, _, err = command("resume", "t", "--answer", "accept")
-    assert (code, "this is no JSON" in err) == (2, True)
+    assert (code, "this is not JSON" in err) == (2, True)
     code, _, err = command("resume", "t", "--answer", "@nowhere.json")
     assert (code, "No such file" in err) == (2, True)
     assert "waiting" in command("runs", "--state", "waiting")[1]
-    assert "waiting: for your word" in command("show", "t")[1]
+    assert "waiting: for your review" in command("show", "t")[1]
     Path("answer.json").write_text('{"action": "reject", "words": "larger [b]please[/b]"}')
     code, out, _ = command("resume", "t", "--answer", "@answer.json")
     assert (code, "image of round 1: rejected: larger [b]please[/b]" in out) == (0, True)
@@ -186,7 +186,7 @@ def test_a_plan_that_waits_has_no_image_to_tell_of(command):
     told = json.loads(out)
     assert code == 0
     assert (told["image"], told["best"], told["waiting"]["stage"]) == (None, None, "plan")
-    assert "for your word on the plan" in command("show", "t")[1]
+    assert "for your review of the plan" in command("show", "t")[1]
     assert json.loads(command("show", "t", "--json")[1])["waiting"]["stage"] == "plan"
 
 
@@ -231,7 +231,7 @@ def say(monkeypatch):
 
         monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
         out = io.StringIO()
-        return Dialog(Console(file=out, width=200), lambda ref: Path("x.png")).ask(question, wrong), out.getvalue()
+        return ReviewDialog(Console(file=out, width=200), lambda ref: Path("x.png")).ask(question, wrong), out.getvalue()
 
     return typed
 
@@ -291,7 +291,7 @@ def test_what_is_to_be_judged_is_shown_before_anything_is_asked(say):
 def test_words_that_are_too_long_are_refused_when_they_are_typed(say):
     answer, shown = say("r", "x" * 4001, "too small", "")
     assert answer["words"] == "too small"
-    assert "4001 characters, and at most 4000" in shown
+    assert "4001 characters; shorten them to 4000" in shown
 
 
 def test_what_is_not_understood_is_asked_again_and_nothing_typed_leads_back(say):
@@ -319,5 +319,5 @@ def test_an_answer_is_read_from_json_or_a_file(tmp_path):
     assert read_answer('{"action": "accept"}') == {"action": "accept"}
     (tmp_path / "a.json").write_text('{"action": "go on"}')
     assert read_answer(f"@{tmp_path / 'a.json'}") == {"action": "go on"}
-    with pytest.raises(SettingError, match="this is no JSON"):
+    with pytest.raises(SettingError, match="this is not JSON"):
         read_answer("yes, please")

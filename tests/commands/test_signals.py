@@ -12,7 +12,7 @@ from gems.runs.listing import get_run, list_runs
 WORK = """
 import sys, time
 import gems.runs.run as front
-from gems.commands.finish import finish
+from gems.commands.run_session import run_session
 from gems.storage.workspace import Workspace
 from gems.commands.progress import TerminalProgress
 from gems.tests.conftest import Sketcher
@@ -24,11 +24,11 @@ class Slow(Sketcher):
         time.sleep(float(sys.argv[1]))
         return super().generate(requests)
 
-home = Workspace("runs")
-show = TerminalProgress(Console(stderr=True))
-finish(show, home, False, lambda control: front.run(
-    "three red circles above a blue square", thread="t", runs=home, image=Slow(1.0), preset="paper", max_rounds=3,
-    on_event=show, control=control))
+workspace = Workspace("runs")
+progress = TerminalProgress(Console(stderr=True))
+run_session(progress, workspace, False, lambda control: front.run(
+    "three red circles above a blue square", thread="t", runs=workspace, image=Slow(1.0), preset="paper", max_rounds=3,
+    on_event=progress, control=control))
 """
 
 
@@ -57,8 +57,8 @@ def test_the_first_signal_stops_the_run_after_its_step(drawing, number):
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "stopping when this step has ended; once more to end at once" in err
-    assert "stopped after a finished step: go on with `gems resume t`" in err
+    assert "stopping after the current step; press Ctrl-C again to stop at once" in err
+    assert "stopped after a finished step: resume it with `gems resume t`" in err
     assert [past.standing for past in list_runs()] == ["unfinished"]
     assert get_run("t").state.round == 1  # the image that was being drawn is there
 
@@ -72,5 +72,5 @@ def test_the_second_signal_ends_the_process_at_once(drawing):
     _, err = process.communicate(timeout=30)
     assert time.monotonic() - began < 20
     assert process.returncode == 130
-    assert "ended at once: go on with `gems resume t`" in err
+    assert "stopped at once: resume it with `gems resume t`" in err
     assert [past.standing for past in list_runs()] == ["unfinished"]
