@@ -101,11 +101,11 @@ class ImageModelError(GemsError):
 
 
 class ImageRefusedError(ImageModelError):
-    """An image endpoint answered with an error. `status` is the HTTP status, `complaint` what its body says."""
+    """An image endpoint answered with an error. `status` is the HTTP status, `detail` what its body says."""
 
-    def __init__(self, message: str, status: int, complaint: Any) -> None:
+    def __init__(self, message: str, status: int, detail: Any) -> None:
         super().__init__(message)
-        self.status, self.complaint = status, complaint
+        self.status, self.detail = status, detail
 
 
 class NotForShapesError(GemsError, ValueError):

@@ -56,7 +56,7 @@ def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOpti
     try:
         followed.run(graph, item.prompt, variant.context.model_copy(update={"seed": item.seed}))
     except Exception as failure:  # whatever a custom model raises fails this image only, and is counted
-        error = without_places(_failure_reason(failure), prices)
+        error = without_hosts_and_folders(_failure_reason(failure), prices)
     seconds = round(time.perf_counter() - began, 3)
     state = followed.state
     usage = state.usage if state else Usage()

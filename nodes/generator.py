@@ -16,7 +16,7 @@ from ..context import RunContext, settings_in
 from ..errors import SettingError
 from ..events import ImageMade, emit
 from ..memory.state import Attempt, ImageRef, Request, best_of
-from ..models.image.base import ImageModel, ImageRequest, pictures_of
+from ..models.image.base import ImageModel, ImageRequest, generate_rgb
 from ..storage.image_store import ImageStore
 from .messages import Node, usage_of
 

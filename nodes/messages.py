@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from ..memory.state import MAX_PROMPT_CHARACTERS, Check, ImageRef, RoleUsage, Usage
-from ..models.chat.call import Spent
+from ..models.chat.call import CallUsage
 
 Node = Callable[..., dict[str, Any]]
 """A node: takes the state, and the runtime if it needs it, and returns a partial update of the state."""

@@ -15,9 +15,9 @@ from ..context import RunContext, settings_in
 from ..errors import ModelCallError
 from ..memory.lessons import StoredLesson
 from ..memory.state import MAX_PROMPT_CHARACTERS, Request
-from ..models.chat.ask import ask, text_of, thought_of, with_schema
-from ..models.chat.ask import parse as parse_answer
-from ..models.chat.call import Spent, call
+from ..models.chat.answer_text import parse_answer, reasoning_of, text_of
+from ..models.chat.ask import ask, with_schema
+from ..models.chat.call import CallUsage, call
 from ..skills import SkillLibrary, skill_tools
 from .lesson_prompts import PLANNER_HINT, as_shown, lessons_block, lessons_for_planner
 from .messages import Node, clip_thought, truncate, usage_of, user_message

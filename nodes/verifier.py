@@ -20,7 +20,7 @@ from ..context import RunContext, settings_in
 from ..errors import ModelAnswerError
 from ..events import CheckAnswered, emit
 from ..memory.state import Attempt, Check, ImageRef, Verdict
-from ..models.chat.answer_probability import plain_id, soft_answers
+from ..models.chat.answer_probability import answer_probabilities, normalize_id
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
 from .checks.answers import expects_text, match_text, passes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ...memory.state import Check
-from ...models.numerals import MOST_READ, no_answer, number
+from ...models.numerals import MAX_CHARACTERS, is_no_answer, number
 from .text_match import TextMatch, compare_text, contains, normalize
 
 _YES = {*str.split("yes yeah yep yup oui si sí sì ja sim da да evet はい ええ うん 是 是的 是啊 对 對 对的 有 有的 네 예 نعم")}
@@ -133,7 +133,7 @@ def passes(check: Check, answer: str) -> bool | None:
 def _is_hedge(answer: str) -> bool:
     """Return whether the first clause of an answer is a hedge."""
     first = next(iter(_clauses(answer)), "")
-    return _HEDGE.fullmatch(first) is not None or no_answer(first)
+    return _HEDGE.fullmatch(first) is not None or is_no_answer(first)
 
 
 def expects_text(check: Check) -> bool:

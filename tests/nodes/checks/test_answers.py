@@ -40,7 +40,7 @@ def test_a_number_in_another_language_is_the_expected_one():
     assert passes(check("二十五", "count"), "25")
     assert passes(check("25", "count"), "twenty-five")
     assert passes(check("是"), "yes")
-    assert numeral("three cats") is None
+    assert parse_number("three cats") is None
 
 
 def check(expected, kind="object"):
