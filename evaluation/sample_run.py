@@ -16,7 +16,7 @@ from ..context import RunContext
 from ..errors import GemsError
 from ..graph.build import Graph
 from ..memory.state import GemsState, Usage
-from ..models.options import ModelOptions, without_places
+from ..models.options import ModelOptions, without_hosts_and_folders
 from ..nodes.budget import cost_of
 from ..storage.image_store import ImageStore
 from .benchmark import Sample

@@ -117,7 +117,7 @@ def find_or_generate(
 
 
 def _generate(model: ImageModel, store: ImageStore, request: ImageRequest, thread: str | None) -> ImageRef:
-    [image] = pictures_of(model, [request])
+    [image] = generate_rgb(model, [request])
     size = f"{image.width}x{image.height}"
     name = PurePath(model.name).name if model.name.startswith("/") else model.name  # some servers name a model by its folder
     text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": name, "software": "gems"}

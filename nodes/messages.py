@@ -53,9 +53,9 @@ def user_message(parts: Iterable[str | ImageRef], read: ReadImage | None = None)
     return HumanMessage(content=[*content])
 
 
-def usage_of(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | None = None) -> Usage:
+def usage_of(role: str, spent: Iterable[CallUsage], images: int = 0, seconds: float | None = None) -> Usage:
     """Return the usage of a role: its calls and images, and the seconds, by default the sum over the calls."""
-    total = Spent()
+    total = CallUsage()
     for call in spent:
         total = total.plus(call)
     return Usage(

@@ -150,7 +150,7 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
                 update = parse(parse_answer(text_of(message), Plan), state.prompt)
             except ValueError:
                 return _ask_for_plan(chat, messages, state.prompt, [spent])
-            update["thought"] = clip_thought(thought_of(message))
+            update["thought"] = clip_thought(reasoning_of(message))
         return {**update, "usage": usage_of("planner", [spent])}
 
     return node
@@ -167,10 +167,10 @@ def _draft_request(message: AIMessage, request: str) -> dict[str, Any]:
     """Return the state update if no skill fits: the user's own words are the best prompt."""
     notes = [f"{UNREADABLE_CALL} The request is drawn as it stands."] if message.invalid_tool_calls else []
     planning = [RemoveMessage(REMOVE_ALL_MESSAGES)]
-    return {"draft": request, "planning": planning, "notes": notes, "thought": clip_thought(thought_of(message))}
+    return {"draft": request, "planning": planning, "notes": notes, "thought": clip_thought(reasoning_of(message))}
 
 
-def _ask_for_plan(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
+def _ask_for_plan(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[CallUsage]) -> dict[str, Any]:
     answer = ask(chat, messages, Plan, role="planner")
     usage = usage_of("planner", [*spent, answer.spent])
     return {**parse(answer.value, request), "thought": clip_thought(answer.thought), "usage": usage}

@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from ...errors import JudgeError, ModelCallError
 from ...memory.state import ImageRef
 from ...models.chat.answer_probability import tokens_of
-from ...models.chat.ask import THINKING, text_of, thought_of
-from ...models.chat.call import UNREAD, Spent, call
-from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, ALTERNATIVES, REFUSALS
+from ...models.chat.answer_text import is_cut_off, reasoning_of, text_of, without_reasoning
+from ...models.chat.call import MALFORMED_DATA_ERRORS, CallUsage, call
+from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, REFUSAL_STATUSES, TOP_LOGPROBS
 from ...nodes.messages import user_message
 from ..benchmark import JudgeAnswer, JudgeQuestion
 from .base import Judge, open_png

@@ -92,7 +92,7 @@ def yes_or_no(answer: str) -> bool | None:
     polarity = _polarity(word)
     if polarity is None or (more and word not in _ENGLISH) or ("?" in answer and _clauses(answer.partition("?")[0]) == [first]):
         return None
-    if no_answer(first) or _CHANCE.fullmatch(answer[:MOST_READ]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
+    if is_no_answer(first) or _CHANCE.fullmatch(answer[:MAX_CHARACTERS]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
         return None
     others = [
         *more[:1],
@@ -104,7 +104,7 @@ def yes_or_no(answer: str) -> bool | None:
 
 def _clauses(answer: str) -> list[str]:
     """Return the words of each clause of an answer, in lower case, without punctuation, numbers and "the answer is"."""
-    clauses = _CLAUSE.split(answer[:MOST_READ].casefold().replace("’", "'"))
+    clauses = _CLAUSE.split(answer[:MAX_CHARACTERS].casefold().replace("’", "'"))
     words = (" ".join(re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", clause)) for clause in clauses)
     return [bare for clause in words if (bare := _LEAD_IN.sub("", clause).strip())]
 

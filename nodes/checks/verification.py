@@ -12,7 +12,7 @@ from PIL import Image
 
 from ...context import RunContext
 from ...memory.state import Check, ImageRef, Verdict
-from ...models.chat.call import Spent
+from ...models.chat.call import CallUsage
 from .answers import expects_text, passes
 from .checkers import Checker
 

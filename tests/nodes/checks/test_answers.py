@@ -4,7 +4,7 @@ import pytest
 
 from gems.evaluation.judges.judge_parsing import says_yes
 from gems.memory.state import Check
-from gems.models.numerals import number, numeral
+from gems.models.numerals import number, parse_number
 from gems.nodes.checks.answers import match_text, passes, yes_or_no
 
 
