@@ -19,7 +19,7 @@ class ImageRequest(Frozen):
 
     Example:
         ```python
-        ImageRequest(prompt="a red circle", seed=7, width=512, height=512)
+        gems.ImageRequest(prompt="a red circle", seed=7, width=512, height=512)
         ```
     """
 
@@ -42,6 +42,9 @@ class ImageModel(ABC):
 
     Example:
         ```python
+        from PIL import Image
+
+
         class White(gems.ImageModel):
             name = "white"
 
