@@ -146,7 +146,7 @@ def test_a_picture_made_again_though_it_was_stored_is_told(soak, place):
 def test_a_picture_that_is_asked_for_again_is_looked_for_in_the_store(soak, place, monkeypatch):
     place, expected = place
     watch = import_module("kill_soak.watch")
-    monkeypatch.setattr("gems.nodes.generator.ImageStore.recall", lambda *a, **k: None)  # the library forgets what it has
+    monkeypatch.setattr("gems.nodes.generator.ImageStore.find_by_request", lambda *a, **k: None)  # the library forgets what it has
     with place.home().database.open() as opened:
         opened.saver.delete_thread("soak-0001")
     with closing(watch.EventLog(place.folder / "journal")) as journal:
