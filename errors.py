@@ -1,48 +1,40 @@
 """All errors of GEMS, and the sentence about a wrong setting.
 
-    GemsError                     an error the user can fix: one line that says what is wrong and what to do
-      SettingError                a preset or setting: its name or its value
-      ConfigError                 the configuration file
-      ModelSpecError              the spec of a model
-      ModelCallError              a chat endpoint: not reached, refused, or no completion
-      ModelAnswerError            the answer of a chat model, also after its error was sent back
-      ImageModelError             an image model: cannot be loaded, or failed
-        ImageRefusedError         an image endpoint answered with an error
-      NotForShapesError           the embedded chat model, asked for something that is not a role of GEMS
-      OutsideWorldError           a request that the shapes world cannot draw or read
-      SkillError                  a skill, its files, or a folder of skills
-      CheckerError                an object that is no checker
-      AnswerError                 a person's answer to a waiting run
-      RunError                    a run: cannot be started, resumed or found
-        RunStoppedError           stopped on request after a finished step
-        MissingStepsError         has no step that a fork could start from
-      RunNameError                the name of a run
-      RunInUseError               another process is executing the run
-      UsedThreadError             a second request on the thread of a run
-      LessonError                 a lesson
-      CheckpointError             the database of runs
-      ImageStoreError             the image store
-        LostImageError            an image is missing, or differs from its hash
-      LocksMissingError           a file system without locks
-      GalleryError                the gallery's file
-      ContactSheetError           a contact sheet without images or room
-      ServeError                  the HTTP server
-      StudyError                  the folder of a study
-      BenchmarkError              the data of a benchmark, its images, or official results
-        JudgeError                a judge
-      PlotError                   plots
-      ClusterError                a Ray cluster
+GemsError                     an error the user can fix: one line that says what is wrong and what to do
+SettingError                a preset or setting: its name or its value
+ConfigError                 the configuration file
+ModelSpecError              the spec of a model
+ModelCallError              a chat endpoint: not reached, refused, or no completion
+ModelAnswerError            the answer of a chat model, also after its error was sent back
+ImageModelError             an image model: cannot be loaded, or failed
+ImageRefusedError         an image endpoint answered with an error
+NotForShapesError           the embedded chat model, asked for something that is not a role of GEMS
+OutsideWorldError           a request that the shapes world cannot draw or read
+SkillError                  a skill, its files, or a folder of skills
+CheckerError                an object that is no checker
+AnswerError                 a person's answer to a waiting run
+RunError                    a run: cannot be started, resumed or found
+RunStoppedError           stopped on request after a finished step
+MissingStepsError         has no step that a fork could start from
+RunNameError                the name of a run
+RunInUseError               another process is executing the run
+UsedThreadError             a second request on the thread of a run
+LessonError                 a lesson
+CheckpointError             the database of runs
+ImageStoreError             the image store
+LostImageError            an image is missing, or differs from its hash
+LocksMissingError           a file system without locks
+GalleryError                the gallery's file
+ContactSheetError           a contact sheet without images or room
+ServeError                  the HTTP server
+StudyError                  the folder of a study
+BenchmarkError              the data of a benchmark, its images, or official results
+JudgeError                a judge
+PlotError                   plots
+ClusterError                a Ray cluster
 
-    FrontMatterError              front matter that cannot be read; skills turn it into a SkillError
-    NotACompletionError           an HTTP 200 that is no completion; chat models turn it into a ModelCallError
-
-Example:
-    ```python
-    try:
-        result = gems.run("a red circle", image="diffusers:./my-model")
-    except gems.GemsError as error:
-        print(error)
-    ```
+FrontMatterError              front matter that cannot be read; skills turn it into a SkillError
+NotACompletionError           an HTTP 200 that is no completion; chat models turn it into a ModelCallError
 """
 
 from __future__ import annotations
@@ -55,7 +47,16 @@ from pydantic import ValidationError
 
 
 class GemsError(Exception):
-    """An error the user can fix: the message is one line that says what is wrong and what to do."""
+    """An error the user can fix: the message is one line that says what is wrong and what to do.
+
+    Example:
+        ```python
+        try:
+            result = gems.run("a red circle", image="diffusers:./my-model")
+        except gems.GemsError as error:
+            reason = str(error)
+        ```
+    """
 
 
 class SettingError(GemsError, ValueError):
@@ -100,11 +101,11 @@ class ImageModelError(GemsError):
 
 
 class ImageRefusedError(ImageModelError):
-    """An image endpoint answered with an error. `status` is the HTTP status, `complaint` what its body says."""
+    """An image endpoint answered with an error. `status` is the HTTP status, `detail` what its body says."""
 
-    def __init__(self, message: str, status: int, complaint: Any) -> None:
+    def __init__(self, message: str, status: int, detail: Any) -> None:
         super().__init__(message)
-        self.status, self.complaint = status, complaint
+        self.status, self.detail = status, detail
 
 
 class NotForShapesError(GemsError, ValueError):
@@ -124,7 +125,16 @@ class CheckerError(GemsError):
 
 
 class AnswerError(GemsError, ValueError):
-    """A person's answer to a waiting run cannot be used; nothing was changed, and the run can be answered again."""
+    """A person's answer to a waiting run cannot be used; nothing was changed, and the run can be answered again.
+
+    Example:
+        ```python
+        try:
+            gems.resume("fox", answer=gems.Answer(action="accept"))
+        except gems.AnswerError as error:
+            reason = str(error)
+        ```
+    """
 
 
 class RunError(GemsError):

@@ -10,7 +10,6 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 import httpx2
 from langchain_core.language_models import BaseChatModel
@@ -26,10 +25,11 @@ from ..memory.state import Check, GemsState, ImageRef
 from ..models.chat.ask import ask, with_schema
 from ..models.chat.call import call, model_name
 from ..models.http import GuardedClient, OversizedAnswerError
-from ..models.image.base import ImageModel, ImageRequest, pictures_of
+from ..models.image.base import ImageModel, ImageRequest, generate_rgb
 from ..models.registry import Models
 from ..models.shapes.world import BACKGROUND, COLORS
 from ..nodes import decomposer, planner, refiner, verifier
+from ..privacy import host_of
 from ..skills import SkillLibrary, skill_tools
 
 REQUEST = "three red circles above a blue square"
@@ -199,15 +199,15 @@ def _probe_endpoint(chat: BaseChatModel) -> Diagnosis:
 
 def _host(chat: BaseChatModel) -> str:
     """Return the host and port of an endpoint, without a key in the URL."""
-    return urlsplit(str(getattr(chat, "openai_api_base", ""))).netloc.rpartition("@")[2]
+    return host_of(str(getattr(chat, "openai_api_base", "")))
 
 
 def _probe_image(model: ImageModel) -> Iterator[Diagnosis]:
     request = ImageRequest(prompt=REQUEST, seed=1)
     try:
-        [first] = pictures_of(model, [request])
+        [first] = generate_rgb(model, [request])
         start = time.perf_counter()  # the first image may have loaded the model
-        [again] = pictures_of(model, [request])
+        [again] = generate_rgb(model, [request])
         seconds = time.perf_counter() - start
     except GemsError as error:
         yield Diagnosis(model.name, "image", "fault", str(error), "see the message")
@@ -232,7 +232,7 @@ def _probe_edit(model: ImageModel) -> Iterator[Diagnosis]:
     sample_image().save(buffer, "PNG")
     start = time.perf_counter()
     try:
-        pictures_of(model, [ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
+        generate_rgb(model, [ImageRequest(prompt="Make the square green and keep the rest.", seed=1, source=buffer.getvalue())])
     except GemsError as error:
         yield Diagnosis(model.name, "edit", "fault", str(error), "do not use --edit")
         return

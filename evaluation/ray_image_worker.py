@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from ..errors import ClusterError, ImageModelError
 from ..graph.build import Graph, build_graph
-from ..models.image.base import ImageModel, ImageRequest, pictures_of
+from ..models.image.base import ImageModel, ImageRequest, generate_rgb
 from ..models.options import CHAT_ROLES, ModelOptions
 from ..models.registry import ChatChoices, Models, image_model
 from ..storage.image_store import ImageStore
@@ -78,7 +78,7 @@ class ImageModelActor:
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
         """Generate images. Calls come from several threads, so that a model can batch them."""
-        return pictures_of(self._model(), requests)  # they are of no file, and can be sent
+        return generate_rgb(self._model(), requests)  # they are of no file, and can be sent
 
     def truncated(self, prompt: str) -> str | None:
         """Return the part of a prompt that the model would not read, None if it reads all."""

@@ -16,7 +16,7 @@ from ..context import RunContext
 from ..errors import GemsError
 from ..graph.build import Graph
 from ..memory.state import GemsState, Usage
-from ..models.options import ModelOptions, without_places
+from ..models.options import ModelOptions, without_hosts_and_folders
 from ..nodes.budget import cost_of
 from ..storage.image_store import ImageStore
 from .benchmark import Sample
@@ -56,7 +56,7 @@ def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOpti
     try:
         followed.run(graph, item.prompt, variant.context.model_copy(update={"seed": item.seed}))
     except Exception as failure:  # whatever a custom model raises fails this image only, and is counted
-        error = without_places(_failure_reason(failure), prices)
+        error = without_hosts_and_folders(_failure_reason(failure), prices)
     seconds = round(time.perf_counter() - began, 3)
     state = followed.state
     usage = state.usage if state else Usage()

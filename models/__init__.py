@@ -1,1 +1,1 @@
-"""The two kinds of model: chat and image."""
+"""Chat models and image models: by spec, behind endpoints, in this process, and the embedded pair."""

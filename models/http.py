@@ -1,7 +1,7 @@
-"""The HTTP clients for chat and image endpoints: no redirects, an end to every answer, and a longest answer.
+"""HTTP clients for chat and image endpoints: no redirects, a time-out of the whole request, and a limit on its size.
 
-A time-out of httpx begins anew at each byte. Here it holds from the beginning of a request to the last byte of its answer, whatever
-the server drips: on the connection itself, since headers and the frames of a chunk are read there and nowhere else.
+A time-out of httpx restarts at each byte. Here it counts from the start of a request to the last byte of the response, however
+slowly the server sends. It is enforced on the connection, since headers and chunk frames are read only there.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ import httpx2
 import openai
 
 MAX_BYTES = 128 * 2**20
-"""Longest answer read, in bytes, unpacked."""
+"""Longest response that is read, in bytes, decompressed."""
 
-PIECE = 64 * 2**10
-"""Bytes that are sent at once: the time that is left is looked at after each."""
+CHUNK_BYTES = 64 * 2**10
+"""Bytes that are sent at once: the time left is checked after each chunk."""
 
-PLAIN = {"Accept-Encoding": "identity"}
+UNCOMPRESSED = {"Accept-Encoding": "identity"}
 
 
 class OversizedAnswerError(openai.OpenAIError):
-    """An answer is longer than `MAX_BYTES`, or compressed in a way that is not read. Asking again does not help."""
+    """A response is longer than `MAX_BYTES`, or compressed with an unknown method. A retry does not help."""
 
 
 class GuardedClient(openai.DefaultHttpxClient):
-    """An HTTP client whose requests go to the named host only, end within their time-out, and whose answers cannot fill the memory.
+    """An HTTP client without redirects, with a time-out of whole requests and a limit on the size of responses.
 
     Example:
         >>> openai.OpenAI(base_url="http://localhost:30000/v1", api_key="none", http_client=GuardedClient(), timeout=60)
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(headers=PLAIN, follow_redirects=False, **options)
-        self.event_hooks["response"].append(_bound)
+        super().__init__(headers=UNCOMPRESSED, follow_redirects=False, **options)
+        self.event_hooks["response"].append(_limit_body)
         for pool in _pools(self):
-            pool._network_backend = _Backend(pool._network_backend)
+            pool._network_backend = _DeadlineBackend(pool._network_backend)
             # openai's client leaves it to whoever made this one. A finalizer comes before those of the sockets, `__del__` does not.
             weakref.finalize(self, pool.close)
 
@@ -50,19 +50,19 @@ class GuardedAsyncClient(openai.DefaultAsyncHttpxClient):
     """The same for coroutines. No connection is kept open: the next event loop would find it dead."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(headers={**PLAIN, "Connection": "close"}, follow_redirects=False, **options)
-        self.event_hooks["response"].append(_async_bound)
+        super().__init__(headers={**UNCOMPRESSED, "Connection": "close"}, follow_redirects=False, **options)
+        self.event_hooks["response"].append(_limit_body_async)
         for pool in _pools(self):
-            pool._network_backend = _AsyncBackend(pool._network_backend)
+            pool._network_backend = _AsyncDeadlineBackend(pool._network_backend)
 
 
 def _pools(client: Any) -> list[Any]:
-    """Return the pools of connections of a client: its own, and those of the proxies that the environment names."""
+    """Return the connection pools of a client: its own, and those of the proxies in the environment."""
     return [transport._pool for transport in (client._transport, *client._mounts.values()) if transport is not None]
 
 
-class _Clock:
-    """How many seconds of a time-out are left: they count from when the request begins."""
+class _Deadline:
+    """Seconds left of a time-out, counted from the start of a request."""
 
     def __init__(self) -> None:
         self._began, self._writing = time.monotonic(), True  # the first request begins by connecting
@@ -71,12 +71,12 @@ class _Clock:
         """Return the seconds left.
 
         Args:
-            timeout: the seconds of the whole.
-            writing: the request is written, else its answer is read. Writing after reading begins another request.
+            timeout: seconds for the whole request.
+            writing: the request is written, else the response is read. Writing after reading starts the next request.
 
         Raises:
-            WriteTimeout: none are left, while writing.
-            ReadTimeout: none are left, while reading.
+            WriteTimeout: the time is over, while writing.
+            ReadTimeout: the time is over, while reading.
         """
         if writing and not self._writing:
             self._began = time.monotonic()
@@ -88,18 +88,18 @@ class _Clock:
         return left
 
 
-class _Stream(httpcore2.NetworkStream):
-    """A connection whose time-outs are those of whole requests."""
+class _DeadlineStream(httpcore2.NetworkStream):
+    """A connection whose time-outs are for whole requests."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, clock: _Clock) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream, clock: _Deadline) -> None:
         self._stream, self._clock = stream, clock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._stream.read(max_bytes, self._clock.left(timeout, writing=False))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), PIECE):
-            self._stream.write(buffer[start : start + PIECE], self._clock.left(timeout, writing=True))
+        for start in range(0, len(buffer), CHUNK_BYTES):
+            self._stream.write(buffer[start : start + CHUNK_BYTES], self._clock.left(timeout, writing=True))
 
     def close(self) -> None:
         self._stream.close()
@@ -108,27 +108,27 @@ class _Stream(httpcore2.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
         left = self._clock.left(timeout, writing=True)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._clock)
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._clock)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
-class _Backend(httpcore2.NetworkBackend):
-    """Opens such connections."""
+class _DeadlineBackend(httpcore2.NetworkBackend):
+    """Opens connections whose time-outs are for whole requests."""
 
     def __init__(self, backend: httpcore2.NetworkBackend) -> None:
         self._backend = backend
 
     def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
-        clock = _Clock()
-        return _Stream(self._backend.connect_tcp(*args, **kwargs), clock)
+        clock = _Deadline()
+        return _DeadlineStream(self._backend.connect_tcp(*args, **kwargs), clock)
 
 
-class _AsyncStream(httpcore2.AsyncNetworkStream):
+class _AsyncDeadlineStream(httpcore2.AsyncNetworkStream):
     """The same for coroutines."""
 
-    def __init__(self, stream: httpcore2.AsyncNetworkStream, clock: _Clock) -> None:
+    def __init__(self, stream: httpcore2.AsyncNetworkStream, clock: _Deadline) -> None:
         self._stream, self._clock = stream, clock
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -144,46 +144,46 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.AsyncNetworkStream:
         left = self._clock.left(timeout, writing=True)
-        return _AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, left), self._clock)
+        return _AsyncDeadlineStream(await self._stream.start_tls(ssl_context, server_hostname, left), self._clock)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
-class _AsyncBackend(httpcore2.AsyncNetworkBackend):
-    """Opens such connections."""
+class _AsyncDeadlineBackend(httpcore2.AsyncNetworkBackend):
+    """Opens connections whose time-outs are for whole requests."""
 
     def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
         self._backend = backend
 
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
-        clock = _Clock()
-        return _AsyncStream(await self._backend.connect_tcp(*args, **kwargs), clock)
+        clock = _Deadline()
+        return _AsyncDeadlineStream(await self._backend.connect_tcp(*args, **kwargs), clock)
 
 
-def _bound(response: httpx2.Response) -> None:
-    """Put a bound on the body of an answer, unpacked."""
+def _limit_body(response: httpx2.Response) -> None:
+    """Limit the decompressed body of a response to `MAX_BYTES`."""
     announced = response.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > MAX_BYTES:
-        raise _oversized(response)
-    response.stream = _Bounded(response)
+        raise _oversized_error(response)
+    response.stream = _LimitedBody(response)
 
 
-async def _async_bound(response: httpx2.Response) -> None:
-    _bound(response)
+async def _limit_body_async(response: httpx2.Response) -> None:
+    _limit_body(response)
 
 
-class _Bounded(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    """The body of an answer, no more than `MAX_BYTES`. Compression is not asked for; where it comes, it is undone here."""
+class _LimitedBody(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+    """The body of a response, at most `MAX_BYTES`. Decompressed here, although compression is not requested."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response, self._stream, self._size = response, response.stream, 0
         encoding = response.headers.pop("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-            raise _oversized(response)
+            raise _oversized_error(response)
         self._zlib = None if encoding in ("identity", "") else zlib.decompressobj(zlib.MAX_WBITS | 32)
 
-    def _taken(self, chunk: bytes) -> bytes:
+    def _decompress(self, chunk: bytes) -> bytes:
         if self._zlib is not None:
             try:
                 chunk = self._zlib.decompress(chunk, MAX_BYTES + 1)
@@ -191,18 +191,18 @@ class _Bounded(httpx2.SyncByteStream, httpx2.AsyncByteStream):
                 raise httpx2.DecodingError(str(error), request=self._response.request) from error
         self._size += len(chunk)
         if self._size > MAX_BYTES:
-            raise _oversized(self._response)
+            raise _oversized_error(self._response)
         return chunk
 
     def __iter__(self) -> Iterator[bytes]:
         assert isinstance(self._stream, httpx2.SyncByteStream)
         for chunk in self._stream:
-            yield self._taken(chunk)
+            yield self._decompress(chunk)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         assert isinstance(self._stream, httpx2.AsyncByteStream)
         async for chunk in self._stream:
-            yield self._taken(chunk)
+            yield self._decompress(chunk)
 
     def close(self) -> None:
         assert isinstance(self._stream, httpx2.SyncByteStream)
@@ -213,6 +213,6 @@ class _Bounded(httpx2.SyncByteStream, httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-def _oversized(response: httpx2.Response) -> OversizedAnswerError:
+def _oversized_error(response: httpx2.Response) -> OversizedAnswerError:
     host = response.request.url.host
     return OversizedAnswerError(f"the answer of {host} is longer than {MAX_BYTES:,} bytes, or compressed in another way than gzip")

@@ -1,7 +1,7 @@
-"""Numbers in answers: what number a text is, and what number an answer states, in digits or in words of many languages.
+"""Parse numbers in answers, in digits and in words of many languages.
 
-An answer that hedges ("about three", "fewer than three", "two or three") states none. English is read wherever it stands; of
-other languages a number at the start of a short answer, since "once" and "elf" are words of English too.
+An answer that hedges ("about three", "fewer than three", "two or three") states no number. English numbers are found anywhere;
+numbers of other languages only at the start of a short answer, since "once" and "elf" are English words too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LANGUAGES = (
     ("영 하나 둘 셋 넷 다섯 여섯 일곱 여덟 아홉 열", "", ""),
     ("ゼロ ひとつ ふたつ みっつ よっつ いつつ むっつ ななつ やっつ ここのつ とお", "", ""),
 )  # fmt: skip
-_MORE = {
+_MORE_SPELLINGS = {
     "una": 1, "une": 1, "ein": 1, "eine": 1, "uma": 1, "duas": 2, "одна": 1, "две": 2, "catorze": 14, "veintiuno": 21,
     "veintidós": 22, "veintitrés": 23, "veinticuatro": 24, "veinticinco": 25, "veintiséis": 26, "veintisiete": 27,
     "veintiocho": 28, "veintinueve": 29, "vingt et un": 21, "trente et un": 31, "quatre-vingt": 80, "quatre-vingts": 80,
@@ -48,7 +48,7 @@ _NONES = str.split("keine kein aucun aucune ninguno ninguna nenhum nenhuma nessu
 _NO_NUMBERS = {"null", "nul"}
 """Zero in German and Dutch, and what a program writes where it has no answer."""
 _ALONE = {*str.split("once elf due sei doze um tre een acht venti otto uno un sept"), *_NONES}
-"""What counts only where it is the whole answer: words of English too, and "none", since "aucune idée" is no number."""
+"""Words that count only as the whole answer: English words too, and "none", since "aucune idée" is no number."""
 _NO_COUNT = {
     *str.split(
         "environ maximum minimum max min maximo minimo aproximadamente mindestens hochstens ungefahr circa plus mehr mas mais"
@@ -57,7 +57,7 @@ _NO_COUNT = {
     *str.split("vielleicht quizas quiza peut forse talvez возможно наверное"),
     *str.split("тысяча тысячи тысяч prozent procent процент процента процентов"),
 }
-"""Words after a number that make it another one, or a guess."""
+"""Words after a number that change it, or make it a guess."""
 
 _HAN = {sign: value for value, signs in enumerate(str.split("零〇 一 二两兩 三 四 五 六 七 八 九")) for sign in signs}
 _DIGIT = "[一二两兩三四五六七八九]"
@@ -103,30 +103,30 @@ _NO_ANSWER = re.compile(
     r"(?: (?:was|is|has been|have been))?(?: (?:given|provided|attached|available|included|supplied|received|sent)|\W*$))"
 )
 
-MOST_READ = 2000
-"""Characters of an answer in which a number, or yes or no, is looked for: what comes later is no answer any more."""
+MAX_CHARACTERS = 2000
+"""Characters of an answer that are searched for a number, or yes or no."""
 
 
-def numeral(text: str) -> int | None:
-    """Return the number that a text is, and nothing else: `3`, `three`, `thirty-three`, `三`, `dos`; None where it is none.
+def parse_number(text: str) -> int | None:
+    """Parse a text that is a number and nothing else: `3`, `three`, `thirty-three`, `三`, `dos`; None where it is no number.
 
     Args:
         text: in digits or words, from 0 to 999 in English, to 999 in Han signs, to 99 in the large European languages.
 
     Example:
-        >>> numeral("twenty-five"), numeral("二十五"), numeral("treinta"), numeral("3 cats")
+        >>> parse_number("twenty-five"), parse_number("二十五"), parse_number("treinta"), parse_number("3 cats")
         (25, 25, 30, None)
     """
     word = text.casefold().strip(" .,*\"'")
     if re.fullmatch(r"\d{1,3}(?:,\d{3}){1,2}|\d{1,9}", word):
         return int(word.replace(",", ""))
     if _HAN_RUN.fullmatch(word):
-        return _han(word)
-    return _table().get(_plain(word)) if len(word) < 60 else None
+        return _parse_han(word)
+    return _spellings().get(_normalize(word)) if len(word) < 60 else None
 
 
 def number(answer: str) -> int | None:
-    """Return the number that an answer states; None where it states none, several, or hedges.
+    """Return the number that an answer states; None where it states no number, several, or hedges.
 
     Args:
         answer: such as `three`, `There are 3.` or `三个`.
@@ -135,14 +135,14 @@ def number(answer: str) -> int | None:
         >>> number("thirty-three circles"), number("fewer than three"), number("none")
         (33, None, 0)
     """
-    if any(unicodedata.category(sign) == "No" for sign in answer[:MOST_READ]):  # ½, ²: as digits they would be others
+    if any(unicodedata.category(sign) == "No" for sign in answer[:MAX_CHARACTERS]):  # ½, ²: as digits they would be others
         return None
-    text = unicodedata.normalize("NFKC", answer[:MOST_READ]).casefold().replace("’", "'")
-    if no_answer(text) or _ANYWHERE.search(text) or _FIRST.match(text):
+    text = unicodedata.normalize("NFKC", answer[:MAX_CHARACTERS]).casefold().replace("’", "'")
+    if is_no_answer(text) or _ANYWHERE.search(text) or _FIRST.match(text):
         return None
-    stated = set(_english(text))
+    stated = set(_english_numbers(text))
     if not stated:
-        return _in_han(text) if _HAN_RUN.search(text) or _HAN_NONE.search(text) else _foreign(text)
+        return _stated_in_han(text) if _HAN_RUN.search(text) or _HAN_NONE.search(text) else _stated_in_other_language(text)
     if _HAN_HEDGE.search(text):
         return None
     if _NONE.match(text):
@@ -150,13 +150,13 @@ def number(answer: str) -> int | None:
     return stated.pop() if len(stated) == 1 else None
 
 
-def no_answer(answer: str) -> bool:
-    """Tell whether an answer begins with a "no" that answers nothing: "no idea", "no image was given"."""
-    return _NO_ANSWER.match(answer[:MOST_READ].casefold()) is not None
+def is_no_answer(answer: str) -> bool:
+    """Return whether an answer begins with a "no" that answers nothing: "no idea", "no image was given"."""
+    return _NO_ANSWER.match(answer[:MAX_CHARACTERS].casefold()) is not None
 
 
-def _english(text: str) -> Iterator[int | None]:
-    """Give the numbers that stand in a text in digits or English words, None for one that is hedged or denied, 0 for "none"."""
+def _english_numbers(text: str) -> Iterator[int | None]:
+    """Yield the numbers of a text in digits or English words; None for one that is hedged or denied, 0 for "none"."""
     if _NONE.match(text):
         yield 0
     for run in _RUN.finditer(text):
@@ -164,13 +164,13 @@ def _english(text: str) -> Iterator[int | None]:
         if _AFTER.match(after) or _BEFORE.search(before) or _DENIED.search(before):
             yield None
         elif not _PART.match(after) and not before[-1:].isalpha():
-            yield numeral(run.group())
+            yield parse_number(run.group())
 
 
-def _in_han(text: str) -> int | None:
+def _stated_in_han(text: str) -> int | None:
     text = _HAN_NO_COUNT.sub(" ", text)
     none = _HAN_NONE.search(text)
-    numbers = {_han(run.group()) for run in _HAN_RUN.finditer(text)}
+    numbers = {_parse_han(run.group()) for run in _HAN_RUN.finditer(text)}
     if _HAN_HEDGE.search(text) or (none and numbers):
         return None
     if none:
@@ -178,41 +178,43 @@ def _in_han(text: str) -> int | None:
     return numbers.pop() if len(numbers) == 1 else None
 
 
-def _han(word: str) -> int | None:
-    found = _HAN_NUMBER.fullmatch(word)
-    if found is None or not any(found.groups()):
+def _parse_han(word: str) -> int | None:
+    match = _HAN_NUMBER.fullmatch(word)
+    if match is None or not any(match.groups()):
         return None
-    hundreds, tens, ten, unit = (found.group(name) for name in ("h", "t", "ten", "u"))
+    hundreds, tens, ten, unit = (match.group(name) for name in ("h", "t", "ten", "u"))
     if unit in ("零", "〇") and (hundreds or ten):
         return None
     return 100 * _HAN.get(hundreds or "", 0) + (10 * (_HAN[tens] if tens else 1) if ten else 0) + _HAN.get(unit or "", 0)
 
 
-def _foreign(text: str) -> int | None:
+def _stated_in_other_language(text: str) -> int | None:
     """Return the number of another language at the start of a short answer: "trois cercles"."""
-    words = re.findall(r"[^\W\d_]+", _accentless(text))[:8]
+    words = re.findall(r"[^\W\d_]+", _without_accents(text))[:8]
     if re.search(rf"[%‰°~≈<>≤≥±+?/]|^\W*[-−]|^\W*(?:{_WORD})\b", text):
         return None
     for size in (3, 2, 1):
-        value, rest = _table().get(" ".join(words[:size])), words[size:]
+        value, rest = _spellings().get(" ".join(words[:size])), words[size:]
         if len(words) >= size and value is not None:
-            doubtful = len(rest) > (0 if words[0] in _ALONE else 1) or any(word in _NO_COUNT or word in _table() for word in rest)
+            doubtful = len(rest) > (0 if words[0] in _ALONE else 1) or any(
+                word in _NO_COUNT or word in _spellings() for word in rest
+            )
             return None if doubtful else value
     return None
 
 
-_TABLE: dict[str, int] = {}
+_SPELLINGS: dict[str, int] = {}
 
 
-def _table() -> dict[str, int]:
-    """Return every spelling of a number, made once."""
-    if not _TABLE:
-        made = {_plain(word): value for word, value in _spelled()}
-        _TABLE.update({word: value for word, value in made.items() if word not in _NO_NUMBERS})
-    return _TABLE
+def _spellings() -> dict[str, int]:
+    """Return the value of each spelling of a number, computed once."""
+    if not _SPELLINGS:
+        values = {_normalize(word): value for word, value in _each_spelling()}
+        _SPELLINGS.update({word: value for word, value in values.items() if word not in _NO_NUMBERS})
+    return _SPELLINGS
 
 
-def _spelled() -> Iterator[tuple[str, int]]:
+def _each_spelling() -> Iterator[tuple[str, int]]:
     for words, tens, joined in _LANGUAGES:
         small, large = words.split(), tens.split()
         yield from ((word, value) for value, word in enumerate(small))
@@ -220,7 +222,7 @@ def _spelled() -> Iterator[tuple[str, int]]:
             yield ten, 10 * value
         for value, ten in [(2, small[20]), *enumerate(large, 3)] if joined else ():
             yield from ((joined.format(ten=ten, unit=small[unit]), 10 * value + unit) for unit in range(1, 10))
-    yield from (*_MORE.items(), *((word, 0) for word in _NONES))
+    yield from (*_MORE_SPELLINGS.items(), *((word, 0) for word in _NONES))
     below = [*_UNITS, *(f"{ten} {_UNITS[unit]}" if unit else ten for ten in _TENS for unit in range(10))]
     yield from ((word, value) for value, word in enumerate(below))
     for hundred, count in [("a", 1), *zip(below[1:10], range(1, 10), strict=True)]:
@@ -230,10 +232,10 @@ def _spelled() -> Iterator[tuple[str, int]]:
     yield from (("hundred", 100), ("dozen", 12), ("a dozen", 12), ("half a dozen", 6), ("two dozen", 24), ("three dozen", 36))
 
 
-def _plain(word: str) -> str:
-    return _accentless(" ".join(re.split(r"[\s-]+", word.casefold())))
+def _normalize(word: str) -> str:
+    return _without_accents(" ".join(re.split(r"[\s-]+", word.casefold())))
 
 
-def _accentless(text: str) -> str:
+def _without_accents(text: str) -> str:
     apart = unicodedata.normalize("NFKD", text)
     return unicodedata.normalize("NFKC", "".join(sign for sign in apart if not unicodedata.combining(sign))).casefold()

@@ -1,4 +1,4 @@
-"""Models by name: the specs that `--chat` and `--image` take, and the models of a run made from them."""
+"""Models by spec: what `--chat` and `--image` take, and the models of a run made from it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from langchain_core.language_models import BaseChatModel
 
 from ..errors import ModelSpecError
 from .chat.call import model_name
+from .endpoint_address import is_endpoint
 from .image.base import ImageModel
 from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
 
@@ -28,50 +28,50 @@ ImageChoice = ImageModel | ImageOptions | str
 
 
 CUSTOM = "custom:"
-"""How the options name a model that was given as an object: by this and its name."""
+"""Prefix of a model that was passed as an object, before its name."""
 
 LOCAL_FOLDER = "diffusers:…/"
-"""How the options name a model in an absolute folder: by this and the folder's name."""
+"""Prefix of a model in an absolute folder, before the name of the folder: its path is not recorded."""
 
 
-class _Loaded:
-    """The image models of this process that have weights, by their options, so that equal options share one.
+class _ImageModelCache:
+    """Image models with weights in this process, by their options, so that equal options share one model.
 
-    A model stays as long as somebody uses it; the one that was asked for last stays until another one is, so that runs one
-    after the other load it once and two models are not in memory for the sake of one.
+    A model stays while it is used; the last one requested stays until another is, so that consecutive runs load it once, and
+    two models are not in memory where one is needed.
     """
 
     def __init__(self) -> None:
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Begin anew: in a forked process, as a thread of the parent may be drawing with a model."""
+    def reset(self) -> None:
+        """Empty the cache, in a forked process: a thread of the parent may be using a model."""
         self._lock = threading.Lock()
         self._models: WeakValueDictionary[tuple[str, str], ImageModel] = WeakValueDictionary()
         self._last: ImageModel | None = None
 
     def get(self, options: ImageOptions) -> ImageModel:
-        """Return the model of options, made if there is none."""
+        """Return the model of these options, created if there is none."""
         from .image.diffusers import fingerprint
 
         name = options.model.partition(":")[2]
         folder = Path(name).expanduser().resolve() if name and Path(name).expanduser().is_dir() else None
-        state = f"{folder} {fingerprint(folder)}" if folder else ""  # a folder may be trained anew, or be another one from here
+        state = f"{folder} {fingerprint(folder)}" if folder else ""  # the weights may have changed, or the working directory
         key = (options.model_dump_json(), state)
         with self._lock:
             if (model := self._models.get(key)) is None:
                 self._last = None  # before the next one is loaded
-                model = self._models[key] = _with_weights(options)
+                model = self._models[key] = _local_image_model(options)
             self._last = model
             return model
 
 
-_LOADED = _Loaded()
-os.register_at_fork(after_in_child=_LOADED.forget)
+_IMAGE_MODELS = _ImageModelCache()
+os.register_at_fork(after_in_child=_IMAGE_MODELS.reset)
 
 
 class Models(NamedTuple):
-    """The models of a run, and the options under which its record knows them."""
+    """The models of a run, and their options as the run records them."""
 
     chats: dict[str, BaseChatModel]
     """By role: one for each of `CHAT_ROLES`."""
@@ -80,7 +80,7 @@ class Models(NamedTuple):
 
     @classmethod
     def choose(cls, chat: ChatChoices = "shapes", image: ImageChoice = "shapes") -> Models:
-        """Make the models of a run.
+        """Create the models of a run.
 
         Raises:
             ModelSpecError: a spec is not understood, a role does not exist, or a key is missing.
@@ -89,22 +89,24 @@ class Models(NamedTuple):
         by_role.update(chat if isinstance(chat, Mapping) else {"default": chat})
         if unknown := sorted(set(by_role) - {"default", *CHAT_ROLES}):
             raise ModelSpecError(f"unknown role {unknown[0]!r}: a chat model is for default, {', '.join(CHAT_ROLES)}")
-        made: dict[str, BaseChatModel] = {}
+        by_options: dict[str, BaseChatModel] = {}
 
         def chat_of(choice: ChatChoice) -> BaseChatModel:
             if isinstance(choice, BaseChatModel):
                 return choice
             options = _chat_options(choice)
             key = options.model_dump_json()
-            if key not in made:
-                made[key] = chat_model(options)
-            return made[key]
+            if key not in by_options:
+                by_options[key] = chat_model(options)
+            return by_options[key]
 
         models = {role: chat_of(choice) for role, choice in by_role.items()}
-        own = {role: _chat_options(choice) for role, choice in by_role.items() if role != "default"}
-        drawer = image if isinstance(image, ImageModel) else image_model(image)
-        options = ModelOptions(chat=_chat_options(by_role["default"]), roles=own, image=_without_folder(_image_options(image)))
-        return cls({role: models.get(role, models["default"]) for role in CHAT_ROLES}, drawer, options)
+        role_options = {role: _chat_options(choice) for role, choice in by_role.items() if role != "default"}
+        model = image if isinstance(image, ImageModel) else image_model(image)
+        options = ModelOptions(
+            chat=_chat_options(by_role["default"]), roles=role_options, image=_without_folder(_image_options(image))
+        )
+        return cls({role: models.get(role, models["default"]) for role in CHAT_ROLES}, model, options)
 
 
 def chat_model(choice: ChatOptions | str) -> BaseChatModel:
@@ -112,7 +114,7 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
 
     Args:
         choice: `shapes`, `openai:MODEL` (key in OPENAI_API_KEY), or `http(s)://HOST/v1#MODEL` for any OpenAI-compatible
-            endpoint (key, if it wants one, in GEMS_API_KEY). Options may name another environment variable. `random` answers
+            endpoint (key, if it needs one, in GEMS_API_KEY). Options may name another environment variable. `random` answers
             at random, for a rehearsal.
 
     Raises:
@@ -127,7 +129,7 @@ def chat_model(choice: ChatOptions | str) -> BaseChatModel:
         from .chat.random_chat import RandomChat
 
         return RandomChat()
-    if _is_endpoint("chat", options.model):
+    if is_endpoint("chat", options.model):
         from .chat.endpoint import endpoint_chat
 
         return endpoint_chat(options)
@@ -157,9 +159,9 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
     if options.model == "shapes" or (scheme == "diffusers" and name):
         if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
             raise ModelSpecError(f"--image {options.model}: there is no such folder")
-        return _LOADED.get(options)
-    if _is_endpoint("image", options.model):
-        from .image.images_api import endpoint_image
+        return _IMAGE_MODELS.get(options)
+    if is_endpoint("image", options.model):
+        from .image.endpoint import endpoint_image
 
         return endpoint_image(options)
     raise ModelSpecError(
@@ -168,8 +170,8 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
     )
 
 
-def _with_weights(options: ImageOptions) -> ImageModel:
-    """Make the model of options, which loads its weights when it is first used."""
+def _local_image_model(options: ImageOptions) -> ImageModel:
+    """Create the model of these options; it loads its weights at the first request."""
     if options.model == "shapes":
         from .shapes import shapes_image
 
@@ -188,15 +190,15 @@ def _with_weights(options: ImageOptions) -> ImageModel:
     )
 
 
-def given_again(recorded: ImageOptions, image: ImageChoice | None) -> ImageChoice | None:
-    """Return the image model of a run that goes on, with its recorded options if a spec names the folder that it was in.
+def image_choice_for_resume(recorded: ImageOptions, image: ImageChoice | None) -> ImageChoice | None:
+    """Return the image model to resume a run with: with the recorded options, if the spec names the same local folder.
 
     Args:
-        recorded: the options in the run's record, without the folder's path.
-        image: what is given now, if anything.
+        recorded: the recorded options, without the path of a folder.
+        image: the choice of the user, None for the recorded one.
 
     Raises:
-        ModelSpecError: the model is in a folder, which is not recorded, and nothing is given.
+        ModelSpecError: the model is in a local folder, whose path is not recorded, and none is given.
     """
     if not recorded.model.startswith(LOCAL_FOLDER):
         return image
@@ -210,24 +212,11 @@ def given_again(recorded: ImageOptions, image: ImageChoice | None) -> ImageChoic
 
 
 def _without_folder(options: ImageOptions) -> ImageOptions:
-    """Return options as they are recorded: of an absolute folder the name alone, as its path is nobody's business."""
+    """Return options as they are recorded: of an absolute folder only the name, as paths are private."""
     scheme, _, name = options.model.partition(":")
     if scheme != "diffusers" or not Path(name).is_absolute():
         return options
     return options.model_copy(update={"model": LOCAL_FOLDER + Path(name).name})
-
-
-def _is_endpoint(kind: str, spec: str) -> bool:
-    scheme, _, name = spec.partition(":")
-    if scheme == "openai":
-        return bool(name)
-    try:
-        url = urlsplit(spec)
-    except ValueError:  # half of an IPv6 address, for one
-        return False
-    if url.username or url.password:
-        raise ModelSpecError(f"--{kind}: a key has no place in a URL; put it in the environment variable GEMS_API_KEY")
-    return url.scheme in ("http", "https") and bool(url.hostname and url.fragment)
 
 
 def _chat_options(choice: ChatChoice) -> ChatOptions:

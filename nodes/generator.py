@@ -16,7 +16,7 @@ from ..context import RunContext, settings_in
 from ..errors import SettingError
 from ..events import ImageMade, emit
 from ..memory.state import Attempt, ImageRef, Request, best_of
-from ..models.image.base import ImageModel, ImageRequest, pictures_of
+from ..models.image.base import ImageModel, ImageRequest, generate_rgb
 from ..storage.image_store import ImageStore
 from .messages import Node, usage_of
 
@@ -117,7 +117,7 @@ def find_or_generate(
 
 
 def _generate(model: ImageModel, store: ImageStore, request: ImageRequest, thread: str | None) -> ImageRef:
-    [image] = pictures_of(model, [request])
+    [image] = generate_rgb(model, [request])
     size = f"{image.width}x{image.height}"
     name = PurePath(model.name).name if model.name.startswith("/") else model.name  # some servers name a model by its folder
     text = {"prompt": request.prompt, "seed": str(request.seed), "size": size, "model": name, "software": "gems"}

@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from ..memory.state import MAX_PROMPT_CHARACTERS, Check, ImageRef, RoleUsage, Usage
-from ..models.chat.call import Spent
+from ..models.chat.call import CallUsage
 
 Node = Callable[..., dict[str, Any]]
 """A node: takes the state, and the runtime if it needs it, and returns a partial update of the state."""
@@ -53,9 +53,9 @@ def user_message(parts: Iterable[str | ImageRef], read: ReadImage | None = None)
     return HumanMessage(content=[*content])
 
 
-def usage_of(role: str, spent: Iterable[Spent], images: int = 0, seconds: float | None = None) -> Usage:
+def usage_of(role: str, spent: Iterable[CallUsage], images: int = 0, seconds: float | None = None) -> Usage:
     """Return the usage of a role: its calls and images, and the seconds, by default the sum over the calls."""
-    total = Spent()
+    total = CallUsage()
     for call in spent:
         total = total.plus(call)
     return Usage(

@@ -15,9 +15,9 @@ from ..context import RunContext, settings_in
 from ..errors import ModelCallError
 from ..memory.lessons import StoredLesson
 from ..memory.state import MAX_PROMPT_CHARACTERS, Request
-from ..models.chat.ask import ask, text_of, thought_of, with_schema
-from ..models.chat.ask import parse as parse_answer
-from ..models.chat.call import Spent, call
+from ..models.chat.answer_text import parse_answer, reasoning_of, text_of
+from ..models.chat.ask import ask, with_schema
+from ..models.chat.call import CallUsage, call
 from ..skills import SkillLibrary, skill_tools
 from .lesson_prompts import PLANNER_HINT, as_shown, lessons_block, lessons_for_planner
 from .messages import Node, clip_thought, truncate, usage_of, user_message
@@ -150,7 +150,7 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
                 update = parse(parse_answer(text_of(message), Plan), state.prompt)
             except ValueError:
                 return _ask_for_plan(chat, messages, state.prompt, [spent])
-            update["thought"] = clip_thought(thought_of(message))
+            update["thought"] = clip_thought(reasoning_of(message))
         return {**update, "usage": usage_of("planner", [spent])}
 
     return node
@@ -167,10 +167,10 @@ def _draft_request(message: AIMessage, request: str) -> dict[str, Any]:
     """Return the state update if no skill fits: the user's own words are the best prompt."""
     notes = [f"{UNREADABLE_CALL} The request is drawn as it stands."] if message.invalid_tool_calls else []
     planning = [RemoveMessage(REMOVE_ALL_MESSAGES)]
-    return {"draft": request, "planning": planning, "notes": notes, "thought": clip_thought(thought_of(message))}
+    return {"draft": request, "planning": planning, "notes": notes, "thought": clip_thought(reasoning_of(message))}
 
 
-def _ask_for_plan(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[Spent]) -> dict[str, Any]:
+def _ask_for_plan(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[CallUsage]) -> dict[str, Any]:
     answer = ask(chat, messages, Plan, role="planner")
     usage = usage_of("planner", [*spent, answer.spent])
     return {**parse(answer.value, request), "thought": clip_thought(answer.thought), "usage": usage}

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolCall
 from langgraph.prebuilt import ToolNode
 from pydantic import BaseModel
 
-from ..models.chat.ask import text_of
+from ..models.chat.answer_text import text_of
 from ..models.chat.sanitize import clean_message
 from ..skills import SkillLibrary, skill_tools
 from .messages import Node, clip_thought

@@ -20,7 +20,7 @@ from ..context import RunContext, settings_in
 from ..errors import ModelAnswerError
 from ..events import CheckAnswered, emit
 from ..memory.state import Attempt, Check, ImageRef, Verdict
-from ..models.chat.answer_probability import plain_id, soft_answers
+from ..models.chat.answer_probability import answer_probabilities, normalize_id
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
 from .checks.answers import expects_text, match_text, passes
@@ -87,10 +87,10 @@ def parse(answer: Findings, checks: Sequence[Check], probabilities: Mapping[str,
         checks: in the order of the verdicts.
         probabilities: P(the answer is the expected one), by the id of the check, where known.
     """
-    by_id = {plain_id(f.id): f for f in reversed(answer.findings)}
+    by_id = {normalize_id(f.id): f for f in reversed(answer.findings)}
     verdicts = []
     for check in checks:
-        finding = by_id.get(plain_id(check.id))
+        finding = by_id.get(normalize_id(check.id))
         if finding is None:
             verdicts.append(Verdict(check=check.id, reason="the verifier gave no answer"))
             continue
@@ -118,10 +118,10 @@ def _truncate_findings(answer: Findings) -> tuple[Findings, list[str]]:
 
 def _answer_to(check: Check, checks: Sequence[Check], by_id: Mapping[str, Finding]) -> str:
     """Return the answer to a check; for texts asked for by the same question, the answers to all of them."""
-    own = by_id[plain_id(check.id)].answer.strip()
+    own = by_id[normalize_id(check.id)].answer.strip()
     if not expects_text(check):
         return own
-    same = [plain_id(c.id) for c in checks if expects_text(c) and c.question == check.question]
+    same = [normalize_id(c.id) for c in checks if expects_text(c) and c.question == check.question]
     read = "\n".join(dict.fromkeys([own, *(by_id[id].answer.strip() for id in same if id in by_id)]))[: 2 * MAX_ANSWER]
     return own if passes(check, own) is None and not passes(check, read) else read
 
@@ -165,7 +165,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         except ModelAnswerError as error:  # an answer that cannot be parsed says nothing about the image
             note = f"An answer of the verifier could not be read: {str(error)[:200]}"
             return VerifierReply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
-        probabilities = soft_answers(answer.text, answer.tokens, _closed_answers(checks)) if soft else {}
+        probabilities = answer_probabilities(answer.text, answer.tokens, _closed_answers(checks)) if soft else {}
         return VerifierReply(parse(findings, checks, probabilities), answer.spent, notes)
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from ..context import preset as settings_from
 from ..errors import AnswerError, CheckpointError, GemsError, ImageModelError, ModelCallError, RunError, RunStoppedError
 from ..events import Event
 from ..memory.state import Request
-from ..models.options import ModelOptions, without_places
-from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, given_again
+from ..models.options import ModelOptions, without_hosts_and_folders
+from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, image_choice_for_resume
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
 from ..skills import SkillLibrary
@@ -274,7 +274,7 @@ def record_failure(
                 if isinstance(error, ModelCallError) and error.host:  # it may come from the environment
                     why = why.replace(error.host, "HOST")
                 now = find_manifest(database, workspace, manifest.thread) or manifest
-                save_manifest(database, now.model_copy(update={"failed": without_places(why, models)[:LONGEST_REASON]}))
+                save_manifest(database, now.model_copy(update={"failed": without_hosts_and_folders(why, models)[:LONGEST_REASON]}))
         raise
 
 
@@ -335,9 +335,9 @@ def models_of(
         GemsError: a model or node of your own, which the run was started with, was not passed.
     """
     known, thread = manifest.models, manifest.thread
-    image = given_again(known.image, image)
-    record_failure = {"default": known.chat, **known.roles}
-    own = [o.model for o in record_failure.values() if o.model.startswith(CUSTOM)] if chat is None else []
+    image = image_choice_for_resume(known.image, image)
+    recorded = {"default": known.chat, **known.roles}
+    own = [o.model for o in recorded.values() if o.model.startswith(CUSTOM)] if chat is None else []
     own += [known.image.model] if image is None and known.image.model.startswith(CUSTOM) else []
     if own:
         option = "image" if own[0] == known.image.model else "chat"
@@ -347,7 +347,7 @@ def models_of(
     if set(nodes or ()) != set(manifest.nodes) and not (unknown_roles and nodes):
         swapped = ", ".join(manifest.nodes) or "none"
         raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
-    models = Models.choose(record_failure if chat is None else chat, known.image if image is None else image)
+    models = Models.choose(recorded if chat is None else chat, known.image if image is None else image)
     require_prices(manifest.context, models.options)
     return models
 

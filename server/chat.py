@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from langchain_core.messages import AIMessage
 from starlette.responses import Response
 
-from ..models.chat.call import speaks_openai
+from ..models.chat.call import is_openai_client
 from .chat_format import (
     bind_options,
     completion_body,
@@ -53,7 +53,7 @@ def complete_chat(served: ServedModels, request: ChatRequest) -> AIMessage:
     Raises:
         ApiError: the model does not take the request, or failed.
     """
-    chat, relayed = served.chat, speaks_openai(served.chat)
+    chat, relayed = served.chat, is_openai_client(served.chat)
     with model_errors(served.names["chat"], served.chat):
         messages = to_messages(request, blocks=not relayed, max_pixels=served.limits.max_pixels)
         message: AIMessage = bind_options(chat, request).invoke(messages)
@@ -68,7 +68,7 @@ def stream_chat(served: ServedModels, request: ChatRequest) -> Iterator[AIMessag
     """
     if not supports_streaming(served.chat):
         return iter([complete_chat(served, request)])
-    relayed = speaks_openai(served.chat)
+    relayed = is_openai_client(served.chat)
     with model_errors(served.names["chat"], served.chat):
         messages = to_messages(request, blocks=not relayed, max_pixels=served.limits.max_pixels)
         options = {"stream_usage": True} if relayed and wants_usage(request) else {}

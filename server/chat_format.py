@@ -17,8 +17,8 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.ai import add_usage
 
-from ..models.chat.ask import text_of
-from ..models.chat.call import model_name, speaks_openai
+from ..models.chat.answer_text import text_of
+from ..models.chat.call import is_openai_client, model_name
 from .chat_request import ChatRequest, ImagePart, Tool
 from .errors import ApiError
 from .image_codec import check_data_url
@@ -66,7 +66,7 @@ def bind_options(chat: BaseChatModel, request: ChatRequest) -> Any:
     if request.logprobs:
         _require_logprobs(chat)
         options.update({"logprobs": True, "top_logprobs": request.top_logprobs})
-    if speaks_openai(chat):
+    if is_openai_client(chat):
         settings = {k: v for k, v in (request.model_extra or {}).items() if k in request.MODEL_SETTINGS}
         # In extra_body: as an option of its own, response_format would go through the client's parser, which drops some answers.
         body = {**request.unknown, **settings, "response_format": request.response_format}
@@ -81,7 +81,7 @@ def bind_options(chat: BaseChatModel, request: ChatRequest) -> Any:
         options.update({k: v for k, v in _tool_choice_options(request).items() if v not in ("auto", "none")})
     options = {k: v for k, v in options.items() if v is not None}
     tools = [tool.model_dump(exclude_unset=True) for tool in request.tools or ()]
-    if not tools or (request.tool_choice == "none" and not speaks_openai(chat)):
+    if not tools or (request.tool_choice == "none" and not is_openai_client(chat)):
         return chat.bind(**{k: v for k, v in options.items() if k not in ("tool_choice", "parallel_tool_calls")})
     try:
         return chat.bind_tools(tools, **options)
@@ -105,7 +105,7 @@ def _tool_choice_options(request: ChatRequest) -> dict[str, Any]:
 
 
 def _require_logprobs(chat: BaseChatModel) -> None:
-    if not getattr(chat, "gives_logprobs", speaks_openai(chat)):
+    if not getattr(chat, "gives_logprobs", is_openai_client(chat)):
         message = f"{model_name(chat)} gives no log-probabilities: leave out logprobs"
         raise ApiError(400, message, param="logprobs", code="unsupported_parameter")
 

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ..errors import GemsError, ImageModelError
-from ..models.chat.call import of_an_endpoint, said_by
+from ..models.chat.call import is_endpoint_error, server_message
 from ..privacy import keys_of, redact
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def model_errors(name: str, client: Any = None) -> Iterator[None]:
 
 
 def _as_api_error(error: Exception, name: str, client: Any) -> ApiError:
-    message = said_by(error, client)
+    message = server_message(error, client)
     # An image model also raises its error when it cannot be loaded: then the request is not at fault.
     if isinstance(error, GemsError) and (not isinstance(error, ImageModelError) or "refused the request" in message):
         return ApiError(400, message)
@@ -138,6 +138,6 @@ def _as_api_error(error: Exception, name: str, client: Any) -> ApiError:
     log.debug("%s failed:\n%s", name, redact("".join(traceback.format_exception(error)), *keys_of(client)))
     if status == 429:
         return ApiError(429, f"the endpoint behind {name} is busy: try again later", headers={"Retry-After": "5"})
-    if of_an_endpoint(error):
+    if is_endpoint_error(error):
         return ApiError(502, f"the endpoint behind {name} failed: the server's log says how")
     return ApiError(500, f"the model {name} failed: the server's log says how")

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
-from ..models.image.base import ImageRequest, pictures_of
+from ..models.image.base import ImageRequest, generate_rgb
 from .errors import ApiError, AsciiJson, model_errors, validation_error
 from .image_codec import encode_png, source_png
 from .served_models import ServedModels
@@ -145,7 +145,7 @@ def generate_images(served: ServedModels, requests: list[ImageRequest]) -> dict[
     """
     image = served.image
     with model_errors(image.name):
-        pictures = pictures_of(image, requests)
+        pictures = generate_rgb(image, requests)
         data = [
             {"b64_json": base64.b64encode(encode_png(picture)).decode(), "seed": request.seed}
             for picture, request in zip(pictures, requests, strict=True)

@@ -31,12 +31,12 @@ from gems.evaluation.benchmarks.shapes import ShapesSample, judge_image, make_be
 from gems.memory.evidence import refinement_steps
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
 from gems.models.chat.ask import ask, with_schema
-from gems.models.chat.call import Spent, call, model_name
+from gems.models.chat.call import CallUsage, call, model_name
 from gems.models.chat.capabilities import capability_notes
 from gems.models.options import CHAT_ROLES, ChatOptions
 from gems.models.registry import chat_model
 from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.world import DrawnThing, center_of, draw
 from gems.nodes import decomposer, learner, planner, refiner, selector, summarizer, verifier
 from gems.skills import SkillLibrary, skill_tools
 from gems.terminal import Console
@@ -65,7 +65,7 @@ class Tally(BaseModel):
     tool_calls: int = 0
     with_logprobs: int = 0
     with_thought: int = 0
-    spent: Spent = Spent()
+    spent: CallUsage = CallUsage()
 
     def fail(self, problem: str) -> None:
         """Count a question without a usable answer, by its problem less what differs each time: numbers, and a long end."""
@@ -123,7 +123,7 @@ def role_questions(sample: ShapesSample, library: SkillLibrary) -> list[RoleQues
     parsed, rng = parse_request(sample.prompt), random.Random(sample.id)
     owners, colors = [i for i, g in enumerate(parsed.groups) for _ in range(g.count)], choose_colors(parsed, rng)
     cells = choose_layout(parsed, rng) or ()
-    things = [Thing(parsed.groups[i].shape, colors[i], c, *center_of(c), 14.0, i) for i, c in zip(owners, cells, strict=True)]
+    things = [DrawnThing(parsed.groups[i].shape, colors[i], c, *center_of(c), 14.0, i) for i, c in zip(owners, cells, strict=True)]
     image, png = draw(things[1:]), io.BytesIO()
     image.save(png, "PNG")
     ref = ImageRef(sha256="0" * 64, width=image.width, height=image.height)

@@ -31,7 +31,7 @@ from gems.evaluation.benchmarks.shapes import make_benchmark
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.registry import Models
 from gems.models.shapes.grammar import parse_request
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.world import DrawnThing, center_of, draw
 from gems.runs.listing import get_run, list_runs
 from gems.storage.workspace import Workspace
 from gems.terminal import Console
@@ -59,7 +59,8 @@ class QuickImageModel(ImageModel):
             return draw([])
         named = [group for group in groups for _ in range(group.count)][:: 2 - request.seed % 2]
         things = [
-            Thing(group.shape, group.color or "red", cell, *center_of(cell), 14.0, cell) for cell, group in enumerate(named[:9])
+            DrawnThing(group.shape, group.color or "red", cell, *center_of(cell), 14.0, cell)
+            for cell, group in enumerate(named[:9])
         ]
         return draw(things)
 

@@ -21,7 +21,7 @@ from gems import cli
 from gems.errors import OutsideWorldError
 from gems.models.image.base import ImageModel
 from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
-from gems.models.shapes.world import COLORS, SHAPES, Thing, center_of, draw
+from gems.models.shapes.world import COLORS, SHAPES, DrawnThing, center_of, draw
 
 from .faulty import FaultyServer
 
@@ -75,7 +75,7 @@ class Sketcher(ImageModel):
             shape, color = parsed.groups[owner].shape, colors[owner]
             if rng.random() < rate:
                 shape, color = rng.choice([(rng.choice(SHAPES), color), (shape, rng.choice(list(COLORS)))])
-            things.append(Thing(shape, color, cell, *center_of(cell), 14.0, owner))
+            things.append(DrawnThing(shape, color, cell, *center_of(cell), 14.0, owner))
         return draw(things)
 
 

@@ -12,8 +12,8 @@ from PIL import Image, ImageCms
 
 from gems import ImageModel, run
 from gems.errors import ImageModelError, ImageStoreError
-from gems.models.image.base import ImageRequest, pictures_of
-from gems.models.image.response_parsing import read_picture
+from gems.models.image.base import ImageRequest, generate_rgb
+from gems.models.image.images_response import decode_image
 from gems.pixels import to_rgb
 from gems.server.errors import ApiError
 from gems.server.image_codec import source_png
@@ -70,7 +70,7 @@ def readers(tmp_path):
     """Every way that an image comes in by, from the bytes of a PNG, a JPEG or a WebP."""
     store = ImageStore(tmp_path / "store")
     return {
-        "endpoint": read_picture,
+        "endpoint": decode_image,
         "edit source": lambda data: Image.open(io.BytesIO(source_png(data, 10**8, "image"))),
         "store": lambda data: store.open(store.put(Image.open(io.BytesIO(data)))),
     }
@@ -157,7 +157,7 @@ def animated(width, height):
 def test_a_small_webp_with_a_canvas_that_no_webp_has_is_refused_at_once(tmp_path):
     began = time.process_time()
     with pytest.raises(ImageModelError, match="has 1245216x32 pixels: at most 64,000,000 are taken, and 16,383 a side of a WebP"):
-        read_picture(animated(1245216, 32))
+        decode_image(animated(1245216, 32))
     with pytest.raises(ApiError, match="too many pixels"):
         source_png(animated(1245216, 32), 10**8, "image")
     assert time.process_time() - began < 0.2
@@ -211,7 +211,7 @@ ARRAY = np.zeros((8, 8, 3), np.uint8)
 )
 def test_a_model_that_returns_something_else_gets_one_clear_error(given, said):
     with pytest.raises(ImageModelError) as error:
-        pictures_of(Mine(given), [REQUEST])
+        generate_rgb(Mine(given), [REQUEST])
     assert str(error.value).startswith(f"the image model 'mine' must return a list with one PIL image for each request, {said}")
 
 
@@ -224,7 +224,7 @@ def test_a_run_ends_with_that_error(tmp_path):
     "given", [(PICTURE,), iter([PICTURE]), [half_clear("RGBA")], [Image.open(io.BytesIO(encoded(PICTURE)))]], ids=range(4)
 )
 def test_what_is_clear_is_taken(given):
-    [image] = pictures_of(Mine(given), [REQUEST])
+    [image] = generate_rgb(Mine(given), [REQUEST])
     assert image.mode == "RGB"
     assert image.getpixel((1, 0)) == RED
 

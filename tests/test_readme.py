@@ -82,7 +82,7 @@ def test_its_first_image_is_the_first_and_the_last_round_of_the_run_that_it_name
     assert name == "docs/rounds.png"
     assert rounds.PROMPT in alt
     assert path.stat().st_size < 60_000
-    drawn, committed = rounds.strip(), Image.open(path).convert("RGB")
+    drawn, committed = rounds.rounds_image(), Image.open(path).convert("RGB")
     assert np.abs(np.asarray(drawn, float) - np.asarray(committed, float)).mean() < 3, f"python docs/_ext/rounds.py {name}"
 
 

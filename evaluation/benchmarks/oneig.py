@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from ...errors import BenchmarkError
+from ...models.chat.answer_text import without_reasoning
 from ..benchmark import (
     Answers,
     Benchmark,
@@ -28,7 +29,7 @@ from ..benchmark import (
     Source,
 )
 from ..dataset_files import read_csv, read_json, require_keys, require_unique_ids
-from ..judges.judge_parsing import agreed, first_text, says_yes, spoken
+from ..judges.judge_parsing import agreed, first_text, says_yes
 from ..official_layouts import encode_image, grid_limit_note, group_by_sample, image_grid, write_file
 
 FOLDERS = {
@@ -326,7 +327,7 @@ def split_words(text: str, wanted: str) -> list[str]:
 
 def strip_noise(text: str) -> str:
     """Return the text that a judge read, without what it adds."""
-    read = spoken(text)
+    read = without_reasoning(text)
     for noise in JUDGE_NOISE:
         read = read.replace(noise, "")
     return "" if read.strip().strip(".'\"") == "NONE" else read

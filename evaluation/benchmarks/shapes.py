@@ -17,11 +17,11 @@ from PIL import Image
 from ...errors import BenchmarkError, OutsideWorldError
 from ...frozen import Frozen
 from ...models.shapes.answers import ShapesAnswer as Found
-from ...models.shapes.answers import agrees, answer
-from ...models.shapes.grammar import Parsed, layouts, parse_request
-from ...models.shapes.language import NUMBERS, name_cell, name_group, plural, say_side, say_spec
+from ...models.shapes.answers import answer, matches_expected
+from ...models.shapes.grammar import ParsedRequest, layouts, parse_request
+from ...models.shapes.language import NUMBERS, describe_side, describe_spec, name_cell, name_group, plural
 from ...models.shapes.perception import perceive
-from ...models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Group, Relation, Spec
+from ...models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Relation, SceneSpec, ThingGroup
 from ..benchmark import Answers, Benchmark, JudgeQuestion, Metric, Source
 from ..benchmark import Sample as AnySample
 from ..dataset_files import read_text
@@ -88,7 +88,7 @@ class Shapes(Benchmark):
 
 def _score_probe(answers: Answers, number: int, expected: str) -> float:
     text = answers[str(number)][0].text if answers.get(str(number)) else ""
-    return float(agrees(Found(text, text not in ("", "unknown"), ""), expected) or False)
+    return float(matches_expected(Found(text, text not in ("", "unknown"), ""), expected) or False)
 
 
 def make_benchmark(n: int = 200, seed: int = 0) -> list[ShapesSample]:
@@ -109,7 +109,7 @@ def make_benchmark(n: int = 200, seed: int = 0) -> list[ShapesSample]:
         share = n // len(ATOMICITIES) + (index < n % len(ATOMICITIES))
         for k in range(share):
             spec = _draw_new_spec(rng, atomicity, prompts)
-            samples.append(_make_sample(f"shapes-{atomicity:02d}-{k + 1:03d}", say_spec(spec), _parse_spec(spec)))
+            samples.append(_make_sample(f"shapes-{atomicity:02d}-{k + 1:03d}", describe_spec(spec), _parse_spec(spec)))
             prompts.add(samples[-1].prompt)
     return samples
 
@@ -137,10 +137,10 @@ def samples_from_file(path: str | Path) -> list[ShapesSample]:
 def judge_image(sample: ShapesSample, image: Image.Image) -> list[float]:
     """Score an image on each question of a sample: 1 if its perception gives the expected answer, else 0."""
     seen = perceive(image)
-    return [1.0 if agrees(answer(probe.question, seen), probe.expected) else 0.0 for probe in sample.questions]
+    return [1.0 if matches_expected(answer(probe.question, seen), probe.expected) else 0.0 for probe in sample.questions]
 
 
-def atomicity_of(parsed: Parsed) -> int:
+def atomicity_of(parsed: ParsedRequest) -> int:
     """Count the atoms of a request as GenEval2 does: "and", "a" and "one" do not count."""
     groups = parsed.groups
     named = sum(g.color is not None for g in groups)
@@ -148,7 +148,7 @@ def atomicity_of(parsed: Parsed) -> int:
     return len(groups) + named + counted + len(parsed.relations) + sum(place is not None for place in parsed.places)
 
 
-def make_probes(parsed: Parsed) -> list[Probe]:
+def make_probes(parsed: ParsedRequest) -> list[Probe]:
     """Make the questions of a request: object, count (a single thing too) and colour of each kind, then relations and places."""
     probes: list[Probe] = []
     for kind in dict.fromkeys((g.color, g.shape) for g in parsed.groups):
@@ -156,7 +156,7 @@ def make_probes(parsed: Parsed) -> list[Probe]:
     for relation in parsed.relations:
         a, b = parsed.groups[relation.a], parsed.groups[relation.b]
         probes.append(
-            _yes_probe(f"{_verb_and_name(parsed, a)} {say_side(relation.side)} the {_group_name(parsed, b)}?", "position")
+            _yes_probe(f"{_verb_and_name(parsed, a)} {describe_side(relation.side)} the {_group_name(parsed, b)}?", "position")
         )
     for group, place in zip(parsed.groups, parsed.places, strict=True):
         if place is not None:
@@ -166,15 +166,15 @@ def make_probes(parsed: Parsed) -> list[Probe]:
     return probes
 
 
-def _probes_about(parsed: Parsed, color: str | None, shape: str) -> list[Probe]:
+def _probes_about(parsed: ParsedRequest, color: str | None, shape: str) -> list[Probe]:
     count = sum(g.count for g in parsed.groups if g.shape == shape and color in (None, g.color))
-    name = _group_name(parsed, Group(2, color, shape))
+    name = _group_name(parsed, ThingGroup(2, color, shape))
     probes = [
         _yes_probe(f"Are there any {name} in the image?", "object"),
         Probe(question=f"How many {name} are in the image?", expected=NUMBERS[count], skill="count"),
     ]
     if color is not None and color not in name:
-        probes.append(_yes_probe(f"{_verb_and_name(parsed, Group(count, color, shape))} {color}?", "attribute"))
+        probes.append(_yes_probe(f"{_verb_and_name(parsed, ThingGroup(count, color, shape))} {color}?", "attribute"))
     return probes
 
 
@@ -186,43 +186,43 @@ def _verb(count: int) -> str:
     return "Is" if count == 1 else "Are"
 
 
-def _verb_and_name(parsed: Parsed, group: Group) -> str:
+def _verb_and_name(parsed: ParsedRequest, group: ThingGroup) -> str:
     return f"{_verb(group.count)} the {_group_name(parsed, group)}"
 
 
-def _group_name(parsed: Parsed, group: Group) -> str:
+def _group_name(parsed: ParsedRequest, group: ThingGroup) -> str:
     """Name a group by its shape, and by its colour too where another group has the same shape in another colour."""
     noun = plural(group.shape, group.count)
     shared = any(g.shape == group.shape and g.color != group.color for g in parsed.groups)
     return f"{group.color} {noun}" if shared and group.color else noun
 
 
-def _make_sample(name: str, prompt: str, parsed: Parsed) -> ShapesSample:
+def _make_sample(name: str, prompt: str, parsed: ParsedRequest) -> ShapesSample:
     atomicity = atomicity_of(parsed)
     truth = {"atomicity": atomicity, "questions": [probe.model_dump() for probe in make_probes(parsed)]}
     return ShapesSample(id=name, prompt=prompt, group=f"{atomicity:02d}", truth=truth)
 
 
-def _parse_spec(spec: Spec) -> Parsed:
-    return Parsed(spec.groups, spec.relations, (None,) * len(spec.groups))
+def _parse_spec(spec: SceneSpec) -> ParsedRequest:
+    return ParsedRequest(spec.groups, spec.relations, (None,) * len(spec.groups))
 
 
-def _draw_new_spec(rng: random.Random, atomicity: int, prompts: set[str]) -> Spec:
+def _draw_new_spec(rng: random.Random, atomicity: int, prompts: set[str]) -> SceneSpec:
     """Draw specs until one has the atomicity, fits the grid and is not among the prompts yet."""
     for _ in range(_TRIES):
         spec = _draw_spec(rng)
         parsed = _parse_spec(spec)
-        if atomicity_of(parsed) != atomicity or parsed.total > MAX_THINGS or say_spec(spec) in prompts:
+        if atomicity_of(parsed) != atomicity or parsed.total > MAX_THINGS or describe_spec(spec) in prompts:
             continue
         if next(layouts(parsed), None) is not None:
             return spec
     raise ValueError(f"there are not so many different prompts of atomicity {atomicity}: ask for fewer")
 
 
-def _draw_spec(rng: random.Random) -> Spec:
+def _draw_spec(rng: random.Random) -> SceneSpec:
     n = rng.randint(1, 3)
     groups = tuple(
-        Group(
+        ThingGroup(
             rng.choices((1, 2, 3, 4, 5), weights=(8, 6, 4, 2, 1))[0],
             rng.choice(sorted(COLORS)) if rng.random() < 0.6 else None,
             shape,
@@ -230,7 +230,7 @@ def _draw_spec(rng: random.Random) -> Spec:
         for shape in rng.sample(SHAPES, n)
     )
     relations = tuple(Relation(0, rng.choice(RELATIONS), b + 1) for b in range(rng.randint(0, n - 1)))
-    return Spec(groups, relations)
+    return SceneSpec(groups, relations)
 
 
 BENCHMARKS = (Shapes(),)

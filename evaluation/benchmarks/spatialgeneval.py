@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import BenchmarkError
+from ...models.chat.answer_text import without_reasoning
 from ..benchmark import (
     Answers,
     Benchmark,
@@ -26,7 +27,6 @@ from ..benchmark import (
     Source,
 )
 from ..dataset_files import read_json_lines, require_unique_ids
-from ..judges.judge_parsing import spoken
 from ..official_layouts import encode_image, first_images, write_file
 
 QUESTIONS = 10
@@ -190,7 +190,7 @@ def mean_over_dimensions(dimensions: Sequence[str]) -> Callable[[BootstrapSample
 
 def parse_letters(text: str) -> tuple[str, ...] | None:
     """Return the ten letters of an answer: JSON, a line each, numbered or not, or ten numbered in a row. None otherwise."""
-    plain = re.sub(r"[*`_]", "", spoken(text))
+    plain = re.sub(r"[*`_]", "", without_reasoning(text))
     lines = _json_lines(plain) or [line.strip() for line in plain.splitlines()]
     read = [(match[1], (match[2] or match[3]).upper()) for line in lines if (match := _LINE.fullmatch(line))]
     if len(read) < QUESTIONS:

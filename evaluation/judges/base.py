@@ -11,7 +11,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from ...errors import JudgeError
-from ...models.chat.call import Spent
+from ...models.chat.call import CallUsage
 from ..benchmark import JudgeAnswer, JudgeQuestion
 from .answer_log import AnswerKey
 
@@ -31,9 +31,9 @@ class Judge(ABC):
         return []
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> CallUsage:
         """Its calls and tokens in this process."""
-        return Spent()
+        return CallUsage()
 
     @abstractmethod
     def ask(self, question: JudgeQuestion, png: bytes, rollout: int = 0) -> JudgeAnswer:

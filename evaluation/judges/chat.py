@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from ...errors import JudgeError, ModelCallError
 from ...memory.state import ImageRef
 from ...models.chat.answer_probability import tokens_of
-from ...models.chat.ask import THINKING, text_of, thought_of
-from ...models.chat.call import UNREAD, Spent, call
-from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, ALTERNATIVES, REFUSALS
+from ...models.chat.answer_text import is_cut_off, reasoning_of, text_of, without_reasoning
+from ...models.chat.call import MALFORMED_DATA_ERRORS, CallUsage, call
+from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, REFUSAL_STATUSES, TOP_LOGPROBS
 from ...nodes.messages import user_message
 from ..benchmark import JudgeAnswer, JudgeQuestion
 from .base import Judge, open_png
@@ -46,7 +46,7 @@ _FILTERED = re.compile(
 _ALL_LISTED = 0.999
 """Alternatives whose probabilities add up to so much leave none out."""
 _TOO_FEW = (
-    f"alternatives for a token, not {ALTERNATIVES[0]}: an expected answer that is not among them would count 0, and so would "
+    f"alternatives for a token, not {TOP_LOGPROBS[0]}: an expected answer that is not among them would count 0, and so would "
     "Soft-TIFA GM: serve the judge with vLLM or SGLang, which give them, or use `gems eval export` and the official scorer"
 )
 _NO_LOGPROBS = (
@@ -81,12 +81,12 @@ class ChatJudge(Judge):
     ) -> None:
         self.name = name
         self._chat, self._settings, self._least_tokens, self._warm = chat, settings or {}, least_tokens, warm
-        self._alternatives = ALTERNATIVES[0]
-        self._spent = Spent()
+        self._alternatives = TOP_LOGPROBS[0]
+        self._spent = CallUsage()
         self._lock = threading.Lock()
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> CallUsage:
         """Its calls and tokens in this process."""
         return self._spent
 
@@ -119,11 +119,11 @@ class ChatJudge(Judge):
             raise JudgeError(f"the judge {self.name} {why}; switch that off, or serve it without a reasoning parser")
         if question.kind == "word" and message is not None and sum(p for _, p in answer.top) < _ALL_LISTED:
             count = max(len(token.get("top_logprobs") or ()) for token in message.response_metadata["logprobs"]["content"])
-            if count < ALTERNATIVES[0]:
+            if count < TOP_LOGPROBS[0]:
                 raise JudgeError(f"the judge {self.name} gives {count} {_TOO_FEW}")
         if question.kind == "say" and not answer.text:
             why = "gave an empty answer: ask it something yourself, or take another judge"
-            if message is not None and _cut_off(message):
+            if message is not None and is_cut_off(message):
                 most = self._most_tokens(question)
                 why = f"used up {most} tokens before its answer began: switch its reasoning off, or raise max_tokens"
             raise JudgeError(f"the judge {self.name} {why}")
@@ -152,12 +152,12 @@ class ChatJudge(Judge):
             try:
                 message, spent = call(self._chat.bind(**options), messages, role="judge")
             except ModelCallError as error:
-                if error.status in REFUSALS and self._learn(error, count, warm):
+                if error.status in REFUSAL_STATUSES and self._learn(error, count, warm):
                     continue
-                if error.status in REFUSALS and _FILTERED.search(error.said):
+                if error.status in REFUSAL_STATUSES and _FILTERED.search(error.said):
                     return None
                 raise
-            except UNREAD as error:
+            except MALFORMED_DATA_ERRORS as error:
                 raise JudgeError(f"the judge {self.name} failed ({type(error).__name__}: {error})"[:500]) from error
             with self._lock:
                 self._spent = self._spent.plus(spent)
@@ -170,7 +170,7 @@ class ChatJudge(Judge):
             JudgeError: it gives no log-probabilities.
         """
         if count and ABOUT_LOGPROBS.search(error.said):
-            fewer = [n for n in ALTERNATIVES if n < count]
+            fewer = [n for n in TOP_LOGPROBS if n < count]
             if not (fewer and ABOUT_TOP.search(error.said)):
                 raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS} ({error.said})") from error
             self._alternatives = min(self._alternatives, fewer[0])
@@ -199,8 +199,8 @@ def said_by_judge(message: AIMessage) -> str:
 
     Where all of an answer stands in the reasoning field, that is taken: some servers' parsers put it there with reasoning off.
     """
-    text = THINKING.sub("", text_of(message)).rpartition("</think>")[2].strip()
-    return text if text or message.text.strip() or _cut_off(message) else thought_of(message)
+    text = without_reasoning(text_of(message))
+    return text if text or message.text.strip() or is_cut_off(message) else reasoning_of(message)
 
 
 def _judge_messages(question: JudgeQuestion, png: bytes) -> list[BaseMessage]:
@@ -213,7 +213,3 @@ def _judge_messages(question: JudgeQuestion, png: bytes) -> list[BaseMessage]:
 
 def _system_prompt(question: JudgeQuestion) -> str:
     return question.system or SYSTEMS[question.kind]
-
-
-def _cut_off(message: AIMessage) -> bool:
-    return message.response_metadata.get("finish_reason") == "length"

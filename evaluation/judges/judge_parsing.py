@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from ...models.chat.sanitize import objects_in
+from ...models.chat.answer_text import json_objects, without_reasoning
 from ...nodes.checks.answers import yes_or_no
 from ..benchmark import Answers
 
@@ -24,7 +24,7 @@ def marks(text: str, ranges: Mapping[str, Range]) -> dict[str, int] | None:
 
     They are in the last JSON object that names them all, whatever stands around it, else each on a line of its own.
     """
-    said, read = spoken(text), {}
+    said, read = without_reasoning(text), {}
     named = [found for found in _objects(said) if ranges.keys() <= found.keys()]
     found = named[-1] if named else {name: _on_a_line(name, said) for name in ranges}
     for name, (low, high) in ranges.items():
@@ -38,14 +38,14 @@ def marks(text: str, ranges: Mapping[str, Range]) -> dict[str, int] | None:
 
 
 def says_yes(text: str) -> bool | None:
-    """Return what an answer says, None if it is neither yes nor no: `yes_or_no` of what follows the thoughts."""
-    return yes_or_no(spoken(text))
+    """Return what an answer says, None if it is neither yes nor no: `yes_or_no` of what follows the reasoning."""
+    return yes_or_no(without_reasoning(text))
 
 
 def agreed(answers: Answers, key: str, exactly: str = "") -> bool:
     """Return whether the first answer to a question is yes, as a judge may say it; or `exactly` this word, if one is named."""
     text = first_text(answers, key) or ""
-    return spoken(text) == exactly if exactly else says_yes(text) is True
+    return without_reasoning(text) == exactly if exactly else says_yes(text) is True
 
 
 def first_text(answers: Answers, key: str) -> str | None:
@@ -54,14 +54,9 @@ def first_text(answers: Answers, key: str) -> str | None:
     return given[0].text if given else None
 
 
-def spoken(text: str) -> str:
-    """Return an answer without the thoughts that a server left in front of it."""
-    return text.rpartition("</think>")[2].strip()
-
-
 def _objects(said: str) -> Iterator[dict[str, object]]:
     """Give every JSON object in a text by its start, those within others too, their names in small letters."""
-    left = [found for _, _, found in objects_in(said)][::-1]
+    left = [found for _, _, found in json_objects(said)][::-1]
     while left:
         match left.pop():
             case dict() as found:

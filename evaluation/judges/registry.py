@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from langchain_core.language_models import BaseChatModel
 
 from ...errors import GemsError, JudgeError, ModelSpecError
-from ...models.chat.call import model_name, speaks_openai
+from ...models.chat.call import is_openai_client, model_name
 from ...models.options import ChatOptions
 from ...models.registry import chat_model
 from ...privacy import folder_name
@@ -42,7 +42,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         # A temperature is given to find out whether the model takes one, and taken back: each question has its own.
         chat = chat_model(options.model_copy(update={"temperature": 0.0}))
         warm = getattr(chat, "temperature", 0.0) is not None
-        if speaks_openai(chat):
+        if is_openai_client(chat):
             chat = chat.model_copy(update={"temperature": None})
     except ModelSpecError as error:
         message = str(error).replace("--chat", "--judge").replace("the chat model", "the judge")

@@ -7,9 +7,9 @@ import io
 
 from ...errors import JudgeError
 from ...models.shapes.answers import answer
-from ...models.shapes.judge import question_in
+from ...models.shapes.judge import last_question
 from ...models.shapes.perception import perceive
-from ...models.shapes.world import Thing, center_of, draw
+from ...models.shapes.world import DrawnThing, center_of, draw
 from ..benchmark import JudgeAnswer, JudgeQuestion
 from .base import Judge, open_png
 
@@ -25,7 +25,7 @@ class PerceptionJudge(Judge):
         """Answer from what is seen, empty where that is no answer; see `Judge.ask`."""
         if question.kind == "read":
             raise JudgeError("perception sees shapes and reads no text: give --judge rapidocr, or a chat model that sees images")
-        seen = answer(question_in(question.text), perceive(open_png(png)))
+        seen = answer(last_question(question.text), perceive(open_png(png)))
         text = seen.text if seen.known else ""
         return JudgeAnswer(text=text, top=((text, 1.0),) if text and question.kind == "word" else ())
 
@@ -34,5 +34,5 @@ class PerceptionJudge(Judge):
 def probe_image() -> bytes:
     """Return the PNG of a red circle in the middle of a white canvas."""
     buffer = io.BytesIO()
-    draw([Thing("circle", "red", 4, *center_of(4), 14.0)]).save(buffer, "PNG")
+    draw([DrawnThing("circle", "red", 4, *center_of(4), 14.0)]).save(buffer, "PNG")
     return buffer.getvalue()

@@ -1,11 +1,11 @@
-"""How sure a model was of a structured answer: the probability of the expected one, from token log-probabilities.
+"""Probability of the expected answer in a structured answer, from token log-probabilities.
 
 GenEval2's Soft-TIFA (facebookresearch/GenEval2) reads the probability of the expected answer to a question with a one-word
-answer. Here many answers come in one JSON text, so the tokens of each have to be found first; and what is read is the share
-of the expected answer among the answers of its kind, since a model spreads its weight over spellings ("yes", "Yes") and
-over things that are no answers at all.
+answer. Here one JSON text has many answers, so the tokens of each have to be located first; and the probability is the share
+of the expected answer among answers of its kind, since a model spreads its probability over spellings ("yes", "Yes") and
+over text that is no answer.
 
-Everything here is pure, and returns nothing rather than a guess: where there is no probability, an answer counts as certain.
+Pure functions, which return nothing rather than a guess: an answer without a probability counts as certain.
 """
 
 from __future__ import annotations
@@ -18,24 +18,22 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
 
-from ..numerals import numeral
-from .sanitize import objects_in
+from ..numerals import parse_number
+from .answer_text import after_reasoning, json_objects
 
-MAX_TOKENS = 40
-"""Tokens of a value that are looked at: by then it is known what it says, and whatever comes after them says the same."""
+MAX_VALUE_TOKENS = 40
+"""Tokens of a value that are read: by then the answer is known, and later tokens do not change it."""
 
-LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
-"""What the structure of JSON text hangs on, for finding places in it: strings and braces."""
+STRING_OR_BRACE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
+"""The parts of JSON text that decide its structure: strings and braces."""
 
 COLON = re.compile(r"\s*:")
 
-END_OF_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-
 
 class LogprobToken(NamedTuple):
-    """A token of an answer with its natural log-probability, and those of the alternatives at its place, itself included or not.
+    """A token of an answer with its natural log-probability and those of the alternatives, itself included or not.
 
-    Bytes that are no text by themselves are in `text` as lone surrogates (Python's "surrogateescape").
+    Bytes that are not UTF-8 by themselves are lone surrogates in `text` (Python's "surrogateescape").
     """
 
     text: str
@@ -44,7 +42,7 @@ class LogprobToken(NamedTuple):
 
 
 def tokens_of(message: AIMessage) -> tuple[LogprobToken, ...]:
-    """Return the tokens of an answer, in order, those of its reasoning included; empty where the endpoint gave none."""
+    """Return the tokens of an answer, reasoning included, in order; empty where the endpoint gave no log-probabilities."""
     logprobs = message.response_metadata.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     tokens = []
@@ -52,12 +50,13 @@ def tokens_of(message: AIMessage) -> tuple[LogprobToken, ...]:
         if (logprob := _logprob(item)) is None:
             return ()
         others = item.get("top_logprobs")
-        top = {_text(other): p for other in (others if isinstance(others, list) else ()) if (p := _logprob(other)) is not None}
-        tokens.append(LogprobToken(_text(item), logprob, top))
+        others = others if isinstance(others, list) else ()
+        top = {_token_text(other): p for other in others if (p := _logprob(other)) is not None}
+        tokens.append(LogprobToken(_token_text(item), logprob, top))
     return tuple(tokens)
 
 
-def soft_answers(text: str, tokens: Sequence[LogprobToken], wanted: Mapping[str, str]) -> dict[str, float]:
+def answer_probabilities(text: str, tokens: Sequence[LogprobToken], wanted: Mapping[str, str]) -> dict[str, float]:
     """Return the probability of the expected answer of each finding that has one.
 
     Args:
@@ -66,18 +65,18 @@ def soft_answers(text: str, tokens: Sequence[LogprobToken], wanted: Mapping[str,
         wanted: the expected answer of each id.
 
     Returns:
-        Probabilities from 0 to 1 by the ids of `wanted`, without those that cannot be told.
+        Probabilities from 0 to 1 by the ids of `wanted`; ids without a known probability are left out.
     """
-    places = {plain_id(id): span for id, span in reversed(answer_spans(text).items())}
-    found = {}
+    places = {normalize_id(id): span for id, span in reversed(answer_spans(text).items())}
+    probabilities = {}
     for id, expected in wanted.items():
-        if (span := places.get(plain_id(id))) and (p := probability(text, tokens, span, expected)) is not None:
-            found[id] = p
-    return found
+        if (span := places.get(normalize_id(id))) and (p := expected_share(text, tokens, span, expected)) is not None:
+            probabilities[id] = p
+    return probabilities
 
 
-def probability(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int], expected: str) -> float | None:
-    """Return the share of the expected answer among all answers of its kind that the model considered.
+def expected_share(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int], expected: str) -> float | None:
+    """Return the share of probability of the expected answer among all answers of its kind.
 
     Args:
         text: the answer as it came.
@@ -86,60 +85,60 @@ def probability(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]
         expected: "yes", "no" or a number as a word or in digits.
 
     Returns:
-        A probability, or None: the expected answer is of another kind, the given one is, or the tokens do not tell.
+        A probability from 0 to 1; None if either answer is neither yes or no nor a number, or if the tokens do not fit the text.
     """
-    kind = _yes_or_no if expected.strip(" .").casefold() in {"yes", "no"} else _number if _number(expected) else None
+    kind = _yes_no_prefix if expected.strip(" .").casefold() in {"yes", "no"} else _as_digits if _as_digits(expected) else None
     if kind is None or kind(text[slice(*span)]) is None:
         return None
     weights: dict[str, float] = {}
-    for spelling, weight in considered(text, tokens, span):
+    for spelling, weight in candidate_values(text, tokens, span):
         if (answer := kind(spelling)) is not None:
             weights[answer] = weights.get(answer, 0.0) + weight
     total = sum(weights.values())
     return weights.get(kind(expected) or "", 0.0) / total if total > 0 else None
 
 
-def considered(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[str, float]]:
-    """Return what the model considered in the place of a value, with probabilities: the value, and each way to leave it.
+def candidate_values(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[str, float]]:
+    """Return the values that the model could have given instead of one, itself first, with their probabilities.
 
-    A way to leave it is an alternative to one of the value's tokens, after the tokens before it. The token after the value
-    counts too: there "six" could have become "sixteen". Empty where the tokens do not fit the text, or have no alternatives.
+    Each other value takes an alternative to one of the tokens, after the tokens before it. The token after the value counts
+    too: there "six" could have become "sixteen". Empty where the tokens do not fit the text, or have no alternatives.
     """
-    path = _path(text, tokens, span)[:MAX_TOKENS]
+    path = _value_tokens(text, tokens, span)[:MAX_VALUE_TOKENS]
     if not any(token.top for _, token in path):
         return []
-    ways: list[tuple[str, float]] = []
+    others: list[tuple[str, float]] = []
     before, so_far = "", 0.0
     for lead, token in path:
         for other, logprob in token.top.items():
             if other != token.text:
-                ways.append((_inside(before + other if before else re.sub(r"^\W+", "", other)), math.exp(so_far + logprob)))
+                others.append((_until_quote(before + other if before else re.sub(r"^\W+", "", other)), math.exp(so_far + logprob)))
         before += token.text[lead:]
         so_far += token.logprob
-    return [(text[slice(*span)], math.exp(so_far)), *ways]
+    return [(text[slice(*span)], math.exp(so_far)), *others]
 
 
 def answer_spans(text: str) -> dict[str, tuple[int, int]]:
-    """Return where the answer of each finding is in the text of an answer, quotes not included, by the finding's id.
+    """Return where the `answer` of each finding is in a text, quotes not included, by the id of the finding.
 
     Finds `{"id": "c1", ..., "answer": "yes"}` in any order of keys, within the first JSON object after the reasoning that
     has any. The first finding with an id counts.
     """
-    start = max((end.end() for end in END_OF_THOUGHT.finditer(text)), default=0)
-    return next((spans for begin, end, _ in objects_in(text, start) if (spans := _spans(text, begin, end))), {})
+    objects = (_answer_spans_in_object(text, start, end) for start, end, _ in json_objects(text, after_reasoning(text)))
+    return next(filter(None, objects), {})
 
 
-def plain_id(id: str) -> str:
-    """Return an id as it is compared: models write "1", "C1" or "c1:" for c1."""
+def normalize_id(id: str) -> str:
+    """Return an id in the form that is compared: models write "1", "C1" or "c1:" for c1."""
     return id.strip().lower().rstrip(".:").removeprefix("c")
 
 
-def _spans(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
+def _answer_spans_in_object(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
     """Walk over the strings of JSON text: one before a colon is a key, one after it the key's value."""
     spans: dict[str, tuple[int, int]] = {}
     objects: list[dict[str, Any]] = []
     key = ""
-    for literal in LITERAL.finditer(text, start, end):
+    for literal in STRING_OR_BRACE.finditer(text, start, end):
         if literal.group() == "{":
             objects.append({})
         elif literal.group() == "}":
@@ -157,17 +156,17 @@ def _spans(text: str, start: int, end: int) -> dict[str, tuple[int, int]]:
     return spans
 
 
-def _path(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[int, LogprobToken]]:
+def _value_tokens(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> list[tuple[int, LogprobToken]]:
     """Return the tokens of a value and the one after it, each with the characters of it that come before the value."""
-    pieces = [_bytes(token.text) for token in tokens]
+    pieces = [_token_bytes(token.text) for token in tokens]
     # From the end, since reasoning comes first; without blanks around it, since servers strip the text of an answer.
     body = text.strip()
-    whole, part = b"".join(pieces), _bytes(body)
+    whole, part = b"".join(pieces), _token_bytes(body)
     last = whole[::-1].find(part[::-1])  # rfind takes the square of the time in the worst case
     if last < 0 or not body:
         return []
     shift = len(whole) - last - len(part)
-    begin, end = (shift + len(_bytes(text[:at].lstrip())) for at in span)
+    begin, end = (shift + len(_token_bytes(text[:at].lstrip())) for at in span)
     path, at = [], 0
     for piece, token in zip(pieces, tokens, strict=True):
         if at + len(piece) > begin and at <= end:
@@ -177,26 +176,26 @@ def _path(text: str, tokens: Sequence[LogprobToken], span: tuple[int, int]) -> l
     return path if at > end else []
 
 
-def _inside(value: str) -> str:
-    """Return what is left of a string's inside when its closing quote, or what follows it, came along in a token."""
+def _until_quote(value: str) -> str:
+    """Return the part of a token before the closing quote of a string or the end of a line."""
     return re.split(r'["\n]', value, maxsplit=1)[0]
 
 
-def _yes_or_no(answer: str) -> str | None:
-    """Return "yes" or "no" for an answer that begins with it, or is a first piece of it, as tokens are."""
-    word = re.match(r"\W*([a-z]*)", answer.casefold())
-    found = word.group(1) if word else ""
-    return found if found in {"yes", "no"} else {"y": "yes", "ye": "yes", "n": "no"}.get(found)
+def _yes_no_prefix(answer: str) -> str | None:
+    """Return "yes" or "no" for an answer that begins with it, or is the first token of it, such as "y"."""
+    match = re.match(r"\W*([a-z]*)", answer.casefold())
+    word = match.group(1) if match else ""
+    return word if word in {"yes", "no"} else {"y": "yes", "ye": "yes", "n": "no"}.get(word)
 
 
-def _number(answer: str) -> str | None:
-    """Return the number an answer consists of, in digits."""
-    found = 0 if answer.casefold().strip(" .,") in {"no", "none"} else numeral(answer)
-    return None if found is None else str(found)
+def _as_digits(answer: str) -> str | None:
+    """Return the number that an answer is, in digits; None where it is no number."""
+    count = 0 if answer.casefold().strip(" .,") in {"no", "none"} else parse_number(answer)
+    return None if count is None else str(count)
 
 
-def _text(token: Mapping[str, Any]) -> str:
-    """Return a token's text from its bytes where they are given: the text of half a character is not in the answer."""
+def _token_text(token: Mapping[str, Any]) -> str:
+    """Return the text of a token, from its bytes where they are given: the text of half a character is not in the answer."""
     data = token.get("bytes")
     if isinstance(data, list) and data and all(isinstance(byte, int) and 0 <= byte < 256 for byte in data):
         return bytes(data).decode("utf-8", "surrogateescape")
@@ -207,12 +206,12 @@ def _logprob(token: Any) -> float | None:
     logprob = token.get("logprob") if isinstance(token, Mapping) else None
     if not isinstance(logprob, int | float) or isinstance(logprob, bool) or not logprob < 1:  # NaN is not
         return None
-    return min(0.0, float(max(logprob, LEAST)))  # rounding puts certain tokens a little above 0
+    return min(0.0, float(max(logprob, MIN_LOGPROB)))  # rounding puts certain tokens a little above 0
 
 
-LEAST = -(10.0**6)
-"""Less is as good as impossible; servers write whatever number they like for it."""
+MIN_LOGPROB = -(10.0**6)
+"""Smaller log-probabilities count as this: servers write various numbers for an impossible token."""
 
 
-def _bytes(text: str) -> bytes:
+def _token_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""One call of a chat model: its cost, and its failures in words that say what to do."""
+"""One call of a chat model: its usage, and its failures as errors that say what to do."""
 
 from __future__ import annotations
 
@@ -10,54 +10,53 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ...errors import ModelCallError, NotACompletionError
-from ...privacy import keys_of, redact, without_keys
-from .capabilities import host_of
+from ...privacy import host_of, keys_of, redact, without_keys
 from .sanitize import clean_message
 
-UNREAD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
-"""What Python raises where data is not of the form that was expected: in a model, of the answer that it reads."""
+MALFORMED_DATA_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What Python raises where data has an unexpected form; in a chat model, the answer that it parses."""
 
 
-class Spent(NamedTuple):
-    """What asking has cost."""
+class CallUsage(NamedTuple):
+    """Calls of a chat model with their tokens and seconds."""
 
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
 
-    def plus(self, other: Spent) -> Spent:
-        """Add up, field by field."""
+    def plus(self, other: CallUsage) -> CallUsage:
+        """Return the sum, field by field."""
         tokens = self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
-        return Spent(self.calls + other.calls, *tokens, self.seconds + other.seconds)
+        return CallUsage(self.calls + other.calls, *tokens, self.seconds + other.seconds)
 
 
-def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple[AIMessage, Spent]:
-    """Call a chat model (or one with bound options) once; return its message, made clean, and the cost.
+def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple[AIMessage, CallUsage]:
+    """Call a chat model, or one with bound options, once; return its message in a clean form, and the usage.
 
     Args:
         chat: the model; its client repeats what is worth repeating.
-        messages: what it is shown.
-        role: who calls, for errors.
+        messages: the conversation.
+        role: the role that calls, for errors.
 
     Raises:
-        ModelCallError: an OpenAI client failed, or what a model answered cannot be read. What else a model raises passes through.
+        ModelCallError: an OpenAI client failed, or the answer cannot be parsed. Other errors of the model pass through.
     """
     began = time.perf_counter()
     try:
         message = clean_message(chat.invoke(list(messages)))
     except Exception as error:
-        if not of_an_endpoint(error) and not _of_an_answer(error):
+        if not is_endpoint_error(error) and not _is_langchain_parsing_error(error):
             raise
         # A cause that quotes the key would show it in a traceback.
-        raise _told(error, unbound(chat), role) from (None if _quotes_a_key(error, chat) else error)
+        raise _call_error(error, without_bound_options(chat), role) from (None if _quotes_a_key(error, chat) else error)
     message = without_keys(message, chat)
     usage = message.usage_metadata
     seconds = time.perf_counter() - began
-    return message, Spent(1, usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, seconds)
+    return message, CallUsage(1, usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, seconds)
 
 
-def unbound(chat: Any) -> Any:
+def without_bound_options(chat: Any) -> Any:
     """Return the model inside of bound options."""
     while (inner := getattr(chat, "bound", None)) is not None:
         chat = inner
@@ -72,17 +71,17 @@ def model_name(chat: Any) -> str:
     return type(chat).__name__
 
 
-def said_by(error: Exception, chat: Any) -> str:
-    """Return what an endpoint said with an error, in one line, without the key in it."""
+def server_message(error: Exception, chat: Any) -> str:
+    """Return the message of an endpoint in an error, on one line of at most 300 characters, without the key."""
     body = getattr(error, "body", None)
-    said = body.get("message") or body.get("detail") or body.get("error") if isinstance(body, dict) else None
-    text = " ".join(str(said or getattr(error, "message", "") or error).split())
+    message = body.get("message") or body.get("detail") or body.get("error") if isinstance(body, dict) else None
+    text = " ".join(str(message or getattr(error, "message", "") or error).split())
     text = redact(text, *keys_of(chat))
     return text if len(text) <= 300 else text[:300] + "..."
 
 
-def sends_elsewhere(error: Any) -> str:
-    """Say where an endpoint sends a request to, which is not followed: the key and the words are for the host that was named.
+def redirect_problem(error: Any) -> str:
+    """Describe a redirect. It is not followed: key and messages are for the host that the user named.
 
     Args:
         error: an error of the openai client with a status from 300 to 399.
@@ -91,26 +90,26 @@ def sends_elsewhere(error: Any) -> str:
     return f"answered {error.status_code} and sends elsewhere{f' ({to})' if to else ''}: give the address it sends to"
 
 
-def speaks_openai(chat: Any) -> bool:
-    """Tell whether a model, bound options or not, is a client of an OpenAI-compatible endpoint."""
-    return any(base.__name__ == "BaseChatOpenAI" for base in type(unbound(chat)).__mro__)
+def is_openai_client(chat: Any) -> bool:
+    """Return whether a model, also with bound options, is a client of an OpenAI-compatible endpoint."""
+    return any(base.__name__ == "BaseChatOpenAI" for base in type(without_bound_options(chat)).__mro__)
 
 
-def of_an_endpoint(error: Exception) -> bool:
-    """Tell whether an error comes from the endpoint behind a model or from the client in between."""
+def is_endpoint_error(error: Exception) -> bool:
+    """Return whether an error comes from an endpoint or from its HTTP client."""
     if isinstance(error, NotACompletionError):
         return True
     return any(base.__module__.partition(".")[0] in {"openai", "httpx", "httpx2"} for base in type(error).__mro__)
 
 
-def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
-    """Put an error of the client into words."""
+def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
+    """Return an error of the client as one that says what to do."""
     client = getattr(chat, "root_client", None)
     url = str(getattr(client, "base_url", ""))
     host, status, name = host_of(url), getattr(error, "status_code", None), model_name(chat)
     tries = (getattr(client, "max_retries", 0) or 0) + 1
     after = f" after {tries} tries" if tries > 1 else ""
-    said = said_by(error, chat)
+    said = server_message(error, chat)
     kinds = {base.__name__ for base in type(error).__mro__}
     if status == 401:
         key = getattr(chat, "key_env", "") or "OPENAI_API_KEY"
@@ -118,13 +117,13 @@ def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
     elif status == 403:
         problem = f"the endpoint does not allow this (HTTP 403: {said})"
     elif status == 404:
-        problem = f"HTTP 404: {said}; {_what_there_is(client, name)}"
+        problem = f"HTTP 404: {said}; {_available_models(client, name)}"
     elif status == 429:
         problem = f"too many requests, or no quota left{after}: {said}; wait, or lower in_flight"
     elif status is not None and status >= 500:
         problem = f"the endpoint failed{after} (HTTP {status}): {said}"
     elif status is not None and 300 <= status < 400:
-        problem = f"the endpoint {sends_elsewhere(error)}"
+        problem = f"the endpoint {redirect_problem(error)}"
     elif status is not None:
         problem = f"the endpoint refused the request (HTTP {status}): {said}"
     elif kinds & {"APITimeoutError", "TimeoutException"}:
@@ -136,39 +135,39 @@ def _told(error: Exception, chat: Any, role: str) -> ModelCallError:
         problem = f"the endpoint answered with an error: {said}"
     elif isinstance(error, NotACompletionError) and error.unread:
         problem = f"its answer cannot be read: {said}"
-    elif _of_an_answer(error):
+    elif _is_langchain_parsing_error(error):
         problem = f"its answer cannot be read ({type(error).__name__}: {said})"
     elif isinstance(error, NotACompletionError) or kinds & {"APIResponseValidationError", "DecodingError"}:
         problem = f"this is not an OpenAI-compatible chat endpoint: {said}; check the URL, which mostly ends in /v1"
-    elif "ConnectError" in {type(cause).__name__ for cause in _causes(error)}:
+    elif "ConnectError" in {type(cause).__name__ for cause in _cause_chain(error)}:
         problem = f"it cannot be reached{after}: is the server running at {host}?"
     else:
         problem = f"the connection broke off{after}: {said}"
     return ModelCallError(role, name, host, redact(problem, *keys_of(chat)), status, said)
 
 
-def _of_an_answer(error: Exception) -> bool:
-    """Tell whether LangChain raised an error where it read what a model of one's own answered."""
+def _is_langchain_parsing_error(error: Exception) -> bool:
+    """Return whether LangChain raised an error while it parsed the answer of a chat model."""
     frames = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
     innermost = next((package for package in reversed(frames) if package != "pydantic"), "")
-    return isinstance(error, UNREAD) and innermost == "langchain_core"
+    return isinstance(error, MALFORMED_DATA_ERRORS) and innermost == "langchain_core"
 
 
 def _quotes_a_key(error: Exception, chat: Any) -> bool:
-    told = " ".join(map(str, _causes(error)))
-    return redact(told, *keys_of(chat)) != told
+    text = " ".join(map(str, _cause_chain(error)))
+    return redact(text, *keys_of(chat)) != text
 
 
-def _causes(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
+def _cause_chain(error: BaseException | None) -> list[BaseException]:
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
         error = error.__cause__ or error.__context__
-    return found
+    return chain
 
 
-def _what_there_is(client: Any, name: str) -> str:
-    """Say which models an endpoint has, if it tells quickly."""
+def _available_models(client: Any, name: str) -> str:
+    """Describe which models an endpoint has, if it answers within 3 s."""
     try:
         has = [model.id for model in client.with_options(timeout=3, max_retries=0).models.list().data]
     except Exception:  # a hint is not worth a second error

@@ -1,4 +1,4 @@
-"""What an endpoint turned out to take: found out by the first call that it refuses, remembered for the process."""
+"""Capabilities of endpoints: learnt from the first call that an endpoint refuses, remembered for the process."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import re
 import threading
 from typing import Any
 
-ALTERNATIVES = (20, 5)
-"""Numbers of alternatives asked for with each token: OpenAI's maximum, and that of endpoints that allow fewer."""
+from ...privacy import host_of
 
-REFUSALS = frozenset({400, 403, 404, 422, 500, 501})
-"""HTTP statuses with which endpoints refuse a field: OpenAI's reasoning models refuse log-probabilities with a 403,
+TOP_LOGPROBS = (20, 5)
+"""Values of `top_logprobs` to try: the maximum of OpenAI, and that of endpoints that allow fewer."""
+
+REFUSAL_STATUSES = frozenset({400, 403, 404, 422, 500, 501})
+"""HTTP statuses that endpoints send when they refuse a field: OpenAI's reasoning models refuse log-probabilities with a 403,
 llama-cpp-python a schema with a 500."""
 
 ABOUT_LOGPROBS = re.compile(r"log[ _-]?prob", re.IGNORECASE)
@@ -19,52 +21,52 @@ ABOUT_SCHEMA = re.compile(r"response[ _]format|schema|guided|structured output|g
 
 
 class Capabilities:
-    """What one model at one endpoint takes. None means that it is not known yet.
+    """Which request fields one model at one endpoint takes. None: not known yet.
 
-    Written from many threads; every fact is one assignment, and finding the same out twice does no harm.
+    Written from many threads: every fact is one assignment, and learning it twice does no harm.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        """How the model is named in the notes: `MODEL at HOST:PORT`."""
+        """Name of the model in the notes: `MODEL at HOST:PORT`."""
         self.response_format: bool | None = None
-        """Takes a JSON schema in the request."""
+        """Whether it takes a JSON schema in the request."""
         self.logprobs: bool | None = None
-        """Gives the log-probabilities of its tokens."""
-        self.alternatives = ALTERNATIVES[0]
-        """Alternatives that may be asked for with each token."""
+        """Whether it gives the log-probabilities of its tokens."""
+        self.alternatives = TOP_LOGPROBS[0]
+        """Largest `top_logprobs` that it takes."""
         self.notes: list[str] = []
-        """What was found out, in sentences for the run's record."""
+        """What it does not take, in sentences for the notes of a run."""
 
     def learn_refusal(self, message: str, *, schema: bool, alternatives: int) -> bool:
-        """Learn from a refused call; tell whether it is worth repeating with what is known now.
+        """Learn from a refused call; return whether to repeat it with what is known now.
 
         Args:
-            message: what the endpoint said.
-            schema: a schema was in the request. Only what was sent can have been refused: other threads learn too.
-            alternatives: how many alternatives were asked for with each token, 0 without log-probabilities.
+            message: the error message of the endpoint.
+            schema: whether a schema was in the request; only fields that were sent can have been refused.
+            alternatives: `top_logprobs` of the request, 0 without log-probabilities.
         """
         if alternatives and ABOUT_LOGPROBS.search(message):
-            fewer = [n for n in ALTERNATIVES if n < alternatives]
+            fewer = [n for n in TOP_LOGPROBS if n < alternatives]
             if fewer and ABOUT_TOP.search(message):
                 self.alternatives = min(self.alternatives, fewer[0])
-                self._note(f"{self.name} gives fewer than {alternatives} alternatives for a token: {fewer[0]} are asked for.")
+                self._note(f"{self.name} gives fewer than {alternatives} alternatives for a token: {fewer[0]} are requested.")
             else:
                 self.logprobs = False
                 self._note_no_logprobs()
             return True
         if schema and ABOUT_SCHEMA.search(message):
             self.response_format = False
-            self._note(f"{self.name} does not take a schema in the request: it is told in words only.")
+            self._note(f"{self.name} does not take a schema in the request: it is sent in words only.")
             return True
         return False
 
     def learn_answer(self, *, schema: bool, logprobs: bool | None) -> None:
-        """Learn from an answer.
+        """Learn from a successful call.
 
         Args:
-            schema: a schema was in the request, and so was taken.
-            logprobs: whether log-probabilities came along; None where they were not asked for.
+            schema: whether a schema was in the request.
+            logprobs: whether the answer has log-probabilities; None where they were not requested.
         """
         if schema and self.response_format is None:
             self.response_format = True
@@ -82,22 +84,17 @@ class Capabilities:
             self.notes.append(sentence)
 
 
-_KNOWN: dict[tuple[str, str], Capabilities] = {}
-_KNOWN_LOCK = threading.Lock()
+_CAPABILITIES: dict[tuple[str, str], Capabilities] = {}
+_CAPABILITIES_LOCK = threading.Lock()
 
 
 def capabilities_of(base_url: str, model: str) -> Capabilities:
-    """Return what is known of a model at an endpoint: the same object for all that ask, in this process."""
-    with _KNOWN_LOCK:
-        return _KNOWN.setdefault((base_url, model), Capabilities(f"{model} at {host_of(base_url)}"))
+    """Return the capabilities of a model at an endpoint: one object for the whole process."""
+    with _CAPABILITIES_LOCK:
+        return _CAPABILITIES.setdefault((base_url, model), Capabilities(f"{model} at {host_of(base_url)}"))
 
 
 def capability_notes(chat: Any) -> list[str]:
-    """Return what the run's record should say about a chat model: empty for models that have no `capabilities`."""
+    """Return the notes of a run about a chat model: empty for models without `capabilities`."""
     known = getattr(chat, "capabilities", None)
     return [*getattr(chat, "remarks", []), *known.notes] if isinstance(known, Capabilities) else []
-
-
-def host_of(url: str) -> str:
-    """Return the host and port of a URL, without the user and password it may have."""
-    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]

@@ -1,4 +1,4 @@
-"""Chat models behind OpenAI-compatible endpoints: `ChatOpenAI`, less what it loses and plus what people's servers need."""
+"""Chat models behind OpenAI-compatible endpoints: `ChatOpenAI` with reasoning kept, a call limit, and fixes for other servers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from openai import OpenAIError
 from pydantic import BaseModel, SecretStr
 
 from ...errors import ModelSpecError, NotACompletionError
-from ...privacy import read_key, refuse_secrets
+from ...privacy import host_of, refuse_secrets
+from ..call_limit import CallLimit, call_limit_of
+from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
 from ..http import GuardedAsyncClient, GuardedClient
-from ..in_flight import InFlight, in_flight
 from ..options import ChatOptions
-from .call import UNREAD
-from .capabilities import Capabilities, capabilities_of, host_of
-from .sanitize import clean_fields, tool_calls_of
+from .call import MALFORMED_DATA_ERRORS
+from .capabilities import Capabilities, capabilities_of
+from .sanitize import clean_completion, tool_calls_of
 from .thinking import thinking_fields, thinking_note
 
-OPENAI_URL = "https://api.openai.com/v1"
-
-# Advice for a way of asking that is not ours: a schema that is not taken is found out, and noted, by `ask`.
+# Not of use here: `ask` finds out and notes that a schema is not taken.
 warnings.filterwarnings("ignore", r"(This model does not support|Invalid schema for) OpenAI's structured output feature")
-# Of pieces of a stream that are not of OpenAI's form: they are made clean.
+# Raised by stream chunks that are not of OpenAI's form: `clean_completion` mends them.
 warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
 
 
@@ -38,16 +37,16 @@ class EndpointChat(ChatOpenAI):
     """A chat model behind an endpoint.
 
     Keeps the reasoning that `ChatOpenAI` drops, in `additional_kwargs["reasoning_content"]`; sends `max_tokens` where only
-    OpenAI knows `max_completion_tokens`; limits the calls to a host at the same time; and remembers what the endpoint takes.
+    OpenAI knows `max_completion_tokens`; limits concurrent calls to a host; and remembers what the endpoint takes.
     One object may be used from many threads and event loops.
     """
 
     in_flight: int = 8
-    """Most calls to the host at the same time, those of other models of this process included."""
+    """Most concurrent calls to the host, those of other models of this process included."""
     key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key, for errors."""
     remarks: list[str] = []
-    """What of the options is not done as it was asked for, in sentences for the run's record."""
+    """Which options are not honoured, in sentences for the notes of a run."""
 
     @property
     def base_url(self) -> str:
@@ -56,25 +55,25 @@ class EndpointChat(ChatOpenAI):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the endpoint turned out to take, shared by all models of this URL and name in this process."""
+        """What the endpoint takes, as far as known: shared by all models of this URL and name in this process."""
         return capabilities_of(self.base_url, self.model_name)
 
     @property
-    def _slots(self) -> InFlight:
-        return in_flight(host_of(self.base_url))
+    def _limit(self) -> CallLimit:
+        return call_limit_of(host_of(self.base_url))
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        with self._slots.slot(self.in_flight), _reading():
+        with self._limit.slot(self.in_flight), _malformed_answers_explained():
             return super()._generate(*args, **kwargs)
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        async with self._slots.async_slot(self.in_flight):
-            with _reading():
+        async with self._limit.async_slot(self.in_flight):
+            with _malformed_answers_explained():
                 return await super()._agenerate(*args, **kwargs)
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         chunk = None
-        with self._slots.slot(self.in_flight), _reading():
+        with self._limit.slot(self.in_flight), _malformed_answers_explained():
             for chunk in super()._stream(*args, **kwargs):
                 yield chunk
         if chunk is None:
@@ -82,8 +81,8 @@ class EndpointChat(ChatOpenAI):
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         chunk = None
-        async with self._slots.async_slot(self.in_flight):
-            with _reading():
+        async with self._limit.async_slot(self.in_flight):
+            with _malformed_answers_explained():
                 async for chunk in super()._astream(*args, **kwargs):
                     yield chunk
         if chunk is None:
@@ -97,32 +96,32 @@ class EndpointChat(ChatOpenAI):
         return payload
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
-        with _reading():
+        with _malformed_answers_explained():
             fields = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
             choices = fields.get("choices") if isinstance(fields, dict) else None
             if not isinstance(fields, dict) or fields.get("error") or not isinstance(choices, list) or not choices:
-                raise _no_completion(response)
-            clean = clean_fields(fields)
+                raise _not_a_completion(response)
+            clean = clean_completion(fields)
             if not clean["choices"] or any("message" not in choice for choice in clean["choices"]):
-                raise _no_completion(response)
+                raise _not_a_completion(response)
             calls = [choice["message"].pop("tool_calls") for choice in clean["choices"]]
             result = super()._create_chat_result(clean, generation_info)
             for generation, choice, called in zip(result.generations, clean["choices"], calls, strict=True):
                 if isinstance(generation.message, AIMessage):
                     generation.message.tool_calls, generation.message.invalid_tool_calls = tool_calls_of(called)
-                _keep_reasoning(generation.message, choice["message"])
+                _copy_reasoning(generation.message, choice["message"])
         return result
 
     def _convert_chunk_to_generation_chunk(
         self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
     ) -> ChatGenerationChunk | None:
         inner = chunk.get("chunk")  # where the SDK makes events of the pieces
-        chunk = clean_fields(inner if isinstance(inner, dict) else chunk)
+        chunk = clean_completion(inner if isinstance(inner, dict) else chunk)
         if any("delta" not in choice for choice in chunk["choices"][:1]):
             return None
         converted = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
         if converted is not None and (choices := chunk.get("choices")):
-            _keep_reasoning(converted.message, choices[0].get("delta"))
+            _copy_reasoning(converted.message, choices[0].get("delta"))
         return converted
 
 
@@ -134,20 +133,20 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
             for the former, as in OpenAI's own client.
 
     Raises:
-        ModelSpecError: the spec is neither, the key is missing, or one stands where it would be recorded.
+        ModelSpecError: the spec is neither, the key is missing, or a key is in the spec or in `extra_body`.
     """
-    base_url, query, model = _address(options.model)
+    base_url, query, model = _split_spec(options.model)
     refuse_secrets("chat", options.model, options.extra_body)
-    key_env = options.key_env or ("OPENAI_API_KEY" if options.model.startswith("openai:") else "GEMS_API_KEY")
+    key_env, key = endpoint_key("chat", options)
     thinking = thinking_fields(base_url, model, options.thinking)
     # ChatOpenAI drops the temperature of GPT-5 models unless it sees that they do not reason.
     known = {"reasoning_effort": thinking.pop("reasoning_effort", None)} if is_openai(base_url) else {}
-    body = _merged(thinking, options.extra_body)
+    body = _merge_fields(thinking, options.extra_body)
     chat = EndpointChat(
         model=model,
         base_url=base_url,
         default_query=query or None,
-        api_key=SecretStr(_key(options, key_env)),
+        api_key=SecretStr(key or "none"),
         temperature=options.temperature,
         top_p=options.top_p,
         max_completion_tokens=options.max_tokens,
@@ -171,14 +170,8 @@ def endpoint_chat(options: ChatOptions) -> EndpointChat:
     return chat
 
 
-def is_openai(base_url: str) -> bool:
-    """Tell whether an endpoint is OpenAI's own, or Azure's."""
-    host = urlsplit(base_url).hostname or ""
-    return host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
-
-
-def _address(spec: str) -> tuple[str, dict[str, str], str]:
-    """Take a spec apart into URL, query and model."""
+def _split_spec(spec: str) -> tuple[str, dict[str, str], str]:
+    """Split a spec into URL, query and model."""
     scheme, _, name = spec.partition(":")
     if scheme == "openai" and name:
         return os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, {}, name
@@ -188,16 +181,8 @@ def _address(spec: str) -> tuple[str, dict[str, str], str]:
     raise ModelSpecError(f"the chat model {spec!r} is not understood: write openai:MODEL or http://HOST:PORT/v1#MODEL")
 
 
-def _key(options: ChatOptions, key_env: str) -> str:
-    if key := read_key(key_env):
-        return key
-    if options.key_env or options.model.startswith("openai:"):
-        raise ModelSpecError(f"--chat {options.model} needs a key: set {key_env}")
-    return "none"
-
-
-def _merged(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Put fields over others; objects that both have are merged, one level deep."""
+def _merge_fields(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields overridden by others; objects in both are merged, one level deep."""
     merged = {**fields, **over}
     for name in fields.keys() & over.keys():
         if isinstance(fields[name], dict) and isinstance(over[name], dict):
@@ -205,8 +190,8 @@ def _merged(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _keep_reasoning(message: Any, source: Any) -> None:
-    """Copy what a choice's message or delta holds of reasoning: `reasoning_content`, or `reasoning` with newer vLLM and Ollama."""
+def _copy_reasoning(message: Any, source: Any) -> None:
+    """Copy the reasoning of a message or delta: `reasoning_content`, or `reasoning` of newer vLLM and Ollama."""
     if not isinstance(source, dict) or not isinstance(message, AIMessage):
         return
     for name in ("reasoning_content", "reasoning"):
@@ -216,11 +201,11 @@ def _keep_reasoning(message: Any, source: Any) -> None:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
-    """Say of an answer that cannot be read that it is the answer.
+def _malformed_answers_explained() -> Iterator[None]:
+    """Turn errors of parsing an answer into `NotACompletionError`.
 
     Raises:
-        NotACompletionError: it cannot.
+        NotACompletionError: the answer cannot be parsed.
     """
     try:
         yield
@@ -228,12 +213,12 @@ def _reading() -> Iterator[None]:
         raise
     except JSONDecodeError as error:
         raise NotACompletionError(f"its answer is not JSON ({error})") from error
-    except UNREAD as error:
+    except MALFORMED_DATA_ERRORS as error:
         raise NotACompletionError(f"{type(error).__name__}: {error}"[:300], unread=True) from error
 
 
-def _no_completion(response: Any) -> NotACompletionError:
-    """Describe an answer that is no chat completion."""
+def _not_a_completion(response: Any) -> NotACompletionError:
+    """Return the error for an answer that is no chat completion."""
     if isinstance(response, str):
         begin = " ".join(response.split())[:80]
         page = begin.lower().startswith(("<!doctype", "<html"))
@@ -242,6 +227,6 @@ def _no_completion(response: Any) -> NotACompletionError:
     if not isinstance(fields, dict):
         return NotACompletionError(f"its answer is a JSON {type(fields).__name__}")
     if error := fields.get("error"):
-        said = error.get("message") if isinstance(error, dict) else error
-        return NotACompletionError(str(said or error), an_error=True)
+        message = error.get("message") if isinstance(error, dict) else error
+        return NotACompletionError(str(message or error), an_error=True)
     return NotACompletionError("its choices have no message" if fields.get("choices") else "its answer has no choices")

@@ -1,7 +1,7 @@
-"""How reasoning is switched on, off, or up and down, on the endpoints that have a switch: no two call it the same.
+"""Request fields that switch reasoning on or off, or set its effort: each endpoint has its own.
 
-The table is read from the top, and the first row whose host and model match counts; the last row is for servers that
-people run themselves. What an endpoint cannot do is done as nearly as it can, and told (`thinking_note`).
+The first row of the table whose host and model match counts; the last row is for self-hosted servers. What an endpoint
+cannot do is approximated, and noted (`thinking_note`).
 """
 
 from __future__ import annotations
@@ -9,75 +9,75 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+
+from ...privacy import host_of
+from ..endpoint_address import OPENAI_HOST
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
-"""Efforts that can be asked for, from the least to the most."""
+"""Efforts, from the least to the most."""
 
 EffortField = Literal["reasoning_effort", "reasoning.effort", ""]
 
 
-class Switch(NamedTuple):
-    """A row of the table: where it holds, and the body fields that it takes."""
+class ReasoningSwitch(NamedTuple):
+    """A row of the table: which endpoints and models it is for, and their request fields."""
 
     hosts: str
-    """Regular expression, found in host:port."""
+    """Regular expression, searched in `host:port`."""
     models: str
-    """Regular expression, found in the model's name in lower case."""
+    """Regular expression, searched in the name of the model in lower case."""
     on: Mapping[str, Any] = {}
-    """Fields for True; they go along with an effort as well."""
+    """Fields for True, and in addition to an effort."""
     off: Mapping[str, Any] = {}
     """Fields for False."""
     effort: EffortField = ""
-    """Field that takes an effort; empty where reasoning is only on or off, and then an effort means on."""
+    """Field of the effort; empty where reasoning is only on or off: then an effort means on."""
     efforts: tuple[str, ...] = EFFORTS
-    """Efforts it takes; the nearest one is sent for others."""
+    """Efforts that the endpoint takes; for others the nearest one is sent."""
     can: Literal["both", "only on", "only off"] = "both"
-    """`only on`: reasoning cannot be switched off, and `off` is the least there is; `only off`: the model has none."""
+    """`only on`: reasoning cannot be switched off, and `off` is its minimum; `only off`: the model does not reason."""
 
 
-OPENAI = r"(^|\.)api\.openai\.com(:|$)|\.openai\.azure\.com(:|$)"
-
-SWITCHES = (
+REASONING_SWITCHES = (
     # OpenAI: models before the GPT-5.1 do not know "none"; the ones before the o series do not reason and refuse the field.
-    Switch(OPENAI, r"^(gpt-3|gpt-4|chatgpt)|chat-latest", can="only off"),
-    Switch(OPENAI, r"^o\d", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "low"}, effort="reasoning_effort",
-           efforts=("low", "medium", "high"), can="only on"),
-    Switch(OPENAI, r"^gpt-5(-(?!\d$)|$)", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "minimal"},
-           effort="reasoning_effort", efforts=("minimal", "low", "medium", "high"), can="only on"),
-    Switch(OPENAI, "", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "none"}, effort="reasoning_effort",
-           efforts=("low", "medium", "high", "xhigh")),
+    ReasoningSwitch(OPENAI_HOST, r"^(gpt-3|gpt-4|chatgpt)|chat-latest", can="only off"),
+    ReasoningSwitch(OPENAI_HOST, r"^o\d", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "low"},
+                    effort="reasoning_effort", efforts=("low", "medium", "high"), can="only on"),
+    ReasoningSwitch(OPENAI_HOST, r"^gpt-5(-(?!\d$)|$)", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "minimal"},
+                    effort="reasoning_effort", efforts=("minimal", "low", "medium", "high"), can="only on"),
+    ReasoningSwitch(OPENAI_HOST, "", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "none"},
+                    effort="reasoning_effort", efforts=("low", "medium", "high", "xhigh")),
     # Moonshot, platform.kimi.ai/docs/api/models-overview: on or off, no effort.
-    Switch(r"(^|\.)(moonshot\.(ai|cn)|kimi\.(ai|com))(:|$)", "", on={"thinking": {"type": "enabled"}},
-           off={"thinking": {"type": "disabled"}}),
+    ReasoningSwitch(r"(^|\.)(moonshot\.(ai|cn)|kimi\.(ai|com))(:|$)", "", on={"thinking": {"type": "enabled"}},
+                    off={"thinking": {"type": "disabled"}}),
     # DeepSeek, api-docs.deepseek.com/guides/thinking_mode: maps the efforts it lacks by itself.
-    Switch(r"(^|\.)deepseek\.com(:|$)", "", on={"thinking": {"type": "enabled"}}, off={"thinking": {"type": "disabled"}},
-           effort="reasoning_effort"),
+    ReasoningSwitch(r"(^|\.)deepseek\.com(:|$)", "", on={"thinking": {"type": "enabled"}}, off={"thinking": {"type": "disabled"}},
+                    effort="reasoning_effort"),
     # Z.ai, docs.z.ai chat completion: the effort counts from GLM-5.2 on and is ignored before; GLM-5.3 cannot be switched off.
-    Switch(r"(^|\.)(z\.ai|bigmodel\.cn)(:|$)", r"glm-5\.3", on={"thinking": {"type": "enabled"}}, off={"reasoning_effort": "low"},
-           effort="reasoning_effort", efforts=("low", "high"), can="only on"),
-    Switch(r"(^|\.)(z\.ai|bigmodel\.cn)(:|$)", "", on={"thinking": {"type": "enabled"}}, off={"thinking": {"type": "disabled"}},
-           effort="reasoning_effort"),
+    ReasoningSwitch(r"(^|\.)(z\.ai|bigmodel\.cn)(:|$)", r"glm-5\.3", on={"thinking": {"type": "enabled"}},
+                    off={"reasoning_effort": "low"}, effort="reasoning_effort", efforts=("low", "high"), can="only on"),
+    ReasoningSwitch(r"(^|\.)(z\.ai|bigmodel\.cn)(:|$)", "", on={"thinking": {"type": "enabled"}},
+                    off={"thinking": {"type": "disabled"}}, effort="reasoning_effort"),
     # OpenRouter, openrouter.ai/docs/use-cases/reasoning-tokens: translates for whoever serves the model.
-    Switch(r"(^|\.)openrouter\.ai(:|$)", "", on={"reasoning": {"enabled": True}}, off={"reasoning": {"effort": "none"}},
-           effort="reasoning.effort"),
+    ReasoningSwitch(r"(^|\.)openrouter\.ai(:|$)", "", on={"reasoning": {"enabled": True}}, off={"reasoning": {"effort": "none"}},
+                    effort="reasoning.effort"),
     # Gemini's OpenAI endpoint, ai.google.dev/gemini-api/docs/openai; "minimal" is in its table but was refused.
-    Switch(r"(^|\.)generativelanguage\.googleapis\.com(:|$)", "", on={"reasoning_effort": "medium"},
-           off={"reasoning_effort": "none"}, effort="reasoning_effort", efforts=("low", "medium", "high")),
+    ReasoningSwitch(r"(^|\.)generativelanguage\.googleapis\.com(:|$)", "", on={"reasoning_effort": "medium"},
+                    off={"reasoning_effort": "none"}, effort="reasoning_effort", efforts=("low", "medium", "high")),
     # Alibaba Model Studio, help.aliyun.com/en/model-studio/deep-thinking: on or off, no effort.
-    Switch(r"(^|[.-])(dashscope|maas)[a-z-]*\.aliyuncs\.com(:|$)", "", on={"enable_thinking": True},
-           off={"enable_thinking": False}),
+    ReasoningSwitch(r"(^|[.-])(dashscope|maas)[a-z-]*\.aliyuncs\.com(:|$)", "", on={"enable_thinking": True},
+                    off={"enable_thinking": False}),
     # Ollama, github.com/ollama/ollama issue 14820: on by itself where the model can, and levels only for models that have them.
-    Switch(r":11434$|(^|\.)ollama\.com(:|$)", "", off={"reasoning_effort": "none"}, effort="reasoning_effort",
-           efforts=("low", "medium", "high")),
+    ReasoningSwitch(r":11434$|(^|\.)ollama\.com(:|$)", "", off={"reasoning_effort": "none"},
+                    effort="reasoning_effort", efforts=("low", "medium", "high")),
     # gpt-oss wherever it is served, github.com/vllm-project/vllm issue 22809: it always reasons.
-    Switch("", r"gpt-oss", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "low"}, effort="reasoning_effort",
-           efforts=("low", "medium", "high"), can="only on"),
+    ReasoningSwitch("", r"gpt-oss", on={"reasoning_effort": "medium"}, off={"reasoning_effort": "low"},
+                    effort="reasoning_effort", efforts=("low", "medium", "high"), can="only on"),
     # vLLM, SGLang and llama.cpp: variables of the chat template. Qwen's, GLM's and Gemma's call it `enable_thinking`, Kimi's and
     # DeepSeek's `thinking`; a template ignores what it does not use, so both go out. docs.vllm.ai reasoning_outputs,
     # SGLang separate_reasoning, llama.cpp tools/server/README.
-    Switch("", "", on={"chat_template_kwargs": {"enable_thinking": True, "thinking": True}},
-           off={"chat_template_kwargs": {"enable_thinking": False, "thinking": False}}, effort="reasoning_effort"),
+    ReasoningSwitch("", "", on={"chat_template_kwargs": {"enable_thinking": True, "thinking": True}},
+                    off={"chat_template_kwargs": {"enable_thinking": False, "thinking": False}}, effort="reasoning_effort"),
 )  # fmt: skip
 
 
@@ -92,25 +92,25 @@ def thinking_fields(base_url: str, model: str, thinking: bool | str | None) -> d
     Raises:
         ValueError: the effort is not known.
     """
-    return _decide(base_url, model, thinking)[0]
+    return _fields_and_note(base_url, model, thinking)[0]
 
 
 def thinking_note(base_url: str, model: str, thinking: bool | str | None) -> str | None:
-    """Return a sentence if what is sent is not quite what was asked for; arguments and errors as in `thinking_fields`."""
-    return _decide(base_url, model, thinking)[1]
+    """Return a sentence if the fields only approximate the option, else None; arguments and errors as in `thinking_fields`."""
+    return _fields_and_note(base_url, model, thinking)[1]
 
 
-def _decide(base_url: str, model: str, thinking: bool | str | None) -> tuple[dict[str, Any], str | None]:
+def _fields_and_note(base_url: str, model: str, thinking: bool | str | None) -> tuple[dict[str, Any], str | None]:
     if thinking is None:
         return {}, None
     if isinstance(thinking, str) and thinking not in EFFORTS:
         raise ValueError(f"the effort {thinking!r} is not known: write true, false, {', '.join(EFFORTS)}")
-    host, name = urlsplit(base_url).netloc.rpartition("@")[2].lower(), model.lower()
-    row = next(s for s in SWITCHES if re.search(s.hosts, host) and re.search(s.models, name))
+    host, name = host_of(base_url).lower(), model.lower()
+    row = next(s for s in REASONING_SWITCHES if re.search(s.hosts, host) and re.search(s.models, name))
     if row.can == "only off":
-        return {}, f"{model} does not reason: thinking={_written(thinking)} has no effect." if thinking is not False else None
+        return {}, f"{model} does not reason: thinking={_as_option(thinking)} has no effect." if thinking is not False else None
     if thinking is False:
-        note = f"The reasoning of {model} cannot be switched off: the least there is is asked for."
+        note = f"The reasoning of {model} cannot be switched off: its minimum is requested."
         return dict(row.off), note if row.can == "only on" else None
     if thinking is True:
         return dict(row.on), None
@@ -123,5 +123,5 @@ def _decide(base_url: str, model: str, thinking: bool | str | None) -> tuple[dic
     return {**row.on, "reasoning_effort": sent}, note or None
 
 
-def _written(thinking: bool | str) -> str:
+def _as_option(thinking: bool | str) -> str:
     return str(thinking).lower()

@@ -1,8 +1,7 @@
-"""The contract of an image model: a list of requests in, a list of pictures out."""
+"""The contract of an image model: a list of requests in, a list of images out."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,13 @@ from ...pixels import to_rgb
 
 
 class ImageRequest(Frozen):
-    """One picture to be made. Equal requests to the same model give the same picture, where the model takes a seed."""
+    """What an image model is asked for: one image. Equal requests give equal images where the model takes a seed.
+
+    Example:
+        ```python
+        gems.ImageRequest(prompt="a red circle", seed=7, width=512, height=512)
+        ```
+    """
 
     prompt: str
     negative_prompt: str = ""
@@ -24,7 +29,7 @@ class ImageRequest(Frozen):
     width: int | None = Field(default=None, gt=0, description="Pixels; None means the model's own size.")
     height: int | None = Field(default=None, gt=0, description="Pixels; None means the model's own size.")
     source: bytes | None = Field(
-        default=None, repr=False, description="A picture to be edited, as PNG: the prompt says what to change. None: a new picture."
+        default=None, repr=False, description="Image to edit, as PNG: the prompt says what to change. None: a new image."
     )
 
     @field_serializer("source")
@@ -33,31 +38,47 @@ class ImageRequest(Frozen):
 
 
 class ImageModel(ABC):
-    """What every image model offers. Subclasses give `name` and `generate`; the rest where they know better."""
+    """Base class of image models. Subclasses set `name` and implement `generate`; all else has a default.
+
+    Example:
+        ```python
+        from PIL import Image
+
+
+        class White(gems.ImageModel):
+            name = "white"
+
+            def generate(self, requests):
+                return [Image.new("RGB", (request.width or 512, request.height or 512), "white") for request in requests]
+
+
+        gems.run("a sheet of paper", image=White())
+        ```
+    """
 
     name: str
-    """Short name, shown to people and written into pictures."""
+    """Short name, shown in reports and written into the metadata of images."""
 
     parallel: int = 1
-    """How many calls of `generate` it is worth making at the same time, each from a thread of its own."""
+    """Number of calls of `generate` that are worth making at the same time, each from its own thread."""
 
     @property
     def settings(self) -> dict[str, object]:
-        """Everything besides the request that determines a picture: the model's version, steps, guidance."""
+        """Everything besides the request that determines an image: version of the model, steps, guidance."""
         return {}
 
     @property
     def can_edit(self) -> bool:
-        """Whether it takes requests with a `source`."""
+        """Whether the model takes requests with a `source`."""
         return False
 
     @property
     def prompt_limit(self) -> int | None:
-        """How many tokens of a prompt it reads, None where it reads all or cannot tell."""
+        """Number of prompt tokens that the model reads; None if it reads all, or if the number is unknown."""
         return None
 
     def prepare(self) -> None:
-        """Load what the first picture would load, so that it does not wait for it.
+        """Load the weights before the first request.
 
         Raises:
             ImageModelError: the model cannot be loaded.
@@ -66,42 +87,38 @@ class ImageModel(ABC):
 
     @abstractmethod
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Make one RGB picture for each request, in order. It may be called from several threads at once.
+        """Generate one RGB image for each request, in order. Called from several threads at once.
 
         Raises:
             ImageModelError: the model cannot be loaded or refuses the request.
         """
 
-    async def agenerate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Do as `generate`, without blocking the event loop."""
-        return await asyncio.to_thread(self.generate, requests)
-
     def truncated(self, prompt: str) -> str | None:
-        """Return the part of a prompt that the model would not read, None where it reads all or cannot tell."""
+        """Return the part of a prompt that the model does not read; None if it reads all, or if that is unknown."""
         return None
 
     def caveats(self, request: ImageRequest) -> list[str]:
-        """Return what of a request, or of this model's settings, is not honoured: a sentence each, noted once in a run.
+        """Return what of a request or of the settings is not honoured: a sentence each, noted once in a run.
 
-        Asked after the request's picture was made, so that what happened on the way can be among them.
+        Called after the image was generated, so that what happened on the way can be included.
         """
         return []
 
 
-def pictures_of(model: ImageModel, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-    """Return what a model draws, in RGB, after making sure that it is a picture for each request.
+def generate_rgb(model: ImageModel, requests: Sequence[ImageRequest]) -> list[Image.Image]:
+    """Generate images and check that the model returned one for each request; they are converted to RGB.
 
     Raises:
-        ImageModelError: the model failed, or gave something else; the message says what it must return.
+        ImageModelError: the model failed or returned something else; the message says what it must return.
     """
     given = model.generate(requests)
     must = f"the image model {model.name!r} must return a list with one PIL image for each request"
     if isinstance(given, Image.Image | str | bytes) or not isinstance(given, Iterable):
-        raise ImageModelError(f"{must}, and returned {_kind(given)}")
+        raise ImageModelError(f"{must}, and returned {_type_name(given)}")
     images = list(given)
     if strange := [image for image in images if not isinstance(image, Image.Image)]:
         hint = "; an array of 8 bits becomes one by PIL.Image.fromarray" if hasattr(strange[0], "__array_interface__") else ""
-        raise ImageModelError(f"{must}, and there was {_kind(strange[0])} in it{hint}")
+        raise ImageModelError(f"{must}, and there was {_type_name(strange[0])} in it{hint}")
     if len(images) != len(requests):
         raise ImageModelError(f"{must}, and gave {len(images)} images for {len(requests)}")
     if any(0 in image.size for image in images):
@@ -112,8 +129,8 @@ def pictures_of(model: ImageModel, requests: Sequence[ImageRequest]) -> list[Ima
         raise ImageModelError(f"{must}, and one cannot be read: {error}") from error
 
 
-def _kind(value: object) -> str:
-    """Return what something is, as its class is written."""
+def _type_name(value: object) -> str:
+    """Return the qualified name of the type of a value."""
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return "None" if value is None else name

@@ -1,4 +1,4 @@
-"""Requests that arrive from several threads, gathered into batches for one function."""
+"""Batches requests of several threads into calls of one function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 class _Ticket(Generic[T, R]):
-    """An item on its way: in the queue, in a batch, or done."""
+    """An item in the queue, in a batch, or done."""
 
     def __init__(self, item: T, key: Hashable) -> None:
         self.item = item
@@ -26,18 +26,18 @@ class _Ticket(Generic[T, R]):
 
 
 class Batcher(Generic[T, R]):
-    """Gathers what callers submit at the same time, and calls a function once for many.
+    """Gathers items that callers submit at the same time, and calls a function once for many.
 
-    There is no thread of its own: a caller that finds nobody at work takes the oldest items of one key, its own or not, and
-    works for all their owners, who wait. One call runs at a time.
+    Without a thread of its own: a caller that finds no call running takes the oldest items of one key, its own or not, and
+    makes the call for their owners, who wait. One call runs at a time.
 
     Args:
-        call: makes one result for each item, in order.
-        key: what items of one batch must have in common.
+        call: returns one result for each item, in order.
+        key: items of one batch have the same key.
         max_size: most items in a batch.
-        wait: seconds to wait for a batch to fill; while a call runs the queue fills by itself.
-        is_oom: whether an error means that the batch was too large: then it is halved, and so are those after it.
-        recover: called before what ran out of memory is tried again.
+        wait: seconds to wait for a batch to fill; while a call runs, the queue fills anyway.
+        is_oom: whether an error means that the batch was too large: then it is halved, and later ones are as small.
+        recover: called before a retry with a smaller batch.
     """
 
     def __init__(
@@ -64,20 +64,20 @@ class Batcher(Generic[T, R]):
         self._changed = threading.Condition()
 
     def submit(self, items: Sequence[T]) -> list[R]:
-        """Return the result of each item, in order, once all are there.
+        """Return the results of items, in order, once all are done.
 
         Raises:
-            Exception: what the function raised for the first of these items that failed when tried alone.
+            Exception: the error of the first of these items that failed alone.
         """
         mine = [_Ticket[T, R](item, self._key(item)) for item in items]
         with self._changed:
             self._queue += mine
             self._changed.notify_all()
         try:
-            while batch := self._turn(mine):
+            while batch := self._next_batch(mine):
                 self._work(batch)
         except BaseException:
-            with self._changed:  # an interrupted caller wants nothing any more; what runs for it elsewhere is dropped
+            with self._changed:  # an interrupted caller needs no results; those of a running call are dropped
                 self._queue = [t for t in self._queue if t not in mine]
             raise
         for ticket in mine:
@@ -85,8 +85,8 @@ class Batcher(Generic[T, R]):
                 raise ticket.error
         return [ticket.results[0] for ticket in mine]
 
-    def _turn(self, mine: list[_Ticket[T, R]]) -> list[_Ticket[T, R]]:
-        """Wait until all of `mine` are done, and return nothing, or until it is this caller's turn, and return a batch."""
+    def _next_batch(self, mine: list[_Ticket[T, R]]) -> list[_Ticket[T, R]]:
+        """Wait until all of `mine` are done and return an empty batch, or until no call runs and return the next batch."""
         with self._changed:
             while True:
                 if all(ticket.done for ticket in mine):
@@ -115,7 +115,7 @@ class Batcher(Generic[T, R]):
         return batch
 
     def _stop(self) -> None:
-        """Let another caller work; called with the lock held."""
+        """Let another caller make the next call; called with the lock held."""
         self._working = False
         self._changed.notify_all()
 
@@ -123,12 +123,12 @@ class Batcher(Generic[T, R]):
         try:
             self._run(batch)
         finally:
-            with self._changed:  # what was not done when this caller was interrupted goes to the others
+            with self._changed:  # after an interrupt, other callers make the rest
                 self._queue = [t for t in batch if not t.done] + self._queue
                 self._stop()
 
     def _run(self, batch: list[_Ticket[T, R]]) -> None:
-        """Call the function for a batch; in smaller parts where it fails."""
+        """Call the function for a batch, and in smaller parts after an error."""
         try:
             results = self._call([t.item for t in batch])
             if len(results) != len(batch):
@@ -142,7 +142,7 @@ class Batcher(Generic[T, R]):
             for ticket, result in zip(batch, results, strict=True):
                 ticket.finish([result])
             return
-        # Out of the except clause: what the traceback holds is free by now, a batch's tensors among it.
+        # Outside of the except clause: the traceback, which holds the tensors of the batch, is freed by now.
         size = 1
         if too_large:
             self._recover()

@@ -1,4 +1,4 @@
-"""An image model that writes the prompt on a card: `card`, to rehearse everything around a model without one."""
+"""An image model that writes the prompt on a card: `card`, to rehearse runs without a model."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from .base import ImageModel, ImageRequest
 
 SIDE = 512
 MARGIN = 16
-SIZES = (40, 32, 24, 18, 14, 11)
-"""Of letters, in pixels: the largest with which the prompt fits."""
+FONT_SIZES = (40, 32, 24, 18, 14, 11)
+"""Font sizes in pixels: the largest with which the prompt fits is taken."""
 
 
 class CardImage(ImageModel):
-    """Writes the prompt on a card whose colour is that of the seed, and draws nothing of what it says."""
+    """Writes the prompt on a card; prompt and seed choose its colour."""
 
     name = "card"
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Make a card for each request."""
-        return [_card(request) for request in requests]
+        """Draw one card for each request."""
+        return [_draw_card(request) for request in requests]
 
     def caveats(self, request: ImageRequest) -> list[str]:
-        """Say what is not drawn."""
+        """Return that the prompt is not drawn."""
         return ["the image model card writes the prompt on a card and draws nothing of it: this is a rehearsal"]
 
 
-def _card(request: ImageRequest) -> Image.Image:
+def _draw_card(request: ImageRequest) -> Image.Image:
     size = (request.width or SIDE, request.height or SIDE)
     light = hashlib.sha256(f"{request.prompt}/{request.seed}".encode()).digest()
     card = Image.new("RGB", size, tuple(160 + byte % 96 for byte in light[:3]))
     pen = ImageDraw.Draw(card)
-    for letters in SIZES:
+    for letters in FONT_SIZES:
         font = ImageFont.load_default(letters)
         columns = max(1, int((size[0] - 2 * MARGIN) / font.getlength("n")))
         text = "\n".join(line for part in request.prompt.splitlines() for line in textwrap.wrap(part, columns))

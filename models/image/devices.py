@@ -1,4 +1,4 @@
-"""Where a pipeline runs, in which number format, and what of it waits in main memory."""
+"""Device, number format and offloading of a pipeline, and the lock around loading."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ OFFLOADS: tuple[Offload, ...] = ("none", "model", "sequential", "group")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-class Turns:
-    """Whose turn it is in a process: one thread loads a model, or any number draw.
+class LoadLock:
+    """A lock for this process: one thread loads a model, or any number of threads generate.
 
-    While weights are loaded, diffusers, transformers and accelerate change what belongs to the whole process: torch's default
-    number format, and where modules keep their parameters. Two loads at once leave that changed for good, and a picture that
-    is drawn meanwhile could be computed in another number format.
+    While weights are loaded, diffusers, transformers and accelerate change global state: torch's default number format, and
+    where modules keep their parameters. Two concurrent loads leave it changed, and an image generated meanwhile could be
+    computed in another number format.
     """
 
     def __init__(self) -> None:
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Begin anew: in a forked process, whose parent's threads have their turns there."""
+    def reset(self) -> None:
+        """Release the lock, in a forked process: its owners are threads of the parent."""
         self._changed = threading.Condition()
         self._loader: int | None = None
-        self._depth = self._drawing = self._waiting = 0
+        self._depth = self._generating = self._waiting = 0
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Wait until nobody else loads or draws, and keep it so. A thread that loads may enter again."""
+        """Wait until no other thread loads or generates, and block both. Reentrant."""
         me = threading.get_ident()
         with self._changed:
             if self._loader != me:
                 self._waiting += 1
                 try:
-                    self._changed.wait_for(lambda: self._loader is None and not self._drawing)
+                    self._changed.wait_for(lambda: self._loader is None and not self._generating)
                 finally:
                     self._waiting -= 1
                 self._loader = me
@@ -54,27 +54,27 @@ class Turns:
                 self._changed.notify_all()
 
     @contextmanager
-    def drawing(self) -> Iterator[None]:
-        """Wait until nobody loads or waits to load, and have loads wait."""
+    def generating(self) -> Iterator[None]:
+        """Wait until no thread loads or waits to load, and block loads."""
         with self._changed:
             self._changed.wait_for(lambda: self._loader is None and not self._waiting)
-            self._drawing += 1
+            self._generating += 1
         try:
             yield
         finally:
             with self._changed:
-                self._drawing -= 1
+                self._generating -= 1
                 self._changed.notify_all()
 
 
-TURNS = Turns()
-"""Of this process."""
+LOAD_LOCK = LoadLock()
+"""The lock of this process."""
 
-os.register_at_fork(after_in_child=TURNS.forget)
+os.register_at_fork(after_in_child=LOAD_LOCK.reset)
 
 
 def best_device() -> str:
-    """Return the best device there is: cuda (also ROCm), xpu, mps or cpu."""
+    """Return the best available device: cuda (also ROCm), xpu, mps or cpu."""
     import torch
 
     if torch.cuda.is_available():
@@ -85,7 +85,7 @@ def best_device() -> str:
 
 
 def best_dtype(device: str) -> str:
-    """Return the number format that the weights are made for, or the next best one that a device computes in."""
+    """Return the number format of published weights, or the next best one that a device supports."""
     import torch
 
     match device.partition(":")[0]:
@@ -98,11 +98,11 @@ def best_dtype(device: str) -> str:
     return "bfloat16"
 
 
-def place(pipeline: Any, device: str, offload: Offload) -> None:
-    """Put a pipeline on a device, or set up how its parts get there.
+def move_to_device(pipeline: Any, device: str, offload: Offload) -> None:
+    """Move a pipeline to a device, or set up its offloading.
 
     Raises:
-        ImageModelError: there is no device to offload from.
+        ImageModelError: offloading is set for a CPU.
     """
     import torch
 
@@ -125,19 +125,19 @@ def place(pipeline: Any, device: str, offload: Offload) -> None:
             pipeline.enable_group_offload(torch.device(device), offload_type="leaf_level", use_stream=stream)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that a device's memory, or main memory, is used up."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that device memory or main memory is used up."""
     import torch
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    words = str(error).lower()  # the CPU's allocator, and libraries such as cuBLAS, raise a plain RuntimeError
+    message = str(error).lower()  # the CPU's allocator, and libraries such as cuBLAS, raise a plain RuntimeError
     signs = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
-    return isinstance(error, RuntimeError) and any(sign in words for sign in signs)
+    return isinstance(error, RuntimeError) and any(sign in message for sign in signs)
 
 
 def free_memory() -> None:
-    """Give memory that torch holds in reserve back to the device."""
+    """Return the memory that torch caches to the device."""
     import gc
 
     import torch

@@ -1,4 +1,4 @@
-"""Any text-to-image pipeline of diffusers as an image model."""
+"""Text-to-image pipelines of diffusers as image models."""
 
 from __future__ import annotations
 
@@ -18,32 +18,37 @@ from ...errors import ImageModelError, did_you_mean
 from ...pixels import to_rgb
 from .base import ImageModel, ImageRequest
 from .batching import Batcher
-from .devices import DTYPES, OFFLOADS, TURNS, Offload, best_device, best_dtype, free_memory, out_of_memory, place
-from .families import RESERVED, Family, known, unknown
+from .devices import DTYPES, LOAD_LOCK, OFFLOADS, Offload, best_device, best_dtype, free_memory, is_out_of_memory, move_to_device
+from .families import RESERVED, PipelineFamily, family_from_signature, find_family
 from .prompt_budget import PromptBudget
 
-# In a notebook without ipywidgets the libraries' loading bars are plain text, which is no reason for a warning.
+# In a notebook without ipywidgets, loading bars are plain text: no reason for a warning.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
-BATCH = 4
-"""Most pictures in one call on a GPU; on a CPU a batch of large models takes memory and gains nothing."""
+MAX_BATCH_ON_GPU = 4
+"""Most images in one call on a GPU; on a CPU a batch of large models takes memory and gains nothing."""
 
 
 class DiffusersImage(ImageModel):
-    """A diffusers pipeline, loaded at the first picture and called as its family is; see `gems.models.image.families`.
+    """A diffusers pipeline, loaded at the first request; `gems.models.image.families` says how each family is called.
 
-    Requests from several threads are drawn together. A picture depends on its own seed and not on its neighbours: on a CPU
+    Requests from several threads share batches. An image depends on its own seed and not on the rest of its batch: on a CPU
     in float32 bit by bit, on a GPU to the precision of the number format; see `gems.models.image.batch_invariant`.
+
+    Example:
+        ```python
+        gems.run("a red fox", image=DiffusersImage("Tongyi-MAI/Z-Image-Turbo", device="cuda:1"))
+        ```
 
     Args:
         source: a folder in diffusers layout, or the name of a repository.
-        name: what to call it; the last part of the source by default.
-        call: options of the pipeline's call, such as steps and guidance; they win over the family's.
-        device: where it runs, such as cuda:1; the best there is, by default.
-        dtype: float32, bfloat16 or float16; what suits the device, by default.
+        name: name of the model; the last part of the source by default.
+        call: options of the pipeline's call, such as steps and guidance; they override those of the family.
+        device: such as cuda:1; the best available device by default.
+        dtype: float32, bfloat16 or float16; the best for the device by default.
         offload: what waits in main memory until it is needed: none, model (one part of the pipeline at a time is on the
             GPU), sequential or group (one layer at a time).
-        batch: most pictures in one call; 4 on a GPU and 1 on a CPU by default.
+        batch: most images in one call; 4 on a GPU and 1 on a CPU by default.
         wait: seconds to wait for a batch to fill, 0.01 by default. While a call runs the next batch fills by itself.
 
     Raises:
@@ -77,16 +82,14 @@ class DiffusersImage(ImageModel):
         self.batch = batch
         self.wait = 0.01 if wait is None else wait
         self._pipeline: Any = None
-        self._only_batcher: Batcher[ImageRequest, Image.Image] | None = None
 
     @cached_property
     def settings(self) -> dict[str, object]:
-        """The call's options, the number format and, for a folder, the state of its files: what tells its pictures from others.
+        """Options of the call, number format and, for a folder, a hash of its files: what determines an image.
 
-        Not the device, the offload and the batch: they say where and when a picture is made, and a run that goes on elsewhere
-        should find its pictures again.
+        Without device, offload and batch, so that a run that is resumed elsewhere finds its images again.
         """
-        source = hashlib.sha256(self.source.encode()).hexdigest()[:16]  # a hash: a folder's path is nobody's business
+        source = hashlib.sha256(self.source.encode()).hexdigest()[:16]  # a hash, as the path of a folder is private
         return {
             "model": self.name,
             "source": source,
@@ -97,55 +100,55 @@ class DiffusersImage(ImageModel):
 
     @property
     def parallel(self) -> int:  # type: ignore[override]
-        """As many calls as fit into one batch."""
+        """Number of requests that fit into one batch."""
         return self._batcher.first_max_size
 
     @property
     def can_edit(self) -> bool:
-        """Whether the family takes a picture to be changed; of a repository only `model_index.json` is read for it."""
+        """Whether the family takes an image to edit; of a repository, only `model_index.json` is read to find out."""
         return self.family.edits != "no"
 
     @property
     def prompt_limit(self) -> int | None:
-        """Tokens of the prompt itself, without what the pipeline puts around it. Loads the pipeline to count those."""
-        return self._reader.limit
+        """Number of prompt tokens without those of the template. Loads the pipeline, whose tokenizer counts them."""
+        return self._prompt_budget.limit
 
     def prepare(self) -> None:
         """Load the pipeline.
 
         Raises:
-            ImageModelError: it cannot be loaded, or is no text-to-image pipeline.
+            ImageModelError: the pipeline cannot be loaded, or takes no prompt.
         """
         self.load()
         _ = self.family
 
     @property
-    def family(self) -> Family:
+    def family(self) -> PipelineFamily:
         """How this pipeline is called.
 
         Raises:
-            ImageModelError: it cannot be loaded, or is no text-to-image pipeline.
+            ImageModelError: the pipeline cannot be loaded, or takes no prompt.
         """
-        return self._family_and_doubt[0]
+        return self._family_and_guessed[0]
 
     @cached_property
-    def _family_and_doubt(self) -> tuple[Family, bool]:
-        with TURNS.loading():  # diffusers imports what it is asked for, and so does a load
-            return self._look_up()
+    def _family_and_guessed(self) -> tuple[PipelineFamily, bool]:
+        with LOAD_LOCK.loading():  # diffusers imports modules lazily, and so does a load
+            return self._find_family()
 
-    def _look_up(self) -> tuple[Family, bool]:
+    def _find_family(self) -> tuple[PipelineFamily, bool]:
         import diffusers
 
         loaded = self._pipeline
         config = self._index() if loaded is None else {**loaded.config, "_class_name": type(loaded).__name__}
         title = str(config.get("_class_name"))
-        if row := known(title, Path(self.source).name, config):
+        if row := find_family(title, Path(self.source).name, config):
             return row
-        made = getattr(diffusers, title, None)
-        return unknown(made if made is not None else type(self.load())), False
+        pipeline = getattr(diffusers, title, None)
+        return family_from_signature(pipeline if pipeline is not None else type(self.load())), False
 
     def _index(self) -> Mapping[str, Any]:
-        """Return what `model_index.json` says, which takes no weights."""
+        """Return the content of `model_index.json`, which needs no weights."""
         from diffusers import DiffusionPipeline
 
         with self._explained_loading():
@@ -161,17 +164,19 @@ class DiffusersImage(ImageModel):
         return self.dtype or best_dtype(self._device)
 
     @property
-    def _exact(self) -> bool:
-        """Whether pictures must not depend on their batch by a bit."""
+    def _batch_invariant(self) -> bool:
+        """Whether images must be the same in any batch, bit by bit."""
         return self._device == "cpu" and self._dtype == "float32"
 
     @cached_property
     def _batcher(self) -> Batcher[ImageRequest, Image.Image]:
-        size = self.batch or (1 if self._device == "cpu" else BATCH)
-        return Batcher(self._draw, self._together, max_size=size, wait=self.wait, is_oom=out_of_memory, recover=self._free_memory)
+        size = self.batch or (1 if self._device == "cpu" else MAX_BATCH_ON_GPU)
+        return Batcher(
+            self._draw, self._batch_key, max_size=size, wait=self.wait, is_oom=is_out_of_memory, recover=self._free_memory
+        )
 
     @cached_property
-    def _reader(self) -> PromptBudget:
+    def _prompt_budget(self) -> PromptBudget:
         return PromptBudget(self.load(), self.family, {**self.family.call, **self.call})
 
     def load(self) -> Any:
@@ -179,12 +184,12 @@ class DiffusersImage(ImageModel):
 
         Raises:
             ImageModelError: the weights are missing or damaged, the name is unknown, an option of the call does not exist, or
-                there is nothing to offload from.
+                offloading is set for a CPU.
         """
         if self._pipeline is None:
-            with TURNS.loading():
+            with LOAD_LOCK.loading():
                 if self._pipeline is None:
-                    free_memory()  # of a model that nobody uses any more: its parts refer to one another
+                    free_memory()  # of a model that is no longer used: its parts refer to one another
                     self._pipeline = self._load()
         return self._pipeline
 
@@ -202,7 +207,7 @@ class DiffusersImage(ImageModel):
         if hasattr(vae, "use_slicing"):
             vae.enable_slicing()  # one by one: less memory at once, and on a CPU faster and the same bits
         with self._explained_loading():
-            place(pipeline, self._device, self.offload)
+            move_to_device(pipeline, self._device, self.offload)
         return pipeline
 
     @contextmanager
@@ -212,7 +217,7 @@ class DiffusersImage(ImageModel):
         except ImageModelError:
             raise
         except Exception as error:  # diffusers and safetensors raise many kinds for a damaged or missing folder
-            if out_of_memory(error):
+            if is_out_of_memory(error):
                 raise ImageModelError(f"the image model {self.name!r} does not fit into memory. {_LESS_MEMORY}") from error
             reason = " ".join(str(error).split())[:300].rstrip(".")
             raise ImageModelError(
@@ -225,7 +230,7 @@ class DiffusersImage(ImageModel):
         title = type(pipeline).__name__
         options = inspect.signature(pipeline.__call__).parameters
         if "prompt" not in options:
-            unknown(type(pipeline))
+            family_from_signature(type(pipeline))
         if any(p.kind is p.VAR_KEYWORD for p in options.values()):
             return
         for key in self.call:
@@ -235,7 +240,7 @@ class DiffusersImage(ImageModel):
                 raise ImageModelError(f"{title} has no option {key!r}: {did_you_mean(key, set(options) - RESERVED)}")
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Draw the pictures, together with those that other threads ask for meanwhile."""
+        """Generate one image for each request, in batches shared with requests of other threads."""
         for request in requests:
             self._check(request)
         try:
@@ -243,24 +248,24 @@ class DiffusersImage(ImageModel):
         except ImageModelError:
             raise
         except Exception as error:  # whatever a pipeline raises: each has its own
-            if out_of_memory(error):
+            if is_out_of_memory(error):
                 raise ImageModelError(
-                    f"the image model {self.name!r} ran out of memory for a single picture. {_LESS_MEMORY}"
+                    f"the image model {self.name!r} ran out of memory for a single image. {_LESS_MEMORY}"
                 ) from error
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ImageModelError(f"the image model {self.name!r} refused the request: {reason}") from error
 
     def _check(self, request: ImageRequest) -> None:
-        """Refuse a request that the pipeline cannot honour, before others share its call."""
+        """Refuse a request that the pipeline cannot fulfil, before it joins a batch."""
         family, pipeline = self.family, self.load()
         if request.source is not None and family.edits == "no":
             raise ImageModelError(
-                f"the image model {self.name!r} ({family.title}) draws from words alone and cannot edit a picture: "
+                f"the image model {self.name!r} ({family.title}) draws from words alone and cannot edit an image: "
                 "take one that can, such as Qwen-Image-Edit, Qwen-Image-2.1 or FLUX.2"
             )
         if request.source is None and family.edits == "only":
-            raise ImageModelError(f"the image model {self.name!r} ({family.title}) edits pictures and was given none")
-        step = family.cells and family.cells * getattr(pipeline, "vae_scale_factor", 1)
+            raise ImageModelError(f"the image model {self.name!r} ({family.title}) edits images and was given none")
+        step = family.latent_multiple and family.latent_multiple * getattr(pipeline, "vae_scale_factor", 1)
         options = self._options(request)
         sizes = [options.get(side) for side in ("width", "height")]
         if step and any(side and side % step for side in sizes):
@@ -279,46 +284,46 @@ class DiffusersImage(ImageModel):
             )
 
     def _options(self, request: ImageRequest) -> dict[str, Any]:
-        """Return the options of the call for one request, but for the prompts."""
+        """Return the options of the call for one request, without the prompts."""
         defaults = dict(self.family.call)
-        if request.source is not None:  # an edit keeps the shape of its picture, which the pipeline sees to
+        if request.source is not None:  # an edit keeps the shape of its image, which the pipeline sees to
             defaults = {k: v for k, v in defaults.items() if k not in ("width", "height")}
-        asked = {k: v for k, v in (("width", request.width), ("height", request.height)) if v}
-        return {**defaults, **self.call, **asked}
+        size = {k: v for k, v in (("width", request.width), ("height", request.height)) if v}
+        return {**defaults, **self.call, **size}
 
-    def _negative(self, request: ImageRequest) -> str | None:
-        """Return the negative prompt to be passed: the request's, the one that was set, or what the family needs."""
+    def _negative_prompt(self, request: ImageRequest) -> str | None:
+        """Return the negative prompt: of the request, of the options, or the default of the family."""
         family = self.family
-        if not family.negative or (family.cells and not self._guided(self._options(request))):
+        if not family.negative or (family.latent_multiple and not self._guided(self._options(request))):
             return None
-        return request.negative_prompt or self.call.get("negative_prompt") or family.filler
+        return request.negative_prompt or self.call.get("negative_prompt") or family.default_negative
 
-    def _together(self, request: ImageRequest) -> Hashable:
-        """Return what requests must have in common to share a call."""
+    def _batch_key(self, request: ImageRequest) -> Hashable:
+        """Return what requests must have in common to share a batch."""
         family = self.family
-        if not family.batches or (self._exact and not family.exact):
+        if not family.batches or (self._batch_invariant and not family.batch_invariant):
             return object()  # equal to nothing: alone
-        negative = self._negative(request)
+        negative = self._negative_prompt(request)
         alike = (request.width, request.height, request.source, negative is None)
-        if not self._exact:
+        if not self._batch_invariant:
             return alike
-        return (*alike, self._reader.room(request.prompt), self._reader.room(negative or ""))
+        return (*alike, self._prompt_budget.padded_length(request.prompt), self._prompt_budget.padded_length(negative or ""))
 
     def _draw(self, requests: list[ImageRequest]) -> list[Image.Image]:
-        """Make pictures that share a call. A pipeline keeps its scheduler's state in itself: one call at a time."""
+        """Generate a batch. A pipeline holds the state of its scheduler: one call at a time."""
         import torch
 
         pipeline, first = self.load(), requests[0]
         options = self._options(first)
         options.pop("negative_prompt", None)
-        if self._negative(first) is not None:
-            options["negative_prompt"] = [self._negative(r) for r in requests]
+        if self._negative_prompt(first) is not None:
+            options["negative_prompt"] = [self._negative_prompt(r) for r in requests]
         if first.source is not None:
             with Image.open(io.BytesIO(first.source)) as source:
-                options["image"] = [source.convert("RGB")]  # a list, in every family: all pictures of one edit
+                options["image"] = [source.convert("RGB")]  # a list, in every family: all images of one edit
         from .batch_invariant import BatchInvariant
 
-        with TURNS.drawing(), BatchInvariant() if self._exact else nullcontext():
+        with LOAD_LOCK.generating(), BatchInvariant() if self._batch_invariant else nullcontext():
             out = pipeline(
                 prompt=[r.prompt for r in requests],
                 generator=[torch.Generator("cpu").manual_seed(r.seed) for r in requests],
@@ -331,15 +336,15 @@ class DiffusersImage(ImageModel):
         free_memory()
 
     def truncated(self, prompt: str) -> str | None:
-        """Return the words past the text encoder's limit, counted with the pipeline's own tokenizer and template."""
-        return self._reader.truncated(prompt)
+        """Return the part of a prompt past the limit of the text encoder, by the tokenizer and template of the pipeline."""
+        return self._prompt_budget.truncated(prompt)
 
     def caveats(self, request: ImageRequest) -> list[str]:
-        """Return what is not honoured of a request or of the options, and whether a batch was too large."""
-        family, doubt = self._family_and_doubt
+        """Return what of a request or of the options is not honoured, and whether a batch was too large."""
+        family, guessed = self._family_and_guessed
         options = self._options(request)
         notes = []
-        if doubt and not {"num_inference_steps", "guidance_scale"} <= set(self.call):
+        if guessed and not {"num_inference_steps", "guidance_scale"} <= set(self.call):
             notes.append(
                 f"The name of {self.name!r} does not tell which {family.pipeline} it is: it is called as {family.title}, with "
                 f"{options['num_inference_steps']} steps and guidance {options['guidance_scale']}. Set both to settle it."
@@ -357,12 +362,12 @@ class DiffusersImage(ImageModel):
                 notes.append(f"{family.title} ignores {key}{instead}.")
         if self._batcher.max_size < self._batcher.first_max_size:
             notes.append(
-                f"{self._batcher.first_max_size} pictures at once did not fit into memory: now there are {self._batcher.max_size}."
+                f"{self._batcher.first_max_size} images at once did not fit into memory: now there are {self._batcher.max_size}."
             )
         return notes
 
     def _guided(self, options: Mapping[str, Any]) -> bool:
-        """Tell whether a negative prompt has any effect under these options."""
+        """Return whether guidance runs with these options, so that a negative prompt has an effect."""
         family = self.family
         if not family.negative:
             return False
@@ -370,7 +375,7 @@ class DiffusersImage(ImageModel):
             return True
         default = inspect.signature(self.load().__call__).parameters[family.guidance].default
         scale = options.get(family.guidance, default)
-        return not isinstance(scale, (int, float)) or scale > family.above
+        return not isinstance(scale, (int, float)) or scale > family.guidance_above
 
 
 _LESS_MEMORY = (
@@ -380,10 +385,10 @@ _LESS_MEMORY = (
 
 
 def _require_safetensors(folder: Path) -> None:
-    """Refuse a folder that has a part with pickled weights only: reading a pickle can run any code.
+    """Refuse a folder where a part has only pickled weights: loading a pickle can run any code.
 
     Raises:
-        ImageModelError: there is one. Of a repository diffusers itself says so.
+        ImageModelError: a part has only pickled weights. For a repository, diffusers itself raises.
     """
     pickled = {file.parent for ending in ("bin", "pt", "ckpt") for file in folder.glob(f"*/*.{ending}")}
     if only := sorted(part.name for part in pickled if not any(part.glob("*.safetensors"))):
@@ -394,7 +399,7 @@ def _require_safetensors(folder: Path) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a hash of the names, sizes and times of a folder's files: cheap, and another after a new training."""
+    """Return a hash of the names, sizes and times of the files in a folder: cheap, and different after a new training."""
     files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else []
     state = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return hashlib.sha256(repr(state).encode()).hexdigest()[:16] if files else ""
@@ -402,7 +407,7 @@ def fingerprint(folder: Path) -> str:
 
 @contextmanager
 def _without_progress_bars() -> Iterator[None]:
-    """Keep the libraries' loading bars out of the terminal: a download shows them still, the files on disk need none."""
+    """Hide loading bars of diffusers and transformers; downloads still show theirs."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 

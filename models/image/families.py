@@ -1,7 +1,7 @@
-"""What is known about the pipelines of diffusers: one row a family, read when a picture is asked for.
+"""Facts about pipeline families of diffusers: one row for each.
 
-The facts were read in diffusers 0.42.1, `pipelines/`: the signature, docstring, example and code of each pipeline's
-`__call__` and `encode_prompt`; a row says what else it rests on. A pipeline that has no row is called by its own defaults.
+Source: diffusers 0.42.1, `pipelines/`: signature, docstring, example and code of each `__call__` and `encode_prompt`; a row
+names its other sources. A pipeline without a row is called with its own defaults.
 """
 
 from __future__ import annotations
@@ -16,70 +16,70 @@ from ...errors import ImageModelError
 
 Wrap = Literal["none", "chat", "chat-no-thinking", "template", "conversation"]
 RESERVED = frozenset({"prompt", "image", "generator", "num_images_per_prompt", "output_type", "return_dict"})
-"""Options of a call that come from the requests, and cannot be set."""
+"""Options of a call that come from the requests and cannot be set."""
 
 
 @dataclass(frozen=True)
-class Family:
-    """How the pipelines of one family are called, and what they read."""
+class PipelineFamily:
+    """How the pipelines of one family are called, and what of a prompt they read."""
 
     title: str
-    """What people call it."""
+    """Its common name."""
 
     pipeline: str
     """Class name, as in `model_index.json`."""
 
     facts: str
-    """Where the row's facts come from, besides the pipeline's own signature and code."""
+    """Sources of the row, besides the signature and code of the pipeline."""
 
     name: str = ""
-    """Pattern that tells its checkpoints from others of the same class, searched in the repository's or folder's name."""
+    """Pattern of its checkpoints among those of the same class, searched in the name of the repository or folder."""
 
     config: Mapping[str, object] = field(default_factory=dict)
-    """What must stand in `model_index.json`."""
+    """Entries that `model_index.json` must have."""
 
     call: Mapping[str, Any] = field(default_factory=dict)
     """Defaults of the call: steps, guidance, size in pixels."""
 
     guidance: str | None = None
-    """The option that turns classifier-free guidance on; None where there is no such guidance."""
+    """Option that switches on classifier-free guidance; None where there is no such guidance."""
 
-    above: float = 1.0
-    """Guidance runs where the option is greater than this."""
+    guidance_above: float = 1.0
+    """Guidance runs where the option exceeds this."""
 
     negative: bool = False
     """Whether a negative prompt is honoured, where guidance runs."""
 
-    filler: str | None = None
-    """Negative prompt that is passed where the request has none, because guidance does not run without one."""
+    default_negative: str | None = None
+    """Negative prompt of requests without one, where guidance does not run without it."""
 
     ignores: tuple[str, ...] = ()
-    """Options of the call that are accepted and have no effect."""
+    """Options of the call that have no effect."""
 
     edits: Literal["no", "can", "only"] = "no"
-    """Whether it takes `image=` as the picture that the prompt says how to change."""
+    """Whether it takes an image to edit as `image=`."""
 
     batches: bool = True
-    """Whether several prompts can be drawn in one call; an edit's picture is shared by all of them."""
+    """Whether one call takes several prompts; all share the image to edit."""
 
     wraps: Wrap = "none"
-    """What is put around the prompt before it is counted; see `gems.models.image.prompt_budget`."""
+    """Template around the prompt, whose tokens count too; see `gems.models.image.prompt_budget`."""
 
     cuts: bool = True
-    """Whether text past `max_sequence_length` tokens, or past the tokenizer's own limit, is dropped."""
+    """Whether text past `max_sequence_length` tokens, or past the limit of the tokenizer, is dropped."""
 
     length_step: int | None = None
-    """Text is padded to the longest of the batch, of lengths rounded up to this many tokens; None: to a fixed length."""
+    """Prompts are padded to the longest of the batch, rounded up to a multiple of this many tokens; None: to a fixed length."""
 
-    exact: bool = False
-    """Whether a picture is the same, bit by bit, alone and in a batch, on a CPU in float32; see `batch_invariant`."""
+    batch_invariant: bool = False
+    """Whether an image is the same alone and in a batch, bit by bit, on a CPU in float32; see `BatchInvariant`."""
 
-    cells: int | None = None
-    """Width and height must be multiples of this many latent cells; None where the pipeline does not tell."""
+    latent_multiple: int | None = None
+    """Width and height must be multiples of this many latent cells; None where that is unknown."""
 
 
-FAMILIES: tuple[Family, ...] = (
-    Family(
+FAMILIES: tuple[PipelineFamily, ...] = (
+    PipelineFamily(
         title="Z-Image-Turbo",
         pipeline="ZImagePipeline",
         # Older diffusers and the model card say 9 steps, which were 8 evaluations then; since diffusers#13730 they are 9.
@@ -87,28 +87,28 @@ FAMILIES: tuple[Family, ...] = (
         name="turbo",
         call={"num_inference_steps": 8, "guidance_scale": 0.0, "width": 1024, "height": 1024},
         guidance="guidance_scale",
-        above=0.0,
+        guidance_above=0.0,
         negative=True,
         wraps="chat",
         length_step=32,  # SEQ_MULTI_OF in transformer_z_image.py
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Z-Image",
         pipeline="ZImagePipeline",
         facts="the call's defaults",
         name=r"z.?image(?!.*turbo)",
         call={"num_inference_steps": 50, "guidance_scale": 5.0, "width": 1024, "height": 1024},
         guidance="guidance_scale",
-        above=0.0,
+        guidance_above=0.0,
         negative=True,
         wraps="chat",
         length_step=32,
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Qwen-Image",  # and Qwen-Image-2512, which is called the same way
         pipeline="QwenImagePipeline",
         # The call's default of 512 text tokens is a cut without padding, so the most it takes costs short prompts nothing.
@@ -116,70 +116,70 @@ FAMILIES: tuple[Family, ...] = (
         call={"num_inference_steps": 50, "true_cfg_scale": 4.0, "width": 1328, "height": 1328, "max_sequence_length": 1024},
         guidance="true_cfg_scale",
         negative=True,
-        filler=" ",  # docstring of guidance_scale: even " " enables guidance; without any it is silently off
+        default_negative=" ",  # docstring of guidance_scale: even " " enables guidance; without any it is silently off
         ignores=("guidance_scale",),
         wraps="template",
         length_step=1,
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Qwen-Image-Edit",
         pipeline="QwenImageEditPipeline",
-        facts="the call's defaults; the size is that of the picture, scaled to about 1024x1024",
+        facts="the call's defaults; the size is that of the image, scaled to about 1024x1024",
         call={"num_inference_steps": 50, "true_cfg_scale": 4.0},
         guidance="true_cfg_scale",
         negative=True,
-        filler=" ",
+        default_negative=" ",
         ignores=("guidance_scale", "max_sequence_length"),
         edits="only",
-        batches=False,  # the processor wants a picture for each prompt and is given one
+        batches=False,  # the processor wants an image for each prompt and is given one
         wraps="template",
         cuts=False,  # the processor is called without truncation
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Qwen-Image-Edit-2509 or later",
         pipeline="QwenImageEditPlusPipeline",
-        facts="the call's defaults, and 40 steps as in SGLang's settings of this pipeline; the size is that of the picture",
+        facts="the call's defaults, and 40 steps as in SGLang's settings of this pipeline; the size is that of the image",
         call={"num_inference_steps": 40, "true_cfg_scale": 4.0},
         guidance="true_cfg_scale",
         negative=True,
-        filler=" ",
+        default_negative=" ",
         ignores=("guidance_scale", "max_sequence_length"),
         edits="only",
         batches=False,  # the call refuses more than one prompt
         wraps="template",
         cuts=False,
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="Qwen-Image-2.1",
         pipeline="QwenImage21Pipeline",
         facts="the call's defaults: meant to be sampled without guidance; output_resolution 1024 gives the size",
         call={"num_inference_steps": 40, "true_cfg_scale": 1.0},
         guidance="true_cfg_scale",
         negative=True,
-        filler=" ",
+        default_negative=" ",
         edits="can",
         cuts=False,
         length_step=1,
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="FLUX.2-dev",
         pipeline="Flux2Pipeline",
         facts="the call's defaults; guidance is distilled into the model, so there is no negative prompt",
         call={"num_inference_steps": 50, "guidance_scale": 4.0, "width": 1024, "height": 1024},
         edits="can",
         wraps="conversation",
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="FLUX.2-klein",
         pipeline="Flux2KleinPipeline",
         facts="4 steps: the model card; is_distilled in model_index.json turns guidance off",
@@ -188,10 +188,10 @@ FAMILIES: tuple[Family, ...] = (
         ignores=("guidance_scale",),
         edits="can",
         wraps="chat-no-thinking",
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
-    Family(
+    PipelineFamily(
         title="FLUX.2-klein-base",
         pipeline="Flux2KleinPipeline",
         facts="the class's example: 50 steps, guidance 4; its negative prompt is always empty",
@@ -200,19 +200,19 @@ FAMILIES: tuple[Family, ...] = (
         guidance="guidance_scale",
         edits="can",
         wraps="chat-no-thinking",
-        exact=True,
-        cells=2,
+        batch_invariant=True,
+        latent_multiple=2,
     ),
 )
 
 
-def known(pipeline: str, name: str, config: Mapping[str, Any]) -> tuple[Family, bool] | None:
-    """Return the row of a pipeline, and whether its name had to be guessed at; None where there is no row.
+def find_family(pipeline: str, name: str, config: Mapping[str, Any]) -> tuple[PipelineFamily, bool] | None:
+    """Return the row of a pipeline, and whether it is a guess among several; None where there is no row.
 
     Args:
         pipeline: class name.
         name: of the repository or folder.
-        config: what stands in `model_index.json`.
+        config: content of `model_index.json`.
     """
     rows = [f for f in FAMILIES if f.pipeline == pipeline and all(config.get(k, False) == v for k, v in f.config.items())]
     if not rows:
@@ -221,17 +221,17 @@ def known(pipeline: str, name: str, config: Mapping[str, Any]) -> tuple[Family, 
     return (named or rows[-1:])[0], len(rows) > 1 and not named
 
 
-def unknown(pipeline: type) -> Family:
-    """Return what the signature of a pipeline's call tells.
+def family_from_signature(pipeline: type) -> PipelineFamily:
+    """Return a row for a pipeline without one, from the signature of its call.
 
     Raises:
-        ImageModelError: it does not draw from a prompt.
+        ImageModelError: the pipeline takes no prompt.
     """
     options = inspect.signature(pipeline.__call__).parameters
     if "prompt" not in options:
         raise ImageModelError(f"{pipeline.__name__} takes no prompt: it is not a text-to-image pipeline. Name another with --image")
     guidance = next((o for o in ("true_cfg_scale", "guidance_scale") if o in options), None)
-    return Family(
+    return PipelineFamily(
         title=pipeline.__name__,
         pipeline=pipeline.__name__,
         facts="its signature",

@@ -1,4 +1,4 @@
-"""What a pipeline reads of a prompt: counted with its own tokenizer and with what it puts around the prompt."""
+"""How much of a prompt a pipeline reads, by its own tokenizer and template."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from .families import Family
+from .families import PipelineFamily
 
-MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
+PLACEHOLDER = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 
 class PromptBudget:
-    """Counts the tokens of prompts beside a running pipeline, with copies of its tokenizers.
+    """Counts the tokens of prompts with copies of the tokenizers of a pipeline.
 
-    Copies, because a tokenizer keeps the last call's truncation in itself: counting with the pipeline's own would change what
-    it reads in another thread.
+    Copies, because a tokenizer remembers the truncation of its last call: counting with the original would change what the
+    pipeline reads in another thread.
 
     Args:
         pipeline: a loaded pipeline.
@@ -25,7 +25,7 @@ class PromptBudget:
         call: options of its call, for `max_sequence_length` in tokens.
     """
 
-    def __init__(self, pipeline: Any, family: Family, call: Mapping[str, Any]) -> None:
+    def __init__(self, pipeline: Any, family: PipelineFamily, call: Mapping[str, Any]) -> None:
         self._family = family
         self._template: str = getattr(pipeline, "prompt_template_encode", "{}")
         self._system: str = getattr(pipeline, "system_message", "")
@@ -33,8 +33,8 @@ class PromptBudget:
         # The 2.1 and edit pipelines have a processor, and FLUX.2 calls its processor a tokenizer.
         names = [n for n in ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4") if getattr(pipeline, n, None)]
         parts = [getattr(pipeline, n) for n in names or ["processor"] if getattr(pipeline, n, None)]
-        self._speaker: Any = copy.deepcopy(parts[0]) if parts else None
-        inner = [self._speaker, *(copy.deepcopy(p) for p in parts[1:])]
+        self._template_owner: Any = copy.deepcopy(parts[0]) if parts else None
+        inner = [self._template_owner, *(copy.deepcopy(p) for p in parts[1:])]
         tokenizers = [getattr(p, "tokenizer", p) for p in inner]
         self._tokenizers = [t for t in tokenizers if getattr(t, "is_fast", False)]
         self._all_fast = bool(tokenizers) and len(self._tokenizers) == len(tokenizers)
@@ -42,11 +42,11 @@ class PromptBudget:
         self._limit: int | None = call.get("max_sequence_length", option.default if option else None)
         self._lock = threading.Lock()
 
-    def _wrapped(self, prompt: str) -> str:
-        """Return what the tokenizer is given for a prompt."""
+    def _with_template(self, prompt: str) -> str:
+        """Return a prompt in the template that the tokenizer receives."""
         match self._family.wraps:
             case "chat" | "chat-no-thinking":
-                text: str = self._speaker.apply_chat_template(
+                text: str = self._template_owner.apply_chat_template(
                     [{"role": "user", "content": prompt}],
                     tokenize=False,
                     add_generation_prompt=True,
@@ -55,15 +55,15 @@ class PromptBudget:
             case "conversation":
                 parts = {"system": self._system, "user": prompt}
                 messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in parts.items()]
-                text = self._speaker.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
+                text = self._template_owner.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
             case "template":
                 text = self._template.format(prompt)
             case "none":
                 text = prompt
         return text
 
-    def _spans(self, tokenizer: Any, text: str, most: int | None = None) -> list[tuple[int, int]]:
-        """Return the characters of each token, of the first `most` tokens."""
+    def _token_spans(self, tokenizer: Any, text: str, most: int | None = None) -> list[tuple[int, int]]:
+        """Return the (start, end) characters of each token, of the first `most` tokens."""
         bos = tokenizer.bos_token
         twice = self._family.wraps == "conversation" and bos is not None and text.startswith(bos)
         with self._lock:
@@ -78,8 +78,8 @@ class PromptBudget:
         spans: list[tuple[int, int]] = encoded["offset_mapping"]
         return spans
 
-    def _most(self, tokenizer: Any) -> int | None:
-        """Return how many tokens one of the text encoders gets at most."""
+    def _max_tokens(self, tokenizer: Any) -> int | None:
+        """Return the most tokens that a text encoder receives; None without a limit."""
         if not self._family.cuts:
             return None
         if self._family.wraps != "none":
@@ -90,41 +90,41 @@ class PromptBudget:
 
     @property
     def limit(self) -> int | None:
-        """How many tokens of a prompt are read, without those around it; None where all are or nobody can tell."""
-        before = self._wrapped(MARK).index(MARK) if self._speaker is not None else 0
+        """Most tokens of a prompt that are read, without the template; None without a limit, or if it is unknown."""
+        before = self._with_template(PLACEHOLDER).index(PLACEHOLDER) if self._template_owner is not None else 0
         counts = []
         for tokenizer in self._tokenizers:
-            most = self._most(tokenizer)
+            most = self._max_tokens(tokenizer)
             if most is None:
                 return None
-            around = sum(1 for start, end in self._spans(tokenizer, self._wrapped("")) if end <= before)
+            around = sum(1 for start, end in self._token_spans(tokenizer, self._with_template("")) if end <= before)
             counts.append(max(0, most - around))
         return max(counts, default=None)
 
     def truncated(self, prompt: str) -> str | None:
-        """Return the end of a prompt that no text encoder is given; None where all is read or nobody can tell."""
+        """Return the end of a prompt that no text encoder receives; None if all is read, or if that is unknown."""
         if not self._all_fast:
             return None
         if self._family.wraps == "conversation":
             prompt = prompt.replace("[IMG]", "")  # as format_input in pipeline_flux2.py does
-        text = self._wrapped(prompt)
-        before = self._wrapped(MARK).index(MARK)
+        text = self._with_template(prompt)
+        before = self._with_template(PLACEHOLDER).index(PLACEHOLDER)
         read = 0
         for tokenizer in self._tokenizers:
-            most = self._most(tokenizer)
-            if most is None or len(self._spans(tokenizer, text)) <= most:
+            most = self._max_tokens(tokenizer)
+            if most is None or len(self._token_spans(tokenizer, text)) <= most:
                 return None
-            read = max([read, *(end - before for _, end in self._spans(tokenizer, text, most))])
+            read = max([read, *(end - before for _, end in self._token_spans(tokenizer, text, most))])
         return prompt[read:] or None
 
-    def room(self, prompt: str) -> tuple[int, bool]:
-        """Return how long a text is in a batch, and whether it needs no padding, for then it needs no mask.
+    def padded_length(self, prompt: str) -> tuple[int, bool]:
+        """Return the padded length of a prompt in tokens, and whether it fills the limit, so that it needs no mask.
 
-        The length is 0 where it is fixed, else as the family rounds and cuts it.
+        The length is 0 where it is fixed, else rounded and truncated as the family does.
         """
         if not self._tokenizers:
             return 0, False
-        most = self._most(self._tokenizers[0])
-        count = len(self._spans(self._tokenizers[0], self._wrapped(prompt), most))
+        most = self._max_tokens(self._tokenizers[0])
+        count = len(self._token_spans(self._tokenizers[0], self._with_template(prompt), most))
         step = self._family.length_step
         return -(-count // step) * step if step else 0, count == most

@@ -1,4 +1,4 @@
-"""Servers of the images API: which fields each takes, what it cannot honour, and what its errors mean.
+"""Servers of the images API: which fields each takes, and what it cannot honour.
 
 All speak `/v1/images/generations` and `/v1/images/edits`, and no two take the same fields. Facts are from the code of
 openai 3.52 (`types/image_generate_params.py`), SGLang 0.5.23 (`multimodal_gen/runtime/entrypoints/openai/image_api.py`) and
@@ -9,21 +9,20 @@ both: `num_inference_steps`, `guidance_scale`, `true_cfg_scale`.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import ImageModelError
 from .base import ImageRequest
 
 RESERVED = frozenset({"prompt", "model", "n", "image", "stream"})
-"""Fields that a caller cannot set: one request is one picture, in one piece."""
+"""Fields that a user cannot set: one request is one image, not streamed."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """What one kind of server takes."""
+    """Which fields one kind of server takes."""
 
     name: str
     seed: bool = True
@@ -33,17 +32,18 @@ class Provider:
     always: Mapping[str, object] = field(default_factory=dict)
     """Fields of every request."""
     unsized: Mapping[str, object] = field(default_factory=dict)
-    """Fields of a generation without a size, where leaving `size` out is not the model's own size."""
+    """Fields of a generation without a size, where omitting `size` does not mean the default size of the model."""
     longest_prompt: int | None = None
-    """Characters; a longer prompt is refused."""
+    """Most characters of a prompt; a longer one is refused."""
     generation_fields: frozenset[str] | None = None
-    """Further fields of generations. All others have no effect and no error; None where the server tells by itself."""
+    """Further fields of generations. Others have no effect and no error; None where the server refuses them itself."""
     edit_fields: frozenset[str] | None = None
     """Further fields of edits, likewise."""
 
 
-_SAMPLING = {"num_inference_steps", "guidance_scale", "true_cfg_scale", "generator_device"}
-_FILE = {"size", "seed", "negative_prompt", "response_format", "output_format", "output_compression", "user"}
+_SAMPLING_FIELDS = {"num_inference_steps", "guidance_scale", "true_cfg_scale", "generator_device"}
+_IMAGE_FIELDS = {"size", "seed", "negative_prompt", "response_format", "output_format", "output_compression", "user"}
+_COMMON_FIELDS = _SAMPLING_FIELDS | _IMAGE_FIELDS
 
 OPENAI = Provider(
     "openai",
@@ -58,7 +58,7 @@ SGLANG = Provider(
     unsized={"size": None},
     # What is no field of a generation goes to the model, so nothing is known to have no effect.
     edit_fields=frozenset(
-        _SAMPLING | _FILE | {"background", "quality", "output_quality", "task_type", "enhance_prompt", "mask", "url"}
+        _COMMON_FIELDS | {"background", "quality", "output_quality", "task_type", "enhance_prompt", "mask", "url"}
         | {"enable_teacache", "enable_cache_dit", "cache_dit_params", "num_frames"}
         | {"enable_upscaling", "upscaling_model_path", "upscaling_scale"}
         | {"profile", "profile_all_stages", "num_profiled_timesteps", "perf_dump_path"}
@@ -68,49 +68,43 @@ VLLM_OMNI = Provider(
     "vllm-omni",
     always={"response_format": "b64_json"},
     generation_fields=frozenset(
-        _SAMPLING | _FILE | {"flow_shift", "extra_params", "lora", "layers", "bot_task", "system_prompt", "use_system_prompt"}
+        _COMMON_FIELDS | {"flow_shift", "extra_params", "lora", "layers", "bot_task", "system_prompt", "use_system_prompt"}
         | {"vae_use_slicing", "vae_use_tiling", "return_stage_metrics"}
     ),
     edit_fields=frozenset(
-        _SAMPLING | _FILE | {"guidance_scale_2", "strength", "lora", "layers", "resolution", "bot_task", "system_prompt"}
+        _COMMON_FIELDS | {"guidance_scale_2", "strength", "lora", "layers", "resolution", "bot_task", "system_prompt"}
         | {"sys_type", "mask_image", "reference_image", "url", "background", "return_stage_metrics"}
     ),
 )  # fmt: skip
 GEMS = Provider("gems", always={"response_format": "b64_json"})
 OTHER = Provider("other", always={"response_format": "b64_json"})
-"""A server that does not say what it is: it is sent what most take, and what it refuses is left out."""
+"""An unknown server: it is sent the common fields, and those that it refuses are left out."""
 
 PROVIDERS = {p.name: p for p in (OPENAI, SGLANG, VLLM_OMNI, GEMS)}
 
 OPTIONAL = frozenset({"response_format", "output_format", "seed", "negative_prompt"})
-"""Fields that are left out for a server that refuses them: the picture can be made without."""
+"""Fields that are left out for a server that refuses them: the image does not need them."""
 
 _OWNERS = {"sglang": SGLANG, "vllm": VLLM_OMNI, "vllm-omni": VLLM_OMNI, "gems": GEMS}
 
 _EDITORS = ("gpt-image", "chatgpt-image", "edit", "kontext", "flux.2", "flux2", "flux-2", "qwen-image-2.1")
 
 
-def provider_at(host: str) -> Provider | None:
-    """Return whose server this is by its name, None where the name says nothing."""
-    is_openai = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
-    return OPENAI if is_openai else None
-
-
 def provider_of(card: Mapping[str, object]) -> Provider:
-    """Return whose server lists this model in `/v1/models`, `OTHER` where it cannot be told."""
+    """Return the provider of a model by its entry in `/v1/models`, `OTHER` if unknown."""
     return _OWNERS.get(str(card.get("owned_by")).lower(), OTHER)
 
 
 def can_edit(model: str, card: Mapping[str, object]) -> bool:
-    """Say whether a model takes a picture to be edited: by its server's word, else by its name.
+    """Return whether a model takes an image to edit: as its server says, else by its name.
 
     Args:
         model: its name.
-        card: its entry in `/v1/models`, empty where there is none: `gems serve` says `can_edit` there, SGLang lists
+        card: its entry in `/v1/models`, empty where there is none: `gems serve` has `can_edit` there, SGLang
             `supported_task_types`.
     """
-    if isinstance(said := card.get("can_edit"), bool):
-        return said
+    if isinstance(declared := card.get("can_edit"), bool):
+        return declared
     tasks = card.get("supported_task_types")
     if isinstance(tasks, list):
         return bool({"I2I", "TI2I"} & set(map(str, tasks)))
@@ -118,25 +112,25 @@ def can_edit(model: str, card: Mapping[str, object]) -> bool:
 
 
 def generation_body(provider: Provider, request: ImageRequest, call: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Return the JSON body for a new picture; fields in `call` win over the provider's.
+    """Return the JSON body of a request for a new image; fields in `call` override those of the provider.
 
     Raises:
-        ImageModelError: the request is one that the provider would refuse.
+        ImageModelError: the provider would refuse the request.
     """
-    return {**_common(provider, request, model), **({} if request.width else provider.unsized), **call}
+    return {**_common_fields(provider, request, model), **({} if request.width else provider.unsized), **call}
 
 
 def edit_form(provider: Provider, request: ImageRequest, call: Mapping[str, Any], model: str) -> dict[str, str]:
-    """Return the text fields of the form that edits a picture; the picture itself goes along as the file `image`.
+    """Return the text fields of a request to edit an image; the image itself is the file `image` of the form.
 
     Raises:
-        ImageModelError: the request is one that the provider would refuse.
+        ImageModelError: the provider would refuse the request.
     """
-    return {key: _as_text(value) for key, value in {**_common(provider, request, model), **call}.items()}
+    return {key: _form_value(value) for key, value in {**_common_fields(provider, request, model), **call}.items()}
 
 
-def _common(provider: Provider, request: ImageRequest, model: str) -> dict[str, Any]:
-    check(provider, request, model)
+def _common_fields(provider: Provider, request: ImageRequest, model: str) -> dict[str, Any]:
+    check_request(provider, request, model)
     fields: dict[str, Any] = {"model": model, "prompt": request.prompt, "n": 1, **provider.always}
     if request.width:
         fields["size"] = f"{request.width}x{request.height}"
@@ -147,15 +141,15 @@ def _common(provider: Provider, request: ImageRequest, model: str) -> dict[str, 
     return fields
 
 
-def _as_text(value: object) -> str:
+def _form_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def check(provider: Provider, request: ImageRequest, model: str) -> None:
-    """Find out before the call what would be refused.
+def check_request(provider: Provider, request: ImageRequest, model: str) -> None:
+    """Refuse a request before the call where the provider would.
 
     Raises:
-        ImageModelError: a prompt that is too long, half a size, or a size that OpenAI does not document.
+        ImageModelError: the prompt is too long, width or height is missing, or OpenAI does not document the size.
     """
     if provider.longest_prompt and len(request.prompt) > provider.longest_prompt:
         raise ImageModelError(
@@ -163,11 +157,11 @@ def check(provider: Provider, request: ImageRequest, model: str) -> None:
         )
     if (request.width is None) != (request.height is None):
         raise ImageModelError("an images endpoint takes width and height together: give both or neither")
-    if provider is OPENAI and request.width and request.height and (wrong := _wrong_size(model, request.width, request.height)):
+    if provider is OPENAI and request.width and request.height and (wrong := _size_problem(model, request.width, request.height)):
         raise ImageModelError(f"{model} does not draw {request.width}x{request.height}: {wrong}")
 
 
-def _wrong_size(model: str, width: int, height: int) -> str | None:
+def _size_problem(model: str, width: int, height: int) -> str | None:
     if model.startswith("gpt-image-1"):
         fits = (width, height) in {(1024, 1024), (1536, 1024), (1024, 1536)}
         return None if fits else "it draws 1024x1024, 1536x1024 and 1024x1536"
@@ -184,9 +178,9 @@ def caveats(provider: Provider, request: ImageRequest, call: Mapping[str, Any], 
     """Return what of a request is not honoured, a sentence each.
 
     Args:
-        provider: who was asked.
-        request: what was asked for.
-        call: the fields the user added.
+        provider: of the server.
+        request: the request.
+        call: fields that the user added.
         left_out: fields that the server has refused before.
     """
     missing = set(left_out)
@@ -195,54 +189,15 @@ def caveats(provider: Provider, request: ImageRequest, call: Mapping[str, Any], 
     if not provider.negative_prompt:
         missing.add("negative_prompt")
     who = "the images endpoint" if provider is OTHER else provider.name
-    said = []
+    notes = []
     if provider is OTHER:
-        said.append("The images endpoint does not say whose it is: it is sent the fields that most take (see the option provider)")
+        notes.append("The images endpoint does not say whose it is: it is sent the fields that most take (see the option provider)")
     if "seed" in missing:
-        said.append(f"{who} takes no seed: the same request gives another picture each time")
+        notes.append(f"{who} takes no seed: the same request gives another image each time")
     if "negative_prompt" in missing and request.negative_prompt:
-        said.append(f"{who} takes no negative prompt: it was left out")
-    said += [f"{who} takes no field {name!r}: it was left out" for name in sorted(missing - {"seed", "negative_prompt"})]
+        notes.append(f"{who} takes no negative prompt: it was left out")
+    notes += [f"{who} takes no field {name!r}: it was left out" for name in sorted(missing - {"seed", "negative_prompt"})]
     known = provider.generation_fields if request.source is None else provider.edit_fields
     if known is not None:
-        said += [f"{provider.name} does not know the field {name!r}: it has no effect" for name in sorted(set(call) - known)]
-    return said
-
-
-class Complaint(NamedTuple):
-    """What a server says in the body of an error."""
-
-    message: str
-    code: str = ""
-    param: str = ""
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the content of the request was refused, and not its form."""
-        words = r"safety system|content[_ ]policy|content[_ ]filter|content moderation|moderation_blocked"
-        return bool(re.search(words, f"{self.code} {self.message}", re.IGNORECASE))
-
-    def refused_field(self, sent: Collection[str]) -> str | None:
-        """Return which of the sent fields the server does not take, None where the complaint is about something else."""
-        unknown = r"unknown|unrecogni[sz]ed|unexpected|unsupported|not supported|not permitted|not allowed|\bextra\b"
-        if not re.search(unknown, f"{self.code} {self.message}".replace("_", " "), re.IGNORECASE):
-            return None
-        named = {self.param, *re.findall(r"\w+", self.message)}
-        return next((name for name in sent if name in named), None)
-
-
-def complaint(body: object) -> Complaint:
-    """Read the body of an error: `{"error": {...}}` of OpenAI and vLLM, `{"detail": ...}` of FastAPI, or plain text."""
-    if not isinstance(body, Mapping):
-        text = str(body or "").strip()
-        return Complaint("" if text.startswith("<") else text)  # a web page says nothing
-    error = body.get("error", body)
-    if not isinstance(error, Mapping):
-        return Complaint(str(error))
-    detail = error.get("detail")
-    if isinstance(detail, list):  # one entry a field: {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "..."}
-        parts = [d for d in detail if isinstance(d, Mapping)]
-        told = "; ".join(f"{'.'.join(map(str, d.get('loc') or ()))}: {d.get('msg')}" for d in parts)
-        return Complaint(told or str(detail))
-    message = error.get("message") or detail or error.get("error") or ""
-    return Complaint(str(message), str(error.get("code") or ""), str(error.get("param") or ""))
+        notes += [f"{provider.name} does not know the field {name!r}: it has no effect" for name in sorted(set(call) - known)]
+    return notes

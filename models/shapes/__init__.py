@@ -24,7 +24,7 @@ def shapes_image(
     Args:
         weights: another folder of weights, for a training's stages.
         call: changes of `CALL`.
-        batch: most pictures in one call; 8 by default, which two CPU cores draw in about half the time of eight calls.
+        batch: most images in one call; 8 by default, which two CPU cores draw in about half the time of eight calls.
         wait: seconds to wait for a batch to fill.
     """
     from ..image.diffusers import DiffusersImage

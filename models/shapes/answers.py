@@ -1,8 +1,8 @@
-"""Answers to questions about a picture of the shapes world.
+"""Answers to questions about an image of the shapes world.
 
-`answer` reads a question's words alone, and answers from the things that `perception.perceive` saw: it is never shown the
-request. A question is rewritten as a short code ("are all the circles red" is `are all K C`) and looked up in a table of
-forms. What has no form stays unknown.
+`answer` gets a question and the things that `perception.perceive` returns, never the request. A question is encoded as a
+short code ("are all the circles red" is `are all K C`) and looked up in a table of forms; a question without a form has no
+answer.
 """
 
 from __future__ import annotations
@@ -13,87 +13,87 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .grammar import region
-from .language import NUMBERS, WordToken, name_cell, plural, say_side, scan
-from .world import SIZE, lies
+from .language import NUMBERS, WordToken, describe_side, name_cell, plural, tokenize
+from .world import SIZE, is_on_side
 
 if TYPE_CHECKING:
-    from .perception import Seen
+    from .perception import PerceivedThing
 
 MARGIN = 6
-"""A thing lies above another if its centre is higher by more than so many pixels; the other sides alike."""
-CLEAR = 0.15
-"""What is seen with less certainty counts as no shape and no colour: nobody would call it a red circle."""
+"""Pixels by which the centre of a thing must be higher than another's to be above it; likewise for the other sides."""
+MIN_CERTAINTY = 0.15
+"""Things with less certainty have no shape and no colour: nobody would call them a red circle."""
 
 
 class ShapesAnswer(NamedTuple):
-    """What the picture says: "yes", "no", a number in words, a colour, a place. Not `known`: no answer, never a guess."""
+    """An answer: "yes", "no", a number in words, a colour or a place. If not `known`, there is no answer, never a guess."""
 
     text: str
     known: bool
     reason: str
 
 
-class Kind(NamedTuple):
-    """What a question is about: things of a shape, of a colour, or both; None leaves it open."""
+class ThingKind(NamedTuple):
+    """The things that a question is about: of a shape, of a colour, or both; None means any."""
 
     color: str | None
     shape: str | None
     several: bool = False
 
     def __str__(self) -> str:
-        """Say it: "red circles"."""
+        """Return a phrase such as "red circles"."""
         return " ".join(filter(None, (self.color, plural(self.shape or "thing", 2 if self.several else 1))))
 
-    def fits(self, thing: Seen) -> bool:
-        """Tell whether a thing is of this kind."""
+    def fits(self, thing: PerceivedThing) -> bool:
+        """Return whether a thing is of this kind."""
         return self.color in (None, thing.color) and self.shape in (None, thing.shape)
 
 
-def agrees(answer: ShapesAnswer, expected: str) -> bool | None:
-    """Tell whether an answer is the expected one, "three" and "3" alike; None where there is no answer."""
-    return _plain(answer.text) == _plain(expected) if answer.known else None
+def matches_expected(answer: ShapesAnswer, expected: str) -> bool | None:
+    """Return whether an answer is the expected one, "three" and "3" alike; None where there is no answer."""
+    return _normalize(answer.text) == _normalize(expected) if answer.known else None
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     word = text.strip().lower().rstrip(".!")
     return {**{name: str(n) for n, name in enumerate(NUMBERS) if n}, "zero": "0", "none": "0"}.get(word, word)
 
 
-def answer(question_text: str, seen: Sequence[Seen]) -> ShapesAnswer:
-    """Answer a question from what is seen.
+def answer(question_text: str, seen: Sequence[PerceivedThing]) -> ShapesAnswer:
+    """Answer a question from the things in an image.
 
     Understood are: whether there is something ("Is there at least one red circle?", "Are there exactly three circles?"), how
     many ("How many red circles are there?", "Is the number of red circles three?"), colour and shape ("Are all the circles
     red?", "What color is the star?"), sides ("Is the red circle to the left of the blue square?") and places ("Is the star
-    at the top left?", "Where is the star?"). What is said of things that are not there is answered "no".
+    at the top left?", "Where is the star?"). A statement about absent things gets "no".
 
     Args:
-        question_text: the question, and nothing but its words.
-        seen: the things in the image, as `perceive` returns them.
+        question_text: the question.
+        seen: the things in the image, from `perceive`.
     """
-    code, parts = _encode(scan(question_text))
-    clear = [thing for thing in seen if thing.certainty >= CLEAR]
+    code, parts = _encode(tokenize(question_text))
+    clear = [thing for thing in seen if thing.certainty >= MIN_CERTAINTY]
     for pattern, reply in _FORMS:
         match = pattern.fullmatch(code)
-        found = reply(match, parts, clear) if match else None
-        if found:
+        result = reply(match, parts, clear) if match else None
+        if result:
             blurred = len(seen) - len(clear)
-            more = f", and {_number(blurred)} more that I cannot make out" if blurred else ""
-            return ShapesAnswer(found[0], True, found[1] + more)
+            more = f", and {_number_word(blurred)} more that I cannot make out" if blurred else ""
+            return ShapesAnswer(result[0], True, result[1] + more)
     return ShapesAnswer("unknown", False, f'I do not understand the question "{" ".join(question_text.split())[:200]}"')
 
 
-class _Parts(NamedTuple):
+class _QuestionParts(NamedTuple):
     """The values behind the letters of a question's code, in order; a place is a cell and whether its row or column is meant."""
 
-    kinds: list[Kind]
+    kinds: list[ThingKind]
     numbers: list[int]
     colors: list[str]
     sides: list[str]
     places: list[tuple[int, bool]]
 
 
-_Reply = Callable[[re.Match[str], _Parts, "list[Seen]"], tuple[str, str] | None]
+_Reply = Callable[[re.Match[str], _QuestionParts, "list[PerceivedThing]"], tuple[str, str] | None]
 
 _ANYTHING = {"thing", "shape", "object", "item", "figure"}
 _SKIPPED = frozenset({
@@ -107,15 +107,15 @@ _SAME = {
 _WIDE = re.compile(r"\b(?:row|column|side|edge|third)\b")
 
 
-def _encode(tokens: Sequence[WordToken]) -> tuple[str, _Parts]:
+def _encode(tokens: Sequence[WordToken]) -> tuple[str, _QuestionParts]:
     """Write a question as words and letters (K a kind, N a number, C a colour, R a side, P a place) and the values behind them."""
-    parts = _Parts([], [], [], [], [])
+    parts = _QuestionParts([], [], [], [], [])
     code: list[str] = []
     for token in tokens:
         word = token.value.lower()
         if token.kind == "shape" or (token.kind == "word" and word.removesuffix("s") in _ANYTHING):
             color = parts.colors.pop() if code[-1:] == ["C"] and code.pop() else None
-            parts.kinds.append(Kind(color, word if token.kind == "shape" else None, token.text.lower().endswith("s")))
+            parts.kinds.append(ThingKind(color, word if token.kind == "shape" else None, token.text.lower().endswith("s")))
             code.append("K")
         elif token.kind == "number":
             parts.numbers.append(int(word))
@@ -136,51 +136,51 @@ def _encode(tokens: Sequence[WordToken]) -> tuple[str, _Parts]:
     return re.sub(r"\band(?: and)+\b", "and", " ".join(code)), parts
 
 
-def _number(count: int) -> str:
+def _number_word(count: int) -> str:
     return "zero" if count == 0 else NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 
-def _yes(told: bool) -> str:
-    return "yes" if told else "no"
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
 
 
-def _cell(thing: Seen) -> int:
+def _cell_of(thing: PerceivedThing) -> int:
     """Return the cell a thing stands in, by thirds of the image."""
     column, row = (min(2, max(0, int(at * 3 / SIZE))) for at in (thing.x, thing.y))
     return 3 * row + column
 
 
-def _spot(thing: Seen) -> str:
-    return f"{thing.color} {thing.shape} {name_cell(_cell(thing))}"
+def _name_with_place(thing: PerceivedThing) -> str:
+    return f"{thing.color} {thing.shape} {name_cell(_cell_of(thing))}"
 
 
-def _and(names: Sequence[str]) -> str:
+def _join_words(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def _list(things: Sequence[Seen]) -> str:
+def _list_things(things: Sequence[PerceivedThing]) -> str:
     counts = Counter((t.color, t.shape) for t in things)
-    return _and([f"{_number(n)} {color} {plural(shape, n)}" for (color, shape), n in counts.most_common()]) or "nothing"
+    return _join_words([f"{_number_word(n)} {color} {plural(shape, n)}" for (color, shape), n in counts.most_common()]) or "nothing"
 
 
-def _tell(kind: Kind, clear: Sequence[Seen]) -> str:
-    """Say what is seen that bears on a kind: things of its shape in any colour, else all there is."""
+def _list_similar(kind: ThingKind, clear: Sequence[PerceivedThing]) -> str:
+    """List the things that resemble a kind: of its shape in any colour, else all things."""
     near = [t for t in clear if kind._replace(color=None if kind.shape else kind.color).fits(t)]
     if near or not clear:
-        return f"I see {_list(near)}"
-    return f"I see no {Kind(None if kind.shape else kind.color, kind.shape)}, but {_list(clear)}"
+        return f"I see {_list_things(near)}"
+    return f"I see no {ThingKind(None if kind.shape else kind.color, kind.shape)}, but {_list_things(clear)}"
 
 
-def _stands(thing: Seen, kind: Kind, place: tuple[int, bool]) -> bool:
+def _is_in_place(thing: PerceivedThing, kind: ThingKind, place: tuple[int, bool]) -> bool:
     cell, wide = place
-    return _cell(thing) in region(cell, wide or kind.several)
+    return _cell_of(thing) in region(cell, wide or kind.several)
 
 
-def _lies(side: str, a: Seen, b: Seen) -> bool:
-    return lies(side, (a.x, a.y), (b.x, b.y), MARGIN)
+def _is_on_side(side: str, a: PerceivedThing, b: PerceivedThing) -> bool:
+    return is_on_side(side, (a.x, a.y), (b.x, b.y), MARGIN)
 
 
-def _where(match: re.Match[str], parts: _Parts, clear: Sequence[Seen]) -> list[Seen]:
+def _matching_things(match: re.Match[str], parts: _QuestionParts, clear: Sequence[PerceivedThing]) -> list[PerceivedThing]:
     """Return the things of the first kind that meet the rest of the question: a colour, a place, or a side of another kind."""
     kind = parts.kinds[0]
     things = [t for t in clear if kind.fits(t)]
@@ -188,37 +188,38 @@ def _where(match: re.Match[str], parts: _Parts, clear: Sequence[Seen]) -> list[S
     if rest.endswith("C"):
         return [t for t in things if t.color == parts.colors[0]]
     if rest.endswith("P"):
-        return [t for t in things if _stands(t, kind, parts.places[0])]
+        return [t for t in things if _is_in_place(t, kind, parts.places[0])]
     if rest.endswith("K"):
         others = [t for t in clear if parts.kinds[1].fits(t)]
         enough = any if rest.endswith("a K") else all
-        return [t for t in things if others and enough(_lies(parts.sides[0], t, o) for o in others if o is not t)]
+        return [t for t in things if others and enough(_is_on_side(parts.sides[0], t, o) for o in others if o is not t)]
     return things
 
 
-def _how_many(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str]:
-    count = len(_where(match, parts, clear))
+def _how_many(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
+    count = len(_matching_things(match, parts, clear))
     if not match["rest"]:
-        return _number(count), _tell(parts.kinds[0], clear)
-    return _number(count), _spots([t for t in clear if any(k.fits(t) for k in parts.kinds)], clear)
+        return _number_word(count), _list_similar(parts.kinds[0], clear)
+    return _number_word(count), _list_with_places([t for t in clear if any(k.fits(t) for k in parts.kinds)], clear)
 
 
-def _spots(things: Sequence[Seen], clear: Sequence[Seen]) -> str:
+def _list_with_places(things: Sequence[PerceivedThing], clear: Sequence[PerceivedThing]) -> str:
     return "I see " + (
-        _and([f"a {_spot(t)}".replace("a orange", "an orange") for t in things]) or f"none of them, but {_list(clear)}"
+        _join_words([f"a {_name_with_place(t)}".replace("a orange", "an orange") for t in things])
+        or f"none of them, but {_list_things(clear)}"
     )
 
 
-def _number_is(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str]:
+def _number_is(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
     kind = parts.kinds[0]
-    return _yes(sum(kind.fits(t) for t in clear) == parts.numbers[0]), _tell(kind, clear)
+    return _yes_or_no(sum(kind.fits(t) for t in clear) == parts.numbers[0]), _list_similar(kind, clear)
 
 
 _ITEM = r"(?:(?:exactly|at least|at most|more than|less than) )?(?:(?:a|N) )?K"
 _AMOUNT = re.compile(r"(?:(exactly|at least|at most|more than|less than) )?(?:(a|N) )?K")
 
 
-def _enough(count: int, comparison: str | None, number: int | None) -> bool:
+def _count_matches(count: int, comparison: str | None, number: int | None) -> bool:
     if number is None and comparison is None:
         return count >= 1
     wanted = 1 if number is None else number
@@ -232,41 +233,43 @@ def _enough(count: int, comparison: str | None, number: int | None) -> bool:
     }[comparison]
 
 
-def _is_there(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str]:
-    numbers, told = iter(parts.numbers), []
+def _is_there(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
+    numbers, items_hold = iter(parts.numbers), []
     items = list(_AMOUNT.finditer(match["items"]))
     for item, kind in zip(items, parts.kinds, strict=False):
-        things = _where(match, parts, clear) if match["rest"] else [t for t in clear if kind.fits(t)]
-        told.append(_enough(len(things), item[1], next(numbers) if item[2] == "N" else None))
+        things = _matching_things(match, parts, clear) if match["rest"] else [t for t in clear if kind.fits(t)]
+        items_hold.append(_count_matches(len(things), item[1], next(numbers) if item[2] == "N" else None))
     if match["rest"]:
-        return _yes(all(told)), _spots([t for t in clear if any(k.fits(t) for k in parts.kinds)], clear)
-    return _yes(all(told)), "; ".join(dict.fromkeys(_tell(kind, clear) for kind in parts.kinds))
+        return _yes_or_no(all(items_hold)), _list_with_places([t for t in clear if any(k.fits(t) for k in parts.kinds)], clear)
+    return _yes_or_no(all(items_hold)), "; ".join(dict.fromkeys(_list_similar(kind, clear) for kind in parts.kinds))
 
 
-def _subject(match: re.Match[str], parts: _Parts, clear: Sequence[Seen]) -> tuple[list[Seen], str]:
+def _subject(match: re.Match[str], parts: _QuestionParts, clear: Sequence[PerceivedThing]) -> tuple[list[PerceivedThing], str]:
     """Return the things a statement is about, and why it cannot be true: they are absent, or not so many as it says."""
     kind = parts.kinds[0]
     things = [t for t in clear if kind.fits(t)]
     wrong = not things or (match["n"] and len(things) != parts.numbers[0])
-    return things, _tell(kind, clear) if wrong else ""
+    return things, _list_similar(kind, clear) if wrong else ""
 
 
-def _is_colored(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str]:
+def _is_colored(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
     things, wrong = _subject(match, parts, clear)
-    return _yes(not wrong and all(t.color == parts.colors[0] for t in things)), wrong or f"I see {_list(things)}"
+    return _yes_or_no(not wrong and all(t.color == parts.colors[0] for t in things)), wrong or f"I see {_list_things(things)}"
 
 
-def _is_a(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str]:
+def _is_a(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
     things, wrong = _subject(match, parts, clear)
-    return _yes(not wrong and all(parts.kinds[1].fits(t) for t in things)), wrong or f"I see {_list(things)}"
+    return _yes_or_no(not wrong and all(parts.kinds[1].fits(t) for t in things)), wrong or f"I see {_list_things(things)}"
 
 
-def _is_at(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str]:
+def _is_at(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
     things, wrong = _subject(match, parts, clear)
-    return _yes(not wrong and all(_stands(t, parts.kinds[0], parts.places[0]) for t in things)), wrong or _spots(things, clear)
+    return _yes_or_no(
+        not wrong and all(_is_in_place(t, parts.kinds[0], parts.places[0]) for t in things)
+    ), wrong or _list_with_places(things, clear)
 
 
-def _is_beside(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str] | None:
+def _is_beside(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str] | None:
     kind, other, side = *parts.kinds, parts.sides[0]
     if kind[:2] == other[:2]:
         return None
@@ -276,29 +279,29 @@ def _is_beside(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[
     things = [t for t in things if kind.color or not other.fits(t)]
     others = [t for t in others if other.color or not kind.fits(t)]
     if wrong or not things or not others:
-        return "no", "; ".join(dict.fromkeys(_tell(k, clear) for k in (kind, other)))
+        return "no", "; ".join(dict.fromkeys(_list_similar(k, clear) for k in (kind, other)))
     for a in things:
         for b in others:
-            if not _lies(side, a, b):
-                return "no", f"the {_spot(a)} is not {say_side(side)} the {_spot(b)}"
-    return "yes", _spots([*things, *others], clear)
+            if not _is_on_side(side, a, b):
+                return "no", f"the {_name_with_place(a)} is not {describe_side(side)} the {_name_with_place(b)}"
+    return "yes", _list_with_places([*things, *others], clear)
 
 
-def _what_color(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str]:
+def _what_color(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
     kind = parts.kinds[0]
     colors = dict.fromkeys(t.color for t in clear if kind.fits(t))
-    return _and([*colors]) or "none", _tell(kind, clear)
+    return _join_words([*colors]) or "none", _list_similar(kind, clear)
 
 
-def _what_shape(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str]:
+def _what_shape(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
     kind = parts.kinds[1]
     shapes = dict.fromkeys(t.shape for t in clear if kind.fits(t))
-    return _and([*shapes]) or "none", _tell(kind, clear)
+    return _join_words([*shapes]) or "none", _list_similar(kind, clear)
 
 
-def _where_is(match: re.Match[str], parts: _Parts, clear: list[Seen]) -> tuple[str, str]:
+def _where_is(match: re.Match[str], parts: _QuestionParts, clear: list[PerceivedThing]) -> tuple[str, str]:
     things = [t for t in clear if parts.kinds[0].fits(t)]
-    return _and([name_cell(_cell(t)) for t in things]) or "nowhere", _spots(things, clear)
+    return _join_words([name_cell(_cell_of(t)) for t in things]) or "nowhere", _list_with_places(things, clear)
 
 
 _REST = r"(?: (?:what )?(?:(?:is|are) )?(?P<rest>C|P|R (?:all |a )?K))?"

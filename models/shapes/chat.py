@@ -1,8 +1,8 @@
 """The embedded chat model: rules that play every role of GEMS for the shapes world.
 
-It is an ordinary `BaseChatModel` with tools and structured answers, and reads nothing but the messages it is sent: the
-tags that the roles' prompts use, and pictures. It has no language of its own; a request outside its world is an error
-that says so. Shown a picture without a role to play, it answers what benchmarks ask a judge: see `judge`.
+A `BaseChatModel` with tools and structured answers, which reads only its messages: the tags in the prompts of the roles,
+and images. A request outside of the shapes world is an error that says so. For an image without a role it answers as a
+judge of benchmarks: see `judge`.
 """
 
 from __future__ import annotations
@@ -11,184 +11,158 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
 
 from ...errors import NotForShapesError
 from ...pixels import to_rgb
+from ..chat.scripted import ScriptedChat, load_skills, loadable_skills, schema_name, tag_content
 from . import judge, roles
 
-REFINEMENTS = {"Refinement", "EditRefinement", "FusedRefinement", "FusedEditRefinement"}
+REFINER_SCHEMAS = {"Refinement", "EditRefinement", "FusedRefinement", "FusedEditRefinement"}
 """Names of the refiner's schemas."""
 
 IMAGE_TOKENS = 64
-"""What a picture counts in tokens: one for each of its 16x16 pixel patches."""
+"""Tokens of an image: one for each of its patches of 16x16 pixels."""
 
 
-class ShapesChat(BaseChatModel):
+class ShapesChat(ScriptedChat):
     """Plays planner, decomposer, verifier, summarizer, refiner and learner for the shapes world, by rules."""
 
     model_name: str = "shapes-chat"
-
-    gives_logprobs: ClassVar[bool] = True
-    """For one word of a judge only; what the roles say is JSON, and comes without."""
 
     @property
     def _llm_type(self) -> str:
         return "shapes"
 
-    def bind_tools(
-        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools; it uses `load_skill` for what it can follow."""
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
+    def answer(self, messages: Sequence[BaseMessage], options: Mapping[str, Any]) -> AIMessage:
+        """Answer as a role, or else as a judge."""
+        role = _role_answer(messages, options.get("tools") or [], schema_name(options))
+        return role or _judge_answer(messages, options)
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        message = _answer(messages, kwargs.get("tools") or [], _schema_name(kwargs)) or _judged(messages, kwargs)
-        words = len(message.content.split()) if isinstance(message.content, str) else 0
-        said = words + sum(len(json.dumps(c["args"]).split()) + 1 for c in message.tool_calls)
-        read = sum(len(_text(m).split()) + IMAGE_TOKENS * len(_image_blocks(m)) for m in messages)
-        message.usage_metadata = UsageMetadata(input_tokens=read, output_tokens=said, total_tokens=read + said)
-        return ChatResult(generations=[ChatGeneration(message=message)])
+    def count_tokens(self, messages: Sequence[BaseMessage], answer: AIMessage) -> tuple[int, int]:
+        """Count words, and `IMAGE_TOKENS` for each image."""
+        tokens_in = sum(len(_message_text(m).split()) + IMAGE_TOKENS * len(_image_blocks(m)) for m in messages)
+        words = len(answer.content.split()) if isinstance(answer.content, str) else 0
+        return tokens_in, words + sum(len(json.dumps(c["args"]).split()) + 1 for c in answer.tool_calls)
 
 
-def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], schema: str) -> AIMessage | None:
-    """Play a role; None where none is asked for."""
-    text = "\n".join(_text(m) for m in messages if m.type == "human")
-    request = _tag(text, "request")
+def _role_answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], schema: str) -> AIMessage | None:
+    """Answer as the role of a schema; None without tools and schema."""
+    text = "\n".join(_message_text(m) for m in messages if m.type == "human")
+    request = tag_content(text, "request")
     if tools or schema == "Plan":
-        return _plan(request, messages, tools, _lessons(text))
+        return _planner_message(request, messages, tools, _shown_lessons(text))
     if schema == "Checks":
-        return _json(roles.checks(request))
+        return _json_message(roles.checks(request))
     if schema == "Findings":
-        asked = re.findall(r"^(\S+?)\. (.+)$", _tag(text, "questions"), re.MULTILINE)
-        return _json(roles.findings(asked, _last_image(messages)))
+        id_and_text = re.findall(r"^(\S+?)\. (.+)$", tag_content(text, "questions"), re.MULTILINE)
+        return _json_message(roles.findings(id_and_text, _last_image(messages)))
     if schema == "LearnedLessons":
-        return _json(_learned(text))
+        return _json_message(_lessons_from_changes(text))
     if schema == "Lesson":
-        return _json(_lesson(request, text, messages))
-    if schema in REFINEMENTS:  # it never edits
-        said = {**roles.refinement(request, _memory(messages), _lessons(text)), "action": "regenerate"}
-        return _json({**_latest_lesson(request, messages), **said} if schema.startswith("Fused") else said)
+        return _json_message(_summarize_attempt(request, text, messages))
+    if schema in REFINER_SCHEMAS:  # it never edits
+        refinement = {**roles.refinement(request, _shown_attempts(messages), _shown_lessons(text)), "action": "regenerate"}
+        return _json_message(
+            {**_summarize_latest_attempt(request, messages), **refinement} if schema.startswith("Fused") else refinement
+        )
     return None
 
 
-def _judged(messages: Sequence[BaseMessage], options: dict[str, Any]) -> AIMessage:
-    """Answer a benchmark's question about a picture."""
-    text = "\n".join(_text(m) for m in messages if m.type == "human")
-    shown = any(_image_blocks(m) for m in messages) and not _schema_name(options)
-    said = judge.judged(text, _last_image(messages)) if shown else None
-    if said is not None:
+def _judge_answer(messages: Sequence[BaseMessage], options: Mapping[str, Any]) -> AIMessage:
+    """Answer a benchmark's question about an image."""
+    text = "\n".join(_message_text(m) for m in messages if m.type == "human")
+    shown = any(_image_blocks(m) for m in messages) and not schema_name(options)
+    answer = judge.answer_judge_question(text, _last_image(messages)) if shown else None
+    if answer is not None:
         alternatives = (options.get("top_logprobs") or 0) if options.get("logprobs") else None
-        said, beside = judge.spoken(said, options.get("max_tokens"), alternatives)
-        return AIMessage(said, response_metadata=beside)
+        answer, metadata = judge.limit_answer(answer, options.get("max_tokens"), alternatives)
+        return AIMessage(answer, response_metadata=metadata)
     raise NotForShapesError(
         "shapes-chat plays the roles of GEMS for its small world and cannot converse: use a real model with --chat"
     )
 
 
-def _lesson(request: str, told: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
-    failures = re.findall(r"^FAILED: (.+)$", _tag(told, "findings"), re.MULTILINE)
-    return roles.lesson(request, _tag(told, "prompt"), failures, _last_image(messages))
+def _summarize_attempt(request: str, prompt: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
+    failures = re.findall(r"^FAILED: (.+)$", tag_content(prompt, "findings"), re.MULTILINE)
+    return roles.lesson(request, tag_content(prompt, "prompt"), failures, _last_image(messages))
 
 
-def _latest_lesson(request: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
-    """Sum up the latest of the attempts that a refiner is shown; its picture is the last one."""
-    told = [str(block.get("text", "")) for m in messages if m.type == "human" for block in _blocks(m)]
-    return _lesson(request, [text for text in told if "<attempt " in text][-1], messages)
+def _summarize_latest_attempt(request: str, messages: Sequence[BaseMessage]) -> dict[str, Any]:
+    """Summarize the latest attempt in the prompt of a refiner; its image is the last one."""
+    texts = [str(block.get("text", "")) for m in messages if m.type == "human" for block in _content_blocks(m)]
+    return _summarize_attempt(request, [text for text in texts if "<attempt " in text][-1], messages)
 
 
-def _lessons(told: str) -> list[str]:
-    """Return the texts of the lessons of other requests, as they are shown."""
-    return re.findall(r"^- [^:\n]+: (.+)$", _tag(told, "lessons"), re.MULTILINE)
+def _shown_lessons(prompt: str) -> list[str]:
+    """Return the texts of the lessons in a prompt."""
+    return re.findall(r"^- [^:\n]+: (.+)$", tag_content(prompt, "lessons"), re.MULTILINE)
 
 
-def _learned(told: str) -> dict[str, Any]:
-    changes = re.findall(r'<change kind="(\w+)">(.*?)</change>', told, re.DOTALL)
-    skills = _tag(told, "skills_loaded").split(", ")
-    return roles.learned([(kind, _tag(text, "old_prompt"), _tag(text, "new_prompt")) for kind, text in changes], skills)
+def _lessons_from_changes(prompt: str) -> dict[str, Any]:
+    changes = re.findall(r'<change kind="(\w+)">(.*?)</change>', prompt, re.DOTALL)
+    skills = tag_content(prompt, "skills_loaded").split(", ")
+    return roles.lessons_from_changes(
+        [(kind, tag_content(text, "old_prompt"), tag_content(text, "new_prompt")) for kind, text in changes], skills
+    )
 
 
-def _plan(request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], lessons: Sequence[str]) -> AIMessage:
-    shown = "\n".join(_text(m) for m in messages if m.type == "tool")
+def _planner_message(
+    request: str, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], lessons: Sequence[str]
+) -> AIMessage:
+    shown = "\n".join(_message_text(m) for m in messages if m.type == "tool")
     loaded = re.findall(r'<skill_content name="([^"]+)">', shown)
-    offered: list[str] = []
-    for tool in tools:
-        if tool["function"]["name"] == "load_skill":
-            name = tool["function"]["parameters"]["properties"]["name"]
-            offered = name.get("enum") or [name["const"]]
-    wanted = [] if loaded or not offered else roles.wanted_skills(request, offered)
-    if wanted:
-        calls = [{"name": "load_skill", "args": {"name": n}, "id": f"call_{n}", "type": "tool_call"} for n in wanted]
-        return AIMessage("", tool_calls=calls)
-    return _json(roles.plan(request, loaded, lessons))
+    skills = [] if loaded else roles.wanted_skills(request, loadable_skills(tools))
+    if skills:
+        return load_skills(skills)
+    return _json_message(roles.plan(request, loaded, lessons))
 
 
-def _memory(messages: Sequence[BaseMessage]) -> list[roles.Remembered]:
-    """Read the attempts that a refiner is shown, each with the picture that follows it."""
-    found: list[roles.Remembered] = []
-    for block in (b for m in messages if m.type == "human" for b in _blocks(m)):
+def _shown_attempts(messages: Sequence[BaseMessage]) -> list[roles.ShownAttempt]:
+    """Parse the attempts in the prompt of a refiner, each with the image that follows it."""
+    attempts: list[roles.ShownAttempt] = []
+    for block in (b for m in messages if m.type == "human" for b in _content_blocks(m)):
         if block.get("type") == "image":
-            found[-1:] = [m._replace(image=_decode(block)) for m in found[-1:]]
+            attempts[-1:] = [m._replace(image=_decode_image(block)) for m in attempts[-1:]]
         text = str(block.get("text", ""))
         if "<attempt " in text:
-            found.append(roles.Remembered(_tag(text, "prompt"), 'best="true"' in text, _tag(text, "experience"), None))
-        elif current := _tag(text, "current_prompt"):
-            found.append(roles.Remembered(current, False, "", None))
-    return found
+            attempts.append(
+                roles.ShownAttempt(tag_content(text, "prompt"), 'best="true"' in text, tag_content(text, "experience"), None)
+            )
+        elif current := tag_content(text, "current_prompt"):
+            attempts.append(roles.ShownAttempt(current, False, "", None))
+    return attempts
 
 
-def _json(answer: dict[str, Any]) -> AIMessage:
+def _json_message(answer: dict[str, Any]) -> AIMessage:
     return AIMessage(json.dumps(answer, ensure_ascii=False))
 
 
-def _tag(text: str, name: str) -> str:
-    found = re.search(rf"<{name}>\s*(.*?)\s*</{name}>", text, re.DOTALL)
-    return found.group(1) if found else ""
-
-
-def _schema_name(options: dict[str, Any]) -> str:
-    wanted = options.get("response_format") or {}
-    return str(wanted.get("json_schema", {}).get("name", "")) if isinstance(wanted, dict) else ""
-
-
-def _blocks(message: BaseMessage) -> list[dict[str, Any]]:
+def _content_blocks(message: BaseMessage) -> list[dict[str, Any]]:
     content = message.content
     return [{"type": "text", "text": b} if isinstance(b, str) else b for b in ([content] if isinstance(content, str) else content)]
 
 
-def _text(message: BaseMessage) -> str:
-    return "\n".join(str(b["text"]) for b in _blocks(message) if "text" in b)
+def _message_text(message: BaseMessage) -> str:
+    return "\n".join(str(b["text"]) for b in _content_blocks(message) if "text" in b)
 
 
 def _image_blocks(message: BaseMessage) -> list[dict[str, Any]]:
-    return [b for b in _blocks(message) if b.get("type") in ("image", "image_url")]
+    return [b for b in _content_blocks(message) if b.get("type") in ("image", "image_url")]
 
 
 def _last_image(messages: Sequence[BaseMessage]) -> Image.Image:
     blocks = [b for m in messages for b in _image_blocks(m)]
     if not blocks:
         raise NotForShapesError("shapes-chat was asked about an image and sent none")
-    return _decode(blocks[-1])
+    return _decode_image(blocks[-1])
 
 
-def _decode(block: dict[str, Any]) -> Image.Image:
+def _decode_image(block: dict[str, Any]) -> Image.Image:
     """Open a standard image block, or one in OpenAI's form."""
     data = block.get("base64") or str(block.get("image_url", {}).get("url", "")).partition("base64,")[2]
     try:

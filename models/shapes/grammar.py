@@ -1,7 +1,7 @@
-"""The reader of the shapes world: from a request in plain words to groups, relations and places, and on to layouts.
+"""Parser of the shapes world: from a request in plain words to groups, relations and places, and to layouts.
 
-`parse_request` puts the words that `language.scan` tells apart together; `layouts` finds the cells; `describe` says them in
-the words the image model learnt. Each is a pure function.
+`parse_request` parses the tokens of `language.tokenize`; `layouts` yields cells for the things; `describe_layout` words a
+layout as in the training of the image model. Pure functions.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from itertools import combinations, islice
 from typing import Any, NamedTuple
 
 from ...errors import OutsideWorldError
-from .language import WordToken, name_cell, name_group, say_layout, scan
-from .world import CELLS, COLORS, MAX_THINGS, Group, Relation, Spec, Thing, center_of, lies, row_and_column
+from .language import WordToken, list_things_with_cells, name_cell, name_group, tokenize
+from .world import CELLS, COLORS, MAX_THINGS, DrawnThing, Relation, SceneSpec, ThingGroup, center_of, is_on_side, row_and_column
 
 _DRAWS = (
     "shapes world draws circles, squares, triangles and stars in red, orange, yellow, green, blue and purple, "
@@ -30,85 +30,87 @@ _FILLERS = frozenset({
 _BACK = frozenset({"the", "it", "them"})
 """Words that point back to something already named."""
 _LITTLE = frozenset({"on", "of", "in", "at", "to", "by", "for", "as", "from", "off", "into", "it's", "is"})  # fmt: skip
-"""Words that are never what an error is about: "on a beach" fails for the beach."""
+"""Words that an error never names: "on a beach" fails for the beach."""
 
 
-def outside(problem: str) -> OutsideWorldError:
-    """Return the error that says what this world draws, what the problem is, and where to turn instead."""
+def outside_world_error(problem: str) -> OutsideWorldError:
+    """Return the error that says what the shapes world draws, what the problem is, and what to use instead."""
     return OutsideWorldError(f"{_DRAWS}; {problem}; {_ELSE}")
 
 
 MAX_RANKED = 2000
-"""Layouts that are compared where one is preferred: there can be tens of thousands."""
+"""Most layouts that are ranked: there can be tens of thousands."""
 
 
-class Parsed(NamedTuple):
-    """What a request says: groups, relations between them, and for each group the cell it is asked to stand in, if any.
+class ParsedRequest(NamedTuple):
+    """A parsed request: groups, relations between them, and for each group its cell, None where it has none.
 
     For a group of several, "top", "bottom", "left" and "right" mean the whole row or column (see `region`).
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[ThingGroup, ...]
     relations: tuple[Relation, ...] = ()
     places: tuple[int | None, ...] = ()
 
     @property
-    def spec(self) -> Spec:
+    def spec(self) -> SceneSpec:
         """The groups and relations, without the places."""
-        return Spec(self.groups, self.relations)
+        return SceneSpec(self.groups, self.relations)
 
     @property
     def total(self) -> int:
-        """How many things there are in all."""
+        """Number of things in all groups."""
         return sum(group.count for group in self.groups)
 
 
-def parse_request(text: str) -> Parsed:
-    """Read a request: "three red circles above a blue square", "a star at the top left, two red circles at the bottom".
+def parse_request(text: str) -> ParsedRequest:
+    """Parse a request: "three red circles above a blue square", "a star at the top left, two red circles at the bottom".
 
     A relation said right after another's object belongs to that object ("a star above a circle to the left of a square":
     the circle is to the left); after "and" it belongs to the first thing. "the circle" refers back to a circle already named.
 
     Raises:
-        OutsideWorldError: it asks for something that this world has no word for, or leaves open how many.
+        OutsideWorldError: the request has words that the shapes world does not know, or a plural without a number.
     """
-    parsed = _Reader(_known(scan(text))).read()
+    parsed = _RequestParser(_known_tokens(tokenize(text))).parse()
     if not parsed.groups:
-        raise outside(f'it finds nothing to draw in "{" ".join(text.split())[:80]}"')
+        raise outside_world_error(f'it finds nothing to draw in "{" ".join(text.split())[:80]}"')
     if parsed.total > MAX_THINGS:
-        raise outside(f"it cannot draw {parsed.total} things")
+        raise outside_world_error(f"it cannot draw {parsed.total} things")
     for a, _, b in parsed.relations:
         if parsed.groups[a][1:] == parsed.groups[b][1:]:
-            raise outside(f'it cannot tell "{name_group(parsed.groups[a])}" from "{name_group(parsed.groups[b])}"')
+            raise outside_world_error(f'it cannot tell "{name_group(parsed.groups[a])}" from "{name_group(parsed.groups[b])}"')
     for group, cell in zip(parsed.groups, parsed.places, strict=True):
         if cell is not None and group.count > len(region(cell, group.count > 1)):
-            raise outside(f'it has no room for "{name_group(group)}" {name_cell(cell)} (a row holds three, a corner one)')
+            raise outside_world_error(
+                f'it has no room for "{name_group(group)}" {name_cell(cell)} (a row holds three, a corner one)'
+            )
     return parsed
 
 
-def _known(tokens: Sequence[WordToken]) -> list[WordToken]:
+def _known_tokens(tokens: Sequence[WordToken]) -> list[WordToken]:
     """Drop filler words; a word without a meaning here is an error."""
     words = [t for t in tokens if t.kind == "word" and t.value not in _FILLERS | _BACK]
     if words:
-        told = next((t for t in words if t.value not in _LITTLE), words[0])
-        raise outside(f'it cannot draw "{told.text.strip(chr(34))}"')
+        unknown = next((t for t in words if t.value not in _LITTLE), words[0])
+        raise outside_world_error(f'it cannot draw "{unknown.text.strip(chr(34))}"')
     return [t for t in tokens if t.kind != "filler" and not (t.kind == "word" and t.value in _FILLERS)]
 
 
-class _Reader:
+class _RequestParser:
     """Puts tokens together, left to right. `gap` is the break since the last group, side or place."""
 
     def __init__(self, tokens: Sequence[WordToken]) -> None:
         self.tokens = tokens
-        self.groups: list[Group] = []
+        self.groups: list[ThingGroup] = []
         self.places: list[int | None] = []
         self.relations: list[Relation] = []
         self.phrase: list[WordToken] = []
         self.subject = self.last = -1
-        self.gap, self.side, self.told_side = "", "", ""
+        self.gap, self.side, self.last_side = "", "", ""
         self.place: int | None = None
 
-    def read(self) -> Parsed:
+    def parse(self) -> ParsedRequest:
         for at, token in enumerate(self.tokens):
             follows = self.tokens[at + 1].kind if at + 1 < len(self.tokens) else ""
             if token.kind in ("number", "color") or token.value == "the":
@@ -116,49 +118,51 @@ class _Reader:
             elif token.kind == "shape":
                 self._group(token, follows)
             elif any(t.value != "the" for t in self.phrase):
-                raise outside(f'it cannot draw "{" ".join(t.text for t in [*self.phrase, token])}"')
+                raise outside_world_error(f'it cannot draw "{" ".join(t.text for t in [*self.phrase, token])}"')
             else:
                 self._other(token, follows)
         left = [*self.phrase, *([self.tokens[-1]] if self.side else [])]
         if left or self.place is not None:
-            raise outside(f'it misses a shape after "{" ".join(t.text for t in left or self.tokens[-1:])}"')
-        return Parsed(tuple(self.groups), tuple(self.relations), tuple(self.places))
+            raise outside_world_error(f'it misses a shape after "{" ".join(t.text for t in left or self.tokens[-1:])}"')
+        return ParsedRequest(tuple(self.groups), tuple(self.relations), tuple(self.places))
 
     def _group(self, token: WordToken, follows: str) -> None:
-        index = self._refer(token)
+        index = self._referred_group(token)
         if index is None:
-            index = self._new(token)
-        shares = self.gap == "and" and self.told_side and follows not in ("side", "place")
+            index = self._new_group(token)
+        shares = self.gap == "and" and self.last_side and follows not in ("side", "place")
         if self.side or shares:
-            self.told_side = self.side or self.told_side
-            self.relations.append(Relation(self.subject, self.told_side, index))
+            self.last_side = self.side or self.last_side
+            self.relations.append(Relation(self.subject, self.last_side, index))
         else:
-            self.subject, self.told_side = index, ""
+            self.subject, self.last_side = index, ""
         self.last, self.gap, self.side, self.phrase = index, "", "", []
 
-    def _refer(self, token: WordToken) -> int | None:
+    def _referred_group(self, token: WordToken) -> int | None:
         """Return the one group that "the red circle" refers back to, if there is one."""
-        said = {t.kind: t.value for t in self.phrase}
+        phrase = {t.kind: t.value for t in self.phrase}
         if not any(t.value == "the" for t in self.phrase) or self.place is not None:
             return None
         fits = [
             i
             for i, g in enumerate(self.groups)
-            if g.shape == token.value and said.get("color", g.color) == g.color and said.get("number", str(g.count)) == str(g.count)
+            if g.shape == token.value
+            and phrase.get("color", g.color) == g.color
+            and phrase.get("number", str(g.count)) == str(g.count)
         ]
         return fits[0] if len(fits) == 1 else None
 
-    def _new(self, token: WordToken) -> int:
+    def _new_group(self, token: WordToken) -> int:
         numbers, colors = ([t for t in self.phrase if t.kind == kind] for kind in ("number", "color"))
         text = " ".join(t.text for t in [*self.phrase, token])
         if len(numbers) > 1 or len(colors) > 1:
-            raise outside(f'it cannot draw "{text}": a thing has one number and one colour')
+            raise outside_world_error(f'it cannot draw "{text}": a thing has one number and one colour')
         if not numbers and token.text != token.value:
-            raise outside(f'it cannot tell how many "{text}" there shall be: say a number')
+            raise outside_world_error(f'it cannot tell how many "{text}" there shall be: say a number')
         count = int(numbers[0].value) if numbers else 1
         if count == 0:
-            raise outside(f'it cannot draw "{text}": say what to draw, not what to leave out')
-        self.groups.append(Group(count, colors[0].value if colors else None, token.value))
+            raise outside_world_error(f'it cannot draw "{text}": say what to draw, not what to leave out')
+        self.groups.append(ThingGroup(count, colors[0].value if colors else None, token.value))
         self.places.append(self.place)
         self.place = None
         return len(self.groups) - 1
@@ -171,12 +175,12 @@ class _Reader:
         elif token.kind == "place":
             self._place(token, follows)
         else:
-            self._back(token)
+            self._pronoun(token)
 
     def _side(self, token: WordToken) -> None:
         if self.side or self.last < 0:
-            raise outside(f'it misses a shape before "{token.text}"')
-        if not self.gap and self.told_side:
+            raise outside_world_error(f'it misses a shape before "{token.text}"')
+        if not self.gap and self.last_side:
             self.subject = self.last
         self.side, self.gap, self.phrase = token.value, "", []
 
@@ -185,15 +189,15 @@ class _Reader:
         if ahead or self.last < 0:
             self.place = int(token.value)
         elif self.side or self.places[self.last] is not None:
-            raise outside(f'it cannot place a thing twice: "{token.text}"')
+            raise outside_world_error(f'it cannot place a thing twice: "{token.text}"')
         else:
             self.places[self.last] = int(token.value)
         self.gap = ""
 
-    def _back(self, token: WordToken) -> None:
+    def _pronoun(self, token: WordToken) -> None:
         """Read "it" and "them": "a circle with a square below it" puts the square below the circle."""
         if not self.side or self.last < 1:
-            raise outside(f'it cannot tell what "{token.text}" means')
+            raise outside_world_error(f'it cannot tell what "{token.text}" means')
         self.relations.append(Relation(self.last, self.side, self.last - 1))
         self.side, self.gap = "", ""
 
@@ -209,7 +213,7 @@ def region(cell: int, several: bool) -> tuple[int, ...]:
 
 
 def layouts(
-    parsed: Parsed,
+    parsed: ParsedRequest,
     rng: random.Random | None = None,
     *,
     keep: Mapping[int, Collection[int]] | None = None,
@@ -228,12 +232,16 @@ def layouts(
     """
     kept = {group: set(cells) for group, cells in (keep or {}).items()}
     free = set(range(len(CELLS))) - (set(forbidden) - set().union(*kept.values()))
-    for chosen in _fill(parsed, (), free, kept, rng):
+    for chosen in _fill_groups(parsed, (), free, kept, rng):
         yield tuple(cell for cells in chosen for cell in cells)
 
 
-def _fill(
-    parsed: Parsed, chosen: tuple[tuple[int, ...], ...], free: set[int], kept: Mapping[int, set[int]], rng: random.Random | None
+def _fill_groups(
+    parsed: ParsedRequest,
+    chosen: tuple[tuple[int, ...], ...],
+    free: set[int],
+    kept: Mapping[int, set[int]],
+    rng: random.Random | None,
 ) -> Iterator[tuple[tuple[int, ...], ...]]:
     index = len(chosen)
     if index == len(parsed.groups):
@@ -248,19 +256,19 @@ def _fill(
         rng.shuffle(options)
     for cells in options:
         grown = (*chosen, cells)
-        if all(_holds(relation, grown) for relation in parsed.relations if index in (relation.a, relation.b)):
-            yield from _fill(parsed, grown, free - set(cells), kept, rng)
+        if all(_relation_holds(relation, grown) for relation in parsed.relations if index in (relation.a, relation.b)):
+            yield from _fill_groups(parsed, grown, free - set(cells), kept, rng)
 
 
-def _holds(relation: Relation, chosen: Sequence[Sequence[int]]) -> bool:
+def _relation_holds(relation: Relation, chosen: Sequence[Sequence[int]]) -> bool:
     if max(relation.a, relation.b) >= len(chosen):
         return True
     spots = [[row_and_column(cell)[::-1] for cell in chosen[group]] for group in (relation.a, relation.b)]
-    return all(lies(relation.side, a, b) for a in spots[0] for b in spots[1])
+    return all(is_on_side(relation.side, a, b) for a in spots[0] for b in spots[1])
 
 
 def choose_layout(
-    parsed: Parsed,
+    parsed: ParsedRequest,
     rng: random.Random,
     *,
     keep: Mapping[int, Collection[int]] | None = None,
@@ -272,11 +280,11 @@ def choose_layout(
 
     With a `rank`, the first of the lowest among some thousand.
     """
-    found = (cells for cells in layouts(parsed, rng, keep=keep, forbidden=forbidden) if cells not in avoid)
-    return next(found, None) if rank is None else min(islice(found, MAX_RANKED), key=rank, default=None)
+    candidates = (cells for cells in layouts(parsed, rng, keep=keep, forbidden=forbidden) if cells not in avoid)
+    return next(candidates, None) if rank is None else min(islice(candidates, MAX_RANKED), key=rank, default=None)
 
 
-def choose_colors(parsed: Parsed, rng: random.Random) -> tuple[str, ...]:
+def choose_colors(parsed: ParsedRequest, rng: random.Random) -> tuple[str, ...]:
     """Choose a colour for each group: its own where it names one, else one that no other group has."""
     colors = [group.color for group in parsed.groups]
     for index, color in enumerate(colors):
@@ -285,7 +293,7 @@ def choose_colors(parsed: Parsed, rng: random.Random) -> tuple[str, ...]:
     return tuple(color or "" for color in colors)
 
 
-def describe(parsed: Parsed, cells: Sequence[int], colors: Sequence[str | None] = ()) -> str:
+def describe_layout(parsed: ParsedRequest, cells: Sequence[int], colors: Sequence[str | None] = ()) -> str:
     """Say a layout in the words the image model learnt: "a red circle at the top left, a blue square at the bottom".
 
     Args:
@@ -293,10 +301,10 @@ def describe(parsed: Parsed, cells: Sequence[int], colors: Sequence[str | None] 
         cells: a cell for each thing, as `layouts` yields them.
         colors: a colour for each group, for groups that name none; without it such things are said without a colour.
     """
-    things: list[Thing] = []
+    things: list[DrawnThing] = []
     for index, group in enumerate(parsed.groups):
         color = group.color or (colors[index] if colors else None) or ""
         for _ in range(group.count):
             cell = cells[len(things)]
-            things.append(Thing(group.shape, color, cell, *center_of(cell), 0.0, index))
-    return say_layout(things)
+            things.append(DrawnThing(group.shape, color, cell, *center_of(cell), 0.0, index))
+    return list_things_with_cells(things)

@@ -1,4 +1,4 @@
-"""The words of the shapes world: how a scene is put into words, short or laid out, and how words are told apart."""
+"""The words of the shapes world: how a scene is described, and the tokens of a text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from .world import CELLS, COLORS, SHAPES, Group, Scene, Spec, Thing
+from .world import CELLS, COLORS, SHAPES, DrawnThing, Scene, SceneSpec, ThingGroup
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -17,23 +17,23 @@ def plural(shape: str, count: int) -> str:
     return shape if count == 1 else shape + "s"
 
 
-def name_group(group: Group) -> str:
-    """Say a group: "a red circle", "three blue squares", "two stars"."""
+def name_group(group: ThingGroup) -> str:
+    """Describe a group: "a red circle", "three blue squares", "two stars"."""
     number = ("an" if group.color == "orange" else "a") if group.count == 1 else NUMBERS[group.count]
     return " ".join(filter(None, (number, group.color, plural(group.shape, group.count))))
 
 
 def name_cell(cell: int) -> str:
-    """Say a cell: "at the top left", "in the center"."""
+    """Describe a cell: "at the top left", "in the center"."""
     return "in the center" if CELLS[cell] == "center" else f"at the {CELLS[cell]}"
 
 
-def say_side(side: str) -> str:
-    """Say a relation: "above", "to the left of"."""
+def describe_side(side: str) -> str:
+    """Describe a relation: "above", "to the left of"."""
     return f"to the {side}" if side.endswith(" of") else side
 
 
-def say_spec(spec: Spec) -> str:
+def describe_spec(spec: SceneSpec) -> str:
     """Put a spec into a short request, as a person would type it.
 
     Two groups with a relation read "three red circles above a blue square"; a second relation of the first group
@@ -44,17 +44,17 @@ def say_spec(spec: Spec) -> str:
         return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     text = names[spec.relations[0].a]
     for k, relation in enumerate(spec.relations):
-        text += f"{' and' if k else ''} {say_side(relation.side)} {names[relation.b]}"
-    told = {i for r in spec.relations for i in (r.a, r.b)}
+        text += f"{' and' if k else ''} {describe_side(relation.side)} {names[relation.b]}"
+    related = {i for r in spec.relations for i in (r.a, r.b)}
     for i in range(len(names)):
-        if i not in told:
+        if i not in related:
             text += f", and {names[i]}"
     return text
 
 
-def say_layout(things: Sequence[Thing]) -> str:
+def list_things_with_cells(things: Sequence[DrawnThing]) -> str:
     """Put placed things into a detailed layout: "a red circle at the top left, a blue square at the bottom"."""
-    return ", ".join(f"{name_group(Group(1, t.color, t.shape))} {name_cell(t.cell)}" for t in things)
+    return ", ".join(f"{name_group(ThingGroup(1, t.color, t.shape))} {name_cell(t.cell)}" for t in things)
 
 
 def caption(scene: Scene, rng: random.Random, detail: float = 0.6) -> str:
@@ -62,8 +62,8 @@ def caption(scene: Scene, rng: random.Random, detail: float = 0.6) -> str:
     if rng.random() < detail:
         things = list(scene.things)
         rng.shuffle(things)
-        return say_layout(things)
-    return say_spec(scene.spec)
+        return list_things_with_cells(things)
+    return describe_spec(scene.spec)
 
 
 TokenKind = Literal["number", "color", "shape", "side", "place", "break", "filler", "word"]
@@ -121,15 +121,15 @@ _SHAPE_WORDS = {plural(shape, n): shape for shape in SHAPES for n in (1, 2)}
 _BREAKS = {"and": "and", "&": "and", "+": "and", "with": ",", "plus": ",", "then": ",", "while": ",", "where": ","}
 
 
-def scan(text: str) -> list[WordToken]:
-    """Cut a text into tokens; what this world has no word for comes out as a `word`."""
+def tokenize(text: str) -> list[WordToken]:
+    """Split a text into tokens; unknown words have the kind `word`."""
     tokens, at = [], 0
     while at < len(text):
-        found = None if text[at].isspace() and text[at] != "\n" else _match(text, at)
-        if found is None:
+        result = None if text[at].isspace() and text[at] != "\n" else _match(text, at)
+        if result is None:
             at += 1
             continue
-        name, match = found
+        name, match = result
         tokens.append(_token(name, match))
         at = match.end()
     return tokens

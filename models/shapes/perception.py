@@ -1,8 +1,8 @@
-"""The eyes of the shapes world: what stands in an image, told from its pixels alone.
+"""Perception of the shapes world: the things in an image, from its pixels alone.
 
-Every pixel is read as a blend of the background and one of the six colours, so that soft edges keep the colour of the
+Every pixel is taken for a blend of the background and one of the six colours, so that soft edges keep the colour of the
 thing they belong to. Each colour's pixels are cut into connected pieces, a piece that holds two things is cut at its
-waist, pieces that only make sense together are joined, and a shape is told by overlap with drawn templates.
+waist, pieces that only make sense together are joined, and a shape is recognized by overlap with drawn templates.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from ...pixels import to_rgb
-from .world import BACKGROUND, COLORS, SHAPES, SIZE, outline
+from .world import BACKGROUND, COLORS, SHAPES, SIZE, shape_polygon
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.float64]
 
-SPECK = 40
+MIN_THING_PIXELS = 40
 """Pieces of fewer pixels are noise, not things."""
 
 _PAPER = np.array(BACKGROUND, dtype=np.float64)
@@ -48,8 +48,8 @@ _SQUEEZE = 1.12
 _TOUCHING = np.ones((3, 3), dtype=np.bool_)
 
 
-class Seen(NamedTuple):
-    """One thing seen: centroid (x, y) and box in pixels of a 128x128 image; `certainty` from 0 (a guess) to 1."""
+class PerceivedThing(NamedTuple):
+    """A thing in an image: centroid (x, y) and box in pixels of a 128x128 image; `certainty` from 0 (a guess) to 1."""
 
     shape: str
     color: str
@@ -61,8 +61,8 @@ class Seen(NamedTuple):
     certainty: float
 
 
-def perceive(image: Image.Image) -> list[Seen]:
-    """Return what stands in an image, row by row from the top left.
+def perceive(image: Image.Image) -> list[PerceivedThing]:
+    """Return the things in an image, row by row from the top left.
 
     Args:
         image: of any size and mode; another size than 128x128 is scaled to it.
@@ -70,25 +70,25 @@ def perceive(image: Image.Image) -> list[Seen]:
     rgb = to_rgb(image)
     if rgb.size != (SIZE, SIZE):
         rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BOX if min(rgb.size) > SIZE else Image.Resampling.BICUBIC)
-    return list(_perceive(rgb.tobytes()))
+    return list(_perceive_pixels(rgb.tobytes()))
 
 
 @lru_cache(maxsize=64)
-def _perceive(data: bytes) -> tuple[Seen, ...]:
-    """See the pixels (a check at a time asks about the same image again and again)."""
+def _perceive_pixels(data: bytes) -> tuple[PerceivedThing, ...]:
+    """Perceive raw pixels; cached, since each check asks about the same image."""
     pixels = np.frombuffer(data, dtype=np.uint8).reshape(SIZE, SIZE, 3).astype(np.float64)
-    found = [_look(pixels, piece) for piece in _pieces(pixels)]
-    return tuple(sorted(found, key=lambda s: (int(s.y * 3 / SIZE), s.x, s.y)))
+    things = [_describe_piece(pixels, piece) for piece in _segment(pixels)]
+    return tuple(sorted(things, key=lambda s: (int(s.y * 3 / SIZE), s.x, s.y)))
 
 
-def _pieces(pixels: Pixels) -> list[Mask]:
+def _segment(pixels: Pixels) -> list[Mask]:
     """Cut an image into pieces, each the pixels of one thing."""
     foreground, classes = _classify(pixels)
     pieces = []
     for index in range(len(_NAMES)):
         labels, count = ndimage.label(foreground & (classes == index))
-        pieces += [piece for k in range(count) for piece in _split(labels == k + 1)]
-    return _join(_absorb([p for p in pieces if p.any()]))
+        pieces += [piece for k in range(count) for piece in _split_at_waist(labels == k + 1)]
+    return _join_two_colored(_merge_specks([p for p in pieces if p.any()]))
 
 
 def _classify(pixels: Pixels) -> tuple[Mask, NDArray[np.intp]]:
@@ -108,14 +108,14 @@ def _classify(pixels: Pixels) -> tuple[Mask, NDArray[np.intp]]:
     return foreground, np.asarray(np.argmax(votes, axis=0))
 
 
-def _box(piece: Mask) -> tuple[int, int]:
+def _box_size(piece: Mask) -> tuple[int, int]:
     ys, xs = np.nonzero(piece)
     return int(xs.max() - xs.min() + 1), int(ys.max() - ys.min() + 1)
 
 
-def _split(piece: Mask) -> list[Mask]:
+def _split_at_waist(piece: Mask) -> list[Mask]:
     """Cut a piece that is too large for one thing at its waist; any other is returned whole."""
-    if max(_box(piece)) <= _WIDEST and piece.sum() <= _LARGEST:
+    if max(_box_size(piece)) <= _WIDEST and piece.sum() <= _LARGEST:
         return [piece]
     depth = ndimage.distance_transform_edt(piece)
     for level in np.arange(1.0, depth.max(), 0.5):
@@ -125,17 +125,17 @@ def _split(piece: Mask) -> list[Mask]:
         if len(large) > 1:
             nearest = ndimage.distance_transform_edt(~np.isin(cores, large), return_distances=False, return_indices=True)
             owner = cores[tuple(nearest)]
-            return [part for k in large for part in _split(piece & (owner == k))]
+            return [part for k in large for part in _split_at_waist(piece & (owner == k))]
     return [piece]
 
 
-def _absorb(pieces: list[Mask]) -> list[Mask]:
+def _merge_specks(pieces: list[Mask]) -> list[Mask]:
     """Give specks to the thing they touch most, as a patch of it; drop those that touch none."""
-    things = [p for p in pieces if p.sum() >= SPECK]
+    things = [p for p in pieces if p.sum() >= MIN_THING_PIXELS]
     owners = np.zeros((SIZE, SIZE), dtype=np.intp)
     for index, thing in enumerate(things):
         owners[thing] = index + 1
-    for speck in (p for p in pieces if p.sum() < SPECK):
+    for speck in (p for p in pieces if p.sum() < MIN_THING_PIXELS):
         contact = np.bincount(owners[ndimage.binary_dilation(speck, structure=_TOUCHING)], minlength=len(things) + 1)[1:]
         # A patch shares a good part of its rim with its thing; noise beside a thing shares a pixel or two.
         if contact.size and contact.max() >= 4:
@@ -143,38 +143,38 @@ def _absorb(pieces: list[Mask]) -> list[Mask]:
     return things
 
 
-def _join(pieces: list[Mask]) -> list[Mask]:
+def _join_two_colored(pieces: list[Mask]) -> list[Mask]:
     """Join touching pieces of different colours that are one thing of two colours.
 
     That is so where they make a far better shape together than apart, or where one is too small to be a thing and only
     completes the other.
     """
     reaches = [ndimage.binary_dilation(piece, structure=_TOUCHING) for piece in pieces]
-    overlaps = [_fit(piece)[1] for piece in pieces]
+    overlaps = [_best_shape(piece)[1] for piece in pieces]
     for a, b in combinations(range(len(pieces)), 2):
         if not (reaches[a] & pieces[b]).any():
             continue
         union = pieces[a] | pieces[b]
-        if union.sum() > _LARGEST or max(_box(union)) > _WIDEST:
+        if union.sum() > _LARGEST or max(_box_size(union)) > _WIDEST:
             continue
         alone = max((int(pieces[k].sum()), overlaps[k]) for k in (a, b))[1]
         patch = min(pieces[a].sum(), pieces[b].sum()) < _SMALLEST
-        if _fit(union)[1] > (alone - 0.03 if patch else max(overlaps[a], overlaps[b]) + 0.05):
-            return _join([union, *(p for k, p in enumerate(pieces) if k not in (a, b))])
+        if _best_shape(union)[1] > (alone - 0.03 if patch else max(overlaps[a], overlaps[b]) + 0.05):
+            return _join_two_colored([union, *(p for k, p in enumerate(pieces) if k not in (a, b))])
     return pieces
 
 
-def _look(pixels: Pixels, piece: Mask) -> Seen:
+def _describe_piece(pixels: Pixels, piece: Mask) -> PerceivedThing:
     color, purity = _color_of(pixels, piece)
-    shape, overlap, lead = _fit(piece)
+    shape, overlap, lead = _best_shape(piece)
     # Drawn things overlap their template by 0.9 and lead the second best shape by 0.1 and more.
     form = float(np.clip((overlap - 0.6) / 0.25, 0.0, 1.0) * np.clip(0.4 + lead / 0.1, 0.0, 1.0))
     ys, xs = np.nonzero(piece)
-    width, height = _box(piece)
+    width, height = _box_size(piece)
     area = int(piece.sum())
     sized = float(np.clip(area / _SMALLEST, 0.0, 1.0) * np.clip(2.0 - area / _LARGEST, 0.0, 1.0))
     x, y = round(float(xs.mean()) + 0.5, 2), round(float(ys.mean()) + 0.5, 2)
-    return Seen(shape, color, x, y, width, height, area, round(purity * form * sized, 3))
+    return PerceivedThing(shape, color, x, y, width, height, area, round(purity * form * sized, 3))
 
 
 def _color_of(pixels: Pixels, piece: Mask) -> tuple[str, float]:
@@ -191,7 +191,7 @@ def _color_of(pixels: Pixels, piece: Mask) -> tuple[str, float]:
     return _NAMES[int(best)], near * float(np.clip((pure - 0.5) / 0.35, 0.0, 1.0))
 
 
-def _fit(piece: Mask) -> tuple[str, float, float]:
+def _best_shape(piece: Mask) -> tuple[str, float, float]:
     """Return the shape whose template overlaps the piece best, the overlap (IoU), and its lead over the second shape."""
     view = _normalise(piece)
     overlaps = [max(_overlap(view, template) for template in _templates(shape)) for shape in SHAPES]
@@ -223,7 +223,7 @@ def _normalise(piece: NDArray[Any]) -> Pixels:
 def _templates(shape: str) -> tuple[Pixels, ...]:
     """Draw a shape at the size of a thing, plain, worn at its corners, and leaning a little either way."""
     plain = Image.new("L", (SIZE, SIZE), 0)
-    points = outline(shape, SIZE * 2, SIZE * 2, 13.5 * 4)
+    points = shape_polygon(shape, SIZE * 2, SIZE * 2, 13.5 * 4)
     big = plain.resize((SIZE * 4, SIZE * 4))
     ImageDraw.Draw(big).polygon(points, fill=255)
     plain = big.resize((SIZE, SIZE), Image.Resampling.BOX)

@@ -1,11 +1,11 @@
-"""Train the shapes image model again from a seed: `python -m gems.models.shapes.train --out DIR`.
+"""Train the shapes image model from a seed: `python -m gems.models.shapes.train --out DIR`.
 
-Three stages, each with checkpoints in `DIR/work` from which a killed run goes on:
+Three stages, each with checkpoints from which a killed training is resumed:
 
 1. `vae`: the autoencoder, on drawn scenes; foreground pixels weigh nine times as much, or colours blur together.
 2. `text`: the text encoder alone learns to tell from a caption what stands in each of the nine cells. It is cheap, and
    without it positions are learnt only very late, if at all: the transformer then has to find out at once what the
-   words mean and how pictures are made.
+   words mean and how images are made.
 3. `denoiser`: the transformer learns the flow from noise to latents (velocity target, logit-normal times) with the text
    encoder frozen; an exponential average of its weights is what ships.
 """
@@ -30,7 +30,7 @@ from transformers import Qwen3Model
 
 from . import CALL, WEIGHTS, dense, nets
 from .language import caption
-from .world import BACKGROUND, CELLS, COLORS, SHAPES, Scene, Thing, draw, row_and_column, sample_scene
+from .world import BACKGROUND, CELLS, COLORS, SHAPES, DrawnThing, Scene, draw, row_and_column, sample_scene
 
 STEPS = {"vae": 1600, "text": 1500, "denoiser": 8000}
 BATCH = {"vae": 12, "text": 256, "denoiser": 64}
@@ -40,26 +40,26 @@ POOL = 4000
 """Drawn scenes of the autoencoder's training."""
 SAVE_EVERY = 500
 WORTH_COMPILING = 200
-"""Steps from which on compiling the transformer, a minute or so, pays."""
+"""Fewest steps for which compiling the transformer, about a minute, is worth it."""
 EMPTY_CAPTION = 0.1
-"""Share of captions left out, so that classifier-free guidance has something to push away from."""
+"""Share of empty captions, which classifier-free guidance needs."""
 
 
-class Phase(NamedTuple):
-    """A part of the denoiser's training: until which share of the steps, how many captions are layouts, and how careless."""
+class CurriculumPhase(NamedTuple):
+    """A phase of the denoiser's training: its end as a share of the steps, the share of layouts among captions, and their care."""
 
     until: float
     detail: float
     careless: bool
 
 
-CURRICULUM = (Phase(0.25, 0.6, False), Phase(0.5, 0.15, False), Phase(1.0, 0.25, True))
-"""Places are learnt first, then short requests; last, layouts are described as carelessly as people do (see `careless`)."""
+CURRICULUM = (CurriculumPhase(0.25, 0.6, False), CurriculumPhase(0.5, 0.15, False), CurriculumPhase(1.0, 0.25, True))
+"""First places, then short requests; last, layouts with careless captions: see `describe_carelessly`."""
 UNKNOWN_WORDS = 0.05
-"""Share of captions with unknown words in front, so that "please draw ..." does no harm."""
+"""Share of captions that begin with unknown words, so that "please draw ..." does no harm."""
 
 
-class Stage:
+class TrainingStage:
     """One training loop: schedule, progress line, checkpoints and resume."""
 
     def __init__(self, name: str, modules: dict[str, nn.Module], work: Path, steps: int, seed: int) -> None:
@@ -94,8 +94,8 @@ class Stage:
             if (step + 1) % 50 == 0:
                 pace = (time.monotonic() - began) / (step + 1 - start)
                 left_s = pace * (self.steps - step - 1)
-                told = f"loss {shown:.4f}  {pace:.2f} s/step  {left_s / 60:.0f} min left"
-                print(f"{self.name} {step + 1}/{self.steps}  {told}", flush=True)
+                progress = f"loss {shown:.4f}  {pace:.2f} s/step  {left_s / 60:.0f} min left"
+                print(f"{self.name} {step + 1}/{self.steps}  {progress}", flush=True)
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == self.steps:
                 self._save(optimizer, step + 1)
 
@@ -121,11 +121,11 @@ class Stage:
         optimizer.load_state_dict(whole["optimizer"])
         torch.set_rng_state(whole["torch"])
         self.rng.setstate(ast.literal_eval(whole["python"]))
-        print(f"{self.name}: going on from step {whole['step']}", flush=True)
+        print(f"{self.name}: resumed at step {whole['step']}", flush=True)
         return int(whole["step"])
 
 
-def pixels(scenes: list[Scene]) -> torch.Tensor:
+def image_tensor(scenes: list[Scene]) -> torch.Tensor:
     """Draw scenes as a (n, 3, 128, 128) tensor in [-1, 1]."""
     arrays = np.stack([np.asarray(draw(s.things, 3)) for s in scenes])
     return torch.from_numpy(arrays).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -135,9 +135,9 @@ def train_vae(work: Path, steps: int, seed: int, device: str) -> AutoencoderKL:
     """Train the autoencoder on freshly drawn scenes."""
     torch.manual_seed(seed)
     vae = nets.build_vae().to(device)
-    stage = Stage("vae", {"vae": vae}, work, steps, seed)
+    stage = TrainingStage("vae", {"vae": vae}, work, steps, seed)
     rng = random.Random(f"{seed}/vae scenes")
-    pool = pixels([sample_scene(rng) for _ in range(POOL)])
+    pool = image_tensor([sample_scene(rng) for _ in range(POOL)])
     plain = torch.tensor(BACKGROUND).view(1, 3, 1, 1) / 127.5 - 1
 
     def loss_of(rng: random.Random) -> torch.Tensor:
@@ -155,7 +155,7 @@ def train_vae(work: Path, steps: int, seed: int, device: str) -> AutoencoderKL:
 
 
 class CellReader(nn.Module):
-    """Tells from a caption's token states what stands in each cell; used only to pretrain the text encoder."""
+    """Predicts the content of each cell from the token states of a caption; only for pretraining the text encoder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class CellReader(nn.Module):
 THING_CLASSES = 1 + len(SHAPES) * len(COLORS)
 
 
-def contents(scene: Scene) -> list[int]:
+def cell_classes(scene: Scene) -> list[int]:
     """Return the class of each of the nine cells: 0 for nothing, else 1 + shape * 6 + colour."""
     cells = [0] * len(CELLS)
     for thing in scene.things:
@@ -182,7 +182,7 @@ def contents(scene: Scene) -> list[int]:
     return cells
 
 
-class Words:
+class CaptionTokenizer:
     """Captions to token tensors."""
 
     def __init__(self) -> None:
@@ -194,27 +194,27 @@ class Words:
         return out["input_ids"], out["attention_mask"].bool()
 
 
-def states(text_encoder: Qwen3Model, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def hidden_states(text_encoder: Qwen3Model, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the hidden states that `ZImagePipeline` reads: (batch, MAX_TOKENS, TEXT_DIM)."""
     out = text_encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
     return out.hidden_states[-2]  # type: ignore[no-any-return]
 
 
 def train_text(work: Path, steps: int, seed: int, device: str) -> Qwen3Model:
-    """Pretrain the text encoder to say what stands where."""
+    """Pretrain the text encoder to predict the content of each cell."""
     torch.manual_seed(seed)
-    words = Words()
+    words = CaptionTokenizer()
     text_encoder, reader = nets.build_text_encoder(len(words.tokenizer)).to(device), CellReader().to(device)
-    stage = Stage("text", {"text_encoder": text_encoder, "reader": reader}, work, steps, seed)
+    stage = TrainingStage("text", {"text_encoder": text_encoder, "reader": reader}, work, steps, seed)
     rng = random.Random(f"{seed}/text scenes")
     pool = [sample_scene(rng) for _ in range(SCENES)]
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         scenes = rng.sample(pool, BATCH["text"])
         ids, mask = (t.to(device) for t in words([caption(s, rng, detail=0.8) for s in scenes]))
-        target = torch.tensor([contents(s) for s in scenes], device=device)
+        target = torch.tensor([cell_classes(s) for s in scenes], device=device)
         with torch.autocast(device, torch.bfloat16):
-            logits = reader(states(text_encoder, ids, mask), mask)
+            logits = reader(hidden_states(text_encoder, ids, mask), mask)
         return functional.cross_entropy(logits.float().flatten(0, 1), target.flatten())
 
     stage.run(torch.optim.AdamW([*text_encoder.parameters(), *reader.parameters()], lr=RATE["text"], weight_decay=0.01), loss_of)
@@ -226,7 +226,7 @@ def encode_scenes(vae: AutoencoderKL, scenes: list[Scene], device: str) -> torch
     out = []
     with torch.no_grad():
         for i in range(0, len(scenes), 100):
-            out.append(vae.encode(pixels(scenes[i : i + 100]).to(device)).latent_dist.mode().half().cpu())
+            out.append(vae.encode(image_tensor(scenes[i : i + 100]).to(device)).latent_dist.mode().half().cpu())
             if i % 5000 == 0:
                 print(f"latents {i}/{len(scenes)}", flush=True)
     return torch.cat(out)
@@ -235,12 +235,12 @@ def encode_scenes(vae: AutoencoderKL, scenes: list[Scene], device: str) -> torch
 def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Module, text_encoder: nn.Module) -> nn.Module:
     """Train the transformer on the latents of drawn scenes; return the averaged weights."""
     torch.manual_seed(seed)
-    words, transformer = Words(), nets.build_transformer().to(device)
+    words, transformer = CaptionTokenizer(), nets.build_transformer().to(device)
     dense.use_real_rotations(transformer)
     text_encoder.to(device).requires_grad_(False)
     average: ZImageTransformer2DModel = copy.deepcopy(transformer)
     average.requires_grad_(False)
-    stage = Stage("denoiser", {"transformer": transformer, "average": average}, work, steps, seed)
+    stage = TrainingStage("denoiser", {"transformer": transformer, "average": average}, work, steps, seed)
     rng = random.Random(f"{seed}/denoiser scenes")
     pool = [sample_scene(rng) for _ in range(SCENES)]
     cache = work / "latents.pt"
@@ -262,7 +262,7 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
         ids, mask = (t.to(device) for t in words([training_caption(pool[i], rng, phase) for i in picks]))
         with torch.autocast(device, torch.bfloat16):
             with torch.no_grad():
-                text = states(text_encoder, ids, mask)
+                text = hidden_states(text_encoder, ids, mask)
             out = run(transformer, noisy, 1 - sigma, text, mask, image_turns, text_turns)
         return functional.mse_loss(out.float(), clean - noise)
 
@@ -275,24 +275,24 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
     return average  # type: ignore[no-any-return]
 
 
-def training_caption(scene: Scene, rng: random.Random, phase: Phase) -> str:
-    """Caption a scene for the denoiser: now and then nothing at all, now and then with unknown words in front."""
+def training_caption(scene: Scene, rng: random.Random, phase: CurriculumPhase) -> str:
+    """Caption a scene for the denoiser: sometimes empty, sometimes with unknown words at the start."""
     if rng.random() < EMPTY_CAPTION:
         return ""
     filler = "please draw " if rng.random() < UNKNOWN_WORDS else ""
     if rng.random() >= phase.detail:
         return filler + caption(scene, rng, detail=0.0)
-    things = careless(scene.things, rng) if phase.careless else scene.things
+    things = describe_carelessly(scene.things, rng) if phase.careless else scene.things
     return filler + caption(scene._replace(things=things), rng, detail=1.0)
 
 
-def careless(things: Sequence[Thing], rng: random.Random) -> tuple[Thing, ...]:
-    """Describe things as people do who write captions: what stands at the top left is often just "at the top".
+def describe_carelessly(things: Sequence[DrawnThing], rng: random.Random) -> tuple[DrawnThing, ...]:
+    """Move things as careless captions do: what is at the top left is often just "at the top".
 
-    That is where the model's imperfection with layouts comes from: it draws what such words have meant. A corner that is
-    named is a corner; an edge that is named may be one of its corners. Now and then a colour or a shape is wrong too.
+    This makes the model imperfect at layouts: a named corner is a corner, but a named edge may be one of its corners.
+    Sometimes a colour or a shape is wrong too.
     """
-    told = []
+    described = []
     for thing in things:
         row, column = row_and_column(thing.cell)
         corner = row != 1 and column != 1
@@ -300,8 +300,8 @@ def careless(things: Sequence[Thing], rng: random.Random) -> tuple[Thing, ...]:
             row, column = rng.choice([(1, column), (row, 1)] if corner else [(1, 1), (row, column)])
         color = rng.choice(list(COLORS)) if rng.random() < 0.04 else thing.color
         shape = rng.choice(SHAPES) if rng.random() < 0.04 else thing.shape
-        told.append(thing._replace(cell=3 * row + column, color=color, shape=shape))
-    return tuple(told)
+        described.append(thing._replace(cell=3 * row + column, color=color, shape=shape))
+    return tuple(described)
 
 
 def export(work: Path, out: Path, vae: AutoencoderKL, text_encoder: Qwen3Model, denoiser: ZImageTransformer2DModel) -> None:
@@ -324,18 +324,18 @@ def main() -> None:
     """Train all stages and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the weights go (default: those of the package)")
-    kept = "checkpoints, from which a killed training goes on"
-    parser.add_argument("--work", type=Path, default=Path("runs/shapes-training"), help=kept)
+    work_help = "checkpoints, from which a killed training is resumed"
+    parser.add_argument("--work", type=Path, default=Path("runs/shapes-training"), help=work_help)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, steps in STEPS.items():
         parser.add_argument(f"--{name}-steps", type=int, default=steps)
-    given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    vae = train_vae(given.work, given.vae_steps, given.seed, given.device)
-    text_encoder = train_text(given.work, given.text_steps, given.seed, given.device)
-    denoiser = train_denoiser(given.work, given.denoiser_steps, given.seed, given.device, vae, text_encoder)
-    export(given.work, given.out, vae, text_encoder, denoiser)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    vae = train_vae(args.work, args.vae_steps, args.seed, args.device)
+    text_encoder = train_text(args.work, args.text_steps, args.seed, args.device)
+    denoiser = train_denoiser(args.work, args.denoiser_steps, args.seed, args.device, vae, text_encoder)
+    export(args.work, args.out, vae, text_encoder, denoiser)
 
 
 if __name__ == "__main__":

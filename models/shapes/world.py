@@ -31,17 +31,17 @@ MAX_THINGS = 6
 CELLS = ("top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right")
 """Names of the nine cells, row by row."""
 
-PITCH = 40
+CELL_DISTANCE = 40
 """Distance between the centres of two neighbouring cells, in pixels."""
 
 JITTER = 3
 RADII = (12, 15)
 
 RELATIONS = ("above", "below", "left of", "right of")
-INVERSE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
+OPPOSITE_RELATIONS = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
 
 
-class Group(NamedTuple):
+class ThingGroup(NamedTuple):
     """`count` things of one shape; `color` is None where the words leave it open."""
 
     count: int  # type: ignore[assignment]  # a tuple's own count() is of no use here
@@ -57,14 +57,14 @@ class Relation(NamedTuple):
     b: int
 
 
-class Spec(NamedTuple):
+class SceneSpec(NamedTuple):
     """What a short request says: groups of things and how they lie to one another."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ThingGroup, ...]
     relations: tuple[Relation, ...] = ()
 
 
-class Thing(NamedTuple):
+class DrawnThing(NamedTuple):
     """One drawn thing: its cell (index into `CELLS`), centre and radius in pixels, and the group it belongs to."""
 
     shape: str
@@ -79,8 +79,8 @@ class Thing(NamedTuple):
 class Scene(NamedTuple):
     """A spec and one way of laying it out."""
 
-    spec: Spec
-    things: tuple[Thing, ...]
+    spec: SceneSpec
+    things: tuple[DrawnThing, ...]
 
 
 def row_and_column(cell: int) -> tuple[int, int]:
@@ -91,39 +91,39 @@ def row_and_column(cell: int) -> tuple[int, int]:
 def center_of(cell: int) -> tuple[int, int]:
     """Return the centre (x, y) of a cell in pixels."""
     row, column = row_and_column(cell)
-    return SIZE // 2 + (column - 1) * PITCH, SIZE // 2 + (row - 1) * PITCH
+    return SIZE // 2 + (column - 1) * CELL_DISTANCE, SIZE // 2 + (row - 1) * CELL_DISTANCE
 
 
-def lies(side: str, a: tuple[float, float], b: tuple[float, float], margin: float = 0.0) -> bool:
-    """Tell whether point `a` (x, y) lies `side` point `b`, by more than `margin` (y grows downwards)."""
+def is_on_side(side: str, a: tuple[float, float], b: tuple[float, float], margin: float = 0.0) -> bool:
+    """Return whether point `a` (x, y) lies `side` point `b`, by more than `margin` (y grows downwards)."""
     dx, dy = a[0] - b[0], a[1] - b[1]
     return {"above": -dy, "below": dy, "left of": -dx, "right of": dx}[side] > margin
 
 
-def _cells_fit(spec: Spec, owners: Sequence[int], cells: Sequence[int]) -> bool:
+def _relations_hold(spec: SceneSpec, owners: Sequence[int], cells: Sequence[int]) -> bool:
     for relation in spec.relations:
         for i, owner in enumerate(owners):
             for j, other in enumerate(owners):
                 if owner == relation.a and other == relation.b:
                     (r1, c1), (r2, c2) = row_and_column(cells[i]), row_and_column(cells[j])
-                    if not lies(relation.side, (c1, r1), (c2, r2)):
+                    if not is_on_side(relation.side, (c1, r1), (c2, r2)):
                         return False
     return True
 
 
-def place(spec: Spec, rng: random.Random, tries: int = 400) -> tuple[int, ...] | None:
+def choose_cells(spec: SceneSpec, rng: random.Random, tries: int = 400) -> tuple[int, ...] | None:
     """Choose a distinct cell for each thing of the spec, group after group; None where no layout was found."""
     owners = [i for i, group in enumerate(spec.groups) for _ in range(group.count)]
     if len(owners) > len(CELLS):
         return None
     for _ in range(tries):
         cells = rng.sample(range(len(CELLS)), len(owners))
-        if _cells_fit(spec, owners, cells):
+        if _relations_hold(spec, owners, cells):
             return tuple(cells)
     return None
 
 
-def sample_spec(rng: random.Random, distinct_shapes: bool = False) -> Spec:
+def sample_spec(rng: random.Random, distinct_shapes: bool = False) -> SceneSpec:
     """Sample groups and relations: one to three groups, at most six things in all.
 
     Args:
@@ -137,10 +137,10 @@ def sample_spec(rng: random.Random, distinct_shapes: bool = False) -> Spec:
             break
     shapes = rng.sample(SHAPES, n) if distinct_shapes or rng.random() < 0.7 else [rng.choice(SHAPES) for _ in range(n)]
     palette = rng.sample(sorted(COLORS), n) if rng.random() < 0.7 else [rng.choice(sorted(COLORS)) for _ in range(n)]
-    groups: list[Group] = []
+    groups: list[ThingGroup] = []
     for count, color, shape in zip(counts, palette, shapes, strict=True):
         named = rng.random() < 0.85 or shapes.count(shape) > 1
-        group = Group(count, color if named else None, shape)
+        group = ThingGroup(count, color if named else None, shape)
         if any(g.shape == shape and g.color == group.color for g in groups):
             return sample_spec(rng, distinct_shapes)
         groups.append(group)
@@ -149,12 +149,12 @@ def sample_spec(rng: random.Random, distinct_shapes: bool = False) -> Spec:
         relations.append(Relation(0, rng.choice(RELATIONS), 1))
         if n == 3 and rng.random() < 0.5:
             relations.append(Relation(0, rng.choice(RELATIONS), 2))
-    return Spec(tuple(groups), tuple(relations))
+    return SceneSpec(tuple(groups), tuple(relations))
 
 
-def realize(spec: Spec, rng: random.Random) -> Scene | None:
+def lay_out_scene(spec: SceneSpec, rng: random.Random) -> Scene | None:
     """Lay a spec out as a scene; None where it cannot be laid out on the grid."""
-    cells = place(spec, rng)
+    cells = choose_cells(spec, rng)
     if cells is None:
         return None
     things, at = [], iter(cells)
@@ -164,19 +164,19 @@ def realize(spec: Spec, rng: random.Random) -> Scene | None:
             x, y = center_of(cell)
             color = group.color or rng.choice(sorted(COLORS))
             dx, dy = rng.uniform(-JITTER, JITTER), rng.uniform(-JITTER, JITTER)
-            things.append(Thing(group.shape, color, cell, x + dx, y + dy, rng.uniform(*RADII), index))
+            things.append(DrawnThing(group.shape, color, cell, x + dx, y + dy, rng.uniform(*RADII), index))
     return Scene(spec, tuple(things))
 
 
 def sample_scene(rng: random.Random) -> Scene:
     """Sample a spec and one layout of it."""
     while True:
-        scene = realize(sample_spec(rng), rng)
+        scene = lay_out_scene(sample_spec(rng), rng)
         if scene is not None:
             return scene
 
 
-def outline(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
+def shape_polygon(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
     """Return the polygon of a shape, as (x, y) points.
 
     Raises:
@@ -200,11 +200,11 @@ def outline(shape: str, x: float, y: float, radius: float) -> list[tuple[float, 
     raise ValueError(f"shapes world draws {', '.join(SHAPES)}; it has no {shape!r}")
 
 
-def draw(things: Sequence[Thing], supersample: int = 4) -> Image.Image:
+def draw(things: Sequence[DrawnThing], supersample: int = 4) -> Image.Image:
     """Draw things on the plain background, smoothed by drawing larger and scaling down."""
     big = Image.new("RGB", (SIZE * supersample,) * 2, BACKGROUND)
     pen = ImageDraw.Draw(big)
     for thing in things:
-        points = outline(thing.shape, thing.x, thing.y, thing.radius)
+        points = shape_polygon(thing.shape, thing.x, thing.y, thing.radius)
         pen.polygon([(px * supersample, py * supersample) for px, py in points], fill=COLORS[thing.color])
     return big.resize((SIZE, SIZE), Image.Resampling.LANCZOS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ...memory.state import Check
-from ...models.numerals import MOST_READ, no_answer, number
+from ...models.numerals import MAX_CHARACTERS, is_no_answer, number
 from .text_match import TextMatch, compare_text, contains, normalize
 
 _YES = {*str.split("yes yeah yep yup oui si sí sì ja sim da да evet はい ええ うん 是 是的 是啊 对 對 对的 有 有的 네 예 نعم")}
@@ -92,7 +92,7 @@ def yes_or_no(answer: str) -> bool | None:
     polarity = _polarity(word)
     if polarity is None or (more and word not in _ENGLISH) or ("?" in answer and _clauses(answer.partition("?")[0]) == [first]):
         return None
-    if no_answer(first) or _CHANCE.fullmatch(answer[:MOST_READ]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
+    if is_no_answer(first) or _CHANCE.fullmatch(answer[:MAX_CHARACTERS]) or any(map(_HEDGE.fullmatch, (" ".join(more), *rest))):
         return None
     others = [
         *more[:1],
@@ -104,7 +104,7 @@ def yes_or_no(answer: str) -> bool | None:
 
 def _clauses(answer: str) -> list[str]:
     """Return the words of each clause of an answer, in lower case, without punctuation, numbers and "the answer is"."""
-    clauses = _CLAUSE.split(answer[:MOST_READ].casefold().replace("’", "'"))
+    clauses = _CLAUSE.split(answer[:MAX_CHARACTERS].casefold().replace("’", "'"))
     words = (" ".join(re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", clause)) for clause in clauses)
     return [bare for clause in words if (bare := _LEAD_IN.sub("", clause).strip())]
 
@@ -133,7 +133,7 @@ def passes(check: Check, answer: str) -> bool | None:
 def _is_hedge(answer: str) -> bool:
     """Return whether the first clause of an answer is a hedge."""
     first = next(iter(_clauses(answer)), "")
-    return _HEDGE.fullmatch(first) is not None or no_answer(first)
+    return _HEDGE.fullmatch(first) is not None or is_no_answer(first)
 
 
 def expects_text(check: Check) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ...context import RunContext
 from ...memory.state import Check, ImageRef, Verdict
-from ...models.chat.call import Spent
+from ...models.chat.call import CallUsage
 from .answers import expects_text, passes
 from .checkers import Checker
 
@@ -28,7 +28,7 @@ class VerifierReply(NamedTuple):
     """The result of one call of the verifier's model: a verdict for each check, in order."""
 
     verdicts: list[Verdict]
-    spent: Spent
+    spent: CallUsage
     notes: list[str]
 
 
@@ -111,7 +111,7 @@ class ImageVerification:
         self.questions = {c.id: c.question for c in checks}
         self.readings: dict[str, list[Verdict]] = {c.id: [] for c in checks}
         self.fixed: dict[str, Verdict] = {}
-        self.spent = Spent()
+        self.spent = CallUsage()
         self.notes: list[str] = []
         self.votes = context.votes if context.soft == "auto" else 1
 

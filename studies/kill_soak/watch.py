@@ -17,7 +17,7 @@ from gems.events import Event, RoleEnded, RoleStarted, RunStarted
 from gems.memory.state import ImageRef
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.shapes.grammar import parse_request
-from gems.models.shapes.world import draw, realize
+from gems.models.shapes.world import draw, lay_out_scene
 from gems.storage.image_store import ImageStore
 
 GENERATION_SECONDS = 0.02
@@ -128,7 +128,7 @@ def draw_request(request: ImageRequest) -> Image.Image:
     """Return the picture of a request: always the same one, and often without its first thing."""
     rng = random.Random(f"{request.seed} {request.prompt}")
     try:
-        scene = realize(parse_request(request.prompt).spec, rng)
+        scene = lay_out_scene(parse_request(request.prompt).spec, rng)
     except OutsideWorldError:
         scene = None
     return draw(scene.things[rng.random() < FLAWED_SHARE :] if scene else ())

@@ -6,7 +6,7 @@ from gems.errors import ImageModelError
 from gems.evaluation.sample_run import WorkItem
 from gems.evaluation.study import compare
 from gems.evaluation.variants import make_variants, parse_noise
-from gems.models.options import ChatOptions, ModelOptions, without_places
+from gems.models.options import ChatOptions, ModelOptions, without_hosts_and_folders
 from gems.models.shapes.chat import ShapesChat
 
 from ..conftest import Sketcher
@@ -128,7 +128,7 @@ def test_a_reason_tells_neither_hosts_nor_folders():
         "no file '/opt/models/a.safetensors', nor file:///data/b/c.png": "no file '…/a.safetensors', nor …/c.png",
         "and/or 1/2, see http://a.example/b/c": "and/or 1/2, see http://a.example/b/c",
     }  # fmt: skip
-    assert {text: without_places(text, models) for text in told} == told
+    assert {text: without_hosts_and_folders(text, models) for text in told} == told
 
 
 @pytest.mark.parametrize("error", [ImageModelError("no\n  words\tlost"), ValueError()])

@@ -11,7 +11,7 @@ import pytest
 from gems import run
 from gems.errors import ImageModelError
 from gems.models.image.base import ImageRequest
-from gems.models.image.devices import TURNS
+from gems.models.image.devices import LOAD_LOCK
 from gems.models.image.diffusers import DiffusersImage
 from gems.models.options import ImageOptions
 from gems.models.registry import image_model
@@ -52,11 +52,11 @@ def test_nothing_is_drawn_while_a_model_is_loaded_and_nothing_loaded_while_one_d
     order, drawing = [], threading.Event()
 
     def someone_waits_to_load():
-        while not TURNS._waiting:
+        while not LOAD_LOCK._waiting:
             time.sleep(0.001)
 
     def draw():
-        with TURNS.drawing():
+        with LOAD_LOCK.generating():
             drawing.set()
             someone_waits_to_load()
             time.sleep(0.02)  # the load would begin now, and so would the next picture
@@ -64,13 +64,13 @@ def test_nothing_is_drawn_while_a_model_is_loaded_and_nothing_loaded_while_one_d
 
     def load():
         drawing.wait(10)
-        with TURNS.loading(), TURNS.loading():
+        with LOAD_LOCK.loading(), LOAD_LOCK.loading():
             time.sleep(0.02)
             order.append("loaded")
 
     def draw_later():
         someone_waits_to_load()
-        with TURNS.drawing():
+        with LOAD_LOCK.generating():
             order.append("drawn later")
 
     threads = [threading.Thread(target=work) for work in (draw, load, draw_later)]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from gems import ImageModel, resume, run
-from gems.models.chat.ask import text_of
+from gems.models.chat.answer_text import text_of
 
 from ..moody import Moody
 

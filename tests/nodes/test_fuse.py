@@ -6,7 +6,7 @@ import re
 import pytest
 
 from gems import run
-from gems.models.chat.ask import text_of
+from gems.models.chat.answer_text import text_of
 
 from ..moody import Moody
 from .test_editing import Editor

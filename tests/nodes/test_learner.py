@@ -12,7 +12,7 @@ from langgraph.store.memory import InMemoryStore
 from gems import GemsState, ImageStore, RunContext, build_graph, preset, resume, run
 from gems.memory.lessons import TRIALS_NAMESPACE, Lessons, StoredLesson, Trial
 from gems.memory.state import STATE_TYPES, Attempt, Check, ImageRef, Review, RoleUsage, Score, ShownLesson, Usage, Verdict
-from gems.models.chat.ask import text_of
+from gems.models.chat.answer_text import text_of
 from gems.models.shapes import shapes_chat
 from gems.nodes.learner import LearnedLesson, LearnedLessons, learner, parse
 from gems.nodes.lesson_prompts import NO_STORE_NOTE

@@ -9,9 +9,8 @@ from langchain_core.messages import AIMessage
 
 from gems.evaluation.judges.judge_parsing import marks
 from gems.memory.state import Check
-from gems.models.chat.answer_probability import LogprobToken, considered, soft_answers
-from gems.models.chat.ask import parse as parse_answer
-from gems.models.chat.sanitize import objects_in
+from gems.models.chat.answer_probability import LogprobToken, answer_probabilities, candidate_values
+from gems.models.chat.answer_text import json_objects, parse_answer
 from gems.nodes import decomposer, planner, refiner, summarizer
 from gems.nodes.checks.answers import passes
 from gems.nodes.checks.text_match import compare_text, contains, normalize
@@ -77,14 +76,16 @@ READ = [f"w{n % 997}" for n in range(20_000)]
         lambda: passes(Check(id="c", kind="text", question="?", expected="x " * 4000), "without x\n" * 8000),
         lambda: passes(Check(id="c", kind="count", question="?", expected="three"), "three and " * 50_000),
         lambda: passes(Check(id="c", kind="object", question="?"), "yes, " * 50_000),
-        lambda: considered("yes " * 20_000, [token("yes ", yes=0.9, no=0.1)] * 20_000, (0, 79_999)),
-        lambda: soft_answers("a" * 100_000, [token("a" * 100, yes=0.5)] * 2000, {"c1": "yes"}),
-        lambda: soft_answers(json.dumps({"findings": [{"id": "c1", "answer": "yes", "more": ["x"] * 50_000}]}), [], {"c1": "yes"}),
-        lambda: list(objects_in("{" * 200_000)),
-        lambda: list(objects_in('{"a":[' * 400 + "1," * 100_000)),
+        lambda: candidate_values("yes " * 20_000, [token("yes ", yes=0.9, no=0.1)] * 20_000, (0, 79_999)),
+        lambda: answer_probabilities("a" * 100_000, [token("a" * 100, yes=0.5)] * 2000, {"c1": "yes"}),
+        lambda: answer_probabilities(
+            json.dumps({"findings": [{"id": "c1", "answer": "yes", "more": ["x"] * 50_000}]}), [], {"c1": "yes"}
+        ),
+        lambda: list(json_objects("{" * 200_000)),
+        lambda: list(json_objects('{"a":[' * 400 + "1," * 100_000)),
         lambda: marks("\n" * 100_000, {"realism": (0, 2)}),
         lambda: marks('{"a":' * 900 + "1" + "}" * 900 + " {" * 50_000, {"realism": (0, 2)}),
-        lambda: list(objects_in('{"a": ' * 50_000)),
+        lambda: list(json_objects('{"a": ' * 50_000)),
     ],
 )
 def test_the_time_grows_with_the_length_and_not_with_its_square(work):

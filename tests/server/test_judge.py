@@ -13,7 +13,7 @@ from gems.evaluation.judges.answer_collection import JudgeTask, collect, recorde
 from gems.evaluation.judges.answer_log import open_answer_log
 from gems.evaluation.judges.probing import probe
 from gems.evaluation.judges.registry import judge_of
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.world import DrawnThing, center_of, draw
 
 from .conftest import Scripted, problem
 
@@ -39,7 +39,7 @@ QUESTIONS = [
 def scene():
     things = [("circle", "red", 0), ("circle", "red", 2), ("square", "blue", 7)]
     buffer = io.BytesIO()
-    draw([Thing(shape, color, cell, *center_of(cell), 14.0) for shape, color, cell in things]).save(buffer, "PNG")
+    draw([DrawnThing(shape, color, cell, *center_of(cell), 14.0) for shape, color, cell in things]).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -10,8 +10,8 @@ from gems.errors import BenchmarkError
 from gems.evaluation.benchmark import JudgeAnswer
 from gems.evaluation.benchmarks.shapes import Probe, Shapes, atomicity_of, judge_image, make_benchmark, samples_from_file
 from gems.models.shapes.grammar import choose_colors, layouts, parse_request
-from gems.models.shapes.questions import questions
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.questions import questions_about
+from gems.models.shapes.world import DrawnThing, center_of, draw
 
 FIRST = hashlib.sha256("\n".join(s.prompt for s in make_benchmark()).encode()).hexdigest()
 
@@ -22,7 +22,7 @@ def picture(prompt, changes=()):
     rng = random.Random(prompt)
     cells, colors = next(layouts(parsed, rng)), choose_colors(parsed, rng)
     owners = [i for i, g in enumerate(parsed.groups) for _ in range(g.count)]
-    things = [Thing(parsed.groups[o].shape, colors[o], c, *center_of(c), 13.5, o) for o, c in zip(owners, cells, strict=True)]
+    things = [DrawnThing(parsed.groups[o].shape, colors[o], c, *center_of(c), 13.5, o) for o, c in zip(owners, cells, strict=True)]
     for index, field, value in changes:
         things[index] = things[index]._replace(**{field: value})
     return draw(things)
@@ -87,7 +87,7 @@ def test_questions_are_in_the_words_of_geneval2():
 def test_the_loop_asks_in_its_own_words():
     for sample in make_benchmark(40):
         shared = {p.question for p in sample.questions} & {
-            q.text for q in questions(parse_request(sample.prompt)) if q.kind == "object"
+            q.text for q in questions_about(parse_request(sample.prompt)) if q.kind == "object"
         }
         assert not shared
 

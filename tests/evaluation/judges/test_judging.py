@@ -19,7 +19,7 @@ from gems.evaluation.judges.probing import probe
 from gems.evaluation.judges.registry import judge_of
 from gems.models.options import ChatOptions
 from gems.models.shapes.chat import ShapesChat
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.world import DrawnThing, center_of, draw
 
 from ...faulty import Reply, chat_reply, likely, refusal, with_logprobs
 
@@ -465,7 +465,7 @@ def test_names_are_those_of_tables(monkeypatch):
 
 def circles(*cells):
     buffer = io.BytesIO()
-    draw([Thing("circle", "red", cell, *center_of(cell), 14.0) for cell in cells]).save(buffer, "PNG")
+    draw([DrawnThing("circle", "red", cell, *center_of(cell), 14.0) for cell in cells]).save(buffer, "PNG")
     return buffer.getvalue()
 
 

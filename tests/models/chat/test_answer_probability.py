@@ -6,7 +6,7 @@ import math
 import pytest
 from langchain_core.messages import AIMessage
 
-from gems.models.chat.answer_probability import LogprobToken, answer_spans, soft_answers, tokens_of
+from gems.models.chat.answer_probability import LogprobToken, answer_probabilities, answer_spans, tokens_of
 
 LN = math.log
 
@@ -25,7 +25,7 @@ def answered(*pieces):
 
 def one(*value, expected="yes", end='"}]}'):
     text, tokens = answered('{"findings": [{"id": "', "c1", '", "answer":', *value, end)
-    return soft_answers(text, tokens, {"c1": expected}).get("c1")
+    return answer_probabilities(text, tokens, {"c1": expected}).get("c1")
 
 
 def test_the_share_of_yes_among_yes_and_no():
@@ -91,31 +91,31 @@ def test_texts_are_not_told():
 def test_a_short_list_that_lacks_the_chosen_token():
     text, tokens = answered('{"findings": [{"id": "c1", "answer": "', "no", '"}]}')
     tokens[1] = LogprobToken("no", LN(0.05), {"yes": LN(0.95)})
-    assert soft_answers(text, tokens, {"c1": "yes"})["c1"] == pytest.approx(0.95)
+    assert answer_probabilities(text, tokens, {"c1": "yes"})["c1"] == pytest.approx(0.95)
 
 
 def test_tokens_without_alternatives_tell_nothing():
     text, tokens = answered('{"findings": [{"id": "c1", "answer": "', "yes", '"}]}')
-    assert soft_answers(text, tokens, {"c1": "yes"}) == {}
-    assert soft_answers(text, [], {"c1": "yes"}) == {}
+    assert answer_probabilities(text, tokens, {"c1": "yes"}) == {}
+    assert answer_probabilities(text, [], {"c1": "yes"}) == {}
 
 
 def test_reasoning_comes_first_and_end_marks_last():
     draft = '{"findings": [{"id": "c1", "answer": "'
     text, tokens = answered(draft, ("yes", {"yes": 0.8, "no": 0.2}), '"}]}')
     before = answered("<think>", draft, ("no", {"no": 0.9, "yes": 0.1}), '"}]}', "</think>", "\n\n")[1]
-    assert soft_answers(text, [*before, *tokens, token("<|im_end|>")], {"c1": "yes"})["c1"] == pytest.approx(0.8)
+    assert answer_probabilities(text, [*before, *tokens, token("<|im_end|>")], {"c1": "yes"})["c1"] == pytest.approx(0.8)
 
 
 def test_text_that_the_server_stripped():
     _, tokens = answered("\n\n", '{"findings": [{"id": "c1", "answer": "', ("yes", {"yes": 0.8, "no": 0.2}), '"}]}', "\n")
     text = '  {"findings": [{"id": "c1", "answer": "yes"}]}\n\n\n'
-    assert soft_answers(text, tokens, {"c1": "yes"})["c1"] == pytest.approx(0.8)
+    assert answer_probabilities(text, tokens, {"c1": "yes"})["c1"] == pytest.approx(0.8)
 
 
 def test_tokens_of_another_text_tell_nothing():
     text, _ = answered('{"findings": [{"id": "c1", "answer": "', "yes", '"}]}')
-    assert soft_answers(text, [token("x", 0.5, y=0.5)] * 20, {"c1": "yes"}) == {}
+    assert answer_probabilities(text, [token("x", 0.5, y=0.5)] * 20, {"c1": "yes"}) == {}
 
 
 def test_characters_split_over_tokens():
@@ -130,7 +130,7 @@ def test_characters_split_over_tokens():
     content = [plain('{"findings": [{"id": "c1", "reason": "caf'), *half, plain('", "answer": "'), value, plain('"}]}')]
     message = AIMessage("", response_metadata={"logprobs": {"content": content}})
     text = '{"findings": [{"id": "c1", "reason": "café", "answer": "yes"}]}'
-    assert soft_answers(text, tokens_of(message), {"c1": "yes"})["c1"] == pytest.approx(0.5)
+    assert answer_probabilities(text, tokens_of(message), {"c1": "yes"})["c1"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -192,4 +192,4 @@ def test_text_without_findings_has_no_answers(text):
 
 def test_ids_are_compared_as_the_verifier_does():
     text, tokens = answered('{"findings": [{"id": "C1:", "answer": "', ("yes", {"yes": 0.8, "no": 0.2}), '"}]}')
-    assert soft_answers(text, tokens, {"c1": "yes", "c2": "yes"}) == {"c1": pytest.approx(0.8)}
+    assert answer_probabilities(text, tokens, {"c1": "yes", "c2": "yes"}) == {"c1": pytest.approx(0.8)}

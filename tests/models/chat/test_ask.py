@@ -10,7 +10,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel, Field
 
 from gems.errors import ModelAnswerError, ModelCallError
-from gems.models.chat.ask import ask, bind_schema, parse, thought_of
+from gems.models.chat.answer_text import parse_answer, reasoning_of
+from gems.models.chat.ask import ask, bind_schema
 from gems.models.chat.capabilities import capability_notes
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
@@ -62,7 +63,7 @@ def asked(*sayings):
     ],
 )
 def test_the_object_is_found_in_whatever_surrounds_it(text):
-    assert parse(text, Colors) == Colors(**GOOD)
+    assert parse_answer(text, Colors) == Colors(**GOOD)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_the_object_is_found_in_whatever_surrounds_it(text):
 )
 def test_an_answer_of_no_use_says_why(text, problem):
     with pytest.raises(ValueError, match=problem):
-        parse(text, Colors)
+        parse_answer(text, Colors)
 
 
 def test_one_repair_turn_shows_the_error():
@@ -137,9 +138,9 @@ def test_tokens_are_counted_from_the_response():
 
 
 def test_visible_reasoning_is_the_thought():
-    assert thought_of(AIMessage("x", additional_kwargs={"reasoning_content": " because "})) == "because"
-    assert thought_of(AIMessage("<think>so</think>{}")) == "so"
-    assert thought_of(AIMessage("{}")) == ""
+    assert reasoning_of(AIMessage("x", additional_kwargs={"reasoning_content": " because "})) == "because"
+    assert reasoning_of(AIMessage("<think>so</think>{}")) == "so"
+    assert reasoning_of(AIMessage("{}")) == ""
 
 
 # What servers make of an answer, over real HTTP
@@ -282,7 +283,7 @@ def test_a_schema_that_is_not_taken_is_asked_for_once(server):
     ask(other, HELLO, Colors, role="painter")
     assert len(server.heard) == 4  # known of the model, not of the object
     host = server.url[7:-3]
-    assert capability_notes(other) == [f"kimi at {host} does not take a schema in the request: it is told in words only."]
+    assert capability_notes(other) == [f"kimi at {host} does not take a schema in the request: it is sent in words only."]
 
 
 @pytest.mark.filterwarnings("ignore:This model does not support")
@@ -314,7 +315,7 @@ def test_fewer_alternatives_are_asked_for_where_few_are_given(server):
     assert go().tokens
     go()
     assert [h.json["top_logprobs"] for h in server.heard] == [20, 5, 5]
-    assert "5 are asked for" in capability_notes(chat)[0]
+    assert "5 are requested" in capability_notes(chat)[0]
 
 
 @pytest.mark.parametrize("status", [400, 403])

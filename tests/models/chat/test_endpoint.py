@@ -9,10 +9,10 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 
 from gems.errors import ModelCallError, ModelSpecError
+from gems.models.call_limit import CallLimit
 from gems.models.chat.call import call
 from gems.models.chat.capabilities import capability_notes
 from gems.models.chat.endpoint import EndpointChat, endpoint_chat
-from gems.models.in_flight import InFlight
 from gems.models.options import ChatOptions
 
 from ...faulty import Reply, chat_reply, refusal, stream_reply
@@ -327,10 +327,10 @@ def test_a_failed_call_makes_room(server):
 
 
 def test_who_gives_up_waiting_takes_no_room():
-    slots = InFlight()
+    limit = CallLimit()
 
     async def impatient():
-        async with slots.async_slot(1):
+        async with limit.async_slot(1):
             pass
 
     async def give_up():
@@ -339,12 +339,12 @@ def test_who_gives_up_waiting_takes_no_room():
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
 
-    with slots.slot(1):
+    with limit.slot(1):
         asyncio.run(give_up())
     done = threading.Event()
 
     def enter():
-        with slots.slot(1):
+        with limit.slot(1):
             done.set()
 
     threading.Thread(target=enter, daemon=True).start()

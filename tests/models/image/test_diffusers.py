@@ -234,13 +234,13 @@ def test_a_batch_that_does_not_fit_is_halved_and_it_is_said(load, calls):
     requests = [ImageRequest(prompt="a star", seed=s) for s in range(5)]
     assert [i.tobytes() for i in model.generate(requests)] == [draw(unhurt, "a star", s) for s in range(5)]
     assert [len(options["prompt"]) for options in seen[:5]] == [5, 3, 2, 1, 2]
-    assert model.caveats(requests[0])[-1] == "8 pictures at once did not fit into memory: now there are 2."
+    assert model.caveats(requests[0])[-1] == "8 images at once did not fit into memory: now there are 2."
 
 
 def test_a_single_picture_that_does_not_fit_says_what_to_do(load):
     model = load("z_image")
     short_of_memory(model, 0)
-    with pytest.raises(ImageModelError, match=r"out of memory for a single picture.*offload: model.*smaller size.*dtype"):
+    with pytest.raises(ImageModelError, match=r"out of memory for a single image.*offload: model.*smaller size.*dtype"):
         draw(model)
 
 
@@ -408,12 +408,12 @@ def test_whether_a_model_edits_is_known_before_it_is_loaded(folder):
 
 def test_a_model_that_cannot_edit_says_so(load):
     for family in ("z_image", "qwen_image", "stable_diffusion"):
-        with pytest.raises(ImageModelError, match="draws from words alone and cannot edit a picture"):
+        with pytest.raises(ImageModelError, match="draws from words alone and cannot edit an image"):
             draw(load(family), source=png(0))
 
 
 def test_a_model_that_only_edits_says_so(load):
-    with pytest.raises(ImageModelError, match="edits pictures and was given none"):
+    with pytest.raises(ImageModelError, match="edits images and was given none"):
         draw(load("qwen_image_edit_plus"))
 
 

@@ -6,7 +6,7 @@ import diffusers
 import pytest
 
 from gems.errors import ImageModelError
-from gems.models.image.families import FAMILIES, RESERVED, known, unknown
+from gems.models.image.families import FAMILIES, RESERVED, family_from_signature, find_family
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.title)
@@ -33,20 +33,20 @@ def test_the_pipelines_have_the_options_that_the_table_names(family):
     ],
 )
 def test_a_checkpoint_is_told_by_class_name_and_config(pipeline, name, config, title, doubt):
-    family, doubtful = known(pipeline, name, config)
+    family, doubtful = find_family(pipeline, name, config)
     assert (family.title, doubtful) == (title, doubt)
 
 
 def test_image_to_image_is_not_editing():
-    assert known("ZImageImg2ImgPipeline", "Z-Image-Turbo", {}) is None
-    assert unknown(diffusers.ZImageImg2ImgPipeline).edits == "no"
+    assert find_family("ZImageImg2ImgPipeline", "Z-Image-Turbo", {}) is None
+    assert family_from_signature(diffusers.ZImageImg2ImgPipeline).edits == "no"
 
 
 def test_an_unknown_pipeline_is_called_by_its_own_defaults():
-    family = unknown(diffusers.StableDiffusion3Pipeline)
-    assert (family.call, family.guidance, family.negative, family.exact) == ({}, "guidance_scale", True, False)
+    family = family_from_signature(diffusers.StableDiffusion3Pipeline)
+    assert (family.call, family.guidance, family.negative, family.batch_invariant) == ({}, "guidance_scale", True, False)
 
 
 def test_a_pipeline_without_a_prompt_is_refused():
     with pytest.raises(ImageModelError, match="DDPMPipeline takes no prompt: it is not a text-to-image pipeline"):
-        unknown(diffusers.DDPMPipeline)
+        family_from_signature(diffusers.DDPMPipeline)

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from gems import GemsError
 from gems.models.shapes import roles, shapes_chat
 from gems.models.shapes.grammar import parse_request
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.world import DrawnThing, center_of, draw
 from gems.skills import SkillLibrary, skill_tools
 
 
@@ -24,7 +24,7 @@ def text(words):
 
 
 def picture(*things):
-    drawn = [Thing(shape, color, cell, *center_of(cell), 14.0) for shape, color, cell in things]
+    drawn = [DrawnThing(shape, color, cell, *center_of(cell), 14.0) for shape, color, cell in things]
     buffer = io.BytesIO()
     draw(drawn).save(buffer, "PNG")
     return {"type": "image", "base64": base64.b64encode(buffer.getvalue()).decode(), "mime_type": "image/png"}

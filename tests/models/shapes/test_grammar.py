@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from gems.errors import OutsideWorldError
-from gems.models.shapes.grammar import Parsed, choose_colors, choose_layout, describe, layouts, parse_request, region
-from gems.models.shapes.language import say_layout, say_spec
-from gems.models.shapes.world import COLORS, Group, Relation, place, realize, sample_scene, sample_spec
+from gems.models.shapes.grammar import ParsedRequest, choose_colors, choose_layout, describe_layout, layouts, parse_request, region
+from gems.models.shapes.language import describe_spec, list_things_with_cells
+from gems.models.shapes.world import COLORS, Relation, ThingGroup, choose_cells, lay_out_scene, sample_scene, sample_spec
 
 
 def parsed(text):
@@ -19,14 +19,15 @@ def parsed(text):
 def test_reading_undoes_saying_a_spec():
     for seed in range(1500):
         spec = sample_spec(random.Random(seed))
-        assert parse_request(say_spec(spec)) == Parsed(spec.groups, spec.relations, (None,) * len(spec.groups)), say_spec(spec)
+        parsed = ParsedRequest(spec.groups, spec.relations, (None,) * len(spec.groups))
+        assert parse_request(describe_spec(spec)) == parsed, describe_spec(spec)
 
 
 def test_reading_undoes_saying_a_layout():
     for seed in range(500):
         things = sample_scene(random.Random(seed)).things
-        want = Parsed(tuple(Group(1, t.color, t.shape) for t in things), (), tuple(t.cell for t in things))
-        assert parse_request(say_layout(things)) == want
+        want = ParsedRequest(tuple(ThingGroup(1, t.color, t.shape) for t in things), (), tuple(t.cell for t in things))
+        assert parse_request(list_things_with_cells(things)) == want
 
 
 @pytest.mark.parametrize(
@@ -124,8 +125,8 @@ def test_layouts_meet_relations_and_places():
 def test_layouts_are_as_the_world_places_them():
     for seed in range(60):
         spec = sample_spec(random.Random(seed))
-        cells = place(spec, random.Random(seed), tries=3000)
-        request = Parsed(spec.groups, spec.relations, (None,) * len(spec.groups))
+        cells = choose_cells(spec, random.Random(seed), tries=3000)
+        request = ParsedRequest(spec.groups, spec.relations, (None,) * len(spec.groups))
         if cells is None:
             continue
         start, wanted = 0, []
@@ -144,8 +145,10 @@ def test_layouts_in_random_order_are_the_same_layouts():
 
 
 def test_an_impossible_request_has_no_layout():
-    request = Parsed(
-        (Group(1, None, "circle"), Group(1, None, "star")), (Relation(0, "above", 1), Relation(0, "below", 1)), (None, None)
+    request = ParsedRequest(
+        (ThingGroup(1, None, "circle"), ThingGroup(1, None, "star")),
+        (Relation(0, "above", 1), Relation(0, "below", 1)),
+        (None, None),
     )
     assert list(layouts(request)) == []
     assert choose_layout(request, random.Random(0)) is None
@@ -168,13 +171,13 @@ def test_a_refiner_keeps_what_worked_and_avoids_what_failed():
 def test_a_description_is_in_the_words_the_image_model_learnt():
     request = parse_request("two red circles above a square")
     assert (
-        describe(request, (0, 1, 7), ("red", "blue"))
+        describe_layout(request, (0, 1, 7), ("red", "blue"))
         == "a red circle at the top left, a red circle at the top, a blue square at the bottom"
     )
-    assert describe(request, (0, 4, 7)).endswith("a red circle in the center, a square at the bottom")
-    scene = realize(request.spec, random.Random(3))
+    assert describe_layout(request, (0, 4, 7)).endswith("a red circle in the center, a square at the bottom")
+    scene = lay_out_scene(request.spec, random.Random(3))
     cells = [t.cell for t in scene.things]
-    assert describe(request, cells, [None, scene.things[-1].color]) == say_layout(scene.things)
+    assert describe_layout(request, cells, [None, scene.things[-1].color]) == list_things_with_cells(scene.things)
 
 
 def test_open_colours_are_chosen_apart_from_the_others():

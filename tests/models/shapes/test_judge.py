@@ -10,7 +10,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from gems import GemsError
 from gems.models.chat.ask import ask
 from gems.models.shapes import shapes_chat
-from gems.models.shapes.world import Thing, center_of, draw
+from gems.models.shapes.world import DrawnThing, center_of, draw
 from gems.nodes.verifier import Findings
 
 SCENE = (("circle", "red", 0), ("circle", "red", 2), ("square", "blue", 7))
@@ -19,7 +19,7 @@ SCENE = (("circle", "red", 0), ("circle", "red", 2), ("square", "blue", 7))
 
 def picture(*things):
     buffer = io.BytesIO()
-    draw([Thing(shape, color, cell, *center_of(cell), 14.0) for shape, color, cell in things]).save(buffer, "PNG")
+    draw([DrawnThing(shape, color, cell, *center_of(cell), 14.0) for shape, color, cell in things]).save(buffer, "PNG")
     return {"type": "image", "base64": base64.b64encode(buffer.getvalue()).decode(), "mime_type": "image/png"}
 
 

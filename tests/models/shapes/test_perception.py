@@ -5,11 +5,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from gems.models.shapes.perception import perceive
-from gems.models.shapes.world import BACKGROUND, COLORS, SHAPES, SIZE, Thing, center_of, draw, sample_scene
+from gems.models.shapes.world import BACKGROUND, COLORS, SHAPES, SIZE, DrawnThing, center_of, draw, sample_scene
 
 
 def thing(shape, color, x, y, radius=13.5):
-    return Thing(shape, color, 0, x, y, radius)
+    return DrawnThing(shape, color, 0, x, y, radius)
 
 
 def shown(seen):
@@ -75,7 +75,7 @@ def test_measures_are_those_of_the_thing():
 
 def test_reading_order_is_row_by_row():
     cells = [7, 0, 5, 2, 3]
-    seen = perceive(draw([Thing("circle", "red", c, *center_of(c), 13) for c in cells]))
+    seen = perceive(draw([DrawnThing("circle", "red", c, *center_of(c), 13) for c in cells]))
     assert [(round(s.x), round(s.y)) for s in seen] == [center_of(c) for c in sorted(cells)]
 
 

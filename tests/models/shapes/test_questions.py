@@ -2,16 +2,16 @@ import random
 
 import pytest
 
-from gems.models.shapes.answers import ShapesAnswer, agrees, answer
+from gems.models.shapes.answers import ShapesAnswer, answer, matches_expected
 from gems.models.shapes.grammar import parse_request
-from gems.models.shapes.language import say_layout, say_spec
-from gems.models.shapes.perception import Seen, perceive
-from gems.models.shapes.questions import ShapesQuestion, questions
-from gems.models.shapes.world import Thing, center_of, draw, sample_scene
+from gems.models.shapes.language import describe_spec, list_things_with_cells
+from gems.models.shapes.perception import PerceivedThing, perceive
+from gems.models.shapes.questions import ShapesQuestion, questions_about
+from gems.models.shapes.world import DrawnThing, center_of, draw, sample_scene
 
 
 def put(shape, color, cell):
-    return Thing(shape, color, cell, *center_of(cell), 13.5)
+    return DrawnThing(shape, color, cell, *center_of(cell), 13.5)
 
 
 SCENE = [put("circle", "red", 0), put("circle", "red", 1), put("circle", "orange", 2), put("square", "blue", 7)]
@@ -23,7 +23,7 @@ def seen():
 
 
 def test_questions_of_a_request():
-    assert questions(parse_request("three red circles above a blue square")) == [
+    assert questions_about(parse_request("three red circles above a blue square")) == [
         ShapesQuestion("object", "Is there a circle in the image?", "yes"),
         ShapesQuestion("count", "How many circles are in the image?", "three", (0,)),
         ShapesQuestion("attribute", "Are all the circles red?", "yes", (0,)),
@@ -35,7 +35,7 @@ def test_questions_of_a_request():
 
 
 def test_one_shape_in_two_colours_is_told_apart_by_colour():
-    made = questions(parse_request("an orange circle and two blue circles"))
+    made = questions_about(parse_request("an orange circle and two blue circles"))
     assert [(q.text, q.expected) for q in made] == [
         ("Is there an orange circle in the image?", "yes"),
         ("How many orange circles are in the image?", "one"),
@@ -46,13 +46,13 @@ def test_one_shape_in_two_colours_is_told_apart_by_colour():
 
 
 def test_a_group_without_a_colour_counts_every_thing_of_its_shape():
-    made = questions(parse_request("a circle and a red circle"))
+    made = questions_about(parse_request("a circle and a red circle"))
     assert ("How many circles are in the image?", "two") in [(q.text, q.expected) for q in made]
     assert ("How many red circles are in the image?", "one") in [(q.text, q.expected) for q in made]
 
 
 def test_places_are_asked():
-    made = questions(parse_request("a red circle at the top left, a red circle at the bottom, two stars on the right"))
+    made = questions_about(parse_request("a red circle at the top left, a red circle at the bottom, two stars on the right"))
     assert [q.text for q in made if q.kind == "relation"] == [
         "Is there a red circle at the top left of the image?",
         "Is there a red circle at the bottom of the image?",
@@ -64,9 +64,9 @@ def test_questions_of_drawn_scenes_are_answered_as_expected():
     for seed in range(60):
         scene = sample_scene(random.Random(seed))
         seen = perceive(draw(scene.things))
-        for request in (say_spec(scene.spec), say_layout(scene.things)):
-            for question in questions(parse_request(request)):
-                assert agrees(answer(question.text, seen), question.expected) is True, (request, question)
+        for request in (describe_spec(scene.spec), list_things_with_cells(scene.things)):
+            for question in questions_about(parse_request(request)):
+                assert matches_expected(answer(question.text, seen), question.expected) is True, (request, question)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_number_that_does_not_hold_makes_the_statement_false(seen):
 def test_what_is_not_understood_stays_unknown(seen, question):
     given = answer(question, seen)
     assert not given.known
-    assert agrees(given, "yes") is None
+    assert matches_expected(given, "yes") is None
     assert "do not understand" in given.reason
 
 
@@ -171,21 +171,21 @@ def test_reasons_say_what_was_seen(seen):
 
 def test_a_side_needs_a_margin():
     def at(color, shape, y):
-        return Seen(shape, color, 64, y, 26, 26, 500, 1.0)
+        return PerceivedThing(shape, color, 64, y, 26, 26, 500, 1.0)
 
     assert answer("Is the circle above the star?", [at("red", "circle", 60), at("red", "star", 65)]).text == "no"
     assert answer("Is the circle above the star?", [at("red", "circle", 57), at("red", "star", 65)]).text == "yes"
 
 
 def test_what_cannot_be_made_out_is_not_counted_but_told():
-    blob = Seen("circle", "red", 64, 64, 20, 30, 400, 0.05)
-    given = answer("How many circles are there?", [blob, Seen("circle", "red", 24, 24, 26, 26, 500, 0.9)])
+    blob = PerceivedThing("circle", "red", 64, 64, 20, 30, 400, 0.05)
+    given = answer("How many circles are there?", [blob, PerceivedThing("circle", "red", 24, 24, 26, 26, 500, 0.9)])
     assert given.text == "one"
     assert given.reason == "I see one red circle, and one more that I cannot make out"
 
 
 def test_numbers_agree_in_words_and_digits():
-    assert agrees(ShapesAnswer("three", True, ""), "3")
-    assert agrees(ShapesAnswer("zero", True, ""), "0")
-    assert agrees(ShapesAnswer("yes", True, ""), "Yes")
-    assert agrees(ShapesAnswer("yes", True, ""), "no") is False
+    assert matches_expected(ShapesAnswer("three", True, ""), "3")
+    assert matches_expected(ShapesAnswer("zero", True, ""), "0")
+    assert matches_expected(ShapesAnswer("yes", True, ""), "Yes")
+    assert matches_expected(ShapesAnswer("yes", True, ""), "no") is False

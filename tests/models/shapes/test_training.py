@@ -65,7 +65,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, small, monkeypa
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
     whole = train.train_vae(tmp_path / "whole", 4, 7, "cpu").state_dict()
-    save, saved = train.Stage._save, []
+    save, saved = train.TrainingStage._save, []
 
     def save_twice_then_die(self, optimizer, step):
         save(self, optimizer, step)
@@ -73,7 +73,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, small, monkeypa
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train.Stage, "_save", save_twice_then_die)
+    monkeypatch.setattr(train.TrainingStage, "_save", save_twice_then_die)
     with pytest.raises(KeyboardInterrupt):
         train.train_vae(tmp_path / "killed", 4, 7, "cpu")
     again = train.train_vae(tmp_path / "killed", 4, 7, "cpu").state_dict()

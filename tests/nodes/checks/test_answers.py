@@ -4,7 +4,7 @@ import pytest
 
 from gems.evaluation.judges.judge_parsing import says_yes
 from gems.memory.state import Check
-from gems.models.numerals import number, numeral
+from gems.models.numerals import number, parse_number
 from gems.nodes.checks.answers import match_text, passes, yes_or_no
 
 
@@ -40,7 +40,7 @@ def test_a_number_in_another_language_is_the_expected_one():
     assert passes(check("二十五", "count"), "25")
     assert passes(check("25", "count"), "twenty-five")
     assert passes(check("是"), "yes")
-    assert numeral("three cats") is None
+    assert parse_number("three cats") is None
 
 
 def check(expected, kind="object"):

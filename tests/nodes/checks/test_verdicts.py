@@ -201,7 +201,7 @@ def test_a_server_that_fails_over_the_schema_is_asked_in_words_and_text_alone_is
     node = decomposer(endpoint_chat(ChatOptions(model=f"{server.url}#m", retries=0)))
     update = node(GemsState(prompt="a cat"), Runtime())
     assert update["checks"][0].question == "Is there a cat?"
-    assert any("told in words only" in note for note in update["notes"])
+    assert any("sent in words only" in note for note in update["notes"])
     assert all(isinstance(m["content"], str) for m in server.heard[-1].json["messages"])
     node(GemsState(prompt="another cat"), Runtime())
     assert len(server.heard) == 3

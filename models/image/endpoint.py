@@ -7,23 +7,21 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 from PIL import Image
 
-from ...errors import ImageModelError, ImageRefusedError, ModelSpecError
-from ...privacy import read_key, refuse_secrets
+from ...errors import ImageModelError, ImageRefusedError
+from ...privacy import refuse_secrets
+from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
 from ..options import ImageOptions
 from . import providers
 from .base import ImageModel, ImageRequest
-from .images_http import Endpoint
+from .images_client import ImagesClient
+from .images_response import decode_image, first_image, parse_error, server_warnings
 from .providers import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
-from .response_parsing import picture_in, read_picture, warnings_in
 
-OPENAI_URL = "https://api.openai.com/v1"
-
-REMEMBERED = 1000
-"""How many requests' remarks are kept until they are asked for."""
+MAX_REMEMBERED = 1000
+"""Number of requests whose remarks are remembered."""
 
 
 def endpoint_image(options: ImageOptions) -> EndpointImage:
@@ -33,26 +31,23 @@ def endpoint_image(options: ImageOptions) -> EndpointImage:
     GEMS_API_KEY for the latter, if it wants one.
 
     Raises:
-        ModelSpecError: the key is missing, is none, or stands where it would be recorded.
-        ImageModelError: a field is set that is not free, or the url is none.
+        ModelSpecError: the key is missing, malformed, or in the spec or the fields of requests.
+        ImageModelError: a reserved field is set, or the URL is malformed.
     """
     of_openai = options.model.startswith("openai:")
     if of_openai:
         url, model = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, options.model.removeprefix("openai:")
     else:
         url, _, model = options.model.partition("#")
-    key_env = options.key_env or ("OPENAI_API_KEY" if of_openai else "GEMS_API_KEY")
     refuse_secrets("image", options.model, options.call)
-    key = read_key(key_env)
-    if not key and (of_openai or options.key_env):
-        raise ModelSpecError(f"--image {options.model} needs a key: set {key_env}")
-    whose = options.provider or ("openai" if of_openai else None)
+    key_env, key = endpoint_key("image", options)
+    provider = options.provider or ("openai" if of_openai else None)
     return EndpointImage(
         url,
         model,
         key=key or None,
         key_env=key_env,
-        provider=PROVIDERS[whose] if whose else None,
+        provider=PROVIDERS[provider] if provider else None,
         call=options.call,
         timeout=options.timeout,
         retries=options.retries,
@@ -61,21 +56,21 @@ def endpoint_image(options: ImageOptions) -> EndpointImage:
 
 
 class EndpointImage(ImageModel):
-    """An image model behind an images endpoint: one HTTP call a request.
+    """An image model behind an images endpoint: one HTTP call for each request.
 
     Args:
         url: the base url, with `/v1`.
         model: its name there.
-        key: what is sent as bearer token, nothing by default.
-        key_env: the environment variable that the key is from, for messages.
-        provider: whose fields the server takes; by default the server is asked at the first picture.
+        key: bearer token, none by default.
+        key_env: environment variable of the key, for messages.
+        provider: decides which fields are sent; by default the server is asked at the first request.
         call: further fields of every request.
-        timeout: seconds that one try may take.
+        timeout: seconds of one try.
         retries: tries after the first.
-        in_flight: most calls for pictures to this host at the same time, whichever thread or model they are from.
+        in_flight: most concurrent image calls to the host, over all threads and models.
 
     Raises:
-        ImageModelError: `call` has a field that is not free, or the url is none.
+        ImageModelError: `call` has a reserved field, or the URL is malformed.
     """
 
     def __init__(
@@ -92,14 +87,14 @@ class EndpointImage(ImageModel):
         in_flight: int = 4,
     ) -> None:
         if taken := sorted(RESERVED & set(call or {})):
-            raise ImageModelError(f"the field {taken[0]!r} cannot be set: one request is one picture, of this model")
+            raise ImageModelError(f"the field {taken[0]!r} cannot be set: one request is one image, of this model")
         self.name = model
         self.parallel = in_flight
         self.call = dict(call or {})
-        self._endpoint = Endpoint(url, key, key_env, timeout=timeout, retries=retries, in_flight=in_flight)
-        self._fixed = provider or providers.provider_at(urlsplit(url).hostname or "")
-        self._asked = self._fixed or OTHER
-        self._made = False
+        self._client = ImagesClient(url, key, key_env, timeout=timeout, retries=retries, in_flight=in_flight)
+        self._fixed = provider or (OPENAI if is_openai(url) else None)
+        self._provider = self._fixed or OTHER
+        self._has_generated = False
         self._card: Mapping[str, object] | None = None
         self._left_out: set[str] = set()
         self._remarks: dict[int, list[str]] = {}
@@ -107,35 +102,35 @@ class EndpointImage(ImageModel):
 
     @property
     def settings(self) -> dict[str, object]:
-        """The model, the host, and the fields set; a provider that is found out is not among them, as it takes a call."""
+        """Model, host, fields of requests, and the provider if it is known without a call."""
         provider = self._fixed.name if self._fixed else None
-        return {**self.call, "model": self.name, "host": self._endpoint.host, "provider": provider}
+        return {**self.call, "model": self.name, "host": self._client.host, "provider": provider}
 
     @property
     def can_edit(self) -> bool:
-        """Whether it takes requests with a `source`, by its server's word or its name; may ask the server, once."""
+        """Whether it takes requests with a `source`, as its server says, or by its name; may ask the server, once."""
         return providers.can_edit(self.name, {} if self._fixed is OPENAI else self._ask_card())
 
     def truncated(self, prompt: str) -> str | None:
-        """Return what is past the most characters that the provider takes; `generate` refuses such a prompt."""
-        most = self._asked.longest_prompt
+        """Return the part of a prompt past the limit of the provider in characters; `generate` refuses such a prompt."""
+        most = self._provider.longest_prompt
         return prompt[most:] or None if most else None
 
     def caveats(self, request: ImageRequest) -> list[str]:
-        """Return what the provider does not honour, what the server refused or warned of, and a size that was not asked for."""
-        if not self._made:
+        """Return what the provider does not honour, fields that the server refused, its warnings, and an unexpected size."""
+        if not self._has_generated:
             return []
-        said = providers.caveats(self._asked, request, self.call, self._left_out)
-        return said + self._remarks.get(hash(request), [])
+        notes = providers.caveats(self._provider, request, self.call, self._left_out)
+        return notes + self._remarks.get(hash(request), [])
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Make the pictures, `in_flight` of them at a time, and return them in the order of the requests."""
+        """Generate the images, at most `in_flight` at a time, in the order of the requests."""
         if len(requests) < 2:
-            return [self._one(request) for request in requests]
+            return [self._generate_one(request) for request in requests]
         with ThreadPoolExecutor(min(len(requests), self.parallel)) as pool:
-            return list(pool.map(self._one, requests))  # after an error, what has not begun is not begun
+            return list(pool.map(self._generate_one, requests))  # after an error, no further request is sent
 
-    def _one(self, request: ImageRequest) -> Image.Image:
+    def _generate_one(self, request: ImageRequest) -> Image.Image:
         provider = self._find_provider()
         if request.source is None:
             path, files = "/images/generations", None
@@ -144,47 +139,47 @@ class EndpointImage(ImageModel):
             path, files = "/images/edits", {"image": ("image.png", request.source, "image/png")}
             body = dict(providers.edit_form(provider, request, self.call, self.name))
         answer = self._send(path, body, files)
-        found = picture_in(answer)
-        if found is None:
-            host, said = self._endpoint.host, self._endpoint.clean(providers.complaint(answer).message)
-            why = said or "its filter may have held it back"
-            raise ImageModelError(f"{host} answered without a picture ({why}): change the request, or look at its log")
-        image = read_picture(self._endpoint.fetch(found) if isinstance(found, str) else found)
-        warnings = [self._endpoint.clean(warning) for warning in warnings_in(answer)]
-        self._remember(request, warnings or _another_size(self.name, request, image))
+        data_or_url = first_image(answer)
+        if data_or_url is None:
+            host, message = self._client.host, self._client.clean(parse_error(answer).message)
+            why = message or "its filter may have held it back"
+            raise ImageModelError(f"{host} answered without an image ({why}): change the request, or look at its log")
+        image = decode_image(self._client.fetch(data_or_url) if isinstance(data_or_url, str) else data_or_url)
+        warnings = [self._client.clean(warning) for warning in server_warnings(answer)]
+        self._remember(request, warnings or _size_remark(self.name, request, image))
         return image
 
     def _send(self, path: str, body: dict[str, Any], files: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Send a request; fields that the server turns out not to know are left out, then and from then on."""
+        """Send a request; fields that the server refuses are left out, now and in later requests."""
         while True:
             body = {name: value for name, value in body.items() if name not in self._left_out}
             try:
-                return self._endpoint.post(path, body, files)
+                return self._client.post(path, body, files)
             except ImageRefusedError as error:
                 free = OPTIONAL & set(body) - set(self.call)
-                refused = error.complaint.refused_field(free) if error.status in (400, 422) else None
+                refused = error.detail.refused_field(free) if error.status in (400, 422) else None
                 if refused is None:
                     raise
                 self._left_out.add(refused)
 
     def _remember(self, request: ImageRequest, remarks: list[str]) -> None:
-        self._made = True
+        self._has_generated = True
         if remarks:
             with self._lock:
                 self._remarks[hash(request)] = remarks
-                if len(self._remarks) > REMEMBERED:
+                if len(self._remarks) > MAX_REMEMBERED:
                     del self._remarks[next(iter(self._remarks))]
 
     def _find_provider(self) -> Provider:
         if self._fixed is None:
-            self._asked = providers.provider_of(self._ask_card())
-        return self._asked
+            self._provider = providers.provider_of(self._ask_card())
+        return self._provider
 
     def _ask_card(self) -> Mapping[str, object]:
-        """Return the model's entry in the server's list of models, empty where there is none; asked for until it answers."""
+        """Return the entry of the model in `/v1/models`, empty where there is none; repeated until the server answers."""
         with self._lock:
             if self._card is None:
-                cards = self._endpoint.models()
+                cards = self._client.models()
                 if cards is None:
                     return {}
                 own = [card for card in cards if card.get("id") == self.name]
@@ -192,7 +187,7 @@ class EndpointImage(ImageModel):
             return self._card
 
 
-def _another_size(name: str, request: ImageRequest, image: Image.Image) -> list[str]:
+def _size_remark(name: str, request: ImageRequest, image: Image.Image) -> list[str]:
     if request.width is None or image.size == (request.width, request.height):
         return []
-    return [f"{name} gave {image.width}x{image.height} pixels where {request.width}x{request.height} were asked for"]
+    return [f"{name} gave {image.width}x{image.height} pixels where {request.width}x{request.height} were requested"]

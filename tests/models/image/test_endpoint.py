@@ -17,9 +17,9 @@ from PIL import Image
 
 from gems.errors import ImageModelError, ModelSpecError
 from gems.models import http
-from gems.models.image import response_parsing
+from gems.models.image import images_response
 from gems.models.image.base import ImageRequest
-from gems.models.image.images_api import endpoint_image
+from gems.models.image.endpoint import endpoint_image
 from gems.models.options import ImageOptions
 
 from ...faulty import FaultyServer, Reply
@@ -239,7 +239,7 @@ def test_a_field_that_the_server_does_not_know_is_left_out_from_then_on(server, 
     sent = [set(heard.json) & {"response_format", "seed", "negative_prompt"} for heard in server.heard if heard.data]
     assert [len(fields) for fields in sent] == [3, 2, 1, 0, 0]
     said = drawer.caveats(SIZED)
-    assert "the images endpoint takes no seed: the same request gives another picture each time" in said
+    assert "the images endpoint takes no seed: the same request gives another image each time" in said
     assert "the images endpoint takes no negative prompt: it was left out" in said
 
 
@@ -388,22 +388,22 @@ def test_an_answer_that_drips_is_given_up():
             "answered with text/html instead of JSON: does the address end",
         ),
         (Reply(b"[" * 100_000), "instead of JSON"),
-        (Reply({"created": 1}), "without a picture"),
-        (Reply([]), "without a picture"),
-        (Reply({"data": []}), "without a picture"),
-        (Reply({"data": [None]}), "without a picture"),
-        (Reply({"data": [{"b64_json": None}]}), "without a picture"),
-        (Reply({"data": [{"b64_json": 7}]}), "without a picture"),
-        (Reply({"error": {"message": "out of memory"}}), r"without a picture (out of memory)"),
+        (Reply({"created": 1}), "without an image"),
+        (Reply([]), "without an image"),
+        (Reply({"data": []}), "without an image"),
+        (Reply({"data": [None]}), "without an image"),
+        (Reply({"data": [{"b64_json": None}]}), "without an image"),
+        (Reply({"data": [{"b64_json": 7}]}), "without an image"),
+        (Reply({"error": {"message": "out of memory"}}), r"without an image (out of memory)"),
         (Reply({"data": [{"b64_json": "no*base64"}]}), "not valid base64"),
         (Reply({"data": [{"b64_json": "abc"}]}), "not valid base64"),
-        (drawn(b""), "without a picture"),
-        (drawn(b"hello"), "not a picture"),
-        (drawn(b"<svg/>"), "not a picture"),
-        (drawn(png(form="GIF")), "not a picture"),
+        (drawn(b""), "without an image"),
+        (drawn(b"hello"), "not an image"),
+        (drawn(b"<svg/>"), "not an image"),
+        (drawn(png(form="GIF")), "not an image"),
         (drawn(png()[:60]), "damaged"),
         (drawn(png(form="JPEG")[:-20]), "damaged"),
-        (drawn(png()[:20]), "not a picture"),
+        (drawn(png()[:20]), "not an image"),
     ],
 )
 def test_an_answer_of_no_use_says_why(server, model, reply, said):
@@ -414,7 +414,7 @@ def test_an_answer_of_no_use_says_why(server, model, reply, said):
 @pytest.mark.parametrize(("mode", "size"), [("L", (10_000, 10_000)), ("1", (20_000, 10_000))])
 def test_a_picture_too_large_is_refused_before_its_pixels_are_read(model, monkeypatch, mode, size):
     huge = drawn(png(size, 0, mode))
-    monkeypatch.setattr(response_parsing.PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("pixels were read"))
+    monkeypatch.setattr(images_response.PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("pixels were read"))
     assert f"{size[0]}x{size[1]} pixels: at most 64,000,000 are taken" in error_of(model(huge))
 
 
@@ -457,7 +457,7 @@ def test_another_size_than_asked_for_is_taken_and_said(model):
     drawer = model(drawn(png((16, 16))))
     (image,) = drawer.generate([SIZED])
     assert image.size == (16, 16)
-    assert drawer.caveats(SIZED) == ["m gave 16x16 pixels where 48x32 were asked for"]
+    assert drawer.caveats(SIZED) == ["m gave 16x16 pixels where 48x32 were requested"]
     assert drawer.caveats(CAT) == []
 
 
@@ -500,7 +500,7 @@ def test_an_address_that_is_none_is_told(model):
 
 
 def test_a_picture_that_is_gone_is_told(model):
-    assert "answered 404 where it said its picture is" in error_of(model(Reply({"data": [{"url": "/x"}]}), failed(404)))
+    assert "answered 404 for the URL of its image" in error_of(model(Reply({"data": [{"url": "/x"}]}), failed(404)))
 
 
 # Several at once

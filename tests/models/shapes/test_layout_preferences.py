@@ -7,7 +7,7 @@ import pytest
 from gems.memory.evidence import latest_improvements
 from gems.memory.lessons import StoredLesson
 from gems.models.shapes import roles
-from gems.models.shapes.habits import OWN_PLACE, WAYS, gives_places, habits_in, what_changed
+from gems.models.shapes.layout_preferences import LAYOUT_TRAITS, OWN_PLACE, describe_change, gives_places, preferences_in
 from gems.models.shapes.world import CELLS
 from gems.nodes import learner
 from gems.nodes.lesson_prompts import lessons_block
@@ -16,7 +16,7 @@ from ...nodes.test_learner import PLACED, PLAIN
 from ...nodes.test_learner import borne_out as run_of
 from .test_chat import asks, text
 
-CORNERS, ROOM, HEIGHT = WAYS
+CORNERS, ROOM, HEIGHT = LAYOUT_TRAITS
 REQUEST = "two red circles, a blue square and a green star"
 NONSENSE = ["Believe in the picture.", "Use the cutting edge, and corner the market.", "Never draw a cat in the upper deck."]
 
@@ -41,39 +41,39 @@ def edges(prompt):
     ],
 )
 def test_it_says_in_what_a_layout_differs_from_the_one_before(before, after, lesson):
-    assert what_changed(before, after) == lesson
+    assert describe_change(before, after) == lesson
 
 
 def test_every_lesson_that_it_writes_it_can_follow_in_both_directions():
-    for way in WAYS:
-        (less,), (more,) = habits_in([way.less]), habits_in([way.more])
-        assert (less.way, less.sign) == (way, 1)
-        assert (more.way, more.sign) == (way, -1)
+    for trait in LAYOUT_TRAITS:
+        (less,), (more,) = preferences_in([trait.less]), preferences_in([trait.more])
+        assert (less.trait, less.sign) == (trait, 1)
+        assert (more.trait, more.sign) == (trait, -1)
     assert gives_places(OWN_PLACE)
-    assert habits_in([OWN_PLACE]) == []
+    assert preferences_in([OWN_PLACE]) == []
 
 
 def test_it_follows_the_same_advice_in_other_words():
-    assert habits_in(["Objects belong into the corners."])[0] == habits_in([CORNERS.less])[0]
+    assert preferences_in(["Objects belong into the corners."])[0] == preferences_in([CORNERS.less])[0]
     assert gives_places("State for each object a place.")
 
 
 def test_of_contradicting_lessons_the_first_counts():
-    assert [h.sign for h in habits_in([CORNERS.more, CORNERS.less])] == [-1]
+    assert [h.sign for h in preferences_in([CORNERS.more, CORNERS.less])] == [-1]
 
 
 @pytest.mark.parametrize("lesson", NONSENSE)
 def test_nonsense_has_no_effect(lesson):
     for number in ("two", "three", "four", "five", "six"):
         request = f"{number} red circles"
-        memory = [roles.Remembered(request, True, "", None)]
+        memory = [roles.ShownAttempt(request, True, "", None)]
         assert roles.plan(request, [], [lesson]) == roles.plan(request, [])
         assert roles.plan(request, ["counting"], [lesson]) == roles.plan(request, ["counting"])
         assert roles.refinement(request, memory, [lesson]) == roles.refinement(request, memory)
 
 
 def test_planner_and_refiner_lay_out_as_a_lesson_says():
-    memory = [roles.Remembered(REQUEST, True, "", None)]
+    memory = [roles.ShownAttempt(REQUEST, True, "", None)]
     for lesson, most in ((CORNERS.less, 0), (CORNERS.more, 4)):
         assert edges(roles.plan(REQUEST, ["counting"], [lesson])["prompt"]) == most
         assert edges(roles.refinement(REQUEST, memory, [lesson])["prompt"]) == most
@@ -82,7 +82,7 @@ def test_planner_and_refiner_lay_out_as_a_lesson_says():
 def test_what_came_out_right_is_kept_whatever_a_lesson_says():
     notes = "Laid out in 4 places. Wrong places: at the left (wanted x, seen y). Right places: at the top."
     prompt = "a red circle at the top, a red circle in the center, a blue square at the right, a green star at the left"
-    refined = roles.refinement(REQUEST, [roles.Remembered(prompt, True, notes, None)], [CORNERS.less])["prompt"]
+    refined = roles.refinement(REQUEST, [roles.ShownAttempt(prompt, True, notes, None)], [CORNERS.less])["prompt"]
     assert {1, 4, 5} < cells(refined)
     assert cells(refined) - {1, 4, 5} < {0, 2, 6, 8}
 

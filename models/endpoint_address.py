@@ -1,0 +1,66 @@
+"""Addresses and keys of endpoints, chat and images alike: `openai:MODEL` and `http(s)://HOST/v1#MODEL`."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from ..errors import ModelSpecError
+from ..privacy import host_of, read_key
+from .options import ChatOptions, ImageOptions
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+OPENAI_HOST = r"(^|\.)api\.openai\.com(:|$)|\.openai\.azure\.com(:|$)"
+"""Pattern of the hosts of OpenAI and Azure, searched in `host:port` in small letters."""
+
+
+def is_openai(url: str) -> bool:
+    """Return whether a URL is of OpenAI's own API, or of Azure's.
+
+    Example:
+        >>> is_openai("https://eu.api.openai.com/v1"), is_openai("http://localhost:30000/v1")
+        (True, False)
+    """
+    return re.search(OPENAI_HOST, host_of(url).lower()) is not None
+
+
+def is_endpoint(kind: Literal["chat", "image"], spec: str) -> bool:
+    """Return whether the spec of a model names an endpoint.
+
+    Args:
+        kind: the command-line option that the spec is of.
+        spec: as the option takes it.
+
+    Raises:
+        ModelSpecError: the URL holds a user's name or password.
+    """
+    scheme, _, name = spec.partition(":")
+    if scheme == "openai":
+        return bool(name)
+    try:
+        url = urlsplit(spec)
+    except ValueError:  # half of an IPv6 address, for one
+        return False
+    if url.username or url.password:
+        raise ModelSpecError(f"--{kind}: a key has no place in a URL; put it in the environment variable GEMS_API_KEY")
+    return url.scheme in ("http", "https") and bool(url.hostname and url.fragment)
+
+
+def endpoint_key(kind: Literal["chat", "image"], options: ChatOptions | ImageOptions) -> tuple[str, str]:
+    """Return the environment variable that holds the key of an endpoint, and the key, empty where the endpoint needs none.
+
+    Args:
+        kind: the command-line option that the options are of.
+        options: of an endpoint.
+
+    Raises:
+        ModelSpecError: the key is missing.
+    """
+    of_openai = options.model.startswith("openai:")
+    variable = options.key_env or ("OPENAI_API_KEY" if of_openai else "GEMS_API_KEY")
+    key = read_key(variable)
+    if not key and (of_openai or options.key_env):
+        raise ModelSpecError(f"--{kind} {options.model} needs a key: set {variable}")
+    return variable, key
