@@ -15,6 +15,7 @@ from ..memory.state import MAX_PROMPT_CHARACTERS, Check, CheckKind, Request
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes
 from .checks.answers import expects_text
+from .checks.kinds import list_kinds
 from .checks.question_rewriting import OPEN_QUESTION, literal_answer, rewrite_question
 from .checks.text_match import normalize
 from .messages import MAX_QUESTION, Node, truncate, usage_of, user_message
@@ -22,7 +23,7 @@ from .quoted_text import visible_quotes
 
 MAX_CHECKS = 40
 
-SYSTEM = """\
+SYSTEM = f"""\
 You write the acceptance test for an image. Someone will look at the finished image with your questions in hand and \
 nothing else: not the request, not the prompt it was drawn from. The image is right exactly when every question gets \
 its expected answer.
@@ -46,8 +47,7 @@ quotes a text that is to be read: "Are the letters on the sign red?".
 - A question that makes sense only if another one passes names it in depends_on: an attribute, a count or a relation \
 depends on its objects being there.
 
-Kinds: object, count, attribute, relation, text, style, knowledge (a visible fact that follows from the world rather \
-than from the words)."""
+{list_kinds()}"""
 
 
 class CheckDraft(BaseModel):
