@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import _renamed
+from . import _old_names
 
 if TYPE_CHECKING:
     from .context import PRESETS, RunContext, preset
@@ -69,13 +69,13 @@ __all__ = [  # noqa: RUF022  (grouped by what they are for)
 ]  # fmt: skip
 __version__ = "0.1.0"
 
-sys.meta_path.insert(0, _renamed.RenamedModules())
+sys.meta_path.insert(0, _old_names.RenamedModules())
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import gems` stays quick."""
-    if name in _renamed.NAMES:
-        _renamed.warn(name, name := _renamed.NAMES[name], 2)
+    if name in _old_names.NAMES:
+        _old_names.warn(name, name := _old_names.NAMES[name], 2)
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from .commands import fork, graph, presets, prune, run, runs, serve
+from .commands.error_exit import SHOW_TRACEBACKS, fail
 from .commands.evaluate import eval_app
-from .commands.fail import SHOW_TRACEBACKS, fail
 from .commands.lessons import lessons_app
 from .commands.skills import skills_app
 from .errors import GemsError

@@ -33,7 +33,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from .errors import ConfigError, what_is_wrong
-from .frozen import Frozen
+from .frozen_model import Frozen
 from .models.options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
 from .models.registry import CUSTOM, LOCAL_FOLDER, ChatChoices, ImageChoice
 

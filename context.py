@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, ValidationError, field_validator
 
 from .errors import SettingError, what_is_wrong
-from .frozen import Frozen
+from .frozen_model import Frozen
 
 PlanMode = Literal["none", "rewrite", "skills"]
 RecallPolicy = Literal["none", "last", "feedback", "images", "thoughts", "experiences", "default"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, field_serializer
 from pydantic_core import to_jsonable_python
 
-from .frozen import Frozen
+from .frozen_model import Frozen
 from .memory.state import (
     Attempt,
     Check,

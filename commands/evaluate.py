@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from ..errors import SettingError
-from ..evaluation.catalogue import CATALOGUE
+from ..evaluation.benchmarks.registry import REGISTRY
 from ..terminal import Console
 from .evaluate_options import (
     Base,
@@ -108,7 +108,7 @@ def eval_benchmark(
     set_debug(debug)
     from ..config import apply_options, load_config
     from ..evaluation import variants
-    from ..evaluation.catalogue import find_benchmark
+    from ..evaluation.benchmarks.registry import find_benchmark
     from ..evaluation.downloads import fetch
     from ..evaluation.judges.registry import judge_of
     from ..evaluation.runner import plan_study
@@ -184,7 +184,7 @@ def eval_score(
     """Judge the images of a study, by its judge or by another one; questions with a recorded answer are not asked again."""
     set_debug(debug)
     from ..config import load_config
-    from ..evaluation.catalogue import find_benchmark
+    from ..evaluation.benchmarks.registry import find_benchmark
     from ..evaluation.judges.registry import judge_of
     from ..evaluation.run_records import read_definition
     from ..evaluation.study import load_study, score_study
@@ -274,7 +274,7 @@ def eval_import(
     show_study(load_study(folder, base, store=store), paper=paper, json_file=json_file)
 
 
-for name, entry in CATALOGUE.items():
+for name, entry in REGISTRY.items():
     eval_app.command(name, help=f"{entry.about} {eval_benchmark.__doc__}", short_help=entry.about)(eval_benchmark)
 eval_app.command("score")(eval_score)
 eval_app.command("table")(eval_table)

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from ..errors import SettingError
 from ..terminal import Console
-from .fail import SHOW_TRACEBACKS
+from .error_exit import SHOW_TRACEBACKS
 
 if TYPE_CHECKING:
     from ..skills import SkillLibrary

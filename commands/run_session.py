@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import GemsError, SettingError
 from ..terminal import Console, echo, signal_handlers
-from .fail import fail
+from .error_exit import fail
 from .options import workspace_options
 
 if TYPE_CHECKING:

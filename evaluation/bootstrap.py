@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frozen import Frozen
-from .benchmark import BootstrapSample, Metric
+from ..frozen_model import Frozen
+from .benchmarks.base import BootstrapSample, Metric
 
 RESAMPLES = 2000
 LEVEL = 95

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BenchmarkError
-from .benchmark import Sample
+from .benchmarks.base import Sample
 
 _REST = "\0"
 """Key of columns without a name in the first line; an empty name, as pandas writes for its index, is a name."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import httpx2
 
 from ..errors import BenchmarkError
-from .benchmark import Benchmark, Source
+from .benchmarks.base import Benchmark, Source
 
 MAX_DOWNLOAD = 2**30
 """Bytes of a download."""

@@ -15,10 +15,10 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..errors import BenchmarkError
-from ..frozen import Frozen
+from ..frozen_model import Frozen
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
-from .benchmark import Benchmark, ImportedScores, Sample
+from .benchmarks.base import Benchmark, ImportedScores, Sample
 from .judges.answer_collection import JudgeTask, collect, needs_asking, recorded_answers
 from .judges.answer_log import AnswerLog
 from .judges.base import Judge

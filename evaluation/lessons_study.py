@@ -18,10 +18,9 @@ from ..memory.lessons import Lessons, StoredLesson
 from ..models.registry import ImageChoice
 from ..storage.image_store import ImageStore
 from ..storage.sqlite import SqliteDatabase
-from .benchmark import Sample
+from .benchmarks.base import Sample
 from .benchmarks.shapes import Shapes
 from .bootstrap import LEVEL, Estimate, estimate
-from .definition import StudyDefinition
 from .downloads import Fetched
 from .image_scores import ImageScore, answers_path, score_images
 from .judges.answer_log import open_answer_log
@@ -29,6 +28,7 @@ from .judges.registry import judge_of
 from .run_records import RecordKey, SampleRecord
 from .runner import IMAGES_FOLDER, NO_PROGRESS, StudyPlan, StudyProgress, default_folder, plan_study, run_study
 from .sample_run import WorkItem
+from .study_definition import StudyDefinition
 from .study_tables import estimate_cell, new_table
 from .variant_results import VariantResult, interval_bounds, prompt_costs, prompt_rows, result_fields, summarize_variants
 from .variants import Variant

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from .benchmark import BenchmarkImage, Sample
+from .benchmarks.base import BenchmarkImage, Sample
 
 
 def group_by_sample(pictures: Iterable[BenchmarkImage]) -> Iterator[tuple[Sample, list[bytes | None]]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..errors import BenchmarkError, SettingError
 from ..storage.image_store import ImageStore
-from .benchmark import Benchmark, BenchmarkImage, ImportedScores
-from .catalogue import find_benchmark
+from .benchmarks.base import Benchmark, BenchmarkImage, ImportedScores
+from .benchmarks.registry import find_benchmark
 from .image_scores import safe_file_name, save_imported
 from .run_records import read_image
 from .study import StudyResult, load_study
@@ -35,7 +35,7 @@ def export_images(
         to: parent of the new folders, which must be missing or empty.
         layout: the benchmark whose official scorer will read the images; the study's own by default.
         variants: only these.
-        benchmark: of the study; needed for a custom one, which is not in the catalogue.
+        benchmark: of the study; needed for a custom one, which is not in the registry.
         store: where the images are; in the study's folder by default.
 
     Returns:
@@ -92,7 +92,7 @@ def import_results(
         variant: whose images were scored; may be left out where the study has one variant.
         seed: the seed of the study that they were generated with: the number in the name of the exported folder, from 1; may be
             left out where there is one.
-        benchmark: of the study; needed for a custom one, which is not in the catalogue.
+        benchmark: of the study; needed for a custom one, which is not in the registry.
 
     Raises:
         GemsError: there is no study or no such variant or seed, or the file is of no use.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PlotError
 from ..models.shapes.chat import IMAGE_TOKENS
-from .benchmark import Metric
+from .benchmarks.base import Metric
 from .bootstrap import Estimate
 from .variant_results import VariantResult
 

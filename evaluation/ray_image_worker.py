@@ -23,10 +23,10 @@ from ..models.image.base import ImageModel, ImageRequest, generate_rgb
 from ..models.options import CHAT_ROLES, ModelOptions
 from ..models.registry import ChatChoices, Models, image_model
 from ..storage.image_store import ImageStore
-from .definition import code_digest
 from .engine import Job
 from .run_records import SampleRecord
 from .sample_run import run_sample
+from .study_definition import code_digest
 
 WORKER_ATTEMPTS = 8
 """Rounds of calls to all image actors, after waits that double from half a second to a minute: two minutes in all."""

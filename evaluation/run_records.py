@@ -10,14 +10,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..errors import LostImageError, RunInUseError, StudyError
-from ..frozen import Frozen
+from ..frozen_model import Frozen
 from ..memory.state import ImageRef
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from ..storage.json_lines import JsonLinesLog, read_lines
 from ..storage.locks import holding, is_holding
-from .definition import StudyDefinition
 from .shards import WHOLE, Shard
+from .study_definition import StudyDefinition
 
 DEFINITION_FILE = "study.json"
 RECORDS_FILE = "samples.jsonl"

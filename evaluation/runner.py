@@ -15,12 +15,12 @@ from ..graph.build import build_graph
 from ..models.registry import ChatChoices, ImageChoice, Models
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
-from .benchmark import Benchmark, Sample
-from .definition import StudyDefinition, define_study, prompts_digest
+from .benchmarks.base import Benchmark, Sample
 from .engine import Engine, Job, LocalEngine
 from .run_records import RecordKey, SampleRecord, open_journal, read_definition
 from .sample_run import WorkItem, with_image_path
 from .shards import WHOLE, Shard
+from .study_definition import StudyDefinition, define_study, prompts_digest
 from .variants import Variant
 
 SEED_STEP = 1_000

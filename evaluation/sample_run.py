@@ -19,7 +19,7 @@ from ..memory.state import GemsState, Usage
 from ..models.options import ModelOptions, without_hosts_and_folders
 from ..nodes.budget import cost_of
 from ..storage.image_store import ImageStore
-from .benchmark import Sample
+from .benchmarks.base import Sample
 from .run_records import CheckSummary, SampleRecord
 from .variants import Variant
 

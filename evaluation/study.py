@@ -14,9 +14,8 @@ from ..errors import BenchmarkError, SettingError
 from ..models.registry import ChatChoices, ImageChoice
 from ..storage.image_store import ImageStore
 from ..storage.locks import holding
-from .benchmark import Benchmark, Metric, Sample
-from .catalogue import find_benchmark
-from .definition import StudyDefinition
+from .benchmarks.base import Benchmark, Metric, Sample
+from .benchmarks.registry import find_benchmark
 from .downloads import Fetched
 from .engine import Engine
 from .image_scores import (
@@ -36,10 +35,11 @@ from .image_scores import (
 from .judges.answer_log import open_answer_log
 from .judges.base import Judge
 from .judges.registry import judge_of
-from .published import published_figures
+from .published_scores import published_figures
 from .run_records import RecordKey, SampleRecord, read_definition, read_records
 from .runner import IMAGES_FOLDER, NO_PROGRESS, StudyPlan, StudyProgress, default_folder, plan_study, read_prompts, run_study
 from .shards import WHOLE, Shard
+from .study_definition import StudyDefinition
 from .study_tables import StudyReport, judge_title
 from .variant_results import VariantResult, summarize_variants
 from .variants import Variant
@@ -206,7 +206,7 @@ def score_study(
     Args:
         folder: of the study.
         judge: the judge.
-        benchmark: of the study; needed for a custom one, which is not in the catalogue.
+        benchmark: of the study; needed for a custom one, which is not in the registry.
         store: where the images are; in the folder by default.
         concurrency: questions at the same time.
         progress: callbacks.
@@ -240,7 +240,7 @@ def load_study(
     Args:
         folder: of the study.
         base: the variant that the others are compared with; the first by default.
-        benchmark: of the study; needed for a custom one, which is not in the catalogue.
+        benchmark: of the study; needed for a custom one, which is not in the registry.
         store: where the images are; in the folder by default.
 
     Raises:

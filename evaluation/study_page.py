@@ -18,7 +18,7 @@ from ..report.inline_images import InlineImage, inline_image
 from ..report.page import environment
 from ..storage.files import replace_file
 from ..storage.json_lines import read_lines
-from .benchmark import Answers, Benchmark, JudgeAnswer, Metric, Sample
+from .benchmarks.base import Answers, Benchmark, JudgeAnswer, Metric, Sample
 from .bootstrap import estimate_metric
 from .image_scores import ImageScore, answers_path
 from .judges.answer_collection import counted_answers

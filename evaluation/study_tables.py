@@ -11,10 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from .benchmark import Metric
+from .benchmarks.base import Metric
 from .bootstrap import LEVEL, Estimate
 from .image_scores import OFFICIAL
-from .published import PublishedFigure
+from .published_scores import PublishedFigure
 from .variant_results import BOTH, MEASURED, VariantResult, cost_estimates
 
 COST_COLUMNS = (("images", "images", 2), ("chat calls", "calls", 2), ("rounds", "rounds", 2), ("tokens", "tokens", 0),

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..frozen import Frozen
-from .benchmark import Benchmark, BootstrapSample, Metric, Sample
+from ..frozen_model import Frozen
+from .benchmarks.base import Benchmark, BootstrapSample, Metric, Sample
 from .bootstrap import Estimate, estimate, estimate_metric
 from .image_scores import OFFICIAL, ImageScore
 from .run_records import RecordKey, SampleRecord

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ..context import PRESETS, RunContext, preset
 from ..errors import SettingError, did_you_mean
-from ..frozen import Frozen
+from ..frozen_model import Frozen
 
 SETTING_ALIASES = {"rounds": "max_rounds", "skills": "plan"}
 """Short names of settings."""

@@ -20,8 +20,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 from rapidfuzz import fuzz
 
 from ..errors import LessonError
-from ..frozen import Frozen
-from .quotes import replace_quotes
+from ..frozen_model import Frozen
+from .quoted_text import replace_quotes
 from .state import CheckKind
 
 LESSONS_NAMESPACE = ("gems", "lessons")

@@ -15,7 +15,7 @@ from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel, Field, field_validator
 
-from ..frozen import Frozen
+from ..frozen_model import Frozen
 
 MAX_PROMPT_CHARACTERS = 8_000
 """Characters of the longest request."""

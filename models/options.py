@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from ..frozen import Frozen
+from ..frozen_model import Frozen
 from ..privacy import folder_name, without_hosts, without_paths
 
 CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner", "learner")

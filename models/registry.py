@@ -152,7 +152,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
     """
     options = _image_options(choice)
     if options.model == "card":
-        from .image.card import CardImage
+        from .image.prompt_card import CardImage
 
         return CardImage()
     scheme, _, name = options.model.partition(":")
@@ -161,7 +161,7 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
             raise ModelSpecError(f"--image {options.model}: there is no such folder")
         return _IMAGE_MODELS.get(options)
     if is_endpoint("image", options.model):
-        from .image.endpoint import endpoint_image
+        from .image.images_api import endpoint_image
 
         return endpoint_image(options)
     raise ModelSpecError(

@@ -19,7 +19,7 @@ from .checks.kinds import list_kinds
 from .checks.question_rewriting import OPEN_QUESTION, literal_answer, rewrite_question
 from .checks.text_match import normalize
 from .messages import MAX_QUESTION, Node, truncate, usage_of, user_message
-from .quoted_text import visible_quotes
+from .quote_guard import visible_quotes
 
 MAX_CHECKS = 40
 

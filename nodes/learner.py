@@ -15,7 +15,7 @@ from ..errors import CheckpointError, LessonError, ModelAnswerError, ModelCallEr
 from ..events import LessonLearned, emit
 from ..memory.evidence import RefinementStep, latest_improvements, lesson_trials
 from ..memory.lessons import MAX_LESSON_CHARACTERS, Lessons, Status, StoredLesson, Trial, one_line, without_quotes
-from ..memory.quotes import quoted_strings
+from ..memory.quoted_text import quoted_strings
 from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
 from ..models.chat.ask import ask
 from ..models.chat.capabilities import capability_notes

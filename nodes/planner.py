@@ -21,7 +21,7 @@ from ..models.chat.call import CallUsage, call
 from ..skills import SkillLibrary, skill_tools
 from .lesson_prompts import PLANNER_HINT, as_shown, lessons_block, lessons_for_planner
 from .messages import Node, clip_thought, truncate, usage_of, user_message
-from .quoted_text import restore_quoted
+from .quote_guard import restore_quoted
 from .skill_loader import answerable_turn, with_skill_texts
 
 UNREADABLE_CALL = "The planner called a tool in a form that could not be parsed."

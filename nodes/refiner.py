@@ -20,7 +20,7 @@ from ..models.image.base import ImageModel
 from ..skills import SkillLibrary
 from .lesson_prompts import as_shown, lessons_block, lessons_for_refiner
 from .messages import Node, ReadImage, clip_thought, truncate, usage_of, user_message
-from .quoted_text import restore_quoted
+from .quote_guard import restore_quoted
 from .summarizer import Lesson
 from .summarizer import parse as parse_experience
 

@@ -16,7 +16,7 @@ from ..errors import SettingError
 from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
 from .checks.human_verdicts import human_reason, with_human_verdicts, with_new_checks
 from .messages import Node
-from .quoted_text import restore_quoted
+from .quote_guard import restore_quoted
 from .review_answer import Answer, AnswerRules, ListedCheck, answer_schema
 
 ACTION_EFFECTS: dict[Stage, dict[Action, str]] = {

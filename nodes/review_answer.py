@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
 from ..errors import AnswerError
-from ..frozen import Frozen
+from ..frozen_model import Frozen
 from ..memory.state import MAX_PROMPT_CHARACTERS, Action, Attempt, Check, CheckKind
 from ..models.numerals import number
 

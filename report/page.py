@@ -15,8 +15,8 @@ from ..storage.files import replace_file
 from ..terminal import escape_controls
 from .history import RunHistory
 from .inline_images import ReadImage, read_once
+from .page_view import build_view
 from .text import duration
-from .view import build_view
 
 
 def render_report(

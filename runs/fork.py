@@ -24,7 +24,7 @@ from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker
 from ..nodes.checks.human_verdicts import with_human_verdicts, with_new_checks
 from ..nodes.generator import candidates_in_round
-from ..nodes.quoted_text import restore_quoted
+from ..nodes.quote_guard import restore_quoted
 from ..report.text import count_of
 from ..skills import SkillLibrary
 from ..storage.checksums import damage_errors

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from ..context import RunContext
 from ..errors import CheckpointError, RunError
-from ..frozen import Frozen
+from ..frozen_model import Frozen
 from ..graph.build import RECURSION_LIMIT
 from ..models.options import ModelOptions
 from ..storage.checksums import add_hash, verify_hash

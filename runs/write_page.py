@@ -9,11 +9,11 @@ from ..errors import CheckpointError, RunError
 from ..report import RunHistory, render_report, write_report
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
+from .checkpoint_history import shown_to_refiner, steps_of
 from .fork_tree import fork_tree_of
 from .listing import open_for, result_of
 from .manifest import RunManifest, config_of, read_manifest
 from .result import RunResult
-from .timeline import shown_to_refiner, steps_of
 
 
 def write_page(result: RunResult, database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> None:

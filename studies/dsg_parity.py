@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from gems.evaluation.benchmark import Benchmark, JudgeAnswer, Sample
+from gems.evaluation.benchmarks.base import Benchmark, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.dpg import Dsg
 from gems.terminal import Console
 

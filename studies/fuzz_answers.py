@@ -34,7 +34,7 @@ from PIL import Image
 import gems.nodes.verifier as verifying
 from gems.context import RunContext
 from gems.errors import GemsError
-from gems.evaluation.benchmark import JudgeQuestion
+from gems.evaluation.benchmarks.base import JudgeQuestion
 from gems.evaluation.judges.judge_parsing import marks, says_yes
 from gems.evaluation.judges.registry import judge_of
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Score, Verdict

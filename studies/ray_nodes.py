@@ -25,7 +25,7 @@ import ray
 from PIL import Image
 from ray.cluster_utils import Cluster
 
-from gems.evaluation.catalogue import find_benchmark
+from gems.evaluation.benchmarks.registry import find_benchmark
 from gems.evaluation.ray_engine import ray_engine
 from gems.evaluation.run_records import RecordKey, SampleRecord, read_records
 from gems.evaluation.runner import StudyPlan, StudyProgress, plan_study, run_study

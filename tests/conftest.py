@@ -23,7 +23,7 @@ from gems.models.image.base import ImageModel
 from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
 from gems.models.shapes.world import COLORS, SHAPES, DrawnThing, center_of, draw
 
-from .faulty import FaultyServer
+from .faulty_server import FaultyServer
 
 SETTINGS = (
     *("GEMS_STORE", "GEMS_IMAGE_STORE", "LANGGRAPH_AES_KEY"),

@@ -21,7 +21,7 @@ def test_imports_go_downwards_as_contributing_says_also_inside_functions():
     level = levels()
     files = product_files(level)
     top = {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()} - NO_PRODUCT
-    assert top | {p.stem for p in ROOT.glob("*.py")} - {"__init__", "__main__", "_renamed"} == set(level)
+    assert top | {p.stem for p in ROOT.glob("*.py")} - {"__init__", "__main__", "_old_names"} == set(level)
     upwards, for_types = set(), set()
     for name, path in files.items():
         for other, types in imports_of(name, path, files):

@@ -12,7 +12,7 @@ from gems.errors import ModelSpecError
 from gems.models.chat.call import call
 from gems.privacy import keys_of, read_key, redact, refuse_secrets, without_keys
 
-from .faulty import chat_reply, refusal
+from .faulty_server import chat_reply, refusal
 
 KEY = "sk-proj-Qm3/vX9+TzR4wKpLs7YhDn2BcFg6Ja8U"
 

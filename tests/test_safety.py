@@ -26,8 +26,8 @@ from gems.storage.serializer import KEY_VARIABLE as AES
 from gems.storage.workspace import Workspace
 
 from .conftest import Sketcher
-from .faulty import Reply
-from .written import kept, leaks
+from .faulty_server import Reply
+from .secret_traces import kept, leaks
 
 PROMPT = "three red stars to the left of two blue squares"
 ROOT = Path(gems.__file__).resolve().parent

@@ -13,7 +13,7 @@ import pytest
 import gems
 from gems.nodes.generator import TRACING_NOTE
 
-from .faulty import Reply
+from .faulty_server import Reply
 
 CHILD = """
 import os, sys

@@ -22,7 +22,7 @@ from gems.server import create_app, running
 from gems.terminal import Console, escape_controls
 
 from .conftest import Sketcher
-from .faulty import refusal
+from .faulty_server import refusal
 
 TITLE, CLEAR, LINK = "\x1b]0;title\x07", "\x1b[2J", "\x1b]8;;http://evil.example\x07link\x1b]8;;\x07"
 PLANTED = f" {TITLE}{CLEAR}{LINK}\x9b2J\x08\x7f\u202eevil\u202c\u2066\u200f\u061c\ufeff\U000e0041 שלום 👩‍👩‍👧"

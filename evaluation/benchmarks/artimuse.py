@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import BenchmarkError
-from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, Metric, Sample
 from ..dataset_files import read_csv, read_json
 from ..official_layouts import first_images, write_file
+from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, Metric, Sample
 from .geneval import SOURCE, read_samples
 
 PREFIX = "Aesthetic Drawing: "

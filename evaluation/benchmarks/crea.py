@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import BenchmarkError
-from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
 from ..dataset_files import read_json, read_text, require_keys, require_unique_ids
 from ..judges.judge_parsing import ask_marks, first_text, marks
 from ..official_layouts import group_by_sample, write_file
+from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
 
 OBJECTS = ("couch", "chair", "car", "monster", "mug", "table", "bowl", "bike", "guitar", "helmet", "teapot", "umbrella")
 OBJECTS_FILE = "crea_objects.txt"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BenchmarkError
-from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
 from ..dataset_files import read_csv, read_text, require_unique_ids
 from ..judges.judge_parsing import agreed, says_yes
 from ..official_layouts import encode_image, first_images, grid_limit_note, group_by_sample, image_grid, write_file
+from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
 
 ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
 TABLE_COLUMNS = (

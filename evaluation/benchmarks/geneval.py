@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BenchmarkError
-from ..benchmark import Answers, Benchmark, BenchmarkImage, BootstrapSample, ImportedScores, Metric, Sample, Source
 from ..dataset_files import read_json_lines, require_unique_ids
 from ..official_layouts import group_by_sample, write_file
+from .base import Answers, Benchmark, BenchmarkImage, BootstrapSample, ImportedScores, Metric, Sample, Source
 
 SOURCE = Source(
     file="evaluation_metadata.jsonl",

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from ...errors import BenchmarkError
 from ...models.numerals import NUMBER_WORDS
-from ..benchmark import (
+from ..dataset_files import read_json, read_json_lines, require_unique_ids
+from ..official_layouts import first_images, write_file
+from .base import (
     Answers,
     Benchmark,
     BenchmarkImage,
@@ -25,8 +27,6 @@ from ..benchmark import (
     Sample,
     Source,
 )
-from ..dataset_files import read_json, read_json_lines, require_unique_ids
-from ..official_layouts import first_images, write_file
 
 WORD_DIGITS = {word: str(number) for number, word in enumerate(NUMBER_WORDS[1:11], start=1)}
 """The counts that have a digit too, as in the official code: one to ten."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import BenchmarkError
-from ..benchmark import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeQuestion, Metric, Sample, Source
 from ..dataset_files import read_json_lines, require_unique_ids
 from ..official_layouts import group_by_sample, write_file
+from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeQuestion, Metric, Sample, Source
 
 COMMIT = "2b8237bb3789638c290eeda3e83ed81bd3652c3b"
 KEYS = {"category": str, "length": str, "prompt": str, "text": list, "prompt_id": int}

@@ -16,7 +16,10 @@ from rapidfuzz.distance import Levenshtein
 
 from ...errors import BenchmarkError
 from ...models.chat.answer_text import without_reasoning
-from ..benchmark import (
+from ..dataset_files import read_csv, read_json, require_keys, require_unique_ids
+from ..judges.judge_parsing import agreed, first_text, says_yes
+from ..official_layouts import encode_image, grid_limit_note, group_by_sample, image_grid, write_file
+from .base import (
     Answers,
     Benchmark,
     BenchmarkImage,
@@ -28,9 +31,6 @@ from ..benchmark import (
     Sample,
     Source,
 )
-from ..dataset_files import read_csv, read_json, require_keys, require_unique_ids
-from ..judges.judge_parsing import agreed, first_text, says_yes
-from ..official_layouts import encode_image, grid_limit_note, group_by_sample, image_grid, write_file
 
 FOLDERS = {
     "Anime_Stylization": "anime",

@@ -15,16 +15,16 @@ from typing import Literal
 from PIL import Image
 
 from ...errors import BenchmarkError, OutsideWorldError
-from ...frozen import Frozen
+from ...frozen_model import Frozen
 from ...models.shapes.answers import ShapesAnswer as Found
 from ...models.shapes.answers import answer, matches_expected
 from ...models.shapes.grammar import ParsedRequest, layouts, parse_request
 from ...models.shapes.language import NUMBERS, describe_side, describe_spec, name_cell, name_group, plural
 from ...models.shapes.perception import perceive
 from ...models.shapes.world import COLORS, MAX_THINGS, RELATIONS, SHAPES, Relation, SceneSpec, ThingGroup
-from ..benchmark import Answers, Benchmark, JudgeQuestion, Metric, Source
-from ..benchmark import Sample as AnySample
 from ..dataset_files import read_text
+from .base import Answers, Benchmark, JudgeQuestion, Metric, Source
+from .base import Sample as AnySample
 from .geneval2 import soft_tifa, soft_tifa_metrics
 
 ATOMICITIES = tuple(range(3, 11))

@@ -14,7 +14,9 @@ from PIL import Image
 
 from ...errors import BenchmarkError
 from ...models.chat.answer_text import without_reasoning
-from ..benchmark import (
+from ..dataset_files import read_json_lines, require_unique_ids
+from ..official_layouts import encode_image, first_images, write_file
+from .base import (
     Answers,
     Benchmark,
     BenchmarkImage,
@@ -26,8 +28,6 @@ from ..benchmark import (
     Sample,
     Source,
 )
-from ..dataset_files import read_json_lines, require_unique_ids
-from ..official_layouts import encode_image, first_images, write_file
 
 QUESTIONS = 10
 BASIC_DIMENSIONS = 2

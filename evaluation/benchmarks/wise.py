@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BenchmarkError
-from ..benchmark import (
+from ..dataset_files import read_json, read_json_lines, require_keys, require_unique_ids
+from ..judges.judge_parsing import Range, ask_marks, first_text, marks
+from ..official_layouts import first_images, write_file
+from .base import (
     Answers,
     Benchmark,
     BenchmarkImage,
@@ -23,9 +26,6 @@ from ..benchmark import (
     Sample,
     Source,
 )
-from ..dataset_files import read_json, read_json_lines, require_keys, require_unique_ids
-from ..judges.judge_parsing import Range, ask_marks, first_text, marks
-from ..official_layouts import first_images, write_file
 
 KEYS = {"Prompt": str, "Explanation": str, "prompt_id": int}
 REPOSITORY = "https://raw.githubusercontent.com/PKU-YuanGroup/WISE/eb51174"

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 from ...errors import GemsError, JudgeError
-from ..benchmark import JudgeAnswer, JudgeQuestion, has_answer
+from ..benchmarks.base import JudgeAnswer, JudgeQuestion, has_answer
 from .answer_log import AnswerKey, AnswerLog
 from .base import Judge
 from .probing import unreadable_answers

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import BenchmarkError, RunInUseError
-from ...frozen import Frozen
+from ...frozen_model import Frozen
 from ...storage.json_lines import JsonLinesLog, read_lines
 from ...storage.locks import holding
-from ..benchmark import JudgeAnswer
+from ..benchmarks.base import JudgeAnswer
 
 SYNC_ANSWERS = 16
 """Answers after which the file is forced to the disk, if they come within a second."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ...errors import JudgeError
 from ...models.chat.call import CallUsage
-from ..benchmark import JudgeAnswer, JudgeQuestion
+from ..benchmarks.base import JudgeAnswer, JudgeQuestion
 from .answer_log import AnswerKey
 
 

@@ -19,7 +19,7 @@ from ...models.chat.answer_text import is_cut_off, reasoning_of, text_of, withou
 from ...models.chat.call import MALFORMED_DATA_ERRORS, CallUsage, call
 from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, REFUSAL_STATUSES, TOP_LOGPROBS
 from ...nodes.messages import user_message
-from ..benchmark import JudgeAnswer, JudgeQuestion
+from ..benchmarks.base import JudgeAnswer, JudgeQuestion
 from .base import Judge, open_png
 
 SYSTEMS = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from ...models.chat.answer_text import json_objects, without_reasoning
 from ...nodes.checks.answers import yes_or_no
-from ..benchmark import Answers
+from ..benchmarks.base import Answers
 
 Range = tuple[int, int]
 """The lowest and the highest mark."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import JudgeError
 from ...nodes.checks.ocr import OcrChecker
-from ..benchmark import JudgeAnswer, JudgeQuestion
+from ..benchmarks.base import JudgeAnswer, JudgeQuestion
 from .base import Judge, open_png
 
 

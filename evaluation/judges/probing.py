@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ...errors import JudgeError
-from ..benchmark import JudgeAnswer, JudgeQuestion
+from ..benchmarks.base import JudgeAnswer, JudgeQuestion
 from .base import Judge
 from .shapes import probe_image
 

@@ -10,7 +10,7 @@ from ...models.shapes.answers import answer
 from ...models.shapes.judge import last_question
 from ...models.shapes.perception import perceive
 from ...models.shapes.world import DrawnThing, center_of, draw
-from ..benchmark import JudgeAnswer, JudgeQuestion
+from ..benchmarks.base import JudgeAnswer, JudgeQuestion
 from .base import Judge, open_png
 
 

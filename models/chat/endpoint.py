@@ -18,7 +18,7 @@ from pydantic import BaseModel, SecretStr
 
 from ...errors import ModelSpecError, NotACompletionError
 from ...privacy import host_of, refuse_secrets
-from ..call_limit import CallLimit, call_limit_of
+from ..concurrency_limit import CallLimit, call_limit_of
 from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
 from ..http import GuardedAsyncClient, GuardedClient
 from ..options import ChatOptions

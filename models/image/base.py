@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import Field, field_serializer
 
 from ...errors import ImageModelError
-from ...frozen import Frozen
+from ...frozen_model import Frozen
 from ...pixels import to_rgb
 
 

@@ -28,7 +28,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import Qwen3Model
 
-from . import CALL, WEIGHTS, dense, nets
+from . import CALL, WEIGHTS, nets, rotary
 from .language import caption
 from .world import BACKGROUND, CELLS, COLORS, SHAPES, DrawnThing, Scene, draw, row_and_column, sample_scene
 
@@ -236,7 +236,7 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
     """Train the transformer on the latents of drawn scenes; return the averaged weights."""
     torch.manual_seed(seed)
     words, transformer = CaptionTokenizer(), nets.build_transformer().to(device)
-    dense.use_real_rotations(transformer)
+    rotary.use_real_rotations(transformer)
     text_encoder.to(device).requires_grad_(False)
     average: ZImageTransformer2DModel = copy.deepcopy(transformer)
     average.requires_grad_(False)
@@ -249,8 +249,8 @@ def train_denoiser(work: Path, steps: int, seed: int, device: str, vae: nn.Modul
     latents = torch.load(cache, weights_only=True)
     shift, scale = latents.float().mean(), 1 / latents.float().std()
     cast("Any", vae).register_to_config(scaling_factor=float(scale), shift_factor=float(shift))
-    image_turns, text_turns = ((cos.to(device), sin.to(device)) for cos, sin in dense.rotations(transformer, 8, 8))
-    run = torch.compile(dense.forward) if steps >= WORTH_COMPILING else dense.forward
+    image_turns, text_turns = ((cos.to(device), sin.to(device)) for cos, sin in rotary.rotations(transformer, 8, 8))
+    run = torch.compile(rotary.forward) if steps >= WORTH_COMPILING else rotary.forward
 
     def loss_of(rng: random.Random) -> torch.Tensor:
         picks = rng.sample(range(SCENES), BATCH["denoiser"])

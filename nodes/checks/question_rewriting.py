@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...memory.quotes import quoted_strings, replace_quotes
+from ...memory.quoted_text import quoted_strings, replace_quotes
 from ...memory.state import CheckKind
 from .text_match import contains, normalize
 

@@ -11,8 +11,8 @@ from gems.models.shapes import shapes_chat
 from gems.models.shapes.perception import perceive
 from gems.server import create_app, running
 
-from ..faulty import Reply, chat_reply
-from ..moody import Moody
+from ..faulty_server import Reply, chat_reply
+from ..moody_chat import Moody
 
 
 def found(models, **options):

@@ -7,15 +7,15 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from gems.errors import BenchmarkError, ImageModelError
-from gems.evaluation.benchmark import Benchmark, ImportedScores, JudgeQuestion, Metric, Sample
-from gems.evaluation.catalogue import CATALOGUE, find_benchmark
+from gems.evaluation.benchmarks.base import Benchmark, ImportedScores, JudgeQuestion, Metric, Sample
+from gems.evaluation.benchmarks.registry import REGISTRY, find_benchmark
 from gems.evaluation.official_layouts import write_file
 from gems.evaluation.run_records import CheckSummary, SampleRecord
 from gems.memory.state import ImageRef
 
 from ..conftest import Sketcher
 
-WITH_EXPORT = [name for name in CATALOGUE if type(find_benchmark(name)).export is not Benchmark.export]
+WITH_EXPORT = [name for name in REGISTRY if type(find_benchmark(name)).export is not Benchmark.export]
 """Benchmarks whose images are laid out for an official scorer."""
 
 COLOURS = ("red", "blue", "green", "yellow", "purple", "orange")

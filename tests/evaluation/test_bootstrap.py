@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gems.evaluation.benchmark import BootstrapSample, Metric
+from gems.evaluation.benchmarks.base import BootstrapSample, Metric
 from gems.evaluation.bootstrap import estimate, estimate_metric
 
 

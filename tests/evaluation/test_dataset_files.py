@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import Sample
+from gems.evaluation.benchmarks.base import Sample
 from gems.evaluation.dataset_files import read_csv, read_json, read_json_lines, require_unique_ids
 
 

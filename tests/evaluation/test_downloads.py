@@ -13,7 +13,7 @@ import pytest
 
 from gems.errors import BenchmarkError
 from gems.evaluation import downloads
-from gems.evaluation.benchmark import Benchmark, Metric, Sample, Source
+from gems.evaluation.benchmarks.base import Benchmark, Metric, Sample, Source
 from gems.evaluation.downloads import cache_folder, content_digest, fetch
 
 PROMPTS = b'{"prompt": "a red circle"}\n'

@@ -3,8 +3,8 @@
 import pytest
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import ImportedScores
 from gems.evaluation.benchmarks.artimuse import ArtiMuse
+from gems.evaluation.benchmarks.base import ImportedScores
 from gems.evaluation.image_scores import (
     ImageScore,
     ImportedRows,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from gems.evaluation.benchmark import BenchmarkImage, Sample
+from gems.evaluation.benchmarks.base import BenchmarkImage, Sample
 from gems.evaluation.benchmarks.dpg import BENCHMARKS
 from gems.evaluation.official_layouts import first_images, group_by_sample, image_grid, write_file
 

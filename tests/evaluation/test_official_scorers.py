@@ -14,7 +14,7 @@ from PIL import Image
 from gems import GemsError
 from gems.commands.evaluate_report import write_study_files
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import ImportedScores, Metric
+from gems.evaluation.benchmarks.base import ImportedScores, Metric
 from gems.evaluation.image_scores import OFFICIAL
 from gems.evaluation.official_scorers import export_images, import_results
 from gems.evaluation.study import build_report, compare, load_study, study_warnings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gems.evaluation.catalogue import find_benchmark
+from gems.evaluation.benchmarks.registry import find_benchmark
 from gems.models.shapes import shapes_chat, shapes_image
 from gems.server import create_app, running
 

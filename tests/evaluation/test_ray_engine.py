@@ -17,7 +17,7 @@ import pytest
 
 from gems.errors import ClusterError, LostImageError, SettingError, StudyError
 from gems.evaluation import ray_engine as under_test
-from gems.evaluation.catalogue import find_benchmark
+from gems.evaluation.benchmarks.registry import find_benchmark
 from gems.evaluation.ray_engine import ray_engine
 from gems.evaluation.run_records import read_records
 from gems.evaluation.runner import StudyProgress, plan_study, run_study

@@ -9,14 +9,14 @@ import pytest
 
 from gems import GemsError
 from gems.errors import ImageModelError
-from gems.evaluation.catalogue import CATALOGUE, find_benchmark
+from gems.evaluation.benchmarks.registry import REGISTRY, find_benchmark
 from gems.evaluation.downloads import fetch
 from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.judges.registry import judge_of
 from gems.evaluation.official_scorers import export_images, import_results
 from gems.evaluation.study import build_report, compare, load_study, score_study, study_warnings
 from gems.evaluation.variants import make_variants
-from gems.models.image.card import CardImage
+from gems.models.image.prompt_card import CardImage
 
 from .colours import WITH_EXPORT, Says
 
@@ -77,7 +77,7 @@ class Fails(CardImage):
         return super().generate(requests)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_every_benchmark_is_rehearsed_from_its_file_to_the_import(name, tmp_path):
     bench = find_benchmark(name)
     data = fetch(bench, DATA / FOLDERS.get(name, name), say=print) if name in WITH_EXPORT else None

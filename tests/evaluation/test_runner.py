@@ -9,7 +9,7 @@ import time
 import pytest
 
 from gems.errors import SettingError, StudyError
-from gems.evaluation.benchmark import Sample
+from gems.evaluation.benchmarks.base import Sample
 from gems.evaluation.run_records import read_records
 from gems.evaluation.runner import (
     MAX_FAILURES,

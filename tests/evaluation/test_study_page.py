@@ -9,7 +9,7 @@ from PIL import Image
 
 from gems.commands.evaluate_report import write_study_files
 from gems.errors import ImageModelError
-from gems.evaluation.benchmark import JudgeAnswer, Metric, Sample
+from gems.evaluation.benchmarks.base import JudgeAnswer, Metric, Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
 from gems.evaluation.image_scores import ImageScore, answers_path
 from gems.evaluation.judges.answer_log import AnswerKey, open_answer_log

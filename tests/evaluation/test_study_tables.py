@@ -7,11 +7,11 @@ import json
 import pytest
 from rich.console import Console
 
-from gems.evaluation.benchmark import Sample
+from gems.evaluation.benchmarks.base import Sample
 from gems.evaluation.benchmarks.geneval2 import GenEval2
 from gems.evaluation.image_scores import ImageScore
 from gems.evaluation.judges.chat import ChatJudge
-from gems.evaluation.published import PublishedFigure, published_figures
+from gems.evaluation.published_scores import PublishedFigure, published_figures
 from gems.evaluation.study import build_report, compare, load_study, score_study
 from gems.evaluation.study_tables import StudyReport, costs_table, part_tables, scores_table, to_csv, to_markdown
 from gems.evaluation.variant_results import results_to_json, summarize_variants
@@ -144,7 +144,7 @@ def test_hostile_names_stay_in_their_cells(tmp_path, sketcher):
 
 
 def test_the_difference_is_of_the_metric_that_has_values(tmp_path):
-    from gems.evaluation.benchmark import Metric
+    from gems.evaluation.benchmarks.base import Metric
 
     bench = GenEval2()
     samples = [Sample(id=f"c{n}", prompt="a cat", group="03", truth={"skills": ["object"]}) for n in range(2)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gems.evaluation.benchmark import Metric
+from gems.evaluation.benchmarks.base import Metric
 from gems.evaluation.bootstrap import Estimate
 from gems.evaluation.image_scores import ImageScore
 from gems.evaluation.run_records import CheckSummary

@@ -8,7 +8,7 @@ import pytest
 import gems
 from gems.context import PRESETS, preset
 from gems.errors import SettingError
-from gems.evaluation.definition import code_digest
+from gems.evaluation.study_definition import code_digest
 from gems.evaluation.variants import make_variants, parse_axis, parse_changes, parse_noise
 
 

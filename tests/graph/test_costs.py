@@ -12,7 +12,7 @@ from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 from gems.runs.listing import list_runs
 from gems.storage.serializer import serializer
 
-from ..moody import Moody
+from ..moody_chat import Moody
 
 PROMPT = "two blue stars to the left of a red circle"
 PRICES = ChatOptions(price_input=1, price_output=2)

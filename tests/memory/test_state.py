@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from gems.memory.quotes import quoted_strings  # fmt: skip
+from gems.memory.quoted_text import quoted_strings  # fmt: skip
 from gems.memory.state import (
     Attempt,
     Check,

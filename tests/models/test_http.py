@@ -18,10 +18,10 @@ from gems.models import http
 from gems.models.chat.call import call
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.image.base import ImageRequest
-from gems.models.image.endpoint import endpoint_image
+from gems.models.image.images_api import endpoint_image
 from gems.models.options import ChatOptions, ImageOptions
 
-from ..faulty import FaultyServer, Reply, chat_reply, stream_reply
+from ..faulty_server import FaultyServer, Reply, chat_reply, stream_reply
 
 HI = [HumanMessage("Hi.")]
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from gems import ImageModel, resume, run
 from gems.models.chat.answer_text import text_of
 
-from ..moody import Moody
+from ..moody_chat import Moody
 
 REQUEST = "a red circle above a blue square"
 

@@ -12,7 +12,7 @@ from gems.models.shapes.chat import ShapesChat
 from gems.skills import SkillLibrary
 from gems.storage.serializer import serializer
 
-from ..moody import Moody
+from ..moody_chat import Moody
 
 
 def test_a_verifier_that_answers_nonsense_leaves_the_checks_unknown_never_failed(tmp_path, sketcher):

@@ -8,7 +8,7 @@ import pytest
 from gems import run
 from gems.models.chat.answer_text import text_of
 
-from ..moody import Moody
+from ..moody_chat import Moody
 from .test_editing import Editor
 
 REQUEST = "two blue stars to the left of a red circle"

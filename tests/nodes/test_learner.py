@@ -18,7 +18,7 @@ from gems.nodes.learner import LearnedLesson, LearnedLessons, learner, parse
 from gems.nodes.lesson_prompts import NO_STORE_NOTE
 from gems.storage.workspace import Workspace
 
-from ..moody import Moody
+from ..moody_chat import Moody
 
 REQUEST = "two blue stars to the left of a red circle"
 LOOP = {"preset": "loop-memory", "seed": 4}

@@ -7,7 +7,7 @@ from gems.nodes import decomposer, planner, refiner, summarizer, verifier
 from gems.nodes.checks.answers import passes
 from gems.nodes.checks.question_rewriting import OPEN_QUESTION
 from gems.nodes.decomposer import CheckDraft, Checks
-from gems.nodes.quoted_text import restore_quoted
+from gems.nodes.quote_guard import restore_quoted
 from gems.nodes.selector import decide
 from gems.nodes.verifier import Finding, Findings
 
@@ -204,7 +204,7 @@ def test_a_string_with_other_quotes_or_line_breaks_has_survived():
 
 
 def test_a_string_that_holds_quotes_is_put_back_in_others():
-    from gems.memory.quotes import quoted_strings
+    from gems.memory.quoted_text import quoted_strings
 
     request = 'a board with «the "best" pie»'
     prompt, restored = restore_quoted("A board.", request)

@@ -21,7 +21,7 @@ from gems.models.shapes.chat import ShapesChat
 from gems.nodes.checks.verification import ancestors
 from gems.nodes.verifier import PARALLEL_CALLS, VerifierState, verifier
 
-from ..moody import Moody
+from ..moody_chat import Moody
 
 GARBAGE, MISSING = "Hm.", None
 

@@ -13,7 +13,7 @@ from gems import GemsError, Workspace, fork, prune, remove, resume, run
 from gems.memory.lessons import Lessons, StoredLesson
 from gems.runs.write_page import page_as_text, refresh_page
 
-from ..moody import Moody
+from ..moody_chat import Moody
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 POLICIES = ("none", "last", "feedback", "images", "thoughts", "experiences", "default")

@@ -19,7 +19,7 @@ from gems.runs.fork import fork
 from gems.runs.listing import get_run, list_runs
 from gems.storage.serializer import serializer
 
-from ..moody import Moody
+from ..moody_chat import Moody
 
 PROMPT = "two blue stars to the left of a red circle"
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gems.errors import JudgeError, ModelCallError
-from gems.evaluation.benchmark import JudgeQuestion
+from gems.evaluation.benchmarks.base import JudgeQuestion
 from gems.evaluation.benchmarks.geneval2 import probability
 from gems.evaluation.judges.answer_collection import JudgeTask, collect, recorded_answers
 from gems.evaluation.judges.answer_log import open_answer_log

@@ -5,7 +5,7 @@ import json
 import pytest
 from langchain_openai import ChatOpenAI
 
-from ..faulty import Reply, chat_reply
+from ..faulty_server import Reply, chat_reply
 from .conftest import problem
 from .test_chat import ASK_PLAN, REQUEST, tool
 

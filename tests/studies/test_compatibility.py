@@ -10,7 +10,7 @@ import pytest
 from gems.models.shapes import shapes_chat
 from gems.server import create_app, running
 
-from ..faulty import chat_reply, refusal
+from ..faulty_server import chat_reply, refusal
 
 FILE = Path(__file__).parents[2] / "studies" / "compatibility.py"
 

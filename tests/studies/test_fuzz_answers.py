@@ -12,7 +12,7 @@ from gems.models.chat.call import call
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
 
-from ..faulty import Reply, chat_reply
+from ..faulty_server import Reply, chat_reply
 
 FILE = Path(__file__).parents[2] / "studies" / "fuzz_answers.py"
 ANSWERS = 2000

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, Sample
 from gems.evaluation.benchmarks.artimuse import BENCHMARKS
+from gems.evaluation.benchmarks.base import BenchmarkImage, BootstrapSample, Sample
 from gems.evaluation.benchmarks.geneval import BENCHMARKS as OF_GENEVAL
 
 DATA = Path(__file__).parent / "data" / "geneval" / "evaluation_metadata.jsonl"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
+from gems.evaluation.benchmarks.base import BenchmarkImage, BootstrapSample, JudgeAnswer
 from gems.evaluation.benchmarks.crea import CRITERIA, OBJECTS, OBJECTS_FILE, Crea
 from gems.models.shapes.grammar import parse_request
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
+from gems.evaluation.benchmarks.base import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.dpg import BENCHMARKS, QuestionGraph, zero_children
 from gems.models.shapes.grammar import parse_request
 

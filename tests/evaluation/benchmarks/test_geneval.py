@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, Sample
+from gems.evaluation.benchmarks.base import BenchmarkImage, BootstrapSample, Sample
 from gems.evaluation.benchmarks.geneval import BENCHMARKS
 from gems.models.shapes.grammar import parse_request
 

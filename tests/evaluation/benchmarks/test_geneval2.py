@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
+from gems.evaluation.benchmarks.base import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.geneval2 import (
     BENCHMARKS,
     PROBABILITIES,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
+from gems.evaluation.benchmarks.base import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.longtext import BENCHMARKS, LongText, matches, units
 from gems.models.shapes.grammar import parse_request
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
+from gems.evaluation.benchmarks.base import BenchmarkImage, BootstrapSample, JudgeAnswer
 from gems.evaluation.benchmarks.oneig import BENCHMARKS, OneIG, alignment_score, compare_texts, normalize_text, strip_noise
 from gems.models.shapes.grammar import parse_request
 

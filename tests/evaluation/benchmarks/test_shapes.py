@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import JudgeAnswer
+from gems.evaluation.benchmarks.base import JudgeAnswer
 from gems.evaluation.benchmarks.shapes import Probe, Shapes, atomicity_of, judge_image, make_benchmark, samples_from_file
 from gems.models.shapes.grammar import choose_colors, layouts, parse_request
 from gems.models.shapes.questions import questions_about

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer
+from gems.evaluation.benchmarks.base import BenchmarkImage, BootstrapSample, JudgeAnswer
 from gems.evaluation.benchmarks.spatialgeneval import DATA_FILE, SpatialGenEval, accuracies, majority_right, parse_letters
 from gems.models.shapes.grammar import parse_request
 

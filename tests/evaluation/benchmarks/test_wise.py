@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
+from gems.evaluation.benchmarks.base import BenchmarkImage, BootstrapSample, JudgeAnswer, Sample
 from gems.evaluation.benchmarks.wise import LEGACY, VERIFIED, WiseLegacy, WiseVerified
 from gems.models.shapes.grammar import parse_request
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gems.errors import BenchmarkError
-from gems.evaluation.benchmark import JudgeAnswer
+from gems.evaluation.benchmarks.base import JudgeAnswer
 from gems.evaluation.judges.answer_log import AnswerKey, AnswerLog, open_answer_log
 
 YES = JudgeAnswer(text="Yes", top=(("Yes", 0.75), (" yes", 0.25)))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from gems.errors import BenchmarkError, JudgeError, ModelCallError
-from gems.evaluation.benchmark import JudgeAnswer, JudgeQuestion
+from gems.evaluation.benchmarks.base import JudgeAnswer, JudgeQuestion
 from gems.evaluation.judges.answer_collection import MAX_ATTEMPTS, JudgeTask, collect, recorded_answers
 from gems.evaluation.judges.answer_log import open_answer_log
 from gems.evaluation.judges.judge_parsing import says_yes
@@ -21,7 +21,7 @@ from gems.models.options import ChatOptions
 from gems.models.shapes.chat import ShapesChat
 from gems.models.shapes.world import DrawnThing, center_of, draw
 
-from ...faulty import Reply, chat_reply, likely, refusal, with_logprobs
+from ...faulty_server import Reply, chat_reply, likely, refusal, with_logprobs
 
 WORD = JudgeQuestion(key="0", text="How many dogs are in the image? Answer in one word.", kind="word", max_tokens=1)
 SAY = JudgeQuestion(key="say", text="Is there a dog? Answer yes or no.", max_tokens=16)

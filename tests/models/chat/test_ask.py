@@ -16,7 +16,7 @@ from gems.models.chat.capabilities import capability_notes
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
 
-from ...faulty import chat_reply, likely, refusal, with_logprobs
+from ...faulty_server import chat_reply, likely, refusal, with_logprobs
 
 
 class Colors(BaseModel):

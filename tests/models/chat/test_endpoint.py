@@ -9,13 +9,13 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 
 from gems.errors import ModelCallError, ModelSpecError
-from gems.models.call_limit import CallLimit
 from gems.models.chat.call import call
 from gems.models.chat.capabilities import capability_notes
 from gems.models.chat.endpoint import EndpointChat, endpoint_chat
+from gems.models.concurrency_limit import CallLimit
 from gems.models.options import ChatOptions
 
-from ...faulty import Reply, chat_reply, refusal, stream_reply
+from ...faulty_server import Reply, chat_reply, refusal, stream_reply
 
 HI = [SystemMessage("Be good."), HumanMessage("Hi.")]
 

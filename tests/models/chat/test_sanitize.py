@@ -17,7 +17,7 @@ from gems.models.options import ChatOptions
 from gems.nodes.planner import Plan
 from gems.storage.serializer import serializer
 
-from ...faulty import Reply, chat_reply, stream_reply
+from ...faulty_server import Reply, chat_reply, stream_reply
 
 HI = [HumanMessage("Hi.")]
 ARGUMENTS = '{"name": "counting"}'

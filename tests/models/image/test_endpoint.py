@@ -17,12 +17,12 @@ from PIL import Image
 
 from gems.errors import ImageModelError, ModelSpecError
 from gems.models import http
-from gems.models.image import images_response
+from gems.models.image import images_api_response
 from gems.models.image.base import ImageRequest
-from gems.models.image.endpoint import endpoint_image
+from gems.models.image.images_api import endpoint_image
 from gems.models.options import ImageOptions
 
-from ...faulty import FaultyServer, Reply
+from ...faulty_server import FaultyServer, Reply
 
 KEY = "sk-secret-of-mine-1234"
 CAT = ImageRequest(prompt="a cat", seed=7)
@@ -414,7 +414,7 @@ def test_an_answer_of_no_use_says_why(server, model, reply, said):
 @pytest.mark.parametrize(("mode", "size"), [("L", (10_000, 10_000)), ("1", (20_000, 10_000))])
 def test_a_picture_too_large_is_refused_before_its_pixels_are_read(model, monkeypatch, mode, size):
     huge = drawn(png(size, 0, mode))
-    monkeypatch.setattr(images_response.PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("pixels were read"))
+    monkeypatch.setattr(images_api_response.PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("pixels were read"))
     assert f"{size[0]}x{size[1]} pixels: at most 64,000,000 are taken" in error_of(model(huge))
 
 

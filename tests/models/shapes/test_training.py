@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import ZImagePipeline
 
-from gems.models.shapes import CALL, WEIGHTS, dense, nets, train
+from gems.models.shapes import CALL, WEIGHTS, nets, rotary, train
 from gems.models.shapes.language import caption
 from gems.models.shapes.world import sample_scene
 
@@ -24,7 +24,7 @@ def test_the_training_path_computes_what_the_stock_transformer_does():
     torch.manual_seed(0)
     stock, fast = nets.build_transformer(), nets.build_transformer()
     fast.load_state_dict(stock.state_dict())
-    dense.use_real_rotations(fast)
+    rotary.use_real_rotations(fast)
     latents, time, text = (
         torch.randn(3, nets.LATENT_CHANNELS, 16, 16),
         torch.rand(3),
@@ -36,7 +36,7 @@ def test_the_training_path_computes_what_the_stock_transformer_does():
         wanted = stock([x[:, None] for x in latents], time, [t[:n] for t, n in zip(text, lengths, strict=True)], return_dict=False)[
             0
         ]
-        got = dense.forward(fast, latents, time, text, mask, *dense.rotations(fast, 8, 8))
+        got = rotary.forward(fast, latents, time, text, mask, *rotary.rotations(fast, 8, 8))
     assert torch.allclose(got, torch.stack(wanted).squeeze(2), atol=1e-4)
 
 

@@ -16,7 +16,7 @@ from gems.nodes.checks import ocr
 from gems.nodes.checks.checkers import Checker, installed_checkers
 from gems.nodes.checks.ocr import OcrChecker
 
-from ...moody import Moody
+from ...moody_chat import Moody
 
 pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
 

@@ -17,8 +17,8 @@ from gems.models.options import ChatOptions
 from gems.nodes.checks.verification import aggregate_readings
 from gems.nodes.verifier import downscaling_reader, verifier
 
-from ...faulty import chat_reply, refusal
-from ...moody import Moody
+from ...faulty_server import chat_reply, refusal
+from ...moody_chat import Moody
 
 CHECKS = [
     Check(id="c1", kind="object", question="Is there a square?"),

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..context import RunContext
-from ..frozen import Frozen
+from ..frozen_model import Frozen
 from ..models.options import CHAT_ROLES, ChatOptions
 from ..models.registry import Models
-from .benchmark import Benchmark, Sample
+from .benchmarks.base import Benchmark, Sample
 from .variants import Variant
 
 PACKAGES = ("langgraph", "langchain-core", "langchain-openai", "diffusers", "transformers", "torch", "numpy", "pillow")

@@ -17,10 +17,10 @@ import openai
 
 from ...errors import ImageModelError, ImageRefusedError
 from ...privacy import host_of, redact
-from ..call_limit import call_limit_of
 from ..chat.call import redirect_problem
+from ..concurrency_limit import call_limit_of
 from ..http import GuardedClient, OversizedAnswerError
-from .images_response import ErrorDetail, parse_error
+from .images_api_response import ErrorDetail, parse_error
 
 CARD_TIMEOUT = 10.0
 """Seconds for the list of models, which is not worth a long wait."""

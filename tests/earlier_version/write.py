@@ -1,4 +1,4 @@
-"""Write the stored data of these tests by the `gems` that is installed: `python tests/kept/write.py FOLDER`. See README.md."""
+"""Write the stored data of these tests by the `gems` installed: `python tests/earlier_version/write.py FOLDER`."""
 
 import json
 import lzma

@@ -11,9 +11,9 @@ from gems import Usage, resume, run
 from gems.context import RunContext
 from gems.events import RoleStarted
 from gems.memory.state import Review, RoleUsage, Verdict
+from gems.runs.checkpoint_history import shown_to_refiner, steps_of
 from gems.runs.fork import fork
 from gems.runs.manifest import config_of
-from gems.runs.timeline import shown_to_refiner, steps_of
 from gems.storage.workspace import Workspace
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

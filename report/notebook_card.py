@@ -7,8 +7,8 @@ from ..memory.state import GemsState
 from .attempts import AttemptCard
 from .inline_images import InlineImage, ReadImage, inline_image, read_once
 from .page import environment
+from .page_view import PageView, build_view
 from .text import count_of
-from .view import PageView, build_view
 
 HERO, THUMBNAIL = 256, 64
 """Largest width and height of the best image and of the thumbnails above the checks, in CSS pixels."""

@@ -14,11 +14,11 @@ from ...errors import ImageModelError, ImageRefusedError
 from ...privacy import refuse_secrets
 from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
 from ..options import ImageOptions
-from . import providers
+from . import images_api_dialects
 from .base import ImageModel, ImageRequest
-from .images_client import ImagesClient
-from .images_response import decode_image, first_image, parse_error, server_warnings
-from .providers import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
+from .images_api_client import ImagesClient
+from .images_api_dialects import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
+from .images_api_response import decode_image, first_image, parse_error, server_warnings
 
 MAX_REMEMBERED = 1000
 """Number of requests whose remarks are remembered."""
@@ -109,7 +109,7 @@ class EndpointImage(ImageModel):
     @property
     def can_edit(self) -> bool:
         """Whether it takes requests with a `source`, as its server says, or by its name; may ask the server, once."""
-        return providers.can_edit(self.name, {} if self._fixed is OPENAI else self._ask_card())
+        return images_api_dialects.can_edit(self.name, {} if self._fixed is OPENAI else self._ask_card())
 
     def truncated(self, prompt: str) -> str | None:
         """Return the part of a prompt past the limit of the provider in characters; `generate` refuses such a prompt."""
@@ -120,7 +120,7 @@ class EndpointImage(ImageModel):
         """Return what the provider does not honour, fields that the server refused, its warnings, and an unexpected size."""
         if not self._has_generated:
             return []
-        notes = providers.caveats(self._provider, request, self.call, self._left_out)
+        notes = images_api_dialects.caveats(self._provider, request, self.call, self._left_out)
         return notes + self._remarks.get(hash(request), [])
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
@@ -134,10 +134,10 @@ class EndpointImage(ImageModel):
         provider = self._find_provider()
         if request.source is None:
             path, files = "/images/generations", None
-            body = providers.generation_body(provider, request, self.call, self.name)
+            body = images_api_dialects.generation_body(provider, request, self.call, self.name)
         else:
             path, files = "/images/edits", {"image": ("image.png", request.source, "image/png")}
-            body = dict(providers.edit_form(provider, request, self.call, self.name))
+            body = dict(images_api_dialects.edit_form(provider, request, self.call, self.name))
         answer = self._send(path, body, files)
         data_or_url = first_image(answer)
         if data_or_url is None:
@@ -172,7 +172,7 @@ class EndpointImage(ImageModel):
 
     def _find_provider(self) -> Provider:
         if self._fixed is None:
-            self._provider = providers.provider_of(self._ask_card())
+            self._provider = images_api_dialects.provider_of(self._ask_card())
         return self._provider
 
     def _ask_card(self) -> Mapping[str, object]:

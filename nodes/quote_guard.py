@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..memory.quotes import quoted_strings
+from ..memory.quoted_text import quoted_strings
 from .checks.text_match import contains, normalize
 
 QUOTE_PAIRS = (('"', '"'), ("“", "”"), ("«", "»"), ("「", "」"))

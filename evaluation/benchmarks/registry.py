@@ -6,10 +6,10 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import SettingError, did_you_mean
+from ...errors import SettingError, did_you_mean
 
 if TYPE_CHECKING:
-    from .benchmark import Benchmark
+    from .base import Benchmark
 
 
 class BenchmarkEntry(NamedTuple):
@@ -20,7 +20,7 @@ class BenchmarkEntry(NamedTuple):
     about: str
 
 
-CATALOGUE = {
+REGISTRY = {
     "shapes": BenchmarkEntry("shapes", "Shapes: 200 prompts of the embedded models' small world, made after GenEval2."),
     "geneval": BenchmarkEntry("geneval", "GenEval: 553 short prompts in six tags, judged by its official detector."),
     "geneval2": BenchmarkEntry("geneval2", "GenEval2: 800 prompts of atomicity 3 to 10, scored by Soft-TIFA."),
@@ -47,8 +47,8 @@ CATALOGUE = {
 @cache
 def load_benchmarks() -> dict[str, Benchmark]:
     """Return all benchmarks by name."""
-    files = dict.fromkeys(entry.file for entry in CATALOGUE.values())
-    modules = [import_module(f"{__package__}.benchmarks.{file}") for file in files]
+    files = dict.fromkeys(entry.file for entry in REGISTRY.values())
+    modules = [import_module(f"{__package__}.{file}") for file in files]
     return {benchmark.name: benchmark for module in modules for benchmark in module.BENCHMARKS}
 
 

@@ -7,7 +7,7 @@ from PIL import Image, ImageChops
 
 from gems import run
 from gems.config import Config, apply_options
-from gems.evaluation.benchmark import JudgeQuestion
+from gems.evaluation.benchmarks.base import JudgeQuestion
 from gems.evaluation.judges.judge_parsing import ask_marks, marks
 from gems.evaluation.judges.registry import judge_of
 from gems.models.image.base import ImageRequest

@@ -1,4 +1,4 @@
-"""The names that users have written down elsewhere: `python tests/kept/names.py FILE` writes those of the `gems` installed."""
+"""The names that users have written down elsewhere, of the `gems` installed: `python tests/earlier_version/names.py FILE`."""
 
 import ast
 import importlib

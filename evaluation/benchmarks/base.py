@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..errors import BenchmarkError
-from ..frozen import Frozen
+from ...errors import BenchmarkError
+from ...frozen_model import Frozen
 
 FREE_LICENCES = frozenset({"Apache-2.0", "MIT", "CC-BY-4.0"})
 """Licences of data that are fetched without explicit consent."""

@@ -102,7 +102,7 @@ PAPER_ROWS = {
         PublishedRow("Qwen-Image-2512", "GEMS", (0.913, 0.931, 62.1, 24.01, 62.89), 74.31),
     ),
 }
-"""The rows as they are printed, with the paper's own average, which `tests/evaluation/test_published.py` recomputes."""
+"""The rows as they are printed, with the paper's own average, which `tests/evaluation/test_published_scores.py` recomputes."""
 
 
 def published_figures(benchmark: str) -> list[PublishedFigure]:

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from gems.memory.quotes import quoted_strings, quotes, replace_quotes
+from gems.memory.quoted_text import quoted_strings, quotes, replace_quotes
 from gems.nodes import decomposer
-from gems.nodes.quoted_text import restore_quoted
+from gems.nodes.quote_guard import restore_quoted
 
 MARKS = [
     ('a sign "OPEN"', ["OPEN"]),

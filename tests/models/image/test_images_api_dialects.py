@@ -4,8 +4,7 @@ import pytest
 
 from gems.errors import ImageModelError
 from gems.models.image.base import ImageRequest
-from gems.models.image.images_response import parse_error
-from gems.models.image.providers import (
+from gems.models.image.images_api_dialects import (
     GEMS,
     OPENAI,
     OTHER,
@@ -17,6 +16,7 @@ from gems.models.image.providers import (
     generation_body,
     provider_of,
 )
+from gems.models.image.images_api_response import parse_error
 
 FULL = ImageRequest(prompt="a cat", negative_prompt="dogs", seed=7, width=512, height=256)
 PLAIN = ImageRequest(prompt="a cat", seed=7)

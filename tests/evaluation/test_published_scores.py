@@ -1,7 +1,7 @@
 import pytest
 
-from gems.evaluation.catalogue import find_benchmark
-from gems.evaluation.published import DOWNSTREAM, MAINSTREAM, PAPER_COLUMNS, PAPER_ROWS, published_figures
+from gems.evaluation.benchmarks.registry import find_benchmark
+from gems.evaluation.published_scores import DOWNSTREAM, MAINSTREAM, PAPER_COLUMNS, PAPER_ROWS, published_figures
 
 
 def averages(table):
