@@ -38,7 +38,7 @@ ROLES = (
 
 REVIEW_ROUTES: dict[Hashable, str] = {
     **{"accept": "learner", "give up": "learner", "refine": "summarizer"},
-    **{"draw": "generator", "rewrite": "refiner", "examine again": "verifier", "decide again": "selector"},
+    **{"generate": "generator", "rewrite": "refiner", "verify again": "verifier", "decide again": "selector"},
 }
 """Node that each outcome of the review leads to."""
 

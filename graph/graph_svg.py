@@ -14,6 +14,8 @@ BOX, HIGH, BESIDE, BELOW, LANE, PORT = 98, 30, 22, 36, 15, 9
 """Pixels: width and height of a box, space beside and below it, between two lanes, between two edges at a side of a box."""
 LOOP = 16
 """Pixels by which an edge from a box to itself reaches out: less than the space between two boxes."""
+CHECKPOINTED = "the checkpointer saves the state after each step"
+"""The note of a graph with a checkpointer."""
 LEGEND = 230
 """Width of the legend in pixels."""
 
@@ -77,7 +79,8 @@ def draw(graph: CompiledStateGraph[Any, Any, Any, Any]) -> str:
     self_loops = [_self_loop(edge, rows, lanes) for edge in loops]
     paths += [_self_loop_path(self_loop, positions) for self_loop in self_loops]
     boxes = [_box(name, positions[name], _is_swapped(graph, name)) for name in names]
-    return _svg(graph.get_name(), paths + boxes, _frame(positions, lanes, self_loops), edges + loops)
+    note = CHECKPOINTED if graph.checkpointer else ""
+    return _svg(graph.get_name(), paths + boxes, _frame(positions, lanes, self_loops, 20 if note else 0), edges + loops, note)
 
 
 def _edges(graph: CompiledStateGraph[Any, Any, Any, Any]) -> Iterator[_Edge]:
@@ -274,21 +277,22 @@ def _is_swapped(graph: CompiledStateGraph[Any, Any, Any, Any], name: str) -> boo
 
 
 def _frame(
-    positions: dict[str, tuple[float, float]], lanes: list[_Lane], self_loops: list[_Lane]
+    positions: dict[str, tuple[float, float]], lanes: list[_Lane], self_loops: list[_Lane], note: float
 ) -> tuple[float, float, float, float]:
     across = [x + side * BOX / 2 for x, _ in positions.values() for side in (-1, 1)] + [_lane_x(lane, positions) for lane in lanes]
     across += [positions[c.edge.source][0] + c.side * (BOX / 2 + LOOP + 8 + _width(c.edge.label)) for c in self_loops]
     left, bottom = min(across) - 8, max(y for _, y in positions.values()) + HIGH / 2
-    return left, -HIGH / 2 - 8, max(max(across) + 8 - left, LEGEND), bottom + HIGH / 2 + 44
+    return left, -HIGH / 2 - 8, max(max(across) + 8 - left, LEGEND), bottom + HIGH / 2 + 44 + note
 
 
-def _svg(name: str, elements: list[str], frame: tuple[float, float, float, float], edges: list[_Edge]) -> str:
+def _svg(name: str, elements: list[str], frame: tuple[float, float, float, float], edges: list[_Edge], note: str) -> str:
     left, top, wide, high = frame
     description = ". ".join(f"{w.source.strip('_')} to {w.target.strip('_')}" + (f" ({w.label})" if w.label else "") for w in edges)
-    y = top + high - 14
+    y = top + high - (34 if note else 14)
     legend = [f'<path d="M{left + 12:g} {y - 4:g} h26"/>', f'<path class="maybe" d="M{left + 100:g} {y - 4:g} h26"/>']
     legend += [f'<text class="note" x="{left + 44:g}" y="{y:g}">always</text>']
-    legend += [f'<text class="note" x="{left + 132:g}" y="{y:g}">where so decided</text>']
+    legend += [f'<text class="note" x="{left + 132:g}" y="{y:g}">conditional</text>']
+    legend += [f'<text class="note" x="{left + 12:g}" y="{y + 20:g}">{note}</text>'] if note else []
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="gems-graph" role="img" width="{wide:g}" height="{high:g}" '
         f'viewBox="{left:g} {top:g} {wide:g} {high:g}">\n'

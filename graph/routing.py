@@ -8,7 +8,7 @@ from ..errors import UsedThreadError
 from ..memory.state import Decision, GemsState
 from ..nodes.planner import PlannerState, wants_skills
 
-Route = Literal[Decision, "draw", "rewrite", "examine again", "decide again"]
+Route = Literal[Decision, "generate", "rewrite", "verify again", "decide again"]
 
 
 def at_start(state: GemsState) -> list[str]:
@@ -38,11 +38,11 @@ def after_review(state: GemsState) -> Route:
     last = state.answer
     if not state.attempts:
         rejected = last is not None and last.action == "reject" and last.prompt == state.draft  # not rewritten yet
-        return "rewrite" if rejected else "draw"
+        return "rewrite" if rejected else "generate"
     if last is not None and "prompt" in last.edited:
-        return "draw"
+        return "generate"
     if state.pending:
-        return "examine again"
+        return "verify again"
     if state.result is None:
         raise ValueError("the selector wrote no result: it must return {'result': Result(...)}")
     judged_anew = last is not None and not {"checks", "verdicts"}.isdisjoint(last.edited)

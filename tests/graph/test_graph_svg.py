@@ -3,12 +3,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 
 import gems
 from gems import GemsState, build_graph
 from gems.graph.build import REVIEW_ROUTES, ROLES
-from gems.graph.graph_svg import draw
+from gems.graph.graph_svg import CHECKPOINTED, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -29,6 +30,11 @@ def test_it_shows_every_role_and_every_way_out_of_the_review():
     said = " ".join(e.text or "" for e in ET.fromstring(svg).iter(f"{SVG}text"))
     assert all(str(way) in said for way in REVIEW_ROUTES)
     assert "selector to review" in ET.fromstring(svg).find(f"{SVG}desc").text
+
+
+def test_a_graph_with_a_checkpointer_says_when_it_saves_and_one_without_does_not():
+    assert CHECKPOINTED in draw(build_graph(checkpointer=InMemorySaver()))
+    assert CHECKPOINTED not in draw(build_graph())
 
 
 def test_boxes_stand_apart_within_the_frame_and_the_roles_in_the_order_of_a_round():

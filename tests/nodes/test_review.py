@@ -114,7 +114,7 @@ def test_the_schema_is_enough_to_draw_a_form():
 
 def test_accepting_a_plan_draws_it():
     after = answered(PLAN, action="accept")
-    assert after_review(after) == "draw"
+    assert after_review(after) == "generate"
     assert after.draft == PLAN.draft
 
 
@@ -145,8 +145,8 @@ def test_a_rejected_plan_is_written_anew_and_shown_again():
     assert after_refiner(after) == "review"
     assert "Of the plan: more air around the circle" in text_of(refiner.render(after, RunContext(), SkillLibrary.load(), read))
     again = after.model_copy(update={"draft": "with air"})
-    assert after_review(again) == "draw"  # whoever is not asked a second time goes on
-    assert after_review(answered(again, action="accept")) == "draw"
+    assert after_review(again) == "generate"  # whoever is not asked a second time goes on
+    assert after_review(answered(again, action="accept")) == "generate"
 
 
 def test_the_refiner_that_rewrites_a_plan_has_no_round_to_write_an_experience_of():
@@ -215,7 +215,7 @@ def test_a_check_may_come_with_a_rejected_plan_too():
 def test_an_edited_prompt_is_drawn_next_with_its_quoted_text():
     for state in (PLAN, IMAGE):
         after = answered(state, action="edit", prompt="a red circle, a blue square", words="simpler")
-        assert after_review(after) == "draw"
+        assert after_review(after) == "generate"
         assert after.draft == 'a red circle, a blue square. The image shows the text "HELLO".'
         assert "had dropped the quoted text 'HELLO': put back" in after.notes[-1]
         assert after.reviews[-1].edited == ("prompt",)
@@ -228,7 +228,7 @@ def test_edited_checks_are_asked_of_every_image_again():
     after = answered(state, action="edit", checks=kept)
     assert [(c.id, c.question) for c in after.checks] == [("c1", "Is there a circle?"), ("c4", "How many circles?")]
     assert after.pending == after.attempts
-    assert after_review(after) == "examine again"
+    assert after_review(after) == "verify again"
 
 
 def test_what_a_listed_check_leaves_out_stays_as_it_was():
@@ -308,12 +308,12 @@ def test_a_check_that_was_skipped_is_asked_once_the_failed_one_above_it_is_taken
     kept = [{**c.model_dump(), "depends_on": ()} for c in CHECKS[1:]]
     after = answered(judged(attempt(1, "-s+"), attempt(2, "+-+")), action="edit", checks=kept)
     assert [a.round for a in after.pending] == [1]
-    assert after_review(after) == "examine again"
+    assert after_review(after) == "verify again"
 
 
 def test_prompt_and_checks_may_change_together():
     after = answered(IMAGE, action="edit", prompt='"HELLO" in red', checks=[{"question": "Is it red?"}])
-    assert after_review(after) == "draw"
+    assert after_review(after) == "generate"
     assert after.pending
 
 
