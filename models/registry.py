@@ -1,4 +1,7 @@
-"""Models by spec: what `--chat` and `--image` take, and the models of a run made from it."""
+"""Models by spec: what `--chat` and `--image` take, and the models of a run made from it.
+
+To add an image backend, write a subclass of `ImageModel` in a file of `models/image/`, and its spec in `image_model` below.
+"""
 
 from __future__ import annotations
 

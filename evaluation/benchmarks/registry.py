@@ -1,4 +1,7 @@
-"""The benchmarks by name, with a line about each for the command line; they are imported when needed."""
+"""The benchmarks by name, with a line about each for the command line; they are imported when needed.
+
+To add a benchmark, write a file beside this one with the benchmark in its `BENCHMARKS`, and its line in `REGISTRY`.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Image models: the interface, diffusers pipelines, endpoints."""
+"""Image models: the interface (`base.py`), diffusers pipelines, and servers of the images API (`images_api*.py`).
+
+The specs that choose one are in `models/registry.py`.
+"""

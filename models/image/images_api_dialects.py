@@ -1,4 +1,4 @@
-"""Servers of the images API: which fields each takes, and what it cannot honour.
+"""The dialects of the images API of OpenAI: which fields each server takes, and what it cannot honour.
 
 All speak `/v1/images/generations` and `/v1/images/edits`, and no two take the same fields. Facts are from the code of
 openai 3.52 (`types/image_generate_params.py`), SGLang 0.5.23 (`multimodal_gen/runtime/entrypoints/openai/image_api.py`) and
