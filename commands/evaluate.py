@@ -53,7 +53,12 @@ eval_app = typer.Typer(help="Measure presets and settings on benchmarks.", no_ar
 
 def eval_benchmark(
     ctx: typer.Context,
-    presets: Annotated[str | None, typer.Option(help="Presets to compare, with commas; original,default by default.")] = None,
+    presets: Annotated[
+        str | None,
+        typer.Option(
+            help="Presets to compare, separated by commas; default: original,default (shapes: original,best-of-n,paper,default)."
+        ),
+    ] = None,
     sweep: Annotated[
         list[str] | None, typer.Option(help="setting=values: rounds=1..8, candidates=1,2,4; repeated: all combinations.")
     ] = None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TABLE_WIDTH = 140
 """Columns of a table without a terminal."""
 
-Limit = Annotated[int | None, typer.Option(min=1, help="Only so many prompts, spread evenly over the benchmark.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use this many prompts, spread evenly over the benchmark.")]
 Data = Annotated[
     Path | None, path_option("--data", help="A copy of the benchmark's files; for shapes: a file of requests, one a line.")
 ]
@@ -36,7 +36,7 @@ JudgeSpec = Annotated[
     typer.Option(
         "--judge",
         envvar="GEMS_JUDGE",
-        help="Who scores: openai:MODEL, http://HOST/v1#MODEL, rapidocr, shapes for the toy, or random for a rehearsal.",
+        help="Who scores: openai:MODEL, http://HOST/v1#MODEL, rapidocr, shapes (embedded), or random for a rehearsal.",
     ),
 ]
 ExactYes = Annotated[

@@ -30,7 +30,7 @@ from .options import RUNS, Debug, set_debug
 
 
 def eval_memory(
-    presets: Annotated[str, typer.Option(help="Presets to compare, with commas.")] = "paper,default",
+    presets: Annotated[str, typer.Option(help="Presets to compare, separated by commas.")] = "paper,default",
     rounds: Annotated[int, typer.Option(min=2, max=100, help="Rounds of every run.")] = 8,
     set_: Settings = None,
     limit: Limit = 8,
@@ -68,7 +68,7 @@ def eval_memory(
 
 
 def eval_lessons(
-    presets: Annotated[str, typer.Option(help="Presets to compare, with commas.")] = "loop-memory,paper,default",
+    presets: Annotated[str, typer.Option(help="Presets to compare, separated by commas.")] = "loop-memory,paper,default",
     sweep: Annotated[list[str] | None, typer.Option(help="setting=values, as for benchmarks: plan=none,rewrite.")] = None,
     set_: Settings = None,
     limit: Limit = None,

@@ -90,7 +90,7 @@ def plan_study(
         samples: all its prompts.
         variants: settings by name.
         data: digests of the files that the prompts are from.
-        limit: only so many prompts, spread evenly over the benchmark.
+        limit: number of prompts, spread evenly over the benchmark.
         per_prompt: images of each prompt, those of the official protocol by default.
         seed: seed of the first prompt's first image.
         seeds: how many times all of it is done, each with seeds of its own.

@@ -124,7 +124,7 @@ def compare(
         name: of the study, for its folder; the benchmark's by default.
         data: the benchmark's files; not needed where its prompts come with the package.
         out: folder of the study; by default one in `runs/eval`, named after its definition.
-        limit: only so many prompts, spread evenly over the benchmark.
+        limit: number of prompts, spread evenly over the benchmark.
         per_prompt: images of each prompt; those of the official protocol by default.
         seed: seed of the first prompt's first image.
         seeds: how many times all of it is done, each with seeds of its own.

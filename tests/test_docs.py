@@ -126,15 +126,20 @@ def test_the_options_that_it_names_exist(page, options):
 
 @every_page
 def test_its_python_compiles_and_imports_what_there_is(page):
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL), 1):
-        tree = ast.parse(textwrap.dedent(block), f"{page.name}, block {number}")
+    text = page.read_text(encoding="utf-8")
+    for number, block in enumerate(re.finditer(r"```python\n(.*?)```", text, re.DOTALL), 1):
+        tree = ast.parse(textwrap.dedent(block.group(1)), f"{page.name}, block {number}")
+        file = [".", *re.findall(r"`([\w/]+)\.py`", text[: block.start()])][-1]  # a recipe names it before its text
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module.split(".")[0] == "gems":
-                if f"{node.module.removeprefix('gems.').replace('.', '/')}.py" in TOLD_LATER:
-                    continue
-                module = importlib.import_module(node.module)
-                for name in node.names:
-                    assert hasattr(module, name.name), f"{page.name}, block {number}: {node.module} has no {name.name}"
+            if not isinstance(node, ast.ImportFrom) or (node.level == 0 and node.module.split(".")[0] != "gems"):
+                continue
+            folder = ["gems", *file.split("/")[: -node.level]] if node.level else []
+            name = ".".join([*folder, node.module])
+            if f"{name.removeprefix('gems.').replace('.', '/')}.py" in TOLD_LATER:
+                continue
+            module = importlib.import_module(name)
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{page.name}, block {number}: {name} has no {alias.name}"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda p: str(p.relative_to(ROOT)))

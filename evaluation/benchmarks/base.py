@@ -239,7 +239,7 @@ class Benchmark(ABC):
         Raises:
             BenchmarkError: they cannot be laid out.
         """
-        raise BenchmarkError(f"{self.title} has no layout of its own: its images are in the folder of the run, by their hash")
+        raise BenchmarkError(f"{self.title} has no layout of its own: its images are in the folder of the study, by their hash")
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read the result file of the official scorer.

@@ -24,7 +24,7 @@ class BenchmarkEntry(NamedTuple):
 
 
 REGISTRY = {
-    "shapes": BenchmarkEntry("shapes", "Shapes: 200 prompts of the embedded models' small world, made after GenEval2."),
+    "shapes": BenchmarkEntry("shapes", "Shapes: 200 prompts of the embedded models' small world, modelled on GenEval2."),
     "geneval": BenchmarkEntry("geneval", "GenEval: 553 short prompts in six tags, judged by its official detector."),
     "geneval2": BenchmarkEntry("geneval2", "GenEval2: 800 prompts of atomicity 3 to 10, scored by Soft-TIFA."),
     "dpg": BenchmarkEntry("dpg", "DPG-Bench: 1,065 dense prompts, questions with dependencies."),
