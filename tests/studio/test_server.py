@@ -54,7 +54,7 @@ def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(studio, 
     found = {a["name"]: a for a in client.assistants.search(graph_id="gems", limit=50)}
     for name in PRESETS:
         assert found[f"gems {name}"]["description"] == PRESET_DESCRIPTIONS[name]
-    before = json.loads((Path(__file__).parents[1] / "kept" / "names.json").read_text("utf-8"))["assistants"]
+    before = json.loads((Path(__file__).parents[1] / "earlier_version" / "names.json").read_text("utf-8"))["assistants"]
     assert {name: found[f"gems {name}"]["assistant_id"] for name in before} == before
     thread = client.threads.create()["thread_id"]
     best_of_five = found["gems best-of-n"]["assistant_id"]
