@@ -38,7 +38,6 @@ JITTER = 3
 RADII = (12, 15)
 
 RELATIONS = ("above", "below", "left of", "right of")
-OPPOSITE_RELATIONS = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
 
 
 class ThingGroup(NamedTuple):
