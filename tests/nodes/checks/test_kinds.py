@@ -12,11 +12,11 @@ from gems.nodes.checks.answers import FORMS
 ROOT = Path(gems.__file__).parent
 ENTRY = """    CheckKindEntry("knowledge","""
 SMELL = """    CheckKindEntry(
-        "smell", about="what it smells of", rule="Smells are asked openly.", expected="for a smell one word", form="word"
+        "smell", about="what it smells of", rule="Smells are asked openly.", expected="for a smell one word", form="odour"
     ),
 """
 FORM = """FORMS = {
-    "word": AnswerForm("A smell: one word.", "a smell", lambda expected, answer: answer.startswith(expected[:3])),
+    "odour": AnswerForm("A smell: one word.", "a smell", lambda expected, answer: answer.startswith(expected[:3])),
 """
 USES = """
 from PIL import Image
