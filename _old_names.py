@@ -14,7 +14,7 @@ NAMES = {"Home": "Workspace", "Past": "RunSummary", "Freed": "PruneReport", "pas
 """Names of `gems`."""
 
 MODULES = {
-    **{"doctor": "commands.doctor", "graph.picture": "graph.graph_svg", "memory.serializer": "storage.serializer"},
+    **{"doctor": "commands.doctor", "memory.serializer": "storage.serializer"},
     **{"nodes.answers": "nodes.checks.answers", "serve": "server", "studio.draw": "studio.mcp_tool"},
     **{"evaluation.outcome": "evaluation.study", "evaluation.studies": "evaluation.variants"},
 }
