@@ -109,9 +109,9 @@ class BackendOptions(Frozen):
         """Return the options with those of the changes that the backend has options for."""
         return self.with_changes(**{name: value for name, value in changes.items() if name in type(self).option_names()})
 
-    def state(self) -> str:
-        """Return what else decides what equal options make, such as a hash of files."""
-        return ""
+    def key(self) -> tuple[str, str]:
+        """Return what is equal if two models are the same: the options, and what else decides, such as the files of a folder."""
+        return self.model_dump_json(), ""
 
     def not_understood(self) -> ModelSpecError:
         """Return the error for a spec that does not name a model."""

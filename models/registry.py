@@ -57,7 +57,7 @@ class _ModelCache(Generic[Model]):
 
     def get(self, options: BackendOptions, make: Callable[[], Model]) -> Model:
         """Return the model of these options, made if there is none."""
-        key = (options.model_dump_json(), options.state())
+        key = options.key()
         with self._lock:
             if (model := self._models.get(key)) is None:
                 self._last = None  # before the next one is loaded

@@ -57,10 +57,10 @@ class DiffusersOptions(PipelineOptions):
         name = self.model.partition(":")[2]
         return str(Path(name).expanduser()) if name.startswith("~") else name
 
-    def state(self) -> str:
-        """Return the whole path of a folder and a hash of its files: the weights may change, or the working directory."""
+    def key(self) -> tuple[str, str]:
+        """Return the options, and the whole path and a hash of a folder: the weights may change, or the working directory."""
         folder = Path(self.source).resolve()
-        return f"{folder} {fingerprint(folder)}" if folder.is_dir() else ""
+        return self.model_dump_json(), f"{folder} {fingerprint(folder)}" if folder.is_dir() else ""
 
     def make(self) -> DiffusersImage:
         """Return the image model; it loads its weights at the first request."""
