@@ -36,20 +36,15 @@ def run_command(
     ] = False,
     checks: Annotated[int, typer.Option(min=1, help="With --dry-run: number of checks to assume.")] = 8,
     settings: Annotated[dict[str, Any], SettingFlags(size=True)],
-    verifier_noise: Annotated[
-        str | None, typer.Option(help="For studies: flip this share of the verdicts at random, such as fp=0.1,fn=0.05.")
-    ] = None,
     models: ModelArgs,
     session: SessionArgs,
 ) -> None:
     """Generate an image from a request: plan, generate, verify, remember and refine."""
-    from ..evaluation.variants import parse_noise
     from ..runs.run import run
 
     prompt = read_request(prompt)
     file = models.config_of()
-    noise = parse_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
-    preset, settings = preset or file.preset, {**file.run, **settings, **noise}
+    preset, settings = preset or file.preset, {**file.run, **settings}
     if dry_run and session.events:
         raise SettingError("--dry-run and --events: a dry run has no events; use --json")
     if dry_run:

@@ -19,7 +19,7 @@ FLAG_NAMES = {"max_rounds": "--rounds", "keep_seed": "--keep-seed/--new-seeds"}
 BUDGETS = ("patience", "max_images", "max_calls", "max_tokens", "max_seconds", "max_cost")
 """Settings whose flags stand in a help panel of their own."""
 
-WITHOUT_FLAG = ("soft", "noise_fp", "noise_fn", "width", "height", *PROMPT_SETTINGS)
+WITHOUT_FLAG = ("soft", "width", "height", *PROMPT_SETTINGS)
 """Settings without a flag of their own; `--size` sets width and height."""
 
 ALL_FLAGS = tuple(name for name in RunContext.model_fields if name not in WITHOUT_FLAG)
