@@ -7,7 +7,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from json import JSONDecodeError
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from langchain_core.messages import AIMessage
@@ -23,7 +23,6 @@ from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
 from ..http import GuardedAsyncClient, GuardedClient
 from ..options import ChatOptions
 from .call import MALFORMED_DATA_ERRORS
-from .capabilities import Capabilities, capabilities_of
 from .sanitize import clean_completion, tool_calls_of
 from .thinking import thinking_fields, thinking_note
 
@@ -37,9 +36,12 @@ class EndpointChat(ChatOpenAI):
     """A chat model behind an endpoint.
 
     Keeps the reasoning that `ChatOpenAI` drops, in `additional_kwargs["reasoning_content"]`; sends `max_tokens` where only
-    OpenAI knows `max_completion_tokens`; limits concurrent calls to a host; and remembers what the endpoint takes.
+    OpenAI knows `max_completion_tokens`; and limits concurrent calls to a host.
     One object may be used from many threads and event loops.
     """
+
+    gives_logprobs: ClassVar[bool] = True
+    """Whether its answers to roles may have log-probabilities: it is asked for them."""
 
     in_flight: int = 8
     """Most concurrent calls to the host, those of other models of this process included."""
@@ -52,11 +54,6 @@ class EndpointChat(ChatOpenAI):
     def base_url(self) -> str:
         """The endpoint's URL."""
         return str(self.openai_api_base or OPENAI_URL)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the endpoint takes, as far as known: shared by all models of this URL and name in this process."""
-        return capabilities_of(self.base_url, self.model_name)
 
     @property
     def _limit(self) -> CallLimit:

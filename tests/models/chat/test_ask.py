@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 
 from gems.errors import ModelAnswerError, ModelCallError
 from gems.models.chat.answer_text import parse_answer, reasoning_of
-from gems.models.chat.ask import ask, bind_schema
-from gems.models.chat.capabilities import capability_notes
+from gems.models.chat.ask import ask
+from gems.models.chat.call import bind_schema, server_notes
 from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
 
@@ -283,7 +283,7 @@ def test_a_schema_that_is_not_taken_is_asked_for_once(server):
     ask(other, HELLO, Colors, role="painter")
     assert len(server.heard) == 4  # known of the model, not of the object
     host = server.url[7:-3]
-    assert capability_notes(other) == [f"kimi at {host} does not take a schema in the request: it is sent in words only."]
+    assert server_notes(other) == [f"kimi at {host} does not take a schema in the request: it is sent in words only."]
 
 
 @pytest.mark.filterwarnings("ignore:This model does not support")
@@ -303,7 +303,7 @@ def test_log_probabilities_come_along(server):
     assert answer.tokens[1].text == "2"
     assert set(answer.tokens[1].top) == {"2", "3"}
     assert "".join(token.text for token in answer.tokens) == answer.text
-    assert capability_notes(chat) == []
+    assert server_notes(chat) == []
 
 
 def test_fewer_alternatives_are_asked_for_where_few_are_given(server):
@@ -315,7 +315,7 @@ def test_fewer_alternatives_are_asked_for_where_few_are_given(server):
     assert go().tokens
     go()
     assert [h.json["top_logprobs"] for h in server.heard] == [20, 5, 5]
-    assert "5 are requested" in capability_notes(chat)[0]
+    assert "5 are requested" in server_notes(chat)[0]
 
 
 @pytest.mark.parametrize("status", [400, 403])
@@ -326,7 +326,7 @@ def test_log_probabilities_that_are_refused_are_not_asked_for_again(server, stat
     go()
     assert ["logprobs" in h.json for h in server.heard] == [True, False, False]
     host = server.url[7:-3]
-    assert capability_notes(chat) == [f"kimi at {host} gives no log-probabilities: its answers count as certain."]
+    assert server_notes(chat) == [f"kimi at {host} gives no log-probabilities: its answers count as certain."]
 
 
 def test_log_probabilities_that_do_not_come_are_not_asked_for_again(server):
@@ -334,7 +334,7 @@ def test_log_probabilities_that_do_not_come_are_not_asked_for_again(server):
     assert go().tokens == ()
     go()
     assert ["logprobs" in h.json for h in server.heard] == [True, False]
-    assert "gives no log-probabilities" in capability_notes(chat)[0]
+    assert "gives no log-probabilities" in server_notes(chat)[0]
 
 
 def test_an_endpoint_that_takes_nothing_still_answers(server):
@@ -343,14 +343,14 @@ def test_an_endpoint_that_takes_nothing_still_answers(server):
     assert len(server.heard) == 4
     go()
     assert len(server.heard) == 5
-    assert len(capability_notes(chat)) == 3
+    assert len(server_notes(chat)) == 3
 
 
 def test_many_threads_find_out_the_same(server):
     chat, go = ask_at(server, picky("top_logprobs", "response_format"), logprobs=True)
     with ThreadPoolExecutor(8) as pool:
         assert all(answer.value.count == 2 for answer in pool.map(lambda _: go(), range(16)))
-    assert len(capability_notes(chat)) == 3
+    assert len(server_notes(chat)) == 3
 
 
 def test_other_models_are_asked_for_log_probabilities_only_if_they_give_them():
@@ -361,4 +361,4 @@ def test_other_models_are_asked_for_log_probabilities_only_if_they_give_them():
         chat = kind(sayings=[TEXT])
         ask(chat, HELLO, Colors, role="painter", logprobs=True)
         assert chat.heard[-1][1].get("top_logprobs") == asked_for
-        assert capability_notes(chat) == []
+        assert server_notes(chat) == []
