@@ -103,11 +103,14 @@ class ImageModelError(GemsError):
 
 
 class ImageRefusedError(ImageModelError):
-    """An image endpoint answered with an error. `status` is the HTTP status, `detail` what its body says."""
+    """An image endpoint answered with an error.
+
+    `status` is the HTTP status, `detail` what its body says, and `said` all of that; `refused` is as in `ModelCallError`.
+    """
 
     def __init__(self, message: str, status: int, detail: Any) -> None:
         super().__init__(message)
-        self.status, self.detail = status, detail
+        self.status, self.detail, self.said, self.refused = status, detail, " ".join(filter(None, detail)), ""
 
 
 class NotForShapesError(GemsError, ValueError):

@@ -59,7 +59,7 @@ def ask(
         wants["logprobs"] = TOP_LOGPROBS[0]
     message, spent = call(chat, prompt, wants, role=role)
     try:
-        value, text = find_answer(message, schema)
+        found = find_answer(message, schema)
     except ValueError as problem:
         quoted = (_text_or_refusal(message) or "(nothing)")[:MAX_QUOTED]
         brief = " Be brief." if is_cut_off(message) else ""
@@ -68,12 +68,13 @@ def ask(
         message, more = call(chat, [*prompt, AIMessage(quoted), repair], wants, role=role)
         spent = spent.plus(more)
         try:
-            value, text = find_answer(message, schema)
+            found = find_answer(message, schema)
         except ValueError as still:
             cure = ", also when asked to be brief: raise max_tokens" if is_cut_off(message) else ""
             raise ModelAnswerError(role, model_name(chat), f"{still}{cure}", _text_or_refusal(message), spent) from still
+    notes = [*server_notes(chat), *([f"An answer of the {role} was broken JSON: it was repaired."] if found.repaired else [])]
     tokens = tokens_of(message) if logprobs else ()
-    return ModelAnswer(value, reasoning_of(message), spent, text, tokens, tuple(server_notes(chat)))
+    return ModelAnswer(found.value, reasoning_of(message), spent, found.text, tokens, tuple(notes))
 
 
 def with_schema(messages: Sequence[BaseMessage], schema: type[BaseModel]) -> list[BaseMessage]:
