@@ -84,9 +84,6 @@ def run_command(
     checkers: Annotated[
         str | None, typer.Option(help="auto: let checkers such as OCR answer the checks they support; none: ask the model only.")
     ] = None,
-    verifier_noise: Annotated[
-        str | None, typer.Option(help="For studies: flip this share of the verdicts at random, such as fp=0.1,fn=0.05.")
-    ] = None,
     verify_size: Annotated[
         int | None, typer.Option(help="Scale images for the verifier so that the longest side has at most this many pixels.")
     ] = None,
@@ -151,16 +148,14 @@ def run_command(
     """Generate an image from a request: plan, generate, verify, remember and refine."""
     set_debug(debug)
     from ..config import apply_options, load_config
-    from ..evaluation.variants import parse_noise
     from ..runs.run import run
 
     prompt = read_request(prompt)
     file = apply_options(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
-    noise = parse_noise(verifier_noise, "--verifier-noise") if verifier_noise is not None else {}
     overrides = {
         **{"max_rounds": rounds, "candidates": candidates, "recall": recall, "verify": verify, "seed": seed, "votes": votes},
         **{"verify_size": verify_size, "edit": edit, "negative_prompt": negative_prompt, **_parse_size(size)},
-        **{"plan": plan, "confirm": confirm, "skip_children": skip_children, "checkers": checkers, **noise},
+        **{"plan": plan, "confirm": confirm, "skip_children": skip_children, "checkers": checkers},
         **{"review": review, "lessons": lessons, "fuse": fuse, "accept_at": accept_at, "patience": patience},
         **{"keep_seed": keep_seed, "max_images": max_images, "max_calls": max_calls, "max_tokens": max_tokens},
         **{"max_seconds": max_seconds, "max_cost": max_cost},

@@ -55,12 +55,7 @@ class _ImageModelCache:
 
     def get(self, options: ImageOptions) -> ImageModel:
         """Return the model of these options, created if there is none."""
-        from .image.diffusers import fingerprint
-
-        name = options.model.partition(":")[2]
-        folder = Path(name).expanduser().resolve() if name and Path(name).expanduser().is_dir() else None
-        state = f"{folder} {fingerprint(folder)}" if folder else ""  # the weights may have changed, or the working directory
-        key = (options.model_dump_json(), state)
+        key = image_model_key(options)
         with self._lock:
             if (model := self._models.get(key)) is None:
                 self._last = None  # before the next one is loaded
@@ -71,6 +66,16 @@ class _ImageModelCache:
 
 _IMAGE_MODELS = _ImageModelCache()
 os.register_at_fork(after_in_child=_IMAGE_MODELS.reset)
+
+
+def image_model_key(options: ImageOptions) -> tuple[str, str]:
+    """Return what two image models have in common if they are the same: options, and the path and state of a local folder."""
+    from .image.diffusers import fingerprint
+
+    name = options.model.partition(":")[2]
+    folder = Path(name).expanduser().resolve() if name and Path(name).expanduser().is_dir() else None
+    state = f"{folder} {fingerprint(folder)}" if folder else ""  # the weights may have changed, or the working directory
+    return options.model_dump_json(), state
 
 
 class Models(NamedTuple):

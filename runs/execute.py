@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from ..context import RunContext
 from ..errors import AnswerError, CheckpointError, RunError, RunStoppedError
-from ..events import Custom, Event, PersonAsked, RoleEnded, RunEnded, RunStarted, read_event
+from ..events import Event, PersonAsked, RunEnded, RunStarted
 from ..graph.build import Graph, build_graph
+from ..graph.stream_events import events_from_stream
 from ..memory.state import GemsState
 from ..models.registry import Models
 from ..nodes.checks.checkers import Checker
@@ -104,7 +105,8 @@ def execute(
         raise AnswerError(f"the run {manifest.thread} does not wait for an answer: see `gems show {manifest.thread}`")
 
     def advance(graph_input: Any) -> Generator[Event, None, StateSnapshot]:
-        yield from _graph_events(graph, graph_input, config, manifest.context, control)
+        finished = [task.id for task in now.tasks if task.result is not None]
+        yield from _graph_events(graph, graph_input, config, manifest.context, control, finished)
         return graph.get_state(config)
 
     def result_at(now: StateSnapshot) -> RunResult:
@@ -176,25 +178,19 @@ def _resume_command(waiting: StateSnapshot, answer: Any) -> Command[Any]:
 
 
 def _graph_events(
-    graph: Graph, graph_input: Any, config: RunnableConfig, context: RunContext, control: RunControl | None
+    graph: Graph,
+    graph_input: Any,
+    config: RunnableConfig,
+    context: RunContext,
+    control: RunControl | None,
+    finished: Collection[str],
 ) -> Generator[Event, None, None]:
     """Run a graph until it ends, waits or is stopped, and yield its events."""
     parts = graph.stream(
         graph_input, config, context=context, control=control, durability="sync", stream_mode=["custom", "tasks"], version="v2"
     )
-    ended: dict[str, RoleEnded] = {}
     try:
-        for part in parts:
-            if part["type"] == "custom":
-                event = read_event(part["data"])
-                if isinstance(event, RoleEnded):
-                    ended[event.role] = event  # yielded once its result is stored, so that no kill takes it back
-                elif isinstance(event, RunStarted | RunEnded | PersonAsked):
-                    yield Custom(data=part["data"])  # events of runs only: a node that writes one means something else
-                else:
-                    yield event
-            elif "result" in (task := cast("dict[str, Any]", part["data"])) and task["name"] in ended:
-                yield ended.pop(task["name"])
+        yield from events_from_stream(parts, finished=finished)
     except ValidationError as error:
         if not is_invalid_resume(error):
             raise

@@ -117,8 +117,7 @@ def stream(
     """Run a request like `run`, or resume a run like `resume`, and yield its events as they happen.
 
     The last event is `RunEnded`, whose `result` is what `run` returns. Closing the iterator stops the run, which can be resumed.
-    The custom stream of a graph of your own, `graph.stream(..., stream_mode="custom")`, has the same events as JSON, without those
-    of the run itself; `gems.read_event` reads them.
+    `gems.events_from_stream` yields the same events from the stream of a graph of your own, without those of the run itself.
 
     Args:
         prompt: as for `run`; None to resume the run `thread` from its last finished step.

@@ -59,7 +59,7 @@ def test_settings_reach_the_run(command):
 
 def test_every_knob_of_the_loop_is_on_the_command_line(command):
     switches = ["--fuse", "--no-confirm", "--skip-children", "--keep-seed"]
-    values = {"--accept-at": 0.9, "--patience": 0, "--plan": "rewrite", "--checkers": "none", "--verifier-noise": "fp=0.1, fn=0.05"}
+    values = {"--accept-at": 0.9, "--patience": 0, "--plan": "rewrite", "--checkers": "none"}
     budgets = {"--max-images": 9, "--max-calls": 99, "--max-tokens": 99999, "--max-seconds": 600}
     args = [str(word) for pair in {**values, **budgets}.items() for word in pair]
     code, out, err = command("run", "a red circle", "--preset", "thorough", "--thread", "t", "--json", *switches, *args)
@@ -67,7 +67,7 @@ def test_every_knob_of_the_loop_is_on_the_command_line(command):
     context = get_run("t").context.model_dump()
     wanted = {
         **{"fuse": True, "confirm": False, "skip_children": True, "keep_seed": True, "accept_at": 0.9, "patience": None},
-        **{"plan": "rewrite", "checkers": "none", "noise_fp": 0.1, "noise_fn": 0.05},
+        **{"plan": "rewrite", "checkers": "none"},
         **{"max_images": 9, "max_calls": 99, "max_tokens": 99999, "max_seconds": 600},
     }
     assert {name: context[name] for name in wanted} == wanted
@@ -150,10 +150,6 @@ def test_a_finished_run_can_be_looked_at_again(command):
         (["run", "a red circle", "--thread", "gems.sqlite"], ["cannot name a run"]),
         (["run", "a red circle", "--patience", "-1"], ["patience", "greater than or equal to 0"]),
         (["run", "a red circle", "--accept-at", "2"], ["accept_at", "less than or equal to 1"]),
-        (["run", "a red circle", "--verifier-noise", "x"], ["--verifier-noise x: write a share such as 0.1, or fp=0.1,fn=0.05"]),
-        (["run", "a red circle", "--verifier-noise", "fp=much"], ["or fp=0.1,fn=0.05"]),
-        (["run", "a red circle", "--verifier-noise", ""], ["or fp=0.1,fn=0.05"]),
-        (["run", "a red circle", "--verifier-noise", "fn=1.5"], ["--verifier-noise fn=1.5", "less than or equal to 1"]),
         (["run", "a red circle", "--max-images", "0"], ["max_images", "greater than or equal to 1"]),
         (["run", "a red circle", "--max-cost", "1"], ["max_cost", "no model has a price", "price_input"]),
         (["run", "a red circle", "--max-cost", "1", "--dry-run"], ["max_cost", "no model has a price"]),

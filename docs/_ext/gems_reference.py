@@ -13,10 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import typer
 from pydantic import BaseModel
 
-OPTION_OF = {
-    **{"max_rounds": "--rounds", "noise_fp": "--verifier-noise", "noise_fn": "--verifier-noise", "width": "--size"},
-    "height": "--size",
-}
+OPTION_OF = {"max_rounds": "--rounds", "width": "--size", "height": "--size"}
 """Options of `gems run` with another name than their setting."""
 
 
