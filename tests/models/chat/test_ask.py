@@ -84,6 +84,44 @@ def test_an_answer_of_no_use_says_why(text, problem):
         parse_answer(text, Colors)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"names": ["red", "blue",], "count": 2,}',
+        "{'names': ['red', 'blue'], 'count': 2}",
+        "Sure:\n```json\n{names: [red, blue], count: 2}\n```\nAnything else?",
+        "{“names”: [“red”, “blue”], “count”: 2}",
+        '{"names": ["red" "blue"], "count": 2}',
+    ],
+)
+def test_broken_json_is_repaired_and_noted(text):
+    chat, go = asked(text)
+    answer = go()
+    assert (answer.value, answer.spent.calls) == (Colors(**GOOD), 1)
+    assert answer.notes == ("An answer of the painter was broken JSON: it was repaired.",)
+    chat, go = asked(AIMessage(text, response_metadata={"finish_reason": "length"}), json.dumps(GOOD))
+    assert go().notes == ()  # an answer that was cut off is not repaired
+    assert len(chat.heard) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"names": ["red", "blue"], "count": 2',  # cut off, though the server does not say so
+        '{"names": ["red", "bl}',
+        '{"names": ["red",], "names": ["blue"], "count": 2}',
+        "{'names': ['red'], 'count': ~2}",
+        '{"names": ["red" // or blue\n], "count": 2}',
+        '{"names": ["red",]}',
+        '{"names": ["red",], "count": -1}',
+        "{" * 5000 + "}" * 5000,
+    ],
+)
+def test_no_part_of_a_broken_answer_is_guessed(text):
+    with pytest.raises(ValueError, match=r"no JSON object|count: "):
+        parse_answer(text, Colors, repair=True)
+
+
 def test_one_repair_turn_shows_the_error():
     chat, go = asked("red and blue", json.dumps(GOOD))
     answer = go()
