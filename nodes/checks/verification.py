@@ -130,7 +130,7 @@ class ImageVerification:
         self._ask_checkers(checkers, pixels)
         {"batch": self._verify_batch, "each": self._verify_each, "adaptive": self._verify_adaptive}[self.context.verify]()
         self._skip_dependent()
-        self.notes = [*self._settings_notes(), *self.notes]
+        self.notes += self._settings_notes()
         verdicts = [self.verdict(c.id) for c in self.checks]
         return verdicts if self.context.soft == "auto" else [v.model_copy(update={"probability": None}) for v in verdicts]
 
