@@ -15,9 +15,9 @@ from gems.errors import ModelCallError
 from gems.evaluation.benchmarks.base import JudgeQuestion
 from gems.evaluation.judges.registry import judge_of
 from gems.models.chat.ask import ask
-from gems.models.chat.endpoint import endpoint_chat
 from gems.models.negotiation import OPTIONAL, Negotiation, call_adapting, parse_error
 from gems.models.options import ChatOptions
+from gems.models.registry import chat_model
 from gems.nodes.planner import PlannerState, planner
 from gems.skills import SkillLibrary
 
@@ -87,7 +87,7 @@ def test_the_documentation_has_every_row():
 def test_a_role_does_without_what_is_refused_from_then_on_and_says_so_once(server, part, status, body):
     good = with_logprobs(chat_reply('{"name": "red"}'), likely('{"name": "red"}', **{'{"name": "red"}': 0.5, "{": 0.5}))
     server.replies = [refusing(part, status, body, good)]
-    chat = endpoint_chat(ChatOptions(model=f"{server.url}#m", **OPTIONS))
+    chat = chat_model(ChatOptions(model=f"{server.url}#m", **OPTIONS))
     answers = [ask(chat, HELLO, Color, role="painter", logprobs=True) for _ in range(2)]
     requests = [heard.json for heard in server.heard]
     assert [is_in(part, request) for request in requests] == [True, False, False]
@@ -117,7 +117,7 @@ def test_a_judge_does_without_what_is_refused_from_then_on_and_says_so_once(serv
 @pytest.mark.parametrize(("status", "body"), TOOLS)
 def test_without_tools_the_planner_draws_the_request_and_says_so(server, status, body):
     server.replies = [Reply(body, status, headers=QUICK)]
-    chat = endpoint_chat(ChatOptions(model=f"{server.url}#m", retries=0, timeout=5))
+    chat = chat_model(ChatOptions(model=f"{server.url}#m", retries=0, timeout=5))
     update = planner(chat, SkillLibrary.load())(PlannerState(prompt="three cats"), Runtime(context=RunContext()))
     assert update["draft"] == "three cats"
     assert any("supports no tool calls" in note for note in update["notes"])
@@ -135,7 +135,7 @@ def test_without_tools_the_planner_draws_the_request_and_says_so(server, status,
 )
 def test_what_names_no_part_or_is_not_cured_without_it_is_an_error(server, said, status, heard):
     server.replies = [refusal(said, status)]
-    chat = endpoint_chat(ChatOptions(model=f"{server.url}#m", **OPTIONS))
+    chat = chat_model(ChatOptions(model=f"{server.url}#m", **OPTIONS))
     for _ in range(2):
         with pytest.raises(ModelCallError, match=said) as caught:
             ask(chat, HELLO, Color, role="painter")
