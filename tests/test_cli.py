@@ -17,10 +17,12 @@ import pytest
 from PIL import Image
 
 import gems
+from gems.cli import app
 from gems.context import PRESETS
 from gems.models.shapes import WEIGHTS, shapes_chat, shapes_image
 from gems.runs.listing import get_run
 from gems.server import create_app, running
+from gems.tests.conftest import COMMAND_TREE
 
 ROOT = Path(gems.__file__).parent
 
@@ -444,3 +446,19 @@ def test_the_whole_loop_over_http_gives_the_same_result_as_in_process(command):
     assert {**far["best"], "sha256": ""} == {**near["best"], "sha256": ""}
     assert Image.open(far["image"]).tobytes() == Image.open(near["image"]).tobytes()
     assert {k: far["usage"][k] for k in ("calls", "images")} == {k: near["usage"][k] for k in ("calls", "images")}
+
+
+def test_the_help_of_every_command_shows_every_word_in_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def below(tree, path):
+        yield tree, path
+        for name, sub in getattr(tree, "commands", {}).items():
+            yield from below(sub, f"{path} {name}")
+
+    for tree, path in (pair for pair in below(COMMAND_TREE(app), "gems") if "eval" not in pair[1]):
+        with pytest.raises(SystemExit):
+            tree(["--help"], prog_name=path)
+        shown = capsys.readouterr().out.replace("│", " ").split()
+        for parameter in tree.params:
+            assert [word for word in (parameter.help or "").split() if word not in shown] == [], f"{path} {parameter.name}"
