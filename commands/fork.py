@@ -84,8 +84,7 @@ def fork_command(
 ) -> None:
     """Start a new run from a round of an existing run, with another prompt, other checks or other verdicts."""
     set_debug(debug)
-    from ..runs.fork import fork
-    from ..runs.listing import get_run
+    from ..runs.client import Gems
 
     workspace = workspace_of(runs, store, image_store)
     verdicts = dict(_parse_verdict(text) for text in verdict or ())
@@ -93,7 +92,7 @@ def fork_command(
     if checks is not None:
         edited = _read_checks(checks)
     if add_check or drop_check:
-        edited = _change_checks(edited or get_run(thread, workspace).checks, add_check or (), drop_check or ())
+        edited = _change_checks(edited or Gems(runs=workspace).get(thread).checks, add_check or (), drop_check or ())
     overrides = {
         **{"max_rounds": rounds, "candidates": candidates, "patience": patience, "seed": seed, "max_images": max_images},
         **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},
@@ -101,10 +100,10 @@ def fork_command(
     settings: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     models = replacement_models(thread, workspace, chat, image, config)
     progress = progress_printer(as_json, events)
-    library = load_skills(skills, progress)
+    client = Gems(**models, runs=workspace, skills=load_skills(skills, progress))
 
     def start(control: RunControl) -> RunResult:
-        return fork(
+        made = client.fork(
             thread,
             round=round,
             prompt=prompt,
@@ -112,14 +111,11 @@ def fork_command(
             verdicts=verdicts,
             candidate=candidate,
             name=name,
-            runs=workspace,
-            skills=library,
-            on_event=progress,
-            control=control,
-            ask=terminal_reviewer(progress, workspace, control),
-            **models,
+            execute=False,
             **settings,
         )
+        ask = terminal_reviewer(progress, workspace, control)
+        return client.resume(made.thread, on_event=progress, control=control, ask=ask)
 
     run_session(progress, workspace, as_json, start)
 

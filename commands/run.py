@@ -152,7 +152,7 @@ def run_command(
     set_debug(debug)
     from ..config import apply_options, load_config
     from ..evaluation.variants import parse_noise
-    from ..runs.run import run
+    from ..runs.client import Gems
 
     prompt = read_request(prompt)
     file = apply_options(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
@@ -173,22 +173,12 @@ def run_command(
         return
     progress = progress_printer(as_json, events)
     workspace = workspace_of(runs, store, image_store)
-    library = load_skills(skills, progress)
+    client = Gems(file.chats, file.image, runs=workspace, skills=load_skills(skills, progress))
 
     def start(control: RunControl) -> RunResult:
-        return run(
-            prompt,
-            preset=preset or file.preset,
-            thread=thread,
-            runs=workspace,
-            control=control,
-            chat=file.chats,
-            image=file.image,
-            skills=library,
-            on_event=progress,
-            ask=terminal_reviewer(progress, workspace, control),
-            **settings,
-        )
+        ask = terminal_reviewer(progress, workspace, control)
+        name = preset or file.preset
+        return client.run(prompt, preset=name, thread=thread, on_event=progress, control=control, ask=ask, **settings)
 
     run_session(progress, workspace, as_json, start)
 
@@ -196,7 +186,7 @@ def run_command(
 def _print_estimate(prompt: str, context: RunContext, file: Config, checks: int, as_json: bool) -> None:
     """Check the settings and print how many chat calls and images a run may use."""
     from ..nodes.budget import require_prices
-    from ..runs.run import to_request
+    from ..runs.manifest import to_request
     from .estimates import estimate_notes, estimate_table, run_estimate
 
     to_request(prompt)
@@ -228,17 +218,17 @@ def resume_command(
 ) -> None:
     """Resume a run that was interrupted, from its last finished step, or that waits for your review."""
     set_debug(debug)
-    from ..runs.run import resume
+    from ..runs.client import Gems
 
     progress = progress_printer(as_json, events)
-    library = load_skills(skills, progress)
     workspace = workspace_of(runs, store, image_store)
     models = replacement_models(thread, workspace, chat, image, config)
+    client = Gems(**models, runs=workspace, skills=load_skills(skills, progress))
     given = read_answer(answer) if answer is not None else None
 
     def start(control: RunControl) -> RunResult:
         ask = terminal_reviewer(progress, workspace, control) if given is None else None
-        return resume(thread, runs=workspace, skills=library, on_event=progress, control=control, ask=ask, answer=given, **models)
+        return client.resume(thread, answer=given, on_event=progress, control=control, ask=ask)
 
     run_session(progress, workspace, as_json, start)
 

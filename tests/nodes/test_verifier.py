@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.runtime import Runtime
 from PIL import Image
 
-from gems import Check, ImageStore, RunContext, Verdict, build_graph, preset, resume, run
+from gems import Check, Gems, ImageStore, RunContext, Verdict, build_graph, preset, run
 from gems.memory.recall import findings_text
 from gems.memory.state import Attempt, Score
 from gems.models.shapes.chat import ShapesChat
@@ -472,7 +472,7 @@ def test_a_run_with_a_noisy_verifier_is_reproducible_also_when_it_was_cut_off(tm
     chat = Moody(mood={"Findings": cut})
     with pytest.raises(InterruptedError):
         run(PROMPT, chat=chat, image=make_sketcher(0.5), runs=tmp_path / "b", thread="t", **NOISY)
-    resumed = resume("t", chat=ShapesChat(), image=make_sketcher(0.5), runs=tmp_path / "b")
+    resumed = Gems(chat=ShapesChat(), image=make_sketcher(0.5), runs=tmp_path / "b").resume("t")
     assert without_time(resumed) == without_time(whole)
 
 
