@@ -47,14 +47,12 @@ def read_once(read_image: ReadImage) -> ReadImage:
     return read
 
 
-def inline_image(
-    ref: ImageRef, read_image: ReadImage | None, *, alt: str, edge: int, light: int = LIGHT, density: int = 2
-) -> InlineImage:
+def inline_image(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, light: int = LIGHT, density: int = 2) -> InlineImage:
     """Return an image scaled to fit a square.
 
     Args:
         ref: the image.
-        read_image: returns its bytes; None if only its size and its text are needed.
+        read_image: returns its bytes.
         alt: its alternative text.
         edge: of the square, in CSS pixels.
         light: bytes up to which the file is embedded as it is; 0 for never.
@@ -62,7 +60,7 @@ def inline_image(
     """
     width, height = fitted_size(ref.width, ref.height, edge)
     crisp = max(ref.width, ref.height) <= SMALL
-    data = _read_or_empty(ref, read_image) if read_image else b""
+    data = _read_or_empty(ref, read_image)
     if not data:
         return InlineImage("", alt, width, height, crisp)
     source = _data_uri(data, ref.media_type) if len(data) <= light else _preview(data, ref.media_type, density * edge)
