@@ -36,7 +36,16 @@ from ..storage.workspace import Workspace
 from .execute import AskPerson, Events, Execution, hold_run, run_to_end
 from .fork import ForkEdit, read_fork_start, write_fork_start
 from .listing import RunStatus, RunSummary, list_runs, read_run, result_of
-from .manifest import SERVER_GRAPH, ParentRun, RunManifest, read_manifest, register_run, require_database, to_request
+from .manifest import (
+    SERVER_GRAPH,
+    ParentRun,
+    RunManifest,
+    read_manifest,
+    require_database,
+    require_new_name,
+    save_manifest,
+    to_request,
+)
 from .prune import PruneReport, prune_runs, remove_runs
 from .result import RunResult
 
@@ -47,11 +56,11 @@ class BatchResult(NamedTuple):
     Example:
         ```python
         for done in gems.Gems().batch(["a red circle", "two blue stars"]):
-            print(done.index, done.result.image_path if done.result else done.error)
+            print(done.position, done.result.image_path if done.result else done.error)
         ```
     """
 
-    index: int
+    position: int
     """The place of the prompt in the batch, from 0."""
     result: RunResult | None = None
     """The run; None if it was not made or has failed."""
@@ -389,6 +398,7 @@ class Gems:
                 ready=False,
                 parent=ParentRun(thread=thread, round=round),
             )
+            require_new_name(database, workspace, manifest)
             with hold_run(workspace, manifest.thread, new=True) as own:
                 manifest = write_fork_start(own, workspace, graph, manifest, start)
                 parent_lock.close()
@@ -469,7 +479,8 @@ class Gems:
     def _new_run(self, manifest: RunManifest, control: RunControl | None, ask: AskPerson | None) -> Events:
         self._require_open()
         with hold_run(self.workspace, manifest.thread, new=True) as database:
-            register_run(database, self.workspace, manifest)
+            require_new_name(database, self.workspace, manifest)
+            save_manifest(database, manifest)
             yield from self._execution(database, manifest, self._models, control, ask).events(new=True)
 
     def _resumed_run(self, thread: str, control: RunControl | None, ask: AskPerson | None, answer: Any) -> Events:
@@ -495,7 +506,7 @@ class Gems:
         """Return the graph of these models with the checkpointer and the store of an open database."""
         images = self.workspace.images_for(database)
         graph = self._compiled(models, images, "" if images is self.workspace.images else database.id)
-        return cast("Graph", graph.copy({"checkpointer": database.saver, "store": database.store}))
+        return graph.copy({"checkpointer": database.saver, "store": database.store})
 
     def _compiled(self, models: Models, images: ImageStore, namespace: str = "") -> Graph:
         """Return the graph of these models; that of the client's own models is compiled once for each namespace of images."""

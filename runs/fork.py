@@ -17,7 +17,7 @@ from ..report.text import count_of
 from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace, claims_owner
-from .manifest import ParentRun, RunManifest, config_of, find_manifest, register_run, save_manifest, to_request
+from .manifest import ParentRun, RunManifest, config_of, find_manifest, require_new_name, save_manifest, to_request
 
 
 class ForkEdit(NamedTuple):
@@ -66,7 +66,8 @@ def write_fork_start(
     Raises:
         RunError: there is a run of this name.
     """
-    register_run(database, workspace, manifest)
+    require_new_name(database, workspace, manifest)
+    save_manifest(database, manifest)
     database.saver.delete_thread(manifest.thread)
     refs = {ref for attempt in start.state.attempts for ref in (attempt.image, attempt.source) if ref}
     workspace.images_for(database).claim(refs, claims_owner(manifest.thread))

@@ -104,8 +104,8 @@ def save_manifest(database: DatabaseConnection, manifest: RunManifest) -> None:
     database.store.put(MANIFESTS, manifest.thread, add_hash(manifest.model_dump(mode="json")), index=False)
 
 
-def register_run(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> None:
-    """Store the manifest of a new run.
+def require_new_name(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> None:
+    """Refuse the name of a new run if it is taken.
 
     Raises:
         RunError: there is a run of this name, or something other than GEMS has checkpoints under it in the same database.
@@ -115,7 +115,6 @@ def register_run(database: DatabaseConnection, workspace: Workspace, manifest: R
         raise RunError(f"the run {thread} exists already: resume it with `gems resume {thread}`, or choose another name")
     if old is None and database.row_count(thread):
         raise RunError(f"the name {thread} is taken by another user of this database, or by one of its servers: choose another one")
-    save_manifest(database, manifest)
 
 
 def find_manifest(database: DatabaseConnection, workspace: Workspace, thread: str) -> RunManifest | None:

@@ -185,10 +185,12 @@ def test_a_round_that_was_not_judged_to_its_end_is_not_said_to_be_anothers(tmp_p
         if isinstance(event, RoleStarted) and event.role == "verifier":
             raise Stop
 
+    client = Gems(runs=tmp_path, image=make_sketcher(1.0))
+    client.fork("p", round=2, prompt="a red circle", name="f1", execute=False)
     with pytest.raises(Stop):
-        go(tmp_path, make_sketcher(1.0), round=2, prompt="a red circle", name="f1", on_event=stop)
+        client.resume("f1", on_event=stop)
     with pytest.raises(GemsError, match="the steps of round 2 of the run f1 are not there: it was pruned, or did not come so far"):
-        Gems(runs=tmp_path, image=make_sketcher(1.0)).fork("f1", round=2, verdicts={parent.checks[0].id: True})
+        client.fork("f1", round=2, verdicts={parent.checks[0].id: True})
 
 
 def test_a_fork_that_was_killed_goes_on_from_its_own_steps(tmp_path, parent, make_sketcher):
@@ -222,7 +224,8 @@ def test_a_fork_killed_before_it_has_begun_is_begun_again(tmp_path, parent, make
     saved = []
     edit = {"round": 2, "prompt": "a red circle", "name": "f", "max_rounds": 2}
     with monkeypatch.context() as patch:
-        patch.setattr("gems.runs.fork.save_manifest", die)
+        for module in ("fork", "manifest"):
+            patch.setattr(f"gems.runs.{module}.save_manifest", die)
         with pytest.raises(Killed):
             go(tmp_path, make_sketcher(0.0), **edit)
     with pytest.raises(GemsError, match="fork again with this name, or remove it" if saves else "there is no run f"):

@@ -181,7 +181,7 @@ def test_killed_inside_the_generator_the_image_is_drawn_when_the_run_goes_on(tmp
 def test_killed_before_the_first_checkpoint_the_run_starts_from_its_record(tmp_path, clumsy, monkeypatch):
     model = clumsy(tmp_path / "log")
     with monkeypatch.context() as patch:
-        patch.setattr("gems.runs.run.execute", lambda *a: os.kill(os.getpid(), signal.SIGKILL))
+        patch.setattr("gems.runs.execute.Execution.events", lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
         assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path / "runs", image=model, **SETTINGS))
     assert Gems(runs=tmp_path / "runs", image=model).resume("t").state.round == 5
 
