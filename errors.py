@@ -131,7 +131,7 @@ class AnswerError(GemsError, ValueError):
     Example:
         ```python
         try:
-            gems.resume("fox", answer=gems.Answer(action="accept"))
+            gems.Gems().resume("fox", answer=gems.Answer(action="accept"))
         except gems.AnswerError as error:
             reason = str(error)
         ```
