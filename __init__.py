@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .errors import AnswerError, GemsError
     from .events import CheckAnswered, Event, ImageMade, RoleEnded, RoleStarted, RunEnded, read_event
     from .graph.build import build_graph
+    from .graph.stream_events import aevents_from_stream, events_from_stream
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Review, Score, Usage, Verdict
     from .models.image.base import ImageModel, ImageRequest
     from .nodes.review_answer import Answer
@@ -42,6 +43,7 @@ _MODULES = {
     "errors": ("AnswerError", "GemsError"),
     "events": ("CheckAnswered", "Event", "ImageMade", "RoleEnded", "RoleStarted", "RunEnded", "read_event"),
     "graph.build": ("build_graph",),
+    "graph.stream_events": ("aevents_from_stream", "events_from_stream"),
     "runs.client": ("BatchResult", "Gems", "run"),
     "runs.prune": ("PruneReport",),
     "runs.listing": ("RunSummary",),
@@ -61,6 +63,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
     "Gems", "run", "build_graph", "RunResult", "BatchResult", "RunSummary", "PruneReport", "Workspace",
     "Event", "RoleStarted", "RoleEnded", "ImageMade", "CheckAnswered", "RunEnded", "read_event",
+    "events_from_stream", "aevents_from_stream",
     "write_gallery", "contact_sheet", "studio_id", "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",
     "Answer", "AnswerError", "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",

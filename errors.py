@@ -267,7 +267,7 @@ def what_is_wrong(error: ValidationError, known: Iterable[str]) -> str:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     if first["type"] != "extra_forbidden":
-        return f"{where}: {first['msg']}"
+        return f"{where}: {first.get('ctx', {}).get('error', first['msg'])}"
     return f"{where}: there is no such setting; {did_you_mean(str(first['loc'][-1]), known)}"
 
 

@@ -13,8 +13,9 @@ from langgraph.types import Command, StateSnapshot
 from pydantic import ValidationError
 
 from ..errors import AnswerError, CheckpointError, GemsError, ImageModelError, ModelCallError, RunError, RunStoppedError
-from ..events import Custom, Event, PersonAsked, RoleEnded, RunEnded, RunStarted, read_event
+from ..events import Event, PersonAsked, RunEnded, RunStarted
 from ..graph.build import Graph
+from ..graph.stream_events import events_from_stream
 from ..memory.state import GemsState
 from ..models.options import ModelOptions, without_hosts_and_folders
 from ..nodes.review_answer import Answer, answer_error
@@ -123,9 +124,9 @@ class Execution:
         yield started
         if "prompt" not in now.values:
             self.database.saver.delete_thread(thread)  # killed before its first step: only a part of its input is there
-            now = yield from self._advance({"prompt": self.manifest.prompt})
+            now = yield from self._advance(now, {"prompt": self.manifest.prompt})
         elif now.tasks:  # not `next`, which leaves out a task whose result is stored but not yet part of a checkpoint
-            now = yield from self._advance(None if answer is None else _resume_command(now, answer))
+            now = yield from self._advance(now, None if answer is None else _resume_command(now, answer))
 
         problem = ""
         while now.interrupts:
@@ -136,7 +137,7 @@ class Execution:
             if self.ask is None or (reply := self.ask(question, problem)) is None:
                 break
             try:
-                now, problem = (yield from self._advance(_resume_command(now, reply))), ""
+                now, problem = (yield from self._advance(now, _resume_command(now, reply))), ""
             except AnswerError as error:
                 problem = str(error)
         yield self._end(self._result(now))
@@ -155,7 +156,7 @@ class Execution:
             images=len(state.attempts) if state else 0,
         )
 
-    def _advance(self, graph_input: Any) -> Generator[Event, None, StateSnapshot]:
+    def _advance(self, now: StateSnapshot, graph_input: Any) -> Generator[Event, None, StateSnapshot]:
         """Run the graph until it ends, waits or is stopped, yield its events, and return its state."""
         thread = self.manifest.thread
         parts = self.graph.stream(
@@ -168,7 +169,7 @@ class Execution:
             version="v2",
         )
         try:
-            yield from _events_of_stream(parts)
+            yield from events_from_stream(parts, finished=[task.id for task in now.tasks if task.result is not None])
         except ValidationError as error:
             if not is_invalid_resume(error):
                 raise
@@ -238,22 +239,6 @@ def _resume_command(waiting: StateSnapshot, answer: Any) -> Command[Any]:
     """Return an answer as LangGraph's command, by the question's id: otherwise an empty answer would count as no answer."""
     plain = answer.model_dump(mode="json", exclude_unset=True) if isinstance(answer, Answer) else answer
     return Command(resume={waiting.interrupts[0].id: plain})
-
-
-def _events_of_stream(parts: Iterator[Any]) -> Events:
-    """Yield the events of a graph's stream."""
-    ended: dict[str, RoleEnded] = {}
-    for part in parts:
-        if part["type"] == "custom":
-            event = read_event(part["data"])
-            if isinstance(event, RoleEnded):
-                ended[event.role] = event  # yielded once its result is stored, so that no kill takes it back
-            elif isinstance(event, RunStarted | RunEnded | PersonAsked):
-                yield Custom(data=part["data"])  # events of runs only: a node that writes one means something else
-            else:
-                yield event
-        elif "result" in (task := part["data"]) and task["name"] in ended:
-            yield ended.pop(task["name"])
 
 
 def _write_best_image(result: RunResult) -> None:

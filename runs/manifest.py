@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from ..context import RunContext
+from ..context import RETIRED_SETTINGS, RunContext
 from ..errors import CheckpointError, RunError
 from ..frozen_model import Frozen
 from ..graph.build import RECURSION_LIMIT
@@ -97,6 +97,16 @@ class RunManifest(Frozen):
     cleaning: Literal["remove", "trim"] | None = Field(
         default=None, description="What `prune` is doing with it; stays where that process was killed."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _noise_is_a_node(cls, manifest: Any) -> Any:
+        """Read noise of the verifier, a setting of before, as a swapped verifier, which `resume` has to be given again."""
+        match manifest:
+            case {"context": dict() as settings} if any(settings.get(name) for name in RETIRED_SETTINGS):
+                kept = {name: value for name, value in settings.items() if name not in RETIRED_SETTINGS}
+                return {**manifest, "context": kept, "nodes": sorted({*manifest.get("nodes", ()), "verifier"})}
+        return manifest
 
 
 def save_manifest(database: DatabaseConnection, manifest: RunManifest) -> None:

@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the counts here too")
     given = parser.parse_args(arguments)
     try:
-        study = ChatStudy(chat_model(ChatOptions(model=given.chat, max_tokens=given.max_tokens, timeout=given.timeout)))
+        study = ChatStudy(chat_model(ChatOptions(model=given.chat).with_known(max_tokens=given.max_tokens, timeout=given.timeout)))
         for sample in track(make_benchmark(given.requests), "asking", console=Console(stderr=True)):
             for question in role_questions(sample, study.library):
                 study.put(question)

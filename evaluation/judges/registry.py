@@ -36,11 +36,11 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
     try:
         if isinstance(spec, str) and spec in JUDGES:
             return JUDGES[spec]()
-        options = spec if isinstance(spec, ChatOptions) else ChatOptions(model=spec, in_flight=concurrency)
-        if options.thinking is None:
-            options = options.model_copy(update={"thinking": False})
+        options = spec if isinstance(spec, ChatOptions) else ChatOptions(model=spec).with_known(in_flight=concurrency)
+        if getattr(options, "thinking", None) is None:
+            options = options.with_known(thinking=False)
         # A temperature is given to find out whether the model takes one, and taken back: each question has its own.
-        chat = chat_model(options.model_copy(update={"temperature": 0.0}))
+        chat = chat_model(options.with_known(temperature=0.0))
         warm = getattr(chat, "temperature", 0.0) is not None
         if is_openai_client(chat):
             chat = chat.model_copy(update={"temperature": None})
@@ -53,6 +53,6 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         chat,
         folder_name(model_name(chat)),
         settings=options.model_dump(include={"thinking", "top_p", "extra_body"}, exclude_defaults=True),
-        least_tokens=options.max_tokens or 0,
+        least_tokens=getattr(options, "max_tokens", None) or 0,
         warm=warm,
     )

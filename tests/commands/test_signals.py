@@ -12,11 +12,9 @@ from gems import Gems
 WORK = """
 import sys, time
 import gems
+from gems.commands.options import SessionArgs
 from gems.commands.run_session import run_session
-from gems.storage.workspace import Workspace
-from gems.commands.progress import TerminalProgress
 from gems.tests.conftest import Sketcher
-from rich.console import Console
 
 class Slow(Sketcher):
     def generate(self, requests):
@@ -24,11 +22,8 @@ class Slow(Sketcher):
         time.sleep(float(sys.argv[1]))
         return super().generate(requests)
 
-workspace = Workspace("runs")
-progress = TerminalProgress(Console(stderr=True))
-run_session(progress, workspace, False, lambda control: gems.run(
-    "three red circles above a blue square", thread="t", runs=workspace, image=Slow(1.0), preset="paper", max_rounds=3,
-    on_event=progress, control=control))
+run_session(SessionArgs(as_json=True), lambda **session: gems.run(
+    "three red circles above a blue square", thread="t", image=Slow(1.0), preset="paper", max_rounds=3, **session))
 """
 
 

@@ -7,8 +7,11 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from gems import Gems, GemsError, ImageStore, RunContext, Usage, build_graph, preset, run
 from gems.context import PRESETS
+from gems.evaluation.noise import noisy
 from gems.graph.costs import Bounds, estimate, image_cost
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
+from gems.models.shapes.chat import ShapesChat
+from gems.nodes.verifier import verifier
 from gems.storage.serializer import serializer
 
 from ..moody_chat import Moody
@@ -45,10 +48,10 @@ def test_a_run_that_never_gets_there_stays_within_what_was_told(tmp_path, make_s
 
 def test_a_verifier_that_contradicts_itself_stays_within_what_was_told(tmp_path, sketcher):
     """Noise turns half of all answers over: whatever can be asked again is."""
-    settings = {"noise_fp": 0.5, "noise_fn": 0.5, "max_rounds": 3}
-    context = preset("thorough", **settings)
+    node = noisy(verifier(ShapesChat(), ImageStore(tmp_path / "images").read), fp=0.5, fn=0.5)
+    context = preset("thorough", max_rounds=3)
     for seed in range(4):
-        result = run(PROMPT, preset="thorough", image=sketcher, runs=tmp_path, seed=seed, **settings)
+        result = run(PROMPT, preset="thorough", image=sketcher, runs=tmp_path, seed=seed, max_rounds=3, nodes={"verifier": node})
         assert calls(result)["verifier"] <= estimate(context, len(result.checks)).calls["verifier"].worst
 
 

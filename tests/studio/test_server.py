@@ -12,10 +12,10 @@ import pytest
 from langgraph_sdk.errors import ConflictError
 
 import gems
-from gems import Gems, Workspace, run, studio_id
+from gems import Gems, Workspace, events_from_stream, run, studio_id
 from gems.context import PRESET_DESCRIPTIONS, PRESETS, PROMPT_SETTINGS, RunContext
 from gems.errors import RunError
-from gems.events import Custom, ImageMade, RoleEnded, read_event
+from gems.events import Custom, ImageMade, RoleEnded
 from gems.nodes import refiner
 from gems.runs.manifest import read_manifest
 from gems.runs.prune import claim_owners
@@ -66,17 +66,18 @@ def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(studio, 
 
 def test_a_run_streams_its_values_its_updates_its_tasks_and_its_events(studio, client):
     thread = client.threads.create()["thread_id"]
-    modes = ["values", "updates", "tasks", "custom"]
-    parts = list(client.runs.stream(thread, "gems", input={"prompt": "a blue square"}, context=QUICK, stream_mode=modes))
-    assert not [part for part in parts if part.event == "error"]
-    updates = [role for part in parts if part.event == "updates" for role in part.data]
+    modes, request = ["values", "updates", "tasks", "custom"], {"prompt": "a blue square"}
+    parts = list(client.runs.stream(thread, "gems", input=request, context=QUICK, stream_mode=modes, version="v2"))
+    assert not [part for part in parts if part["type"] == "error"]
+    updates = [role for part in parts if part["type"] == "updates" for role in part["data"]]
     assert updates[-3:] == ["selector", "review", "learner"]
     assert {"planner", "decomposer", "generator", "verifier"} <= set(updates)
-    assert [part.data for part in parts if part.event == "values"][-1]["result"]["decision"] == "accept"
-    assert {part.data["name"] for part in parts if part.event == "tasks"} == set(updates)
-    events = [read_event(part.data) for part in parts if part.event == "custom"]
+    assert [part["data"] for part in parts if part["type"] == "values"][-1]["result"]["decision"] == "accept"
+    assert {part["data"]["name"] for part in parts if part["type"] == "tasks"} == set(updates)
+    events = list(events_from_stream(parts))
     assert not [event for event in events if isinstance(event, Custom)]
     assert {event.role for event in events if isinstance(event, RoleEnded)} == set(updates)
+    assert {event.event for event in events} >= {"checks_written", "prompt_written", "check_answered", "decided", "budget_used"}
     [image] = [event for event in events if isinstance(event, ImageMade)]
     assert httpx.get(f"{studio.url}{image.path}").headers["content-type"] == "image/png"
 

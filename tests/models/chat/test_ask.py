@@ -13,8 +13,8 @@ from gems.errors import ModelAnswerError, ModelCallError
 from gems.models.chat.answer_text import parse_answer, reasoning_of
 from gems.models.chat.ask import ask, bind_schema
 from gems.models.chat.capabilities import capability_notes
-from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
+from gems.models.registry import chat_model
 
 from ...faulty_server import chat_reply, likely, refusal, with_logprobs
 
@@ -152,7 +152,7 @@ TEXT = json.dumps(GOOD)
 
 def ask_at(server, *replies, model="kimi", logprobs=False, **options):
     server.replies = list(replies)
-    chat = endpoint_chat(ChatOptions(model=f"{server.url}#{model}", **{"retries": 0, "timeout": 5, **options}))
+    chat = chat_model(ChatOptions(model=f"{server.url}#{model}", **{"retries": 0, "timeout": 5, **options}))
     return chat, lambda: ask(chat, HELLO, Colors, role="painter", logprobs=logprobs)
 
 
