@@ -63,7 +63,7 @@ def fork_command(
     checks: Sequence[Check] | None = None if edits.checks is None else _read_checks(edits.checks)
     if edits.add_check or edits.drop_check:
         checks = _change_checks(checks or Gems(runs=workspace).get(thread).checks, edits.add_check or (), edits.drop_check or ())
-    changes = {"prompt": edits.prompt, "checks": checks, "verdicts": verdicts, "candidate": edits.candidate}
+    changes: dict[str, Any] = {"prompt": edits.prompt, "checks": checks, "verdicts": verdicts, "candidate": edits.candidate}
     replaced = models.models_of(thread, workspace)
 
     def start(runs: Workspace, skills: SkillLibrary, **session: Any) -> RunResult:

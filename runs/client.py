@@ -24,8 +24,8 @@ from ..errors import AnswerError, ClosedClientError, RunError, RunInUseError, Ru
 from ..events import Event, RunEnded
 from ..graph.build import ROLES, Graph, build_graph
 from ..memory.state import Check
-from ..models.options import ChatOptions, ImageOptions
-from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, image_choice_for_resume, image_model_key
+from ..models.options import BackendOptions, ImageOptions
+from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, image_choice_for_resume
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker, require_checkers
 from ..nodes.generator import candidates_in_round
@@ -628,10 +628,8 @@ _KEPT = _KeptClient()
 
 def _identity(value: Any) -> object:
     """Return what equal arguments of a client have in common; an object that the client keeps is equal to itself only."""
-    if isinstance(value, ChatOptions):
-        return value.model_dump_json()
-    if isinstance(value, ImageOptions):
-        return image_model_key(value)
+    if isinstance(value, BackendOptions):
+        return value.key()
     if isinstance(value, Mapping):
         return tuple((name, _identity(value[name])) for name in sorted(value))
     if isinstance(value, list | tuple):
