@@ -303,7 +303,7 @@ class RunEnded(EventBase):
             AttributeError: the event was read from JSON.
         """
         if self._result is None:
-            raise AttributeError("an event that was read from JSON has no result: see `get_run(event.thread)`")
+            raise AttributeError("an event that was read from JSON has no result: see `Gems.get(event.thread)`")
         result: RunResult = self._result
         return result
 

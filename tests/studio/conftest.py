@@ -26,7 +26,7 @@ QUIET = {
 }
 MINE = """
 from langgraph.config import get_config
-from gems import GemsState, Verdict, build_graph, remove
+from gems import Gems, GemsState, Verdict, build_graph
 
 def trusting(state: GemsState):
     return {"attempts": [a.judged(Verdict(check=c.id, passed=True) for c in state.checks) for a in state.pending]}
@@ -36,7 +36,7 @@ graph.name = "mine"
 
 def removing(state: GemsState):
     thread = get_config()["configurable"]["thread_id"]
-    while not remove([thread]).removed:  # it has gone on meanwhile
+    while not Gems().remove(thread).removed:  # it has gone on meanwhile
         pass
     return trusting(state)
 
