@@ -6,7 +6,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -19,7 +19,6 @@ from ...privacy import host_of
 from ..concurrency_limit import CallLimit, call_limit_of
 from ..endpoint_address import OPENAI_URL, is_openai
 from .call import MALFORMED_DATA_ERRORS
-from .capabilities import Capabilities, capabilities_of
 from .sanitize import clean_completion, tool_calls_of
 
 # Not of use here: `ask` finds out and notes that a schema is not taken.
@@ -32,9 +31,12 @@ class EndpointChat(ChatOpenAI):
     """A chat model behind an endpoint.
 
     Keeps the reasoning that `ChatOpenAI` drops, in `additional_kwargs["reasoning_content"]`; sends `max_tokens` where only
-    OpenAI knows `max_completion_tokens`; limits concurrent calls to a host; and remembers what the endpoint takes.
+    OpenAI knows `max_completion_tokens`; and limits concurrent calls to a host.
     One object may be used from many threads and event loops.
     """
+
+    gives_logprobs: ClassVar[bool] = True
+    """Whether its answers to roles may have log-probabilities: it is asked for them."""
 
     in_flight: int = 8
     """Most concurrent calls to the host, those of other models of this process included."""
@@ -47,11 +49,6 @@ class EndpointChat(ChatOpenAI):
     def base_url(self) -> str:
         """The endpoint's URL."""
         return str(self.openai_api_base or OPENAI_URL)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the endpoint takes, as far as known: shared by all models of this URL and name in this process."""
-        return capabilities_of(self.base_url, self.model_name)
 
     @property
     def _limit(self) -> CallLimit:

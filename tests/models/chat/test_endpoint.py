@@ -9,8 +9,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 
 from gems.errors import ModelCallError, ModelSpecError
-from gems.models.chat.call import call
-from gems.models.chat.capabilities import capability_notes
+from gems.models.chat.call import call, server_notes
 from gems.models.chat.endpoint import EndpointChat
 from gems.models.concurrency_limit import CallLimit
 from gems.models.options import ChatOptions
@@ -87,13 +86,13 @@ def test_openai_gets_its_own_names_for_things(monkeypatch):
     chat = chat_model(ChatOptions(model="openai:gpt-5.2", max_tokens=9, thinking=False, temperature=0.5))
     sent = chat._get_request_payload(HI)
     assert (sent["max_completion_tokens"], sent["reasoning_effort"], sent["temperature"]) == (9, "none", 0.5)
-    assert capability_notes(chat) == []
+    assert server_notes(chat) == []
 
 
 def test_what_is_not_sent_as_asked_is_noted(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     chat = chat_model(ChatOptions(model="openai:gpt-5", thinking=False, temperature=0.5))
-    notes = " ".join(capability_notes(chat))
+    notes = " ".join(server_notes(chat))
     assert "cannot be switched off" in notes
     assert "takes no temperature" in notes
 
