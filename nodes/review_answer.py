@@ -31,14 +31,19 @@ ACTIONS_OF_FIELD: dict[str, tuple[Action, ...]] = {
 """The actions that a field goes with."""
 
 
-_COMPARED = "; ".join(f"{kind.name}: {kind.compared}" for kind in KINDS.values() if kind.compared) + "."
+_COMPARED = "; ".join(f"{kind.name}: {kind.compared}" for kind in KINDS.values() if kind.compared)
+_OPEN = (
+    f"A question of kind {' or '.join(kind.name for kind in KINDS.values() if kind.is_open)} is open: it does not tell the answer."
+)
 
 
 class NewCheck(Frozen):
     """A check as a person writes it."""
 
     question: str = Field(min_length=1, max_length=1000, description="Answerable from the image alone.")
-    kind: CheckKind = Field(default="object", description=_COMPARED)
+    kind: CheckKind = Field(
+        default="object", description=f"{_COMPARED}. A question of kind {_OPEN} is open: it does not tell the answer."
+    )
     expected: str = Field(
         default="yes", min_length=1, max_length=1000, description='The answer that passes: "yes", a number, or the text to be read.'
     )
