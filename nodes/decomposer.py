@@ -14,7 +14,6 @@ from ..context import RunContext, settings_in
 from ..memory.check_kinds import KINDS
 from ..memory.state import MAX_PROMPT_CHARACTERS, Check, CheckKind, Request
 from ..models.chat.ask import ask
-from ..models.chat.capabilities import capability_notes
 from .checks.answers import expects_text
 from .checks.question_rewriting import OPEN_QUESTION, literal_answer, rewrite_question
 from .checks.text_match import normalize
@@ -124,6 +123,6 @@ def decomposer(chat: BaseChatModel) -> Node:
         context = settings_in(runtime.context)
         answer = ask(chat, render(state.prompt, context.decomposer_prompt), Checks, role="decomposer")
         update = parse(answer.value, state.prompt)
-        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("decomposer", [answer.spent])}
+        return {**update, "notes": [*update["notes"], *answer.notes], "usage": usage_of("decomposer", [answer.spent])}
 
     return node

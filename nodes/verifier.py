@@ -22,7 +22,6 @@ from ..events import CheckAnswered, emit
 from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.chat.answer_probability import answer_probabilities, normalize_id
 from ..models.chat.ask import ask
-from ..models.chat.capabilities import capability_notes
 from .checks.answers import FORMS, expects_text, match_text, passes
 from .checks.checkers import Checker
 from .checks.verification import ImageVerification, VerifierReply
@@ -165,7 +164,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
             note = f"An answer of the verifier could not be read: {str(error)[:200]}"
             return VerifierReply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
         probabilities = answer_probabilities(answer.text, answer.tokens, _closed_answers(checks)) if soft else {}
-        return VerifierReply(parse(findings, checks, probabilities), answer.spent, notes)
+        return VerifierReply(parse(findings, checks, probabilities), answer.spent, [*notes, *answer.notes])
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
@@ -184,7 +183,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         done = _verify_in_parallel(verify, [a for a in state.attempts if not a.verdicts and a.score is None])
         return {
             "attempts": [attempt for attempt, _ in done],
-            "notes": [note for _, verification in done for note in verification.notes] + capability_notes(chat),
+            "notes": [note for _, verification in done for note in verification.notes],
             "usage": usage_of("verifier", [verification.spent for _, verification in done], seconds=time.perf_counter() - began),
         }
 

@@ -8,7 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from gems.memory.state import Check, ImageRef
-from gems.models.chat.ask import bind_schema
+from gems.models.chat.call import bind_schema
 from gems.models.shapes import shapes_chat
 from gems.nodes import verifier
 from gems.nodes.verifier import Findings
