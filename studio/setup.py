@@ -14,6 +14,7 @@ from ..config import Environment, load_config
 from ..context import PROMPT_SETTINGS, RunContext, preset
 from ..models.registry import Models
 from ..nodes import decomposer, learner, planner, refiner, summarizer, verifier
+from ..runs.client import Gems
 from ..server.origin_check import parse_allowed_hosts
 from ..skills import SkillLibrary
 from ..storage.image_store import ImageStore
@@ -30,6 +31,7 @@ config = load_config(environment.config, environment.chat, environment.image)
 workspace = Workspace(environment.runs, store=environment.store, image_store=environment.image_store)
 models = Models.choose(config.chats, config.image)
 skills = SkillLibrary.load()
+client = Gems(config.chats, config.image, runs=workspace, skills=skills)
 allowed_hosts = parse_allowed_hosts(environment.allowed_hosts)
 
 
