@@ -2,7 +2,7 @@
 
 import pytest
 
-from gems.studies.code_structure import circles, main
+from gems.studies.code_structure import HERE, circles, long_signatures, main, source_files
 
 FILES = {
     "__init__.py": "",
@@ -10,7 +10,7 @@ FILES = {
     "graph/__init__.py": "",
     "graph/build.py": "from ..errors import GemsError\n\nSIZE = 1\n\ndef build(): ...\n",
     "nodes/__init__.py": "",
-    "nodes/planner.py": "SIZE: int = 2\n_told = 3\n\ndef plan():\n    from ..graph import build\n",
+    "nodes/planner.py": "SIZE: int = 2\n_told = 3\n\ndef plan(a, /, b, c, *d, e, f, g, h, i, **j):\n from ..graph import build\n",
     "tests/test_it.py": "told = found = said = 1\n",
 }
 
@@ -28,7 +28,13 @@ def test_a_checkout_is_counted_and_its_imports_are_seen(tmp_path, capsys):
     assert ["graph → errors", "1"] in rows
     assert ["nodes → graph (up)", "1"] in rows
     assert ["1 public names stand in two files or more: SIZE"] in rows
+    assert ["1 functions with more than 8 parameters: nodes.planner.plan (9)"] in rows
     assert ["2 arrows, 1 of them up; circles of modules: none"] in rows
+
+
+def test_no_function_takes_more_parameters_than_can_be_kept_in_mind():
+    lines_over_the_client_and_the_graph = {"runs.client.run", "graph.build.build_graph"}
+    assert set(long_signatures(source_files(HERE))) <= lines_over_the_client_and_the_graph
 
 
 @pytest.mark.parametrize(
