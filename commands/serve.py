@@ -36,7 +36,7 @@ def serve_command(
     """Serve the chat model and the image model over an OpenAI-compatible HTTP API."""
     from ..models.chat.call import model_name
     from ..models.registry import chat_model, image_model
-    from ..server import serve
+    from ..server import create_app, serve
     from ..server.origin_check import parse_allowed_hosts
 
     key = os.environ.get(key_env, "") if key_env else None
@@ -49,8 +49,8 @@ def serve_command(
     def print_url(url: str) -> None:
         echo(f"serving {model_name(chats)} and {images.name} at {url} (stop with Ctrl-C)", flush=True)
 
-    hosts = parse_allowed_hosts(allowed_hosts)
-    serve(chats, images, host=host, port=port, key=key, open_to_all=open_to_all, allowed_hosts=hosts, on_ready=print_url)
+    app = create_app(chats, images, key=key, allowed_hosts=[host, *parse_allowed_hosts(allowed_hosts)])
+    serve(app, host=host, port=port, open_to_all=open_to_all, on_ready=print_url)
 
 
 @command

@@ -104,7 +104,7 @@ def list_with_state(
     """Return the runs of an open database like `list_runs`, with their manifests and states."""
     _require_status(state)
     wanted = find.casefold()
-    entries = [read_entry(database, workspace, thread) for thread in run_names(database, workspace)]
+    entries = [read_entry(database, workspace, thread) for thread in run_names(database)]
     matches = [
         entry
         for entry in entries

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
@@ -106,15 +106,13 @@ def find_manifest(database: DatabaseConnection, workspace: Workspace, thread: st
     Raises:
         RunError: it is damaged or encrypted with another key, or the name cannot be one.
     """
-    path = workspace.folder_of(thread) / "run.json"  # written by the first version
+    workspace.folder_of(thread)
     try:
         item = database.store.get(MANIFESTS, thread)
-        if item is not None:
-            return RunManifest.model_validate(verify_hash(item.value))
-        return RunManifest.model_validate_json(path.read_bytes()) if path.exists() else None
+        return RunManifest.model_validate(verify_hash(item.value)) if item else None
     except CheckpointError as error:
         raise RunError(f"the manifest of run {thread} cannot be read ({error})") from error
-    except (OSError, ValidationError) as error:
+    except ValidationError as error:
         raise RunError(f"the manifest of run {thread} is damaged: restore the database, or start the request anew") from error
 
 
@@ -126,7 +124,7 @@ def read_manifest(database: DatabaseConnection, workspace: Workspace, thread: st
     """
     manifest = find_manifest(database, workspace, thread)
     if manifest is None:
-        known = run_names(database, workspace)[-3:]
+        known = run_names(database)[-3:]
         hint = f"the latest are {', '.join(known)}" if known else "there are no runs in this folder; see --runs"
         raise RunError(f"there is no run {thread}: {hint}")
     if manifest.cleaning == "remove":
@@ -134,20 +132,17 @@ def read_manifest(database: DatabaseConnection, workspace: Workspace, thread: st
     return manifest
 
 
-def delete_manifest(database: DatabaseConnection, workspace: Workspace, thread: str) -> None:
+def delete_manifest(database: DatabaseConnection, thread: str) -> None:
     """Delete a run's manifest."""
     database.store.delete(MANIFESTS, thread)
-    (workspace.folder_of(thread) / "run.json").unlink(missing_ok=True)
 
 
-def run_names(database: DatabaseConnection, workspace: Workspace) -> list[str]:
+def run_names(database: DatabaseConnection) -> list[str]:
     """Return the names of all runs, the latest start last; those whose manifest cannot be read come first."""
-    return list(start_times(database, workspace))
+    return list(start_times(database))
 
 
-def start_times(database: DatabaseConnection, workspace: Workspace) -> dict[str, str]:
+def start_times(database: DatabaseConnection) -> dict[str, str]:
     """Return the start of each run in ISO 8601, in the order of `run_names`; empty if its manifest cannot be read."""
     began = {thread: str(value.get("began") or "") for thread, value in database.store.read_namespace(MANIFESTS).items()}
-    for path in workspace.folder.glob("*/run.json"):
-        began.setdefault(path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat())
     return dict(sorted(began.items(), key=lambda run: (run[1], run[0])))

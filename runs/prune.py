@@ -109,7 +109,7 @@ def remove(names: Sequence[str], runs: Workspace | Path | str = "runs") -> Prune
     workspace = Workspace.of(runs)
     _require_runs(workspace)
     with workspace.database.open() as database:
-        known = set(run_names(database, workspace))
+        known = set(run_names(database))
         for name in names:
             if name not in known:
                 read_manifest(database, workspace, name)  # raises an error that lists the latest runs
@@ -201,7 +201,7 @@ def _older_runs(
     if older_than is None:
         return [], []
     allowed = {*ENDED, *(("unfinished", "failed", "waiting") if unfinished else ())}
-    summaries = [summarize_run(database, workspace, name) for name in run_names(database, workspace)]
+    summaries = [summarize_run(database, workspace, name) for name in run_names(database)]
     limit = datetime.now(UTC) - older_than
     old = [summary.thread for summary in summaries if summary.standing in allowed and summary.last < limit]
     return old, [summary.thread for summary in summaries if summary.standing == "damaged"]
@@ -270,7 +270,7 @@ def read_references(database: DatabaseConnection, workspace: Workspace, plan: Pr
     stored = {image.digest: image for image in images.list_images()}  # first: claims are written before images
     needed = images.all_claimed(but=[owner for name in names for owner in claim_owners(name)])
     by_run = {name: set[str]().union(*map(images.claimed, claim_owners(name))) for name in names}
-    known, unreadable = set(run_names(database, workspace)), ""
+    known, unreadable = set(run_names(database)), ""
     heads: dict[str, set[str]] = {}
     for head in database.branch_heads():
         heads.setdefault(head.thread, set()).add(head.checkpoint)
@@ -351,7 +351,7 @@ def _trim_run(database: DatabaseConnection, workspace: Workspace, name: str) -> 
 def _delete_partial_files(database: DatabaseConnection, workspace: Workspace) -> int:
     """Delete files that killed processes left half written in the image store and in the folders of runs; return their bytes."""
     before = datetime.now(UTC) - ORPHAN_AGE
-    folders = [workspace.folder_of(name) for name in run_names(database, workspace) if workspace.is_valid_name(name)]
+    folders = [workspace.folder_of(name) for name in run_names(database) if workspace.is_valid_name(name)]
     images = workspace.images_for(database)
     return images.remove_partial_files(before) + sum(remove_partial_files(folder, ".*.tmp", before) for folder in folders)
 
@@ -376,7 +376,7 @@ def delete_run(database: DatabaseConnection, workspace: Workspace, name: str) ->
     delete_claims(workspace.images_for(database), name)
     database.saver.delete_thread(name)
     shutil.rmtree(workspace.folder_of(name), ignore_errors=True)
-    delete_manifest(database, workspace, name)
+    delete_manifest(database, name)
 
 
 def _attempts_at(database: DatabaseConnection, head: BranchHead) -> Iterator[Attempt]:
