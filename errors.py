@@ -13,6 +13,7 @@ OutsideWorldError           a request that the shapes world cannot draw or read
 SkillError                  a skill, its files, or a folder of skills
 CheckerError                an object that is no checker
 AnswerError                 a person's answer to a waiting run
+ClosedClientError           a client that was closed
 RunError                    a run: cannot be started, resumed or found
 RunStoppedError           stopped on request after a finished step
 MissingStepsError         has no step that a fork could start from
@@ -135,11 +136,15 @@ class AnswerError(GemsError, ValueError):
     Example:
         ```python
         try:
-            gems.resume("fox", answer=gems.Answer(action="accept"))
+            gems.Gems().resume("fox", answer=gems.Answer(action="accept"))
         except gems.AnswerError as error:
             reason = str(error)
         ```
     """
+
+
+class ClosedClientError(GemsError):
+    """A `Gems` client was used after it had been closed."""
 
 
 class RunError(GemsError):

@@ -53,7 +53,7 @@ class RoleStarted(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.RoleStarted):
                 print(event.role)
         ```
@@ -68,7 +68,7 @@ class RoleEnded(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.RoleEnded):
                 print(f"{event.role}: {event.seconds:.1f} s, {event.usage.calls} calls")
         ```
@@ -130,7 +130,7 @@ class ImageMade(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.ImageMade):
                 print(event.round, event.candidate, event.image.sha256)
         ```
@@ -164,7 +164,7 @@ class CheckAnswered(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.CheckAnswered):
                 print(event.verdict.passed, event.question)
         ```
@@ -280,7 +280,7 @@ class RunEnded(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.RunEnded):
                 print(event.decision, event.reason)
                 event.result.image.show()
@@ -303,7 +303,7 @@ class RunEnded(EventBase):
             AttributeError: the event was read from JSON.
         """
         if self._result is None:
-            raise AttributeError("an event that was read from JSON has no result: see `get_run(event.thread)`")
+            raise AttributeError("an event that was read from JSON has no result: see `Gems.get(event.thread)`")
         result: RunResult = self._result
         return result
 

@@ -19,6 +19,8 @@ from .signature import BUDGETS, SettingFlags, command
 if TYPE_CHECKING:
     from ..memory.state import Check
     from ..runs.result import RunResult
+    from ..skills import SkillLibrary
+    from ..storage.workspace import Workspace
 
 VERDICTS = {"pass": True, "fail": False, "unknown": None}
 
@@ -54,19 +56,20 @@ def fork_command(
     session: SessionArgs,
 ) -> None:
     """Start a new run from a round of an existing run, with another prompt, other checks or other verdicts."""
-    from ..runs.fork import fork
-    from ..runs.listing import get_run
+    from ..runs.client import Gems
 
     workspace = session.open()
     verdicts = dict(_parse_verdict(text) for text in edits.verdict or ())
     checks: Sequence[Check] | None = None if edits.checks is None else _read_checks(edits.checks)
     if edits.add_check or edits.drop_check:
-        checks = _change_checks(checks or get_run(thread, workspace).checks, edits.add_check or (), edits.drop_check or ())
-    changes = {"prompt": edits.prompt, "checks": checks, "verdicts": verdicts, "candidate": edits.candidate}
-    options = {**changes, **models.models_of(thread, workspace), **settings}
+        checks = _change_checks(checks or Gems(runs=workspace).get(thread).checks, edits.add_check or (), edits.drop_check or ())
+    changes: dict[str, Any] = {"prompt": edits.prompt, "checks": checks, "verdicts": verdicts, "candidate": edits.candidate}
+    replaced = models.models_of(thread, workspace)
 
-    def start(**session: Any) -> RunResult:
-        return fork(thread, round=round, name=name, **options, **session)
+    def start(runs: Workspace, skills: SkillLibrary, **session: Any) -> RunResult:
+        client = Gems(**replaced, runs=runs, skills=skills)
+        made = client.fork(thread, round=round, name=name, execute=False, **changes, **settings)
+        return client.resume(made.thread, **session)
 
     run_session(session, start)
 

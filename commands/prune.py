@@ -29,9 +29,9 @@ def rm_command(
     as_json: AsJson = False,
 ) -> None:
     """Remove runs, with their pages and the images that no other run uses."""
-    from ..runs.prune import remove
+    from ..runs.client import Gems
 
-    _print_report(remove(thread, workspace.open()), as_json)
+    _print_report(Gems(runs=workspace.open()).remove(*thread), as_json)
 
 
 @command
@@ -47,10 +47,11 @@ def prune_command(
     as_json: AsJson = False,
 ) -> None:
     """Free space: remove old finished runs and images that no run uses, and shrink the database."""
-    from ..runs.prune import prune
+    from ..runs.client import Gems
 
     age = _parse_age(older_than) if older_than is not None else None
-    report = prune(age, keep_best=keep_best, unfinished=unfinished, dry_run=dry_run, runs=workspace.open())
+    client = Gems(runs=workspace.open())
+    report = client.prune(age, keep_best=keep_best, unfinished=unfinished, dry_run=dry_run)
     _print_report(report, as_json, dry_run)
 
 

@@ -20,6 +20,8 @@ from .signature import SettingFlags, command
 if TYPE_CHECKING:
     from ..config import Config
     from ..runs.result import RunResult
+    from ..skills import SkillLibrary
+    from ..storage.workspace import Workspace
 
 
 @command
@@ -40,7 +42,7 @@ def run_command(
     session: SessionArgs,
 ) -> None:
     """Generate an image from a request: plan, generate, verify, remember and refine."""
-    from ..runs.run import run
+    from ..runs.client import Gems
 
     prompt = read_request(prompt)
     file = models.config_of()
@@ -51,8 +53,9 @@ def run_command(
         _print_estimate(prompt, settings_of(preset, **settings), file, checks, session.as_json)
         return
 
-    def start(**session: Any) -> RunResult:
-        return run(prompt, preset=preset, thread=thread, chat=file.chats, image=file.image, **session, **settings)
+    def start(runs: Workspace, skills: SkillLibrary, **session: Any) -> RunResult:
+        client = Gems(file.chats, file.image, runs=runs, skills=skills)
+        return client.run(prompt, preset=preset, thread=thread, **session, **settings)
 
     run_session(session, start)
 
@@ -60,7 +63,7 @@ def run_command(
 def _print_estimate(prompt: str, context: RunContext, file: Config, checks: int, as_json: bool) -> None:
     """Check the settings and print how many chat calls and images a run may use."""
     from ..nodes.budget import require_prices
-    from ..runs.run import to_request
+    from ..runs.manifest import to_request
     from .estimates import estimate_notes, estimate_table, run_estimate
 
     to_request(prompt)
@@ -85,12 +88,12 @@ def resume_command(
     session: SessionArgs,
 ) -> None:
     """Resume a run that was interrupted, from its last finished step, or that waits for your review."""
-    from ..runs.run import resume
+    from ..runs.client import Gems
 
     replaced = models.models_of(thread, session.open())
     given = read_answer(answer) if answer is not None else None
 
-    def start(**session: Any) -> RunResult:
-        return resume(thread, answer=given, **replaced, **session)
+    def start(runs: Workspace, skills: SkillLibrary, **session: Any) -> RunResult:
+        return Gems(**replaced, runs=runs, skills=skills).resume(thread, answer=given, **session)
 
     run_session(session, start, ask=given is None)

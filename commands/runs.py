@@ -31,10 +31,10 @@ def runs_command(
     as_json: AsJson = False,
 ) -> None:
     """List the runs of a folder, latest last, with their state and usage."""
-    from ..runs.listing import list_runs
+    from ..runs.client import Gems
     from .progress import show_runs
 
-    summaries = list_runs(workspace.open(), state=cast("RunStatus | None", state), find=find or "")
+    summaries = Gems(runs=workspace.open()).list(state=cast("RunStatus | None", state), find=find or "")
     if as_json:
         echo(json.dumps([{**run._asdict(), "last": run.last.isoformat(timespec="seconds")} for run in summaries], indent=1))
     elif summaries:
@@ -53,13 +53,13 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: every round with its checks and experience, the state and the usage."""
-    from ..runs.listing import get_run
+    from ..runs.client import Gems
     from ..runs.manifest import studio_id
     from .progress import TerminalProgress
 
     place = workspace.open()
     resume_command = f"gems resume {thread}{workspace_options(place)}"
-    result = get_run(thread, place)
+    result = Gems(runs=place).get(thread)
     if as_json:
         echo(json.dumps({**result_summary(result), "studio_id": studio_id(thread)}, indent=1, ensure_ascii=False))
     else:

@@ -117,7 +117,7 @@ def build_graph(
     for name, node in nodes.items():
         joins_branches = name == "review"  # it waits for the planner's branch and the decomposer's
         try:
-            graph.add_node(name, node, defer=joins_branches)
+            graph.add_node(name, node, defer=joins_branches, metadata={"swapped": True} if name in swap else None)
         except TypeError as error:
             msg = f"the role {name} is swapped for {node!r}, which is no node: give a function, an object or a graph"
             raise TypeError(msg) from error

@@ -64,7 +64,16 @@ def events_from_stream(parts: Iterable[Any], *, finished: Collection[str] = ()) 
 
 
 async def aevents_from_stream(parts: AsyncIterable[Any], *, finished: Collection[str] = ()) -> AsyncIterator[Event]:
-    """Yield the same as `events_from_stream`, from `graph.astream(...)`."""
+    """Yield the same as `events_from_stream`, from `graph.astream(...)`.
+
+    Example:
+        ```python
+        async def show(graph):
+            parts = graph.astream({"prompt": "a red circle"}, stream_mode=["tasks", "custom"], version="v2")
+            async for event in gems.aevents_from_stream(parts):
+                print(event)
+        ```
+    """
     reader = _StreamReader(finished)
     async for part in parts:
         for event in reader.events(part):

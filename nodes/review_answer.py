@@ -121,7 +121,7 @@ class Answer(_AnswerBase):
     Example:
         ```python
         answer = gems.Answer(action="reject", words="the fox has no newspaper")
-        result = gems.resume("fox", answer=answer)
+        result = gems.Gems().resume("fox", answer=answer)
         ```
     """
 

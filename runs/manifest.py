@@ -14,6 +14,7 @@ from ..context import RETIRED_SETTINGS, RunContext
 from ..errors import CheckpointError, RunError
 from ..frozen_model import Frozen
 from ..graph.build import RECURSION_LIMIT
+from ..memory.state import Request
 from ..models.options import ModelOptions
 from ..storage.checksums import add_hash, verify_hash
 from ..storage.database import DatabaseConnection
@@ -46,6 +47,19 @@ def studio_id(thread: str) -> str:
 def config_of(thread: str) -> RunnableConfig:
     """Return LangGraph's config of a run. Rounds are limited by our own budget, not by the recursion limit."""
     return {"configurable": {"thread_id": thread}, "recursion_limit": RECURSION_LIMIT}
+
+
+def to_request(prompt: str) -> Request:
+    """Return a prompt as the input of a run.
+
+    Raises:
+        RunError: it is empty, too long, or no text.
+    """
+    try:
+        return Request(prompt=prompt)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunError(str(first.get("ctx", {}).get("error", f"the prompt: {first['msg']}"))) from error
 
 
 def require_database(workspace: Workspace, thread: str) -> None:
@@ -98,6 +112,19 @@ class RunManifest(Frozen):
 def save_manifest(database: DatabaseConnection, manifest: RunManifest) -> None:
     """Store a manifest, in the place of an earlier one of the run."""
     database.store.put(MANIFESTS, manifest.thread, add_hash(manifest.model_dump(mode="json")), index=False)
+
+
+def require_new_name(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> None:
+    """Refuse the name of a new run if it is taken.
+
+    Raises:
+        RunError: there is a run of this name, or something other than GEMS has checkpoints under it in the same database.
+    """
+    thread, old = manifest.thread, find_manifest(database, workspace, manifest.thread)
+    if old is not None and (old.ready or manifest.ready):  # a fork that was killed as it began may be forked again
+        raise RunError(f"the run {thread} exists already: resume it with `gems resume {thread}`, or choose another name")
+    if old is None and database.row_count(thread):
+        raise RunError(f"the name {thread} is taken by another user of this database, or by one of its servers: choose another one")
 
 
 def find_manifest(database: DatabaseConnection, workspace: Workspace, thread: str) -> RunManifest | None:

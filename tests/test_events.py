@@ -16,6 +16,7 @@ from pydantic import BaseModel
 import gems
 from gems import (
     Check,
+    Gems,
     GemsError,
     GemsState,
     RunContext,
@@ -23,12 +24,8 @@ from gems import (
     aevents_from_stream,
     build_graph,
     events_from_stream,
-    get_run,
-    list_runs,
     preset,
-    resume,
     run,
-    stream,
 )
 from gems.events import (
     BudgetUsed,
@@ -73,7 +70,9 @@ def seen(tmp_path_factory, request):
     """The events of a run that needs several rounds."""
     from gems.tests.conftest import Sketcher
 
-    return list(stream(PROMPT, image=Sketcher(1.0), runs=tmp_path_factory.mktemp("runs"), thread="t", max_rounds=2, plan="skills"))
+    return list(
+        Gems(image=Sketcher(1.0), runs=tmp_path_factory.mktemp("runs")).stream(PROMPT, thread="t", max_rounds=2, plan="skills")
+    )
 
 
 def test_a_run_tells_its_whole_story_in_order(seen):
@@ -120,7 +119,7 @@ def test_every_role_begins_before_it_ends_and_says_what_it_used(seen):
 
 
 def test_every_decision_tells_the_budgets(sketcher, tmp_path):
-    events = list(stream("a red circle", image=sketcher, runs=tmp_path, max_images=3, max_calls=50))
+    events = list(Gems(image=sketcher, runs=tmp_path).stream("a red circle", max_images=3, max_calls=50))
     told = {b.name: b for b in of(BudgetUsed, events)[-1].budgets}
     assert (told["images"].used, told["images"].limit) == (len(events[-1].result.attempts), 3)
     assert (told["calls"].used, told["calls"].limit) == (events[-1].usage.calls, 50)
@@ -176,7 +175,9 @@ def test_a_graph_of_ones_own_has_all_events_of_its_nodes_each_once(sketcher, tmp
 
 def test_images_are_told_as_soon_as_each_is_there(make_sketcher, tmp_path):
     model = make_sketcher(seconds=0.01)
-    drawn = [len(model.made) for e in stream("a red circle", image=model, runs=tmp_path, candidates=4) if isinstance(e, ImageMade)]
+    drawn = [
+        len(model.made) for e in Gems(image=model, runs=tmp_path).stream("a red circle", candidates=4) if isinstance(e, ImageMade)
+    ]
     assert len(drawn) == 4
     assert drawn[0] < 4, "the first image was told only after the last one was drawn"
 
@@ -287,12 +288,12 @@ def test_a_broken_update_is_complained_of_by_the_graph_and_not_by_its_events(ske
 
 
 def test_a_run_that_waits_says_so_and_goes_on_streaming_with_the_answer(sketcher, tmp_path):
-    events = list(stream("a red circle", image=sketcher, runs=tmp_path, thread="asked", review="image", preset="original"))
+    events = list(Gems(image=sketcher, runs=tmp_path).stream("a red circle", thread="asked", review="image", preset="original"))
     [asked] = of(PersonAsked, events)
     assert asked.question["stage"] == "image"
     assert events[-1].decision is None
     assert events[-1].result.waiting == asked.question
-    again = list(stream(thread="asked", image=sketcher, runs=tmp_path, answer={"action": "accept", "words": "good"}))
+    again = list(Gems(image=sketcher, runs=tmp_path).stream(thread="asked", answer={"action": "accept", "words": "good"}))
     assert again[0].resumed
     assert again[0].images == 1
     assert [str(e.review) for e in of(PersonSaid, again)] == ["image of round 1: accepted: good"]
@@ -301,13 +302,13 @@ def test_a_run_that_waits_says_so_and_goes_on_streaming_with_the_answer(sketcher
 
 def test_whoever_stops_listening_stops_the_run_and_can_go_on(make_sketcher, tmp_path):
     model = make_sketcher(1.0)
-    for event in stream(PROMPT, image=model, runs=tmp_path, thread="t", max_rounds=4):
+    for event in Gems(image=model, runs=tmp_path).stream(PROMPT, thread="t", max_rounds=4):
         if isinstance(event, Decided):
             break
     del event
-    assert [past.standing for past in list_runs(tmp_path)] == ["unfinished"]
+    assert [past.standing for past in Gems(runs=tmp_path).list()] == ["unfinished"]
     assert len(model.made) == 1
-    result = resume("t", image=model, runs=tmp_path)
+    result = Gems(image=model, runs=tmp_path).resume("t")
     assert result.state.round == 4
     assert len(model.made) == 4
 
@@ -324,14 +325,14 @@ def test_whoever_stops_listening_stops_the_run_and_can_go_on(make_sketcher, tmp_
 )
 def test_a_stream_of_nothing_says_what_to_give(given, words, tmp_path):
     with pytest.raises(GemsError, match=words):
-        next(stream(**given, runs=tmp_path))
+        next(Gems(runs=tmp_path).stream(**given))
 
 
 def test_lessons_are_told_when_they_are_learned_and_when_they_are_shown(make_sketcher, tmp_path):
-    settings = {"runs": tmp_path, "preset": "loop-memory", "lessons": "keep", "image": make_sketcher(0.5)}
-    events = list(stream(PROMPT, **settings))
+    client, settings = Gems(image=make_sketcher(0.5), runs=tmp_path), {"preset": "loop-memory", "lessons": "keep"}
+    events = list(client.stream(PROMPT, **settings))
     assert (learned := of(LessonLearned, events)), "choose a request that teaches something"
-    later = list(stream("two green stars above a red square", **settings))
+    later = list(client.stream("two green stars above a red square", **settings))
     shown = [lesson for e in of(LessonsShown, later) for lesson in e.lessons]
     assert {e.id for e in learned} & {lesson.id for lesson in shown}
 
@@ -411,7 +412,7 @@ def test_a_node_cannot_pose_as_the_run_or_as_another_role(sketcher, tmp_path):
         return passes_all(state)
 
     nodes = {"verifier": boasting}
-    events = list(stream("a red circle", image=sketcher, runs=tmp_path, nodes=nodes, preset="original", thread="t"))
+    events = list(Gems(image=sketcher, runs=tmp_path, nodes=nodes).stream("a red circle", preset="original", thread="t"))
     assert [e.thread for e in of(RunStarted, events)] == ["t"]
     assert max(e.seconds for e in of(RoleEnded, events)) < 99
     assert [e.role for e in of(RoleEnded, events)].count("verifier") == 1
@@ -430,7 +431,7 @@ def test_a_resumed_step_tells_nothing_of_a_role_whose_result_was_stored(sketcher
     with pytest.raises(Exception, match="no checks today"):
         run("a red circle", **given, nodes={"decomposer": failing}, preset="rewrite", thread="u", on_event=heard.append)
     assert [e.role for e in of(RoleEnded, heard)] == [e.role for e in of(PromptWritten, heard)] == ["planner"]
-    again = list(stream(thread="u", **given, nodes={"decomposer": lambda state: {"checks": CHECKS}}))
+    again = list(Gems(nodes={"decomposer": lambda state: {"checks": CHECKS}}, **given).stream(thread="u"))
     assert "planner" not in [e.role for e in of(RoleStarted | RoleEnded | PromptWritten, again)]
     assert of(RoleStarted, again)[0].role == "decomposer"
 
@@ -488,11 +489,11 @@ def test_attempts_and_usage_may_be_edited_as_json(sketcher, tmp_path):
 
 
 def test_a_run_that_was_left_is_unfinished_and_does_not_wait(make_sketcher, tmp_path):
-    for event in stream(PROMPT, image=make_sketcher(1.0), runs=tmp_path, thread="t", max_rounds=4):
+    for event in Gems(image=make_sketcher(1.0), runs=tmp_path).stream(PROMPT, thread="t", max_rounds=4):
         if isinstance(event, Decided):
             break
     del event
-    left = get_run("t", runs=tmp_path)
+    left = Gems(runs=tmp_path).get("t")
     assert left.decision is None
     assert repr(left).startswith("<RunResult t: unfinished in round 1")
 

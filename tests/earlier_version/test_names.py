@@ -31,7 +31,7 @@ def test_a_public_name_is_there_or_warns_of_its_new_one(name):
     if name in gems.__all__:
         assert getattr(gems, name) is not None
     else:
-        with pytest.warns(DeprecationWarning, match=rf"gems\.{name} is called gems\.\w+ now"):
+        with pytest.warns(DeprecationWarning, match=rf"gems\.{name} is called gems\.(Gems\.)?\w+ now"):
             assert getattr(gems, name) is not None
 
 
