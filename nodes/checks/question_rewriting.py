@@ -69,7 +69,7 @@ def rewrite_question(kind: CheckKind, question: str, expected: str, texts: Seque
     if not question or not normalize(expected):
         return []
     word = expected.casefold().rstrip(".")
-    is_text = KINDS[kind].form == "text"
+    is_text = KINDS[kind].is_text
     if is_text and _expects_text(question, word, texts):
         tells = len(normalize(expected)) > 1 and contains(normalize(question).casefold(), normalize(expected).casefold())
         return [RewrittenQuestion(kind, OPEN_QUESTION if tells else question, literal_answer(expected))]
