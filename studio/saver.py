@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 
 from ..context import RunContext
 from ..errors import RunInUseError
-from ..graph.langgraph_internals import NEXT_NODE
+from ..graph.langgraph_internals import has_node, run_context
 from ..runs.manifest import RunManifest, find_manifest, run_names, save_manifest, studio_id
 from ..runs.prune import delete_run
 from ..storage.database import DatabaseConnection, ThreadedSaver
@@ -32,8 +32,6 @@ from .graphs import swapped_roles
 
 T = TypeVar("T")
 
-RUNTIME_KEY = "__pregel_runtime"
-"""LangGraph's key in a config for the context of a run; metadata of the settings' names is the client's own."""
 METADATA_KEYS = ("source", "step", "parents", "run_id", "graph_id", "assistant_id")
 """Metadata of a checkpoint that is stored: it is not encrypted, and the server adds the run's settings and headers."""
 
@@ -195,7 +193,7 @@ class ServerSaver(ThreadedSaver):
     def _save_manifest(self, name: str, checkpoint: Checkpoint, metadata: Mapping[str, Any], settings: RunContext | None) -> None:
         """Save the manifest of a run that was started on the server, so that Python can list and resume it."""
         prompt = checkpoint["channel_values"].get("prompt")
-        is_gems_graph = f"{NEXT_NODE}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
+        is_gems_graph = has_node(checkpoint, "planner")  # a graph of `build_graph`, whoever has built it
         if name in self._began or not prompt or not is_gems_graph or "graph_id" not in metadata:
             return
         record = find_manifest(self.connection, self.workspace, name)
@@ -215,7 +213,7 @@ class ServerSaver(ThreadedSaver):
 
 def _settings_of(config: RunnableConfig) -> RunContext | None:
     """Return the settings of the run that reads or writes; None for a client without a run."""
-    context = getattr(config["configurable"].get(RUNTIME_KEY), "context", None)
+    context = run_context(config)  # metadata of the settings' names is the client's own
     return context if isinstance(context, RunContext) else None
 
 
