@@ -178,7 +178,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_an_option_of_another_backend_is_refused_by_name_on_the_command_line_too(write):
     with pytest.raises(
-        ModelSpecError, match=r"the image model openai:gpt-image-2 has no option device: its options are set, provider, "
+        ModelSpecError, match=r"the image model openai:gpt-image-2 has no option device: its options are timeout, retries"
     ):
         apply_options(load_config(None), None, "openai:gpt-image-2", None, device="cuda", dtype=None)
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from ...errors import ModelCallError, NotACompletionError
 from ...privacy import host_of, keys_of, redact, without_keys
+from ..endpoint_address import redirect_problem
 from ..negotiation import Negotiation, call_adapting, negotiation_with, parse_error
 from .answer_probability import tokens_of
 from .answer_text import text_of
@@ -166,16 +167,6 @@ def server_message(error: Exception, chat: Any) -> str:
     return text if len(text) <= 300 else text[:300] + "..."
 
 
-def redirect_problem(error: Any) -> str:
-    """Describe a redirect. It is not followed: key and messages are for the host that the user named.
-
-    Args:
-        error: an error of the openai client with a status from 300 to 399.
-    """
-    to = error.response.headers.get("location", "").partition("?")[0][:200]
-    return f"answered {error.status_code} and sends elsewhere{f' ({to})' if to else ''}: give the address it sends to"
-
-
 def is_openai_client(chat: Any) -> bool:
     """Return whether a model, also with bound options, is a client of an OpenAI-compatible endpoint."""
     return any(base.__name__ == "BaseChatOpenAI" for base in type(without_bound_options(chat)).__mro__)
@@ -208,7 +199,7 @@ def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
     elif status is not None and status >= 500:
         problem = f"the endpoint failed{after} (HTTP {status}): {said}"
     elif status is not None and 300 <= status < 400:
-        problem = f"the endpoint {redirect_problem(error)}"
+        problem = f"the endpoint {redirect_problem(getattr(error, 'response', None))}"
     elif status is not None:
         problem = f"the endpoint refused the request (HTTP {status}): {said}"
     elif kinds & {"APITimeoutError", "TimeoutException"}:

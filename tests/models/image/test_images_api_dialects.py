@@ -4,6 +4,7 @@ import pytest
 
 from gems.errors import ImageModelError
 from gems.models.image.base import ImageRequest
+from gems.models.image.http_image import parse_error
 from gems.models.image.images_api_dialects import (
     GEMS,
     OPENAI,
@@ -16,7 +17,6 @@ from gems.models.image.images_api_dialects import (
     generation_body,
     provider_of,
 )
-from gems.models.image.images_api_response import parse_error
 
 FULL = ImageRequest(prompt="a cat", negative_prompt="dogs", seed=7, width=512, height=256)
 PLAIN = ImageRequest(prompt="a cat", seed=7)
