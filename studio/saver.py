@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
@@ -29,8 +29,6 @@ from ..storage.database import DatabaseConnection, ThreadedSaver
 from ..storage.workspace import Workspace
 from . import setup
 from .graphs import swapped_roles
-
-T = TypeVar("T")
 
 METADATA_KEYS = ("source", "step", "parents", "run_id", "graph_id", "assistant_id")
 """Metadata of a checkpoint that is stored: it is not encrypted, and the server adds the run's settings and headers."""
@@ -94,13 +92,10 @@ class ServerSaver(ThreadedSaver):
         fields: dict[str, Any] = dict(metadata)
         if fields.get("source") == "input":  # started, perhaps again after it was removed
             self._began.pop(self._names.get(_thread_id(config), ""), None)
-
-        def write(inner: RunnableConfig) -> RunnableConfig:
+        with self._writing(config) as inner:
             self._save_manifest(_thread_id(inner), checkpoint, fields, _settings_of(config))
             stored: Any = {key: fields[key] for key in METADATA_KEYS if key in fields}
             return _with_thread_id(self.connection.saver.put(inner, checkpoint, stored, new_versions), _thread_id(config))
-
-        return self._write(config, write)
 
     def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
         """Save the writes of a task before their checkpoint exists.
@@ -108,7 +103,8 @@ class ServerSaver(ThreadedSaver):
         Raises:
             HTTPException: as for `put`.
         """
-        self._write(config, lambda inner: self.connection.saver.put_writes(inner, writes, task_id, task_path))
+        with self._writing(config) as inner:
+            self.connection.saver.put_writes(inner, writes, task_id, task_path)
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a run as `gems rm` does, except for its images: `gems prune` deletes those a day after they were made.
@@ -156,15 +152,15 @@ class ServerSaver(ThreadedSaver):
             self._names.setdefault(thread, thread)
         return self._names[thread]
 
-    def _write(self, config: RunnableConfig, write: Callable[[RunnableConfig], T]) -> T:
-        """Write to a run that no other process is executing and that has not been removed."""
+    @contextmanager
+    def _writing(self, config: RunnableConfig) -> Iterator[RunnableConfig]:
+        """Give the inner config to write to a run that no other process is executing and that has not been removed."""
         inner = self._inner_config(config)
         name = _thread_id(inner)
         self._require_unlocked(name)
         self._require_not_removed(name)
-        result = write(inner)
+        yield inner
         self._require_not_removed(name)  # if it was removed in between, so is what was written
-        return result
 
     def _require_unlocked(self, name: str) -> None:
         if self.connection.is_locked(name):
