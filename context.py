@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from .errors import SettingError, what_is_wrong
 from .frozen_model import Frozen
@@ -27,6 +27,10 @@ PROMPT_SETTINGS = (
 """Settings that replace a role's system prompt."""
 MAX_SYSTEM_PROMPT = 20_000
 """Characters of the longest system prompt that a setting may hold."""
+
+
+RETIRED_SETTINGS = ("noise_fp", "noise_fn")
+"""Shares of the verifier's verdicts to be inverted: `gems.evaluation.noise` wraps the verifier instead."""
 
 
 def _prompt_setting(role: str) -> Any:
@@ -76,12 +80,6 @@ class RunContext(Frozen):
     skip_children: bool = _setting(True, "verifier", "Skip checks that depend on a failed one; they count as failed.")
     checkers: CheckersMode = _setting(
         "auto", "verifier", "auto: checkers such as OCR answer checks of their kinds. none: the model answers all checks."
-    )
-    noise_fp: float = _setting(
-        0.0, "verifier", "For studies: share of the verifier's failures that become passes, by seed.", ge=0, le=1
-    )
-    noise_fn: float = _setting(
-        0.0, "verifier", "For studies: share of the verifier's passes that become failures, by seed.", ge=0, le=1
     )
     verify_size: int | None = _setting(
         None, "verifier", "Longest side, in pixels, of the image that the verifier is shown; none: its own size.", ge=16, le=8192
@@ -151,6 +149,14 @@ class RunContext(Frozen):
     summarizer_prompt: str = _prompt_setting("summarizer")
     refiner_prompt: str = _prompt_setting("refiner")
     learner_prompt: str = _prompt_setting("learner")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_retired(cls, settings: Any) -> Any:
+        """Leave out settings of before that say nothing: files and stored runs hold them."""
+        if not isinstance(settings, Mapping):
+            return settings
+        return {name: value for name, value in settings.items() if name not in RETIRED_SETTINGS or value != 0}
 
     @field_validator("patience", mode="after")
     @classmethod

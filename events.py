@@ -1,4 +1,4 @@
-"""Typed events of a run: the same on LangGraph's custom stream, from `stream()`, and in the terminal.
+"""Typed events of a run: the same from `stream()`, from LangGraph's stream of a graph, and in the terminal.
 
 An event is a frozen pydantic model; in JSON too, `event` names its type.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from langgraph.config import get_stream_writer
 from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, field_serializer
 from pydantic_core import to_jsonable_python
 
@@ -22,6 +21,7 @@ from .memory.state import (
     Decision,
     GemsState,
     ImageRef,
+    Result,
     Review,
     RoleUsage,
     Score,
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 class EventBase(Frozen):
     """Base of all events."""
 
+    event: str
+
+
+class RoleEvent(EventBase):
+    """Base of the events of a role: of a node of the graph."""
+
+    role: str
+
 
 class RunStarted(EventBase):
     """The run starts or is resumed. Only from `stream()` and `on_event`: a graph knows nothing of runs."""
@@ -48,96 +56,88 @@ class RunStarted(EventBase):
     images: int = Field(default=0, description="Number of images that the run has already.")
 
 
-class RoleStarted(EventBase):
+class RoleStarted(RoleEvent):
     """A role starts.
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.RoleStarted):
                 print(event.role)
         ```
     """
 
     event: Literal["role_started"] = "role_started"
-    role: str
 
 
-class RoleEnded(EventBase):
+class RoleEnded(RoleEvent):
     """A role has ended. From `stream()` and `on_event` it comes once its result is stored: a kill does not undo it.
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.RoleEnded):
                 print(f"{event.role}: {event.seconds:.1f} s, {event.usage.calls} calls")
         ```
     """
 
     event: Literal["role_ended"] = "role_ended"
-    role: str
     seconds: float = Field(description="Duration, including the time of its model calls.")
     usage: RoleUsage = Field(default=RoleUsage(), description="What it used in this step.")
 
 
-class SkillsLoaded(EventBase):
+class SkillsLoaded(RoleEvent):
     """The planner has loaded skills."""
 
     event: Literal["skills_loaded"] = "skills_loaded"
-    role: str
     names: tuple[str, ...]
 
 
-class ChecksWritten(EventBase):
+class ChecksWritten(RoleEvent):
     """The checks, as the decomposer wrote them or a person changed them."""
 
     event: Literal["checks_written"] = "checks_written"
-    role: str
     checks: tuple[Check, ...]
 
 
-class LessonsShown(EventBase):
+class LessonsShown(RoleEvent):
     """Lessons of earlier runs were shown to the role that writes a round's prompt."""
 
     event: Literal["lessons_shown"] = "lessons_shown"
-    role: str
     lessons: tuple[ShownLesson, ...]
 
 
-class LessonLearned(EventBase):
+class LessonLearned(RoleEvent):
     """A lesson was stored for later runs, or proposed: what turned a failed check into a passed one."""
 
     event: Literal["lesson_learned"] = "lesson_learned"
-    role: str
     id: str
     kind: CheckKind
     text: str
     status: Literal["kept", "proposed"] = Field(description="proposed: it waits for a person's approval.")
 
 
-class PromptWritten(EventBase):
+class PromptWritten(RoleEvent):
     """The prompt of the next round was written."""
 
     event: Literal["prompt_written"] = "prompt_written"
-    role: str
     prompt: str
     thought: str = Field(default="", description="The reasoning behind it.")
     edit: bool = Field(default=False, description="Whether it says what to change in the best image, not all of it.")
 
 
-class ImageMade(EventBase):
+class ImageMade(RoleEvent):
     """An image was generated and stored; of several candidates, each as soon as it is stored.
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.ImageMade):
                 print(event.round, event.candidate, event.image.sha256)
         ```
     """
 
     event: Literal["image_made"] = "image_made"
-    role: str
     round: int
     candidate: int
     prompt: str
@@ -159,19 +159,18 @@ class ImageMade(EventBase):
         )
 
 
-class CheckAnswered(EventBase):
+class CheckAnswered(RoleEvent):
     """The verdict on a check of an image, once all readings of that image are done.
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.CheckAnswered):
                 print(event.verdict.passed, event.question)
         ```
     """
 
     event: Literal["check_answered"] = "check_answered"
-    role: str
     round: int
     candidate: int
     question: str = Field(default="", description="The check's question; empty if a swapped verifier answers no check of the list.")
@@ -187,17 +186,23 @@ class CheckAnswered(EventBase):
         ]
 
 
-class Decided(EventBase):
+class Decided(RoleEvent):
     """The selector has decided how to continue."""
 
     event: Literal["decided"] = "decided"
-    role: str
     decision: Decision
     reason: str
     round: int = Field(description="The latest round.")
     best_round: int
     best_candidate: int
     score: Score | None = Field(default=None, description="Score of the best image, if it is new.")
+
+    @classmethod
+    def of(cls, result: Result, scored: Iterable[Attempt], role: str) -> Decided:
+        """Return the event of a decision and the attempts that were scored for it."""
+        best = (result.best_round, result.best_candidate)
+        told = result.model_dump(include={"decision", "reason", "round", "best_round", "best_candidate"})
+        return cls(role=role, score=next((a.score for a in scored if a.key == best), None), **told)
 
 
 BudgetName = Literal["rounds", "images", "calls", "tokens", "seconds", "cost"]
@@ -211,19 +216,17 @@ class Budget(Frozen):
     limit: float | None = Field(default=None, description="None if there is no limit.")
 
 
-class BudgetUsed(EventBase):
+class BudgetUsed(RoleEvent):
     """What the run has used so far, with each decision; `cost` is included if a price is known."""
 
     event: Literal["budget_used"] = "budget_used"
-    role: str
     budgets: tuple[Budget, ...]
 
 
-class ExperienceWritten(EventBase):
+class ExperienceWritten(RoleEvent):
     """The summary of a round was written."""
 
     event: Literal["experience_written"] = "experience_written"
-    role: str
     round: int
     text: str
 
@@ -235,19 +238,17 @@ class PersonAsked(EventBase):
     question: Any = Field(description="The question, as plain JSON: see docs/review.md.")
 
 
-class PersonSaid(EventBase):
+class PersonSaid(RoleEvent):
     """A person has answered."""
 
     event: Literal["person_said"] = "person_said"
-    role: str
     review: Review
 
 
-class Noted(EventBase):
+class Noted(RoleEvent):
     """Something was done differently than requested: a fallback, a truncated prompt, a skipped check. Each is noted once."""
 
     event: Literal["noted"] = "noted"
-    role: str
     note: str
 
 
@@ -267,7 +268,7 @@ class RunEnded(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.RunEnded):
                 print(event.decision, event.reason)
                 event.result.image.show()
@@ -290,7 +291,7 @@ class RunEnded(EventBase):
             AttributeError: the event was read from JSON.
         """
         if self._result is None:
-            raise AttributeError("an event that was read from JSON has no result: see `get_run(event.thread)`")
+            raise AttributeError("an event that was read from JSON has no result: see `Gems.get(event.thread)`")
         result: RunResult = self._result
         return result
 
@@ -394,30 +395,16 @@ def _prompt_events(state: GemsState, round: int, prompt: str, thought: str = "",
     yield PromptWritten(role=role, prompt=prompt, thought=thought, edit=edit)
 
 
-_EMITTED: ContextVar[set[Event] | None] = ContextVar("emitted", default=None)
-
-
-@contextmanager
-def emitting_once() -> Iterator[None]:
-    """Let `emit` write events within this context, each event once."""
-    token = _EMITTED.set(set())
-    try:
-        yield
-    finally:
-        _EMITTED.reset(token)
-
-
 def emit(event: Event) -> None:
-    """Write an event to the custom stream, once, from a node that should not wait for its end; a no-op outside of our graph.
+    """Write an event to the custom stream from a node that should not wait for its end; a no-op outside of a graph.
 
-    The events of a node's update need not be emitted: the graph does that when the node ends.
+    The events of a node's update need not be emitted: `events_from_stream` reads them from the update, and none twice.
     """
-    from langgraph.config import get_stream_writer
-
-    emitted = _EMITTED.get()
-    if emitted is not None and event not in emitted:
-        emitted.add(event)
-        get_stream_writer()(event.model_dump(mode="json"))
+    try:
+        writer = get_stream_writer()
+    except (RuntimeError, KeyError):
+        return
+    writer(event.model_dump(mode="json"))
 
 
 def __getattr__(name: str) -> Any:

@@ -27,11 +27,10 @@ from .evaluate_options import (
     Settings,
     image_store_at,
     includes_paper,
-    merge_changes,
     print_note,
     split_names,
 )
-from .evaluate_studies import eval_lessons, eval_memory
+from .evaluate_studies import eval_lessons
 from .options import (
     RUNS,
     Batch,
@@ -42,6 +41,7 @@ from .options import (
     Dtype,
     Images,
     ImageSpec,
+    ModelArgs,
     Offload,
     path_argument,
     path_option,
@@ -64,9 +64,6 @@ def eval_benchmark(
     ] = None,
     ablate: Annotated[
         list[str] | None, typer.Option(help="Setting to compare with all its values: recall, skills, verify, fuse, ...")
-    ] = None,
-    noise: Annotated[
-        str | None, typer.Option(help="Share of the verifier's verdicts that are inverted: 0.1, or fp=0.1,fn=0.05.")
     ] = None,
     set_: Settings = None,
     limit: Limit = None,
@@ -111,7 +108,6 @@ def eval_benchmark(
 ) -> None:
     """Compare presets, or values of any setting, on a benchmark. The same command resumes a study that was stopped."""
     set_debug(debug)
-    from ..config import apply_options, load_config
     from ..evaluation import variants
     from ..evaluation.benchmarks.registry import find_benchmark
     from ..evaluation.downloads import fetch
@@ -127,10 +123,10 @@ def eval_benchmark(
         bench = bench.exact()
     paper = includes_paper(against)
     axes = [variants.parse_axis(text) for text in (*(sweep or ()), *(ablate or ()))]
-    fixed = merge_changes(variants.parse_changes(set_ or ()), variants.parse_noise(noise) if noise is not None else {}, "--noise")
+    fixed = variants.parse_changes(set_ or ())
     usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
     compared = variants.make_variants(split_names(presets if presets is not None else "default" if axes else usual), axes, fixed)
-    file = apply_options(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
+    file = ModelArgs(chat, image, config, call, device, dtype, offload, batch).config_of()
     wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
     common: dict[str, Any] = {
@@ -285,5 +281,4 @@ eval_app.command("score")(eval_score)
 eval_app.command("table")(eval_table)
 eval_app.command("export")(eval_export)
 eval_app.command("import")(eval_import)
-eval_app.command("memory")(eval_memory)
 eval_app.command("lessons")(eval_lessons)

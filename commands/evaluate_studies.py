@@ -1,4 +1,4 @@
-"""The commands of two studies in the shapes world: memory and lessons."""
+"""The command of the study of lessons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rich.markup import escape
 
 from ..errors import SettingError
 from ..storage.files import replace_file
-from ..terminal import Console
 from .evaluate_options import (
     Concurrency,
     Data,
@@ -27,44 +26,6 @@ from .evaluate_options import (
     table_console,
 )
 from .options import RUNS, Debug, set_debug
-
-
-def eval_memory(
-    presets: Annotated[str, typer.Option(help="Presets to compare, separated by commas.")] = "paper,default",
-    rounds: Annotated[int, typer.Option(min=2, max=100, help="Rounds of every run.")] = 8,
-    set_: Settings = None,
-    limit: Limit = 8,
-    data: Data = None,
-    seed: Seed = 0,
-    seeds: Seeds = 1,
-    concurrency: Concurrency = 1,
-    out: Out = None,
-    json_file: JsonFile = None,
-    runs: Runs = RUNS,
-    debug: Debug = False,
-) -> None:
-    """Measure how the refiner's input grows with the memory: no check ever passes, so every run takes all its rounds."""
-    set_debug(debug)
-    from ..evaluation import variants
-    from ..evaluation.study import compare
-    from .evaluate_progress import progress_bars
-    from .evaluate_report import show_study
-
-    forced = {"max_rounds": rounds, "noise_fn": 1.0, "noise_fp": 0.0}
-    compared = variants.make_variants(
-        split_names(presets), (), merge_changes(variants.parse_changes(set_ or ()), forced, "this study (--rounds)")
-    )
-    options: dict[str, Any] = {
-        "limit": limit,
-        "data": fetch_shapes_requests(data),
-        "seed": seed,
-        "seeds": seeds,
-        "concurrency": concurrency,
-    }
-    with progress_bars() as progress:
-        result = compare(compared, name="memory", out=out, runs=runs, progress=progress, **options)
-    show_study(result, json_file=json_file)
-    Console(stderr=True).print("What this study measures is memory.png; its scores mean nothing, as the verifier passes nothing.")
 
 
 def eval_lessons(

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..context import RunContext
+from pydantic import model_validator
+
+from ..context import RETIRED_SETTINGS, RunContext
 from ..frozen_model import Frozen
 from ..models.options import CHAT_ROLES, ChatOptions
 from ..models.registry import Models
@@ -51,8 +53,24 @@ class StudyDefinition(Frozen):
     seed: int
     seeds: int
     variants: dict[str, dict[str, Any]]
+    nodes: dict[str, dict[str, str]] = {}
+    """By variant the roles that it swaps, each with a digest of its source, and what else it brings along: `models`, `checkers`."""
     lines: dict[str, tuple[str, float | None]] = {}
     """Of variants that a plot joins: the line, and the place on it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _noise_is_a_node(cls, study: Any) -> Any:
+        """Read noise of the verifier, which was a setting, as a swapped verifier."""
+        if not isinstance(study, Mapping) or "nodes" in study:
+            return study
+        variants: dict[str, Any] = {}
+        nodes: dict[str, Any] = {}
+        for name, settings in study.get("variants", {}).items():
+            noise = {key: settings[key] for key in RETIRED_SETTINGS if settings.get(key)}
+            variants[name] = {key: value for key, value in settings.items() if key not in RETIRED_SETTINGS}
+            nodes |= {name: {"verifier": short_digest(noise)}} if noise else {}
+        return {**study, "variants": variants, "nodes": nodes}
 
     def as_variants(self) -> list[Variant]:
         """Return what was compared, in its order."""
@@ -73,7 +91,7 @@ class StudyDefinition(Frozen):
             **{"format": "its format", "benchmark": "the benchmark", "version": "the version of gems", "code": "the code of gems"},
             **{"data": "the benchmark's files", "chat": "the chat models", "image": "the image model", "prompts": "the prompts"},
             **{"available": "the prompts", "per_prompt": "--images-per-prompt", "seed": "--seed", "seeds": "--seeds"},
-            **{"variants": "the variants or their settings"},
+            **{"variants": "the variants or their settings", "nodes": "the swapped nodes"},
         }
         return next((label for name, label in names.items() if getattr(self, name) != getattr(other, name)), None)
 
@@ -119,7 +137,8 @@ def define_study(
 def _chat_identity(chat: ChatOptions) -> str:
     """Name a chat model with what decides its answers: not where it is served, nor how patiently it is asked."""
     name = chat.model.rpartition("#")[2] if "#" in chat.model else chat.model
-    return f"{name} {short_digest(chat.model_dump(include={'thinking', 'temperature', 'top_p', 'max_tokens', 'extra_body'}))}"
+    decides: dict[str, Any] = {"thinking": None, "temperature": None, "top_p": None, "max_tokens": None, "extra_body": {}}
+    return f"{name} {short_digest({**decides, **chat.model_dump(include=set(decides))})}"
 
 
 def short_digest(data: object) -> str:

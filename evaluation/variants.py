@@ -141,29 +141,6 @@ def parse_changes(pairs: Iterable[str]) -> dict[str, Any]:
     return changes
 
 
-def parse_noise(text: str, option: str = "--noise") -> dict[str, float]:
-    """Read the verifier's share of wrong verdicts: "0.1" for both kinds, or "fp=0.1,fn=0.05".
-
-    Args:
-        text: the shares.
-        option: the option that errors name.
-
-    Raises:
-        SettingError: it is neither, or a share is not within 0 and 1.
-    """
-    shares: dict[str, float] = {}
-    for part in text.split(",") if "=" in text else (f"fp={text}", f"fn={text}"):
-        kind, _, share = (p.strip() for p in part.partition("="))
-        try:
-            float(share)
-        except ValueError:
-            kind = ""
-        if kind not in ("fp", "fn"):
-            raise SettingError(f"{option} {text}: write a share such as 0.1, or fp=0.1,fn=0.05 (faults passed, passes failed)")
-        shares[f"noise_{kind}"] = parse_value(f"{option} {kind}", f"noise_{kind}", share)
-    return shares
-
-
 def make_variants(presets: Sequence[str], axes: Sequence[Axis] = (), fixed: Mapping[str, Any] | None = None) -> list[Variant]:
     """Return every preset with every combination of the axes' values, all with the fixed changes.
 

@@ -11,17 +11,25 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
+from ..memory.check_kinds import KINDS
 from ..memory.state import MAX_PROMPT_CHARACTERS, Check, CheckKind, Request
 from ..models.chat.ask import ask
-from ..models.chat.capabilities import capability_notes
 from .checks.answers import expects_text
-from .checks.kinds import list_kinds
 from .checks.question_rewriting import OPEN_QUESTION, literal_answer, rewrite_question
 from .checks.text_match import normalize
-from .messages import MAX_QUESTION, Node, truncate, usage_of, user_message
+from .messages import MAX_QUESTION, Node, truncate_each, usage_of, user_message
 from .quote_guard import visible_quotes
 
 MAX_CHECKS = 40
+LIMITS = {
+    "question": (MAX_QUESTION, "A question of the decomposer's"),
+    "expected": (MAX_PROMPT_CHARACTERS, "An answer that the decomposer expects"),
+}
+"""Characters of the model's texts that are kept."""
+
+_RULES = "\n".join(f"- {kind.rule}" for kind in KINDS.values() if kind.rule)
+_NAMES = ", ".join(f"{kind.name} ({kind.about})" if kind.about else kind.name for kind in KINDS.values())
+_EXPECTED = "; ".join(['"yes"', *(kind.expected for kind in KINDS.values() if kind.expected)])
 
 SYSTEM = f"""\
 You write the acceptance test for an image. Someone will look at the finished image with your questions in hand and \
@@ -36,18 +44,13 @@ action and expression, every spatial or other relation, every piece of text, the
 and add nothing that was not asked for: no taste, no quality, no background the request does not name.
 - Each question stands on its own. Name the things fully ("the red circle", not "it"), and so that two similar things \
 cannot be confused.
-- Numbers are asked openly: "How many red circles are there?" with the expected answer "three", never "Are there three \
-circles?". Ask it for each object whose number the request gives, including "a" and "one" where a second one would be wrong.
-- Relations are asked from the viewer's side of the image, over all the things concerned: "Are all the circles above the \
-square?"
-- Text is asked openly: "What does the sign say?" with the exact string as the expected answer. No question of any kind \
-quotes a text that is to be read: "Are the letters on the sign red?".
+{_RULES}
 - If the request hides its subject behind a riddle, a name or an event, work out first what must be visible, and ask for that.
 - All other questions are answered "yes" when the image is right.
 - A question that makes sense only if another one passes names it in depends_on: an attribute, a count or a relation \
 depends on its objects being there.
 
-{list_kinds()}"""
+Kinds: {_NAMES}."""
 
 
 class CheckDraft(BaseModel):
@@ -55,7 +58,7 @@ class CheckDraft(BaseModel):
 
     kind: CheckKind
     question: str = Field(description="Answerable from the image alone.")
-    expected: str = Field(default="yes", description='"yes"; for a count the number as a word; for text the exact string.')
+    expected: str = Field(default="yes", description=f"{_EXPECTED}.")
     depends_on: list[int] = Field(default=[], description="Numbers, from 1, of earlier questions that must pass first.")
 
 
@@ -73,7 +76,7 @@ def render(request: str, system: str = "") -> list[BaseMessage]:
 def parse(answer: Checks, request: str) -> dict[str, Any]:
     """Return the state update: numbered checks without duplicates, with one for each quoted text of the request."""
     texts = visible_quotes(request)
-    drafts, notes = _truncate_drafts(answer.checks[: 10 * MAX_CHECKS])
+    drafts, notes = truncate_each(answer.checks[: 10 * MAX_CHECKS], LIMITS)
     checks, cut = _number_checks(drafts, texts)
     if cut or len(drafts) < len(answer.checks):
         wrote = f"The decomposer wrote {len(answer.checks)} questions, which are more than {MAX_CHECKS} checks"
@@ -87,17 +90,6 @@ def parse(answer: Checks, request: str) -> dict[str, Any]:
     return {"checks": checks, "notes": notes}
 
 
-def _truncate_drafts(drafts: Sequence[CheckDraft]) -> tuple[list[CheckDraft], list[str]]:
-    """Return the drafts with texts cut to their limits, and a note for each kind that was cut."""
-    short, notes = [], []
-    for draft in drafts:
-        question, question_notes = truncate(draft.question, MAX_QUESTION, "A question of the decomposer's")
-        expected, expected_notes = truncate(draft.expected, MAX_PROMPT_CHARACTERS, "An answer that the decomposer expects")
-        short.append(draft.model_copy(update={"question": question, "expected": expected}))
-        notes += question_notes + expected_notes
-    return short, [*dict.fromkeys(notes)]
-
-
 def _number_checks(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[list[Check], bool]:
     """Return the drafts as checks, and whether some were left out because there are too many."""
     checks: list[Check] = []
@@ -107,7 +99,8 @@ def _number_checks(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[
         parents = tuple(dict.fromkeys(id for p in draft.depends_on if p < number for id in ids.get(p, [])))
         ids[number] = []
         for kind, question, expected in rewrite_question(draft.kind, draft.question, draft.expected, texts):
-            id = next((c.id for c in checks if c.question == question and (c.expected == expected or c.kind != "text")), None)
+            same = (c.id for c in checks if c.question == question and (c.expected == expected or not KINDS[c.kind].is_text))
+            id = next(same, None)
             if id is None and len(checks) == MAX_CHECKS:
                 cut = True
                 continue
@@ -125,6 +118,6 @@ def decomposer(chat: BaseChatModel) -> Node:
         context = settings_in(runtime.context)
         answer = ask(chat, render(state.prompt, context.decomposer_prompt), Checks, role="decomposer")
         update = parse(answer.value, state.prompt)
-        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("decomposer", [answer.spent])}
+        return {**update, "notes": [*update["notes"], *answer.notes], "usage": usage_of("decomposer", [answer.spent])}
 
     return node

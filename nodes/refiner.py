@@ -15,7 +15,6 @@ from ..memory.lessons import StoredLesson
 from ..memory.recall import USES_EXPERIENCES, feedback_text, recall
 from ..memory.state import MAX_PROMPT_CHARACTERS, GemsState, ImageRef, ShownLesson, best_of
 from ..models.chat.ask import ask
-from ..models.chat.capabilities import capability_notes
 from ..models.image.base import ImageModel
 from ..skills import SkillLibrary
 from .lesson_prompts import as_shown, lessons_block, lessons_for_refiner
@@ -137,7 +136,7 @@ def render(
         may_edit: whether the model may choose to edit the best image.
         limit: number of tokens of a prompt that the image model reads.
         cut: the end of the last prompt, if the image model did not read it.
-        lessons: the nearest lessons of earlier runs.
+        lessons: of earlier runs.
     """
     loaded = [skills.get(name) for name in state.skills]
     bodies = [f'<skill_content name="{skill.name}">\n{skill.body}\n</skill_content>' for skill in loaded]
@@ -191,6 +190,6 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
             update |= {**experience, "notes": update["notes"] + experience["notes"]}
         if lessons:
             update["lessons"] = as_shown(lessons, state.round + 1)
-        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("refiner", [answer.spent])}
+        return {**update, "notes": [*update["notes"], *answer.notes], "usage": usage_of("refiner", [answer.spent])}
 
     return node

@@ -1,25 +1,14 @@
-"""Attempts, their checks and their rounds, ready for the templates."""
+"""Attempts with their checks, ready for the templates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal
 
-from ..memory.state import Attempt, Check, GemsState, Score, ShownLesson, Verdict
+from ..memory.state import Attempt, Check, Verdict
 from ..privacy import without_paths
 from .diff import DiffSegment, similar, word_diff
-from .history import RefinerInput
-from .inline_images import InlineImage, ReadImage, inline_image
-
-CARD = 320
-"""Largest width and height of an attempt's image, in CSS pixels."""
-
-
-SHARP_UP_TO = 24
-"""Number of attempts up to which their images have twice the pixels, for dense screens; with more the page would be heavy."""
-
+from .history import RunHistory
 
 Tone = Literal["pass", "fail", "unknown", "skipped", "blank"]
 """Name of a colour, and class in the style sheet."""
@@ -67,28 +56,17 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
-class MatrixRow:
-    """A check of the matrix and its results, one for each attempt."""
-
-    check: Check
-    results: list[CheckResult]
-
-
-@dataclass(frozen=True)
 class AttemptCard:
-    """An attempt with its image, prompt and check results."""
+    """An attempt with its title, prompt and check results."""
 
     attempt: Attempt
     title: str
     best: bool
-    image: InlineImage
-    score: Score | None
     prompt: list[DiffSegment]
     change: str
+    """How its prompt differs from that of the attempt before."""
     repeats_prompt: bool
     """Whether its prompt is that of the attempt before, in the same round."""
-    edited: bool
-    """Whether it was made by editing an earlier image."""
     source: AttemptCard | None
     """The attempt whose image was edited; None where it is not known."""
     not_passed: list[CheckResult]
@@ -105,71 +83,52 @@ class AttemptCard:
         return {tone: sum(f.tone == tone for f in (*self.not_passed, *self.passed)) for tone in _TONE_ORDER}
 
 
-@dataclass(frozen=True)
-class RoundSection:
-    """A round with its attempts, experiences and reviews; round 0 is the plan."""
-
-    number: int
-    cards: list[AttemptCard]
-    experiences: list[str]
-    reviews: list[str]
-    """Answers of a person."""
-    lessons: list[ShownLesson]
-    """Lessons of earlier runs that the writer of its prompt was shown."""
-    refiner_inputs: list[RefinerInput]
-    """What the refiner was shown, once for each time it wrote a prompt of this round."""
-
-    @property
-    def title(self) -> str:
-        """Its heading."""
-        return f"Round {self.number}" if self.number else "Plan"
-
-
-def attempt_cards(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> Iterator[AttemptCard]:
-    """Yield a card for each attempt, oldest first; without `read_image` their images have no pixels."""
-    checks = {check.id: check for check in state.checks}
-    before: Attempt | None = None
+def attempt_cards(run: RunHistory) -> list[AttemptCard]:
+    """Return a card for each attempt, oldest first."""
+    checks = {check.id: check for check in run.state.checks}
+    cards: list[AttemptCard] = []
     by_image: dict[str, AttemptCard] = {}
-    density = 2 if len(state.attempts) <= SHARP_UP_TO else 1
-    for attempt in state.attempts:
-        siblings = sum(a.round == attempt.round for a in state.attempts)
+    for attempt in run.state.attempts:
+        before = cards[-1].attempt if cards else None
+        siblings = sum(a.round == attempt.round for a in run.state.attempts)
         image = f", image {attempt.candidate + 1} of {siblings}" if siblings > 1 else ""
-        segments, change = prompt_changes(before.prompt if before else state.prompt, attempt.prompt)
+        segments, change = prompt_changes(before.prompt if before else run.state.prompt, attempt.prompt)
         results = [CheckResult(checks.get(verdict.check), verdict, verdict in attempt.said) for verdict in attempt.verdicts]
         card = AttemptCard(
             attempt=attempt,
             title=f"Round {attempt.round}{image}",
-            best=attempt is best,
-            image=inline_image(attempt.image, read_image, alt=alt_text(attempt), edge=CARD, density=density),
-            score=attempt.score,
+            best=attempt is run.best,
             prompt=segments,
             change=change.format("the attempt before" if before else "the request"),
             repeats_prompt=before is not None and _prompt_key(before) == _prompt_key(attempt),
-            edited=attempt.source is not None,
             source=by_image.get(attempt.source.sha256) if attempt.source else None,
             not_passed=sorted((r for r in results if r.tone != "pass"), key=lambda r: ("fail", "unknown", "skipped").index(r.tone)),
             passed=[r for r in results if r.tone == "pass"],
         )
-        yield card
-        before, by_image[attempt.image.sha256] = attempt, card
+        cards.append(card)
+        by_image[attempt.image.sha256] = card
+    return cards
 
 
 def _prompt_key(attempt: Attempt) -> tuple[int, str, str]:
     return attempt.round, attempt.prompt, attempt.thought
 
 
-def round_sections(state: GemsState, cards: Sequence[AttemptCard], inputs: Sequence[RefinerInput]) -> Iterator[RoundSection]:
-    """Yield the rounds that have attempts, experiences or reviews, in order."""
-    by_round = {number: list(group) for number, group in groupby(cards, key=lambda card: card.attempt.round)}
-    for number in sorted({*by_round, *(e.round for e in state.experiences), *(r.round for r in state.reviews)}):
-        yield RoundSection(
-            number=number,
-            cards=by_round.get(number, []),
-            experiences=[e.text for e in state.experiences if e.round == number],
-            reviews=[without_paths(str(r)) for r in state.reviews if r.round == number],
-            lessons=[lesson for lesson in state.lessons if lesson.round == number],
-            refiner_inputs=[shown for shown in inputs if shown.round == number],
-        )
+def check_matrix(run: RunHistory) -> list[tuple[Check, list[CheckResult]]]:
+    """Return each check with its results, one for each attempt."""
+    by_check = [(attempt, {verdict.check: verdict for verdict in reversed(attempt.verdicts)}) for attempt in run.state.attempts]
+    return [
+        (check, [CheckResult(check, verdict := verdicts.get(check.id), verdict in attempt.said) for attempt, verdicts in by_check])
+        for check in run.state.checks
+    ]
+
+
+def next_prompt(run: RunHistory) -> list[DiffSegment]:
+    """Return the changes of a prompt of which there is no image yet; none if there is no such prompt."""
+    state = run.state
+    if run.is_over or any(a.prompt == state.draft for a in state.latest):
+        return []
+    return prompt_changes(state.attempts[-1].prompt if state.attempts else state.prompt, state.draft)[0]
 
 
 def prompt_changes(before: str, prompt: str) -> tuple[list[DiffSegment], str]:
@@ -181,12 +140,6 @@ def prompt_changes(before: str, prompt: str) -> tuple[list[DiffSegment], str]:
     if not similar(before, prompt):
         return [DiffSegment("equal", prompt)], "Written anew"
     return word_diff(before, prompt), "Changes from {}"
-
-
-def check_result(check: Check, attempt: Attempt) -> CheckResult:
-    """Return the result of a check in an attempt."""
-    verdict = next((v for v in attempt.verdicts if v.check == check.id), None)
-    return CheckResult(check, verdict, verdict in attempt.said)
 
 
 def alt_text(attempt: Attempt) -> str:

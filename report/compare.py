@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..memory.state import Attempt, Check, GemsState
-from .inline_images import InlineImage, ReadImage, inline_image
+from ..memory.state import Attempt, Check
+from .history import RunHistory
+from .inline_images import InlineImage, inline_image
 
 PAIR = 384
 """Largest width and height of each of the two images, in CSS pixels."""
@@ -28,8 +29,9 @@ class ImagePair:
     """Number of checks."""
 
 
-def compare_first_and_best(state: GemsState, best: Attempt | None, read_image: ReadImage | None) -> ImagePair | None:
+def compare_first_and_best(run: RunHistory) -> ImagePair | None:
     """Compare the first image with the best; None if they are the same, or if either is not verified."""
+    state, best = run.state, run.best
     if best is None or not state.attempts:
         return None
     first = state.attempts[0]
@@ -41,8 +43,8 @@ def compare_first_and_best(state: GemsState, best: Attempt | None, read_image: R
         return [c for c in state.checks if (c.id in before, c.id in after) == (was, now)]
 
     return ImagePair(
-        first=inline_image(first.image, read_image, alt="The first image", edge=PAIR),
-        best=inline_image(best.image, read_image, alt="The best image", edge=PAIR),
+        first=inline_image(first.image, run.read_image, alt="The first image", edge=PAIR),
+        best=inline_image(best.image, run.read_image, alt="The best image", edge=PAIR),
         gained=checks_with(False, True),
         lost=checks_with(True, False),
         missed=checks_with(False, False),

@@ -1,12 +1,15 @@
-"""What the page of a run shows beside its state: steps with their times, inputs of the refiner, forks."""
+"""What the pages of a run show: its state, its steps with their times, the inputs of its refiner, its forks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from ..memory.state import ImageRef, Usage
+from ..context import RunContext
+from ..memory.state import Attempt, GemsState, ImageRef, Usage, best_of
+from .inline_images import ReadImage
 
 
 class Step(NamedTuple):
@@ -54,14 +57,38 @@ class ForkNode(NamedTuple):
     has_page: bool
 
 
-class RunHistory(NamedTuple):
-    """What is known of a run beside its state; each part may be missing."""
+@dataclass(frozen=True)
+class RunHistory:
+    """A run, finished or not, as its page and its card show it. What is not known of it is left out."""
 
-    steps: Sequence[Step] = ()
-    refiner_inputs: Sequence[RefinerInput] = ()
-    forks: Sequence[ForkNode] = ()
+    thread: str
+    """Its name."""
+    state: GemsState
+    context: RunContext
+    """Its settings."""
+    read_image: ReadImage
+    """Reads an image; one that cannot be read (OSError, LookupError, ValueError) shows as a blank with a text."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Names of its models, such as {"chat": ..., "image": ...}."""
+    cost: str = ""
+    """Its cost in money, empty if it is not known."""
+    waiting: bool = False
+    """Whether it waits for a person's answer."""
+    failed: str = ""
+    """The error that ended it, empty if there was none."""
     began: datetime | None = None
     parent: tuple[str, int] | None = None
     """The run it was forked from, and the first round that is its own."""
-    failed: str = ""
-    """The error that ended it, empty if there was none."""
+    steps: Sequence[Step] = ()
+    refiner_inputs: Sequence[RefinerInput] = ()
+    forks: Sequence[ForkNode] = ()
+
+    @property
+    def best(self) -> Attempt | None:
+        """The best attempt so far; None before one is scored."""
+        return self.state.best or best_of(self.state.attempts)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the selector has ended it."""
+        return self.state.result is not None and self.state.result.decision != "refine"

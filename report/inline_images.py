@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable
+from functools import cache, partial
 from io import BytesIO
 from typing import NamedTuple
 
@@ -37,24 +38,15 @@ class InlineImage(NamedTuple):
 
 def read_once(read_image: ReadImage) -> ReadImage:
     """Return a reader that reads each image once, and warns once about one that is lost."""
-    cache: dict[str, bytes] = {}
-
-    def read(ref: ImageRef) -> bytes:
-        if ref.sha256 not in cache:
-            cache[ref.sha256] = _read_or_empty(ref, read_image)
-        return cache[ref.sha256]
-
-    return read
+    return cache(partial(_read_or_empty, read_image=read_image))
 
 
-def inline_image(
-    ref: ImageRef, read_image: ReadImage | None, *, alt: str, edge: int, light: int = LIGHT, density: int = 2
-) -> InlineImage:
+def inline_image(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, light: int = LIGHT, density: int = 2) -> InlineImage:
     """Return an image scaled to fit a square.
 
     Args:
         ref: the image.
-        read_image: returns its bytes; None if only its size and its text are needed.
+        read_image: returns its bytes.
         alt: its alternative text.
         edge: of the square, in CSS pixels.
         light: bytes up to which the file is embedded as it is; 0 for never.
@@ -62,7 +54,7 @@ def inline_image(
     """
     width, height = fitted_size(ref.width, ref.height, edge)
     crisp = max(ref.width, ref.height) <= SMALL
-    data = _read_or_empty(ref, read_image) if read_image else b""
+    data = _read_or_empty(ref, read_image)
     if not data:
         return InlineImage("", alt, width, height, crisp)
     source = _data_uri(data, ref.media_type) if len(data) <= light else _preview(data, ref.media_type, density * edge)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..context import PROMPT_SETTINGS, RunContext, nearest_preset
 from .text import count_of
 
 
-@dataclass(frozen=True)
-class SettingRow:
+class SettingRow(NamedTuple):
     """A setting of the run."""
 
     name: str
@@ -18,12 +16,6 @@ class SettingRow:
     description: str
     changed: bool
     """Whether it differs from its default."""
-
-
-def preset_line(context: RunContext) -> str:
-    """Return the nearest preset and the names of the settings that differ from it."""
-    name, others = preset_and_changes(context)
-    return name + (f", with other {others}" if others else "")
 
 
 def preset_and_changes(context: RunContext) -> tuple[str, str]:
@@ -45,12 +37,8 @@ def setting_rows(context: RunContext) -> list[SettingRow]:
 
 def _setting_value(name: str, value: Any) -> str:
     """Return a setting's value as text; of a role's prompt only whether it was changed, and its length in words."""
-    if name not in PROMPT_SETTINGS:
-        return _plain_value(value)
-    return f"changed, {count_of(len(value.split()), 'word')}" if value else "built in"
-
-
-def _plain_value(value: Any) -> str:
+    if name in PROMPT_SETTINGS:
+        return f"changed, {count_of(len(value.split()), 'word')}" if value else "built in"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None or value == "" else str(value)

@@ -1,93 +1,68 @@
-"""The summary of a run: its outcome, its numbers, and what each role used."""
+"""The summary of a run: its outcome and its numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..context import RunContext
-from ..memory.state import Attempt, GemsState, RoleUsage
 from ..privacy import without_paths
 from .attempts import Tone
+from .history import RunHistory
 from .text import count_of, duration, short_number
 
 
-@dataclass(frozen=True)
-class RunOutcome:
-    """How the run ended: a word, a line, and the selector's reason."""
+class RunOutcome(NamedTuple):
+    """How a run ended, or how far it is: a word, a line, and the selector's reason or the error."""
 
     tone: Tone
     word: str
     line: str
-    reason: str
+    reason: str = ""
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """A number of the summary, with its label."""
 
     label: str
     value: str
-    detail: str = ""
+    detail: str
 
 
-@dataclass(frozen=True)
-class RoleCost:
-    """What a role used, and its share of the run's seconds in per cent."""
-
-    role: str
-    usage: RoleUsage
-    share: float
-
-
-def outcome_of(state: GemsState, context: RunContext, best: Attempt | None, failed: str) -> RunOutcome:
-    """Return how a run ended, or how far it is; `failed` is the error that ended it, empty where there was none."""
-    rounds = count_of(state.round, "round")
-    if failed and (state.result is None or state.result.decision == "refine"):
-        line = f"after {rounds}" if state.attempts else "before an image was drawn"
-        return RunOutcome("fail", "Failed", line, without_paths(failed))
-    if state.result is None:
-        line = f"{rounds} so far, and no decision yet" if state.attempts else "no image has been drawn yet"
-        return RunOutcome("unknown", "Unfinished", line, "")
-    reason = without_paths(state.result.reason)
-    shown = f"best attempt: round {best.round}" if best else "no attempt to show"
-    if state.result.decision == "accept":
-        return RunOutcome("pass", "Accepted", f"in round {state.result.best_round} of at most {context.max_rounds}", reason)
-    if state.result.decision == "give up":
+def outcome_of(run: RunHistory) -> RunOutcome:
+    """Return how a run ended, or how far it is."""
+    result, has_images, rounds = run.state.result, bool(run.state.attempts), count_of(run.state.round, "round")
+    reason = without_paths(result.reason) if result else ""
+    if run.waiting:
+        decided = f"{result.decision}: {reason}" if result else ""
+        line = f"for a person's word on {f'round {run.state.round}' if has_images else 'the plan'}"
+        return RunOutcome("unknown", "Waiting", line, decided)
+    if run.failed and not run.is_over:
+        return RunOutcome(
+            "fail", "Failed", f"after {rounds}" if has_images else "before an image was drawn", without_paths(run.failed)
+        )
+    if result is None:
+        line = f"{rounds} so far, and no decision yet" if has_images else "no image has been drawn yet"
+        return RunOutcome("unknown", "Unfinished", line)
+    shown = f"best attempt: round {run.best.round}" if run.best else "no attempt to show"
+    if result.decision == "accept":
+        return RunOutcome("pass", "Accepted", f"in round {result.best_round} of at most {run.context.max_rounds}", reason)
+    if result.decision == "give up":
         return RunOutcome("fail", "Gave up", f"after {rounds}; {shown}", reason)
     return RunOutcome("unknown", "Still refining", f"{rounds} so far; {shown}", reason)
 
 
-def outcome_of_waiting(state: GemsState) -> RunOutcome:
-    """Return the outcome of a run that waits for a person."""
-    line = f"for a person's word on {f'round {state.round}' if state.attempts else 'the plan'}"
-    decided = f"{state.result.decision}: {without_paths(state.result.reason)}" if state.result else ""
-    return RunOutcome("unknown", "Waiting", line, decided)
-
-
-def best_label(state: GemsState, best: Attempt | None) -> str:
-    """Return the caption of the largest image."""
-    if best is None:
-        return "Latest attempt"
-    over = state.result is not None and state.result.decision != "refine"
-    return "Best attempt" if over else "Best so far"
-
-
-def summary_tiles(state: GemsState, context: RunContext, best: Attempt | None) -> list[Tile]:
+def summary_tiles(run: RunHistory) -> list[Tile]:
     """Return the six numbers below the request."""
-    total = state.usage.total
-    passed = f"{best.score.passed}/{best.score.total}" if best and best.score else f"0/{len(state.checks)}" if state.checks else "–"
-    tokens = total.input_tokens + total.output_tokens
+    state, total, score = run.state, run.state.usage.total, run.best.score if run.best else None
+    passed = f"{score.passed}/{score.total}" if score else f"0/{len(state.checks)}" if state.checks else "–"
     return [
-        Tile("Checks passed", passed, "by the best attempt" if best else "not scored yet"),
-        Tile("Rounds", str(state.round), f"of at most {context.max_rounds}"),
-        Tile("Images", f"{total.images:,}", f"{count_of(len(state.attempts), 'attempt')}"),
-        Tile("Chat calls", f"{total.calls:,}", f"{count_of(len(state.usage.roles), 'role')}"),
-        Tile("Tokens", short_number(tokens), f"{total.input_tokens:,} in, {total.output_tokens:,} out"),
+        Tile("Checks passed", passed, "by the best attempt" if run.best else "not scored yet"),
+        Tile("Rounds", str(state.round), f"of at most {run.context.max_rounds}"),
+        Tile("Images", f"{total.images:,}", count_of(len(state.attempts), "attempt")),
+        Tile("Chat calls", f"{total.calls:,}", count_of(len(state.usage.roles), "role")),
+        Tile(
+            "Tokens",
+            short_number(total.input_tokens + total.output_tokens),
+            f"{total.input_tokens:,} in, {total.output_tokens:,} out",
+        ),
         Tile("Model time", duration(total.seconds), "all roles added up"),
     ]
-
-
-def costs_by_role(state: GemsState) -> list[RoleCost]:
-    """Return what each role used, in the order in which they first ran."""
-    seconds = state.usage.total.seconds
-    return [RoleCost(role, used, 100 * used.seconds / seconds if seconds else 0.0) for role, used in state.usage.roles.items()]

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
-from ..memory.state import Attempt, GemsState, RoleUsage, Usage
+from ..memory.state import RoleUsage, Usage
 from .history import RunHistory, Step
 
 Work = Literal["plan", "draw", "check", "learn", "person"]
@@ -62,11 +62,6 @@ class TimelineRound:
         visible = [segment for segment in self.segments if segment.share >= LEAST_SHARE]
         return visible or [max(self.segments, key=lambda segment: segment.share)]
 
-    @property
-    def title(self) -> str:
-        """Its heading."""
-        return f"Round {self.number}" if self.number else "Plan"
-
 
 @dataclass(frozen=True)
 class Timeline:
@@ -81,25 +76,25 @@ class Timeline:
     idle: float
 
 
-def build_timeline(history: RunHistory, state: GemsState, best: Attempt | None) -> Timeline | None:
+def build_timeline(run: RunHistory) -> Timeline | None:
     """Return the timeline of a run; None if its steps are not known."""
-    if not history.steps:
+    if not run.steps:
         return None
-    rounds = [(n, list(group)) for n, group in groupby(history.steps, key=lambda step: step.round)]
+    rounds = [(n, list(group)) for n, group in groupby(run.steps, key=lambda step: step.round)]
     longest = max(sum(step.working for step in steps) for _, steps in rounds) or 1.0
-    first, last = history.steps[0], history.steps[-1]
-    works = {_work_of(step) for step in history.steps}
+    first, last = run.steps[0], run.steps[-1]
+    works = {_work_of(step) for step in run.steps}
     return Timeline(
-        rounds=[_timeline_round(number, steps, longest, state, best) for number, steps in rounds],
+        rounds=[_timeline_round(number, steps, longest, run) for number, steps in rounds],
         works=[(work, title) for work, title in WORK_TITLES.items() if work in works],
         began=first.began,
         seconds=(last.began - first.began).total_seconds() + last.seconds,
-        idle=sum(step.idle for step in history.steps),
+        idle=sum(step.idle for step in run.steps),
     )
 
 
-def _timeline_round(number: int, steps: Sequence[Step], longest: float, state: GemsState, best: Attempt | None) -> TimelineRound:
-    passed = [a.score for a in state.attempts if a.round == number and a.score and a.score.total]
+def _timeline_round(number: int, steps: Sequence[Step], longest: float, run: RunHistory) -> TimelineRound:
+    passed = [a.score for a in run.state.attempts if a.round == number and a.score and a.score.total]
     top = max(passed, key=lambda score: score.key) if passed else None
     return TimelineRound(
         number=number,
@@ -113,7 +108,7 @@ def _timeline_round(number: int, steps: Sequence[Step], longest: float, state: G
         idle=sum(step.idle for step in steps),
         used=sum((step.usage for step in steps), Usage()).total,
         tally=f"{top.passed}/{top.total}" if top else "",
-        best=best is not None and best.round == number,
+        best=run.best is not None and run.best.round == number,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -13,6 +13,9 @@ from ..memory.state import Attempt, Check, Decision, GemsState, Usage
 from ..models.options import ModelOptions
 from ..nodes.budget import Money, cost_of
 from ..storage.image_store import ImageStore
+
+if TYPE_CHECKING:
+    from ..report import RunHistory
 
 
 class RunResult:
@@ -30,7 +33,7 @@ class RunResult:
 
     Example:
         ```python
-        result = gems.get_run("circle")
+        result = gems.Gems().get("circle")
         print(result.decision, result.best.score, result.usage.total.calls)
         result.contact_sheet().save("rounds.png")
         ```
@@ -138,8 +141,23 @@ class RunResult:
         status = "unfinished" if self.waiting is None else "waiting"
         return f"<RunResult {self.thread}: {self.decision or status} in round {self.state.round}{passed}>"
 
+    @property
+    def history(self) -> RunHistory:
+        """The run as its page and its card show it, without its steps and forks."""
+        from ..report import RunHistory
+
+        return RunHistory(
+            self.thread,
+            self.state,
+            self.context,
+            self.store.read,
+            models=self.models.names,
+            cost=str(self.cost or ""),
+            waiting=self.waiting is not None,
+            failed=self.failed,
+        )
+
     def _repr_html_(self) -> str:
         from ..report import render_card
 
-        waiting, cost = self.waiting is not None, str(self.cost or "")
-        return render_card(self.state, self.context, thread=self.thread, read_image=self.store.read, cost=cost, waiting=waiting)
+        return render_card(self.history)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import CheckpointError, RunError
 from ..report import RunHistory, render_report, write_report
@@ -25,7 +25,7 @@ def write_page(result: RunResult, database: DatabaseConnection, workspace: Works
         workspace: where the run is.
         manifest: what the run was started with.
     """
-    write_report(result.report_path, result.state, result.context, **_report_arguments(result, database, workspace, manifest))
+    write_report(result.report_path, _run_history(result, database, workspace, manifest))
 
 
 def page_as_text(thread: str, database: DatabaseConnection, workspace: Workspace) -> str:
@@ -40,20 +40,7 @@ def page_as_text(thread: str, database: DatabaseConnection, workspace: Workspace
     result = result_of(database, workspace, manifest)
     if manifest.pruned and result.report_path.exists():
         return result.report_path.read_text(encoding="utf-8")
-    return render_report(result.state, result.context, **_report_arguments(result, database, workspace, manifest))
-
-
-def _report_arguments(
-    result: RunResult, database: DatabaseConnection, workspace: Workspace, manifest: RunManifest
-) -> dict[str, Any]:
-    return {
-        "thread": result.thread,
-        "models": result.models.names,
-        "read_image": result.store.read,
-        "cost": str(result.cost or ""),
-        "waiting": result.waiting is not None,
-        "history": _run_history(database, workspace, manifest),
-    }
+    return render_report(_run_history(result, database, workspace, manifest))
 
 
 def refresh_page(thread: str, runs: Workspace | Path | str = "runs") -> Path:
@@ -73,17 +60,18 @@ def refresh_page(thread: str, runs: Workspace | Path | str = "runs") -> Path:
     return result.report_path
 
 
-def _run_history(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunHistory:
+def _run_history(result: RunResult, database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunHistory:
     try:
         checkpoints = list(database.saver.list(config_of(manifest.thread)))
     except CheckpointError:  # a damaged early step does not spoil the page of a run that has been resumed since
         checkpoints = []
     swapped = "refiner" in manifest.nodes  # what a swapped refiner reads is not known
-    return RunHistory(
+    return replace(
+        result.history,
+        failed=manifest.failed,
+        began=manifest.began,
+        parent=(manifest.parent.thread, manifest.parent.round) if manifest.parent else None,
         steps=steps_of(checkpoints),
         refiner_inputs=[] if swapped else shown_to_refiner(checkpoints, manifest.context),
         forks=fork_tree_of(database, workspace, manifest.thread),
-        began=manifest.began,
-        failed=manifest.failed,
-        parent=(manifest.parent.thread, manifest.parent.round) if manifest.parent else None,
     )

@@ -6,19 +6,19 @@ import base64
 import re
 import secrets
 from time import time
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from fastapi import APIRouter, Request
 from PIL import Image
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
 from ..models.image.base import ImageRequest, generate_rgb
-from .errors import ApiError, AsciiJson, model_errors, validation_error
+from .chat_request import StrictRequest
+from .errors import ApiError, AsciiJson, model_errors, unsupported, validation_error
 from .image_codec import encode_png, source_png
 from .served_models import ServedModels
-from .strict_request import StrictRequest
 
 SEEDS = 2**31
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
@@ -38,22 +38,8 @@ class ImagesBody(StrictRequest):
     height: int | None = Field(default=None, ge=1)
     seed: int | None = Field(default=None, ge=0, lt=SEEDS)
     negative_prompt: str | None = None
-    response_format: str | None = None
-    output_format: str | None = None
-
-    @field_validator("response_format")
-    @classmethod
-    def _is_b64_json(cls, value: str | None) -> str | None:
-        if value not in (None, "b64_json"):
-            raise ValueError("pictures are sent within the answer: send b64_json")
-        return value
-
-    @field_validator("output_format")
-    @classmethod
-    def _is_png(cls, value: str | None) -> str | None:
-        if value not in (None, "png"):
-            raise ValueError("pictures are sent as png")
-        return value
+    response_format: Literal["b64_json"] | None = None
+    output_format: Literal["png"] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> ImagesBody:
@@ -124,7 +110,7 @@ def image_requests(body: ImagesBody, served: ServedModels) -> list[ImageRequest]
     limits, count, size = served.limits, body.n or 1, body.pixels
     if unknown := sorted(body.unknown):
         message = f"{unknown[0]}: besides prompt, size and seed, what makes a picture is set when the server is started"
-        raise ApiError(400, message, param=unknown[0], code="unsupported_parameter")
+        raise unsupported(message, unknown[0])
     if count > limits.max_n:
         raise ApiError(400, f"n: at most {limits.max_n} pictures are made for a request", param="n")
     if size and size[0] * size[1] > limits.max_pixels:

@@ -5,8 +5,7 @@
     images/store.json                the version of this layout
 
 Images are written atomically. By a claim a resumed run finds the image that a killed process had paid for, although no
-checkpoint knew of it yet; and images without a claim can be deleted. The folder of a run's claims is the hash of its name. The
-first version kept all claims in `made` itself; they are still read.
+checkpoint knew of it yet; and images without a claim can be deleted. The folder of a run's claims is the hash of its name.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +32,7 @@ from .files import disk_advice
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 IMAGE_FILE = re.compile(r"([0-9a-f]{2})/(?P<digest>\1[0-9a-f]{62})\.png")
-CLAIM_FILE = re.compile(r"made/([0-9a-z]+/)?[0-9a-f]{64}\.json")
+CLAIM_FILE = re.compile(r"made/[0-9a-z]+/[0-9a-f]{64}\.json")
 NO_OWNER_FOLDER = "shared"
 """The folder of claims of graphs without a thread."""
 
@@ -190,12 +190,9 @@ class ImageStore:
             LostImageError: it is missing, or its bytes differ from its hash.
             ImageStoreError: the store cannot be read.
         """
-        try:
-            data = self._read(_image_file(ref.sha256))
-        except FileNotFoundError as error:
-            raise LostImageError(
-                f"image {ref.sha256} is not in the store {self.url} ({error.strerror}): restore it, or start a new run"
-            ) from error
+        data = self._read(_image_file(ref.sha256))
+        if data is None:
+            raise LostImageError(f"image {ref.sha256} is not in the store {self.url}: restore it, or start a new run")
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise LostImageError(f"image {ref.sha256} is damaged: its bytes have another hash; restore it, or start a new run")
         return data
@@ -225,20 +222,14 @@ class ImageStore:
         Raises:
             ImageStoreError: the store cannot be read. A stored image must not be paid for again.
         """
-        for name in (self._claim_file(request, owner), _flat_claim_file(request)):
-            ref = self._read_claim(name)
-            if ref is not None:
-                try:
-                    self.read(ref)
-                except LostImageError:
-                    continue
-                return ref
-        return None
+        ref = self._read_claim(self._claim_file(request, owner))
+        try:
+            return ref if ref and self.read(ref) else None
+        except LostImageError:
+            return None
 
     def claimed(self, owner: str | None = None) -> set[str]:
         """Return the hashes of the images that a run claims: all that it has made, in a checkpoint or not.
-
-        Claims of the first version belong to no run; `all_claimed` has them.
 
         Raises:
             ImageStoreError: the store cannot be read.
@@ -246,7 +237,7 @@ class ImageStore:
         return self._digests(self._list(f"made/{self._claims_folder(owner)}"))
 
     def all_claimed(self, but: Collection[str | None] = ()) -> set[str]:
-        """Return the hashes of all claimed images, also those of the first version (the mark phase of garbage collection).
+        """Return the hashes of all claimed images (the mark phase of garbage collection).
 
         Call `list_images` first and this afterwards, as a claim is written before its image; and look again before you delete
         any, as a stored image may be claimed once more.
@@ -257,9 +248,9 @@ class ImageStore:
         Raises:
             ImageStoreError: the store, or a claim in it, cannot be read: then it is not known what is claimed.
         """
-        top = self._list("made")
         left_out = {f"made/{self._claims_folder(owner)}" for owner in but}
-        return self._digests([*top, *self._list_all([e.name for e in top if e.is_folder and e.name not in left_out])])
+        folders = [e.name for e in self._list("made") if e.is_folder and e.name not in left_out]
+        return self._digests(self._list_all(folders))
 
     def release(self, owner: str | None = None) -> None:
         """Remove all claims of a run, if it has any. Its images stay: other runs may claim them too.
@@ -267,10 +258,8 @@ class ImageStore:
         Raises:
             ImageStoreError: they cannot be removed.
         """
-        try:
+        with self._errors("remove from"):
             self._backend.remove_folder(f"made/{self._claims_folder(owner)}")
-        except OSError as error:
-            raise self._error("remove from", error) from error
 
     def list_images(self) -> list[StoredImage]:
         """Return all stored images, whoever made them, sorted by hash. Other files are left out.
@@ -288,10 +277,8 @@ class ImageStore:
         Raises:
             ImageStoreError: the hash is not one, or the image cannot be deleted.
         """
-        try:
+        with self._errors("remove from"):
             return self._backend.remove(_image_file(digest))
-        except OSError as error:
-            raise self._error("remove from", error) from error
 
     def remove_partial_files(self, before: datetime) -> int:
         """Remove older files that killed processes left behind unfinished; return the freed bytes.
@@ -299,10 +286,8 @@ class ImageStore:
         Raises:
             ImageStoreError: a file cannot be removed.
         """
-        try:
+        with self._errors("remove from"):
             return self._backend.remove_partial_files(before)
-        except OSError as error:
-            raise self._error("remove from", error) from error
 
     def _claim_file(self, request: str, owner: str | None) -> str:
         return f"made/{self._claims_folder(owner)}/{_sha256(request)}.json"
@@ -313,12 +298,11 @@ class ImageStore:
         return _sha256(f"{self._namespace}/{owner}" if self._namespace else owner)[:32]
 
     def _read_claim(self, name: str) -> ImageRef | None:
-        try:
-            return ImageRef.model_validate_json(self._read(name))
-        except (FileNotFoundError, ValidationError):  # a damaged claim names nothing: its image is made anew
-            return None
+        with suppress(ValidationError):  # a damaged claim names nothing: its image is made anew
+            return ImageRef.model_validate_json(self._read(name) or b"")
+        return None
 
-    def _digests(self, entries: list[StoredFile]) -> set[str]:
+    def _digests(self, entries: Iterable[StoredFile]) -> set[str]:
         names = [e.name for e in entries if CLAIM_FILE.fullmatch(e.name)]
         with ThreadPoolExecutor(16) as pool:  # an object store answers many at once
             return {ref.sha256 for ref in pool.map(self._read_claim, names) if ref}
@@ -329,28 +313,26 @@ class ImageStore:
                 yield from entries
 
     def _list(self, folder: str) -> list[StoredFile]:
-        try:
+        with self._errors("list"):
             return self._backend.list_folder(folder)
-        except OSError as error:
-            raise self._error("list", error) from error
 
-    def _read(self, name: str) -> bytes:
-        try:
+    def _read(self, name: str) -> bytes | None:
+        """Return the bytes of a file, None if there is no such file."""
+        with self._errors("read from"), suppress(FileNotFoundError):
             return self._backend.read(name)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise self._error("read from", error) from error
+        return None
 
     def _write(self, name: str, data: bytes) -> None:
-        try:
+        with self._errors("write to"):
             self._backend.write(name, data)
-        except OSError as error:
-            raise self._error("write to", error) from error
 
-    def _error(self, action: str, error: OSError) -> ImageStoreError:
-        advice = disk_advice(error, self._backend.advice)
-        return ImageStoreError(f"cannot {action} the image store {self.url} ({error.strerror}): {advice}")
+    @contextmanager
+    def _errors(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            advice = disk_advice(error, self._backend.advice)
+            raise ImageStoreError(f"cannot {action} the image store {self.url} ({error.strerror}): {advice}") from error
 
 
 def _image_file(digest: str) -> str:
@@ -362,11 +344,6 @@ def _image_file(digest: str) -> str:
 def _claim_key(digest: str) -> str:
     """Return the stand-in for a request in a claim that names an image alone."""
     return f"claim {digest}"
-
-
-def _flat_claim_file(request: str) -> str:
-    """Return the file of a claim in the layout of the first version."""
-    return f"made/{_sha256(request)}.json"
 
 
 def _sha256(text: str) -> str:

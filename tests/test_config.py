@@ -2,8 +2,8 @@
 
 import pytest
 
-from gems.config import apply_options, load_config, models_for_resume
-from gems.errors import ConfigError
+from gems.config import load_config, models_for_resume
+from gems.errors import ConfigError, ModelSpecError
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 
 FILE = """
@@ -62,16 +62,15 @@ def test_the_key_and_switches_of_one_endpoint_never_reach_another(write):
 
 
 def test_the_command_line_wins_over_the_file(write):
-    config = apply_options(
-        load_config(write(FILE)), "shapes", None, ["num_inference_steps=4", "note=as it is", "sizes=[1, 2]"], batch=3
-    )
+    call = ["num_inference_steps=4", "note=as it is", "sizes=[1, 2]"]
+    config = load_config(write(FILE), "shapes", None, call, {"in_flight": 3})
     assert {role: options.model for role, options in config.chats.items()} == {
         "default": "shapes",
         "verifier": "http://localhost:2/v1#small",
     }
     assert config.image.model.endswith("#painter")
     assert config.image.call == {"num_inference_steps": 4, "note": "as it is", "sizes": [1, 2]}
-    assert config.image.batch == 3
+    assert config.image.in_flight == 3
 
 
 def test_prices_belong_to_their_model(write):
@@ -80,11 +79,11 @@ def test_prices_belong_to_their_model(write):
     config = load_config(write(text))
     assert (config.roles["refiner"].price_output, config.roles["verifier"].price_output) == (8, None)
     assert config.models.priced
-    assert not apply_options(config, "shapes", "shapes", None).model_copy(update={"roles": {}}).models.priced
+    assert not load_config(write(text), "shapes", "shapes").model_copy(update={"roles": {}}).models.priced
 
 
 def test_another_image_model_starts_from_its_own_defaults(write):
-    config = apply_options(load_config(write(FILE)), None, "shapes", None)
+    config = load_config(write(FILE), image="shapes")
     assert config.image.model == "shapes"
     assert config.image.call == {}
 
@@ -106,7 +105,7 @@ def test_a_run_goes_on_with_what_the_file_says_and_keeps_the_rest(write):
     chats, image = models_for_resume(write('[image]\nmodel = "openai:x"\n'), RECORDED, None, None)
     assert (chats, image) == (None, ImageOptions(model="openai:x"))
     chats, image = models_for_resume(write("[image]\nprice = 0.2\n"), RECORDED, "shapes", None)
-    assert (chats, image) == ("shapes", RECORDED.image.model_copy(update={"price": 0.2}))
+    assert (chats, image) == ({"default": ChatOptions(model="shapes")}, RECORDED.image.model_copy(update={"price": 0.2}))
 
 
 def test_a_table_without_a_model_is_laid_over_the_runs_own(write):
@@ -144,14 +143,25 @@ def test_a_model_that_no_record_can_bring_back_must_be_named(write, recorded, te
     ("text", "words"),
     [
         ("[chat\n", "is not TOML"),
-        ("[chat]\nmodle = 'x'\n", "chat.modle: there is no such setting; did you mean model?"),
-        ("[chat]\ntemperature = 9\n", "chat.temperature: Input should be less than"),
+        ("[chat]\nmodle = 'x'\n", r"chat: the chat model shapes has no option modle \(did you mean model\?\)"),
+        ("[chat]\nmodel = 'openai:m'\ntemperature = 9\n", "chat.temperature: Input should be less than"),
         ("[roles.painter]\nthinking = true\n", "roles.painter: no such role; .*verifier"),
         ("roles = 3\n", r"roles has a table for each role: \[roles.verifier\]"),
         ("[roles]\nverifier = 'x'\n", "roles has a table for each role"),
-        ("[image]\noffload = 'everything'\n", "image.offload: Input should be 'none'"),
-        ("[roles.verifier]\ntemprature = 1\n", "roles.verifier.temprature: there is no such setting; did you mean temperature?"),
-        ("[image]\nsett = {}\n", "image.sett: there is no such setting; did you mean set"),
+        ("[image]\nmodel = 'diffusers:m'\noffload = 'everything'\n", "image.offload: Input should be 'none'"),
+        (
+            "[chat]\nmodel = 'openai:m'\n[roles.verifier]\ntemprature = 1\n",
+            "roles.verifier: .* no option temprature .*mean temperature",
+        ),
+        (
+            "[chat]\ntemperature = 0\n",
+            "chat: the chat model shapes has no option temperature: its options are price_input, price_output",
+        ),
+        ("[judge]\nmodel = 'random'\nthinking = false\n", "judge: the chat model random has no option thinking"),
+        (
+            "[image]\nsett = {}\n",
+            r"image: the image model shapes has no option sett \(did you mean set\?\): its options are set, batch, wait, price",
+        ),
         ("colour = 'red'\n", "colour: there is no such setting; choose one of chat, image, judge, preset, roles, run"),
     ],
 )
@@ -165,12 +175,27 @@ def test_a_missing_file_is_named(tmp_path):
         load_config(tmp_path / "nowhere.toml")
 
 
+def test_an_option_of_another_backend_is_refused_by_name_on_the_command_line_too(write):
+    with pytest.raises(
+        ModelSpecError, match=r"the image model openai:gpt-image-2 has no option device: its options are timeout, retries"
+    ):
+        load_config(image="openai:gpt-image-2", image_options={"device": "cuda", "dtype": None})
+
+
+def test_a_table_is_of_the_model_that_the_run_has(write):
+    random = ModelOptions(chat=ChatOptions(model="openai:a"), roles={"verifier": ChatOptions(model="random")})
+    chats, _ = models_for_resume(write("[chat]\ntemperature = 0.5\n"), random, None, None)
+    assert (chats["default"].temperature, chats["verifier"]) == (0.5, ChatOptions(model="random"))
+    with pytest.raises(ConfigError, match=r"roles.verifier: the chat model random has no option temperature"):
+        models_for_resume(write("[roles.verifier]\ntemperature = 0.5\n"), random, None, None)
+
+
 @pytest.mark.parametrize("pair", ["steps", "=4", ""])
 def test_an_option_without_key_or_value_says_how_to_write_it(pair):
     with pytest.raises(ConfigError, match="write key=value"):
-        apply_options(load_config(None), None, None, [pair])
+        load_config(call=[pair])
 
 
 def test_an_option_out_of_bounds_names_its_flag():
     with pytest.raises(ConfigError, match="--batch: Input should be greater"):
-        apply_options(load_config(None), None, None, None, batch=0)
+        load_config(image_options={"batch": 0})

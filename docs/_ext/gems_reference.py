@@ -13,10 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import typer
 from pydantic import BaseModel
 
-OPTION_OF = {
-    **{"max_rounds": "--rounds", "noise_fp": "--verifier-noise", "noise_fn": "--verifier-noise", "width": "--size"},
-    "height": "--size",
-}
+OPTION_OF = {"max_rounds": "--rounds", "width": "--size", "height": "--size"}
 """Options of `gems run` with another name than their setting."""
 
 
@@ -59,6 +56,11 @@ def fields(model: type[BaseModel]) -> str:
         for name, field in model.model_fields.items()
     ]
     return _table(["field", "type", "default", "description"], rows)
+
+
+def backends(options: Iterable[Any]) -> str:
+    """Return a section for each backend, with its options."""
+    return "\n".join(f"### {b.about[0].upper()}{b.about[1:]}: `{b.spec}`\n\n{fields(b)}" for b in options)
 
 
 def models(shown: Iterable[type[BaseModel]], level: int = 2) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from PIL import Image
@@ -13,7 +13,7 @@ from PIL import Image
 from ...context import RunContext
 from ...memory.state import Check, ImageRef, Verdict
 from ...models.chat.call import CallUsage
-from .answers import expects_text, passes
+from .answers import expects_text
 from .checkers import Checker
 
 CERTAIN_FROM = 0.8
@@ -33,6 +33,11 @@ class VerifierReply(NamedTuple):
 
 
 Ask = Callable[[Sequence[Check]], VerifierReply]
+
+ALTER_READING: ContextVar[Callable[[Verdict, Check, str], Verdict]] = ContextVar(
+    "alter_reading", default=lambda verdict, check, key: verdict
+)
+"""Changes each reading of a check before it counts, given the check and a key of the reading; see `evaluation/noise.py`."""
 
 
 def aggregate_readings(readings: Sequence[Verdict]) -> Verdict:
@@ -84,16 +89,6 @@ def _ancestors_of(id: str, parents: dict[str, list[str]]) -> list[str]:
     return queue
 
 
-def with_noise(verdict: Verdict, check: Check, key: str, context: RunContext) -> Verdict:
-    """Return the verdict, or its opposite at the rate of the context's noise; equal keys give equal results."""
-    rate = {True: context.noise_fn, False: context.noise_fp, None: 0.0}[verdict.passed]
-    if not rate or random.Random(key).random() >= rate:
-        return verdict
-    wrong = "yes" if passes(check, "no") else "no"
-    answer = wrong if verdict.passed else check.expected
-    return Verdict(check=check.id, passed=not verdict.passed, answer=answer)
-
-
 class ImageVerification:
     """The verification of one image: its readings so far, and the strategies that ask for more.
 
@@ -142,9 +137,6 @@ class ImageVerification:
     def _settings_notes(self) -> Iterator[str]:
         if any(not v.answer for readings in self.readings.values() for v in readings):
             yield UNANSWERED_NOTE
-        if self.context.noise_fp or self.context.noise_fn:
-            rates = f"{self.context.noise_fp:g} of its failures become passes, {self.context.noise_fn:g} of its passes failures"
-            yield f"The verifier noise is on: {rates}, of the model's answers."
         if self.context.confirm and self.context.verify != "adaptive":
             yield f"confirm has no effect with verify {self.context.verify}."
         if self.context.votes > 1 and self.context.soft == "none":
@@ -205,7 +197,7 @@ class ImageVerification:
             for check, verdict in zip(group, reply.verdicts, strict=True):
                 readings = self.readings[check.id]
                 key = f"{self.context.seed}/{self.image.sha256}/{check.id}/{len(readings)}"
-                readings.append(with_noise(verdict, check, key, self.context))
+                readings.append(ALTER_READING.get()(verdict, check, key))
 
     def _waves(self, checks: Sequence[Check]) -> Iterator[list[Check]]:
         """Yield the checks in waves, each after the checks it depends on, without those that are skipped meanwhile."""

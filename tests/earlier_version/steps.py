@@ -75,6 +75,9 @@ CHANGING = {"seconds", "seconds_per_run", "last", "created", "updated", "at", "c
 So are rows of tables, and budgets, that one of these names names.
 """
 
+RETIRED = {"noise_fp", "noise_fn"}
+"""Settings that are none any more; see the README."""
+
 KINDS = ("lessons list", "lessons show", "lessons export", "run, dry", "runs", "eval lessons", "prune")
 """Kinds of output by the beginnings of steps; of the others the first word is the kind."""
 ORDER = ("event", "role", "judge", "variant", "id", "sample", "key", "image", "rollout", "kind", "text")
@@ -233,7 +236,7 @@ def differences(before, now, at="", text=False):
         changing = CHANGING & {str(before.get(key)).removeprefix("max_") for key in ("metric", "name")}
         same = [] if changing else [key for key in before if key in now and key not in CHANGING]
         texts = {*TEXTS, "reason"} if "decision" in before else TEXTS
-        lost = [f"{at}.{key} is gone" for key in before if key not in now]
+        lost = [f"{at}.{key} is gone" for key in before if key not in now and key not in RETIRED]
         return lost + [line for k in same for line in differences(before[k], now[k], f"{at}.{k}", text or k in texts)]
     if text:
         return [] if bool(before) == bool(now) else [f"{at}: {before!r} is now {now!r}"]

@@ -82,18 +82,6 @@ def test_shards_are_added_up(command):
     assert both == alone
 
 
-def test_the_memory_study_takes_all_its_rounds(command):
-    code, _, err = command("memory", "--limit", 1, "--rounds", 3, "--presets", "paper,default", "--out", "mine", "--concurrency", 2)
-    assert code == 0
-    assert "its scores mean nothing" in err
-    told = told_in("mine")["judges"]["shapes-perception"]
-    for name in ("paper", "default"):
-        assert told[name]["rounds_per_run"] == 3
-        first, second = told[name]["refiner_input_by_round"]["tokens"]
-        assert first < second
-    assert Path("mine/memory.png").exists()
-
-
 def test_without_matplotlib_all_but_the_plots_is_there(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = command("shapes", "--limit", 1, "--presets", "original", "--out", "mine")
@@ -130,9 +118,6 @@ def _broken(self, requests):
         (["--sweep", "round=1..8"], "unknown setting 'round'"),
         (["--ablate", "rounds"], "rounds has no list of values"),
         (["--set", "plan=all"], "plan=all: Input should be"),
-        (["--noise", "2"], "less than or equal to 1"),
-        (["--noise", "much"], "--noise much: write a share such as 0.1"),
-        (["--noise", "0.1", "--set", "noise_fp=0.2"], "--set noise_fp: --noise sets it too"),
         (["--set", "max_cost=1"], "max_cost is not a setting of a study: use max_calls or max_tokens"),
         (["--presets", "loop", "--base", "paper"], "there is no such variant; choose one of loop"),
         (["--presets", "loop", "--against", "default"], "variants are compared with --base default"),

@@ -5,7 +5,7 @@ import pytest
 from gems.errors import ImageModelError
 from gems.evaluation.sample_run import WorkItem
 from gems.evaluation.study import compare
-from gems.evaluation.variants import make_variants, parse_noise
+from gems.evaluation.variants import make_variants
 from gems.models.options import ChatOptions, ModelOptions, without_hosts_and_folders
 from gems.models.shapes.chat import ShapesChat
 
@@ -34,9 +34,9 @@ def test_a_record_tells_what_the_run_reached_and_took(tmp_path, make_sketcher):
     assert not record.error
 
 
-def test_with_a_verifier_that_passes_nothing_every_run_takes_all_its_rounds(tmp_path, sketcher):
-    fixed = {"max_rounds": 4, "patience": None, **parse_noise("fp=0,fn=1")}
-    study_result = compare(make_variants(["paper", "default"], (), fixed), limit=2, runs=tmp_path, image=sketcher)
+def test_where_no_image_passes_every_run_takes_all_its_rounds(tmp_path, make_sketcher):
+    fixed = {"max_rounds": 4, "patience": None}
+    study_result = compare(make_variants(["paper", "default"], (), fixed), limit=2, runs=tmp_path, image=make_sketcher(1.0))
     for result in study_result.results:
         assert result.rounds.mean == 4
         assert result.accepted.mean == 0

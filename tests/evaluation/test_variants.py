@@ -1,4 +1,4 @@
-"""Variants from what is typed: sweeps, ablations, noise, and clear errors."""
+"""Variants from what is typed: sweeps, ablations, and clear errors."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ import gems
 from gems.context import PRESETS, preset
 from gems.errors import SettingError
 from gems.evaluation.study_definition import code_digest
-from gems.evaluation.variants import make_variants, parse_axis, parse_changes, parse_noise
+from gems.evaluation.variants import make_variants, parse_axis, parse_changes
 
 
 def settings(made, setting):
@@ -73,17 +73,14 @@ def test_axes_and_presets_are_combined():
     assert {v.line for v in made} == {f"{p} fuse={f}" for p in ("loop", "paper") for f in ("true", "false")}
 
 
-def test_fixed_changes_and_noise_hold_for_all():
+def test_fixed_changes_hold_for_all():
     made = make_variants(
         ["loop", "paper"],
         [parse_axis("verify")],
-        {**parse_changes(["patience=none", "rounds=7"]), **parse_noise("fp=0.2")},
+        parse_changes(["patience=none", "rounds=7"]),
     )
     assert set(settings(made, "patience").values()) == {None}
     assert set(settings(made, "max_rounds").values()) == {7}
-    assert {(v.context.noise_fp, v.context.noise_fn) for v in made} == {(0.2, 0.0)}
-    assert parse_noise("0.1") == {"noise_fp": 0.1, "noise_fn": 0.1}
-    assert parse_noise("fp=0.1, fn=0.05") == {"noise_fp": 0.1, "noise_fn": 0.05}
 
 
 @pytest.mark.parametrize(
@@ -106,8 +103,6 @@ def test_fixed_changes_and_noise_hold_for_all():
         ),
         (lambda: parse_axis("seed=1,2"), "use --seed and --seeds"),
         (lambda: parse_changes(["patience"]), "write setting=value"),
-        (lambda: parse_noise("2"), "less than or equal to 1"),
-        (lambda: parse_noise("fq=0.1"), "or fp=0.1,fn=0.05"),
         (lambda: make_variants([]), "no preset to measure"),
         (lambda: make_variants(["worst"]), "unknown preset 'worst'"),
         (

@@ -16,10 +16,9 @@ from langchain_core.messages import HumanMessage
 from gems.errors import ImageModelError, ModelCallError
 from gems.models import http
 from gems.models.chat.call import call
-from gems.models.chat.endpoint import endpoint_chat
 from gems.models.image.base import ImageRequest
-from gems.models.image.images_api import endpoint_image
 from gems.models.options import ChatOptions, ImageOptions
+from gems.models.registry import chat_model, image_model
 
 from ..faulty_server import FaultyServer, Reply, chat_reply, stream_reply
 
@@ -28,7 +27,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 def chat_of(url, **options):
-    return endpoint_chat(ChatOptions(model=f"{url}#m", **{"retries": 0, "timeout": 0.2, **options}))
+    return chat_model(ChatOptions(model=f"{url}#m", **{"retries": 0, "timeout": 0.2, **options}))
 
 
 def whole(url, **options):
@@ -62,12 +61,13 @@ def _told(answer):
 
 
 def picture(url, **options):
-    [image] = endpoint_image(ImageOptions(model=f"{url}#m", provider="gems", **{"retries": 0, "timeout": 0.2, **options})).generate(
+    [image] = image_model(ImageOptions(model=f"{url}#m", provider="gems", **{"retries": 0, "timeout": 0.2, **options})).generate(
         [ImageRequest(prompt="a cat", seed=1)]
     )
     return image
 
 
+chat_of("http://127.0.0.1:1/v1")  # imports the client now: no test waits for that
 WAYS = [whole, streamed, whole_async, streamed_async, picture]
 CHATS = WAYS[:-1]
 

@@ -14,7 +14,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.runtime import Runtime
 from PIL import Image
 
-from gems import Check, ImageStore, RunContext, Verdict, build_graph, preset, resume, run
+from gems import Check, Gems, ImageStore, RunContext, Verdict, build_graph, preset, run
+from gems.evaluation.noise import noisy
 from gems.memory.recall import findings_text
 from gems.memory.state import Attempt, Score
 from gems.models.shapes.chat import ShapesChat
@@ -123,13 +124,13 @@ def examine(tmp_path):
     """Have images examined by a chat model; return what came of the first."""
     store = ImageStore(tmp_path / "images")
 
-    def go(chat, checks, checkers=(), images=1, off=False, **settings):
+    def go(chat, checks, checkers=(), images=1, off=False, wrap=lambda node: node, **settings):
         attempts = [
             Attempt(round=1, candidate=i, prompt="p", seed=i, image=store.put(Image.new("RGB", (64, 48), (i, 0, 0))))
             for i in range(images)
         ]
         context = RunContext(checkers="none" if off else "auto", **settings)
-        node = verifier(chat, store.read, checkers)
+        node = wrap(verifier(chat, store.read, checkers))
         return Examined(node(VerifierState(checks=checks, attempts=attempts), Runtime(context=context)))
 
     return go
@@ -360,10 +361,14 @@ def test_settings_without_effect_are_noted(examine):
     assert notes == ["confirm has no effect with verify batch.", "votes have no effect with soft none."]
 
 
+def errs(**rates):
+    return lambda node: noisy(node, **rates)
+
+
 def test_noise_turns_answers_about_as_often_as_it_is_told_and_always_the_same(examine):
     checks = apart(400)
     chat = {f"c{i}": ["yes" if i % 2 else "no"] for i in range(1, 401)}
-    settings = {"verify": "batch", "noise_fp": 0.1, "noise_fn": 0.3, "seed": 5}
+    settings = {"verify": "batch", "wrap": errs(fp=0.1, fn=0.3), "seed": 5}
     found = examine(Scripted(chat), checks, **settings)
     false_failures = sum(found.passed[f"c{i}"] is False for i in range(1, 401, 2))
     false_passes = sum(found.passed[f"c{i}"] is True for i in range(2, 401, 2))
@@ -382,21 +387,21 @@ def test_an_answer_that_noise_has_turned_looks_like_any_other(examine):
         Check(id="c3", kind="count", question="How many cats?", expected="three"),
     ]
     right = Scripted({"c1": [("yes", 0.9)], "c2": [("no", 0.9)], "c3": [("three", 0.9)]}, gives_logprobs=True)
-    found = examine(right, checks, verify="batch", noise_fn=1).verdicts
+    found = examine(right, checks, verify="batch", wrap=errs(fn=1)).verdicts
     assert [(v.passed, v.answer, v.probability, v.reason) for v in found.values()] == [
         (False, "no", None, ""), (False, "yes", None, ""), (False, "no", None, ""),
     ]  # fmt: skip
     wrong = Scripted({"c1": [("no", 0.9)], "c2": [("yes", 0.9)], "c3": [("two", 0.9)]}, gives_logprobs=True)
-    found = examine(wrong, checks, verify="batch", noise_fp=1).verdicts
+    found = examine(wrong, checks, verify="batch", wrap=errs(fp=1)).verdicts
     assert [(v.passed, v.answer, v.probability) for v in found.values()] == [
         (True, "yes", None), (True, "no", None), (True, "three", None),
     ]  # fmt: skip
 
 
 def test_noise_leaves_unknown_answers_alone_and_asking_again_takes_most_of_it_away(examine):
-    assert examine(Scripted({"c1": ["unknown"]}), apart(1), noise_fp=1, noise_fn=1).passed["c1"] is None
-    once = examine(Scripted(), apart(200), verify="batch", noise_fn=0.2)
-    again = examine(Scripted(), apart(200), noise_fn=0.2)
+    assert examine(Scripted({"c1": ["unknown"]}), apart(1), wrap=errs(fp=1, fn=1)).passed["c1"] is None
+    once = examine(Scripted(), apart(200), verify="batch", wrap=errs(fn=0.2))
+    again = examine(Scripted(), apart(200), wrap=errs(fn=0.2))
     failures = [sum(p is False for p in found.passed.values()) for found in (once, again)]
     assert 25 <= failures[0] <= 55
     assert failures[1] <= failures[0] / 2
@@ -451,7 +456,7 @@ def test_an_error_of_the_model_ends_it_without_further_calls(examine):
     assert len(chat.asked) < 160, "of 320"
 
 
-NOISY = {"seed": 3, "max_rounds": 3, "noise_fp": 0.2, "noise_fn": 0.1, "confirm": True, "patience": None}
+NOISY = {"seed": 3, "max_rounds": 3, "confirm": True, "patience": None}
 PROMPT = "two blue stars to the left of a red circle"
 
 
@@ -461,7 +466,12 @@ def without_time(result):
 
 
 def test_a_run_with_a_noisy_verifier_is_reproducible_also_when_it_was_cut_off(tmp_path, make_sketcher):
-    whole = run(PROMPT, image=make_sketcher(0.5), runs=tmp_path / "a", thread="t", **NOISY)
+
+    def go(folder, chat):
+        node = noisy(verifier(chat, ImageStore(tmp_path / folder / "images").read), fp=0.2, fn=0.1)
+        return {"chat": chat, "image": make_sketcher(0.5), "runs": tmp_path / folder, "nodes": {"verifier": node}}
+
+    whole = Gems(**go("a", ShapesChat())).run(PROMPT, **NOISY)
     assert whole.usage.roles["verifier"].calls > len(whole.attempts)
     assert any("verifier noise is on" in note for note in whole.state.notes)
 
@@ -471,8 +481,8 @@ def test_a_run_with_a_noisy_verifier_is_reproducible_also_when_it_was_cut_off(tm
 
     chat = Moody(mood={"Findings": cut})
     with pytest.raises(InterruptedError):
-        run(PROMPT, chat=chat, image=make_sketcher(0.5), runs=tmp_path / "b", thread="t", **NOISY)
-    resumed = resume("t", chat=ShapesChat(), image=make_sketcher(0.5), runs=tmp_path / "b")
+        Gems(**go("b", chat)).run(PROMPT, thread="t", **NOISY)
+    resumed = Gems(**go("b", ShapesChat())).resume("t")
     assert without_time(resumed) == without_time(whole)
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pypdfium2 import PdfDocument
 
-from gems import RunContext, fork, run, write_gallery
+from gems import Gems, RunContext, run, write_gallery
 from gems.memory.state import (
     Attempt,
     Check,
@@ -88,14 +88,12 @@ def pages(tmp_path_factory):
     model = Sketcher(1.0)
     first = run(PROMPT, thread="run", runs=folder, image=model, preset="loop-memory", max_rounds=3, seed=11)
     run(PROMPT, thread="candidates", runs=folder, image=model, preset="loop", max_rounds=2, candidates=3)
-    forked = fork("run", round=2, name="fork", runs=folder, image=Sketcher(0.0), seed=5, max_rounds=3)
+    forked = Gems(runs=folder, image=Sketcher(0.0)).fork("run", round=2, name="fork", seed=5, max_rounds=3)
     made = {"run": first.report_path, "fork": forked.report_path, "candidates": folder / "candidates" / "report.html"}
     made["waiting"] = run("a red circle", thread="waiting", runs=folder, image=model, review="image").report_path
     made["gallery"] = write_gallery(runs=folder)
     made["hostile"] = hostile_page(folder)
-    made["empty"] = write_report(
-        folder / "empty.html", GemsState(prompt="a cat"), RunContext(), thread="t", models={}, read_image=lost
-    )
+    made["empty"] = write_report(folder / "empty.html", RunHistory("t", GemsState(prompt="a cat"), RunContext(), lost))
     made["hostile gallery"] = folder / "hostile-gallery.html"
     made["hostile gallery"].write_text(render_gallery([hostile_card(n) for n in range(12)]), "utf-8", "replace")
     return made
@@ -162,13 +160,13 @@ def hostile_page(folder):
     family = [ForkNode("t", 0, 0, "accepted", 3, True)] + [
         ForkNode(f"t{n}".ljust(100, "x"), n, 3, "gave up" if n % 2 else None, 3, False) for n in range(1, 40)
     ]
-    history = RunHistory(steps, shown, family, began, ("t".ljust(100, "y"), 3))
     context = RunContext(max_rounds=12, candidates=8, negative_prompt=words(1))
     models = {"chat": words(0), "image": words(5)}
-    return write_report(
-        folder / "hostile" / "report.html", state, context, thread=words(5), models=models, read_image=read, history=history,
-        cost=words(0),
+    history = RunHistory(
+        words(5), state, context, read, models=models, cost=words(0), began=began, parent=("t".ljust(100, "y"), 3), steps=steps,
+        refiner_inputs=shown, forks=family,
     )  # fmt: skip
+    return write_report(folder / "hostile" / "report.html", history)
 
 
 def hostile_card(number):
@@ -393,10 +391,9 @@ def test_a_long_run_of_real_size_stays_light(tmp_path):
     found = tuple(Verdict(check=c.id, passed=True) for c in checks)
     attempts = [Attempt(round=n, prompt="p " * 200, seed=n, image=draw(n), verdicts=found) for n in range(1, 13)]
     shown = [RefinerInput(n, tuple(part for a in attempts[: n - 1] for part in ("text " * 100, a.image))) for n in range(2, 13)]
-    path = write_report(
-        tmp_path / "r.html", GemsState(prompt="a photo", checks=checks, attempts=attempts), RunContext(), thread="t", models={},
-        read_image=lambda ref: files[ref.sha256], history=RunHistory(refiner_inputs=shown),
-    )  # fmt: skip
+    state = GemsState(prompt="a photo", checks=checks, attempts=attempts)
+    history = RunHistory("t", state, RunContext(), lambda ref: files[ref.sha256], refiner_inputs=shown)
+    path = write_report(tmp_path / "r.html", history)
     assert sum(map(len, files.values())) > 12_000_000
     assert path.stat().st_size < 2_000_000
 
@@ -464,10 +461,8 @@ def test_one_run_is_one_run(look, pages, tmp_path):
 def test_the_shortest_round_has_something_on_its_bar(look, pages, tmp_path):
     began = datetime(2026, 1, 2, tzinfo=UTC)
     steps = [Step(n, (role,), began, seconds, 0.0, Usage()) for n, role, seconds in ((0, "planner", 0.1), (1, "generator", 600.0))]
-    pages["short"] = write_report(
-        tmp_path / "short.html", GemsState(prompt="a cat"), RunContext(), thread="t", models={}, read_image=lost,
-        history=RunHistory(steps=steps),
-    )  # fmt: skip
+    history = RunHistory("t", GemsState(prompt="a cat"), RunContext(), lost, steps=steps)
+    pages["short"] = write_report(tmp_path / "short.html", history)
     widths = look("short").page.evaluate("[...document.querySelectorAll('.track i')].map((n) => n.getBoundingClientRect().width)")
     assert len(widths) == 2
     assert min(widths) >= 3

@@ -10,7 +10,7 @@ from PIL import Image
 from gems import GemsError, RunResult, contact_sheet, run
 from gems.context import RunContext
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Result, Score, Usage, Verdict
-from gems.report import render_card
+from gems.report import RunHistory, render_card
 
 HOSTILE = '</style><script>alert(1)</script>" onerror="alert(2)\' <img src=http://evil.example/x> {{ 7*7 }}'
 NOWHERE = ImageRef(sha256="0" * 64, width=128, height=128)
@@ -60,7 +60,7 @@ def missing(ref):
 
 
 def card_of(state, **more):
-    return render_card(state, RunContext(), thread="t", read_image=missing, **more)
+    return render_card(RunHistory("t", state, RunContext(), missing, **more))
 
 
 def test_a_notebook_shows_the_image_the_decision_and_each_check_by_round(sketcher):
@@ -147,7 +147,7 @@ def test_the_card_reads_each_image_once_and_carries_only_small_copies(caplog):
             raise LookupError(ref.sha256)
         return photo.getvalue()
 
-    html = render_card(state.model_copy(update={"attempts": drawn}), RunContext(), thread="t", read_image=counted)
+    html = render_card(RunHistory("t", state.model_copy(update={"attempts": drawn}), RunContext(), counted))
     assert sorted(read) == [a.image.sha256 for a in drawn]
     assert len(html) < len(photo.getvalue())
     assert "data:image/png" not in html

@@ -25,8 +25,8 @@ from gems.memory.state import (
     Verdict,
 )
 from gems.privacy import without_paths
+from gems.report import RunHistory, render_report, write_report
 from gems.report import page as page_module
-from gems.report import render_report, write_report
 from gems.report.diff import DiffSegment, similar, word_diff
 from gems.report.inline_images import fitted_size, inline_image
 from gems.report.text import duration
@@ -136,13 +136,8 @@ def finished(pictures, decision="accept"):
 
 
 def render(state, pictures, context=None, *, thread="red-circles", models=None, read_image=None):
-    return render_report(
-        state,
-        context or RunContext(),
-        thread=thread,
-        models=models or {"chat": "shapes-chat", "image": "shapes-image"},
-        read_image=read_image or pictures.read,
-    )
+    models = models or {"chat": "shapes-chat", "image": "shapes-image"}
+    return render_report(RunHistory(thread, state, context or RunContext(), read_image or pictures.read, models=models))
 
 
 def hostile(pictures, rounds=2, checks=3):
@@ -486,7 +481,7 @@ def test_duration(seconds, said):
 
 def test_write_is_atomic(pictures, tmp_path, monkeypatch):
     path = tmp_path / "runs" / "t" / "report.html"
-    written = write_report(path, finished(pictures), RunContext(), thread="t", models={}, read_image=pictures.read)
+    written = write_report(path, RunHistory("t", finished(pictures), RunContext(), pictures.read))
     assert written == path
     assert path.read_text("utf-8").startswith("<!doctype html>")
     before = path.read_bytes()
@@ -496,7 +491,7 @@ def test_write_is_atomic(pictures, tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(path), "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_report(path, GemsState(prompt="other"), RunContext(), thread="t", models={}, read_image=pictures.read)
+        write_report(path, RunHistory("t", GemsState(prompt="other"), RunContext(), pictures.read))
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
@@ -508,9 +503,9 @@ def test_failed_render_leaves_the_old_page(pictures, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(page_module, "build_view", fail)
+    monkeypatch.setattr(page_module, "build_timeline", fail)
     with pytest.raises(RuntimeError):
-        write_report(path, finished(pictures), RunContext(), thread="t", models={}, read_image=pictures.read)
+        write_report(path, RunHistory("t", finished(pictures), RunContext(), pictures.read))
     assert path.read_text() == "old"
 
 
