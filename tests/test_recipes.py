@@ -1,6 +1,6 @@
-"""Each recipe of CONTRIBUTING.md, applied in a copy of the tree; then the commands that it names are run there.
+"""Each recipe of docs/recipes.md, applied in a copy of the tree; then the commands that it names are run there.
 
-A block of code belongs to the file that the line before it names: a `diff` changes it (each block of lines must be there
+A block of code belongs to the file that is named before it: a `diff` changes it (each block of lines must be there
 once), any other block is its whole content. A `console` block is run line by line.
 """
 
@@ -8,21 +8,26 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+TEXT = (ROOT / "docs" / "recipes.md").read_text()
 RECIPES = {title: body for title, body in re.findall(r"^## (Add an? [^\n]+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)}
-BLOCK = re.compile(r"^([^\n]*)\n\n( *)(`{3,4})(\w+)\n(.*?)\n\2\3$", re.MULTILINE | re.DOTALL)
+EDITOR = f"{sys.executable} {Path(__file__).parent / 'recipe_editor.py'}"
+"""Writes what the author of a skill would."""
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(recipe):
-    """Yield the language, the file and the text of each block."""
-    for line, indent, _, language, text in BLOCK.findall(recipe):
-        paths = re.findall(r"`([\w./-]+\.\w+)`", line)
-        yield language, paths[-1] if paths else None, re.sub(f"^{indent}", "", text, flags=re.MULTILINE) + "\n"
+    """Yield the language, the file and the text of each block; the file is the last one that the words before it name."""
+    prose, *fenced = FENCED.split(recipe)
+    for language, text, following in zip(fenced[::3], fenced[1::3], fenced[2::3], strict=True):
+        paths = re.findall(r"`([\w./-]+\.\w+)`", prose)
+        yield language, paths[-1] if paths else None, text
+        prose = following
 
 
 def changed(text, diff):
@@ -50,7 +55,7 @@ def copy_of_tree(tmp_path_factory):
 @pytest.mark.parametrize("title", RECIPES)
 def test_a_recipe_works_as_it_is_written(title, copy_of_tree, tmp_path):
     tree = shutil.copytree(copy_of_tree, tmp_path / "gems", copy_function=os.link)
-    env = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "EDITOR": EDITOR}
     commands = 0
     for language, path, text in blocks(RECIPES[title]):
         if language == "console":
@@ -59,7 +64,7 @@ def test_a_recipe_works_as_it_is_written(title, copy_of_tree, tmp_path):
                 assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
                 commands += 1
             continue
-        assert path, f"no line before this block names its file:\n{text}"
+        assert path, f"nothing before this block names its file:\n{text}"
         file = tree / path
         content = changed(file.read_text(), text) if language == "diff" else text
         file.unlink(missing_ok=True)  # a link to the file of the first copy
