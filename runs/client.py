@@ -35,13 +35,13 @@ from ..storage.image_store import ImageStore
 from ..storage.workspace import Workspace
 from .execute import AskPerson, Events, Execution, hold_run, run_to_end
 from .fork import ForkEdit, read_fork_start, write_fork_start
-from .listing import RunStatus, RunSummary, list_runs, read_run, result_of
+from .listing import RunStatus, RunSummary, list_runs, read_result, read_run
 from .manifest import (
     SERVER_GRAPH,
     ParentRun,
     RunManifest,
+    open_existing,
     read_manifest,
-    require_database,
     require_new_name,
     save_manifest,
     to_request,
@@ -375,9 +375,8 @@ class Gems:
         """
         self._require_open()
         edit, workspace = ForkEdit(round, prompt, checks, verdicts, candidate), self.workspace
-        require_database(workspace, thread)
         with ExitStack() as parent_lock:
-            database = parent_lock.enter_context(workspace.database.open())
+            database = parent_lock.enter_context(open_existing(workspace, thread))
             parent = read_manifest(database, workspace, thread)
             with suppress(RunInUseError):  # who removes the parent must hold it, so it stays until the fork has claimed its images
                 parent_lock.enter_context(database.lock_run(thread))
@@ -403,7 +402,7 @@ class Gems:
                 manifest = write_fork_start(own, workspace, graph, manifest, start)
                 parent_lock.close()
                 if not execute:
-                    return result_of(own, workspace, manifest)
+                    return read_result(own, workspace, manifest)
                 return run_to_end(self._execution(own, manifest, models).events(new=True))
 
     def list(self, *, state: RunStatus | None = None, find: str = "") -> builtins.list[RunSummary]:

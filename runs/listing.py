@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import CheckpointError, GemsError, RunError, SettingError
 from ..graph import langgraph_internals
 from ..memory.state import GemsState, RoleUsage
+from ..models.options import ModelOptions
 from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, read_manifest, require_database, run_names
+from .manifest import RunManifest, config_of, open_existing, read_manifest, run_names
 from .result import RunResult
 
 RunStatus = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
@@ -101,26 +100,11 @@ def _require_status(state: str | None) -> None:
 
 def read_run(workspace: Workspace, thread: str) -> RunResult:
     """Return a run in its current state as `Gems.get` does."""
-    with open_for(thread, workspace) as database:
-        return result_of(database, workspace, read_manifest(database, workspace, thread))
+    with open_existing(workspace, thread) as database:
+        return read_result(database, workspace, read_manifest(database, workspace, thread))
 
 
-@contextmanager
-def open_for(thread: str, workspace: Workspace) -> Iterator[DatabaseConnection]:
-    """Open the database of a workspace to read a run.
-
-    Raises:
-        RunNameError: it cannot name a run.
-        RunError: there is no database.
-        CheckpointError: it cannot be opened.
-    """
-    workspace.folder_of(thread)
-    require_database(workspace, thread)
-    with workspace.database.open() as database:
-        yield database
-
-
-def result_of(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunResult:
+def read_result(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunResult:
     """Return a run of an open database in its current state.
 
     Raises:
@@ -130,16 +114,14 @@ def result_of(database: DatabaseConnection, workspace: Workspace, manifest: RunM
     if stored is None:
         why = f", as it has failed ({manifest.failed})" if manifest.failed else ""
         raise RunError(f"the run {thread} has not finished a step yet{why}: resume it with `gems resume {thread}`")
-    folder = workspace.folder_of(thread)
+    return result_of(workspace, manifest, stored.state, stored.waiting, manifest.models)
+
+
+def result_of(workspace: Workspace, manifest: RunManifest, state: GemsState, waiting: Any, models: ModelOptions) -> RunResult:
+    """Return a run in a state, with the options of the models that were used."""
+    folder = workspace.folder_of(manifest.thread)
     return RunResult(
-        thread,
-        stored.state,
-        manifest.context,
-        folder,
-        workspace.images,
-        manifest.models,
-        waiting=stored.waiting,
-        failed=manifest.failed,
+        manifest.thread, state, manifest.context, folder, workspace.images, models, waiting=waiting, failed=manifest.failed
     )
 
 

@@ -22,7 +22,7 @@ from ..storage.image_store import ImageStore, StoredImage
 from ..storage.workspace import Workspace, claims_owner
 from .fork_tree import manifests_of, root_of, tree_order
 from .listing import RunStatus, summarize_run
-from .manifest import MANIFESTS, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
+from .manifest import MANIFESTS, delete_manifest, find_manifest, open_existing, read_manifest, run_names, save_manifest, studio_id
 from .write_page import refresh_page
 
 ENDED: tuple[RunStatus, ...] = ("accepted", "gave up")
@@ -90,8 +90,7 @@ class ImageReferences(NamedTuple):
 
 def remove_runs(workspace: Workspace, names: Sequence[str]) -> PruneReport:
     """Remove runs as `Gems.remove` does."""
-    _require_runs(workspace)
-    with workspace.database.open() as database:
+    with open_existing(workspace) as database:
         known = set(run_names(database))
         for name in names:
             if name not in known:
@@ -115,15 +114,9 @@ def prune_runs(
     """Free disk space as `Gems.prune` does."""
     if keep_best and unfinished:
         raise RunError("a run that has not ended has no best image yet: prune with keep_best or with unfinished, not both")
-    _require_runs(workspace)
-    with workspace.database.open() as database:
+    with open_existing(workspace) as database:
         plan = plan_prune(database, workspace, older_than, keep_best=keep_best, unfinished=unfinished)
         return preview(database, workspace, plan) if dry_run else apply_plan(database, workspace, plan)
-
-
-def _require_runs(workspace: Workspace) -> None:
-    if not workspace.database.exists():
-        raise RunError(f"there are no runs in {workspace.folder}; see --runs")
 
 
 def plan_prune(
