@@ -41,6 +41,7 @@ from .options import (
     Dtype,
     Images,
     ImageSpec,
+    ModelArgs,
     Offload,
     path_argument,
     path_option,
@@ -107,7 +108,6 @@ def eval_benchmark(
 ) -> None:
     """Compare presets, or values of any setting, on a benchmark. The same command resumes a study that was stopped."""
     set_debug(debug)
-    from ..config import apply_options, load_config
     from ..evaluation import variants
     from ..evaluation.benchmarks.registry import find_benchmark
     from ..evaluation.downloads import fetch
@@ -126,7 +126,7 @@ def eval_benchmark(
     fixed = variants.parse_changes(set_ or ())
     usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
     compared = variants.make_variants(split_names(presets if presets is not None else "default" if axes else usual), axes, fixed)
-    file = apply_options(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
+    file = ModelArgs(chat, image, config, call, device, dtype, offload, batch).config_of()
     wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
     common: dict[str, Any] = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import ssl
 import threading
 import time
@@ -17,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from http.client import responses
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx2
@@ -29,6 +28,7 @@ from ...privacy import host_of, read_key, redact, refuse_secrets
 from ..concurrency_limit import call_limit_of
 from ..endpoint_address import redirect_problem
 from ..http import UNCOMPRESSED, GuardedClient, OversizedAnswerError
+from ..negotiation import Negotiation, ServerError, call_adapting, negotiation_with, parse_error
 from ..options import ImageOptions
 from .base import ImageModel, ImageRequest
 from .decode import decode_base64, decode_image
@@ -154,8 +154,18 @@ class HttpImage(ImageModel):
             if len(self._remarks) > MAX_REMEMBERED:
                 del self._remarks[next(iter(self._remarks))]
 
-    def post(self, path: str, **content: Any) -> dict[str, Any]:
+    @property
+    def negotiation(self) -> Negotiation:
+        """What the model at its server takes, as far as known: shared by all objects of this process."""
+        return negotiation_with(self.url, self.name, "images")
+
+    def post(self, path: str, *, optional: Collection[str] = (), **content: Any) -> dict[str, Any]:
         """Send a request with `json=`, or a form with `data=` and `files=`; return the JSON object of the answer.
+
+        Args:
+            path: after the base URL.
+            optional: fields of the request that are left out once the server has refused them: rows of `negotiation.OPTIONAL`.
+            content: of the request.
 
         Returns:
             The object; empty for other JSON.
@@ -164,7 +174,14 @@ class HttpImage(ImageModel):
             ImageRefusedError: the server answered with an error, also after the last try.
             ImageModelError: the server did not answer, or not with JSON.
         """
-        return self._json_of(self._send("POST", path, **content))
+        kind = "json" if "json" in content else "data"
+        wants = {name: value for name, value in content.get(kind, {}).items() if name in optional}
+
+        def send(granted: Mapping[str, Any]) -> dict[str, Any]:
+            body = {name: value for name, value in content.get(kind, {}).items() if name not in wants or name in granted}
+            return self._json_of(self._send("POST", path, **{**content, kind: body}))
+
+        return call_adapting(send, wants, self.negotiation)[0]
 
     def get(self, path: str, **content: Any) -> dict[str, Any]:
         """Return the JSON object of a GET request, with `params=`; as for `post`."""
@@ -254,11 +271,11 @@ class HttpImage(ImageModel):
             return ImageModelError(f"cannot reach {self._where()} {tries} ({reason}): is the server running there?")
         return ImageModelError(f"{self.host} broke off its answer {tries} ({reason}): look at its log, or try again")
 
-    def _problem(self, response: httpx2.Response, detail: ErrorDetail) -> str:
+    def _problem(self, response: httpx2.Response, detail: ServerError) -> str:
         """Describe the error of a server, and what to do."""
         status = response.status_code
         message = self.clean(detail.message) or responses.get(status, "it does not say why")
-        if detail.is_refusal:
+        if detail.is_content_refusal:
             return f"{self.host} refused to draw this, because of its content: {message}. Change the request"
         if status == 401:  # its message quotes a part of the key
             todo = f"the key in {self._key_env} was refused" if self._key else f"it wants a key: set {self._key_env}"
@@ -319,42 +336,3 @@ def _body_of(response: httpx2.Response) -> object:
         return json.loads(response.content)
     except (ValueError, RecursionError):
         return response.text
-
-
-class ErrorDetail(NamedTuple):
-    """The error in the body of a response."""
-
-    message: str
-    code: str = ""
-    param: str = ""
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the content of the request was refused, and not its form."""
-        words = r"safety system|content[_ ]policy|content[_ ]filter|content moderation|moderation_blocked"
-        return bool(re.search(words, f"{self.code} {self.message}", re.IGNORECASE))
-
-    def refused_field(self, sent: Collection[str]) -> str | None:
-        """Return which of the sent fields the server does not take, None where the error is about something else."""
-        unknown = r"unknown|unrecogni[sz]ed|unexpected|unsupported|not supported|not permitted|not allowed|\bextra\b"
-        if not re.search(unknown, f"{self.code} {self.message}".replace("_", " "), re.IGNORECASE):
-            return None
-        named = {self.param, *re.findall(r"\w+", self.message)}
-        return next((name for name in sent if name in named), None)
-
-
-def parse_error(body: object) -> ErrorDetail:
-    """Parse the body of an error response: `{"error": {...}}` of OpenAI and vLLM, `{"detail": ...}` of FastAPI, or plain text."""
-    if not isinstance(body, Mapping):
-        text = str(body or "").strip()
-        return ErrorDetail("" if text.startswith("<") else text)  # a web page says nothing
-    error = body.get("error", body)
-    if not isinstance(error, Mapping):
-        return ErrorDetail(str(error))
-    detail = error.get("detail")
-    if isinstance(detail, list):  # one entry a field: {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "..."}
-        parts = [d for d in detail if isinstance(d, Mapping)]
-        message = "; ".join(f"{'.'.join(map(str, d.get('loc') or ()))}: {d.get('msg')}" for d in parts)
-        return ErrorDetail(message or str(detail))
-    message = error.get("message") or detail or error.get("error") or ""
-    return ErrorDetail(str(message), str(error.get("code") or ""), str(error.get("param") or ""))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ...errors import ImageModelError, ImageRefusedError
+from ...errors import ImageModelError
 from ..endpoint_address import OPENAI_URL, endpoint_key, is_endpoint, is_openai
 from . import images_api_dialects
 from .base import ImageRequest
@@ -72,7 +72,6 @@ class EndpointImage(HttpImage):
         self._provider = self._fixed or OTHER
         self._has_generated = False
         self._card: Mapping[str, object] | None = None
-        self._left_out: set[str] = set()
 
     def key_headers(self, key: str) -> dict[str, str]:
         """Return the key as a bearer token; for OpenAI with the organization and project of the environment."""
@@ -99,7 +98,8 @@ class EndpointImage(HttpImage):
         """Return what the provider does not honour, fields that the server refused, its warnings, and an unexpected size."""
         if not self._has_generated:
             return []
-        notes = images_api_dialects.caveats(self._provider, request, self.options.call, self._left_out)
+        refused = {name for name, taken in self.negotiation.taken.items() if not taken}
+        notes = images_api_dialects.caveats(self._provider, request, self.options.call, refused)
         return notes + super().caveats(request)
 
     def draw(self, request: ImageRequest) -> bytes:
@@ -116,24 +116,15 @@ class EndpointImage(HttpImage):
         return self.inline_image(item.get("b64_json") or url, answer)
 
     def _ask(self, request: ImageRequest) -> dict[str, Any]:
-        """Send a request; fields that the server refuses are left out, now and in later requests."""
+        """Send a request; what the user has set is never left out, since the image would differ."""
         provider, call = self._find_provider(), self.options.call
+        optional = OPTIONAL - call.keys()
         if request.source is None:
             body = images_api_dialects.generation_body(provider, request, call, self.name)
-        else:
-            body = dict(images_api_dialects.edit_form(provider, request, call, self.name))
-        while True:
-            body = {name: value for name, value in body.items() if name not in self._left_out}
-            try:
-                if request.source is None:
-                    return self.post("/images/generations", json=body)
-                return self.post("/images/edits", data=body, files={"image": ("image.png", request.source, "image/png")})
-            except ImageRefusedError as error:
-                free = OPTIONAL & set(body) - set(call)
-                refused = error.detail.refused_field(free) if error.status in (400, 422) else None
-                if refused is None:
-                    raise
-                self._left_out.add(refused)
+            return self.post("/images/generations", optional=optional, json=body)
+        form = images_api_dialects.edit_form(provider, request, call, self.name)
+        files = {"image": ("image.png", request.source, "image/png")}
+        return self.post("/images/edits", optional=optional, data=form, files=files)
 
     def _find_provider(self) -> Provider:
         if self._fixed is None:
