@@ -591,7 +591,7 @@ def run(
         result.image.save("circles.png")
         ```
     """
-    if isinstance(checkers, str):
+    if isinstance(checkers, str) or not isinstance(checkers, Sequence | None):
         settings, checkers = {**settings, "checkers": checkers}, None
     client = _KEPT.get(chat, image, runs, skills=SkillLibrary.of(skills), nodes=nodes or {}, checkers=checkers)
     return client.run(prompt, preset=preset, thread=thread, on_event=on_event, control=control, ask=ask, **settings)
