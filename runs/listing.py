@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import CheckpointError, GemsError, RunError, SettingError
 from ..graph import langgraph_internals
-from ..memory.state import GemsState, RoleUsage
+from ..memory.state import GemsState
 from ..models.options import ModelOptions
 from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, open_existing, read_manifest, run_names
+from .manifest import RunManifest, config_of, read_manifest, run_names
 from .result import RunResult
 
 RunStatus = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
@@ -67,41 +67,23 @@ class ListedRun(NamedTuple):
     state: GemsState | None
 
 
-def list_runs(workspace: Workspace, state: RunStatus | None = None, find: str = "") -> list[RunSummary]:
-    """Return the runs of a workspace as `Gems.list` does."""
-    _require_status(state)
+def list_runs(workspace: Workspace, state: RunStatus | None = None, find: str = "") -> list[ListedRun]:
+    """Return the runs of a workspace as `Gems.list` does, with their manifests and states."""
+    if state is not None and state not in RUN_STATUSES:
+        raise SettingError(f"there is no status {state!r}: choose one of {', '.join(RUN_STATUSES)}")
     if not workspace.database.exists():
         if not workspace.folder.is_dir():
             raise RunError(f"there is no folder {workspace.folder}: start a run with `gems run`, or name the folder with --runs")
         return []
     with workspace.database.open() as database:
-        return [entry.summary for entry in list_with_state(database, workspace, state=state, find=find)]
-
-
-def list_with_state(
-    database: DatabaseConnection, workspace: Workspace, *, state: RunStatus | None = None, find: str = ""
-) -> list[ListedRun]:
-    """Return the runs of an open database like `list_runs`, with their manifests and states."""
-    _require_status(state)
-    wanted = find.casefold()
-    entries = [read_entry(database, workspace, thread) for thread in run_names(database)]
+        listed = [read_entry(database, workspace, thread) for thread in run_names(database)]
     matches = [
         entry
-        for entry in entries
-        if state in (None, entry.summary.standing) and wanted in f"{entry.summary.thread} {entry.summary.prompt}".casefold()
+        for entry in listed
+        if state in (None, entry.summary.standing)
+        and find.casefold() in f"{entry.summary.thread} {entry.summary.prompt}".casefold()
     ]
     return sorted(matches, key=lambda entry: (entry.summary.last, entry.summary.thread))
-
-
-def _require_status(state: str | None) -> None:
-    if state is not None and state not in RUN_STATUSES:
-        raise SettingError(f"there is no status {state!r}: choose one of {', '.join(RUN_STATUSES)}")
-
-
-def read_run(workspace: Workspace, thread: str) -> RunResult:
-    """Return a run in its current state as `Gems.get` does."""
-    with open_existing(workspace, thread) as database:
-        return read_result(database, workspace, read_manifest(database, workspace, thread))
 
 
 def read_result(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunResult:
@@ -140,22 +122,13 @@ def read_entry(database: DatabaseConnection, workspace: Workspace, thread: str) 
         stored = state_of(database, thread)
     except GemsError as error:
         return ListedRun(RunSummary(thread, "damaged", last, manifest.prompt if manifest else "", told=str(error)), manifest, None)
-    state = stored.state if stored else None
-    used = state.usage.total if state else RoleUsage()
-    parent = manifest.parent.thread if manifest.parent else ""
-    standing = _status_of(database, manifest, stored)
-    summary = RunSummary(
-        thread,
-        standing,
-        stored.last if stored else last,
-        manifest.prompt,
-        state.round if state else 0,
-        used.images,
-        used.calls,
-        manifest.cost,
-        told=manifest.failed if standing == "failed" else "",
-        parent=parent,
-    )
+    standing, parent = _status_of(database, manifest, stored), manifest.parent.thread if manifest.parent else ""
+    failed = manifest.failed if standing == "failed" else ""
+    summary = RunSummary(thread, standing, last, manifest.prompt, cost=manifest.cost, told=failed, parent=parent)
+    if stored is None:
+        return ListedRun(summary, manifest, None)
+    state, used = stored.state, stored.state.usage.total
+    summary = summary._replace(last=stored.last, rounds=state.round, images=used.images, calls=used.calls)
     return ListedRun(summary, manifest, state)
 
 
