@@ -66,9 +66,10 @@ assert '<span class="kind">smell</span>' in result.report_path.read_text(encodin
 
 def test_the_table_of_the_docs_has_each_kind_with_the_form_of_its_answer():
     page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
-    table = page[page.index("| kind | answer |") :].partition("\n\n")[0]
-    rows = re.findall(r"^\| (\w+) \| ([\w ]+) \|", table, re.MULTILINE)
-    assert rows == [("kind", "answer"), *((kind.name, kind.form) for kind in KINDS.values())]
+    table = page[page.index("| kind | question |") :].partition("\n\n")[0]
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| ([\w ]+) \|", table, re.MULTILINE)
+    kinds = [(kind.name, "open" if kind.is_open else "closed", kind.form) for kind in KINDS.values()]
+    assert rows == [("kind", "question", "answer"), *kinds]
     assert {kind.form for kind in KINDS.values()} == set(FORMS)
 
 
