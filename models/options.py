@@ -239,7 +239,7 @@ def _own_options(front: type[BackendOptions], data: Any) -> Any:
 def without_hosts_and_folders(text: str, models: ModelOptions) -> str:
     """Return text that may be recorded: without the hosts of these models, and without the folders of paths."""
     specs = (models.chat.model, models.image.model, *(role.model for role in models.roles.values()))
-    return without_paths(without_hosts(text, specs))
+    return without_paths(without_hosts(text, [spec[max(spec.find("http"), 0) :] for spec in specs]))  # acme:http://HOST#MODEL
 
 
 def _display_name(spec: str, embedded: str) -> str:
