@@ -32,9 +32,7 @@ ACTIONS_OF_FIELD: dict[str, tuple[Action, ...]] = {
 
 
 _COMPARED = "; ".join(f"{kind.name}: {kind.compared}" for kind in KINDS.values() if kind.compared)
-_OPEN = (
-    f"A question of kind {' or '.join(kind.name for kind in KINDS.values() if kind.is_open)} is open: it does not tell the answer."
-)
+_OPEN = " or ".join(kind.name for kind in KINDS.values() if kind.is_open)
 
 
 class NewCheck(Frozen):
