@@ -31,6 +31,11 @@ class CheckKindEntry(NamedTuple):
         """Whether the question does not tell the answer: "How many ...?", "What does ... say?"."""
         return self.form != "yes or no"
 
+    @property
+    def is_text(self) -> bool:
+        """Whether a text of the image is read out."""
+        return self.form == "text"
+
 
 _ENTRIES = (
     CheckKindEntry("object"),

@@ -99,7 +99,8 @@ def _number_checks(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[
         parents = tuple(dict.fromkeys(id for p in draft.depends_on if p < number for id in ids.get(p, [])))
         ids[number] = []
         for kind, question, expected in rewrite_question(draft.kind, draft.question, draft.expected, texts):
-            id = next((c.id for c in checks if c.question == question and (c.expected == expected or c.kind != "text")), None)
+            same = (c.id for c in checks if c.question == question and (c.expected == expected or not KINDS[c.kind].is_text))
+            id = next(same, None)
             if id is None and len(checks) == MAX_CHECKS:
                 cut = True
                 continue
