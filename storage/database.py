@@ -161,6 +161,11 @@ class DatabaseConnection(ABC):
         tables = [f"(SELECT count(*) FROM {table} WHERE thread_id = ?)" for table in self.CHECKPOINT_TABLES]
         return int(self.query(f"SELECT {' + '.join(tables)}", *[thread] * len(tables))[0][0])
 
+    def has_result(self, thread: str, task: str) -> bool:
+        """Return whether the result of a task is stored; special writes, such as its error, have a negative index."""
+        condition = "thread_id = ? AND task_id = ? AND idx >= 0"
+        return bool(self.query(f"SELECT 1 FROM {self.CHECKPOINT_TABLES[-1]} WHERE {condition} LIMIT 1", thread, task))
+
     def may_contain_forks(self) -> bool:
         """Return whether any record of a run names a parent, or is encrypted; no record is loaded for that."""
         return bool(self.query(f"SELECT 1 FROM store WHERE prefix = 'gems.runs' AND ({self.FORK_CONDITION}) LIMIT 1"))
