@@ -30,7 +30,6 @@ from .evaluate_options import (
     print_note,
     split_names,
 )
-from .evaluate_studies import eval_lessons
 from .options import (
     RUNS,
     Batch,
@@ -57,6 +56,10 @@ def eval_benchmark(
         typer.Option(
             help="Presets to compare, separated by commas; default: original,default (shapes: original,best-of-n,paper,default)."
         ),
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="Your own gems.evaluation.Variant beside the presets: mine=my_module:variant; may be repeated."),
     ] = None,
     sweep: Annotated[
         list[str] | None, typer.Option(help="setting=values: rounds=1..8, candidates=1,2,4; repeated: all combinations.")
@@ -112,9 +115,10 @@ def eval_benchmark(
     from ..evaluation.benchmarks.registry import find_benchmark
     from ..evaluation.downloads import fetch
     from ..evaluation.judges.registry import judge_of
-    from ..evaluation.runner import plan_study
+    from ..evaluation.prompts import Prompts
+    from ..evaluation.runner import StudyExecution, plan_study
     from ..evaluation.shards import Shard
-    from ..evaluation.study import compare
+    from ..evaluation.study import StudyFiles, compare
     from .evaluate_progress import progress_bars
     from .evaluate_report import show_estimate, show_study
 
@@ -124,34 +128,30 @@ def eval_benchmark(
     paper = includes_paper(against)
     axes = [variants.parse_axis(text) for text in (*(sweep or ()), *(ablate or ()))]
     fixed = variants.parse_changes(set_ or ())
+    own = [variants.load_variant(text) for text in variant or ()]
     usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
-    compared = variants.make_variants(split_names(presets if presets is not None else "default" if axes else usual), axes, fixed)
+    named = split_names(presets if presets is not None else "default" if axes or own else usual)
+    compared = variants.make_variants([*named, *own], axes, fixed)
     file = apply_options(load_config(config), chat, image, call, device=device, dtype=dtype, offload=offload, batch=batch)
     wanted = judge if judge is not None else file.judge
     swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
-    common: dict[str, Any] = {
-        **{"limit": limit, "per_prompt": images_per_prompt, "seed": seed, "seeds": seeds, "chat": file.chats, "image": file.image}
-    }
     files = fetch(bench, data, accept=accept_licence or (), say=print_note)
+    prompts = Prompts(bench, files, limit, images_per_prompt, seed, seeds)
     if dry_run:
-        show_estimate(plan_study(bench, bench.read(files.files), compared, data=files.digests, **common), checks)
+        show_estimate(plan_study(compared, prompts, chat=file.chats, image=file.image), checks)
         return
     with progress_bars() as progress:
         result = compare(
             compared,
-            benchmark=bench,
-            name="-".join([bench.name, *swept]),
-            data=files,
-            out=out,
-            concurrency=concurrency,
-            base=base,
-            runs=runs,
+            prompts,
+            chat=file.chats,
+            image=file.image,
             judge=None if wanted is None else judge_of(wanted, concurrency=max(8, concurrency)),
-            engine=_make_engine(engine, address, painters, gpus, concurrency),
-            shard=Shard.read(shard),
-            store=image_store_at(image_store),
-            progress=progress,
-            **common,
+            base=base,
+            files=StudyFiles(out, runs, "-".join([bench.name, *swept]), image_store_at(image_store)),
+            execution=StudyExecution(
+                _make_engine(engine, address, painters, gpus, concurrency), concurrency, Shard.read(shard), progress
+            ),
         )
     show_study(result, paper=paper, json_file=json_file)
     if not any(record.image for record in result.records.values()):
@@ -281,4 +281,3 @@ eval_app.command("score")(eval_score)
 eval_app.command("table")(eval_table)
 eval_app.command("export")(eval_export)
 eval_app.command("import")(eval_import)
-eval_app.command("lessons")(eval_lessons)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -13,7 +13,6 @@ from ..terminal import Console
 from .options import path_option
 
 if TYPE_CHECKING:
-    from ..evaluation.downloads import Fetched
     from ..storage.image_store import ImageStore
 
 TABLE_WIDTH = 140
@@ -56,32 +55,9 @@ def includes_paper(against: str | None) -> bool:
     return against is not None
 
 
-def merge_changes(changes: dict[str, Any], forced: dict[str, Any], by: str) -> dict[str, Any]:
-    """Merge two sets of changes.
-
-    Raises:
-        SettingError: a setting is in both.
-    """
-    if twice := sorted(set(changes) & set(forced)):
-        raise SettingError(f"--set {twice[0]}: {by} sets it too; leave one out")
-    return {**changes, **forced}
-
-
 def split_names(text: str) -> list[str]:
     """Split names at commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def fetch_shapes_requests(path: Path | None) -> Fetched:
-    """Read custom requests for the shapes benchmark.
-
-    Raises:
-        GemsError: they cannot be read.
-    """
-    from ..evaluation.benchmarks.shapes import Shapes
-    from ..evaluation.downloads import fetch
-
-    return fetch(Shapes(), path, say=print_note)
 
 
 def image_store_at(place: str | None) -> ImageStore | None:

@@ -1,8 +1,10 @@
 """The plots: a sweep is a line, and nothing is drawn where there is nothing to be seen."""
 
 from gems.evaluation.plots import _short_names, plot_memory, plot_scores
-from gems.evaluation.study import build_report, compare
+from gems.evaluation.study import build_report
 from gems.evaluation.variants import make_variants, parse_axis
+
+from .small_studies import compare
 
 
 def test_a_sweep_and_its_plot(tmp_path, make_sketcher):

@@ -10,11 +10,12 @@ import pytest
 
 from gems.errors import SettingError
 from gems.evaluation.shards import WHOLE, Shard
-from gems.evaluation.study import compare, load_study, study_warnings
+from gems.evaluation.study import load_study, study_warnings
 from gems.evaluation.variants import make_variants
 
 from ..conftest import Sketcher
 from .colours import records_in, timeless
+from .small_studies import compare
 
 
 @pytest.mark.parametrize(("text", "shard"), [("3/8", (3, 8)), (" 1 / 1 ", (1, 1)), (None, (1, 1))])

@@ -15,8 +15,7 @@ from gems.evaluation.image_scores import ImageScore, answers_path
 from gems.evaluation.judges.answer_log import AnswerKey, open_answer_log
 from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.judges.registry import judge_of
-from gems.evaluation.runner import plan_study
-from gems.evaluation.study import StudyResult, build_report, compare, load_study, score_study
+from gems.evaluation.study import StudyResult, build_report, load_study, score_study
 from gems.evaluation.study_page import MAX_PROMPTS, judged_answers, prompt_values, read_answers, render_study_page, write_study_page
 from gems.evaluation.variants import make_variants
 from gems.storage.image_store import ImageStore
@@ -24,6 +23,7 @@ from gems.storage.image_store import ImageStore
 from ..conftest import Sketcher
 from ..report import test_browser as reports
 from .colours import Breaking, Colours, Says, record
+from .small_studies import compare, plan
 
 browser = reports.browser
 
@@ -278,7 +278,7 @@ def by_hand(folder, bench, names, draw, values, answer="yes"):
                         sample=sample.id,
                         name=question.key,
                     )
-    planned = plan_study(bench, samples, made, image=Sketcher())
+    planned = plan(bench, made, image=Sketcher())
     return StudyResult(planned.study, bench, samples, made, records, {"J": scored}, {"J": (answer,)}, names[0], folder, store)
 
 

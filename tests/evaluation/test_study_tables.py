@@ -12,12 +12,13 @@ from gems.evaluation.benchmarks.geneval2 import GenEval2
 from gems.evaluation.image_scores import ImageScore
 from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.published_scores import PublishedFigure, published_figures
-from gems.evaluation.study import build_report, compare, load_study, score_study
+from gems.evaluation.study import build_report, load_study, score_study
 from gems.evaluation.study_tables import StudyReport, costs_table, part_tables, scores_table, to_csv, to_markdown
 from gems.evaluation.variant_results import results_to_json, summarize_variants
 from gems.evaluation.variants import make_variants
 
 from .colours import Breaking, Colours, Says, record
+from .small_studies import compare
 
 
 def shown(report, width=160):

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 
 from gems import Answer, AnswerError, GemsError, GemsState, ImageStore, build_graph, preset, resume, run
 from gems.errors import RunError, SettingError
-from gems.evaluation.study import compare
 from gems.evaluation.variants import make_variants
 from gems.events import RoleStarted
 from gems.runs.fork import fork
 from gems.runs.listing import get_run, list_runs
 from gems.storage.serializer import serializer
 
+from ..evaluation.small_studies import compare
 from ..moody_chat import Moody
 
 PROMPT = "two blue stars to the left of a red circle"
