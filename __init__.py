@@ -1,6 +1,7 @@
 """GEMS: an agent for text-to-image generation that plans, checks every image, remembers and refines.
 
-`run("three red circles above a blue square")` draws; `build_graph(verifier=my_verifier)` is the graph itself.
+`Gems(chat=..., image=...)` is the client: `client.run("three red circles above a blue square")` generates an image.
+`build_graph(verifier=my_verifier)` is the graph itself.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
     from .errors import AnswerError, GemsError
     from .events import CheckAnswered, Event, ImageMade, RoleEnded, RoleStarted, RunEnded, read_event
     from .graph.build import build_graph
+    from .graph.stream_events import aevents_from_stream, events_from_stream
     from .memory.state import Attempt, Check, Experience, GemsState, ImageRef, Result, Review, Score, Usage, Verdict
     from .models.image.base import ImageModel, ImageRequest
     from .nodes.review_answer import Answer
     from .report import contact_sheet
-    from .runs.fork import fork
-    from .runs.listing import RunSummary, get_run, list_runs
+    from .runs.client import BatchResult, Gems, run
+    from .runs.listing import RunSummary
     from .runs.manifest import studio_id
-    from .runs.prune import PruneReport, prune, remove
+    from .runs.prune import PruneReport
     from .runs.result import RunResult
-    from .runs.run import resume, run, stream
     from .runs.write_gallery import write_gallery
     from .skills import SkillLibrary
     from .storage.image_store import ImageStore
@@ -42,12 +43,12 @@ _MODULES = {
     "errors": ("AnswerError", "GemsError"),
     "events": ("CheckAnswered", "Event", "ImageMade", "RoleEnded", "RoleStarted", "RunEnded", "read_event"),
     "graph.build": ("build_graph",),
-    "runs.prune": ("PruneReport", "prune", "remove"),
-    "runs.fork": ("fork",),
-    "runs.listing": ("RunSummary", "get_run", "list_runs"),
+    "graph.stream_events": ("aevents_from_stream", "events_from_stream"),
+    "runs.client": ("BatchResult", "Gems", "run"),
+    "runs.prune": ("PruneReport",),
+    "runs.listing": ("RunSummary",),
     "runs.manifest": ("studio_id",),
     "runs.result": ("RunResult",),
-    "runs.run": ("resume", "run", "stream"),
     "storage.workspace": ("Workspace",),
     "storage.image_store": ("ImageStore",),
     "memory.state": ("Attempt", "Check", "Experience", "GemsState", "ImageRef", "Result", "Review", "Score", "Usage", "Verdict"),
@@ -60,10 +61,10 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  (grouped by what they are for)
-    "run", "stream", "resume", "build_graph", "RunResult", "Workspace", "contact_sheet",
+    "Gems", "run", "build_graph", "RunResult", "BatchResult", "RunSummary", "PruneReport", "Workspace",
     "Event", "RoleStarted", "RoleEnded", "ImageMade", "CheckAnswered", "RunEnded", "read_event",
-    "list_runs", "get_run", "RunSummary", "write_gallery", "fork", "remove", "prune", "PruneReport", "studio_id",
-    "RunContext", "PRESETS", "preset",
+    "events_from_stream", "aevents_from_stream",
+    "write_gallery", "contact_sheet", "studio_id", "RunContext", "PRESETS", "preset",
     "GemsState", "Check", "Verdict", "Score", "Attempt", "Experience", "Review", "ImageRef", "Result", "Usage",
     "Answer", "AnswerError", "ImageModel", "ImageRequest", "ImageStore", "SkillLibrary", "GemsError",
 ]  # fmt: skip
@@ -76,6 +77,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import gems` stays quick."""
     if name in _old_names.NAMES:
         _old_names.warn(name, name := _old_names.NAMES[name], 2)
+    if name in _old_names.METHODS:
+        return _old_names.METHODS[name]
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)

@@ -26,11 +26,11 @@ max_rounds = 4
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from .errors import ConfigError, what_is_wrong
 from .frozen_model import Frozen
@@ -59,14 +59,6 @@ class Config(Frozen):
     def models(self) -> ModelOptions:
         """All models of a run."""
         return ModelOptions(chat=self.chat, roles=self.roles, image=self.image)
-
-
-_OPTIONS_OF_TABLE: dict[str, type[BaseModel]] = {
-    "chat": ChatOptions,
-    "roles": ChatOptions,
-    "image": ImageOptions,
-    "judge": ChatOptions,
-}
 
 
 def load_config(path: Path | str | None) -> Config:
@@ -103,10 +95,7 @@ def _validate(path: Path | str, content: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate({**content, "roles": roles})
     except ValidationError as error:
-        table, *inside = error.errors()[0]["loc"]
-        options: type[BaseModel] = _OPTIONS_OF_TABLE.get(str(table), Config) if inside else Config
-        known = {field.alias or name for name, field in options.model_fields.items()}
-        raise ConfigError(f"{path}: {what_is_wrong(error, known)}") from error
+        raise ConfigError(f"{path}: {what_is_wrong(error, Config.model_fields)}") from error
 
 
 def models_for_resume(
@@ -130,60 +119,51 @@ def models_for_resume(
         ConfigError: as for `load_config`; or a table names no model, and the run's own cannot be made from its record.
     """
     content = _read_toml(path)
-    config = _validate(path, content)
+    tables = {"chat": content.get("chat", {}), "image": content.get("image", {}), "roles": content.get("roles", {})}
+    given = {"chat": {"model": chat or recorded.chat.model, **tables["chat"]}}
+    given["image"] = {"model": image or recorded.image.model, **tables["image"]}
+    config = _validate(path, {**content, **given})
     named = apply_options(config, chat, image, None)
     chats: ChatChoices | None = chat
-    if content.get("chat") or content.get("roles"):
-        same_model = chat is None and "model" not in config.chat.model_fields_set
-        chats = _change_chats(path, recorded, config, content.get("roles", {})) if same_model else named.chats
+    if tables["chat"] or tables["roles"]:
+        same_model = chat is None and "model" not in tables["chat"]
+        chats = _change_chats(path, recorded, tables["chat"], tables["roles"]) if same_model else named.chats
     images: ImageChoice | None = image
-    if content.get("image"):
-        same_model = image is None and "model" not in config.image.model_fields_set
-        images = _change_image(path, recorded.image, config.image) if same_model else named.image
+    if tables["image"]:
+        same_model = image is None and "model" not in tables["image"]
+        images = _change(path, "image", recorded.image, tables["image"]) if same_model else named.image
     return chats, images
 
 
 def _change_chats(
-    path: Path | str, recorded: ModelOptions, config: Config, role_tables: Mapping[str, Any]
+    path: Path | str, recorded: ModelOptions, common: Mapping[str, Any], roles: Mapping[str, Any]
 ) -> dict[str, ChatOptions]:
     """Return the recorded chat models with the changes of a file whose `[chat]` names no model.
 
     Args:
         path: the file, for errors.
         recorded: the options of the run's models.
-        config: the file, in which each role has the options of `[chat]` too.
-        role_tables: its roles with nothing but their own options.
+        common: its table `[chat]`.
+        roles: its tables of roles.
     """
-    changed = config.chat.model_fields_set
-    chat = _with_options(recorded.chat, config.chat, changed)
-    chats = {"default": chat}
+    chats = {"default": _change(path, "chat", recorded.chat, common)}
     for name, role in recorded.roles.items():
         # What a role has in common with the recorded [chat] it has from there, and so it changes with it.
         same_model = role.model == recorded.chat.model
-        inherited = [n for n in changed if same_model and getattr(role, n) == getattr(recorded.chat, n)]
-        chats[name] = _with_options(role, config.chat, inherited)
-    for name, role in config.roles.items():
-        own = role_tables[name]
-        chats[name] = role if "model" in own else _with_options(chats.get(name, chat), role, own)
-    for name, options in chats.items():
-        _require_spec(path, "chat" if name == "default" else f"roles.{name}", options)
+        inherited = {n: v for n, v in common.items() if same_model and getattr(role, n) == getattr(recorded.chat, n)}
+        chats[name] = _change(path, f"roles.{name}", role, inherited)
+    for name, own in roles.items():
+        before = chats.get(name, chats["default"])
+        chats[name] = ChatOptions(**own) if "model" in own else _change(path, f"roles.{name}", before, own)
     return chats
 
 
-def _change_image(path: Path | str, recorded: ImageOptions, image: ImageOptions) -> ImageOptions:
-    """Return the recorded image model with the changes of a file whose `[image]` names no model."""
-    _require_spec(path, "image", recorded)
-    return _with_options(recorded, image, image.model_fields_set)
-
-
-def _with_options(options: Options, changes: Options, names: Iterable[str]) -> Options:
-    return options.model_copy(update={name: getattr(changes, name) for name in names})
-
-
-def _require_spec(path: Path | str, table: str, options: ChatOptions | ImageOptions) -> None:
-    if options.model.startswith((CUSTOM, LOCAL_FOLDER)):
-        name = options.model.removeprefix(CUSTOM).removeprefix(LOCAL_FOLDER)
+def _change(path: Path | str, table: str, recorded: Options, changes: Mapping[str, Any]) -> Options:
+    """Return recorded options with the changes of a table that names no model."""
+    if recorded.model.startswith((CUSTOM, LOCAL_FOLDER)):
+        name = recorded.model.removeprefix(CUSTOM).removeprefix(LOCAL_FOLDER)
         raise ConfigError(f'{path}: the run\'s own model {name} cannot be made from its record: write model = "..." in [{table}]')
+    return recorded.with_changes(**changes)
 
 
 def apply_options(config: Config, chat: str | None, image: str | None, call: Sequence[str] | None, **image_options: Any) -> Config:
@@ -194,10 +174,11 @@ def apply_options(config: Config, chat: str | None, image: str | None, call: Seq
         chat: the spec of another chat model, for all roles without a model of their own.
         image: the spec of another image model. With `card`, a rehearsal, the chat model is `random` where none is named.
         call: model options, each as `key=value`; a value is a TOML value, or else text.
-        **image_options: fields of `ImageOptions`; None changes nothing.
+        **image_options: options of the image model's backend; None changes nothing.
 
     Raises:
         ConfigError: an option is not `key=value`, or a value is out of bounds.
+        ModelSpecError: the image model has no such option.
     """
     own_models = {name: role for name, role in config.roles.items() if role.model != config.chat.model}
     if chat is None and (image or config.image.model) == "card" and "model" not in config.chat.model_fields_set:
@@ -205,7 +186,8 @@ def apply_options(config: Config, chat: str | None, image: str | None, call: Seq
     if chat is not None and chat != config.chat.model:
         config = config.model_copy(update={"chat": ChatOptions(model=chat), "roles": own_models})
     options: dict[str, Any] = config.image.model_dump() if image is None or image == config.image.model else {"model": image}
-    options["call"] = {**options.get("call", {}), **dict(_parse_option(pair) for pair in call or ())}
+    if call:
+        options["call"] = {**options.get("call", {}), **dict(_parse_option(pair) for pair in call)}
     options.update({name: value for name, value in image_options.items() if value is not None})
     try:
         return config.model_copy(update={"image": ImageOptions(**options)})

@@ -13,6 +13,7 @@ OutsideWorldError           a request that the shapes world cannot draw or read
 SkillError                  a skill, its files, or a folder of skills
 CheckerError                an object that is no checker
 AnswerError                 a person's answer to a waiting run
+ClosedClientError           a client that was closed
 RunError                    a run: cannot be started, resumed or found
 RunStoppedError           stopped on request after a finished step
 MissingStepsError         has no step that a fork could start from
@@ -75,11 +76,13 @@ class ModelCallError(GemsError):
     """A chat model's endpoint could not be reached, refused the call, or did not answer with a completion.
 
     The message names the role if it is known, the model and the host, and says what to do. `status` is the HTTP status,
-    None where there was no answer; `said` is the endpoint's own message.
+    None where there was no answer; `said` is all that the endpoint said; `refused` is the part of the request that it does not
+    take and that the call cannot do without (see `models/negotiation.py`), empty for other errors.
     """
 
     def __init__(self, role: str, model: str, host: str, problem: str, status: int | None = None, said: str = "") -> None:
-        self.role, self.model, self.host, self.problem, self.status, self.said = role, model, host, problem, status, said
+        self.role, self.model, self.host, self.problem, self.status = role, model, host, problem, status
+        self.said, self.refused = said or problem, ""
         where = f"{model} at {host}" if host else model
         super().__init__(f"{role} ({where}): {problem}" if role else f"{where}: {problem}")
 
@@ -101,11 +104,14 @@ class ImageModelError(GemsError):
 
 
 class ImageRefusedError(ImageModelError):
-    """An image endpoint answered with an error. `status` is the HTTP status, `detail` what its body says."""
+    """An image endpoint answered with an error.
+
+    `status` is the HTTP status, `detail` what its body says, and `said` all of that; `refused` is as in `ModelCallError`.
+    """
 
     def __init__(self, message: str, status: int, detail: Any) -> None:
         super().__init__(message)
-        self.status, self.detail = status, detail
+        self.status, self.detail, self.said, self.refused = status, detail, " ".join(filter(None, detail)), ""
 
 
 class NotForShapesError(GemsError, ValueError):
@@ -130,11 +136,15 @@ class AnswerError(GemsError, ValueError):
     Example:
         ```python
         try:
-            gems.resume("fox", answer=gems.Answer(action="accept"))
+            gems.Gems().resume("fox", answer=gems.Answer(action="accept"))
         except gems.AnswerError as error:
             reason = str(error)
         ```
     """
+
+
+class ClosedClientError(GemsError):
+    """A `Gems` client was used after it had been closed."""
 
 
 class RunError(GemsError):
@@ -262,7 +272,7 @@ def what_is_wrong(error: ValidationError, known: Iterable[str]) -> str:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     if first["type"] != "extra_forbidden":
-        return f"{where}: {first['msg']}"
+        return f"{where}: {first.get('ctx', {}).get('error', first['msg'])}"
     return f"{where}: there is no such setting; {did_you_mean(str(first['loc'][-1]), known)}"
 
 

@@ -1,4 +1,4 @@
-"""Typed events of a run: the same on LangGraph's custom stream, from `stream()`, and in the terminal.
+"""Typed events of a run: the same from `stream()`, from LangGraph's stream of a graph, and in the terminal.
 
 An event is a frozen pydantic model; in JSON too, `event` names its type.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from langgraph.config import get_stream_writer
 from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, field_serializer
 from pydantic_core import to_jsonable_python
 
@@ -22,6 +21,7 @@ from .memory.state import (
     Decision,
     GemsState,
     ImageRef,
+    Result,
     Review,
     RoleUsage,
     Score,
@@ -53,7 +53,7 @@ class RoleStarted(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.RoleStarted):
                 print(event.role)
         ```
@@ -68,7 +68,7 @@ class RoleEnded(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.RoleEnded):
                 print(f"{event.role}: {event.seconds:.1f} s, {event.usage.calls} calls")
         ```
@@ -130,7 +130,7 @@ class ImageMade(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.ImageMade):
                 print(event.round, event.candidate, event.image.sha256)
         ```
@@ -164,7 +164,7 @@ class CheckAnswered(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.CheckAnswered):
                 print(event.verdict.passed, event.question)
         ```
@@ -198,6 +198,19 @@ class Decided(EventBase):
     best_round: int
     best_candidate: int
     score: Score | None = Field(default=None, description="Score of the best image, if it is new.")
+
+    @classmethod
+    def of(cls, result: Result, scored: Iterable[Attempt], role: str) -> Decided:
+        """Return the event of a decision and the attempts that were scored for it."""
+        return cls(
+            role=role,
+            decision=result.decision,
+            reason=result.reason,
+            round=result.round,
+            best_round=result.best_round,
+            best_candidate=result.best_candidate,
+            score=next((a.score for a in scored if a.key == (result.best_round, result.best_candidate)), None),
+        )
 
 
 BudgetName = Literal["rounds", "images", "calls", "tokens", "seconds", "cost"]
@@ -267,7 +280,7 @@ class RunEnded(EventBase):
 
     Example:
         ```python
-        for event in gems.stream("a red circle"):
+        for event in gems.Gems().stream("a red circle"):
             if isinstance(event, gems.RunEnded):
                 print(event.decision, event.reason)
                 event.result.image.show()
@@ -290,7 +303,7 @@ class RunEnded(EventBase):
             AttributeError: the event was read from JSON.
         """
         if self._result is None:
-            raise AttributeError("an event that was read from JSON has no result: see `get_run(event.thread)`")
+            raise AttributeError("an event that was read from JSON has no result: see `Gems.get(event.thread)`")
         result: RunResult = self._result
         return result
 
@@ -394,30 +407,16 @@ def _prompt_events(state: GemsState, round: int, prompt: str, thought: str = "",
     yield PromptWritten(role=role, prompt=prompt, thought=thought, edit=edit)
 
 
-_EMITTED: ContextVar[set[Event] | None] = ContextVar("emitted", default=None)
-
-
-@contextmanager
-def emitting_once() -> Iterator[None]:
-    """Let `emit` write events within this context, each event once."""
-    token = _EMITTED.set(set())
-    try:
-        yield
-    finally:
-        _EMITTED.reset(token)
-
-
 def emit(event: Event) -> None:
-    """Write an event to the custom stream, once, from a node that should not wait for its end; a no-op outside of our graph.
+    """Write an event to the custom stream from a node that should not wait for its end; a no-op outside of a graph.
 
-    The events of a node's update need not be emitted: the graph does that when the node ends.
+    The events of a node's update need not be emitted: `events_from_stream` reads them from the update, and none twice.
     """
-    from langgraph.config import get_stream_writer
-
-    emitted = _EMITTED.get()
-    if emitted is not None and event not in emitted:
-        emitted.add(event)
-        get_stream_writer()(event.model_dump(mode="json"))
+    try:
+        writer = get_stream_writer()
+    except (RuntimeError, KeyError):
+        return
+    writer(event.model_dump(mode="json"))
 
 
 def __getattr__(name: str) -> Any:

@@ -124,9 +124,9 @@ def _probe_tools(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:
     messages = with_schema(planner.render(REQUEST, library.catalog()), planner.Plan)
     change = "start the server with tool calls enabled, choose another model in [roles.planner], or work without skills"
     try:
-        message, _ = call(chat.bind_tools(skill_tools(library)), messages, role="planner")
+        message, _ = call(chat, messages, {"tools": skill_tools(library)}, role="planner", required={"tools"})
     except ModelCallError as error:
-        if error.status not in planner.NO_TOOLS_STATUSES:
+        if error.refused != "tools":
             raise
         return [Diagnosis(model_name(chat), "tools", "weak", f"{error.problem}; the planner loads no skills", change)]
     names = [str(c["args"].get("name", "")) for c in message.tool_calls]

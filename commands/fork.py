@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,117 +12,66 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import SettingError, what_is_wrong
-from .options import (
-    RUNS,
-    AsEvents,
-    AsJson,
-    Candidates,
-    Debug,
-    Images,
-    MaxCalls,
-    MaxCost,
-    MaxImages,
-    MaxSeconds,
-    MaxTokens,
-    Patience,
-    Runs,
-    Skills,
-    Store,
-    load_skills,
-    path_option,
-    replacement_models,
-    set_debug,
-    workspace_of,
-)
-from .review_dialog import terminal_reviewer
-from .run_session import progress_printer, run_session
+from .options import NewModelArgs, SessionArgs, path_option
+from .run_session import run_session
+from .signature import BUDGETS, SettingFlags, command
 
 if TYPE_CHECKING:
-    from langgraph.runtime import RunControl
-
     from ..memory.state import Check
     from ..runs.result import RunResult
+    from ..skills import SkillLibrary
+    from ..storage.workspace import Workspace
 
 VERDICTS = {"pass": True, "fail": False, "unknown": None}
 
 
-def fork_command(
-    thread: Annotated[str, typer.Argument(help="Name of the run to fork; it is not changed.")],
-    round: Annotated[int, typer.Option("--round", help="Fork the run at this round, from 1.")],
-    prompt: Annotated[str | None, typer.Option(help="Generate this round from this prompt.")] = None,
+@dataclass(frozen=True)
+class EditArgs:
+    """What is changed in the round that a run is forked at."""
+
+    prompt: Annotated[str | None, typer.Option(help="Generate this round from this prompt.")] = None
     verdict: Annotated[
         list[str] | None,
         typer.Option(help="Set the verdict of a check on this round's image: c2=pass, c2=fail or c2=unknown; repeatable."),
-    ] = None,
+    ] = None
     candidate: Annotated[
         int | None, typer.Option(help="Set the verdicts of this candidate of the round, from 0; by default the best one.")
-    ] = None,
-    add_check: Annotated[list[str] | None, typer.Option(help="Add a check with this question about the image; repeatable.")] = None,
-    drop_check: Annotated[list[str] | None, typer.Option(help="Drop the check with this id; repeatable.")] = None,
-    checks: Annotated[
-        Path | None, path_option(help="Replace the checks by those in this file; `gems show --json` prints one.")
-    ] = None,
+    ] = None
+    add_check: Annotated[list[str] | None, typer.Option(help="Add a check with this question about the image; repeatable.")] = None
+    drop_check: Annotated[list[str] | None, typer.Option(help="Drop the check with this id; repeatable.")] = None
+    checks: Annotated[Path | None, path_option(help="Replace the checks by those in this file; `gems show --json` prints one.")] = (
+        None
+    )
+
+
+@command
+def fork_command(
+    thread: Annotated[str, typer.Argument(help="Name of the run to fork; it is not changed.")],
+    round: Annotated[int, typer.Option("--round", help="Fork the run at this round, from 1.")],
+    *,
+    edits: EditArgs,
     name: Annotated[str | None, typer.Option(help="Name of the new run; by default generated.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Stop after this many rounds of the new run.")] = None,
-    candidates: Candidates = None,
-    patience: Patience = None,
-    max_images: MaxImages = None,
-    max_calls: MaxCalls = None,
-    max_tokens: MaxTokens = None,
-    max_seconds: MaxSeconds = None,
-    max_cost: MaxCost = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the first image; later images count up from it.")] = None,
-    chat: Annotated[str | None, typer.Option(help="Replace the chat model of the run.")] = None,
-    image: Annotated[str | None, typer.Option(help="Replace the image model of the run.")] = None,
-    config: Annotated[Path | None, path_option(help="TOML file with models and model options to replace.")] = None,
-    skills: Skills = None,
-    runs: Runs = RUNS,
-    store: Store = None,
-    image_store: Images = None,
-    as_json: AsJson = False,
-    events: AsEvents = False,
-    debug: Debug = False,
+    settings: Annotated[dict[str, Any], SettingFlags(("max_rounds", "candidates", "seed", *BUDGETS))],
+    models: NewModelArgs,
+    session: SessionArgs,
 ) -> None:
     """Start a new run from a round of an existing run, with another prompt, other checks or other verdicts."""
-    set_debug(debug)
-    from ..runs.fork import fork
-    from ..runs.listing import get_run
+    from ..runs.client import Gems
 
-    workspace = workspace_of(runs, store, image_store)
-    verdicts = dict(_parse_verdict(text) for text in verdict or ())
-    edited: Sequence[Check] | None = None
-    if checks is not None:
-        edited = _read_checks(checks)
-    if add_check or drop_check:
-        edited = _change_checks(edited or get_run(thread, workspace).checks, add_check or (), drop_check or ())
-    overrides = {
-        **{"max_rounds": rounds, "candidates": candidates, "patience": patience, "seed": seed, "max_images": max_images},
-        **{"max_calls": max_calls, "max_tokens": max_tokens, "max_seconds": max_seconds, "max_cost": max_cost},
-    }
-    settings: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
-    models = replacement_models(thread, workspace, chat, image, config)
-    progress = progress_printer(as_json, events)
-    library = load_skills(skills, progress)
+    workspace = session.open()
+    verdicts = dict(_parse_verdict(text) for text in edits.verdict or ())
+    checks: Sequence[Check] | None = None if edits.checks is None else _read_checks(edits.checks)
+    if edits.add_check or edits.drop_check:
+        checks = _change_checks(checks or Gems(runs=workspace).get(thread).checks, edits.add_check or (), edits.drop_check or ())
+    changes: dict[str, Any] = {"prompt": edits.prompt, "checks": checks, "verdicts": verdicts, "candidate": edits.candidate}
+    replaced = models.models_of(thread, workspace)
 
-    def start(control: RunControl) -> RunResult:
-        return fork(
-            thread,
-            round=round,
-            prompt=prompt,
-            checks=edited,
-            verdicts=verdicts,
-            candidate=candidate,
-            name=name,
-            runs=workspace,
-            skills=library,
-            on_event=progress,
-            control=control,
-            ask=terminal_reviewer(progress, workspace, control),
-            **models,
-            **settings,
-        )
+    def start(runs: Workspace, skills: SkillLibrary, **session: Any) -> RunResult:
+        client = Gems(**replaced, runs=runs, skills=skills)
+        made = client.fork(thread, round=round, name=name, execute=False, **changes, **settings)
+        return client.resume(made.thread, **session)
 
-    run_session(progress, workspace, as_json, start)
+    run_session(session, start)
 
 
 def _parse_verdict(text: str) -> tuple[str, bool | None]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import SettingError
-from ..memory.state import CheckKind
+from ..memory.check_kinds import KINDS
 from ..terminal import Console, echo
 from .options import RUNS, AsJson, Runs, Store, path_argument, workspace_of
 
@@ -30,18 +30,16 @@ Ids = Annotated[list[str], typer.Argument(help="Ids of lessons, or their first c
 @lessons_app.command("list")
 def lessons_list(
     proposed: Annotated[bool, typer.Option("--proposed", help="Only lessons that wait for approval.")] = False,
-    kind: Annotated[
-        str | None, typer.Option(help=f"Only lessons about checks of this kind: {', '.join(get_args(CheckKind))}.")
-    ] = None,
+    kind: Annotated[str | None, typer.Option(help=f"Only lessons about checks of this kind: {', '.join(KINDS)}.")] = None,
     runs: Runs = RUNS,
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
     """List the lessons, most promising first, with how often each was tried and helped."""
-    if kind is not None and kind not in get_args(CheckKind):
-        raise SettingError(f"--kind {kind}: choose one of {', '.join(get_args(CheckKind))}")
+    if kind is not None and kind not in KINDS:
+        raise SettingError(f"--kind {kind}: choose one of {', '.join(KINDS)}")
     with _open_lessons(runs, store) as lessons:
-        ranked = lessons.ranked("proposed" if proposed else None, kind)  # type: ignore[arg-type]
+        ranked = lessons.ranked("proposed" if proposed else None, kind)
     if as_json:
         echo(json.dumps([lesson.to_json() for lesson in ranked], indent=1, ensure_ascii=False))
     elif ranked:

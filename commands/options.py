@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from ..terminal import Console
 from .error_exit import SHOW_TRACEBACKS
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..skills import SkillLibrary
     from ..storage.workspace import Workspace
     from .progress import RunProgress
@@ -46,12 +48,18 @@ def path_argument(**more: Any) -> Any:
     return typer.Argument(parser=to_path, **more)
 
 
-Runs = Annotated[Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of the runs: checkpoints, images and reports.")]
+OUTPUT: Any = {"rich_help_panel": "Output"}
+MODELS: Any = {"rich_help_panel": "Models"}
+
+Runs = Annotated[
+    Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of the runs: checkpoints, images and reports.", **OUTPUT)
+]
 Store = Annotated[
     str | None,
     typer.Option(
         envvar="GEMS_STORE",
         help="PostgreSQL database for checkpoints and lessons: postgresql://USER@HOST/NAME; by default a SQLite file in --runs.",
+        **OUTPUT,
     ),
 ]
 Images = Annotated[
@@ -60,10 +68,17 @@ Images = Annotated[
         "--image-store",
         envvar="GEMS_IMAGE_STORE",
         help="Folder or fsspec URL for images, such as s3://BUCKET; by default a folder in --runs.",
+        **OUTPUT,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.", **OUTPUT)]
+Skills = Annotated[list[Path] | None, path_option("--skills", help="Folder with your own skills; repeatable.")]
+ThreadArgument = Annotated[str, typer.Argument(help="Name of the run, as `gems runs` lists it.")]
+
+
 Chat = Annotated[
-    str | None, typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL, http://HOST/v1#MODEL or random.")
+    str | None,
+    typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL, http://HOST/v1#MODEL or random.", **MODELS),
 ]
 ImageSpec = Annotated[
     str | None,
@@ -71,29 +86,103 @@ ImageSpec = Annotated[
         "--image",
         envvar="GEMS_IMAGE",
         help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http://HOST/v1#MODEL or card.",
+        **MODELS,
     ),
 ]
 ConfigFile = Annotated[
-    Path | None, path_option("--config", envvar="GEMS_CONFIG", help="TOML file with models by role, model options and settings.")
+    Path | None,
+    path_option("--config", envvar="GEMS_CONFIG", help="TOML file with models by role, model options and settings.", **MODELS),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Pass an option to the image model's call, such as num_inference_steps=9; repeatable."),
+    typer.Option("--set", help="Pass an option to the image model's call, such as num_inference_steps=9; repeatable.", **MODELS),
 ]
-Device = Annotated[str | None, typer.Option(help="diffusers: run on cpu, cuda, cuda:1 or mps; by default on the best available.")]
-Dtype = Annotated[str | None, typer.Option(help="diffusers: load the weights as float32, bfloat16 or float16.")]
-Offload = Annotated[str | None, typer.Option(help="diffusers: offload weights to the CPU: none, model, sequential or group.")]
-Batch = Annotated[int | None, typer.Option(help="diffusers: generate at most this many images in one pipeline call.")]
-Candidates = Annotated[int | None, typer.Option(help="Generate this many images per round.")]
-Patience = Annotated[int | None, typer.Option(help="Give up after this many rounds without a better image; 0 means never.")]
-MaxImages = Annotated[int | None, typer.Option(help="Generate at most this many images.")]
-MaxCalls = Annotated[int | None, typer.Option(help="Stop before a round that would exceed this many chat calls.")]
-MaxTokens = Annotated[int | None, typer.Option(help="Stop before a round that would exceed this many input and output tokens.")]
-MaxSeconds = Annotated[float | None, typer.Option(help="Stop before a round that would exceed this many seconds in the models.")]
-MaxCost = Annotated[float | None, typer.Option(help="Stop before a round that would exceed this cost, by the prices in --config.")]
-Skills = Annotated[list[Path] | None, path_option("--skills", help="Folder with your own skills; repeatable.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
-AsEvents = Annotated[bool, typer.Option("--events", help="Print each event as a line of JSON as it happens.")]
+Device = Annotated[
+    str | None, typer.Option(help="diffusers: run on cpu, cuda, cuda:1 or mps; by default on the best available.", **MODELS)
+]
+Dtype = Annotated[str | None, typer.Option(help="diffusers: load the weights as float32, bfloat16 or float16.", **MODELS)]
+Offload = Annotated[
+    str | None, typer.Option(help="diffusers: offload weights to the CPU: none, model, sequential or group.", **MODELS)
+]
+Batch = Annotated[int | None, typer.Option(help="diffusers: generate at most this many images in one pipeline call.", **MODELS)]
+
+
+@dataclass(frozen=True)
+class ModelArgs:
+    """The models of a command, by options and a configuration file."""
+
+    chat: Chat = None
+    image: ImageSpec = None
+    config: ConfigFile = None
+    set_: Set = None
+    device: Device = None
+    dtype: Dtype = None
+    offload: Offload = None
+    batch: Batch = None
+
+    def config_of(self) -> Config:
+        """Read the configuration file, changed by the options.
+
+        Raises:
+            ConfigError: the file or an option is invalid.
+        """
+        from ..config import apply_options, load_config
+
+        options = {"device": self.device, "dtype": self.dtype, "offload": self.offload, "batch": self.batch}
+        return apply_options(load_config(self.config), self.chat, self.image, self.set_, **options)
+
+
+@dataclass(frozen=True)
+class NewModelArgs:
+    """The models that replace those of an existing run."""
+
+    chat: Annotated[str | None, typer.Option(help="Replace the chat model of the run.", **MODELS)] = None
+    image: Annotated[str | None, typer.Option(help="Replace the image model of the run.", **MODELS)] = None
+    config: Annotated[Path | None, path_option(help="TOML file with models and model options to replace.", **MODELS)] = None
+
+    def models_of(self, thread: str, workspace: Workspace) -> dict[str, Any]:
+        """Return the models of a run that is resumed or forked, as the arguments `chat` and `image` of `resume` and `fork`.
+
+        Raises:
+            GemsError: the configuration file is invalid, or the run's manifest cannot be read.
+        """
+        from ..config import models_for_resume
+        from ..runs.manifest import read_manifest
+
+        if self.config is None or not workspace.database.exists():  # without a database there is no run, which is reported later
+            return {"chat": self.chat, "image": self.image}
+        with workspace.database.open() as opened:
+            recorded = read_manifest(opened, workspace, thread).models
+        chat, image = models_for_resume(self.config, recorded, self.chat, self.image)
+        return {"chat": chat, "image": image}
+
+
+@dataclass(frozen=True)
+class WorkspaceArgs:
+    """Where the runs are stored."""
+
+    runs: Runs = RUNS
+    store: Store = None
+    image_store: Images = None
+
+    def open(self) -> Workspace:
+        """Return the workspace.
+
+        Raises:
+            GemsError: a URL is invalid, or its driver is not installed.
+        """
+        return workspace_of(self.runs, self.store, self.image_store)
+
+
+@dataclass(frozen=True)
+class SessionArgs(WorkspaceArgs):
+    """How a run is executed: with which skills, where it is stored, and how it is printed."""
+
+    skills: Skills = None
+    as_json: AsJson = False
+    events: Annotated[bool, typer.Option("--events", help="Print each event as a line of JSON as it happens.", **OUTPUT)] = False
+
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -112,25 +201,6 @@ def workspace_of(runs: Path, store: str | None, image_store: str | None) -> Work
     from ..storage.workspace import Workspace
 
     return Workspace(runs, store=store, image_store=image_store)
-
-
-def replacement_models(
-    thread: str, workspace: Workspace, chat: str | None, image: str | None, config: Path | None
-) -> dict[str, Any]:
-    """Return the models that replace those of an existing run, as the arguments `chat` and `image` of `resume` and `fork`.
-
-    Raises:
-        GemsError: the configuration file is invalid, or the run's manifest cannot be read.
-    """
-    from ..config import models_for_resume
-    from ..runs.manifest import read_manifest
-
-    if config is None or not workspace.database.exists():  # without a database there is no run: `resume` and `fork` report that
-        return {"chat": chat, "image": image}
-    with workspace.database.open() as opened:
-        recorded = read_manifest(opened, workspace, thread).models
-    chat_models, image_model = models_for_resume(config, recorded, chat, image)
-    return {"chat": chat_models, "image": image_model}
 
 
 def workspace_options(workspace: Workspace) -> str:

@@ -9,8 +9,10 @@ import typer
 
 from ..terminal import Console, echo
 from .options import AsJson
+from .signature import command
 
 
+@command
 def presets_command(
     checks: Annotated[int, typer.Option(min=1, help="Number of checks to assume for a request.")] = 8,
     as_json: AsJson = False,

@@ -13,7 +13,8 @@ from rich.markup import escape
 
 from ..errors import SettingError
 from ..terminal import Console, echo
-from .options import RUNS, AsJson, Images, Runs, Store, workspace_of
+from .options import AsJson, WorkspaceArgs
+from .signature import command
 
 if TYPE_CHECKING:
     from ..runs.prune import PruneReport
@@ -21,37 +22,36 @@ if TYPE_CHECKING:
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
+@command
 def rm_command(
     thread: Annotated[list[str], typer.Argument(help="Names of the runs; see `gems runs`.")],
-    runs: Runs = RUNS,
-    store: Store = None,
-    image_store: Images = None,
+    workspace: WorkspaceArgs,
     as_json: AsJson = False,
 ) -> None:
     """Remove runs, with their pages and the images that no other run uses."""
-    from ..runs.prune import remove
+    from ..runs.client import Gems
 
-    _print_report(remove(thread, workspace_of(runs, store, image_store)), as_json)
+    _print_report(Gems(runs=workspace.open()).remove(*thread), as_json)
 
 
+@command
 def prune_command(
+    *,
     older_than: Annotated[str | None, typer.Option(help="Remove runs whose last step is older than this: 12h, 30d, 8w.")] = None,
     keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the result, page and best image of these runs.")] = False,
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Include runs that were interrupted, failed or wait for a review.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")] = False,
-    runs: Runs = RUNS,
-    store: Store = None,
-    image_store: Images = None,
+    workspace: WorkspaceArgs,
     as_json: AsJson = False,
 ) -> None:
     """Free space: remove old finished runs and images that no run uses, and shrink the database."""
-    from ..runs.prune import prune
+    from ..runs.client import Gems
 
     age = _parse_age(older_than) if older_than is not None else None
-    workspace = workspace_of(runs, store, image_store)
-    report = prune(age, keep_best=keep_best, unfinished=unfinished, dry_run=dry_run, runs=workspace)
+    client = Gems(runs=workspace.open())
+    report = client.prune(age, keep_best=keep_best, unfinished=unfinished, dry_run=dry_run)
     _print_report(report, as_json, dry_run)
 
 

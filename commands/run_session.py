@@ -8,18 +8,18 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ..errors import GemsError, SettingError
 from ..terminal import Console, echo, signal_handlers
 from .error_exit import fail
-from .options import workspace_options
+from .options import SessionArgs, load_skills, workspace_options
+from .review_dialog import terminal_reviewer
 
 if TYPE_CHECKING:
     from langgraph.runtime import RunControl
 
     from ..runs.result import RunResult
-    from ..storage.workspace import Workspace
     from .progress import RunProgress
 
 
@@ -38,14 +38,13 @@ def progress_printer(as_json: bool, events: bool) -> RunProgress:
     return RunProgress() if as_json else TerminalProgress(Console())
 
 
-def run_session(progress: RunProgress, workspace: Workspace, as_json: bool, start: Callable[[RunControl], RunResult]) -> None:
+def run_session(args: SessionArgs, start: Callable[..., RunResult], ask: bool = True) -> None:
     """Execute a run and print its result; on a signal or an error, print the command that resumes it and exit.
 
     Args:
-        progress: prints the progress of the run.
-        workspace: where the run is stored.
-        as_json: whether the result is printed as JSON.
-        start: starts or resumes the run and returns its result.
+        args: where the run is stored, with which skills it is executed, and how it is printed.
+        start: starts or resumes the run with the arguments `runs`, `skills`, `on_event`, `control` and `ask`; returns its result.
+        ask: whether the user at a terminal is asked for reviews.
     """
     from langgraph.runtime import RunControl
 
@@ -57,13 +56,11 @@ def run_session(progress: RunProgress, workspace: Workspace, as_json: bool, star
     def resume_hint(prefix: str) -> str:
         return f"{prefix}resume it with `{resume_command()}`" if progress.thread else ""
 
-    def fail_with_model(error: GemsError, option: str) -> NoReturn:
-        message = str(error).rstrip(".")
-        message += "" if message.endswith("?") else "."
-        hint = resume_hint(" Nothing is lost: ")
-        fail(message + (f"{hint}, with {option} for another model" if hint else ""), error)
-
+    progress = progress_printer(args.as_json, args.events)
+    library = load_skills(args.skills, progress)
+    workspace = args.open()
     control = RunControl()
+    reviewer = terminal_reviewer(progress, workspace, control) if ask else None
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         progress.pause()
@@ -76,30 +73,30 @@ def run_session(progress: RunProgress, workspace: Workspace, as_json: bool, star
 
     try:
         with signal_handlers({signal.SIGINT: on_signal, signal.SIGTERM: on_signal}):
-            result = start(control)
+            try:
+                result = start(runs=workspace, skills=library, on_event=progress, control=control, ask=reviewer)
+            finally:
+                progress.pause()
     except RunStoppedError:
         fail(f"stopped after a finished step{resume_hint(': ')}", None, code=_signal_exit_code(control))
     except KeyboardInterrupt:
-        progress.pause()
         fail(f"interrupted{resume_hint(': ')}", None, code=_signal_exit_code(control))
-    except ModelCallError as error:
-        progress.pause()
-        fail_with_model(error, "--chat")
-    except ImageModelError as error:
-        progress.pause()
-        fail_with_model(error, "--image")
+    except (ModelCallError, ImageModelError) as error:
+        message = str(error).rstrip(".")
+        message += "" if message.endswith("?") else "."
+        option = "--image" if isinstance(error, ImageModelError) else "--chat"
+        hint = resume_hint(" Nothing is lost: ")
+        fail(message + (f"{hint}, with {option} for another model" if hint else ""), error)
     except GemsError:
-        progress.pause()
         raise
     except Exception as error:  # a user's own model or node may raise anything, and the run can be resumed all the same
-        progress.pause()
         hint = resume_hint("; fix the cause, then ")
         fail(f"{type(error).__name__}: {str(error)[:500]}{hint} (--debug shows the traceback)", error)
     if result.waiting is not None:
         progress.show_waiting(result, resume_command())
     else:
         progress.show_result(result)
-    if as_json:
+    if args.as_json:
         echo(json.dumps(result_summary(result), indent=1, ensure_ascii=False))
     if result.waiting is not None and control.drain_requested:
         sys.exit(_signal_exit_code(control))

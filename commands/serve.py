@@ -10,10 +10,13 @@ import typer
 
 from ..errors import SettingError
 from ..terminal import Console, echo
-from .options import AsJson, Batch, Chat, ConfigFile, Debug, Device, Dtype, ImageSpec, Offload, Set, load_skills, set_debug
+from .options import AsJson, ModelArgs, load_skills
+from .signature import command
 
 
+@command
 def serve_command(
+    *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 means any free port.")] = 30000,
     key_env: Annotated[
@@ -28,58 +31,40 @@ def serve_command(
             help="Accept these host names too, besides those of this machine: A,B,...",
         ),
     ] = "",
-    chat: Chat = None,
-    image: ImageSpec = None,
-    config: ConfigFile = None,
-    set_: Set = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    offload: Offload = None,
-    batch: Batch = None,
-    debug: Debug = False,
+    models: ModelArgs,
 ) -> None:
     """Serve the chat model and the image model over an OpenAI-compatible HTTP API."""
-    set_debug(debug)
-    from ..config import apply_options, load_config
     from ..models.chat.call import model_name
     from ..models.registry import chat_model, image_model
-    from ..server import serve
+    from ..server import create_app, serve
     from ..server.origin_check import parse_allowed_hosts
 
     key = os.environ.get(key_env, "") if key_env else None
     if key_env and not key:
         raise SettingError(f"--key-env {key_env}: this environment variable is not set; put the API key into it")
-    file = apply_options(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    file = models.config_of()
     images = image_model(file.image)
     chats = chat_model(file.chat)
 
     def print_url(url: str) -> None:
         echo(f"serving {model_name(chats)} and {images.name} at {url} (stop with Ctrl-C)", flush=True)
 
-    hosts = parse_allowed_hosts(allowed_hosts)
-    serve(chats, images, host=host, port=port, key=key, open_to_all=open_to_all, allowed_hosts=hosts, on_ready=print_url)
+    app = create_app(chats, images, key=key, allowed_hosts=[host, *parse_allowed_hosts(allowed_hosts)])
+    serve(app, host=host, port=port, open_to_all=open_to_all, on_ready=print_url)
 
 
+@command
 def doctor_command(
-    chat: Chat = None,
-    image: ImageSpec = None,
-    config: ConfigFile = None,
-    set_: Set = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    offload: Offload = None,
-    batch: Batch = None,
+    *,
+    models: ModelArgs,
     draw: Annotated[bool, typer.Option(help="Generate images too: two, or three if the model edits.")] = True,
     as_json: AsJson = False,
-    debug: Debug = False,
 ) -> None:
     """Check that the models do what GEMS needs, and say what to change. Exit with code 1 if a required check fails."""
-    set_debug(debug)
-    from ..config import apply_options, load_config
     from ..models.registry import Models
     from .doctor import diagnose, diagnosis_table
 
-    file = apply_options(load_config(config), chat, image, set_, device=device, dtype=dtype, offload=offload, batch=batch)
+    file = models.config_of()
     diagnoses = []
     with Console(stderr=True).status("checking ...") as status:
         for diagnosis in diagnose(Models.choose(file.chats, file.image), draw=draw, skills=load_skills(None)):

@@ -138,7 +138,8 @@ def define_study(
 def _chat_identity(chat: ChatOptions) -> str:
     """Name a chat model with what decides its answers: not where it is served, nor how patiently it is asked."""
     name = chat.model.rpartition("#")[2] if "#" in chat.model else chat.model
-    return f"{name} {short_digest(chat.model_dump(include={'thinking', 'temperature', 'top_p', 'max_tokens', 'extra_body'}))}"
+    decides: dict[str, Any] = {"thinking": None, "temperature": None, "top_p": None, "max_tokens": None, "extra_body": {}}
+    return f"{name} {short_digest({**decides, **chat.model_dump(include=set(decides))})}"
 
 
 def short_digest(data: object) -> str:

@@ -28,7 +28,6 @@ from ..nodes.summarizer import summarizer
 from ..nodes.verifier import verifier
 from ..skills import SkillLibrary
 from ..storage.image_store import ImageStore
-from .node_events import with_events
 from .routing import after_planner, after_refiner, after_review, at_start
 
 ROLES = (
@@ -81,7 +80,7 @@ def build_graph(
             It returns a partial update of `GemsState`.
 
     Raises:
-        TypeError: a role to be swapped does not exist.
+        TypeError: a role to be swapped does not exist, or is swapped for what is no node.
         ModelSpecError: a model's spec is not understood.
         CheckerError: an object is no checker, or names a kind of checks that does not exist.
 
@@ -117,7 +116,11 @@ def build_graph(
     graph = StateGraph(GemsState, context_schema=context_schema, input_schema=Request)
     for name, node in nodes.items():
         joins_branches = name == "review"  # it waits for the planner's branch and the decomposer's
-        graph.add_node(name, with_events(name, node, prices or options), defer=joins_branches)
+        try:
+            graph.add_node(name, node, defer=joins_branches)
+        except TypeError as error:
+            msg = f"the role {name} is swapped for {node!r}, which is no node: give a function, an object or a graph"
+            raise TypeError(msg) from error
     graph.add_conditional_edges(START, at_start, ["planner", "decomposer"])
     graph.add_conditional_edges("planner", after_planner)
     graph.add_edge("load_skill", "planner")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from langgraph.checkpoint.base import CheckpointTuple
@@ -10,6 +11,8 @@ NEXT_NODE = "branch:to:"
 """Prefix of the channels that trigger a node."""
 INTERRUPT, RESUME = "__interrupt__", "__resume__"
 """Channels of a question to a person and of its answer; `versions_seen` also has what a run had seen when it was last resumed."""
+
+_SEVERAL = "$writes"
 
 
 def pending_question(checkpoint: CheckpointTuple) -> Any:
@@ -37,3 +40,9 @@ def has_paused(before: CheckpointTuple, after: CheckpointTuple) -> bool:
         return True
     old, new = (item.checkpoint["versions_seen"].get(INTERRUPT) for item in (before, after))
     return old != new and before.metadata.get("source") == "loop"
+
+
+def channel_writes(result: Mapping[str, Any], channel: str) -> list[Any]:
+    """Return what a task has written to a channel, from its result in the stream of tasks: a dict stands for several writes."""
+    value = result.get(channel, {_SEVERAL: []})
+    return list(value[_SEVERAL]) if isinstance(value, dict) and value.keys() == {_SEVERAL} else [value]

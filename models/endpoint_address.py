@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from ..errors import ModelSpecError
 from ..privacy import host_of, read_key
-from .options import ChatOptions, ImageOptions
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -48,19 +47,20 @@ def is_endpoint(kind: Literal["chat", "image"], spec: str) -> bool:
     return url.scheme in ("http", "https") and bool(url.hostname and url.fragment)
 
 
-def endpoint_key(kind: Literal["chat", "image"], options: ChatOptions | ImageOptions) -> tuple[str, str]:
+def endpoint_key(kind: Literal["chat", "image"], spec: str, key_env: str | None) -> tuple[str, str]:
     """Return the environment variable that holds the key of an endpoint, and the key, empty where the endpoint needs none.
 
     Args:
-        kind: the command-line option that the options are of.
-        options: of an endpoint.
+        kind: the command-line option that the spec is of.
+        spec: of the model.
+        key_env: environment variable that the options name.
 
     Raises:
         ModelSpecError: the key is missing.
     """
-    of_openai = options.model.startswith("openai:")
-    variable = options.key_env or ("OPENAI_API_KEY" if of_openai else "GEMS_API_KEY")
+    of_openai = spec.startswith("openai:")
+    variable = key_env or ("OPENAI_API_KEY" if of_openai else "GEMS_API_KEY")
     key = read_key(variable)
-    if not key and (of_openai or options.key_env):
-        raise ModelSpecError(f"--{kind} {options.model} needs a key: set {variable}")
+    if not key and (of_openai or key_env):
+        raise ModelSpecError(f"--{kind} {spec} needs a key: set {variable}")
     return variable, key

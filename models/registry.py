@@ -1,24 +1,25 @@
 """Models by spec: what `--chat` and `--image` take, and the models of a run made from it.
 
-To add an image backend, write a subclass of `ImageModel` in a file of `models/image/`, and its spec in `image_model` below.
+To add a backend, write its options, a subclass of `ChatOptions` or `ImageOptions`, and register them in `backends.py`.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from langchain_core.language_models import BaseChatModel
 
 from ..errors import ModelSpecError
 from .chat.call import model_name
-from .endpoint_address import is_endpoint
 from .image.base import ImageModel
-from .options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
+from .options import CHAT_ROLES, BackendOptions, ChatOptions, ImageOptions, ModelOptions
+
+Model = TypeVar("Model", BaseChatModel, ImageModel)
 
 ChatChoice = BaseChatModel | ChatOptions | str
 """A chat model: the model itself, its options, or its spec."""
@@ -37,8 +38,8 @@ LOCAL_FOLDER = "diffusers:…/"
 """Prefix of a model in an absolute folder, before the name of the folder: its path is not recorded."""
 
 
-class _ImageModelCache:
-    """Image models with weights in this process, by their options, so that equal options share one model.
+class _ModelCache(Generic[Model]):
+    """Models with weights in this process, by their options, so that equal options share one model.
 
     A model stays while it is used; the last one requested stays until another is, so that consecutive runs load it once, and
     two models are not in memory where one is needed.
@@ -46,36 +47,27 @@ class _ImageModelCache:
 
     def __init__(self) -> None:
         self.reset()
+        os.register_at_fork(after_in_child=self.reset)
 
     def reset(self) -> None:
         """Empty the cache, in a forked process: a thread of the parent may be using a model."""
         self._lock = threading.Lock()
-        self._models: WeakValueDictionary[tuple[str, str], ImageModel] = WeakValueDictionary()
-        self._last: ImageModel | None = None
+        self._models: WeakValueDictionary[tuple[str, str], Model] = WeakValueDictionary()
+        self._last: Model | None = None
 
-    def get(self, options: ImageOptions) -> ImageModel:
-        """Return the model of these options, created if there is none."""
-        key = image_model_key(options)
+    def get(self, options: BackendOptions, make: Callable[[], Model]) -> Model:
+        """Return the model of these options, made if there is none."""
+        key = options.key()
         with self._lock:
             if (model := self._models.get(key)) is None:
                 self._last = None  # before the next one is loaded
-                model = self._models[key] = _local_image_model(options)
+                model = self._models[key] = make()
             self._last = model
             return model
 
 
-_IMAGE_MODELS = _ImageModelCache()
-os.register_at_fork(after_in_child=_IMAGE_MODELS.reset)
-
-
-def image_model_key(options: ImageOptions) -> tuple[str, str]:
-    """Return what two image models have in common if they are the same: options, and the path and state of a local folder."""
-    from .image.diffusers import fingerprint
-
-    name = options.model.partition(":")[2]
-    folder = Path(name).expanduser().resolve() if name and Path(name).expanduser().is_dir() else None
-    state = f"{folder} {fingerprint(folder)}" if folder else ""  # the weights may have changed, or the working directory
-    return options.model_dump_json(), state
+_CHAT_MODELS = _ModelCache[BaseChatModel]()
+_IMAGE_MODELS = _ModelCache[ImageModel]()
 
 
 class Models(NamedTuple):
@@ -118,33 +110,19 @@ class Models(NamedTuple):
 
 
 def chat_model(choice: ChatOptions | str) -> BaseChatModel:
-    """Return a chat model by its spec or options.
+    """Return a chat model by its spec or options; equal options of a model that is loaded here give the same object.
 
     Args:
         choice: `shapes`, `openai:MODEL` (key in OPENAI_API_KEY), or `http(s)://HOST/v1#MODEL` for any OpenAI-compatible
             endpoint (key, if it needs one, in GEMS_API_KEY). Options may name another environment variable. `random` answers
-            at random, for a rehearsal.
+            at random, for a rehearsal. Other distributions may add schemes.
 
     Raises:
         ModelSpecError: the spec is not one of these, or the key is missing.
     """
     options = _chat_options(choice)
-    if options.model == "shapes":
-        from .shapes import shapes_chat
-
-        return shapes_chat()
-    if options.model == "random":
-        from .chat.random_chat import RandomChat
-
-        return RandomChat()
-    if is_endpoint("chat", options.model):
-        from .chat.endpoint import endpoint_chat
-
-        return endpoint_chat(options)
-    raise ModelSpecError(
-        f"the chat model {options.model!r} is not understood: write shapes, openai:MODEL or http://HOST:PORT/v1#MODEL; "
-        "or random, for a rehearsal"
-    )
+    _require_form(options)
+    return _CHAT_MODELS.get(options, options.make) if options.shared else options.make()
 
 
 def image_model(choice: ImageOptions | str) -> ImageModel:
@@ -153,49 +131,21 @@ def image_model(choice: ImageOptions | str) -> ImageModel:
     Args:
         choice: `shapes`, `diffusers:REPOSITORY` or `diffusers:FOLDER` for a diffusers pipeline, `openai:MODEL` or
             `http(s)://HOST/v1#MODEL` for an images endpoint. Keys as for `chat_model`. `card` writes the prompt on a card,
-            for a rehearsal.
+            for a rehearsal. Other distributions may add schemes.
 
     Raises:
         ModelSpecError: the spec is not one of these, the folder does not exist, or the key is missing.
+        ImageModelError: an option of the call does not exist.
     """
     options = _image_options(choice)
-    if options.model == "card":
-        from .image.prompt_card import CardImage
-
-        return CardImage()
-    scheme, _, name = options.model.partition(":")
-    if options.model == "shapes" or (scheme == "diffusers" and name):
-        if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
-            raise ModelSpecError(f"--image {options.model}: there is no such folder")
-        return _IMAGE_MODELS.get(options)
-    if is_endpoint("image", options.model):
-        from .image.images_api import endpoint_image
-
-        return endpoint_image(options)
-    raise ModelSpecError(
-        f"the image model {options.model!r} is not understood: write shapes, diffusers:REPOSITORY, diffusers:FOLDER, "
-        "openai:MODEL or http://HOST:PORT/v1#MODEL; or card, for a rehearsal"
-    )
+    _require_form(options)
+    return _IMAGE_MODELS.get(options, options.make) if options.shared else options.make()
 
 
-def _local_image_model(options: ImageOptions) -> ImageModel:
-    """Create the model of these options; it loads its weights at the first request."""
-    if options.model == "shapes":
-        from .shapes import shapes_image
-
-        return shapes_image(call=options.call, batch=options.batch, wait=options.wait)
-    from .image.diffusers import DiffusersImage
-
-    name = options.model.partition(":")[2]
-    return DiffusersImage(
-        Path(name).expanduser() if name.startswith("~") else name,
-        call=options.call,
-        device=options.device,
-        dtype=options.dtype,
-        offload=options.offload,
-        batch=options.batch,
-        wait=options.wait,
-    )
+def _require_form(options: BackendOptions) -> None:
+    """Refuse a spec without a name where its backend needs one, and with a name where it takes none."""
+    if options.spec and bool(options.model.partition(":")[2]) != (":" in options.spec):
+        raise options.not_understood()
 
 
 def image_choice_for_resume(recorded: ImageOptions, image: ImageChoice | None) -> ImageChoice | None:

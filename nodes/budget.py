@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from ..context import RunContext
 from ..errors import SettingError
-from ..memory.state import RoleUsage, Usage
+from ..events import Budget, BudgetName
+from ..memory.state import Result, RoleUsage, Usage
 from ..models.options import ModelOptions
 
 TOKENS_PER_PRICE = 1_000_000
@@ -80,6 +81,21 @@ def exceeded_budget(context: RunContext, used: Usage, round: Usage, models: Mode
             used_up = f"{_format(spent)} of {name} {_format(limit)} are used"
             return f"another round would take about {_format(expected)} {unit}: {used_up}"
     return None
+
+
+def budgets_used(result: Result, context: RunContext, models: ModelOptions) -> tuple[Budget, ...]:
+    """Return what a run had used at a decision, and the limits of its settings."""
+    used, spent = result.usage.total, cost_of(result.usage, models)
+    rows: list[tuple[BudgetName, float, float | None]] = [
+        ("rounds", result.round, context.max_rounds),
+        ("images", used.images, context.max_images),
+        ("calls", used.calls, context.max_calls),
+        ("tokens", _total_tokens(used), context.max_tokens),
+        ("seconds", used.seconds, context.max_seconds),
+    ]
+    if spent:
+        rows.append(("cost", spent.amount, context.max_cost))
+    return tuple(Budget(name=name, used=amount, limit=limit) for name, amount, limit in rows)
 
 
 def _total_tokens(used: RoleUsage) -> int:

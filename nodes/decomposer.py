@@ -11,17 +11,20 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel, Field
 
 from ..context import RunContext, settings_in
+from ..memory.check_kinds import KINDS
 from ..memory.state import MAX_PROMPT_CHARACTERS, Check, CheckKind, Request
 from ..models.chat.ask import ask
-from ..models.chat.capabilities import capability_notes
 from .checks.answers import expects_text
-from .checks.kinds import list_kinds
 from .checks.question_rewriting import OPEN_QUESTION, literal_answer, rewrite_question
 from .checks.text_match import normalize
 from .messages import MAX_QUESTION, Node, truncate, usage_of, user_message
 from .quote_guard import visible_quotes
 
 MAX_CHECKS = 40
+
+_RULES = "\n".join(f"- {kind.rule}" for kind in KINDS.values() if kind.rule)
+_NAMES = ", ".join(f"{kind.name} ({kind.about})" if kind.about else kind.name for kind in KINDS.values())
+_EXPECTED = "; ".join(['"yes"', *(kind.expected for kind in KINDS.values() if kind.expected)])
 
 SYSTEM = f"""\
 You write the acceptance test for an image. Someone will look at the finished image with your questions in hand and \
@@ -36,18 +39,13 @@ action and expression, every spatial or other relation, every piece of text, the
 and add nothing that was not asked for: no taste, no quality, no background the request does not name.
 - Each question stands on its own. Name the things fully ("the red circle", not "it"), and so that two similar things \
 cannot be confused.
-- Numbers are asked openly: "How many red circles are there?" with the expected answer "three", never "Are there three \
-circles?". Ask it for each object whose number the request gives, including "a" and "one" where a second one would be wrong.
-- Relations are asked from the viewer's side of the image, over all the things concerned: "Are all the circles above the \
-square?"
-- Text is asked openly: "What does the sign say?" with the exact string as the expected answer. No question of any kind \
-quotes a text that is to be read: "Are the letters on the sign red?".
+{_RULES}
 - If the request hides its subject behind a riddle, a name or an event, work out first what must be visible, and ask for that.
 - All other questions are answered "yes" when the image is right.
 - A question that makes sense only if another one passes names it in depends_on: an attribute, a count or a relation \
 depends on its objects being there.
 
-{list_kinds()}"""
+Kinds: {_NAMES}."""
 
 
 class CheckDraft(BaseModel):
@@ -55,7 +53,7 @@ class CheckDraft(BaseModel):
 
     kind: CheckKind
     question: str = Field(description="Answerable from the image alone.")
-    expected: str = Field(default="yes", description='"yes"; for a count the number as a word; for text the exact string.')
+    expected: str = Field(default="yes", description=f"{_EXPECTED}.")
     depends_on: list[int] = Field(default=[], description="Numbers, from 1, of earlier questions that must pass first.")
 
 
@@ -125,6 +123,6 @@ def decomposer(chat: BaseChatModel) -> Node:
         context = settings_in(runtime.context)
         answer = ask(chat, render(state.prompt, context.decomposer_prompt), Checks, role="decomposer")
         update = parse(answer.value, state.prompt)
-        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("decomposer", [answer.spent])}
+        return {**update, "notes": [*update["notes"], *answer.notes], "usage": usage_of("decomposer", [answer.spent])}
 
     return node

@@ -18,7 +18,6 @@ from ..memory.lessons import MAX_LESSON_CHARACTERS, Lessons, Status, StoredLesso
 from ..memory.quoted_text import quoted_strings
 from ..memory.state import Attempt, Check, CheckKind, GemsState, Review
 from ..models.chat.ask import ask
-from ..models.chat.capabilities import capability_notes
 from .checks.answers import expects_text
 from .checks.text_match import contains, normalize
 from .lesson_prompts import NO_STORE_NOTE
@@ -128,6 +127,7 @@ def learner(chat: BaseChatModel) -> Node:
         thread = runtime.execution_info.thread_id if runtime.execution_info else None
         update: dict[str, Any] = {}
         notes: list[str] = []
+        server_notes: Sequence[str] = ()
         try:
             changes = _record_trials(state, book, thread or "")
             if not changes:
@@ -135,7 +135,7 @@ def learner(chat: BaseChatModel) -> Node:
             if context.max_calls is not None and state.usage.chat_calls >= context.max_calls:
                 return {"notes": [f"No lesson was learned from this run: all of max_calls {context.max_calls} are used."]}
             answer = ask(chat, render(changes, state.skills, state.reviews, context.learner_prompt), LearnedLessons, role="learner")
-            update["usage"] = usage_of("learner", [answer.spent])
+            update["usage"], server_notes = usage_of("learner", [answer.spent]), answer.notes
             status: Status = "proposed" if context.lessons == "review" else "kept"
             if any(len(learned.text) > MAX_LESSON_CHARACTERS for learned in answer.value.lessons):
                 notes.append(f"A lesson had more than {MAX_LESSON_CHARACTERS} characters: the rest was cut off.")
@@ -146,7 +146,7 @@ def learner(chat: BaseChatModel) -> Node:
                 notes.append(_lesson_note(stored))
         except (LessonError, CheckpointError, ModelAnswerError, ModelCallError) as error:
             notes.append(f"{'Not every' if notes else 'No'} lesson was learned from this run: {error}"[:500])
-        return {**update, "notes": [*notes, *capability_notes(chat)]}
+        return {**update, "notes": [*notes, *server_notes]}
 
     return node
 

@@ -29,9 +29,6 @@ UNREADABLE_CALL = "The planner called a tool in a form that could not be parsed.
 MAX_SKILL_TURNS = 3
 """Turns in which the planner may call skill tools before it must answer."""
 
-NO_TOOLS_STATUSES = (400, 404, 422, 501)
-"""HTTP statuses with which servers refuse tool calls."""
-
 NO_TOOL_CALLS_NOTE = "The planner's model supports no tool calls, so no skills are loaded and the request itself is the prompt"
 
 SYSTEM = """\
@@ -134,9 +131,10 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         if turns >= MAX_SKILL_TURNS:
             return _ask_for_plan(chat, messages, state.prompt, [])
         try:
-            message, spent = call(chat.bind_tools(tools), with_schema(messages, Plan), role="planner")
+            prompt = with_schema(messages, Plan)
+            message, spent = call(chat, prompt, {"tools": tools}, role="planner", required={"tools"})
         except ModelCallError as error:
-            if error.status not in NO_TOOLS_STATUSES or "tool" not in error.problem.lower():
+            if error.refused != "tools":
                 raise
             return {"draft": state.prompt, "notes": [f"{NO_TOOL_CALLS_NOTE}: {error}"[:500]]}
         except NotImplementedError:
@@ -172,8 +170,8 @@ def _draft_request(message: AIMessage, request: str) -> dict[str, Any]:
 
 def _ask_for_plan(chat: BaseChatModel, messages: Sequence[BaseMessage], request: str, spent: list[CallUsage]) -> dict[str, Any]:
     answer = ask(chat, messages, Plan, role="planner")
-    usage = usage_of("planner", [*spent, answer.spent])
-    return {**parse(answer.value, request), "thought": clip_thought(answer.thought), "usage": usage}
+    update, usage = parse(answer.value, request), usage_of("planner", [*spent, answer.spent])
+    return {**update, "notes": [*update["notes"], *answer.notes], "thought": clip_thought(answer.thought), "usage": usage}
 
 
 def wants_skills(state: PlannerState) -> bool:

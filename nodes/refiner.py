@@ -15,7 +15,6 @@ from ..memory.lessons import StoredLesson
 from ..memory.recall import USES_EXPERIENCES, feedback_text, recall
 from ..memory.state import MAX_PROMPT_CHARACTERS, GemsState, ImageRef, ShownLesson, best_of
 from ..models.chat.ask import ask
-from ..models.chat.capabilities import capability_notes
 from ..models.image.base import ImageModel
 from ..skills import SkillLibrary
 from .lesson_prompts import as_shown, lessons_block, lessons_for_refiner
@@ -191,6 +190,6 @@ def refiner(chat: BaseChatModel, skills: SkillLibrary, read: ReadImage, image: I
             update |= {**experience, "notes": update["notes"] + experience["notes"]}
         if lessons:
             update["lessons"] = as_shown(lessons, state.round + 1)
-        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("refiner", [answer.spent])}
+        return {**update, "notes": [*update["notes"], *answer.notes], "usage": usage_of("refiner", [answer.spent])}
 
     return node

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from ..errors import AnswerError
 from ..frozen_model import Frozen
+from ..memory.check_kinds import KINDS
 from ..memory.state import MAX_PROMPT_CHARACTERS, Action, Attempt, Check, CheckKind
 from ..models.numerals import number
 
@@ -29,11 +30,14 @@ ACTIONS_OF_FIELD: dict[str, tuple[Action, ...]] = {
 """The actions that a field goes with."""
 
 
+_COMPARED = "; ".join(f"{kind.name}: {kind.compared}" for kind in KINDS.values() if kind.compared) + "."
+
+
 class NewCheck(Frozen):
     """A check as a person writes it."""
 
     question: str = Field(min_length=1, max_length=1000, description="Answerable from the image alone.")
-    kind: CheckKind = Field(default="object", description="text: the answer is read out and compared letter for letter.")
+    kind: CheckKind = Field(default="object", description=_COMPARED)
     expected: str = Field(
         default="yes", min_length=1, max_length=1000, description='The answer that passes: "yes", a number, or the text to be read.'
     )
@@ -47,8 +51,8 @@ class NewCheck(Frozen):
 
     @model_validator(mode="after")
     def _count_is_a_number(self) -> NewCheck:
-        if self.kind == "count" and self.expected not in {"yes", "no"} and number(self.expected) is None:
-            raise ValueError(f'a count expects a number, such as "three", not {self.expected!r}')
+        if KINDS[self.kind].form == "number" and self.expected not in {"yes", "no"} and number(self.expected) is None:
+            raise ValueError(f'a {self.kind} expects a number, such as "three", not {self.expected!r}')
         return self
 
 
@@ -117,7 +121,7 @@ class Answer(_AnswerBase):
     Example:
         ```python
         answer = gems.Answer(action="reject", words="the fox has no newspaper")
-        result = gems.resume("fox", answer=answer)
+        result = gems.Gems().resume("fox", answer=answer)
         ```
     """
 

@@ -9,9 +9,10 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel
 
 from ..context import RunContext, settings_in
+from ..events import BudgetUsed, Decided, emit
 from ..memory.state import Attempt, Check, Decision, Result, Review, Score, Usage, Verdict, best_of
 from ..models.options import ModelOptions
-from .budget import cost_of, exceeded_budget, require_prices
+from .budget import budgets_used, cost_of, exceeded_budget, require_prices
 from .messages import Node
 
 _NO_USAGE = Usage()
@@ -115,6 +116,8 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
         attempts = sorted([*old, *scored], key=lambda a: a.key)
         before = _usage_before_round(state.result, attempts)
         result = decide(attempts, context, state.usage, before, models).model_copy(update={"heard": len(state.reviews)})
+        emit(Decided.of(result, scored, "selector"))
+        emit(BudgetUsed(role="selector", budgets=budgets_used(result, context, models)))
         return {"attempts": scored, "result": result, "notes": _unpriced_notes(context, state.usage, models)}
 
     return node

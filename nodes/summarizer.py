@@ -13,7 +13,6 @@ from ..context import RunContext, settings_in
 from ..memory.recall import USES_EXPERIENCES, feedback_text, findings_text
 from ..memory.state import Attempt, Check, Experience, Request, Review, best_of
 from ..models.chat.ask import ask
-from ..models.chat.capabilities import capability_notes
 from .messages import MAX_QUESTION, Node, ReadImage, truncate, usage_of, user_message
 
 MAX_EXPERIENCE_WORDS = 100
@@ -85,6 +84,6 @@ def summarizer(chat: BaseChatModel, read: ReadImage) -> Node:
         attempt = best_of([a for a in state.attempts if a.round == round]) or state.attempts[-1]
         answer = ask(chat, render(state, attempt, read, context.summarizer_prompt), Lesson, role="summarizer")
         update = parse(answer.value, round)
-        return {**update, "notes": update["notes"] + capability_notes(chat), "usage": usage_of("summarizer", [answer.spent])}
+        return {**update, "notes": [*update["notes"], *answer.notes], "usage": usage_of("summarizer", [answer.spent])}
 
     return node

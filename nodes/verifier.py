@@ -22,8 +22,7 @@ from ..events import CheckAnswered, emit
 from ..memory.state import Attempt, Check, ImageRef, Verdict
 from ..models.chat.answer_probability import answer_probabilities, normalize_id
 from ..models.chat.ask import ask
-from ..models.chat.capabilities import capability_notes
-from .checks.answers import expects_text, match_text, passes
+from .checks.answers import FORMS, expects_text, match_text, passes
 from .checks.checkers import Checker
 from .checks.verification import ImageVerification, VerifierReply
 from .messages import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, format_questions, truncate, usage_of, user_message
@@ -32,17 +31,16 @@ PARALLEL_CALLS = 8
 
 T = TypeVar("T")
 
-SYSTEM = """\
+_INSTRUCTIONS = "\n".join(f"- {form.instruction}" for form in FORMS.values())
+_GIVEN = ", ".join(form.given for form in FORMS.values())
+
+SYSTEM = f"""\
 You examine an image and answer questions about it. Answer from the pixels alone: you do not know what the image was \
 meant to show, and what is usual or likely does not count. Look at the place in question before you answer, and look \
 again before you say that something is missing.
 
 Answers
-- A yes/no question: "yes" or "no". "Yes" only if it holds fully and for everything the question names; a thing that is \
-partly there, of the wrong colour or ambiguous is "no".
-- A "how many" question: the number you count, as a word. Count one by one; count what is cut off by the edge, overlaps \
-or stands in the background too.
-- A question for text: exactly the characters you can read, mistakes included, not what they were probably meant to be.
+{_INSTRUCTIONS}
 - "unknown" if the image does not allow an answer: too small, hidden, or the question makes no sense for it. Never guess.
 
 For every answer that is not a plain "yes" say in one sentence what you see instead and where, so that someone who \
@@ -54,7 +52,7 @@ class Finding(BaseModel):
     """The answer to one question."""
 
     id: str = Field(description="The question's id, such as c1.")
-    answer: str = Field(description='"yes", "no", a number as a word, the text read, or "unknown".')
+    answer: str = Field(description=f'{_GIVEN}, or "unknown".')
     reason: str = Field(default="", description='What is seen instead, for every answer but a plain "yes".')
 
 
@@ -99,7 +97,7 @@ def parse(answer: Findings, checks: Sequence[Check], probabilities: Mapping[str,
         passed = passes(check, compared)
         p = None if passed is None else (probabilities or {}).get(check.id)
         if passed is False and expects_text(check):
-            match = match_text(check, compared)
+            match = match_text(check.expected, compared)
             p, reason = match.probability, "; ".join(filter(None, (match.difference, reason)))
         verdicts.append(Verdict(check=check.id, passed=passed, answer=text, probability=p, reason=reason))
     return verdicts
@@ -166,7 +164,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
             note = f"An answer of the verifier could not be read: {str(error)[:200]}"
             return VerifierReply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
         probabilities = answer_probabilities(answer.text, answer.tokens, _closed_answers(checks)) if soft else {}
-        return VerifierReply(parse(findings, checks, probabilities), answer.spent, notes)
+        return VerifierReply(parse(findings, checks, probabilities), answer.spent, [*notes, *answer.notes])
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)
@@ -185,7 +183,7 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         done = _verify_in_parallel(verify, [a for a in state.attempts if not a.verdicts and a.score is None])
         return {
             "attempts": [attempt for attempt, _ in done],
-            "notes": [note for _, verification in done for note in verification.notes] + capability_notes(chat),
+            "notes": [note for _, verification in done for note in verification.notes],
             "usage": usage_of("verifier", [verification.spent for _, verification in done], seconds=time.perf_counter() - began),
         }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import CheckpointError, GemsError, RunError, SettingError
@@ -39,7 +38,7 @@ class RunSummary(NamedTuple):
 
     Example:
         ```python
-        for summary in gems.list_runs(state="accepted"):
+        for summary in gems.Gems().list(state="accepted"):
             print(summary.thread, summary.rounds, summary.prompt)
         ```
     """
@@ -69,27 +68,9 @@ class ListedRun(NamedTuple):
     state: GemsState | None
 
 
-def list_runs(runs: Workspace | Path | str = "runs", *, state: RunStatus | None = None, find: str = "") -> list[RunSummary]:
-    """Return the runs of a workspace, that with the latest step last.
-
-    Args:
-        runs: the folder of runs, or a `Workspace`.
-        state: only runs of this status; all by default.
-        find: only runs with this in their name or request.
-
-    Raises:
-        SettingError: there is no such status.
-        RunError: there is no such folder.
-        CheckpointError: the database cannot be opened.
-
-    Example:
-        ```python
-        for summary in gems.list_runs(find="circle"):
-            print(summary.thread, summary.standing)
-        ```
-    """
+def list_runs(workspace: Workspace, state: RunStatus | None = None, find: str = "") -> list[RunSummary]:
+    """Return the runs of a workspace as `Gems.list` does."""
     _require_status(state)
-    workspace = Workspace.of(runs)
     if not workspace.database.exists():
         if not workspace.folder.is_dir():
             raise RunError(f"there is no folder {workspace.folder}: start a run with `gems run`, or name the folder with --runs")
@@ -104,7 +85,7 @@ def list_with_state(
     """Return the runs of an open database like `list_runs`, with their manifests and states."""
     _require_status(state)
     wanted = find.casefold()
-    entries = [read_entry(database, workspace, thread) for thread in run_names(database, workspace)]
+    entries = [read_entry(database, workspace, thread) for thread in run_names(database)]
     matches = [
         entry
         for entry in entries
@@ -118,20 +99,8 @@ def _require_status(state: str | None) -> None:
         raise SettingError(f"there is no status {state!r}: choose one of {', '.join(RUN_STATUSES)}")
 
 
-def get_run(thread: str, runs: Workspace | Path | str = "runs") -> RunResult:
-    """Return a run in its current state, finished or not.
-
-    Raises:
-        RunError: there is no such run, its manifest is damaged, or it has not finished a step yet.
-        CheckpointError: the database cannot be opened.
-
-    Example:
-        ```python
-        result = gems.get_run("circle")
-        print(result.decision, result.waiting)
-        ```
-    """
-    workspace = Workspace.of(runs)
+def read_run(workspace: Workspace, thread: str) -> RunResult:
+    """Return a run in its current state as `Gems.get` does."""
     with open_for(thread, workspace) as database:
         return result_of(database, workspace, read_manifest(database, workspace, thread))
 

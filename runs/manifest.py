@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
@@ -14,6 +14,7 @@ from ..context import RETIRED_SETTINGS, RunContext
 from ..errors import CheckpointError, RunError
 from ..frozen_model import Frozen
 from ..graph.build import RECURSION_LIMIT
+from ..memory.state import Request
 from ..models.options import ModelOptions
 from ..storage.checksums import add_hash, verify_hash
 from ..storage.database import DatabaseConnection
@@ -46,6 +47,19 @@ def studio_id(thread: str) -> str:
 def config_of(thread: str) -> RunnableConfig:
     """Return LangGraph's config of a run. Rounds are limited by our own budget, not by the recursion limit."""
     return {"configurable": {"thread_id": thread}, "recursion_limit": RECURSION_LIMIT}
+
+
+def to_request(prompt: str) -> Request:
+    """Return a prompt as the input of a run.
+
+    Raises:
+        RunError: it is empty, too long, or no text.
+    """
+    try:
+        return Request(prompt=prompt)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunError(str(first.get("ctx", {}).get("error", f"the prompt: {first['msg']}"))) from error
 
 
 def require_database(workspace: Workspace, thread: str) -> None:
@@ -100,21 +114,32 @@ def save_manifest(database: DatabaseConnection, manifest: RunManifest) -> None:
     database.store.put(MANIFESTS, manifest.thread, add_hash(manifest.model_dump(mode="json")), index=False)
 
 
+def require_new_name(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> None:
+    """Refuse the name of a new run if it is taken.
+
+    Raises:
+        RunError: there is a run of this name, or something other than GEMS has checkpoints under it in the same database.
+    """
+    thread, old = manifest.thread, find_manifest(database, workspace, manifest.thread)
+    if old is not None and (old.ready or manifest.ready):  # a fork that was killed as it began may be forked again
+        raise RunError(f"the run {thread} exists already: resume it with `gems resume {thread}`, or choose another name")
+    if old is None and database.row_count(thread):
+        raise RunError(f"the name {thread} is taken by another user of this database, or by one of its servers: choose another one")
+
+
 def find_manifest(database: DatabaseConnection, workspace: Workspace, thread: str) -> RunManifest | None:
     """Return a run's manifest, None if there is no such run.
 
     Raises:
         RunError: it is damaged or encrypted with another key, or the name cannot be one.
     """
-    path = workspace.folder_of(thread) / "run.json"  # written by the first version
+    workspace.folder_of(thread)
     try:
         item = database.store.get(MANIFESTS, thread)
-        if item is not None:
-            return RunManifest.model_validate(verify_hash(item.value))
-        return RunManifest.model_validate_json(path.read_bytes()) if path.exists() else None
+        return RunManifest.model_validate(verify_hash(item.value)) if item else None
     except CheckpointError as error:
         raise RunError(f"the manifest of run {thread} cannot be read ({error})") from error
-    except (OSError, ValidationError) as error:
+    except ValidationError as error:
         raise RunError(f"the manifest of run {thread} is damaged: restore the database, or start the request anew") from error
 
 
@@ -126,7 +151,7 @@ def read_manifest(database: DatabaseConnection, workspace: Workspace, thread: st
     """
     manifest = find_manifest(database, workspace, thread)
     if manifest is None:
-        known = run_names(database, workspace)[-3:]
+        known = run_names(database)[-3:]
         hint = f"the latest are {', '.join(known)}" if known else "there are no runs in this folder; see --runs"
         raise RunError(f"there is no run {thread}: {hint}")
     if manifest.cleaning == "remove":
@@ -134,20 +159,17 @@ def read_manifest(database: DatabaseConnection, workspace: Workspace, thread: st
     return manifest
 
 
-def delete_manifest(database: DatabaseConnection, workspace: Workspace, thread: str) -> None:
+def delete_manifest(database: DatabaseConnection, thread: str) -> None:
     """Delete a run's manifest."""
     database.store.delete(MANIFESTS, thread)
-    (workspace.folder_of(thread) / "run.json").unlink(missing_ok=True)
 
 
-def run_names(database: DatabaseConnection, workspace: Workspace) -> list[str]:
+def run_names(database: DatabaseConnection) -> list[str]:
     """Return the names of all runs, the latest start last; those whose manifest cannot be read come first."""
-    return list(start_times(database, workspace))
+    return list(start_times(database))
 
 
-def start_times(database: DatabaseConnection, workspace: Workspace) -> dict[str, str]:
+def start_times(database: DatabaseConnection) -> dict[str, str]:
     """Return the start of each run in ISO 8601, in the order of `run_names`; empty if its manifest cannot be read."""
     began = {thread: str(value.get("began") or "") for thread, value in database.store.read_namespace(MANIFESTS).items()}
-    for path in workspace.folder.glob("*/run.json"):
-        began.setdefault(path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat())
     return dict(sorted(began.items(), key=lambda run: (run[1], run[0])))

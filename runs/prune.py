@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
@@ -38,7 +37,7 @@ class PruneReport(NamedTuple):
         ```python
         from datetime import timedelta
 
-        report = gems.prune(timedelta(days=30), keep_best=True, dry_run=True)
+        report = gems.Gems().prune(timedelta(days=30), keep_best=True, dry_run=True)
         print(report.trimmed, report.images, report.image_bytes)
         ```
     """
@@ -89,27 +88,11 @@ class ImageReferences(NamedTuple):
     """A run that cannot be read, so that the images it needs are not known."""
 
 
-def remove(names: Sequence[str], runs: Workspace | Path | str = "runs") -> PruneReport:
-    """Remove runs: their checkpoints, manifests and folders, and the images that no other run refers to.
-
-    Args:
-        names: of the runs.
-        runs: the folder of runs, or a `Workspace`.
-
-    Raises:
-        RunError: there is no such run; then none is removed.
-        RunInUseError: another process is executing one of them; then none is removed.
-
-    Example:
-        ```python
-        report = gems.remove(["fox", "fox-r2-1f0a"])
-        print(report.removed, report.image_bytes)
-        ```
-    """
-    workspace = Workspace.of(runs)
+def remove_runs(workspace: Workspace, names: Sequence[str]) -> PruneReport:
+    """Remove runs as `Gems.remove` does."""
     _require_runs(workspace)
     with workspace.database.open() as database:
-        known = set(run_names(database, workspace))
+        known = set(run_names(database))
         for name in names:
             if name not in known:
                 read_manifest(database, workspace, name)  # raises an error that lists the latest runs
@@ -126,39 +109,12 @@ def remove(names: Sequence[str], runs: Workspace | Path | str = "runs") -> Prune
         return report._replace(removed=(*report.removed, *impossible))
 
 
-def prune(
-    older_than: timedelta | None = None,
-    *,
-    keep_best: bool = False,
-    unfinished: bool = False,
-    dry_run: bool = False,
-    runs: Workspace | Path | str = "runs",
+def prune_runs(
+    workspace: Workspace, older_than: timedelta | None, *, keep_best: bool, unfinished: bool, dry_run: bool
 ) -> PruneReport:
-    """Free disk space: remove old runs and images that nothing refers to, and shrink the database.
-
-    Args:
-        older_than: remove runs whose last step is older; None to remove no run.
-        keep_best: keep the end, the page and the best image of these runs.
-        unfinished: also remove runs that were interrupted, have failed or wait for a person, not only those that have ended.
-            Damaged runs stay.
-        dry_run: only report what would be removed; `database_bytes` is 0 then.
-        runs: the folder of runs, or a `Workspace`.
-
-    Raises:
-        CheckpointError: the database cannot be opened.
-        ImageStoreError: the images cannot be listed or removed.
-
-    Example:
-        ```python
-        from datetime import timedelta
-
-        gems.prune(timedelta(days=30), dry_run=True)  # reports only
-        gems.prune(timedelta(days=30), keep_best=True)
-        ```
-    """
+    """Free disk space as `Gems.prune` does."""
     if keep_best and unfinished:
         raise RunError("a run that has not ended has no best image yet: prune with keep_best or with unfinished, not both")
-    workspace = Workspace.of(runs)
     _require_runs(workspace)
     with workspace.database.open() as database:
         plan = plan_prune(database, workspace, older_than, keep_best=keep_best, unfinished=unfinished)
@@ -178,9 +134,9 @@ def plan_prune(
     Args:
         database: the open database.
         workspace: where the runs are.
-        older_than: as for `prune`.
-        keep_best: as for `prune`.
-        unfinished: as for `prune`.
+        older_than: as for `Gems.prune`.
+        keep_best: as for `Gems.prune`.
+        unfinished: as for `Gems.prune`.
     """
     marks = {name: manifest.get("cleaning") for name, manifest in manifests_of(database).items()}
     removed = [name for name, mark in marks.items() if mark == "remove"]
@@ -201,7 +157,7 @@ def _older_runs(
     if older_than is None:
         return [], []
     allowed = {*ENDED, *(("unfinished", "failed", "waiting") if unfinished else ())}
-    summaries = [summarize_run(database, workspace, name) for name in run_names(database, workspace)]
+    summaries = [summarize_run(database, workspace, name) for name in run_names(database)]
     limit = datetime.now(UTC) - older_than
     old = [summary.thread for summary in summaries if summary.standing in allowed and summary.last < limit]
     return old, [summary.thread for summary in summaries if summary.standing == "damaged"]
@@ -270,7 +226,7 @@ def read_references(database: DatabaseConnection, workspace: Workspace, plan: Pr
     stored = {image.digest: image for image in images.list_images()}  # first: claims are written before images
     needed = images.all_claimed(but=[owner for name in names for owner in claim_owners(name)])
     by_run = {name: set[str]().union(*map(images.claimed, claim_owners(name))) for name in names}
-    known, unreadable = set(run_names(database, workspace)), ""
+    known, unreadable = set(run_names(database)), ""
     heads: dict[str, set[str]] = {}
     for head in database.branch_heads():
         heads.setdefault(head.thread, set()).add(head.checkpoint)
@@ -351,7 +307,7 @@ def _trim_run(database: DatabaseConnection, workspace: Workspace, name: str) -> 
 def _delete_partial_files(database: DatabaseConnection, workspace: Workspace) -> int:
     """Delete files that killed processes left half written in the image store and in the folders of runs; return their bytes."""
     before = datetime.now(UTC) - ORPHAN_AGE
-    folders = [workspace.folder_of(name) for name in run_names(database, workspace) if workspace.is_valid_name(name)]
+    folders = [workspace.folder_of(name) for name in run_names(database) if workspace.is_valid_name(name)]
     images = workspace.images_for(database)
     return images.remove_partial_files(before) + sum(remove_partial_files(folder, ".*.tmp", before) for folder in folders)
 
@@ -376,7 +332,7 @@ def delete_run(database: DatabaseConnection, workspace: Workspace, name: str) ->
     delete_claims(workspace.images_for(database), name)
     database.saver.delete_thread(name)
     shutil.rmtree(workspace.folder_of(name), ignore_errors=True)
-    delete_manifest(database, workspace, name)
+    delete_manifest(database, name)
 
 
 def _attempts_at(database: DatabaseConnection, head: BranchHead) -> Iterator[Attempt]:

@@ -33,7 +33,7 @@ class RunResult:
 
     Example:
         ```python
-        result = gems.get_run("circle")
+        result = gems.Gems().get("circle")
         print(result.decision, result.best.score, result.usage.total.calls)
         result.contact_sheet().save("rounds.png")
         ```

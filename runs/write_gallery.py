@@ -45,7 +45,7 @@ def write_gallery(
     workspace = Workspace.of(runs)
     path = workspace.folder / "gallery.html" if out is None else Path(out)
     if not workspace.database.exists():
-        list_runs(workspace, state=state)  # raises an error if there is no such folder
+        list_runs(workspace, state)  # raises an error if there is no such folder
         return _write_page(path, [])
     with workspace.database.open() as database:
         entries = list_with_state(database, workspace, state=state, find=find)

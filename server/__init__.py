@@ -1,6 +1,6 @@
 """A chat model and an image model behind OpenAI's HTTP API.
 
-`serve(chat, image)` runs it until a signal ends it; `running(create_app(chat, image))` runs it in a thread.
+`serve(create_app(chat, image))` runs it until a signal ends it; `running(create_app(chat, image))` as long as a block lasts.
 """
 
 from __future__ import annotations

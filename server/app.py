@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 from langchain_core.language_models import BaseChatModel
 
+from ..errors import ServeError
+from ..models.chat.call import is_openai_client, model_name
 from ..models.image.base import ImageModel
 from .admission import AdmissionMiddleware
 from .chat import chat_router
@@ -28,15 +30,23 @@ def create_app(
     Without a key it refuses requests of foreign pages in the user's browser, by their `Origin` and `Host`.
 
     Args:
-        chat: the model behind `/v1/chat/completions`.
+        chat: the model behind `/v1/chat/completions`; it runs in this process.
         image: the model behind `/v1/images/generations` and `/v1/images/edits`.
         key: the key that clients must send as `Authorization: Bearer KEY`; none by default.
         limits: bounds on requests.
         allowed_hosts: names of the server besides those of this machine, such as that of a proxy in front of it.
+
+    Raises:
+        ServeError: the chat model is the client of an endpoint, or the key is empty.
     """
+    if is_openai_client(chat):
+        raise ServeError(f"{model_name(chat)} has an endpoint, which clients can call themselves: serve a model of this process")
+    if key is not None and not key.strip():
+        raise ServeError("the key is empty: set one, or none at all")
     limits = limits or Limits()
     served = ServedModels(chat, image, limits)
     app = FastAPI(title="gems", openapi_url=None, redirect_slashes=False)
+    app.state.image, app.state.has_key = image, key is not None
     install_error_handlers(app)
     app.add_middleware(AdmissionMiddleware, key=key, limits=limits, allowed_hosts=allowed_hosts)
     app.include_router(chat_router(served), prefix="/v1")

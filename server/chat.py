@@ -1,32 +1,24 @@
-"""POST /v1/chat/completions."""
+"""POST /v1/chat/completions: one whole answer of the chat model. Streams and endpoints are not relayed."""
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
 from time import time
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
-from langchain_core.messages import AIMessage
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages, convert_to_openai_messages
 from starlette.responses import Response
 
-from ..models.chat.call import is_openai_client
-from .chat_format import (
-    bind_options,
-    completion_body,
-    delta_body,
-    enforce_request,
-    finish_reason,
-    supports_streaming,
-    to_messages,
-    usage_body,
-)
-from .chat_request import ChatRequest
-from .errors import ApiError, AsciiJson, model_errors
+from ..models.chat.answer_text import text_of
+from ..models.chat.call import model_name
+from .chat_request import ChatRequest, ImagePart
+from .errors import ApiError, AsciiJson, model_errors, unsupported
+from .image_codec import check_data_url
 from .served_models import ServedModels
+
+FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter")
 
 
 def chat_router(served: ServedModels) -> APIRouter:
@@ -36,13 +28,8 @@ def chat_router(served: ServedModels) -> APIRouter:
     @router.post("/chat/completions", response_model=None)
     async def complete(request: ChatRequest) -> Response:
         served.require(request.model, "chat")
-        frame = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time()), "model": served.names["chat"]}
-        if not request.stream:
-            return AsciiJson(completion_body(await served.in_thread(complete_chat, served, request), frame))
-        pieces = await served.in_thread(stream_chat, served, request)
-        # Wait for the first piece: most errors occur before it, and can still have a status of their own.
-        first = await served.in_thread(next_piece, served, pieces)
-        return StreamingResponse(server_sent_events(served, request, frame, first, pieces), media_type="text/event-stream")
+        message = await served.in_thread(complete_chat, served, request)
+        return AsciiJson(completion_body(message, served.names["chat"]))
 
     return router
 
@@ -53,80 +40,113 @@ def complete_chat(served: ServedModels, request: ChatRequest) -> AIMessage:
     Raises:
         ApiError: the model does not take the request, or failed.
     """
-    chat, relayed = served.chat, is_openai_client(served.chat)
-    with model_errors(served.names["chat"], served.chat):
-        messages = to_messages(request, blocks=not relayed, max_pixels=served.limits.max_pixels)
-        message: AIMessage = bind_options(chat, request).invoke(messages)
-    return message if relayed else enforce_request(message, request, served.names["chat"])
+    name = served.names["chat"]
+    with model_errors(name):
+        messages = to_messages(request, served.limits.max_pixels)
+        message: AIMessage = bind_options(served.chat, request).invoke(messages)
+    return enforce_length(message, request, name)
 
 
-def stream_chat(served: ServedModels, request: ChatRequest) -> Iterator[AIMessage]:
-    """Return the pieces of a chat model's answer; the whole answer is one piece if the model does not stream.
-
-    Raises:
-        ApiError: the model does not take the request.
-    """
-    if not supports_streaming(served.chat):
-        return iter([complete_chat(served, request)])
-    relayed = is_openai_client(served.chat)
-    with model_errors(served.names["chat"], served.chat):
-        messages = to_messages(request, blocks=not relayed, max_pixels=served.limits.max_pixels)
-        options = {"stream_usage": True} if relayed and wants_usage(request) else {}
-        pieces: Iterator[AIMessage] = bind_options(served.chat, request).stream(messages, **options)
-    return pieces
-
-
-def next_piece(served: ServedModels, pieces: Iterator[AIMessage]) -> AIMessage | None:
-    """Return the next piece, None at the end.
-
-    Raises:
-        ApiError: the model failed.
-    """
-    with model_errors(served.names["chat"], served.chat):
-        return next(pieces, None)
-
-
-def wants_usage(request: ChatRequest) -> bool:
-    """Return whether a stream is to end with its token usage."""
-    return request.stream_options is not None and request.stream_options.include_usage
-
-
-async def server_sent_events(
-    served: ServedModels, request: ChatRequest, frame: Mapping[str, Any], first: AIMessage | None, pieces: Iterator[AIMessage]
-) -> AsyncIterator[bytes]:
-    """Yield a streamed answer as server-sent events; an error after the first piece is the last event.
+def to_messages(request: ChatRequest, max_pixels: int) -> list[BaseMessage]:
+    """Convert a request's messages to LangChain's, with images as its own content blocks.
 
     Args:
-        served: the models.
         request: the request.
-        frame: id, creation time and model of the completion.
-        first: the first piece, None for an empty answer.
-        pieces: the later pieces.
+        max_pixels: most pixels of an image.
+
+    Raises:
+        ApiError: an image cannot be used.
     """
-
-    def chunk(part: Mapping[str, Any], finish: str | None = None, logprobs: Any = None) -> bytes:
-        choice = {"index": 0, "delta": part, "logprobs": logprobs, "finish_reason": finish}
-        return server_sent_event({**frame, "object": "chat.completion.chunk", "choices": [choice]})
-
-    seen: list[AIMessage] = []
-    yield chunk({"role": "assistant", "content": ""})
-    piece = first
-    while piece is not None:
-        seen.append(piece)
-        logprobs = piece.response_metadata.get("logprobs")
-        if (part := delta_body(piece)) or logprobs:
-            yield chunk(part, logprobs=logprobs)
-        try:
-            piece = await served.in_thread(next_piece, served, pieces)
-        except ApiError as error:
-            yield server_sent_event(error.body())
-            return
-    yield chunk({}, finish=finish_reason(seen))
-    if wants_usage(request):
-        yield server_sent_event({**frame, "object": "chat.completion.chunk", "choices": [], "usage": usage_body(seen)})
-    yield b"data: [DONE]\n\n"
+    for i, message in enumerate(request.messages):
+        for j, part in enumerate(message.content if isinstance(message.content, list) else ()):
+            if isinstance(part, ImagePart):
+                check_data_url(part.image_url.url, max_pixels, f"messages.{i}.content.{j}.image_url.url")
+    messages = convert_to_messages([{"content": None, **m.model_dump(exclude_none=True)} for m in request.messages])
+    return [
+        m.model_copy(update={"content": m.content_blocks}) if isinstance(m, HumanMessage) and isinstance(m.content, list) else m
+        for m in messages
+    ]
 
 
-def server_sent_event(data: Mapping[str, Any]) -> bytes:
-    """Encode a server-sent event."""
-    return f"data: {json.dumps(data, separators=(',', ':'))}\n\n".encode("ascii")
+def bind_options(chat: BaseChatModel, request: ChatRequest) -> Any:
+    """Bind a request's options to a model.
+
+    Raises:
+        ApiError: the request has an option that the model does not support.
+    """
+    name = model_name(chat)
+    if unknown := sorted(request.unknown):
+        raise unsupported(f"{name} does not know {unknown[0]}: leave it out", unknown[0])
+    if request.logprobs and not getattr(chat, "gives_logprobs", False):
+        raise unsupported(f"{name} gives no log-probabilities: leave out logprobs", "logprobs")
+    options = {
+        **request.model_dump(include={"temperature", "top_p", "seed", "top_logprobs", "response_format"}),
+        "logprobs": request.logprobs or None,
+        "max_tokens": request.token_limit,
+        "stop": request.stop_texts or None,
+    }
+    options = {k: v for k, v in options.items() if v is not None}
+    if not request.tools or request.tool_choice == "none":
+        return chat.bind(**options)
+    try:
+        return chat.bind_tools([tool.model_dump(exclude_unset=True) for tool in request.tools], **options)
+    except NotImplementedError as error:
+        raise unsupported(f"{name} takes no tools", "tools") from error
+
+
+def enforce_length(message: AIMessage, request: ChatRequest, name: str) -> AIMessage:
+    """End an answer at the texts in `stop`, also of a model that has ignored them.
+
+    Args:
+        message: the answer.
+        request: the request.
+        name: the model's name.
+
+    Raises:
+        ApiError: the answer has more tokens than `max_tokens`.
+    """
+    text = text_of(message)
+    if cuts := [at for stop in request.stop_texts if stop and (at := text.find(stop)) >= 0]:
+        return message.model_copy(update={"content": text[: min(cuts)]})
+    used = message.usage_metadata["output_tokens"] if message.usage_metadata else 0
+    if request.token_limit is not None and used > request.token_limit and finish_reason(message) != "length":
+        problem = f"{name} cannot cut its answer, of {used} tokens, to max_tokens {request.token_limit}"
+        raise ApiError(400, problem, param="max_tokens")
+    return message
+
+
+def completion_body(message: AIMessage, name: str) -> dict[str, Any]:
+    """Return an answer of the model of this name as the body of a chat completion."""
+    calls = [call for wire in convert_to_openai_messages([message]) for call in wire.get("tool_calls", ())]
+    text, reasoning = text_of(message), message.additional_kwargs.get("reasoning_content")
+    choice = {
+        "index": 0,
+        "message": {
+            "role": "assistant",
+            "content": text or (None if calls else ""),
+            **({"tool_calls": calls} if calls else {}),
+            **({"reasoning_content": reasoning} if reasoning else {}),
+        },
+        "logprobs": message.response_metadata.get("logprobs"),
+        "finish_reason": finish_reason(message),
+    }
+    used = message.usage_metadata
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "created": int(time()),
+        "model": name,
+        "object": "chat.completion",
+        "choices": [choice],
+        "usage": used
+        and {
+            "prompt_tokens": used["input_tokens"],
+            "completion_tokens": used["output_tokens"],
+            "total_tokens": used["total_tokens"],
+        },
+    }
+
+
+def finish_reason(message: AIMessage) -> str:
+    """Return the finish reason of an answer."""
+    reason = message.response_metadata.get("finish_reason")
+    return str(reason) if reason in FINISH_REASONS else "tool_calls" if message.tool_calls else "stop"

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from .strict_request import StrictRequest
-
 RESPONSE_FORMATS = ("text", "json_object", "json_schema")
+
+
+class StrictRequest(BaseModel):
+    """The body of a request. `unknown` has the fields that it does not name."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    HARMLESS: ClassVar[frozenset[str]] = frozenset()
+    """Fields that do not change the answer: ignored."""
+    NEUTRAL: ClassVar[Mapping[str, Any]] = {}
+    """Default values of other fields: ignored."""
+
+    @property
+    def unknown(self) -> dict[str, Any]:
+        """Fields that this server does not know and that would change the answer."""
+        extra = self.model_extra or {}
+        return {
+            k: v for k, v in extra.items() if not (v is None or k in self.HARMLESS or (k in self.NEUTRAL and v == self.NEUTRAL[k]))
+        }
 
 
 class ContentPart(BaseModel):
@@ -105,24 +123,12 @@ class NamedTool(BaseModel):
 
 
 class Tool(BaseModel):
-    """A tool of the request, or the tool that it chooses."""
+    """A tool of the request."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
     type: Literal["function"]
     function: NamedTool
-
-
-ToolChoice = Annotated[
-    Annotated[Literal["none", "auto", "required"], Tag("<text>")] | Annotated[Tool, Tag("<other>")], Discriminator(_text_tag)
-]
-"""The tool to call, or a mode."""
-
-
-class StreamOptions(ContentPart):
-    """Options of a stream."""
-
-    include_usage: bool = False
 
 
 class ChatRequest(StrictRequest):
@@ -132,17 +138,16 @@ class ChatRequest(StrictRequest):
         {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}
         | {"chat_template_kwargs", "reasoning_effort", "separate_reasoning", "verbosity"}
     )
-    NEUTRAL: ClassVar = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "modalities": ["text"]}
-    MODEL_SETTINGS: ClassVar = ("chat_template_kwargs", "reasoning_effort", "separate_reasoning", "verbosity")
-    """Those of the harmless fields that matter to models with a chat template, or that reason."""
+    NEUTRAL: ClassVar = {
+        **{"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "modalities": ["text"]},
+        **{"n": 1, "stream": False, "parallel_tool_calls": True},
+    }
 
     messages: list[ChatMessage] = Field(min_length=1)
     model: str | None = None
     tools: list[Tool] | None = None
-    tool_choice: ToolChoice | None = None
-    parallel_tool_calls: bool | None = None
+    tool_choice: Literal["none", "auto"] | None = None
     response_format: dict[str, Any] | None = None
-    n: int | None = None
     stop: str | list[str] | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
@@ -151,15 +156,6 @@ class ChatRequest(StrictRequest):
     seed: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-
-    @field_validator("n")
-    @classmethod
-    def _at_most_one(cls, n: int | None) -> int | None:
-        if n not in (None, 1):
-            raise ValueError("one answer is given to a request: send it again for another")
-        return n
 
     @field_validator("response_format")
     @classmethod
@@ -177,11 +173,6 @@ class ChatRequest(StrictRequest):
 
     @model_validator(mode="after")
     def _consistent(self) -> ChatRequest:
-        names = {tool.function.name for tool in self.tools or ()}
-        if isinstance(self.tool_choice, Tool) and self.tool_choice.function.name not in names:
-            raise ValueError(f"tool_choice: there is no tool {self.tool_choice.function.name!r} among the tools")
-        if self.tool_choice == "required" and not names:
-            raise ValueError("tool_choice: there are no tools to choose from")
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("top_logprobs: it needs logprobs to be true")
         return self

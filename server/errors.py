@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,8 +14,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ..errors import GemsError, ImageModelError
-from ..models.chat.call import is_endpoint_error, server_message
-from ..privacy import keys_of, redact
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +62,11 @@ class AsciiJson(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
+def unsupported(message: str, param: str) -> ApiError:
+    """Return the error of a field that the model does not support."""
+    return ApiError(400, message, param=param, code="unsupported_parameter")
+
+
 def validation_error(errors: Sequence[Any]) -> ApiError:
     """Return the error of a request that violates its schema.
 
@@ -82,62 +84,37 @@ def validation_error(errors: Sequence[Any]) -> ApiError:
 def install_error_handlers(app: FastAPI) -> None:
     """Have an app answer all errors in OpenAI's format, also those of the framework."""
 
-    async def handle_api_error(_: Request, error: Exception) -> AsciiJson:
-        assert isinstance(error, ApiError)
-        return error.response()
-
-    async def handle_validation_error(_: Request, error: Exception) -> AsciiJson:
-        assert isinstance(error, RequestValidationError)
-        return validation_error(error.errors()).response()
-
-    async def handle_http_error(request: Request, error: Exception) -> AsciiJson:
-        assert isinstance(error, HTTPException)
-        message = str(error.detail)
-        if error.status_code in (404, 405):
-            message = f"there is no {request.method} {request.url.path} here"
-        return ApiError(error.status_code, message, headers=error.headers).response()
-
-    async def handle_any_error(_: Request, error: Exception) -> AsciiJson:
+    async def handle(request: Request, error: Exception) -> AsciiJson:
+        if isinstance(error, ApiError):
+            return error.response()
+        if isinstance(error, RequestValidationError):
+            return validation_error(error.errors()).response()
+        if isinstance(error, HTTPException):
+            unknown = error.status_code in (404, 405)
+            message = f"there is no {request.method} {request.url.path} here" if unknown else str(error.detail)
+            return ApiError(error.status_code, message, headers=error.headers).response()
         return ApiError(500, "the server has a fault: its log says which").response()
 
-    app.add_exception_handler(ApiError, handle_api_error)
-    app.add_exception_handler(RequestValidationError, handle_validation_error)
-    app.add_exception_handler(HTTPException, handle_http_error)
-    app.add_exception_handler(Exception, handle_any_error)
+    for kind in (ApiError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, handle)
 
 
 @contextmanager
-def model_errors(name: str, client: Any = None) -> Iterator[None]:
-    """Turn any error of a model into an `ApiError`.
-
-    Args:
-        name: the model's name.
-        client: the model itself, if it is the client of an endpoint: its key is removed from messages.
+def model_errors(name: str) -> Iterator[None]:
+    """Turn any error of the model of this name into an `ApiError`.
 
     Raises:
-        ApiError: 400 if the model does not take the request, else another status. Messages that may hold paths or keys are
-            logged and not sent.
+        ApiError: 400 if the model does not take the request, else 500. Messages that may hold paths are logged and not sent.
     """
     try:
         yield
     except ApiError:
         raise
-    except Exception as error:  # models and their clients raise what they like
-        raise _as_api_error(error, name, client) from error
-
-
-def _as_api_error(error: Exception, name: str, client: Any) -> ApiError:
-    message = server_message(error, client)
-    # An image model also raises its error when it cannot be loaded: then the request is not at fault.
-    if isinstance(error, GemsError) and (not isinstance(error, ImageModelError) or "refused the request" in message):
-        return ApiError(400, message)
-    status = getattr(error, "status_code", None)  # of a client's error: the status that the endpoint has answered with
-    if status in (400, 413, 422):
-        return ApiError(400, f"the endpoint behind {name} refused the request: {message}")
-    log.error("%s failed: %s: %s", name, type(error).__name__, message)
-    log.debug("%s failed:\n%s", name, redact("".join(traceback.format_exception(error)), *keys_of(client)))
-    if status == 429:
-        return ApiError(429, f"the endpoint behind {name} is busy: try again later", headers={"Retry-After": "5"})
-    if is_endpoint_error(error):
-        return ApiError(502, f"the endpoint behind {name} failed: the server's log says how")
-    return ApiError(500, f"the model {name} failed: the server's log says how")
+    except Exception as error:  # models raise what they like
+        message = " ".join(str(error).split())
+        # An image model also raises its error when it cannot be loaded: then the request is not at fault.
+        if isinstance(error, GemsError) and (not isinstance(error, ImageModelError) or "refused the request" in message):
+            raise ApiError(400, message) from error
+        log.error("%s failed: %s: %s", name, type(error).__name__, message)
+        log.debug("%s failed:", name, exc_info=True)
+        raise ApiError(500, f"the model {name} failed: the server's log says how") from error

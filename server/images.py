@@ -15,10 +15,10 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
 from ..models.image.base import ImageRequest, generate_rgb
-from .errors import ApiError, AsciiJson, model_errors, validation_error
+from .chat_request import StrictRequest
+from .errors import ApiError, AsciiJson, model_errors, unsupported, validation_error
 from .image_codec import encode_png, source_png
 from .served_models import ServedModels
-from .strict_request import StrictRequest
 
 SEEDS = 2**31
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
@@ -124,7 +124,7 @@ def image_requests(body: ImagesBody, served: ServedModels) -> list[ImageRequest]
     limits, count, size = served.limits, body.n or 1, body.pixels
     if unknown := sorted(body.unknown):
         message = f"{unknown[0]}: besides prompt, size and seed, what makes a picture is set when the server is started"
-        raise ApiError(400, message, param=unknown[0], code="unsupported_parameter")
+        raise unsupported(message, unknown[0])
     if count > limits.max_n:
         raise ApiError(400, f"n: at most {limits.max_n} pictures are made for a request", param="n")
     if size and size[0] * size[1] > limits.max_pixels:

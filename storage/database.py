@@ -9,18 +9,13 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.store.base import BaseStore
 
 from .encrypted_store import EncryptedStore
-
-SELECT_BRANCH_HEADS = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
-    SELECT 1 FROM checkpoints AS p
-    WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = '' AND p.parent_checkpoint_id = c.checkpoint_id)"""
-"""The last checkpoint of every branch of every run, in SQLite and PostgreSQL alike."""
 
 
 class ThreadedSaver(BaseCheckpointSaver[str]):
@@ -126,6 +121,10 @@ class BranchHead(NamedTuple):
 class DatabaseConnection(ABC):
     """An open database of runs."""
 
+    CHECKPOINT_TABLES: ClassVar[tuple[str, ...]]
+    FORK_CONDITION: ClassVar[str]
+    """Condition on a stored record of a run that names a parent, or is encrypted."""
+
     saver: BaseCheckpointSaver[Any]
     """The checkpointer of graphs."""
     store: EncryptedStore
@@ -146,16 +145,25 @@ class DatabaseConnection(ABC):
         """
 
     @abstractmethod
+    def query(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement, in which `?` stands for each value."""
+
     def branch_heads(self, thread: str | None = None) -> list[BranchHead]:
         """Return the last checkpoint of every branch of a run, or of every run."""
+        statement = """SELECT thread_id, checkpoint_id FROM checkpoints AS c WHERE checkpoint_ns = '' AND NOT EXISTS (
+            SELECT 1 FROM checkpoints AS p
+            WHERE p.thread_id = c.thread_id AND p.checkpoint_ns = '' AND p.parent_checkpoint_id = c.checkpoint_id)"""
+        rows = self.query(statement) if thread is None else self.query(f"{statement} AND c.thread_id = ?", thread)
+        return [BranchHead(*row) for row in rows]
 
-    @abstractmethod
     def row_count(self, thread: str) -> int:
         """Return how many rows a run has in the tables of checkpoints."""
+        tables = [f"(SELECT count(*) FROM {table} WHERE thread_id = ?)" for table in self.CHECKPOINT_TABLES]
+        return int(self.query(f"SELECT {' + '.join(tables)}", *[thread] * len(tables))[0][0])
 
-    @abstractmethod
     def may_contain_forks(self) -> bool:
         """Return whether any record of a run names a parent, or is encrypted; no record is loaded for that."""
+        return bool(self.query(f"SELECT 1 FROM store WHERE prefix = 'gems.runs' AND ({self.FORK_CONDITION}) LIMIT 1"))
 
     @abstractmethod
     def delete_old_checkpoints(self, thread: str) -> None:

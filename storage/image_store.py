@@ -5,8 +5,7 @@
     images/store.json                the version of this layout
 
 Images are written atomically. By a claim a resumed run finds the image that a killed process had paid for, although no
-checkpoint knew of it yet; and images without a claim can be deleted. The folder of a run's claims is the hash of its name. The
-first version kept all claims in `made` itself; they are still read.
+checkpoint knew of it yet; and images without a claim can be deleted. The folder of a run's claims is the hash of its name.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from .files import disk_advice
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 IMAGE_FILE = re.compile(r"([0-9a-f]{2})/(?P<digest>\1[0-9a-f]{62})\.png")
-CLAIM_FILE = re.compile(r"made/([0-9a-z]+/)?[0-9a-f]{64}\.json")
+CLAIM_FILE = re.compile(r"made/[0-9a-z]+/[0-9a-f]{64}\.json")
 NO_OWNER_FOLDER = "shared"
 """The folder of claims of graphs without a thread."""
 
@@ -225,20 +224,14 @@ class ImageStore:
         Raises:
             ImageStoreError: the store cannot be read. A stored image must not be paid for again.
         """
-        for name in (self._claim_file(request, owner), _flat_claim_file(request)):
-            ref = self._read_claim(name)
-            if ref is not None:
-                try:
-                    self.read(ref)
-                except LostImageError:
-                    continue
-                return ref
-        return None
+        ref = self._read_claim(self._claim_file(request, owner))
+        try:
+            return ref if ref and self.read(ref) else None
+        except LostImageError:
+            return None
 
     def claimed(self, owner: str | None = None) -> set[str]:
         """Return the hashes of the images that a run claims: all that it has made, in a checkpoint or not.
-
-        Claims of the first version belong to no run; `all_claimed` has them.
 
         Raises:
             ImageStoreError: the store cannot be read.
@@ -246,7 +239,7 @@ class ImageStore:
         return self._digests(self._list(f"made/{self._claims_folder(owner)}"))
 
     def all_claimed(self, but: Collection[str | None] = ()) -> set[str]:
-        """Return the hashes of all claimed images, also those of the first version (the mark phase of garbage collection).
+        """Return the hashes of all claimed images (the mark phase of garbage collection).
 
         Call `list_images` first and this afterwards, as a claim is written before its image; and look again before you delete
         any, as a stored image may be claimed once more.
@@ -257,9 +250,9 @@ class ImageStore:
         Raises:
             ImageStoreError: the store, or a claim in it, cannot be read: then it is not known what is claimed.
         """
-        top = self._list("made")
         left_out = {f"made/{self._claims_folder(owner)}" for owner in but}
-        return self._digests([*top, *self._list_all([e.name for e in top if e.is_folder and e.name not in left_out])])
+        folders = [e.name for e in self._list("made") if e.is_folder and e.name not in left_out]
+        return self._digests(self._list_all(folders))
 
     def release(self, owner: str | None = None) -> None:
         """Remove all claims of a run, if it has any. Its images stay: other runs may claim them too.
@@ -318,7 +311,7 @@ class ImageStore:
         except (FileNotFoundError, ValidationError):  # a damaged claim names nothing: its image is made anew
             return None
 
-    def _digests(self, entries: list[StoredFile]) -> set[str]:
+    def _digests(self, entries: Iterable[StoredFile]) -> set[str]:
         names = [e.name for e in entries if CLAIM_FILE.fullmatch(e.name)]
         with ThreadPoolExecutor(16) as pool:  # an object store answers many at once
             return {ref.sha256 for ref in pool.map(self._read_claim, names) if ref}
@@ -362,11 +355,6 @@ def _image_file(digest: str) -> str:
 def _claim_key(digest: str) -> str:
     """Return the stand-in for a request in a claim that names an image alone."""
     return f"claim {digest}"
-
-
-def _flat_claim_file(request: str) -> str:
-    """Return the file of a claim in the layout of the first version."""
-    return f"made/{_sha256(request)}.json"
 
 
 def _sha256(text: str) -> str:

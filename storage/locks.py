@@ -1,4 +1,8 @@
-"""File locks: one process at a time for each run and each study."""
+"""File locks: one process at a time for each run and each study.
+
+One file of a folder has the locks of all its names, each in a byte of its own: a process takes one file descriptor for any number
+of runs, where filelock would take one, and a file, for each.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,38 +20,6 @@ from typing import NamedTuple
 from ..errors import LocksMissingError, RunInUseError
 
 FILE = ".lock"
-
-
-def _acquires(path: Path, lock: Callable[[], object]) -> bool:
-    """Return whether a lock could be acquired.
-
-    Args:
-        path: of the file of locks, for the error.
-        lock: tries to acquire it without waiting.
-
-    Raises:
-        LocksMissingError: the file system has no locks.
-    """
-    try:
-        lock()
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return False
-        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise LocksMissingError(
-                f"the file system of {path.parent} has no locks ({error.strerror}): choose a folder on a local disk, or keep "
-                "runs in PostgreSQL with --store"
-            ) from error
-        raise
-    return True
-
-
-def _acquire_within(lock: Callable[[], object], name: str, patience: float) -> None:
-    end = time.monotonic() + patience
-    while not lock():
-        if time.monotonic() >= end:
-            raise RunInUseError.of(name)
-        time.sleep(0.01)
 
 
 class _LockFile(NamedTuple):
@@ -61,8 +33,18 @@ class _LockFile(NamedTuple):
     def lock(self, name: str, how: int) -> bool:
         """Try to lock or unlock a name's byte; return whether it worked."""
         byte = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
-        how |= fcntl.LOCK_NB if how != fcntl.LOCK_UN else 0
-        return _acquires(self.path, lambda: fcntl.lockf(self.handle, how, 1, byte))
+        try:
+            fcntl.lockf(self.handle, how, 1, byte)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                return False
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise LocksMissingError(
+                    f"the file system of {self.path.parent} has no locks ({error.strerror}): choose a folder on a local disk, or "
+                    "keep runs in PostgreSQL with --store"
+                ) from error
+            raise
+        return True
 
     def close_unused(self) -> None:
         """Close the file if no name is held: closing it releases all of them."""
@@ -103,27 +85,31 @@ def holding(folder: Path, name: str, patience: float = 0.0) -> Iterator[None]:
         LocksMissingError: the file system has no locks.
         OSError: the file cannot be made.
     """
-    held: list[_LockFile] = []
-
-    def take() -> bool:
-        with _MUTEX:
-            file = _lock_file(folder)
-            try:
-                if name not in file.names and file.lock(name, fcntl.LOCK_EX):
-                    file.names.add(name)
-                    held.append(file)
-            finally:
-                file.close_unused()
-        return bool(held)
-
-    _acquire_within(take, name, patience)
+    end = time.monotonic() + patience
+    while (file := _take(folder, name)) is None:
+        if time.monotonic() >= end:
+            raise RunInUseError.of(name)
+        time.sleep(0.01)
     try:
         yield
     finally:
         with _MUTEX:
-            held[0].lock(name, fcntl.LOCK_UN)
-            held[0].names.remove(name)
-            held[0].close_unused()
+            file.lock(name, fcntl.LOCK_UN)
+            file.names.remove(name)
+            file.close_unused()
+
+
+def _take(folder: Path, name: str) -> _LockFile | None:
+    """Return the file of locks once it holds the lock of a name, None if another process or thread holds it."""
+    with _MUTEX:
+        file = _lock_file(folder)
+        try:
+            if name in file.names or not file.lock(name, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return None
+            file.names.add(name)
+            return file
+        finally:
+            file.close_unused()
 
 
 def is_holding(folder: Path, name: str) -> bool:
@@ -140,7 +126,7 @@ def is_holding(folder: Path, name: str) -> bool:
         try:
             if name in file.names:
                 return True
-            free = file.lock(name, fcntl.LOCK_SH)
+            free = file.lock(name, fcntl.LOCK_SH | fcntl.LOCK_NB)
             if free:
                 file.lock(name, fcntl.LOCK_UN)
             return not free

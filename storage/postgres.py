@@ -22,11 +22,10 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from ..errors import CheckpointError, RunInUseError
 from ..privacy import MASK, redact
 from .checksums import ChecksumSaver
-from .database import SELECT_BRANCH_HEADS, BranchHead, Database, DatabaseConnection, SharedConnections, ThreadedSaver, database_id
+from .database import Database, DatabaseConnection, SharedConnections, ThreadedSaver, database_id
 from .encrypted_store import EncryptedStore, read_value
 from .serializer import SerializedValue, serializer
 
-TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "store")
 CONNECTION_DEFAULTS: dict[str, str | int] = {"connect_timeout": 10, "keepalives_idle": 30, "application_name": "gems"}
 """Parameters of a connection that the URL does not set: a run may be silent for minutes while an image is made."""
 
@@ -184,19 +183,21 @@ _POOLS: SharedConnections[_ConnectionPool] = SharedConnections()
 class PostgresConnection(DatabaseConnection):
     """An open PostgreSQL database of runs."""
 
+    CHECKPOINT_TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+    FORK_CONDITION = "jsonb_typeof(value -> 'parent') = 'object' OR jsonb_exists(value, 'kind')"
+
     def __init__(self, connections: _ConnectionPool, saver: EncryptingSaver, store: EncryptedStore) -> None:
         self.connections, self.postgres, self.saver, self.store, self.id = connections, saver, saver, store, connections.id
 
     def is_locked(self, thread: str) -> bool:
         """Return whether a process holds the lock of a run."""
         key = self._lock_key(thread)
-        rows = self._query(
-            "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+        rows = self.query(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
             "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND classid = %s AND objid = %s",
-            ((key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF),
+            f"AND classid = {(key >> 32) & 0xFFFFFFFF} AND objid = {key & 0xFFFFFFFF}"
         )
-        return bool(rows[0]["n"])
+        return bool(rows)
 
     @contextmanager
     def lock_run(self, thread: str) -> Iterator[None]:
@@ -221,45 +222,30 @@ class PostgresConnection(DatabaseConnection):
                 locked_runs.remove(thread)
                 connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
-    def branch_heads(self, thread: str | None = None) -> list[BranchHead]:
-        """Return the last checkpoint of every branch of a run, or of every run."""
-        only = () if thread is None else (thread,)
-        rows = self._query(SELECT_BRANCH_HEADS + " AND c.thread_id = %s" * len(only), only)
-        return [BranchHead(row["thread_id"], row["checkpoint_id"]) for row in rows]
-
-    def row_count(self, thread: str) -> int:
-        """Return how many rows a run has in the tables of checkpoints."""
-        tables = [f"(SELECT count(*) FROM {table} WHERE thread_id = %s)" for table in TABLES[:3]]
-        return int(self._query(f"SELECT {' + '.join(tables)} AS n", (thread,) * 3)[0]["n"])
-
-    def may_contain_forks(self) -> bool:
-        """Return whether any record of a run names a parent, or is encrypted; no record is loaded for that."""
-        signs = "jsonb_typeof(value -> 'parent') = 'object' OR value ? 'kind'"
-        return bool(self._query(f"SELECT 1 AS n FROM store WHERE prefix = 'gems.runs' AND ({signs}) LIMIT 1"))
-
     def delete_old_checkpoints(self, thread: str) -> None:
         """Delete all checkpoints of a run but the latest one."""
         self.postgres.prune([thread], strategy="keep_latest")
 
     def size(self) -> int:
         """Return the size of the tables in bytes."""
-        sizes = " + ".join(f"pg_total_relation_size('{table}')" for table in TABLES)
-        return int(self._query(f"SELECT {sizes} AS n")[0]["n"])
+        sizes = " + ".join(f"pg_total_relation_size('{table}')" for table in (*self.CHECKPOINT_TABLES, "store"))
+        return int(self.query(f"SELECT {sizes}")[0][0])
 
     def compact(self) -> str:
         """Free the space of deleted rows for new ones. PostgreSQL returns to the system only the ends of its files."""
-        for table in TABLES:
-            self._query(f"VACUUM {table}")
+        for table in (*self.CHECKPOINT_TABLES, "store"):
+            self.query(f"VACUUM {table}")
         return ""
 
     def _lock_key(self, thread: str) -> int:
         """Return the number of a run's lock: locks belong to the whole database, but runs to a schema."""
         return _lock_number(f"{self.connections.schema}/{thread}")
 
-    def _query(self, statement: str, values: tuple[Any, ...] = ()) -> list[DictRow]:
+    def query(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement."""
         with self.connections.pool.connection() as connection:
-            cursor = connection.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
+            cursor = connection.execute(statement.replace("?", "%s"), values or None)
+            return [tuple(row.values()) for row in cursor] if cursor.description else []
 
 
 @contextmanager

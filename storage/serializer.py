@@ -4,7 +4,6 @@ Bytes that differ from their hash are refused. Of the types of GEMS only those o
 
 | kind in the database | bytes |
 |---|---|
-| `msgpack+zlib` | compressed; written by the first version |
 | `msgpack.2` | SHA-256 of the rest, then the rest, compressed |
 | `msgpack.2w` | the same, of a list: the name of a channel and the value that a task has written to it |
 | `msgpack.2+aes`, `msgpack.2w+aes` | the same, encrypted |
@@ -50,7 +49,6 @@ class HashedSerializer(SerializerProtocol):
 
     MARK = ".2"
     WRITE_MARK = ".2w"
-    FIRST_MARK = "+zlib"
     KINDS = ("msgpack", "bytes", "bytearray", "null")
     """Kinds that are read: none that could build objects of any class, as pickle and LangChain's JSON can."""
 
@@ -75,15 +73,14 @@ class HashedSerializer(SerializerProtocol):
             CheckpointError: the bytes are damaged, or the kind is unknown.
         """
         kind, body = data
-        mark = next((m for m in (self.MARK, self.WRITE_MARK, self.FIRST_MARK) if str(kind).endswith(m)), None)
+        mark = next((m for m in (self.MARK, self.WRITE_MARK) if str(kind).endswith(m)), None)
         if mark is None or kind.removesuffix(mark) not in self.KINDS:
             raise CheckpointError(damage_message(f"{str(kind)[:40]!r} is no kind that is read here"))
         if not isinstance(body, bytes | bytearray | memoryview):
             raise CheckpointError(damage_message("it has no bytes"))
-        if mark != self.FIRST_MARK:
-            digest, body = body[:32], body[32:]
-            if hashlib.sha256(body).digest() != digest:
-                raise CheckpointError(damage_message("its bytes have another hash"))
+        digest, body = body[:32], body[32:]
+        if hashlib.sha256(body).digest() != digest:
+            raise CheckpointError(damage_message("its bytes have another hash"))
         try:
             value = self.inner.loads_typed((kind.removesuffix(mark), zlib.decompress(body)))
             return NamedWrite(*value) if mark == self.WRITE_MARK else value

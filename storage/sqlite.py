@@ -19,7 +19,7 @@ from langgraph.store.sqlite import SqliteStore
 
 from ..errors import CheckpointError
 from .checksums import ChecksumSaver
-from .database import SELECT_BRANCH_HEADS, BranchHead, Database, DatabaseConnection, SharedConnections, ThreadedSaver, database_id
+from .database import Database, DatabaseConnection, SharedConnections, ThreadedSaver, database_id
 from .encrypted_store import EncryptedStore, read_value
 from .files import disk_advice
 from .locks import holding, is_holding
@@ -44,8 +44,8 @@ class SqliteDatabase(Database):
         self.name = str(self.path)
 
     def exists(self) -> bool:
-        """Return whether there is a file, or a run of the first version that was killed before it made one."""
-        return self.path.exists() or any(self.folder.glob("*/run.json"))
+        """Return whether there is a file."""
+        return self.path.exists()
 
     @contextmanager
     def open(self) -> Iterator[DatabaseConnection]:
@@ -182,6 +182,9 @@ class SharedSqliteSaver(ChecksumSaver, ThreadedSaver, SqliteSaver):
 class SqliteConnection(DatabaseConnection):
     """An open SQLite file of runs."""
 
+    CHECKPOINT_TABLES = ("checkpoints", "writes")
+    FORK_CONDITION = """instr(CAST(value AS TEXT), '"parent":{') OR instr(CAST(value AS TEXT), '"kind":"')"""
+
     def __init__(self, folder: Path, path: Path, saver: SqliteSaver, store: EncryptedStore, id: str) -> None:
         self.folder, self.path, self.sqlite, self.saver, self.store, self.id = folder, path, saver, saver, store, id
 
@@ -206,23 +209,10 @@ class SqliteConnection(DatabaseConnection):
                 raise _write_error(self.folder, error) from error
             yield
 
-    def branch_heads(self, thread: str | None = None) -> list[BranchHead]:
-        """Return the last checkpoint of every branch of a run, or of every run."""
-        only = () if thread is None else (thread,)
+    def query(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement."""
         with self.sqlite.cursor(transaction=False) as cursor:
-            return [BranchHead(*row) for row in cursor.execute(SELECT_BRANCH_HEADS + " AND c.thread_id = ?" * len(only), only)]
-
-    def row_count(self, thread: str) -> int:
-        """Return how many rows a run has in the tables of checkpoints."""
-        with self.sqlite.cursor(transaction=False) as cursor:
-            tables = [f"SELECT count(*) FROM {table} WHERE thread_id = ?" for table in ("checkpoints", "writes")]
-            return sum(cursor.execute(table, (thread,)).fetchone()[0] for table in tables)
-
-    def may_contain_forks(self) -> bool:
-        """Return whether any record of a run names a parent, or is encrypted; no record is loaded for that."""
-        markers = " OR ".join(f"instr(CAST(value AS TEXT), '{marker}')" for marker in ('"parent":{', '"kind":"'))
-        with self.sqlite.cursor(transaction=False) as cursor:
-            return cursor.execute(f"SELECT 1 FROM store WHERE prefix = 'gems.runs' AND ({markers}) LIMIT 1").fetchone() is not None
+            return cursor.execute(statement, values).fetchall()
 
     def delete_old_checkpoints(self, thread: str) -> None:
         """Delete all checkpoints of a run but the latest one."""
@@ -240,9 +230,8 @@ class SqliteConnection(DatabaseConnection):
     def compact(self) -> str:
         """Rewrite the file without the space of deleted rows; return why that was not possible, or an empty string."""
         try:
-            with self.sqlite.cursor(transaction=False) as cursor:
-                cursor.execute("VACUUM")
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.query("VACUUM")
+            self.query("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             if "readonly" in str(error):
                 raise

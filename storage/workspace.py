@@ -34,8 +34,9 @@ class Workspace:
     Example:
         ```python
         shared = gems.Workspace("runs", store="postgresql://gems@db.example/gems", image_store="s3://images/gems")
-        result = gems.run("a red circle", runs=shared)
-        gems.list_runs(shared)
+        client = gems.Gems(runs=shared)
+        result = client.run("a red circle")
+        client.list()
         ```
     """
 

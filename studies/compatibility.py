@@ -31,8 +31,7 @@ from gems.evaluation.benchmarks.shapes import ShapesSample, judge_image, make_be
 from gems.memory.evidence import refinement_steps
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Verdict
 from gems.models.chat.ask import ask, with_schema
-from gems.models.chat.call import CallUsage, call, model_name
-from gems.models.chat.capabilities import capability_notes
+from gems.models.chat.call import CallUsage, call, model_name, negotiation_of, server_notes
 from gems.models.options import CHAT_ROLES, ChatOptions
 from gems.models.registry import chat_model
 from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
@@ -89,8 +88,7 @@ class ChatStudy:
         messages = texts if self.no_pictures else messages
         try:
             if role == "planner":
-                offered = self.chat.bind_tools(skill_tools(self.library))
-                message, spent = call(offered, with_schema(messages, schema), role=role)
+                message, spent = call(self.chat, with_schema(messages, schema), {"tools": skill_tools(self.library)}, role=role)
                 tally.tool_calls, tally.spent = tally.tool_calls + bool(message.tool_calls), tally.spent.plus(spent)
             reply = ask(self.chat, messages, schema, role=role, logprobs=role == "verifier")
         except ModelCallError as error:
@@ -112,10 +110,10 @@ class ChatStudy:
 
     def told(self) -> dict[str, Any]:
         """Return the counts, ready for JSON."""
-        taken = getattr(getattr(self.chat, "capabilities", None), "response_format", None)
+        taken = negotiation_of(self.chat).taken.get("schema")
         known = {"model": model_name(self.chat), "schema_in_request": taken, "no_pictures": self.no_pictures}
         roles = {role: {**tally.model_dump(), "spent": tally.spent._asdict()} for role, tally in self.roles.items()}
-        return {**known, "notes": capability_notes(self.chat), "roles": roles}
+        return {**known, "notes": server_notes(self.chat), "roles": roles}
 
 
 def role_questions(sample: ShapesSample, library: SkillLibrary) -> list[RoleQuestion]:
@@ -176,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the counts here too")
     given = parser.parse_args(arguments)
     try:
-        study = ChatStudy(chat_model(ChatOptions(model=given.chat, max_tokens=given.max_tokens, timeout=given.timeout)))
+        study = ChatStudy(chat_model(ChatOptions(model=given.chat).with_known(max_tokens=given.max_tokens, timeout=given.timeout)))
         for sample in track(make_benchmark(given.requests), "asking", console=Console(stderr=True)):
             for question in role_questions(sample, study.library):
                 study.put(question)

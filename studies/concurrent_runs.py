@@ -25,14 +25,13 @@ from typing import Any
 from PIL import Image
 from rich.table import Table
 
-from gems import run
+from gems import Gems
 from gems.errors import GemsError, OutsideWorldError
 from gems.evaluation.benchmarks.shapes import make_benchmark
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.models.registry import Models
 from gems.models.shapes.grammar import parse_request
 from gems.models.shapes.world import DrawnThing, center_of, draw
-from gems.runs.listing import get_run, list_runs
 from gems.storage.workspace import Workspace
 from gems.terminal import Console
 
@@ -104,16 +103,8 @@ def measure_runs(home: Workspace, runs: int, handles: int, rounds: int) -> dict[
     def work(number: int) -> None:
         begin.wait()
         try:
-            run(
-                prompts[number],
-                thread=f"t{number}",
-                runs=home,
-                chat=chat,
-                image=models[number],
-                preset="loop",
-                max_rounds=rounds,
-                seed=number,
-            )
+            client = Gems(chat, models[number], runs=home)
+            client.run(prompts[number], thread=f"t{number}", preset="loop", max_rounds=rounds, seed=number)
         except Exception as error:
             errors.append(error)
 
@@ -129,8 +120,9 @@ def measure_runs(home: Workspace, runs: int, handles: int, rounds: int) -> dict[
         seconds = time.perf_counter() - began
         watch.ended.set()
         watch.join()
-    listed = Counter(past.thread for past in list_runs(home) if past.standing in ("accepted", "gave up"))
-    ended = [thread for thread in listed if len(get_run(thread, home).attempts) == sum(models[int(thread[1:])].drawn.values())]
+    client = Gems(runs=home)
+    listed = Counter(past.thread for past in client.list() if past.standing in ("accepted", "gave up"))
+    ended = [thread for thread in listed if len(client.get(thread).attempts) == sum(models[int(thread[1:])].drawn.values())]
     return {
         "runs": runs,
         "ok": len(ended),

@@ -38,8 +38,8 @@ from gems.evaluation.benchmarks.base import JudgeQuestion
 from gems.evaluation.judges.judge_parsing import marks, says_yes
 from gems.evaluation.judges.registry import judge_of
 from gems.memory.state import Attempt, Check, GemsState, ImageRef, Score, Verdict
-from gems.models.chat.endpoint import EndpointChat, endpoint_chat
-from gems.models.options import ChatOptions
+from gems.models.chat.endpoint import EndpointChat
+from gems.models.chat.endpoint_options import EndpointChatOptions
 from gems.nodes.decomposer import decomposer
 from gems.nodes.learner import learner
 from gems.nodes.planner import PlannerState, planner, wants_skills
@@ -312,7 +312,7 @@ def problem_of(role: FuzzedRole, answer: Any, endpoint: EndpointChat) -> tuple[s
 
 def an_endpoint() -> EndpointChat:
     """Return a client whose reading of answers is used; it is never called."""
-    return endpoint_chat(ChatOptions(model="http://127.0.0.1:1/v1#fuzzed"))
+    return EndpointChatOptions(model="http://127.0.0.1:1/v1#fuzzed").make()
 
 
 def _passed_wrongly(update: dict[str, Any]) -> Iterator[str]:

@@ -58,7 +58,7 @@ def serve_page(request: Request) -> Response:
     thread = request.path_params["thread"]
     try:
         with setup.workspace.database.open() as connection:
-            names = run_names(connection, setup.workspace)
+            names = run_names(connection)
             name = next((name for name in names if studio_id(name) == thread), thread)
             html = page_as_text(name, connection, setup.workspace)
     except (RunError, RunNameError) as error:

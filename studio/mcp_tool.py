@@ -1,6 +1,6 @@
 """The graph `draw`: one node that makes a whole run, for MCP clients, which need a tool with a small answer.
 
-A thread of the graph `gems` shows every step and ends with the whole state. A call of this graph is a run of `gems.run`: it is
+A thread of the graph `gems` shows every step and ends with the whole state. A call of this graph is a run of `Gems.run`: it is
 stored under a name of its own, and the answer has the URLs of its image and its page.
 """
 
@@ -19,7 +19,6 @@ from ..errors import GemsError
 from ..memory.state import Request
 from ..runs.manifest import studio_id
 from ..runs.result import RunResult
-from ..runs.run import run
 from . import setup
 
 
@@ -74,19 +73,9 @@ def draw_output(result: RunResult, host: str = "") -> DrawOutput:
 def _draw_node(state: DrawInput, runtime: Runtime[RunContext]) -> dict[str, Any]:
     context = setup.without_built_in_prompts(runtime.context or setup.Settings())
 
-    def whole_run() -> RunResult:
-        return run(
-            state.prompt,
-            runs=setup.workspace,
-            chat=setup.config.chats,
-            image=setup.config.image,
-            skills=setup.skills,
-            **context.model_dump(),
-        )
-
     # In a context of its own, or LangGraph would take it for a step of this thread, and store it in its checkpoints.
     try:
-        result = contextvars.Context().run(whole_run)
+        result = contextvars.Context().run(setup.client.run, state.prompt, **context.model_dump())
     except GemsError as error:
         return {"error": str(error)}
     return draw_output(result, str(get_config().get("configurable", {}).get("host", ""))).model_dump(exclude_defaults=True)

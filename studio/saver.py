@@ -154,7 +154,7 @@ class ServerSaver(ThreadedSaver):
         """Return the name of the run of a thread of the server."""
         thread = thread.lower()  # a run's name may be a UUID in upper case; the id of a thread never is
         if thread not in self._names:
-            self._names |= {studio_id(name): name for name in run_names(self.connection, self.workspace)}
+            self._names |= {studio_id(name): name for name in run_names(self.connection)}
             self._names.setdefault(thread, thread)
         return self._names[thread]
 

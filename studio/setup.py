@@ -16,6 +16,7 @@ from ..config import apply_options, load_config
 from ..context import PROMPT_SETTINGS, RunContext, preset
 from ..models.registry import Models
 from ..nodes import decomposer, learner, planner, refiner, summarizer, verifier
+from ..runs.client import Gems
 from ..server.origin_check import parse_allowed_hosts
 from ..skills import SkillLibrary
 from ..storage.image_store import ImageStore
@@ -35,6 +36,7 @@ config = apply_options(load_config(_environment["CONFIG"]), _environment["CHAT"]
 workspace = Workspace(Path(_environment["RUNS"] or "runs"), store=_environment["STORE"], image_store=_environment["IMAGE_STORE"])
 models = Models.choose(config.chats, config.image)
 skills = SkillLibrary.load()
+client = Gems(config.chats, config.image, runs=workspace, skills=skills)
 allowed_hosts = parse_allowed_hosts(os.environ.get("GEMS_ALLOWED_HOSTS"))
 
 

@@ -48,7 +48,7 @@ class ThreadSync:
     async def refresh(self) -> None:
         """Create a thread for every run that has none, and delete the threads of removed runs."""
         async with self._refreshing:
-            runs = await asyncio.to_thread(start_times, self.connection, self.workspace)
+            runs = await asyncio.to_thread(start_times, self.connection)
             now = {studio_id(name): (name, began) for name, began in runs.items()}
             for thread in [thread for thread in self._known if thread not in now]:
                 with suppress(ConflictError):  # it is being removed: the next refresh deletes it

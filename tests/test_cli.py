@@ -17,10 +17,12 @@ import pytest
 from PIL import Image
 
 import gems
+from gems import Gems
+from gems.cli import app
 from gems.context import PRESETS
 from gems.models.shapes import WEIGHTS, shapes_chat, shapes_image
-from gems.runs.listing import get_run
 from gems.server import create_app, running
+from gems.tests.conftest import COMMAND_TREE
 
 ROOT = Path(gems.__file__).parent
 
@@ -64,7 +66,7 @@ def test_every_knob_of_the_loop_is_on_the_command_line(command):
     args = [str(word) for pair in {**values, **budgets}.items() for word in pair]
     code, out, err = command("run", "a red circle", "--preset", "thorough", "--thread", "t", "--json", *switches, *args)
     assert code == 0, err
-    context = get_run("t").context.model_dump()
+    context = Gems().get("t").context.model_dump()
     wanted = {
         **{"fuse": True, "confirm": False, "skip_children": True, "keep_seed": True, "accept_at": 0.9, "patience": None},
         **{"plan": "rewrite", "checkers": "none"},
@@ -341,7 +343,7 @@ def test_models_that_a_file_does_not_name_stay_when_a_run_goes_on_or_is_forked(c
         assert command("run", "a red circle", "--thread", "far", *args)[0] == 0
         code, out, err = command("fork", "far", "--round", "1", "--config", "image.toml", "--name", "f", "--json")
     assert code == 0, err
-    told = get_run("f").models
+    told = Gems().get("f").models
     assert (told.chat.model, told.image.model) == (f"{url}#shapes-chat", "shapes")
     assert (told.image.call, told.image.price) == ({"num_inference_steps": 2}, 0.5)
     assert json.loads(out)["cost"]["amount"] > 0
@@ -387,7 +389,7 @@ def test_a_configuration_file_names_models_and_settings(command):
     told = json.loads(out)
     assert told["best"]["seed"] == 11
     assert told["usage"]["calls"] == 2
-    assert get_run("t").models.image.call == {"num_inference_steps": 4}
+    assert Gems().get("t").models.image.call == {"num_inference_steps": 4}
 
 
 def test_options_win_over_the_file_and_resume_knows_them(command):
@@ -444,3 +446,19 @@ def test_the_whole_loop_over_http_gives_the_same_result_as_in_process(command):
     assert {**far["best"], "sha256": ""} == {**near["best"], "sha256": ""}
     assert Image.open(far["image"]).tobytes() == Image.open(near["image"]).tobytes()
     assert {k: far["usage"][k] for k in ("calls", "images")} == {k: near["usage"][k] for k in ("calls", "images")}
+
+
+def test_the_help_of_every_command_shows_every_word_in_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def below(tree, path):
+        yield tree, path
+        for name, sub in getattr(tree, "commands", {}).items():
+            yield from below(sub, f"{path} {name}")
+
+    for tree, path in (pair for pair in below(COMMAND_TREE(app), "gems") if "eval" not in pair[1]):
+        with pytest.raises(SystemExit):
+            tree(["--help"], prog_name=path)
+        shown = capsys.readouterr().out.replace("│", " ").split()
+        for parameter in tree.params:
+            assert [word for word in (parameter.help or "").split() if word not in shown] == [], f"{path} {parameter.name}"

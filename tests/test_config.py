@@ -3,7 +3,7 @@
 import pytest
 
 from gems.config import apply_options, load_config, models_for_resume
-from gems.errors import ConfigError
+from gems.errors import ConfigError, ModelSpecError
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 
 FILE = """
@@ -63,7 +63,7 @@ def test_the_key_and_switches_of_one_endpoint_never_reach_another(write):
 
 def test_the_command_line_wins_over_the_file(write):
     config = apply_options(
-        load_config(write(FILE)), "shapes", None, ["num_inference_steps=4", "note=as it is", "sizes=[1, 2]"], batch=3
+        load_config(write(FILE)), "shapes", None, ["num_inference_steps=4", "note=as it is", "sizes=[1, 2]"], in_flight=3
     )
     assert {role: options.model for role, options in config.chats.items()} == {
         "default": "shapes",
@@ -71,7 +71,7 @@ def test_the_command_line_wins_over_the_file(write):
     }
     assert config.image.model.endswith("#painter")
     assert config.image.call == {"num_inference_steps": 4, "note": "as it is", "sizes": [1, 2]}
-    assert config.image.batch == 3
+    assert config.image.in_flight == 3
 
 
 def test_prices_belong_to_their_model(write):
@@ -144,14 +144,25 @@ def test_a_model_that_no_record_can_bring_back_must_be_named(write, recorded, te
     ("text", "words"),
     [
         ("[chat\n", "is not TOML"),
-        ("[chat]\nmodle = 'x'\n", "chat.modle: there is no such setting; did you mean model?"),
-        ("[chat]\ntemperature = 9\n", "chat.temperature: Input should be less than"),
+        ("[chat]\nmodle = 'x'\n", r"chat: the chat model shapes has no option modle \(did you mean model\?\)"),
+        ("[chat]\nmodel = 'openai:m'\ntemperature = 9\n", "chat.temperature: Input should be less than"),
         ("[roles.painter]\nthinking = true\n", "roles.painter: no such role; .*verifier"),
         ("roles = 3\n", r"roles has a table for each role: \[roles.verifier\]"),
         ("[roles]\nverifier = 'x'\n", "roles has a table for each role"),
-        ("[image]\noffload = 'everything'\n", "image.offload: Input should be 'none'"),
-        ("[roles.verifier]\ntemprature = 1\n", "roles.verifier.temprature: there is no such setting; did you mean temperature?"),
-        ("[image]\nsett = {}\n", "image.sett: there is no such setting; did you mean set"),
+        ("[image]\nmodel = 'diffusers:m'\noffload = 'everything'\n", "image.offload: Input should be 'none'"),
+        (
+            "[chat]\nmodel = 'openai:m'\n[roles.verifier]\ntemprature = 1\n",
+            "roles.verifier: .* no option temprature .*mean temperature",
+        ),
+        (
+            "[chat]\ntemperature = 0\n",
+            "chat: the chat model shapes has no option temperature: its options are price_input, price_output",
+        ),
+        ("[judge]\nmodel = 'random'\nthinking = false\n", "judge: the chat model random has no option thinking"),
+        (
+            "[image]\nsett = {}\n",
+            r"image: the image model shapes has no option sett \(did you mean set\?\): its options are set, batch, wait, price",
+        ),
         ("colour = 'red'\n", "colour: there is no such setting; choose one of chat, image, judge, preset, roles, run"),
     ],
 )
@@ -163,6 +174,21 @@ def test_a_mistake_is_named_with_its_place(write, text, words):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot read the configuration .*nowhere.toml"):
         load_config(tmp_path / "nowhere.toml")
+
+
+def test_an_option_of_another_backend_is_refused_by_name_on_the_command_line_too(write):
+    with pytest.raises(
+        ModelSpecError, match=r"the image model openai:gpt-image-2 has no option device: its options are set, provider, "
+    ):
+        apply_options(load_config(None), None, "openai:gpt-image-2", None, device="cuda", dtype=None)
+
+
+def test_a_table_is_of_the_model_that_the_run_has(write):
+    random = ModelOptions(chat=ChatOptions(model="openai:a"), roles={"verifier": ChatOptions(model="random")})
+    chats, _ = models_for_resume(write("[chat]\ntemperature = 0.5\n"), random, None, None)
+    assert (chats["default"].temperature, chats["verifier"]) == (0.5, ChatOptions(model="random"))
+    with pytest.raises(ModelSpecError, match="the chat model random has no option temperature"):
+        models_for_resume(write("[roles.verifier]\ntemperature = 0.5\n"), random, None, None)
 
 
 @pytest.mark.parametrize("pair", ["steps", "=4", ""])

@@ -3,17 +3,30 @@
 import asyncio
 import functools
 import json
+import time
 from typing import Annotated
 
 import pytest
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Command
+from langgraph.types import Command, Send
 from pydantic import BaseModel
 
 import gems
-from gems import GemsError, GemsState, RunContext, Verdict, build_graph, get_run, list_runs, preset, resume, run, stream
+from gems import (
+    Check,
+    Gems,
+    GemsError,
+    GemsState,
+    RunContext,
+    Verdict,
+    aevents_from_stream,
+    build_graph,
+    events_from_stream,
+    preset,
+    run,
+)
 from gems.events import (
     BudgetUsed,
     CheckAnswered,
@@ -40,7 +53,12 @@ from gems.events import (
 from gems.memory.state import merge_attempts
 from gems.storage.image_store import ImageStore
 
+CHECKS = [Check(id="c1", kind="object", question="Is there a red circle in the image?")]
 PROMPT = "two red circles above a blue square"
+
+
+STREAM = {"context": preset("original"), "stream_mode": ["tasks", "custom"], "version": "v2"}
+"""How a graph of one's own is streamed for `events_from_stream`."""
 
 
 def of(kind, events):
@@ -52,7 +70,9 @@ def seen(tmp_path_factory, request):
     """The events of a run that needs several rounds."""
     from gems.tests.conftest import Sketcher
 
-    return list(stream(PROMPT, image=Sketcher(1.0), runs=tmp_path_factory.mktemp("runs"), thread="t", max_rounds=2, plan="skills"))
+    return list(
+        Gems(image=Sketcher(1.0), runs=tmp_path_factory.mktemp("runs")).stream(PROMPT, thread="t", max_rounds=2, plan="skills")
+    )
 
 
 def test_a_run_tells_its_whole_story_in_order(seen):
@@ -99,7 +119,7 @@ def test_every_role_begins_before_it_ends_and_says_what_it_used(seen):
 
 
 def test_every_decision_tells_the_budgets(sketcher, tmp_path):
-    events = list(stream("a red circle", image=sketcher, runs=tmp_path, max_images=3, max_calls=50))
+    events = list(Gems(image=sketcher, runs=tmp_path).stream("a red circle", max_images=3, max_calls=50))
     told = {b.name: b for b in of(BudgetUsed, events)[-1].budgets}
     assert (told["images"].used, told["images"].limit) == (len(events[-1].result.attempts), 3)
     assert (told["calls"].used, told["calls"].limit) == (events[-1].usage.calls, 50)
@@ -127,33 +147,37 @@ def test_a_run_on_event_sees_the_same_as_a_stream(seen, make_sketcher, tmp_path)
     ]
 
 
-def test_a_graph_of_ones_own_has_them_on_its_custom_stream_as_json(sketcher, tmp_path):
+def test_a_graph_of_ones_own_has_what_its_nodes_emit_on_its_custom_stream_as_json(sketcher, tmp_path):
     graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path))
     parts = list(graph.stream({"prompt": "a red circle"}, context=preset("original"), stream_mode="custom"))
     assert json.loads(json.dumps(parts)) == parts
     events = [read_event(part) for part in parts]
-    assert not of(Custom, events)
     [image] = of(ImageMade, events)
     assert image.path == f"/images/{image.image.sha256}.png"
-    assert {type(e) for e in events} >= {RoleStarted, ChecksWritten, CheckAnswered, Decided, BudgetUsed, RoleEnded}
+    assert list(dict.fromkeys(type(e) for e in events)) == [ImageMade, CheckAnswered, Decided, BudgetUsed]
 
 
-def test_asynchronous_graphs_have_them_too(sketcher, tmp_path):
+def test_a_graph_of_ones_own_has_all_events_of_its_nodes_each_once(sketcher, tmp_path):
     graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path))
+    events = list(events_from_stream(graph.stream({"prompt": "a red circle"}, **STREAM)))
 
     async def listen():
-        parts = graph.astream({"prompt": "a red circle"}, context=preset("original"), stream_mode="custom")
-        return [read_event(part) async for part in parts]
+        return [event async for event in aevents_from_stream(graph.astream({"prompt": "a red circle"}, **STREAM))]
 
-    events = asyncio.run(listen())
-    assert of(ImageMade, events)
-    assert of(CheckAnswered, events)
-    assert of(RoleStarted, events)[-1].role == "learner"
+    for heard in (events, asyncio.run(listen())):
+        told = [e for e in heard if not isinstance(e, RoleStarted | RoleEnded)]
+        assert len({e.model_dump_json() for e in told}) == len(told)
+        assert {type(e) for e in told} == {ChecksWritten, PromptWritten, ImageMade, CheckAnswered, Decided, BudgetUsed}
+        assert of(RoleStarted, heard)[-1].role == of(RoleEnded, heard)[-1].role == "learner"
+    with pytest.raises(TypeError, match='version="v2"'):
+        list(events_from_stream(graph.stream({"prompt": "a red circle"}, stream_mode=["tasks", "custom"])))
 
 
 def test_images_are_told_as_soon_as_each_is_there(make_sketcher, tmp_path):
     model = make_sketcher(seconds=0.01)
-    drawn = [len(model.made) for e in stream("a red circle", image=model, runs=tmp_path, candidates=4) if isinstance(e, ImageMade)]
+    drawn = [
+        len(model.made) for e in Gems(image=model, runs=tmp_path).stream("a red circle", candidates=4) if isinstance(e, ImageMade)
+    ]
     assert len(drawn) == 4
     assert drawn[0] < 4, "the first image was told only after the last one was drawn"
 
@@ -218,16 +242,16 @@ NODES = {
 @pytest.mark.parametrize("kind", NODES)
 def test_a_swapped_node_of_any_kind_is_told_of_like_ours(kind, sketcher, tmp_path):
     graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), verifier=NODES[kind]())
-    request, context = {"prompt": "a red circle"}, preset("original")
+    request = {"prompt": "a red circle"}
 
     async def listen():
-        return [part async for part in graph.astream(request, context=context, stream_mode="custom")]
+        return [event async for event in aevents_from_stream(graph.astream(request, **STREAM))]
 
     ways = [lambda: asyncio.run(listen())]
     if kind != "async function":
-        ways.append(lambda: list(graph.stream(request, context=context, stream_mode="custom")))
-    for parts in ways:
-        events = [read_event(part) for part in parts()]
+        ways.append(lambda: list(events_from_stream(graph.stream(request, **STREAM))))
+    for way in ways:
+        events = way()
         [checks] = of(ChecksWritten, events)
         assert [e.verdict.passed for e in of(CheckAnswered, events)] == [True] * len(checks.checks)
         assert [e.decision for e in of(Decided, events)] == ["accept"]
@@ -264,12 +288,12 @@ def test_a_broken_update_is_complained_of_by_the_graph_and_not_by_its_events(ske
 
 
 def test_a_run_that_waits_says_so_and_goes_on_streaming_with_the_answer(sketcher, tmp_path):
-    events = list(stream("a red circle", image=sketcher, runs=tmp_path, thread="asked", review="image", preset="original"))
+    events = list(Gems(image=sketcher, runs=tmp_path).stream("a red circle", thread="asked", review="image", preset="original"))
     [asked] = of(PersonAsked, events)
     assert asked.question["stage"] == "image"
     assert events[-1].decision is None
     assert events[-1].result.waiting == asked.question
-    again = list(stream(thread="asked", image=sketcher, runs=tmp_path, answer={"action": "accept", "words": "good"}))
+    again = list(Gems(image=sketcher, runs=tmp_path).stream(thread="asked", answer={"action": "accept", "words": "good"}))
     assert again[0].resumed
     assert again[0].images == 1
     assert [str(e.review) for e in of(PersonSaid, again)] == ["image of round 1: accepted: good"]
@@ -278,13 +302,13 @@ def test_a_run_that_waits_says_so_and_goes_on_streaming_with_the_answer(sketcher
 
 def test_whoever_stops_listening_stops_the_run_and_can_go_on(make_sketcher, tmp_path):
     model = make_sketcher(1.0)
-    for event in stream(PROMPT, image=model, runs=tmp_path, thread="t", max_rounds=4):
+    for event in Gems(image=model, runs=tmp_path).stream(PROMPT, thread="t", max_rounds=4):
         if isinstance(event, Decided):
             break
     del event
-    assert [past.standing for past in list_runs(tmp_path)] == ["unfinished"]
+    assert [past.standing for past in Gems(runs=tmp_path).list()] == ["unfinished"]
     assert len(model.made) == 1
-    result = resume("t", image=model, runs=tmp_path)
+    result = Gems(image=model, runs=tmp_path).resume("t")
     assert result.state.round == 4
     assert len(model.made) == 4
 
@@ -301,14 +325,14 @@ def test_whoever_stops_listening_stops_the_run_and_can_go_on(make_sketcher, tmp_
 )
 def test_a_stream_of_nothing_says_what_to_give(given, words, tmp_path):
     with pytest.raises(GemsError, match=words):
-        next(stream(**given, runs=tmp_path))
+        next(Gems(runs=tmp_path).stream(**given))
 
 
 def test_lessons_are_told_when_they_are_learned_and_when_they_are_shown(make_sketcher, tmp_path):
-    settings = {"runs": tmp_path, "preset": "loop-memory", "lessons": "keep", "image": make_sketcher(0.5)}
-    events = list(stream(PROMPT, **settings))
+    client, settings = Gems(image=make_sketcher(0.5), runs=tmp_path), {"preset": "loop-memory", "lessons": "keep"}
+    events = list(client.stream(PROMPT, **settings))
     assert (learned := of(LessonLearned, events)), "choose a request that teaches something"
-    later = list(stream("two green stars above a red square", **settings))
+    later = list(client.stream("two green stars above a red square", **settings))
     shown = [lesson for e in of(LessonsShown, later) for lesson in e.lessons]
     assert {e.id for e in learned} & {lesson.id for lesson in shown}
 
@@ -367,8 +391,8 @@ def pairs(state: GemsState):
 @pytest.mark.parametrize("node", [generated, list_of_commands, pairs, {"attempts": lambda state: passes_all(state)["attempts"]}])
 def test_rarer_kinds_of_nodes_and_updates_work_and_are_told_of(node, sketcher, tmp_path):
     graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), verifier=node)
-    context = preset("original", candidates=2)
-    events = [read_event(p) for p in graph.stream({"prompt": "a red circle"}, context=context, stream_mode="custom")]
+    parts = graph.stream({"prompt": "a red circle"}, **{**STREAM, "context": preset("original", candidates=2)})
+    events = list(events_from_stream(parts))
     [checks] = of(ChecksWritten, events)
     assert [e.verdict.passed for e in of(CheckAnswered, events)] == [True] * 2 * len(checks.checks)
     assert [e.decision for e in of(Decided, events)] == ["accept"]
@@ -388,13 +412,49 @@ def test_a_node_cannot_pose_as_the_run_or_as_another_role(sketcher, tmp_path):
         return passes_all(state)
 
     nodes = {"verifier": boasting}
-    events = list(stream("a red circle", image=sketcher, runs=tmp_path, nodes=nodes, preset="original", thread="t"))
+    events = list(Gems(image=sketcher, runs=tmp_path, nodes=nodes).stream("a red circle", preset="original", thread="t"))
     assert [e.thread for e in of(RunStarted, events)] == ["t"]
     assert max(e.seconds for e in of(RoleEnded, events)) < 99
     assert [e.role for e in of(RoleEnded, events)].count("verifier") == 1
-    posed, odd = of(Custom, events)
+    *ends, posed, odd = of(Custom, events)
+    assert [e.data["role"] for e in ends] == ["verifier", "learner"]
     assert posed.data["thread"] == "other"
     assert "object object" in json.loads(odd.model_dump_json())["data"]["what"]
+
+
+def test_a_resumed_step_tells_nothing_of_a_role_whose_result_was_stored(sketcher, tmp_path):
+    def failing(state: GemsState):
+        time.sleep(0.3)  # the planner runs beside it
+        raise RuntimeError("no checks today")
+
+    given, heard = {"image": sketcher, "runs": tmp_path}, []
+    with pytest.raises(Exception, match="no checks today"):
+        run("a red circle", **given, nodes={"decomposer": failing}, preset="rewrite", thread="u", on_event=heard.append)
+    assert [e.role for e in of(RoleEnded, heard)] == [e.role for e in of(PromptWritten, heard)] == ["planner"]
+    again = list(Gems(nodes={"decomposer": lambda state: {"checks": CHECKS}}, **given).stream(thread="u"))
+    assert "planner" not in [e.role for e in of(RoleStarted | RoleEnded | PromptWritten, again)]
+    assert of(RoleStarted, again)[0].role == "decomposer"
+
+
+def test_tasks_of_one_role_side_by_side_end_each_with_their_own_events(sketcher, tmp_path):
+    def verify(state):
+        return {"attempts": [state["attempt"].judged(Verdict(check=c.id, passed=True) for c in state["checks"])]}
+
+    inner = StateGraph(GemsState, output_schema=Judged)
+    inner.add_node("verifier", verify)
+    inner.add_conditional_edges(
+        START, lambda state: [Send("verifier", {"attempt": a, "checks": state.checks}) for a in state.pending], ["verifier"]
+    )
+    graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), verifier=inner.compile())
+    how = {**STREAM, "context": preset("original", candidates=2)}
+    outer = StateGraph(GemsState)
+    outer.add_node("draw", graph)
+    outer.add_edge(START, "draw")
+    events = list(events_from_stream(outer.compile().stream({"prompt": "a red circle"}, **how, subgraphs=True)))
+    assert "draw" not in {e.role for e in of(RoleStarted, events)}
+    assert [e.role for e in of(RoleEnded, events)].count("verifier") == 3, "both tasks, and the node that has them"
+    [checks] = of(ChecksWritten, events)
+    assert len(of(CheckAnswered, events)) == 2 * len(checks.checks)
 
 
 def test_a_second_request_on_a_thread_is_refused_and_nothing_counts_for_it(sketcher, tmp_path):
@@ -429,11 +489,11 @@ def test_attempts_and_usage_may_be_edited_as_json(sketcher, tmp_path):
 
 
 def test_a_run_that_was_left_is_unfinished_and_does_not_wait(make_sketcher, tmp_path):
-    for event in stream(PROMPT, image=make_sketcher(1.0), runs=tmp_path, thread="t", max_rounds=4):
+    for event in Gems(image=make_sketcher(1.0), runs=tmp_path).stream(PROMPT, thread="t", max_rounds=4):
         if isinstance(event, Decided):
             break
     del event
-    left = get_run("t", runs=tmp_path)
+    left = Gems(runs=tmp_path).get("t")
     assert left.decision is None
     assert repr(left).startswith("<RunResult t: unfinished in round 1")
 

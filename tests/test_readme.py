@@ -36,7 +36,7 @@ def test_the_python_of_the_page_on_runs_runs_from_top_to_bottom():
     assert len(blocks) >= 3
     for number, block in enumerate(blocks, 1):
         exec(compile(block, f"docs/runs.md, block {number}", "exec"), {})
-    assert "mine" not in [past.thread for past in gems.list_runs()]
+    assert "mine" not in [past.thread for past in gems.Gems().list()]
 
 
 @pytest.mark.parametrize("page", ["start.md", "nodes.md"])

@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import gems
-from gems import GemsError, fork, resume, run
+from gems import Gems, GemsError, run
 from gems.models.image.diffusers import DiffusersImage
 from gems.models.shapes import WEIGHTS, shapes_chat
 from gems.server import create_app, running
@@ -202,7 +202,7 @@ def test_no_error_of_an_endpoint_shows_the_key(planted, gossip, command, tmp_pat
 def test_the_search_finds_a_key_that_somebody_draws(home, sketcher, monkeypatch):
     run("a red circle", thread="t", runs=home, image=sketcher, preset="original")
     assert leaks(kept(home), CHAT_KEY) == []
-    result = fork("t", round=1, prompt=f"a red circle and {CHAT_KEY}", name="f", runs=home, image=sketcher)
+    result = Gems(runs=home, image=sketcher).fork("t", round=1, prompt=f"a red circle and {CHAT_KEY}", name="f")
     found = {label for label, _ in leaks(kept(home), CHAT_KEY)}
     digest = result.best.image.sha256
     assert {"f/report.html", "f/best.png, unpacked", f"images/{digest[:2]}/{digest}.png, unpacked"} <= found
@@ -232,7 +232,7 @@ def test_what_other_models_raise_is_kept_by_name_only(home, make_sketcher):
     assert any("RuntimeError" in text for text in texts.values())
     assert leaks(texts, CHAT_KEY) == []
     assert found_paths(texts, Path.cwd()) == []
-    assert resume("t", runs=home, image=make_sketcher(0.0)).decision == "accept"
+    assert Gems(runs=home, image=make_sketcher(0.0)).resume("t").decision == "accept"
 
 
 def test_the_password_of_a_database_is_nowhere(postgres, planted, command, tmp_path, caplog):

@@ -29,8 +29,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "presets": lambda: reference.presets(RunContext, PRESETS, PRESET_DESCRIPTIONS),
     "commands": lambda: reference.commands(program, "gems"),
     "environment": lambda: reference.environment(program),
-    "chat options": lambda: reference.fields(ChatOptions),
-    "image options": lambda: reference.fields(ImageOptions),
+    "chat options": lambda: reference.backends(ChatOptions.backends()),
+    "image options": lambda: reference.backends(ImageOptions.backends()),
     "state": lambda: reference.models([GemsState, *STATE_TYPES]),
     "events": lambda: reference.events(Event),
 }

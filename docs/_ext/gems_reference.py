@@ -58,6 +58,11 @@ def fields(model: type[BaseModel]) -> str:
     return _table(["field", "type", "default", "description"], rows)
 
 
+def backends(options: Iterable[Any]) -> str:
+    """Return a section for each backend, with its options."""
+    return "\n".join(f"### {b.about[0].upper()}{b.about[1:]}: `{b.spec}`\n\n{fields(b)}" for b in options)
+
+
 def models(shown: Iterable[type[BaseModel]], level: int = 2) -> str:
     """Return a section for each model, with its docstring and fields."""
     return "\n".join(f"{'#' * level} {m.__name__}\n\n{_docstring(m)}\n\n{fields(m) if m.model_fields else ''}" for m in shown)

@@ -43,12 +43,6 @@ class JudgingAttempt(NamedTuple):
 
     item: JudgeTask
     key: AnswerKey
-    place: int
-    """Of the answer among all that are wanted."""
-
-    def again(self) -> JudgingAttempt:
-        """Return the next attempt at the same answer; its number is unique."""
-        return self._replace(key=self.key._replace(rollout=self.key.rollout + self.item.question.rollouts))
 
 
 class CollectedAnswers(NamedTuple):
@@ -66,7 +60,7 @@ def collect(
     *,
     readable: Readable = has_answer,
     concurrency: int = 8,
-    on_done: Callable[[bool], None] | None = None,
+    on_done: Callable[[bool], None] = lambda known: None,
 ) -> CollectedAnswers:
     """Ask the questions that have no answer in the log yet, several at a time, and record each answer as it comes.
 
@@ -85,7 +79,6 @@ def collect(
         JudgeError: the judge failed, or most of its first answers cannot be parsed; the message has the reason and the number of
             recorded answers.
     """
-    notify = on_done or (lambda known: None)
     known = asked = 0
     first: dict[int, bool] = {}
     """Whether each of the first answers can be parsed, by its place."""
@@ -93,42 +86,41 @@ def collect(
     wrong: tuple[JudgeQuestion, JudgeAnswer] | None = None
 
     def check(enough: int) -> None:
-        if wrong is not None and len(first) >= enough and sum(not good for good in first.values()) > len(first) / 2:
-            raise unreadable_answers(judge, *wrong, count=sum(not good for good in first.values()), of=len(first))
+        bad = sum(not good for good in first.values())
+        if wrong is not None and len(first) >= enough and bad > len(first) / 2:
+            raise unreadable_answers(judge, *wrong, count=bad, of=len(first))
 
-    def missing() -> Iterator[JudgingAttempt]:
+    def missing() -> Iterator[tuple[int, JudgingAttempt]]:
         nonlocal known
         for place, attempt in enumerate(_missing_attempts(judge, work, log, readable)):
             if attempt is not None:
-                yield attempt._replace(place=place)
+                yield place, attempt
                 continue
             known += 1
             if place < CHECKED_ANSWERS:
                 first[place] = True
-            notify(True)
+            on_done(True)
 
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
     try:
-        for attempt, answer in _ask_concurrently(pool, judge, missing(), log, concurrency):
+        for place, attempt, answer in _ask_concurrently(pool, judge, missing(), log, concurrency):
             asked += 1
             good = readable(attempt.item.question, answer)
             if not good:
                 left.append(attempt)
                 wrong = wrong or (attempt.item.question, answer)
-            if attempt.place < CHECKED_ANSWERS:
-                first[attempt.place] = good
+            if place < CHECKED_ANSWERS:
+                first[place] = good
                 check(CHECKED_ANSWERS)
-            notify(False)
+            on_done(False)
         check(MIN_CHECKED)
         for _ in range(0 if judge.deterministic else MAX_ATTEMPTS - 1):
-            again, left = [attempt.again() for attempt in left], []
-            for attempt, answer in _ask_concurrently(pool, judge, again, log, concurrency):
+            again, left = enumerate(map(_next_attempt, left)), []
+            for _, attempt, answer in _ask_concurrently(pool, judge, again, log, concurrency):
                 asked += 1
                 left += [] if readable(attempt.item.question, answer) else [attempt]
-    except BaseException as error:
+    except GemsError as error:
         pool.shutdown()
-        if not isinstance(error, GemsError):
-            raise
         advice = f"{len(log)} answers are recorded: repeat the command to ask for the others"
         raise JudgeError(f"{error}; {advice}") from error
     finally:
@@ -153,12 +145,8 @@ def recorded_answers(
         log: of the answers.
         readable: returns whether an answer can be parsed.
     """
-    answers: dict[str, list[JudgeAnswer]] = {}
-    for question in questions:
-        key = judge.key(question, image)
-        if counted := counted_answers(question, lambda number, key=key: log.get(key._replace(rollout=number)), readable):  # type: ignore[misc]
-            answers[question.key] = counted
-    return answers
+    counted = {q.key: counted_answers(q, _by_number(log, judge.key(q, image)), readable) for q in questions}
+    return {key: answers for key, answers in counted.items() if answers}
 
 
 def counted_answers(question: JudgeQuestion, get: Callable[[int], JudgeAnswer | None], readable: Readable) -> list[JudgeAnswer]:
@@ -200,33 +188,38 @@ def _missing_attempts(
         key = judge.key(item.question, item.image)
         for rollout in range(item.question.rollouts):
             counted_key = key._replace(rollout=rollout)
-            first, number = _best_attempt(item.question, rollout, lambda n, key=key: log.get(key._replace(rollout=n)), readable)  # type: ignore[misc]
+            first, number = _best_attempt(item.question, rollout, _by_number(log, key), readable)
             ended = number is None or counted_key in begun or (judge.deterministic and first is not None)
             begun.add(counted_key)
-            yield None if ended or number is None else JudgingAttempt(item, key._replace(rollout=number), 0)
+            yield None if ended or number is None else JudgingAttempt(item, key._replace(rollout=number))
+
+
+def _next_attempt(attempt: JudgingAttempt) -> JudgingAttempt:
+    """Return the next attempt at the same answer; its number is unique."""
+    return attempt._replace(key=attempt.key._replace(rollout=attempt.key.rollout + attempt.item.question.rollouts))
+
+
+def _by_number(log: AnswerLog, key: AnswerKey) -> Callable[[int], JudgeAnswer | None]:
+    return lambda number: log.get(key._replace(rollout=number))
 
 
 def _ask_concurrently(
-    pool: ThreadPoolExecutor, judge: Judge, attempts: Iterable[JudgingAttempt], log: AnswerLog, concurrency: int
-) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
-    """Ask concurrently, and yield each answer as it comes."""
-    running: dict[Future[JudgeAnswer], JudgingAttempt] = {}
-
-    def reap(until: int) -> Iterator[tuple[JudgingAttempt, JudgeAnswer]]:
-        while len(running) > until:
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for task in ended:
-                yield running.pop(task), task.result()
-
-    for attempt in attempts:
-        yield from reap(concurrency - 1)
-        running[pool.submit(_ask_and_record, judge, attempt, log)] = attempt
-    yield from reap(0)
+    pool: ThreadPoolExecutor, judge: Judge, attempts: Iterable[tuple[int, JudgingAttempt]], log: AnswerLog, concurrency: int
+) -> Iterator[tuple[int, JudgingAttempt, JudgeAnswer]]:
+    """Ask concurrently, and yield each answer as it comes, with the place and the attempt that it belongs to."""
+    waiting = iter(attempts)
+    running: dict[Future[JudgeAnswer], tuple[int, JudgingAttempt]] = {}
+    while True:
+        for place, attempt in itertools.islice(waiting, concurrency - len(running)):
+            running[pool.submit(_ask_and_record, judge, attempt, log)] = place, attempt
+        if not running:
+            return
+        for ended in wait(running, return_when=FIRST_COMPLETED).done:
+            yield *running.pop(ended), ended.result()
 
 
 def _ask_and_record(judge: Judge, attempt: JudgingAttempt, log: AnswerLog) -> JudgeAnswer:
-    """Ask a question and record the answer."""
-    item, key = attempt.item, attempt.key
+    item, key = attempt
     answer = judge.ask(item.question, item.read(), key.rollout)
     log.put(key, answer, sample=item.sample, name=item.question.key)
     return answer

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -16,8 +14,8 @@ from ...errors import JudgeError, ModelCallError
 from ...memory.state import ImageRef
 from ...models.chat.answer_probability import tokens_of
 from ...models.chat.answer_text import is_cut_off, reasoning_of, text_of, without_reasoning
-from ...models.chat.call import MALFORMED_DATA_ERRORS, CallUsage, call
-from ...models.chat.capabilities import ABOUT_LOGPROBS, ABOUT_TOP, REFUSAL_STATUSES, TOP_LOGPROBS
+from ...models.chat.call import MALFORMED_DATA_ERRORS, CallUsage, call, negotiation_of
+from ...models.negotiation import CONTENT_REFUSAL, REFUSAL_STATUSES, TOP_LOGPROBS
 from ...nodes.messages import user_message
 from ..benchmarks.base import JudgeAnswer, JudgeQuestion
 from .base import Judge, open_png
@@ -39,10 +37,6 @@ shift the probabilities."""
 RETRY_TEMPERATURE = 0.7
 """Temperature, at least, of another attempt at an answer that could not be read."""
 
-_FILTERED = re.compile(
-    r"content[ _-]?(?:filter|management|moderation|polic)|data_?inspection|inappropriate content|safety (?:system|filter|polic)",
-    re.IGNORECASE,
-)
 _ALL_LISTED = 0.999
 """Alternatives whose probabilities add up to so much leave none out."""
 _TOO_FEW = (
@@ -65,23 +59,13 @@ class ChatJudge(Judge):
         name: as tables show it.
         settings: what else its answers depend on.
         least_tokens: most tokens of an answer in words, where a question allows fewer: reasoning counts.
-        warm: whether it takes a temperature.
     """
 
     kind = "chat"
 
-    def __init__(
-        self,
-        chat: BaseChatModel,
-        name: str,
-        *,
-        settings: dict[str, Any] | None = None,
-        least_tokens: int = 0,
-        warm: bool = True,
-    ) -> None:
+    def __init__(self, chat: BaseChatModel, name: str, *, settings: dict[str, Any] | None = None, least_tokens: int = 0) -> None:
         self.name = name
-        self._chat, self._settings, self._least_tokens, self._warm = chat, settings or {}, least_tokens, warm
-        self._alternatives = TOP_LOGPROBS[0]
+        self._chat, self._settings, self._least_tokens = chat, settings or {}, least_tokens
         self._spent = CallUsage()
         self._lock = threading.Lock()
 
@@ -93,10 +77,8 @@ class ChatJudge(Judge):
     @property
     def remarks(self) -> list[str]:
         """Requests that it does not follow."""
-        remarks = [note for note in getattr(self._chat, "remarks", []) if "temperature" not in note]
-        if not self._warm:
-            remarks.append(f"{self.name} takes no temperature: it answers at its own.")
-        return remarks
+        refused = negotiation_of(self._chat).notes(self.name, ("temperature", "max_tokens", "system"))
+        return [*getattr(self._chat, "remarks", []), *refused]
 
     def request(self, question: JudgeQuestion) -> dict[str, Any]:
         """Return the request without the image."""
@@ -112,73 +94,46 @@ class ChatJudge(Judge):
     def try_out(self, question: JudgeQuestion, png: bytes) -> JudgeAnswer:
         """Ask once; an empty answer is refused, for whatever reason."""
         answer, message = self._ask(question, png)
+        problem = ""
         if question.kind == "word" and not answer.top:
-            raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")
-        if question.kind == "word" and not answer.text:
+            problem = _NO_LOGPROBS
+        elif question.kind == "word" and not answer.text:
             why = f"begins with {answer.top[0][0]!r}, which is no part of an answer: it reasons first"
-            raise JudgeError(f"the judge {self.name} {why}; switch that off, or serve it without a reasoning parser")
-        if question.kind == "word" and message is not None and sum(p for _, p in answer.top) < _ALL_LISTED:
+            problem = f"{why}; switch that off, or serve it without a reasoning parser"
+        elif question.kind == "word" and message is not None and sum(p for _, p in answer.top) < _ALL_LISTED:
             count = max(len(token.get("top_logprobs") or ()) for token in message.response_metadata["logprobs"]["content"])
-            if count < TOP_LOGPROBS[0]:
-                raise JudgeError(f"the judge {self.name} gives {count} {_TOO_FEW}")
-        if question.kind == "say" and not answer.text:
-            why = "gave an empty answer: ask it something yourself, or take another judge"
+            problem = f"gives {count} {_TOO_FEW}" if count < TOP_LOGPROBS[0] else ""
+        elif question.kind == "say" and not answer.text:
+            problem = "gave an empty answer: ask it something yourself, or take another judge"
             if message is not None and is_cut_off(message):
                 most = self._most_tokens(question)
-                why = f"used up {most} tokens before its answer began: switch its reasoning off, or raise max_tokens"
-            raise JudgeError(f"the judge {self.name} {why}")
+                problem = f"used up {most} tokens before its answer began: switch its reasoning off, or raise max_tokens"
+        if problem:
+            raise JudgeError(f"the judge {self.name} {problem}")
         return answer
 
     def _ask(self, question: JudgeQuestion, png: bytes) -> tuple[JudgeAnswer, AIMessage | None]:
-        message = self._call(question, _judge_messages(question, png))
-        if message is None:
-            return JudgeAnswer(text=""), None
+        """Return an answer and its message; None for a message if the endpoint refuses to look at the image."""
+        wants = {"max_tokens": self._most_tokens(question), "temperature": question.temperature}
+        if question.kind == "word":
+            wants["logprobs"] = TOP_LOGPROBS[0]
+        try:
+            message, spent = call(self._chat, _judge_messages(question, png), wants, role="judge", required={"logprobs"})
+        except ModelCallError as error:
+            if error.refused:
+                raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS} ({error.problem})") from error
+            if error.status in REFUSAL_STATUSES and CONTENT_REFUSAL.search(error.said):
+                return JudgeAnswer(text=""), None
+            raise
+        except MALFORMED_DATA_ERRORS as error:
+            raise JudgeError(f"the judge {self.name} failed ({type(error).__name__}: {error})"[:500]) from error
+        with self._lock:
+            self._spent = self._spent.plus(spent)
         text = said_by_judge(message)
-        if question.kind != "word":
-            return JudgeAnswer(text=text), message
-        top = first_token(message)
-        if text and not top:
+        top = first_token(message) if question.kind == "word" else ()
+        if question.kind == "word" and text and not top:
             raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS}")
         return JudgeAnswer(text=text, top=top), message
-
-    def _call(self, question: JudgeQuestion, messages: Sequence[BaseMessage]) -> AIMessage | None:
-        """Call with what the endpoint is known to take, and with less where it refuses some; None: it refuses to look."""
-        while True:
-            count = self._alternatives if question.kind == "word" else 0
-            warm = self._warm
-            options: dict[str, Any] = {"max_tokens": self._most_tokens(question)}
-            options |= {"temperature": question.temperature} if warm else {}
-            options |= {"logprobs": True, "top_logprobs": count} if count else {}
-            try:
-                message, spent = call(self._chat.bind(**options), messages, role="judge")
-            except ModelCallError as error:
-                if error.status in REFUSAL_STATUSES and self._learn(error, count, warm):
-                    continue
-                if error.status in REFUSAL_STATUSES and _FILTERED.search(error.said):
-                    return None
-                raise
-            except MALFORMED_DATA_ERRORS as error:
-                raise JudgeError(f"the judge {self.name} failed ({type(error).__name__}: {error})"[:500]) from error
-            with self._lock:
-                self._spent = self._spent.plus(spent)
-            return message
-
-    def _learn(self, error: ModelCallError, count: int, warm: bool) -> bool:
-        """Learn from a refusal; tell whether less can be asked for. Only what was sent can have been refused.
-
-        Raises:
-            JudgeError: it gives no log-probabilities.
-        """
-        if count and ABOUT_LOGPROBS.search(error.said):
-            fewer = [n for n in TOP_LOGPROBS if n < count]
-            if not (fewer and ABOUT_TOP.search(error.said)):
-                raise JudgeError(f"the judge {self.name} {_NO_LOGPROBS} ({error.said})") from error
-            self._alternatives = min(self._alternatives, fewer[0])
-            return True
-        if warm and "temperature" in error.said.lower():
-            self._warm = False
-            return True
-        return False
 
     def _most_tokens(self, question: JudgeQuestion) -> int:
         return question.max_tokens if question.kind == "word" else max(question.max_tokens, self._least_tokens)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from ...models.chat.answer_text import json_objects, without_reasoning
+from ...models.chat.answer_text import json_objects, repaired_objects, without_reasoning
 from ...nodes.checks.answers import yes_or_no
 from ..benchmarks.base import Answers
 
@@ -25,7 +26,8 @@ def marks(text: str, ranges: Mapping[str, Range]) -> dict[str, int] | None:
     They are in the last JSON object that names them all, whatever stands around it, else each on a line of its own.
     """
     said, read = without_reasoning(text), {}
-    named = [found for found in _objects(said) if ranges.keys() <= found.keys()]
+    written = [found for _, _, found in json_objects(said)]
+    named = [found for found in _nested_objects(written or repaired_objects(said)) if ranges.keys() <= found.keys()]
     found = named[-1] if named else {name: _on_a_line(name, said) for name in ranges}
     for name, (low, high) in ranges.items():
         mark = found[name]
@@ -54,9 +56,9 @@ def first_text(answers: Answers, key: str) -> str | None:
     return given[0].text if given else None
 
 
-def _objects(said: str) -> Iterator[dict[str, object]]:
-    """Give every JSON object in a text by its start, those within others too, their names in small letters."""
-    left = [found for _, _, found in json_objects(said)][::-1]
+def _nested_objects(objects: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield JSON objects, and those within them, in the order of their starts, their names in small letters."""
+    left: list[Any] = objects[::-1]
     while left:
         match left.pop():
             case dict() as found:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from langchain_core.language_models import BaseChatModel
 
 from ...errors import GemsError, JudgeError, ModelSpecError
-from ...models.chat.call import is_openai_client, model_name
+from ...models.chat.call import model_name
 from ...models.options import ChatOptions
 from ...models.registry import chat_model
 from ...privacy import folder_name
@@ -36,14 +36,10 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
     try:
         if isinstance(spec, str) and spec in JUDGES:
             return JUDGES[spec]()
-        options = spec if isinstance(spec, ChatOptions) else ChatOptions(model=spec, in_flight=concurrency)
-        if options.thinking is None:
-            options = options.model_copy(update={"thinking": False})
-        # A temperature is given to find out whether the model takes one, and taken back: each question has its own.
-        chat = chat_model(options.model_copy(update={"temperature": 0.0}))
-        warm = getattr(chat, "temperature", 0.0) is not None
-        if is_openai_client(chat):
-            chat = chat.model_copy(update={"temperature": None})
+        options = spec if isinstance(spec, ChatOptions) else ChatOptions(model=spec).with_known(in_flight=concurrency)
+        if getattr(options, "thinking", None) is None:
+            options = options.with_known(thinking=False)
+        chat = chat_model(options.with_known(temperature=None))  # each question has its own
     except ModelSpecError as error:
         message = str(error).replace("--chat", "--judge").replace("the chat model", "the judge")
         raise JudgeError(message.replace("write shapes,", "write rapidocr, perception, shapes,")) from error
@@ -53,6 +49,5 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
         chat,
         folder_name(model_name(chat)),
         settings=options.model_dump(include={"thinking", "top_p", "extra_body"}, exclude_defaults=True),
-        least_tokens=options.max_tokens or 0,
-        warm=warm,
+        least_tokens=getattr(options, "max_tokens", None) or 0,
     )

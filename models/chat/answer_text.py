@@ -1,6 +1,6 @@
 """Answers of chat models as text: the one parser for roles, judges and log-probabilities.
 
-Pure functions that find an answer in what surrounds it: reasoning, code fences, prose, tool calls.
+Pure functions that find an answer in what surrounds it: reasoning, code fences, prose, tool calls. Broken JSON is repaired.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
+import json_repair
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import BaseModel, ValidationError
 
@@ -20,6 +21,9 @@ T = TypeVar("T", bound=BaseModel)
 
 REASONING_BLOCK = re.compile(r"<think(?:ing)?>(.*?)(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 REASONING_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+
+MAX_REPAIRED = 10_000
+"""Characters of the longest text that is repaired: to repair a text takes long."""
 
 
 def without_reasoning(text: str) -> str:
@@ -38,12 +42,22 @@ def after_reasoning(text: str) -> int:
     return max((tag.end() for tag in REASONING_END.finditer(text)), default=0)
 
 
-def find_answer(message: AIMessage, schema: type[T]) -> tuple[T, str]:
-    """Return the answer in a message, validated, and the text that holds it.
+class FoundAnswer(NamedTuple, Generic[T]):
+    """An answer of a schema in a message."""
+
+    value: T
+    text: str
+    """The text that holds it."""
+    repaired: bool = False
+    """Whether its JSON was broken."""
+
+
+def find_answer(message: AIMessage, schema: type[T]) -> FoundAnswer[T]:
+    """Return the answer in a message, validated.
 
     Searched are the text; the arguments of tool calls, since some models answer a schema with a call; and, where there is no
     text at all, the end of the reasoning, where some servers' parsers put all of a short answer. A draft within the reasoning
-    is no answer.
+    is no answer. JSON that is broken is repaired at the second try, but not that of an answer that was cut off.
 
     Args:
         message: the message of the model.
@@ -52,35 +66,35 @@ def find_answer(message: AIMessage, schema: type[T]) -> tuple[T, str]:
     Raises:
         ValueError: there is no answer; the message can be shown to the model.
     """
-    text = text_of(message)
-    try:
-        return parse_answer(text, schema), text
-    except ValueError as error:
-        problem = error
-    for arguments in [*(json.dumps(c["args"]) for c in message.tool_calls), *(c["args"] or "" for c in message.invalid_tool_calls)]:
-        try:
-            return parse_answer(arguments, schema), arguments
-        except ValueError as error:
-            problem = error
-    reasoning = reasoning_of(message).rstrip("` \n")
-    if not text.strip() and reasoning.endswith("}") and not is_cut_off(message):
-        start, end, value = max(json_objects(reasoning), key=lambda place: place[1], default=(0, 0, {}))
-        if end == len(reasoning):
-            with suppress(ValidationError):
-                return schema.model_validate(storable(value)), reasoning[start:]
-    if is_cut_off(message):
+    text, cut = text_of(message), is_cut_off(message)
+    texts = [text, *(json.dumps(c["args"]) for c in message.tool_calls), *(c["args"] or "" for c in message.invalid_tool_calls)]
+    problem = None
+    for repair in (False,) if cut else (False, True):
+        for given in texts:
+            try:
+                return FoundAnswer(parse_answer(given, schema, repair=repair), given, repair)
+            except ValueError as error:
+                problem = error if problem is None or not repair else problem
+        reasoning = reasoning_of(message).rstrip("` \n")
+        if not text.strip() and reasoning.endswith("}") and not cut:
+            start, end, value = max(json_objects(reasoning), key=lambda place: place[1], default=(0, 0, {}))
+            if end == len(reasoning):
+                with suppress(ValidationError):
+                    return FoundAnswer(schema.model_validate(storable(value)), reasoning[start:])
+    if cut:
         raise ValueError("the answer was cut off at max_tokens") from problem
     if (refusal := message.additional_kwargs.get("refusal")) or finish_reason(message) == "content_filter":
         raise ValueError(f"the model refused: {str(refusal or text).strip() or 'its content filter cut in'}") from problem
-    raise problem
+    raise problem or ValueError("the answer was empty")
 
 
-def parse_answer(text: str, schema: type[T]) -> T:
+def parse_answer(text: str, schema: type[T], *, repair: bool = False) -> T:
     """Return the first JSON object of a text that fits a schema: in a fence, with prose around it, or after reasoning.
 
     Args:
         text: the text of an answer.
         schema: the pydantic model of the answer.
+        repair: read broken JSON too; see `repaired_objects`.
 
     Raises:
         ValueError: no object fits; the message can be shown to the model.
@@ -89,7 +103,7 @@ def parse_answer(text: str, schema: type[T]) -> T:
     if not body:
         raise ValueError("the answer was empty")
     problem = ""
-    for _, _, value in json_objects(body):
+    for value in repaired_objects(body) if repair else (value for _, _, value in json_objects(body)):
         try:
             return schema.model_validate(storable(value))
         except ValidationError as error:  # it may be the schema itself, repeated before the answer
@@ -97,6 +111,34 @@ def parse_answer(text: str, schema: type[T]) -> T:
             where = ".".join(map(str, first["loc"])) or "the object"
             problem = problem or f"{where}: {first['msg']}"
     raise ValueError(problem or "there was no JSON object in the answer")
+
+
+def repaired_objects(text: str) -> list[dict[str, Any]]:
+    """Return the JSON objects of a text whose JSON is broken: trailing commas, other quotation marks, words without any.
+
+    Nothing is guessed: it must have as many closing brackets as opening ones, and all but the signs of JSON must be in the
+    objects, in its order. So an answer that was cut off is not completed, and no part of a hedge is taken for an answer.
+
+    Example:
+        >>> repaired_objects("Sure: {'a': True, 'b': [1, 2,],}")
+        [{'a': True, 'b': [1, 2]}]
+    """
+    body = text[text.find("{") : text.rfind("}") + 1]
+    balanced = all(body.count(opening) == body.count(closing) for opening, closing in ("{}", "[]"))
+    if not body or len(body) > MAX_REPAIRED or not balanced:
+        return []
+    try:
+        found = json_repair.loads(body, skip_json_loads=True)
+        kept = _without_json_signs(json.dumps(found, ensure_ascii=False)) == _without_json_signs(body)
+    except (ValueError, RecursionError):
+        return []
+    objects = found if isinstance(found, list) else [found]
+    return [value for value in objects if kept and isinstance(value, dict)]
+
+
+def _without_json_signs(text: str) -> str:
+    """Return JSON text without its brackets, quotation marks, commas, colons, blanks and escapes; Python's None is null."""
+    return re.sub(r"\\u[0-9a-f]{4}|\\.|[\s{}\[\],:\"'“”‘’`]", "", re.sub(r"\bNone\b", "null", text).casefold())
 
 
 def text_of(message: BaseMessage) -> str:

@@ -14,11 +14,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
-from ...errors import ModelAnswerError, ModelCallError
+from ...errors import ModelAnswerError
+from ..negotiation import TOP_LOGPROBS
 from .answer_probability import LogprobToken, tokens_of
 from .answer_text import T, find_answer, is_cut_off, reasoning_of, text_of
-from .call import CallUsage, call, is_openai_client, model_name
-from .capabilities import REFUSAL_STATUSES, TOP_LOGPROBS, Capabilities
+from .call import CallUsage, call, model_name, server_notes
 
 MAX_QUOTED = 4000
 """Characters of an unusable answer that the repair turn quotes: one that was cut off at `max_tokens` can be very long."""
@@ -34,6 +34,8 @@ class ModelAnswer(NamedTuple, Generic[T]):
     """The text that the value was found in."""
     tokens: tuple[LogprobToken, ...] = ()
     """Tokens of the whole answer, reasoning included; empty without log-probabilities."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the run: what the endpoint refused, and a repaired answer."""
 
 
 def ask(
@@ -52,66 +54,27 @@ def ask(
         ModelAnswerError: the second answer could not be parsed either.
         ModelCallError: the model's endpoint could not be reached or refused the call.
     """
-    prompt = with_schema(messages, schema)
-    message, spent = _call_adapting(chat, prompt, schema, role, logprobs)
+    prompt, wants = with_schema(messages, schema), dict[str, Any](schema=schema)
+    if logprobs and getattr(chat, "gives_logprobs", False):
+        wants["logprobs"] = TOP_LOGPROBS[0]
+    message, spent = call(chat, prompt, wants, role=role)
     try:
-        value, text = find_answer(message, schema)
+        found = find_answer(message, schema)
     except ValueError as problem:
         quoted = (_text_or_refusal(message) or "(nothing)")[:MAX_QUOTED]
         brief = " Be brief." if is_cut_off(message) else ""
         want = f"Answer again with one JSON object of the schema and nothing else.{brief}"
         repair = HumanMessage(f"That answer could not be read: {problem}. {want}")
-        message, more = _call_adapting(chat, [*prompt, AIMessage(quoted), repair], schema, role, logprobs)
+        message, more = call(chat, [*prompt, AIMessage(quoted), repair], wants, role=role)
         spent = spent.plus(more)
         try:
-            value, text = find_answer(message, schema)
+            found = find_answer(message, schema)
         except ValueError as still:
             cure = ", also when asked to be brief: raise max_tokens" if is_cut_off(message) else ""
             raise ModelAnswerError(role, model_name(chat), f"{still}{cure}", _text_or_refusal(message), spent) from still
-    return ModelAnswer(value, reasoning_of(message), spent, text, tokens_of(message) if logprobs else ())
-
-
-def _call_adapting(
-    chat: BaseChatModel, messages: Sequence[BaseMessage], schema: type[BaseModel], role: str, logprobs: bool
-) -> tuple[AIMessage, CallUsage]:
-    """Call with the fields that the endpoint is known to take, and again without those that it refuses."""
-    known = getattr(chat, "capabilities", None)
-    if not isinstance(known, Capabilities):
-        count = TOP_LOGPROBS[0] if logprobs and getattr(chat, "gives_logprobs", False) else 0
-        return call(_bind_options(chat, schema, count), messages, role=role)
-    while True:
-        with_schema_field = known.response_format is not False
-        count = known.alternatives if logprobs and known.logprobs is not False else 0
-        try:
-            message, spent = call(_bind_options(chat, schema if with_schema_field else None, count), messages, role=role)
-        except ModelCallError as error:
-            # Each refusal that is learnt from removes a field that was sent: this ends.
-            if error.status in REFUSAL_STATUSES and known.learn_refusal(error.said, schema=with_schema_field, alternatives=count):
-                continue
-            raise
-        got_logprobs = any(token.top for token in tokens_of(message))
-        known.learn_answer(
-            schema=with_schema_field, logprobs=got_logprobs if count and (got_logprobs or text_of(message).strip()) else None
-        )
-        return message, spent
-
-
-def _bind_options(chat: BaseChatModel, schema: type[BaseModel] | None, alternatives: int) -> Any:
-    bound = chat if schema is None else bind_schema(chat, schema)
-    return bound.bind(logprobs=True, top_logprobs=alternatives) if alternatives else bound
-
-
-def bind_schema(chat: BaseChatModel, schema: type[BaseModel]) -> Any:
-    """Bind the schema to the model as the request field `response_format`.
-
-    OpenAI clients parse answers to `response_format` themselves and drop those that do not fit; as a field of
-    `extra_body` the text comes back whatever it is.
-    """
-    name, wanted = schema.__name__, schema.model_json_schema()
-    field = {"type": "json_schema", "json_schema": {"name": name, "schema": wanted}}
-    if is_openai_client(chat):
-        return chat.bind(extra_body={**(getattr(chat, "extra_body", None) or {}), "response_format": field})
-    return chat.bind(response_format=field)
+    notes = [*server_notes(chat), *([f"An answer of the {role} was broken JSON: it was repaired."] if found.repaired else [])]
+    tokens = tokens_of(message) if logprobs else ()
+    return ModelAnswer(found.value, reasoning_of(message), spent, found.text, tokens, tuple(notes))
 
 
 def with_schema(messages: Sequence[BaseMessage], schema: type[BaseModel]) -> list[BaseMessage]:

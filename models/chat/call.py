@@ -1,16 +1,20 @@
-"""One call of a chat model: its usage, and its failures as errors that say what to do."""
+"""One call of a chat model, less what its server refuses: its usage, and its failures as errors that say what to do."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from pydantic import BaseModel
 
 from ...errors import ModelCallError, NotACompletionError
 from ...privacy import host_of, keys_of, redact, without_keys
+from ..negotiation import Negotiation, call_adapting, negotiation_with, parse_error
+from .answer_probability import tokens_of
+from .answer_text import text_of
 from .sanitize import clean_message
 
 MALFORMED_DATA_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
@@ -31,17 +35,102 @@ class CallUsage(NamedTuple):
         return CallUsage(self.calls + other.calls, *tokens, self.seconds + other.seconds)
 
 
-def call(chat: Any, messages: Sequence[BaseMessage], *, role: str = "") -> tuple[AIMessage, CallUsage]:
-    """Call a chat model, or one with bound options, once; return its message in a clean form, and the usage.
+def call(
+    chat: Any,
+    messages: Sequence[BaseMessage],
+    wants: Mapping[str, Any] | None = None,
+    *,
+    role: str = "",
+    required: Collection[str] = (),
+) -> tuple[AIMessage, CallUsage]:
+    """Call a chat model, with less where its server refuses something; return its message in a clean form, and the usage.
 
     Args:
         chat: the model; its client repeats what is worth repeating.
         messages: the conversation.
+        wants: what the call can do without, by the names of `negotiation.OPTIONAL`: `schema` (a pydantic model), `logprobs` (the
+            number of alternatives), `tools`, `temperature` and `max_tokens`. The model's own options can be left out too.
         role: the role that calls, for errors.
+        required: names of `wants` that the call makes no sense without.
 
     Raises:
         ModelCallError: an OpenAI client failed, or the answer cannot be parsed. Other errors of the model pass through.
     """
+    known, wants = negotiation_of(chat), dict(wants or {})
+    if is_openai_client(chat):
+        own = {name: getattr(chat, name, None) for name in ("temperature", "max_tokens")}
+        wants = {name: value for name, value in own.items() if value is not None} | wants
+        if isinstance(messages[0], SystemMessage):
+            wants["system"] = True
+
+    def send(granted: Mapping[str, Any]) -> tuple[AIMessage, CallUsage]:
+        merged = "system" in wants and "system" not in granted
+        return _call_once(_bind(chat, wants, granted), _without_system_role(messages) if merged else messages, role)
+
+    (message, spent), granted = call_adapting(send, wants, known, required)
+    effects = dict.fromkeys(granted, True)
+    if "logprobs" in granted:
+        effects["logprobs"] = any(token.top for token in tokens_of(message))
+        if not effects["logprobs"] and not text_of(message).strip():
+            del effects["logprobs"]
+    known.learn_effects(effects)
+    return message, spent
+
+
+def negotiation_of(chat: Any) -> Negotiation:
+    """Return what is known of the server of a chat model; of other models than OpenAI clients nothing is remembered."""
+    model = without_bound_options(chat)
+    if not is_openai_client(model):
+        return Negotiation()
+    reasoning = repr((model.reasoning_effort, model.extra_body))  # OpenAI's models take less while they reason
+    return negotiation_with(_base_url(model), model_name(model), reasoning)
+
+
+def server_notes(chat: Any) -> list[str]:
+    """Return the notes of a run about the server of a chat model: what it does not honour, and what it refused."""
+    host = host_of(_base_url(chat))
+    return [*getattr(chat, "remarks", []), *negotiation_of(chat).notes(f"{model_name(chat)} at {host}")]
+
+
+def bind_schema(chat: Any, schema: type[BaseModel]) -> Any:
+    """Bind the schema to the model as the request field `response_format`.
+
+    OpenAI clients parse answers to `response_format` themselves and drop those that do not fit; as a field of
+    `extra_body` the text comes back whatever it is.
+    """
+    field = {"type": "json_schema", "json_schema": {"name": schema.__name__, "schema": schema.model_json_schema()}}
+    if is_openai_client(chat):
+        return chat.bind(extra_body={**(getattr(chat, "extra_body", None) or {}), "response_format": field})
+    return chat.bind(response_format=field)
+
+
+def _bind(chat: Any, wants: Mapping[str, Any], granted: Mapping[str, Any]) -> Any:
+    """Return the model with the granted parts of the request, and with the others put otherwise."""
+    left_out = wants.keys() - granted.keys()
+    if own := {"temperature", "max_tokens"} & left_out:
+        chat = chat.model_copy(update=dict.fromkeys(own))
+    if "max_tokens" in left_out:
+        body = {**(chat.extra_body or {}), "max_completion_tokens": wants["max_tokens"]}
+        chat = chat.model_copy(update={"extra_body": body})
+    if "tools" in granted:
+        chat = chat.bind_tools(granted["tools"])
+    if "schema" in granted:
+        chat = bind_schema(chat, granted["schema"])
+    if "logprobs" in granted:
+        chat = chat.bind(logprobs=True, top_logprobs=granted["logprobs"])
+    numbers = {n: granted[n] for n in ("temperature", "max_tokens") if n in granted and granted[n] != getattr(chat, n, None)}
+    return chat.bind(**numbers) if numbers else chat
+
+
+def _without_system_role(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Return the messages with the system prompt at the beginning of the user's message."""
+    system, user, *rest = messages
+    if isinstance(user.content, str):
+        return [HumanMessage(f"{system.text}\n\n{user.content}"), *rest]
+    return [HumanMessage([{"type": "text", "text": system.text}, *user.content]), *rest]
+
+
+def _call_once(chat: Any, messages: Sequence[BaseMessage], role: str) -> tuple[AIMessage, CallUsage]:
     began = time.perf_counter()
     try:
         message = clean_message(chat.invoke(list(messages)))
@@ -73,10 +162,7 @@ def model_name(chat: Any) -> str:
 
 def server_message(error: Exception, chat: Any) -> str:
     """Return the message of an endpoint in an error, on one line of at most 300 characters, without the key."""
-    body = getattr(error, "body", None)
-    message = body.get("message") or body.get("detail") or body.get("error") if isinstance(body, dict) else None
-    text = " ".join(str(message or getattr(error, "message", "") or error).split())
-    text = redact(text, *keys_of(chat))
+    text = redact(" ".join((parse_error(getattr(error, "body", None)).message or str(error)).split()), *keys_of(chat))
     return text if len(text) <= 300 else text[:300] + "..."
 
 
@@ -105,8 +191,7 @@ def is_endpoint_error(error: Exception) -> bool:
 def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
     """Return an error of the client as one that says what to do."""
     client = getattr(chat, "root_client", None)
-    url = str(getattr(client, "base_url", ""))
-    host, status, name = host_of(url), getattr(error, "status_code", None), model_name(chat)
+    host, status, name = host_of(_base_url(chat)), getattr(error, "status_code", None), model_name(chat)
     tries = (getattr(client, "max_retries", 0) or 0) + 1
     after = f" after {tries} tries" if tries > 1 else ""
     said = server_message(error, chat)
@@ -143,7 +228,12 @@ def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
         problem = f"it cannot be reached{after}: is the server running at {host}?"
     else:
         problem = f"the connection broke off{after}: {said}"
-    return ModelCallError(role, name, host, redact(problem, *keys_of(chat)), status, said)
+    everything = redact(parse_error(getattr(error, "body", None)).text, *keys_of(chat))
+    return ModelCallError(role, name, host, redact(problem, *keys_of(chat)), status, everything or said)
+
+
+def _base_url(chat: Any) -> str:
+    return str(getattr(getattr(chat, "root_client", None), "base_url", ""))
 
 
 def _is_langchain_parsing_error(error: Exception) -> bool:

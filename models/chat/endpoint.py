@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, ClassVar
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from openai import OpenAIError
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
-from ...errors import ModelSpecError, NotACompletionError
-from ...privacy import host_of, refuse_secrets
+from ...errors import NotACompletionError
+from ...privacy import host_of
 from ..concurrency_limit import CallLimit, call_limit_of
-from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
-from ..http import GuardedAsyncClient, GuardedClient
-from ..options import ChatOptions
+from ..endpoint_address import OPENAI_URL, is_openai
 from .call import MALFORMED_DATA_ERRORS
-from .capabilities import Capabilities, capabilities_of
 from .sanitize import clean_completion, tool_calls_of
-from .thinking import thinking_fields, thinking_note
 
 # Not of use here: `ask` finds out and notes that a schema is not taken.
 warnings.filterwarnings("ignore", r"(This model does not support|Invalid schema for) OpenAI's structured output feature")
@@ -37,9 +31,12 @@ class EndpointChat(ChatOpenAI):
     """A chat model behind an endpoint.
 
     Keeps the reasoning that `ChatOpenAI` drops, in `additional_kwargs["reasoning_content"]`; sends `max_tokens` where only
-    OpenAI knows `max_completion_tokens`; limits concurrent calls to a host; and remembers what the endpoint takes.
+    OpenAI knows `max_completion_tokens`; and limits concurrent calls to a host.
     One object may be used from many threads and event loops.
     """
+
+    gives_logprobs: ClassVar[bool] = True
+    """Whether its answers to roles may have log-probabilities: it is asked for them."""
 
     in_flight: int = 8
     """Most concurrent calls to the host, those of other models of this process included."""
@@ -52,11 +49,6 @@ class EndpointChat(ChatOpenAI):
     def base_url(self) -> str:
         """The endpoint's URL."""
         return str(self.openai_api_base or OPENAI_URL)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the endpoint takes, as far as known: shared by all models of this URL and name in this process."""
-        return capabilities_of(self.base_url, self.model_name)
 
     @property
     def _limit(self) -> CallLimit:
@@ -123,71 +115,6 @@ class EndpointChat(ChatOpenAI):
         if converted is not None and (choices := chunk.get("choices")):
             _copy_reasoning(converted.message, choices[0].get("delta"))
         return converted
-
-
-def endpoint_chat(options: ChatOptions) -> EndpointChat:
-    """Build a chat model from its options.
-
-    Args:
-        options: its `model` is `openai:MODEL` or `http(s)://HOST/v1#MODEL`; the `OPENAI_BASE_URL` of the environment counts
-            for the former, as in OpenAI's own client.
-
-    Raises:
-        ModelSpecError: the spec is neither, the key is missing, or a key is in the spec or in `extra_body`.
-    """
-    base_url, query, model = _split_spec(options.model)
-    refuse_secrets("chat", options.model, options.extra_body)
-    key_env, key = endpoint_key("chat", options)
-    thinking = thinking_fields(base_url, model, options.thinking)
-    # ChatOpenAI drops the temperature of GPT-5 models unless it sees that they do not reason.
-    known = {"reasoning_effort": thinking.pop("reasoning_effort", None)} if is_openai(base_url) else {}
-    body = _merge_fields(thinking, options.extra_body)
-    chat = EndpointChat(
-        model=model,
-        base_url=base_url,
-        default_query=query or None,
-        api_key=SecretStr(key or "none"),
-        temperature=options.temperature,
-        top_p=options.top_p,
-        max_completion_tokens=options.max_tokens,
-        timeout=options.timeout,
-        max_retries=options.retries,
-        http_client=GuardedClient(),
-        http_async_client=GuardedAsyncClient(),
-        stream_chunk_timeout=None,  # the time-out is of the whole answer: a slow model may be silent as long
-        extra_body=body or None,
-        # Only OpenAI has the Responses API for sure; there ChatOpenAI knows best which models need it.
-        use_responses_api=None if is_openai(base_url) else False,
-        stream_usage=True if is_openai(base_url) else None,
-        in_flight=options.in_flight,
-        key_env=key_env,
-        **known,
-    )
-    if note := thinking_note(base_url, model, options.thinking):
-        chat.remarks.append(note)
-    if options.temperature is not None and chat.temperature is None:
-        chat.remarks.append(f"{model} takes no temperature while it reasons: {options.temperature:g} is not sent.")
-    return chat
-
-
-def _split_spec(spec: str) -> tuple[str, dict[str, str], str]:
-    """Split a spec into URL, query and model."""
-    scheme, _, name = spec.partition(":")
-    if scheme == "openai" and name:
-        return os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, {}, name
-    url = urlsplit(spec)
-    if url.scheme in ("http", "https") and url.hostname and url.fragment:
-        return url._replace(fragment="", query="").geturl(), dict(parse_qsl(url.query)), url.fragment
-    raise ModelSpecError(f"the chat model {spec!r} is not understood: write openai:MODEL or http://HOST:PORT/v1#MODEL")
-
-
-def _merge_fields(fields: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields overridden by others; objects in both are merged, one level deep."""
-    merged = {**fields, **over}
-    for name in fields.keys() & over.keys():
-        if isinstance(fields[name], dict) and isinstance(over[name], dict):
-            merged[name] = {**fields[name], **over[name]}
-    return merged
 
 
 def _copy_reasoning(message: Any, source: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ..numerals import NUMBER_WORDS
+from ..options import ChatOptions
 from .scripted import ScriptedChat, load_skills, loadable_skills, schema_name, tag_content
 
 YES_NO = ("Yes", "No", "yes", "no", " Yes", " No", " yes", " no")
@@ -24,6 +25,17 @@ TEXT_WORDS = ("the", "of", "and", "a", "to", "in", "is", "OPEN", "SALE", "的", 
 """Words of an answer to a request to transcribe text."""
 MAX_CHECKS = 4
 REASON = "this was decided at random"
+
+
+class RandomChatOptions(ChatOptions):
+    """A chat model that answers at random."""
+
+    spec = "random"
+    about = "random answers, for a rehearsal"
+
+    def make(self) -> RandomChat:
+        """Return the chat model."""
+        return RandomChat()
 
 
 class RandomChat(ScriptedChat):

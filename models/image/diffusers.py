@@ -6,16 +6,19 @@ import hashlib
 import inspect
 import io
 import warnings
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
+from pydantic import Field
 
-from ...errors import ImageModelError, did_you_mean
+from ...context import RunContext
+from ...errors import ImageModelError, ModelSpecError, did_you_mean
 from ...pixels import to_rgb
+from ..options import ImageOptions
 from .base import ImageModel, ImageRequest
 from .batching import Batcher
 from .devices import DTYPES, LOAD_LOCK, OFFLOADS, Offload, best_device, best_dtype, free_memory, is_out_of_memory, move_to_device
@@ -27,6 +30,46 @@ warnings.filterwarnings("ignore", message="IProgress not found")
 
 MAX_BATCH_ON_GPU = 4
 """Most images in one call on a GPU; on a CPU a batch of large models takes memory and gains nothing."""
+
+
+class PipelineOptions(ImageOptions):
+    """What pipelines of diffusers have in common."""
+
+    call: dict[str, Any] = Field(default={}, alias="set", description="Options of the pipeline's call.")
+    batch: int | None = Field(default=None, ge=1, description="Most images in one pipeline call.")
+    wait: float | None = Field(default=None, ge=0, le=10, description="Seconds to wait for a batch to fill.")
+
+
+class DiffusersOptions(PipelineOptions):
+    """A text-to-image pipeline of diffusers."""
+
+    spec = "diffusers:REPOSITORY, diffusers:FOLDER"
+    about = "any text-to-image pipeline of diffusers"
+    shared = True
+
+    device: str | None = Field(default=None, description="cpu, cuda, cuda:1, mps; the best available by default.")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(default=None, description="Number format of the weights.")
+    offload: Offload = Field(default="none", description="Which weights stay in main memory until they are needed.")
+
+    @property
+    def source(self) -> str:
+        """The repository or folder."""
+        name = self.model.partition(":")[2]
+        return str(Path(name).expanduser()) if name.startswith("~") else name
+
+    def key(self) -> tuple[str, str]:
+        """Return the options, and the whole path and a hash of a folder: the weights may change, or the working directory."""
+        folder = Path(self.source).resolve()
+        return self.model_dump_json(), f"{folder} {fingerprint(folder)}" if folder.is_dir() else ""
+
+    def make(self) -> DiffusersImage:
+        """Return the image model; it loads its weights at the first request."""
+        if self.source.startswith((".", "/")) and not Path(self.source).is_dir():
+            raise ModelSpecError(f"--image {self.model}: there is no such folder")
+        model = DiffusersImage(self.source, **self.model_dump(exclude={"model", "price"}))
+        if self.call and (pipeline := model.pipeline_class()):
+            check_call(pipeline.__name__, self.call, inspect.signature(pipeline.__call__).parameters)
+        return model
 
 
 class DiffusersImage(ImageModel):
@@ -155,6 +198,15 @@ class DiffusersImage(ImageModel):
             config: dict[str, Any] = DiffusionPipeline.load_config(self.source, local_files_only=Path(self.source).exists())
             return config
 
+    def pipeline_class(self) -> type | None:
+        """Return the class of the pipeline as `model_index.json` names it; None if that is not known without the weights."""
+        import diffusers
+
+        with suppress(ImageModelError):  # the load will say what is wrong
+            pipeline: type | None = getattr(diffusers, str(self._index().get("_class_name")), None)
+            return pipeline
+        return None
+
     @cached_property
     def _device(self) -> str:
         return self.device or best_device()
@@ -201,7 +253,9 @@ class DiffusersImage(ImageModel):
         with self._explained_loading(), _without_progress_bars():
             _require_safetensors(Path(self.source))
             pipeline = DiffusionPipeline.from_pretrained(self.source, dtype=dtype, local_files_only=local, use_safetensors=True)
-        self._check_call(pipeline)
+        if "prompt" not in (parameters := inspect.signature(pipeline.__call__).parameters):
+            family_from_signature(type(pipeline))
+        check_call(type(pipeline).__name__, self.call, parameters)
         pipeline.set_progress_bar_config(disable=True)
         vae: Any = getattr(pipeline, "vae", None)
         if hasattr(vae, "use_slicing"):
@@ -224,20 +278,6 @@ class DiffusersImage(ImageModel):
                 f"cannot load the image model {self.name!r}: {type(error).__name__}: {reason}. "
                 "Reinstall it or name another with --image"
             ) from error
-
-    def _check_call(self, pipeline: Any) -> None:
-        """Refuse options that the pipeline's call does not have."""
-        title = type(pipeline).__name__
-        options = inspect.signature(pipeline.__call__).parameters
-        if "prompt" not in options:
-            family_from_signature(type(pipeline))
-        if any(p.kind is p.VAR_KEYWORD for p in options.values()):
-            return
-        for key in self.call:
-            if key in RESERVED:
-                raise ImageModelError(f"the option {key!r} of {title} comes from the requests and cannot be set")
-            if key not in options:
-                raise ImageModelError(f"{title} has no option {key!r}: {did_you_mean(key, set(options) - RESERVED)}")
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
         """Generate one image for each request, in batches shared with requests of other threads."""
@@ -382,6 +422,28 @@ _LESS_MEMORY = (
     "Let weights wait in main memory (offload: model, group or sequential), ask for a smaller size, or for a smaller number "
     "format (dtype: bfloat16)"
 )
+
+
+def check_call(pipeline: str, call: Iterable[str], known: Mapping[str, inspect.Parameter | None]) -> None:
+    """Refuse options that the call of a pipeline does not have.
+
+    Args:
+        pipeline: its name.
+        call: names of the options.
+        known: parameters of the call.
+
+    Raises:
+        ImageModelError: there is no such option, or it comes from the requests.
+    """
+    if any(p is not None and p.kind is p.VAR_KEYWORD for p in known.values()):
+        return
+    for key in call:
+        if key in RESERVED:
+            raise ImageModelError(f"the option {key!r} of {pipeline} comes from the requests and cannot be set")
+        if key not in known:
+            own = key in RunContext.model_fields
+            hint = f"it is a setting of the run: -s {key}=VALUE" if own else did_you_mean(key, set(known) - RESERVED - {"self"})
+            raise ImageModelError(f"{pipeline} has no option {key!r}: {hint}")
 
 
 def _require_safetensors(folder: Path) -> None:

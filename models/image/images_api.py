@@ -6,13 +6,14 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
+from pydantic import Field
 
 from ...errors import ImageModelError, ImageRefusedError
 from ...privacy import refuse_secrets
-from ..endpoint_address import OPENAI_URL, endpoint_key, is_openai
+from ..endpoint_address import OPENAI_URL, endpoint_key, is_endpoint, is_openai
 from ..options import ImageOptions
 from . import images_api_dialects
 from .base import ImageModel, ImageRequest
@@ -24,7 +25,29 @@ MAX_REMEMBERED = 1000
 """Number of requests whose remarks are remembered."""
 
 
-def endpoint_image(options: ImageOptions) -> EndpointImage:
+class EndpointImageOptions(ImageOptions):
+    """An image model behind an images endpoint, of OpenAI or of a server compatible with it."""
+
+    spec = "openai:MODEL, http(s)://HOST/v1#MODEL"
+    about = "an endpoint of OpenAI's images API"
+
+    call: dict[str, Any] = Field(default={}, alias="set", description="Further fields of every request.")
+    provider: Literal["openai", "sglang", "vllm-omni", "gems"] | None = Field(
+        default=None, description="Which kind of server it is; detected by default."
+    )
+    timeout: float = Field(default=300, gt=0, description="Seconds for one try, to the last byte of the answer.")
+    retries: int = Field(default=4, ge=0, description="Tries after the first, for 429, 5xx, time-outs and dropped connections.")
+    in_flight: int = Field(default=4, ge=1, description="Most concurrent calls to the endpoint.")
+    key_env: str | None = Field(default=None, description="Environment variable that holds the key.")
+
+    def make(self) -> EndpointImage:
+        """Return the image model."""
+        if not is_endpoint("image", self.model):
+            raise self.not_understood()
+        return endpoint_image(self)
+
+
+def endpoint_image(options: EndpointImageOptions) -> EndpointImage:
     """Return the image model of `openai:MODEL` or `http(s)://HOST/v1#MODEL`.
 
     The key is in OPENAI_API_KEY for the former, whose server may be another by OPENAI_BASE_URL as in OpenAI's own client, and in
@@ -40,7 +63,7 @@ def endpoint_image(options: ImageOptions) -> EndpointImage:
     else:
         url, _, model = options.model.partition("#")
     refuse_secrets("image", options.model, options.call)
-    key_env, key = endpoint_key("image", options)
+    key_env, key = endpoint_key("image", options.model, options.key_env)
     provider = options.provider or ("openai" if of_openai else None)
     return EndpointImage(
         url,

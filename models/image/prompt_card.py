@@ -8,12 +8,24 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..options import ImageOptions
 from .base import ImageModel, ImageRequest
 
 SIDE = 512
 MARGIN = 16
 FONT_SIZES = (40, 32, 24, 18, 14, 11)
 """Font sizes in pixels: the largest with which the prompt fits is taken."""
+
+
+class CardOptions(ImageOptions):
+    """An image model that writes the prompt on a card."""
+
+    spec = "card"
+    about = "the prompt, written on a card, for a rehearsal"
+
+    def make(self) -> CardImage:
+        """Return the image model."""
+        return CardImage()
 
 
 class CardImage(ImageModel):

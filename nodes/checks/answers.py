@@ -1,13 +1,16 @@
 """Parse answers and compare them with the expected ones, in code rather than by a model.
 
-There is one function for each form of answer: `yes_or_no`, `number` (from `models.numerals`) and `match_text`. The verifier and
-the judges share them. An answer that hedges ("yes and no", "fewer than three", "maybe OPEN") is unknown.
+`FORMS` has the forms of answers; each kind of checks in `memory/check_kinds.py` names its own. The verifier and the judges share
+the functions. An answer that hedges ("yes and no", "fewer than three", "maybe OPEN") is unknown.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import NamedTuple
 
+from ...memory.check_kinds import KINDS
 from ...memory.state import Check
 from ...models.numerals import MAX_CHARACTERS, is_no_answer, number
 from .text_match import TextMatch, compare_text, contains, normalize
@@ -115,19 +118,32 @@ def _polarity(word: str) -> bool | None:
 
 def passes(check: Check, answer: str) -> bool | None:
     """Return whether an answer is the one that a check expects; None if it is unknown or has another form."""
-    if not answer.strip():
+    return FORMS[answer_form(check)].compare(check.expected, answer) if answer.strip() else None
+
+
+def answer_form(check: Check) -> str:
+    """Return the form of the answer to a check, a key of `FORMS`: that of its kind, unless it expects yes or no."""
+    form = KINDS[check.kind].form
+    closed = check.expected in {"yes", "no"} if form == "text" else yes_or_no(check.expected) is not None
+    return "yes or no" if closed else form
+
+
+def expects_text(check: Check) -> bool:
+    """Return whether the answer to a check is a text of the image; other text checks are yes/no ("Is the text legible?")."""
+    return answer_form(check) == "text"
+
+
+def _compare_words(expected: str, answer: str) -> bool | None:
+    """Compare yes or no; another expected answer must be given word for word."""
+    wanted, polarity = yes_or_no(expected), yes_or_no(answer)
+    if _is_hedge(answer) or (wanted is not None and polarity is None):
         return None
-    if expects_text(check):
-        return _text_passes(check, answer)
-    if _is_hedge(answer):
-        return None
-    expected, polarity = yes_or_no(check.expected), yes_or_no(answer)
-    if expected is not None:
-        return None if polarity is None else polarity == expected
-    if check.kind == "count":
-        counted, wanted = number(answer), number(check.expected)
-        return None if counted is None or wanted is None else counted == wanted
-    return without_outer_quotes(answer).rstrip(".").casefold() == without_outer_quotes(check.expected).rstrip(".").casefold()
+    return polarity == wanted if wanted is not None else _bare(answer) == _bare(expected)
+
+
+def _compare_numbers(expected: str, answer: str) -> bool | None:
+    counted, wanted = number(answer), number(expected)
+    return None if _is_hedge(answer) or counted is None or wanted is None else counted == wanted
 
 
 def _is_hedge(answer: str) -> bool:
@@ -136,24 +152,23 @@ def _is_hedge(answer: str) -> bool:
     return _HEDGE.fullmatch(first) is not None or is_no_answer(first)
 
 
-def expects_text(check: Check) -> bool:
-    """Return whether the answer to a check is a text of the image; other text checks are yes/no ("Is the text legible?")."""
-    return check.kind == "text" and check.expected not in {"yes", "no"}
+def _bare(answer: str) -> str:
+    return without_outer_quotes(answer).rstrip(".").casefold()
 
 
-def match_text(check: Check, answer: str) -> TextMatch:
-    """Compare the text in an answer with the one that a check expects. Remarks such as "no text" are not text."""
-    if _NO_TEXT.fullmatch(answer.strip()) and normalize(answer) != normalize(check.expected):
-        return compare_text(check.expected, "")
-    return compare_text(check.expected, "\n".join(line for line in answer.splitlines() if not _denies_text(line, check.expected)))
+def match_text(expected: str, answer: str) -> TextMatch:
+    """Compare the text in an answer with the expected one. Remarks such as "no text" are not text."""
+    if _NO_TEXT.fullmatch(answer.strip()) and normalize(answer) != normalize(expected):
+        return compare_text(expected, "")
+    return compare_text(expected, "\n".join(line for line in answer.splitlines() if not _denies_text(line, expected)))
 
 
-def _text_passes(check: Check, answer: str) -> bool | None:
+def _compare_texts(expected: str, answer: str) -> bool | None:
     """Return whether the text is in the lines that are certain; None if it is not, and another line is in doubt."""
-    wanted = normalize(check.expected)
+    wanted = normalize(expected)
     lines = [line for line in answer.splitlines() if line.strip()]
     certain = [line for line in lines if not _is_doubtful(normalize(line), wanted)]
-    passed = match_text(check, "\n".join(certain)).passed
+    passed = match_text(expected, "\n".join(certain)).passed
     return True if passed else False if len(certain) == len(lines) else None
 
 
@@ -178,3 +193,36 @@ def _denies_text(line: str, wanted: str) -> bool:
 def without_outer_quotes(text: str) -> str:
     """Return an answer without quotes around it and with single spaces."""
     return " ".join(text.strip().strip("\"'“”‘’「」«»").split())
+
+
+class AnswerForm(NamedTuple):
+    """A form of answers."""
+
+    instruction: str
+    """What the verifier is told about answers of this form."""
+    given: str
+    """What it gives as the answer, in short."""
+    compare: Callable[[str, str], bool | None]
+    """Takes the expected answer and the one given; returns whether it passes, None if it is unknown."""
+
+
+FORMS = {
+    "yes or no": AnswerForm(
+        'A yes/no question: "yes" or "no". "Yes" only if it holds fully and for everything the question names; a thing that is '
+        'partly there, of the wrong colour or ambiguous is "no".',
+        '"yes", "no"',
+        _compare_words,
+    ),
+    "number": AnswerForm(
+        'A "how many" question: the number you count, as a word. Count one by one; count what is cut off by the edge, overlaps '
+        "or stands in the background too.",
+        "a number as a word",
+        _compare_numbers,
+    ),
+    "text": AnswerForm(
+        "A question for text: exactly the characters you can read, mistakes included, not what they were probably meant to be.",
+        "the text read",
+        _compare_texts,
+    ),
+}
+"""The forms of answers by name, in the order in which the verifier is told about them."""

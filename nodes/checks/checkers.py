@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, get_args, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
 from ...errors import CheckerError
+from ...memory.check_kinds import KINDS
 from ...memory.state import Check, CheckKind, Verdict
 
 
@@ -38,12 +39,11 @@ def require_checkers(checkers: Sequence[Checker]) -> Sequence[Checker]:
     Raises:
         CheckerError: an object is not a checker, or a kind of checks does not exist.
     """
-    known = get_args(CheckKind)
     for checker in checkers:
         if not isinstance(checker, Checker):
             raise CheckerError(f"{checker!r} is not a checker: it needs a name, kinds and check(image, checks)")
-        if unknown := sorted(set(checker.kinds) - set(known)):
-            raise CheckerError(f"the checker {checker.name}: there is no kind {unknown[0]!r}; the kinds are {', '.join(known)}")
+        if unknown := sorted(set(checker.kinds) - set(KINDS)):
+            raise CheckerError(f"the checker {checker.name}: there is no kind {unknown[0]!r}; the kinds are {', '.join(KINDS)}")
     return checkers
 
 

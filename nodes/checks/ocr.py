@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import GemsError
+from ...memory.check_kinds import KINDS
 from ...memory.state import Check, CheckKind, Verdict
 from ...pixels import to_rgb
 from .answers import expects_text
@@ -52,7 +53,7 @@ class OcrChecker:
     """
 
     name = "OCR"
-    kinds: frozenset[CheckKind] = frozenset({"text"})
+    kinds: frozenset[CheckKind] = frozenset(kind.name for kind in KINDS.values() if kind.form == "text")
 
     def __init__(self) -> None:
         if not is_installed():

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gems.errors import GemsError, RunError, RunInUseError
 from gems.evaluation.benchmarks.shapes import make_benchmark
-from gems.runs.run import resume, run
+from gems.runs.client import Gems
 from gems.storage.postgres import EncryptingSaver
 from gems.storage.sqlite import SharedSqliteSaver
 from gems.storage.workspace import Workspace
@@ -116,12 +116,12 @@ class SoakFolder:
             watch = RunWatch(journal, pictures, wanted.thread, new)
             watch.at("opening")
             home = Workspace(self.runs, store=self.url, image_store=WatchedStore(self.images, watch))
-            painter = WatchedImageModel(watch, self.images)
+            client = Gems(image=WatchedImageModel(watch, self.images), runs=home)
             if new:
                 settings = {"preset": wanted.preset, **wanted.settings}
-                run(wanted.prompt, thread=wanted.thread, runs=home, image=painter, on_event=watch, **settings)
+                client.run(wanted.prompt, thread=wanted.thread, on_event=watch, **settings)
             else:
-                resume(wanted.thread, runs=home, image=painter, on_event=watch)
+                client.resume(wanted.thread, on_event=watch)
 
 
 def die_at(step: int, journal: EventLog) -> None:

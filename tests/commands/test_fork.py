@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gems.runs.listing import get_run
+from gems import Gems
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 
@@ -60,7 +60,7 @@ def test_budgets_of_the_new_run_are_given_and_other_settings_stay(command, paren
     assert (told["usage"]["images"], told["cost"]["amount"]) == (2, 1.0)
     changed = {"max_rounds": 3, "candidates": 2, "patience": 2, "max_images": 2, "max_calls": 99, "max_tokens": 99999}
     changed |= {"max_seconds": 600, "max_cost": 9}
-    assert get_run("f").context.model_dump() == {**get_run("p").context.model_dump(), **changed}
+    assert Gems().get("f").context.model_dump() == {**Gems().get("p").context.model_dump(), **changed}
     code, _, err = command("fork", "p", "--round", "1", "--max-cost", "9")
     assert (code, "of the file of --config" in err) == (2, True)
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from gems import Gems
 from gems.commands.review_dialog import ReviewDialog
 from gems.errors import SettingError
-from gems.runs.listing import get_run, list_runs
 
 WORK = """
 from gems import cli
@@ -99,7 +99,7 @@ def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
     tty.say("\x03")  # Ctrl-C means later
     tty.until("gems resume t --answer")
     assert tty.process.wait(30) == 0
-    assert list_runs()[0].standing == "waiting"
+    assert Gems().list()[0].standing == "waiting"
     tty = terminal("resume", "t")
     tty.until("your answer [")
     tty.say("a")
@@ -107,7 +107,7 @@ def test_a_person_at_a_terminal_is_asked_until_the_run_ends(terminal):
     tty.say("")
     tty.until("a person accepted it")
     assert tty.process.wait(30) == 0
-    result = get_run("t")
+    result = Gems().get("t")
     assert str(result.state.reviews[0]) == "plan: edited prompt"
     assert result.state.reviews[1].words == "it should be a star"
     assert result.decision == "accept"
@@ -124,7 +124,7 @@ def test_sigterm_ends_a_question_at_once_and_the_run_still_waits(terminal, typed
     tty.process.send_signal(signal.SIGTERM)
     assert "waiting: for your review of the plan" in tty.until("gems resume t --answer", seconds=20)
     assert tty.process.wait(20) == 143
-    assert list_runs()[0].standing == "waiting"
+    assert Gems().list()[0].standing == "waiting"
     tty = terminal("resume", "t")
     tty.until("your answer [")
     tty.say("a")

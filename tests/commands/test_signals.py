@@ -7,16 +7,14 @@ import time
 
 import pytest
 
-from gems.runs.listing import get_run, list_runs
+from gems import Gems
 
 WORK = """
 import sys, time
-import gems.runs.run as front
+import gems
+from gems.commands.options import SessionArgs
 from gems.commands.run_session import run_session
-from gems.storage.workspace import Workspace
-from gems.commands.progress import TerminalProgress
 from gems.tests.conftest import Sketcher
-from rich.console import Console
 
 class Slow(Sketcher):
     def generate(self, requests):
@@ -24,11 +22,8 @@ class Slow(Sketcher):
         time.sleep(float(sys.argv[1]))
         return super().generate(requests)
 
-workspace = Workspace("runs")
-progress = TerminalProgress(Console(stderr=True))
-run_session(progress, workspace, False, lambda control: front.run(
-    "three red circles above a blue square", thread="t", runs=workspace, image=Slow(1.0), preset="paper", max_rounds=3,
-    on_event=progress, control=control))
+run_session(SessionArgs(as_json=True), lambda **session: gems.run(
+    "three red circles above a blue square", thread="t", image=Slow(1.0), preset="paper", max_rounds=3, **session))
 """
 
 
@@ -59,8 +54,8 @@ def test_the_first_signal_stops_the_run_after_its_step(drawing, number):
     assert process.returncode == 128 + number
     assert "stopping after the current step; press Ctrl-C again to stop at once" in err
     assert "stopped after a finished step: resume it with `gems resume t`" in err
-    assert [past.standing for past in list_runs()] == ["unfinished"]
-    assert get_run("t").state.round == 1  # the image that was being drawn is there
+    assert [past.standing for past in Gems().list()] == ["unfinished"]
+    assert Gems().get("t").state.round == 1  # the image that was being drawn is there
 
 
 def test_the_second_signal_ends_the_process_at_once(drawing):
@@ -73,4 +68,4 @@ def test_the_second_signal_ends_the_process_at_once(drawing):
     assert time.monotonic() - began < 20
     assert process.returncode == 130
     assert "stopped at once: resume it with `gems resume t`" in err
-    assert [past.standing for past in list_runs()] == ["unfinished"]
+    assert [past.standing for past in Gems().list()] == ["unfinished"]

@@ -31,7 +31,7 @@ def test_a_public_name_is_there_or_warns_of_its_new_one(name):
     if name in gems.__all__:
         assert getattr(gems, name) is not None
     else:
-        with pytest.warns(DeprecationWarning, match=rf"gems\.{name} is called gems\.\w+ now"):
+        with pytest.warns(DeprecationWarning, match=rf"gems\.{name} is called gems\.(Gems\.)?\w+ now"):
             assert getattr(gems, name) is not None
 
 
@@ -96,31 +96,26 @@ extra_body = { top_k = 1 }
 price_input = 1.0
 price_output = 2.0
 """
-IMAGE = """
-model = "shapes"
-set = { guidance_scale = 1.0 }
-device = "cpu"
-dtype = "float32"
-offload = "none"
-batch = 2
-wait = 0.1
-provider = "gems"
-timeout = 9.5
-retries = 1
-in_flight = 2
-key_env = "MY_KEY"
-price = 0.5
-"""
+LOCAL = "set = { guidance_scale = 1.0 }\nbatch = 2\nwait = 0.1\nprice = 0.5\n"
+IMAGES = (
+    f'model = "shapes"\n{LOCAL}',
+    f'model = "diffusers:owner/name"\n{LOCAL}device = "cpu"\ndtype = "float32"\noffload = "none"\n',
+    'model = "http://localhost:1/v1#m"\nset = { guidance_scale = 1.0 }\nprovider = "gems"\nprice = 0.5\n'
+    'timeout = 9.5\nretries = 1\nin_flight = 2\nkey_env = "MY_KEY"\n',
+)
+"""The keys of each backend."""
 
 
-def test_keys_of_the_configuration_file_are_taken(tmp_path):
+@pytest.mark.parametrize("image", IMAGES)
+def test_keys_of_the_configuration_file_are_taken(tmp_path, monkeypatch, image):
+    monkeypatch.setenv("MY_KEY", "k")
     roles = ("planner", "decomposer", "verifier", "summarizer", "refiner", "learner")
     values = {key: value for key, value in NAMES["presets"]["default"].items() if value is not None}
     tables = [
         'preset = "paper"',
         f"[chat]{CHAT}",
         *(f"[roles.{role}]{CHAT}" for role in roles),
-        f"[image]{IMAGE}",
+        f"[image]\n{image}",
         f"[judge]{CHAT}",
     ]
     run = "\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items())

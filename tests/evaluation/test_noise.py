@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gems import ImageStore, RunContext, get_run, resume, run
+from gems import Gems, ImageStore, RunContext, run
 from gems.errors import RunError
 from gems.evaluation.noise import noisy
 from gems.evaluation.run_records import read_definition
@@ -32,12 +32,12 @@ def test_a_stored_run_is_shown_and_resumed_with_the_wrapper_if_it_had_noise(tmp_
         manifest = verify_hash(opened.store.get(MANIFESTS, "old").value)
         manifest["context"] |= {"noise_fp": rate, "noise_fn": 0.0}
         opened.store.put(MANIFESTS, "old", add_hash(manifest), index=False)
-    assert get_run("old", runs=tmp_path).decision == "accept"
+    assert Gems(runs=tmp_path).get("old").decision == "accept"
     nodes = {"verifier": noisy(verifier(ShapesChat(), ImageStore(tmp_path / "images").read), fp=rate)} if rate else None
     if rate:
         with pytest.raises(RunError, match="started with these roles swapped: verifier"):
-            resume("old", image=sketcher, runs=tmp_path)
-    assert resume("old", image=sketcher, runs=tmp_path, nodes=nodes).decision == "accept"
+            Gems(image=sketcher, runs=tmp_path).resume("old")
+    assert Gems(image=sketcher, runs=tmp_path, nodes=nodes).resume("old").decision == "accept"
 
 
 def test_a_stored_study_is_read_and_one_with_noise_is_another_one(tmp_path, sketcher):

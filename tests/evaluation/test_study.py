@@ -234,8 +234,10 @@ def test_what_is_missing_failed_or_unanswered(tmp_path):
 
 
 def test_what_is_to_be_said_of_how_a_judge_was_asked_is_kept(tmp_path):
-    judge = ChatJudge(Says(), "Eyes-8B", warm=False)
-    study(tmp_path, Colours(2), judge=judge)
+    class Remarked(ChatJudge):
+        remarks = ("Eyes-8B takes no temperature: it answers at its own.",)
+
+    study(tmp_path, Colours(2), judge=Remarked(Says(), "Eyes-8B"))
     assert "Eyes-8B: Eyes-8B takes no temperature: it answers at its own." in study_warnings(
         load_study(tmp_path, benchmark=Colours(2))
     )

@@ -5,14 +5,13 @@ from pathlib import Path
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from gems import GemsError, ImageStore, RunContext, Usage, build_graph, preset, resume, run
+from gems import Gems, GemsError, ImageStore, RunContext, Usage, build_graph, preset, run
 from gems.context import PRESETS
 from gems.evaluation.noise import noisy
 from gems.graph.costs import Bounds, estimate, image_cost
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 from gems.models.shapes.chat import ShapesChat
 from gems.nodes.verifier import verifier
-from gems.runs.listing import list_runs
 from gems.storage.serializer import serializer
 
 from ..moody_chat import Moody
@@ -113,7 +112,7 @@ def test_a_run_that_was_killed_keeps_its_budget(tmp_path, make_sketcher):
     whole = run(PROMPT, image=make_sketcher(1.0), thread="whole", **settings)
     with pytest.raises(RuntimeError, match="power cut"):
         run(PROMPT, chat=chat, image=make_sketcher(1.0), thread="cut", **settings)
-    gone_on = resume("cut", chat="shapes", image=make_sketcher(1.0), runs=tmp_path)
+    gone_on = Gems(chat="shapes", image=make_sketcher(1.0), runs=tmp_path).resume("cut")
     assert gone_on.state.result.reason == whole.state.result.reason
     assert gone_on.usage.chat_calls == whole.usage.chat_calls
 
@@ -123,9 +122,9 @@ def test_what_a_run_has_cost_is_in_its_result_record_and_report(tmp_path, make_s
     total = result.usage.total
     assert result.cost.amount == pytest.approx((total.input_tokens + 2 * total.output_tokens) / 1e6)
     assert result.cost.unpriced == ("generator",)
-    assert [past.cost for past in list_runs(tmp_path)] == [result.cost.amount]
+    assert [past.cost for past in Gems(runs=tmp_path).list()] == [result.cost.amount]
     assert f"{result.cost.amount:.4f} (without the price of: generator)" in result.report_path.read_text()
-    assert resume("t", image=make_sketcher(0.0), runs=tmp_path).cost == result.cost
+    assert Gems(image=make_sketcher(0.0), runs=tmp_path).resume("t").cost == result.cost
 
 
 def test_a_run_stops_before_it_costs_more_than_it_may(tmp_path, make_sketcher):

@@ -16,10 +16,10 @@ from langchain_core.messages import HumanMessage
 from gems.errors import ImageModelError, ModelCallError
 from gems.models import http
 from gems.models.chat.call import call
-from gems.models.chat.endpoint import endpoint_chat
 from gems.models.image.base import ImageRequest
 from gems.models.image.images_api import endpoint_image
 from gems.models.options import ChatOptions, ImageOptions
+from gems.models.registry import chat_model
 
 from ..faulty_server import FaultyServer, Reply, chat_reply, stream_reply
 
@@ -28,7 +28,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 def chat_of(url, **options):
-    return endpoint_chat(ChatOptions(model=f"{url}#m", **{"retries": 0, "timeout": 0.2, **options}))
+    return chat_model(ChatOptions(model=f"{url}#m", **{"retries": 0, "timeout": 0.2, **options}))
 
 
 def whole(url, **options):

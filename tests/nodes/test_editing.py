@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image, ImageDraw
 
-from gems import ImageModel, resume, run
+from gems import Gems, ImageModel, run
 from gems.models.chat.answer_text import text_of
 
 from ..moody_chat import Moody
@@ -80,7 +80,7 @@ def test_an_edit_that_was_made_is_not_made_again_after_a_crash(tmp_path):
     with pytest.raises(RuntimeError, match="power cut"):
         run(REQUEST, chat=chat, image=image, runs=tmp_path, edit="auto", max_rounds=2, verify="batch", thread="t")
     made = len(image.heard)
-    assert resume("t", runs=tmp_path, chat=editing("edit"), image=image).decision == "accept"
+    assert Gems(runs=tmp_path, chat=editing("edit"), image=image).resume("t").decision == "accept"
     assert len(image.heard) == made == 2
 
 

@@ -33,9 +33,9 @@ def test_one_bad_answer_is_repaired(tmp_path, sketcher):
 def test_a_decomposer_that_answers_nonsense_ends_the_run_with_role_model_and_answer_and_it_can_go_on(tmp_path, sketcher):
     with pytest.raises(GemsError, match=r"decomposer \(shapes-chat\): .*the answer began: Certainly"):
         run("two red circles", chat=Moody(mood={"Checks": "Certainly!"}), image=sketcher, runs=tmp_path, thread="t")
-    from gems import resume
+    from gems import Gems
 
-    assert resume("t", runs=tmp_path, chat=ShapesChat(), image=sketcher).checks
+    assert Gems(runs=tmp_path, chat=ShapesChat(), image=sketcher).resume("t").checks
 
 
 def test_a_skill_that_does_not_exist_comes_back_to_the_model_as_an_error(tmp_path, sketcher):
@@ -116,10 +116,10 @@ def test_an_image_model_that_fails_loses_nothing(tmp_path, make_sketcher):
     model = Failing(1.0)
     with pytest.raises(RuntimeError, match="out of memory"):
         run("two red circles above a blue star", image=model, runs=tmp_path, thread="t", preset="paper")
-    from gems import resume
+    from gems import Gems
 
     model.made.append("the machine was restarted")
-    assert resume("t", runs=tmp_path, image=model).state.round > 1
+    assert Gems(runs=tmp_path, image=model).resume("t").state.round > 1
 
 
 def test_pixels_are_never_in_the_state(tmp_path, sketcher):
@@ -167,7 +167,7 @@ def test_a_call_that_cannot_be_read_is_left_out_with_a_note(tmp_path, sketcher):
 @pytest.mark.parametrize("calls", BAD_TURNS.values(), ids=BAD_TURNS)
 def test_a_stored_malformed_call_of_an_older_run_is_stepped_over(tmp_path, sketcher, calls, monkeypatch):
     """The message is in the checkpoint as versions wrote it that took it as it came, and failed at it."""
-    from gems import resume
+    from gems import Gems
 
     def as_it_came(message):
         if message.tool_calls and isinstance(message, AIMessage):
@@ -184,5 +184,5 @@ def test_a_stored_malformed_call_of_an_older_run_is_stepped_over(tmp_path, sketc
         older.setattr("gems.nodes.skill_loader.answerable_turn", failed)
         with pytest.raises(TypeError):
             run("two red circles", chat=chat, image=sketcher, runs=tmp_path, thread="t")
-    result = resume("t", runs=tmp_path, chat=ShapesChat(), image=sketcher)
+    result = Gems(runs=tmp_path, chat=ShapesChat(), image=sketcher).resume("t")
     assert result.best is not None

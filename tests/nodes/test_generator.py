@@ -36,14 +36,14 @@ def test_candidates_are_asked_for_at_the_same_time_and_keep_their_order(tmp_path
 
 
 def test_a_failure_does_not_lose_the_images_made_beside_it(tmp_path):
-    from gems import resume
+    from gems import Gems
 
     image = Crowd(3, broken=11)
     with pytest.raises(ImageModelError, match="no paint left"):
         run("a red circle", preset="best-of-n", image=image, runs=tmp_path, candidates=3, seed=10, thread="t")
     assert sorted(image.made) == [10, 12]
     again = Crowd(1)
-    result = resume("t", runs=tmp_path, image=again)
+    result = Gems(runs=tmp_path, image=again).resume("t")
     assert again.made == [11]
     assert len(result.attempts) == 3
 

@@ -9,7 +9,7 @@ import pytest
 from langgraph.runtime import Runtime
 from langgraph.store.memory import InMemoryStore
 
-from gems import GemsState, ImageStore, RunContext, build_graph, preset, resume, run
+from gems import Gems, GemsState, ImageStore, RunContext, build_graph, preset, run
 from gems.memory.lessons import TRIALS_NAMESPACE, Lessons, StoredLesson, Trial
 from gems.memory.state import STATE_TYPES, Attempt, Check, ImageRef, Review, RoleUsage, Score, ShownLesson, Usage, Verdict
 from gems.models.chat.answer_text import text_of
@@ -130,7 +130,7 @@ def test_a_kill_after_learning_books_nothing_twice(tmp_path, unlucky):
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     learned = kept(tmp_path)
     assert learned
-    result = resume("t", runs=tmp_path, image=unlucky, nodes={"learner": learner(shapes_chat())})
+    result = Gems(runs=tmp_path, image=unlucky, nodes={"learner": learner(shapes_chat())}).resume("t")
     assert result.decision == "accept"
     assert kept(tmp_path) == learned
 

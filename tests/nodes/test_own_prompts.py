@@ -5,7 +5,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.runtime import Runtime
 
-from gems import RunContext, fork, get_run, resume, run
+from gems import Gems, RunContext, run
 from gems.context import PROMPT_SETTINGS
 from gems.errors import SettingError
 from gems.models.options import CHAT_ROLES
@@ -61,9 +61,9 @@ def test_without_one_every_role_is_told_the_built_in_text(chats, make_sketcher):
 
 def test_a_run_keeps_its_prompts_and_a_fork_may_have_another(chats, make_sketcher):
     first = run(HARD, thread="one", chat=chats, image=make_sketcher(0.2), seed=3, max_rounds=1, refiner_prompt="Mend it.")
-    assert get_run("one").context.refiner_prompt == "Mend it."
-    resume(first.thread, chat=chats, image=make_sketcher(0.2))
-    other = fork("one", round=1, prompt=HARD, chat=chats, image=make_sketcher(1.0), max_rounds=2, refiner_prompt="Draw anew.")
+    assert Gems().get("one").context.refiner_prompt == "Mend it."
+    Gems(chat=chats, image=make_sketcher(0.2)).resume(first.thread)
+    other = Gems(chat=chats, image=make_sketcher(1.0)).fork("one", round=1, prompt=HARD, max_rounds=2, refiner_prompt="Draw anew.")
     assert other.context.refiner_prompt == "Draw anew."
     assert chats["refiner"].heard[-1].startswith("Draw anew.")
 
@@ -72,8 +72,8 @@ def test_a_configuration_file_sets_a_prompt_and_the_page_says_that_it_was_change
     (tmp_path / "gems.toml").write_text('[run]\nverifier_prompt = """\nLook closely,\nand be brief.\n"""\n')
     code, _, err = command("run", "a red circle", "--config", tmp_path / "gems.toml", "--thread", "own", "--rounds", "1")
     assert code == 0, err
-    assert get_run("own").context.verifier_prompt == "Look closely,\nand be brief."
-    page = get_run("own").report_path.read_text()
+    assert Gems().get("own").context.verifier_prompt == "Look closely,\nand be brief."
+    page = Gems().get("own").report_path.read_text()
     assert "changed, 5 words" in page
     assert "Look closely" not in page
 

@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.runtime import Runtime
 from PIL import Image
 
-from gems import Check, ImageStore, RunContext, Verdict, build_graph, preset, resume, run
+from gems import Check, Gems, ImageStore, RunContext, Verdict, build_graph, preset, run
 from gems.evaluation.noise import noisy
 from gems.memory.recall import findings_text
 from gems.memory.state import Attempt, Score
@@ -469,9 +469,9 @@ def test_a_run_with_a_noisy_verifier_is_reproducible_also_when_it_was_cut_off(tm
 
     def go(folder, chat):
         node = noisy(verifier(chat, ImageStore(tmp_path / folder / "images").read), fp=0.2, fn=0.1)
-        return {"chat": chat, "image": make_sketcher(0.5), "runs": tmp_path / folder, "thread": "t", "nodes": {"verifier": node}}
+        return {"chat": chat, "image": make_sketcher(0.5), "runs": tmp_path / folder, "nodes": {"verifier": node}}
 
-    whole = run(PROMPT, **go("a", ShapesChat()), **NOISY)
+    whole = Gems(**go("a", ShapesChat())).run(PROMPT, **NOISY)
     assert whole.usage.roles["verifier"].calls > len(whole.attempts)
     assert any("verifier noise is on" in note for note in whole.state.notes)
 
@@ -481,8 +481,8 @@ def test_a_run_with_a_noisy_verifier_is_reproducible_also_when_it_was_cut_off(tm
 
     chat = Moody(mood={"Findings": cut})
     with pytest.raises(InterruptedError):
-        run(PROMPT, **go("b", chat), **NOISY)
-    resumed = resume(**go("b", ShapesChat()))
+        Gems(**go("b", chat)).run(PROMPT, thread="t", **NOISY)
+    resumed = Gems(**go("b", ShapesChat())).resume("t")
     assert without_time(resumed) == without_time(whole)
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pypdfium2 import PdfDocument
 
-from gems import RunContext, fork, run, write_gallery
+from gems import Gems, RunContext, run, write_gallery
 from gems.memory.state import (
     Attempt,
     Check,
@@ -88,7 +88,7 @@ def pages(tmp_path_factory):
     model = Sketcher(1.0)
     first = run(PROMPT, thread="run", runs=folder, image=model, preset="loop-memory", max_rounds=3, seed=11)
     run(PROMPT, thread="candidates", runs=folder, image=model, preset="loop", max_rounds=2, candidates=3)
-    forked = fork("run", round=2, name="fork", runs=folder, image=Sketcher(0.0), seed=5, max_rounds=3)
+    forked = Gems(runs=folder, image=Sketcher(0.0)).fork("run", round=2, name="fork", seed=5, max_rounds=3)
     made = {"run": first.report_path, "fork": forked.report_path, "candidates": folder / "candidates" / "report.html"}
     made["waiting"] = run("a red circle", thread="waiting", runs=folder, image=model, review="image").report_path
     made["gallery"] = write_gallery(runs=folder)

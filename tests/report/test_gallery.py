@@ -5,7 +5,7 @@ from html import unescape
 
 import pytest
 
-from gems import GemsError, fork, list_runs, preset, resume, run, write_gallery
+from gems import Gems, GemsError, preset, run, write_gallery
 from gems.context import nearest_preset
 from gems.models.options import ModelOptions
 from gems.runs.fork_tree import root_of, tree_order
@@ -31,7 +31,7 @@ def runs(tmp_path, make_sketcher):
     run(PROMPT, thread="lost", runs=folder, image=make_sketcher(1.0), preset="loop", max_rounds=2, seed=3)
     run("a green star", thread="won", runs=folder, image=make_sketcher(0.0))
     run("a blue star", thread="asked", runs=folder, image=make_sketcher(0.0), review="plan")
-    fork("lost", round=2, name="forked", runs=folder, image=make_sketcher(0.0), seed=8)
+    Gems(runs=folder, image=make_sketcher(0.0)).fork("lost", round=2, name="forked", seed=8)
     return folder
 
 
@@ -69,11 +69,12 @@ def test_the_filters_of_the_list_of_runs(runs, filters, found):
 def test_a_fork_stands_after_its_parent_also_where_that_ended_later(tmp_path, make_sketcher):
     models = {"runs": tmp_path, "image": make_sketcher(0.0)}
     run("a red circle", thread="p", review="image", **models)
-    fork("p", round=1, name="a-fork", review="none", **models)
-    fork("a-fork", round=1, name="of-the-fork", **models)
-    fork("p", round=1, name="b-fork", review="none", **models)
-    resume("a-fork", **models)
-    resume("p", answer={"action": "accept"}, **models)
+    client = Gems(**models)
+    client.fork("p", round=1, name="a-fork", review="none")
+    client.fork("a-fork", round=1, name="of-the-fork")
+    client.fork("p", round=1, name="b-fork", review="none")
+    client.resume("a-fork")
+    client.resume("p", answer={"action": "accept"})
     assert names(write_gallery(runs=tmp_path)) == ["p", "a-fork", "of-the-fork", "b-fork"]
 
 
@@ -81,7 +82,7 @@ def test_a_fork_stands_after_its_parent_also_where_that_ended_later(tmp_path, ma
 def test_a_state_that_no_run_has_is_told(tmp_path, make_sketcher, there):
     if there:
         run("a red circle", runs=tmp_path, image=make_sketcher(0.0))
-    for look in (write_gallery, list_runs):
+    for look in (write_gallery, lambda runs, state: Gems(runs=runs).list(state=state)):
         with pytest.raises(GemsError, match="there is no status 'nonsense': choose one of running, accepted, gave up, waiting"):
             look(runs=tmp_path, state="nonsense")
 

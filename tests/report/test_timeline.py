@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gems import GemsError, Workspace, fork, prune, remove, resume, run
+from gems import Gems, GemsError, Workspace, run
 from gems.memory.lessons import Lessons, StoredLesson
 from gems.runs.write_page import page_as_text, refresh_page
 
@@ -96,7 +96,7 @@ def test_what_a_person_said_is_in_the_memory_too(tmp_path, make_sketcher):
     chat, models = Moody(mood={}), {"image": make_sketcher(0.0)}
     run("a red circle", thread="t", runs=tmp_path, chat=chat, review="image", max_rounds=2, **models)
     said = {"action": "reject", "words": "the circle must be <i>smaller</i>"}
-    result = resume("t", runs=tmp_path, chat=chat, answer=said, **models)
+    result = Gems(runs=tmp_path, chat=chat, **models).resume("t", answer=said)
     asked = [sent(messages) for name, messages in chat.heard if "Refinement" in name]
     assert "smaller" in str(asked)
     assert shown(result.report_path.read_text(), asked) == asked
@@ -127,19 +127,19 @@ def test_forks_are_on_the_pages_of_both(tmp_path, make_sketcher):
     models = {"image": make_sketcher(1.0)}
     parent = run(PROMPT, thread="p", runs=tmp_path, preset="loop", max_rounds=2, **models)
     assert "Forks" not in text(parent.report_path)
-    child = fork("p", round=2, name="c", runs=tmp_path, seed=9, **models)
-    fork("c", round=2, name="cc", runs=tmp_path, seed=10, **models)
+    child = Gems(runs=tmp_path, **models).fork("p", round=2, name="c", seed=9)
+    Gems(runs=tmp_path, **models).fork("c", round=2, name="cc", seed=10)
     page = child.report_path.read_text()
     assert 'href="../p/report.html"' in page
     assert "Forked from p at round 2." in page
     assert "The rounds before 2 are those of the run p." in text(child.report_path)
     assert 'href="../c/report.html"' in parent.report_path.read_text(), "the parent's page is written anew"
     assert "cc" in text(refresh_page("p", tmp_path))
-    remove(["p"], tmp_path)
+    Gems(runs=tmp_path).remove("p")
     for name in ("c", "cc"):
         assert 'href="../p/' not in (tmp_path / name / "report.html").read_text(), "a page leads nowhere else than to pages"
     assert re.search(r"Forks p removed c this run", text(child.report_path))
-    remove(["cc"], tmp_path)
+    Gems(runs=tmp_path).remove("cc")
     assert 'href="../cc/' not in child.report_path.read_text()
 
 
@@ -147,7 +147,7 @@ def test_the_page_of_a_pruned_run_is_not_made_worse_by_asking_for_it(tmp_path, m
     run(PROMPT, thread="t", runs=tmp_path, image=make_sketcher(1.0), preset="loop", max_rounds=2, seed=3)
     home = Workspace(tmp_path)
     kept = (tmp_path / "t/report.html").read_text(encoding="utf-8")
-    prune(timedelta(0), keep_best=True, runs=tmp_path)
+    Gems(runs=tmp_path).prune(timedelta(0), keep_best=True)
     with home.database.open() as opened:
         assert page_as_text("t", opened, home) == kept
         (tmp_path / "t/report.html").unlink()

@@ -7,12 +7,11 @@ from itertools import pairwise
 import pytest
 from langgraph.checkpoint.base import CheckpointTuple, empty_checkpoint
 
-from gems import Usage, resume, run
+from gems import Gems, Usage, run
 from gems.context import RunContext
 from gems.events import RoleStarted
 from gems.memory.state import Review, RoleUsage, Verdict
 from gems.runs.checkpoint_history import shown_to_refiner, steps_of
-from gems.runs.fork import fork
 from gems.runs.manifest import config_of
 from gems.storage.workspace import Workspace
 
@@ -102,7 +101,7 @@ def test_a_real_run_was_stopped_only_while_a_person_was_waited_for_or_nobody_dro
         run("a red circle", thread="t", preset="original", review="plan", ask=lambda *_: time.sleep(0.2) or {"action": "accept"},
             on_event=stop, **more)  # fmt: skip
     time.sleep(0.2)
-    resume("t", **more)
+    Gems(**more).resume("t")
     idle = {step.roles: step.idle for step in steps_of(history(tmp_path, "t"))}
     assert idle["verifier",] == idle["generator",] == idle["learner",] == 0
     assert idle["selector",] >= 0.2
@@ -124,7 +123,7 @@ def test_an_edit_of_the_state_is_no_step_and_another_branch_is_not_followed():
 
 def test_a_fork_has_the_steps_of_its_own(tmp_path, make_sketcher):
     run("three red circles", thread="p", runs=tmp_path, image=make_sketcher(1.0), preset="loop", max_rounds=2)
-    made = fork("p", round=2, prompt="a red circle", runs=tmp_path, image=make_sketcher(1.0))
+    made = Gems(runs=tmp_path, image=make_sketcher(1.0)).fork("p", round=2, prompt="a red circle")
     steps = steps_of(history(tmp_path, made.thread))
     assert (steps[0].round, steps[0].roles) == (2, ("generator",))
 
@@ -136,7 +135,7 @@ def test_a_run_that_was_killed_and_gone_on_with_tells_each_step_once(tmp_path, m
 
     with pytest.raises(KeyboardInterrupt):
         run("a red circle", thread="t", runs=tmp_path, image=Dying(0.0), preset="original")
-    resume("t", runs=tmp_path, image=make_sketcher(0.0))
+    Gems(runs=tmp_path, image=make_sketcher(0.0)).resume("t")
     assert [s.roles[0] for s in steps_of(history(tmp_path, "t"))] == [
         "planner", "review", "generator", "verifier", "selector", "review", "learner",
     ]  # fmt: skip

@@ -6,9 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from gems import GemsError, prune, resume, run, write_gallery
-from gems.runs.fork import fork
-from gems.runs.listing import get_run, list_runs
+from gems import Gems, GemsError, run, write_gallery
 from gems.runs.manifest import read_manifest, save_manifest
 from gems.storage.workspace import Workspace
 
@@ -90,23 +88,23 @@ def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_re
             opened.store.put(("gems", "runs"), name, {"thread": name}, index=False)
 
     names = {*damages, *ODD}
-    listed = {summary.thread: summary for summary in list_runs(home)}
+    listed = {summary.thread: summary for summary in Gems(runs=home).list()}
     assert {name for name, summary in listed.items() if summary.standing == "damaged"} == names
     assert all(listed[name].told for name in names)
     assert (listed["whole"].standing, listed["asks"].standing) == ("accepted", "waiting")
     for name in damages:
         with pytest.raises(GemsError, match=f"run {name}"):
-            get_run(name, home)
+            Gems(runs=home).get(name)
         with pytest.raises(GemsError, match=f"run {name}"):
-            resume(name, runs=home, image=sketcher)
+            Gems(runs=home, image=sketcher).resume(name)
         with pytest.raises(GemsError, match=f"run {name}"):
-            fork(name, round=1, prompt="a red star", runs=home, image=sketcher)
+            Gems(runs=home, image=sketcher).fork(name, round=1, prompt="a red star")
     page = write_gallery(runs=home).read_text(encoding="utf-8")
     assert page.count(">damaged</b>") == len(names)
-    freed = prune(timedelta(days=1), runs=home)
+    freed = Gems(runs=home).prune(timedelta(days=1))
     assert freed.removed == ()
     assert all(any(name in note for note in freed.notes) for name in names)
-    assert get_run("whole", home).image.size == ended.image.size
+    assert Gems(runs=home).get("whole").image.size == ended.image.size
     options = ("--runs", home.folder, *(("--store", home.store) if home.store else ()))
     code, out, err = command("runs", *options)
     assert (code, err) == (0, "")
@@ -114,9 +112,9 @@ def test_each_damaged_run_is_listed_with_its_reason_hides_no_other_and_can_be_re
 
     code, out, err = command("rm", *names, *options)
     assert (code, err) == (0, "")
-    assert {summary.thread: summary.standing for summary in list_runs(home)} == {"whole": "accepted", "asks": "waiting"}
-    assert get_run("asks", home).state == asks.state
-    assert prune(timedelta(days=1), runs=home).notes == ()
+    assert {summary.thread: summary.standing for summary in Gems(runs=home).list()} == {"whole": "accepted", "asks": "waiting"}
+    assert Gems(runs=home).get("asks").state == asks.state
+    assert Gems(runs=home).prune(timedelta(days=1)).notes == ()
     with home.database.open() as opened:
         assert all(opened.row_count(name) == 0 for name in names)
 
@@ -127,6 +125,6 @@ def test_a_row_that_langgraph_cannot_read_hides_no_other_run(tmp_path, sketcher,
     row = "INSERT INTO store (prefix, key, value, created_at, updated_at) SELECT prefix, {}, value, {}, {} FROM store WHERE key = ?"
     for key, created in (("'dates'", "'yesterday'"), ("x'ff'", "created_at")):
         assert execute(home, row.format(key, created, created), "whole")[0] == 1
-    assert {summary.thread: summary.standing for summary in list_runs(home)} == {"whole": "accepted", "b'\\xff'": "damaged"}
+    assert {summary.thread: summary.standing for summary in Gems(runs=home).list()} == {"whole": "accepted", "b'\\xff'": "damaged"}
     assert command("runs", "--runs", home.folder)[0] == 0
     assert command("rm", "whole", "--runs", home.folder)[0] == 0

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from gems import GemsError, fork, get_run, list_runs, prune, resume, run, write_gallery
+from gems import Gems, GemsError, run, write_gallery
 from gems.errors import ImageModelError, ModelCallError
 from gems.events import RoleEnded
 from gems.runs.write_page import refresh_page
@@ -38,9 +38,9 @@ def test_a_run_that_failed_says_why_and_is_tried_again(home, failing, make_sketc
     given = {"thread": "t", "runs": home, "preset": "paper", "max_rounds": 3}
     with pytest.raises(ImageModelError, match=WHY):
         run("a red circle", image=failing(2, ImageModelError(WHY)), **given)
-    listed = list_runs(home, state="failed")
+    listed = Gems(runs=home).list(state="failed")
     assert [(summary.thread, summary.standing, summary.told, summary.images) for summary in listed] == [("t", "failed", WHY, 1)]
-    assert get_run("t", home).failed == WHY
+    assert Gems(runs=home).get("t").failed == WHY
     _, out, _ = command("runs", *options(home))
     assert "failed" in out
     assert f"a red circle: {WHY}" in out
@@ -58,14 +58,14 @@ def test_a_run_that_failed_says_why_and_is_tried_again(home, failing, make_sketc
     page = write_gallery(runs=home).read_text(encoding="utf-8")
     assert ">failed</b>" in page
     assert WHY in page
-    assert prune(runs=home).removed == ()
+    assert Gems(runs=home).prune().removed == ()
 
     with pytest.raises(ImageModelError, match="again"):  # the last reason is the one that counts
-        resume("t", runs=home, image=failing(1, ImageModelError("once again")))
-    assert get_run("t", home).failed == "once again"
-    result = resume("t", runs=home, image=make_sketcher())
+        Gems(runs=home, image=failing(1, ImageModelError("once again"))).resume("t")
+    assert Gems(runs=home).get("t").failed == "once again"
+    result = Gems(runs=home, image=make_sketcher()).resume("t")
     assert result.failed == ""
-    assert [(summary.standing, summary.told) for summary in list_runs(home)] == [("accepted", "")]
+    assert [(summary.standing, summary.told) for summary in Gems(runs=home).list()] == [("accepted", "")]
 
 
 def test_of_an_error_of_others_only_its_name_is_told_and_no_path_and_no_host(tmp_path, failing):
@@ -78,7 +78,7 @@ def test_of_an_error_of_others_only_its_name_is_told_and_no_path_and_no_host(tmp
         with pytest.raises(type(error)):
             run("a red circle", image=failing(1, error), thread=thread, runs=tmp_path, preset="original")
     told = {"own": "ValueError", "path": "no …/model here", "host": "planner (m at HOST): is HOST there?"}
-    assert {summary.thread: summary.told for summary in list_runs(tmp_path)} == told
+    assert {summary.thread: summary.told for summary in Gems(runs=tmp_path).list()} == told
 
 
 def test_a_run_that_failed_before_its_first_image_is_shown_to_programs(home, failing, command):
@@ -93,23 +93,24 @@ def test_a_run_that_is_gone_on_with_and_interrupted_has_not_failed(tmp_path, fai
     with pytest.raises(ImageModelError):
         run("a red circle", image=failing(1, ImageModelError(WHY)), thread="t", runs=tmp_path, preset="original")
     with pytest.raises(KeyboardInterrupt):
-        resume("t", runs=tmp_path, image=failing(1, KeyboardInterrupt()))
-    assert [(summary.standing, summary.told) for summary in list_runs(tmp_path)] == [("unfinished", "")]
+        Gems(runs=tmp_path, image=failing(1, KeyboardInterrupt())).resume("t")
+    assert [(summary.standing, summary.told) for summary in Gems(runs=tmp_path).list()] == [("unfinished", "")]
 
 
 def test_who_is_not_ready_to_go_on_changes_nothing(tmp_path, failing, sketcher):
     with pytest.raises(ImageModelError):
         run("a red circle", image=failing(1, ImageModelError(WHY)), thread="t", runs=tmp_path, preset="original")
-    for wrong in ({"answer": {"action": "accept"}}, {"image": "nothing:at-all"}):
-        with pytest.raises(GemsError):
-            resume("t", runs=tmp_path, **{"image": sketcher, **wrong})
-    assert list_runs(tmp_path)[0].told == WHY
+    with pytest.raises(GemsError, match="does not wait for an answer"):
+        Gems(runs=tmp_path, image=sketcher).resume("t", answer={"action": "accept"})
+    with pytest.raises(GemsError, match="is not understood"):
+        Gems(runs=tmp_path, image="nothing:at-all").resume("t")
+    assert Gems(runs=tmp_path).list()[0].told == WHY
 
 
 def test_what_the_embedded_model_cannot_draw_leaves_no_run(home, sketcher):
     with pytest.raises(GemsError, match="it cannot draw"):
         run("a dragon", thread="t", runs=home, image=sketcher, preset="original")
-    assert list_runs(home) == []
+    assert Gems(runs=home).list() == []
     assert not (home.folder / "t").exists()
     with home.database.open() as opened:
         assert opened.row_count("t") == 0
@@ -123,14 +124,14 @@ USELESS = [{"chat": "nonsense:"}, {"image": "nothing:x"}, {"max_rounds": 0}, {"p
 def test_what_is_of_no_use_leaves_no_run(tmp_path, wrong):
     with pytest.raises(GemsError):
         run(**{"prompt": "a red circle", "runs": tmp_path, "thread": "t", **wrong})
-    assert list_runs(tmp_path) == []
+    assert Gems(runs=tmp_path).list() == []
 
 
 def test_a_fork_that_fails_is_told_too_and_its_parent_is_not(tmp_path, sketcher, failing):
     run("a red circle", thread="p", runs=tmp_path, image=sketcher)
     with pytest.raises(ImageModelError):
-        fork("p", round=1, prompt="a red star", name="f", runs=tmp_path, image=failing(1, ImageModelError(WHY)))
-    assert {summary.thread: (summary.standing, summary.told) for summary in list_runs(tmp_path)} == {
+        Gems(runs=tmp_path, image=failing(1, ImageModelError(WHY))).fork("p", round=1, prompt="a red star", name="f")
+    assert {summary.thread: (summary.standing, summary.told) for summary in Gems(runs=tmp_path).list()} == {
         "p": ("accepted", ""),
         "f": ("failed", WHY),
     }
@@ -151,4 +152,4 @@ def test_what_was_paid_for_is_not_refused(tmp_path, sketcher):
     given = {"image": sketcher, "nodes": {"decomposer": refuse}, "plan": "rewrite", "on_event": tell}
     with pytest.raises(GemsError, match="no checks for this"):
         run("a red circle", thread="t", runs=tmp_path, **given)
-    assert [(summary.standing, summary.told) for summary in list_runs(tmp_path)] == [("failed", "no checks for this")]
+    assert [(summary.standing, summary.told) for summary in Gems(runs=tmp_path).list()] == [("failed", "no checks for this")]

@@ -4,12 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from gems import Check, GemsError, GemsState, resume, run
+from gems import Check, Gems, GemsError, GemsState, run
 from gems.events import RoleEnded, RoleStarted
-from gems.runs.fork import fork, fork_start
-from gems.runs.listing import get_run, list_runs
+from gems.runs.fork import ForkEdit, fork_start
 from gems.runs.manifest import save_manifest
-from gems.runs.prune import prune, remove
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 
@@ -21,7 +19,7 @@ def parent(tmp_path, make_sketcher):
 
 
 def go(tmp_path, model, **edits):
-    return fork("p", runs=tmp_path, image=model, **edits)
+    return Gems(runs=tmp_path, image=model).fork("p", **edits)
 
 
 def of_rounds(result, last):
@@ -29,7 +27,7 @@ def of_rounds(result, last):
 
 
 def test_a_round_is_drawn_from_another_prompt_and_the_parent_stays_as_it_is(tmp_path, parent, make_sketcher):
-    before = get_run("p", tmp_path).state
+    before = Gems(runs=tmp_path).get("p").state
     model = make_sketcher(0.0)
     result = go(tmp_path, model, round=2, prompt="a red circle", max_rounds=2)
     assert [a.prompt for a in result.attempts][1] == "a red circle"
@@ -37,7 +35,7 @@ def test_a_round_is_drawn_from_another_prompt_and_the_parent_stays_as_it_is(tmp_
     assert result.state.experiences == parent.state.experiences[:1]
     assert [r.prompt for r in model.made] == ["a red circle"]
     assert result.attempts[1].seed == parent.attempts[1].seed
-    assert get_run("p", tmp_path).state == before
+    assert Gems(runs=tmp_path).get("p").state == before
     assert result.image_path.exists()
     assert result.report_path.exists()
 
@@ -46,7 +44,7 @@ def test_without_edits_a_round_is_drawn_again_by_another_model(tmp_path, parent,
     result = go(tmp_path, make_sketcher(0.0), round=3)
     assert result.attempts[2].prompt == parent.attempts[2].prompt
     assert result.decision == "accept"
-    assert [(summary.thread, summary.parent) for summary in list_runs(tmp_path)] == [("p", ""), (result.thread, "p")]
+    assert [(summary.thread, summary.parent) for summary in Gems(runs=tmp_path).list()] == [("p", ""), (result.thread, "p")]
 
 
 def test_from_its_first_step_on_the_whole_run_is_made_again(tmp_path, parent, make_sketcher):
@@ -123,8 +121,8 @@ def test_what_a_person_said_of_a_round_is_not_lost_in_its_fork(tmp_path, make_sk
     model = make_sketcher(0.0)
     run("a red circle", thread="p", runs=tmp_path, image=model, review="image")
     extra = {"question": "Is there a blue square?", "kind": "object"}
-    resume("p", runs=tmp_path, image=model, answer={"action": "reject", "words": "alone", "check": extra})
-    ids = [check.id for check in get_run("p", tmp_path).checks]
+    Gems(runs=tmp_path, image=model).resume("p", answer={"action": "reject", "words": "alone", "check": extra})
+    ids = [check.id for check in Gems(runs=tmp_path).get("p").checks]
     result = go(tmp_path, model, round=1, verdicts={ids[0]: True}, review="none", max_rounds=1)
     verdicts = {v.check: v.passed for v in result.attempts[0].verdicts}
     assert list(verdicts) == ids
@@ -146,15 +144,15 @@ def test_a_fork_of_a_run_that_was_stopped_and_of_a_fork(tmp_path, make_sketcher)
         run(PROMPT, thread="p", runs=tmp_path, image=make_sketcher(1.0), on_event=stop)
     first = go(tmp_path, make_sketcher(0.0), round=1, prompt=PROMPT, name="first")
     assert first.decision == "accept"
-    second = fork("first", round=1, prompt="a red circle", max_rounds=1, runs=tmp_path, image=make_sketcher(0.0))
+    second = Gems(runs=tmp_path, image=make_sketcher(0.0)).fork("first", round=1, prompt="a red circle", max_rounds=1)
     assert second.attempts[0].prompt == "a red circle"
 
 
 def test_a_round_that_a_fork_took_over_is_forked_where_it_was_made(tmp_path, parent, make_sketcher):
     model = make_sketcher(1.0)
     go(tmp_path, model, round=3, prompt="a red circle", name="f1", max_rounds=3)
-    fork("f1", round=3, prompt="a blue circle", name="f2", max_rounds=4, runs=tmp_path, image=model)
-    fork("f2", round=4, prompt="a green circle", name="f3", max_rounds=4, runs=tmp_path, image=model)
+    Gems(runs=tmp_path, image=model).fork("f1", round=3, prompt="a blue circle", name="f2", max_rounds=4)
+    Gems(runs=tmp_path, image=model).fork("f2", round=4, prompt="a green circle", name="f3", max_rounds=4)
     told = {
         "f1": "round 1 of the run f1 belongs to the run p, which it was forked from: fork that one, with `gems fork p --round 1`",
         "f2": "round 1 of the run f2 belongs to the run p, which it was forked from, by way of f1: fork that one",
@@ -162,20 +160,20 @@ def test_a_round_that_a_fork_took_over_is_forked_where_it_was_made(tmp_path, par
     }
     for name, words in told.items():
         with pytest.raises(GemsError, match=words):
-            fork(name, round=1, runs=tmp_path, image=model)
+            Gems(runs=tmp_path, image=model).fork(name, round=1)
     with pytest.raises(GemsError, match="round 3 of the run f3 belongs to the run f2"):
-        fork("f3", round=3, runs=tmp_path, image=model)
-    assert fork("f2", round=3, name="f4", runs=tmp_path, image=model).attempts[2].prompt == "a blue circle"
-    remove(["p"], runs=tmp_path)
+        Gems(runs=tmp_path, image=model).fork("f3", round=3)
+    assert Gems(runs=tmp_path, image=model).fork("f2", round=3, name="f4").attempts[2].prompt == "a blue circle"
+    Gems(runs=tmp_path).remove("p")
     with pytest.raises(GemsError, match=r"round 1 of the run f2 .* that run was removed, so there is no fork at this round"):
-        fork("f2", round=1, runs=tmp_path, image=model)
+        Gems(runs=tmp_path, image=model).fork("f2", round=1)
 
 
 def test_a_round_that_was_judged_anew_by_a_fork_is_drawn_anew_from_its_parent(tmp_path, parent, make_sketcher):
     model = make_sketcher(1.0)
     go(tmp_path, model, round=2, verdicts={parent.checks[0].id: True}, name="f1", max_rounds=3)
     with pytest.raises(GemsError, match="`gems fork p --round 2` and the same options"):
-        fork("f1", round=2, prompt="a red circle", runs=tmp_path, image=model)
+        Gems(runs=tmp_path, image=model).fork("f1", round=2, prompt="a red circle")
     assert go(tmp_path, model, round=2, prompt="a red circle", max_rounds=2).attempts[1].prompt == "a red circle"
 
 
@@ -187,10 +185,12 @@ def test_a_round_that_was_not_judged_to_its_end_is_not_said_to_be_anothers(tmp_p
         if isinstance(event, RoleStarted) and event.role == "verifier":
             raise Stop
 
+    client = Gems(runs=tmp_path, image=make_sketcher(1.0))
+    client.fork("p", round=2, prompt="a red circle", name="f1", execute=False)
     with pytest.raises(Stop):
-        go(tmp_path, make_sketcher(1.0), round=2, prompt="a red circle", name="f1", on_event=stop)
+        client.resume("f1", on_event=stop)
     with pytest.raises(GemsError, match="the steps of round 2 of the run f1 are not there: it was pruned, or did not come so far"):
-        fork("f1", round=2, verdicts={parent.checks[0].id: True}, runs=tmp_path, image=make_sketcher(1.0))
+        client.fork("f1", round=2, verdicts={parent.checks[0].id: True})
 
 
 def test_a_fork_that_was_killed_goes_on_from_its_own_steps(tmp_path, parent, make_sketcher):
@@ -201,9 +201,12 @@ def test_a_fork_that_was_killed_goes_on_from_its_own_steps(tmp_path, parent, mak
         if isinstance(event, RoleStarted) and event.role == "generator":
             raise Stop
 
+    client = Gems(runs=tmp_path, image=make_sketcher(0.0))
+    made = client.fork("p", round=2, prompt="a red circle", name="f", max_rounds=2, execute=False)
+    assert (made.state.draft, len(made.attempts)) == ("a red circle", 1)
     with pytest.raises(Stop):
-        fork("p", round=2, prompt="a red circle", name="f", max_rounds=2, runs=tmp_path, image=make_sketcher(0.0), on_event=stop)
-    result = resume("f", runs=tmp_path, image=make_sketcher(0.0))
+        client.resume("f", on_event=stop)
+    result = client.resume("f")
     assert [a.prompt for a in result.attempts] == [parent.attempts[0].prompt, "a red circle"]
     assert result.context.max_rounds == 2
 
@@ -221,11 +224,12 @@ def test_a_fork_killed_before_it_has_begun_is_begun_again(tmp_path, parent, make
     saved = []
     edit = {"round": 2, "prompt": "a red circle", "name": "f", "max_rounds": 2}
     with monkeypatch.context() as patch:
-        patch.setattr("gems.runs.fork.save_manifest", die)
+        for module in ("fork", "manifest"):
+            patch.setattr(f"gems.runs.{module}.save_manifest", die)
         with pytest.raises(Killed):
             go(tmp_path, make_sketcher(0.0), **edit)
     with pytest.raises(GemsError, match="fork again with this name, or remove it" if saves else "there is no run f"):
-        resume("f", runs=tmp_path, image=make_sketcher(0.0))
+        Gems(runs=tmp_path, image=make_sketcher(0.0)).resume("f")
     result = go(tmp_path, make_sketcher(0.0), **edit)
     assert len(result.attempts) == 2
 
@@ -233,7 +237,7 @@ def test_a_fork_killed_before_it_has_begun_is_begun_again(tmp_path, parent, make
 def test_quoted_text_that_an_edited_prompt_lost_is_put_back():
     check = Check(id="c1", kind="text", question="What does the sign say?", expected="HELLO")
     planned = GemsState(prompt='a sign that says "HELLO"', draft='a sign that says "HELLO"', checks=[check])
-    start = fork_start([planned], "p", 1, prompt="a blue sign")
+    start = fork_start([planned], "p", ForkEdit(1, prompt="a blue sign"))
     assert start.state.draft == 'a blue sign. The image shows the text "HELLO".'
     assert any("put back" in note for note in start.state.notes)
 
@@ -256,28 +260,28 @@ def test_quoted_text_that_an_edited_prompt_lost_is_put_back():
 def test_what_cannot_be_is_told_and_nothing_is_made(tmp_path, parent, make_sketcher, edit, told):
     with pytest.raises(GemsError, match=told):
         go(tmp_path, make_sketcher(0.0), **edit)
-    assert [summary.thread for summary in list_runs(tmp_path)] == ["p"]
+    assert [summary.thread for summary in Gems(runs=tmp_path).list()] == ["p"]
 
 
 def test_a_run_that_is_not_there_leaves_nothing_behind(tmp_path):
     with pytest.raises(GemsError, match="there is no run nobody"):
-        fork("nobody", round=1, runs=tmp_path / "none")
+        Gems(runs=tmp_path / "none").fork("nobody", round=1)
     with pytest.raises(GemsError, match="there is no run nobody"):
-        resume("nobody", runs=tmp_path / "none")
+        Gems(runs=tmp_path / "none").resume("nobody")
     assert not (tmp_path / "none").exists()
 
 
 def test_a_pruned_run_says_so(tmp_path, parent, make_sketcher):
-    prune(timedelta(0), keep_best=True, runs=tmp_path)
+    Gems(runs=tmp_path).prune(timedelta(0), keep_best=True)
     for edit in ({"round": 1}, {"round": 3, "verdicts": {"c1": True}}, {"round": 4, "prompt": "a red circle"}):
         with pytest.raises(GemsError, match="the run p was pruned: only its end and its best image are left"):
             go(tmp_path, make_sketcher(0.0), **edit)
-    assert len(list_runs(tmp_path)) == 1
+    assert len(Gems(runs=tmp_path).list()) == 1
 
 
 def test_a_fork_that_may_draw_no_more_is_told_and_nothing_is_made(tmp_path, make_sketcher):
     run(PROMPT, thread="p", runs=tmp_path, image=make_sketcher(1.0), preset="loop", max_images=2)
     with pytest.raises(GemsError, match="all images of max_images 2 are used: raise it to continue"):
         go(tmp_path, make_sketcher(1.0), round=3, prompt="a red circle")
-    assert len(list_runs(tmp_path)) == 1
+    assert len(Gems(runs=tmp_path).list()) == 1
     assert go(tmp_path, make_sketcher(1.0), round=3, prompt="a red circle", max_images=3).state.round == 3

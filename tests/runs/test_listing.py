@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from gems import GemsError, resume, run
+from gems import Gems, GemsError, run
 from gems.commands.progress import show_runs
 from gems.events import RoleEnded, RoleStarted
-from gems.runs.listing import RunSummary, get_run, list_runs
+from gems.runs.listing import RunSummary
 from gems.runs.manifest import read_manifest, save_manifest
 from gems.storage.locks import holding
 from gems.storage.workspace import Workspace
@@ -36,7 +36,7 @@ def stopped(sketcher, tmp_path):
 
 
 def test_each_run_is_told_with_how_it_stands_and_what_it_took(stopped):
-    done, half = list_runs(stopped)
+    done, half = Gems(runs=stopped).list()
     assert (done.thread, half.thread) == ("done", "half")
     assert done.standing in {"accepted", "gave up"}
     assert (done.rounds, done.images, done.calls) == (1, 1, 2)
@@ -55,21 +55,21 @@ def test_a_run_killed_between_its_decision_and_its_end_has_not_ended(tmp_path, s
     decided = []
     with pytest.raises(Stop):
         run("a red circle", image=sketcher, runs=tmp_path, thread="t", preset="original", on_event=stop)
-    assert get_run("t", tmp_path).decision is not None
-    assert list_runs(tmp_path)[0].standing == "unfinished"
-    resume("t", image=sketcher, runs=tmp_path)
-    assert list_runs(tmp_path)[0].standing in ("accepted", "gave up")
+    assert Gems(runs=tmp_path).get("t").decision is not None
+    assert Gems(runs=tmp_path).list()[0].standing == "unfinished"
+    Gems(image=sketcher, runs=tmp_path).resume("t")
+    assert Gems(runs=tmp_path).list()[0].standing in ("accepted", "gave up")
 
 
 def test_a_run_that_another_process_has_in_hand_is_running(stopped):
     with holding(stopped, "half"):
-        assert [summary.standing for summary in list_runs(stopped)][1] == "running"
+        assert [summary.standing for summary in Gems(runs=stopped).list()][1] == "running"
 
 
 def test_a_run_whose_record_is_damaged_hides_no_other(stopped):
     with Workspace(stopped).database.open() as opened:
         opened.store.put(("gems", "runs"), "half", {"thread": "half"})
-    by_name = {summary.thread: summary for summary in list_runs(stopped)}
+    by_name = {summary.thread: summary for summary in Gems(runs=stopped).list()}
     assert by_name["half"].standing == "damaged"
     assert "restore the database" in by_name["half"].told
     assert by_name["done"].images == 1
@@ -79,15 +79,15 @@ def test_looking_changes_neither_database_nor_images(stopped):
     def everything():
         return {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file() and p.name != ".lock"}
 
-    list_runs(stopped)
+    Gems(runs=stopped).list()
     before = everything()
-    list_runs(stopped)
-    get_run("half", stopped)
+    Gems(runs=stopped).list()
+    Gems(runs=stopped).get("half")
     assert everything() == before
 
 
 def test_a_run_is_given_back_as_it_stands(stopped):
-    half, done = get_run("half", stopped), get_run("done", stopped)
+    half, done = Gems(runs=stopped).get("half"), Gems(runs=stopped).get("done")
     assert half.state.round == 1
     assert half.decision is None
     assert done.image.size == (done.best.image.width, done.best.image.height)
@@ -95,13 +95,13 @@ def test_a_run_is_given_back_as_it_stands(stopped):
 
 def test_what_is_not_there_is_told(stopped, tmp_path):
     with pytest.raises(GemsError, match="there is no run nobody: the latest are"):
-        get_run("nobody", stopped)
+        Gems(runs=stopped).get("nobody")
     with pytest.raises(GemsError, match="there is no folder"):
-        list_runs(tmp_path / "elsewhere")
+        Gems(runs=tmp_path / "elsewhere").list()
 
 
 def test_a_folder_without_runs_is_an_empty_list(tmp_path):
-    assert list_runs(tmp_path) == []
+    assert Gems(runs=tmp_path).list() == []
 
 
 def test_the_hour_that_comes_twice_keeps_the_order_of_runs(stopped, monkeypatch):
@@ -113,7 +113,7 @@ def test_the_hour_that_comes_twice_keeps_the_order_of_runs(stopped, monkeypatch)
     monkeypatch.setenv("TZ", "Europe/Berlin")
     time.tzset()
     try:
-        listed = list_runs(stopped)[:2]
+        listed = Gems(runs=stopped).list()[:2]
         assert {summary.thread: summary.last for summary in listed} == began
         assert [summary.thread for summary in listed] == ["first", "second"]
         shown = io.StringIO()

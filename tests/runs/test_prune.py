@@ -9,12 +9,10 @@ import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from PIL import Image
 
-from gems import GemsError, resume, run
+from gems import Gems, GemsError, run
 from gems.errors import RunInUseError
 from gems.events import RoleEnded
-from gems.runs.fork import fork
-from gems.runs.listing import get_run, list_runs
-from gems.runs.prune import ORPHAN_AGE, prune, read_references, remove
+from gems.runs.prune import ORPHAN_AGE, read_references
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
 ANY = timedelta(0)
@@ -47,15 +45,15 @@ def shown(result):
 
 def test_a_run_is_removed_with_all_that_is_its_own(home, make_sketcher):
     first, second = draw(home, make_sketcher, "a"), draw(home, make_sketcher, "b", seed=77)
-    freed = remove(["a"], home)
+    freed = Gems(runs=home).remove("a")
     assert freed.removed == ("a",)
     assert freed.rows > 20
     assert freed.images == len(shown(first) - shown(second))
     assert freed.image_bytes > 0
-    assert [summary.thread for summary in list_runs(home)] == ["b"]
+    assert [summary.thread for summary in Gems(runs=home).list()] == ["b"]
     assert digests(home) == shown(second)
     assert not (home.folder / "a").exists()
-    assert get_run("b", home).state == second.state
+    assert Gems(runs=home).get("b").state == second.state
     with home.database.open() as opened:
         assert opened.row_count("a") == 0
     assert draw(home, make_sketcher, "a").attempts == first.attempts  # its name is free again
@@ -63,12 +61,12 @@ def test_a_run_is_removed_with_all_that_is_its_own(home, make_sketcher):
 
 def test_pictures_that_another_run_refers_to_are_kept(home, make_sketcher):
     parent = draw(home, make_sketcher, "p")
-    child = fork("p", round=3, prompt="a red circle", name="f", max_rounds=3, runs=home, image=make_sketcher(1.0))
-    remove(["p"], home)
+    child = Gems(runs=home, image=make_sketcher(1.0)).fork("p", round=3, prompt="a red circle", name="f", max_rounds=3)
+    Gems(runs=home).remove("p")
     assert digests(home) == shown(child)
     assert shown(child) & shown(parent)
-    assert get_run("f", home).image.size == child.image.size
-    remove(["f"], home)
+    assert Gems(runs=home).get("f").image.size == child.image.size
+    Gems(runs=home).remove("f")
     assert digests(home) == set()
 
 
@@ -83,7 +81,7 @@ def test_a_picture_that_no_checkpoint_knows_of_goes_with_its_run(home, make_sket
         with pytest.raises(Stop):
             draw(home, make_sketcher, "cut")
     assert len(digests(home)) == 1
-    assert remove(["cut"], home).images == 1
+    assert Gems(runs=home).remove("cut").images == 1
     assert digests(home) == set()
 
 
@@ -91,42 +89,42 @@ def test_old_runs_are_cut_down_to_their_best(home, make_sketcher):
     old = draw(home, make_sketcher, "old")
     with pytest.raises(Stop):
         run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("selector"))
-    whole = get_run("cut", home)
-    freed = prune(ANY, keep_best=True, runs=home)
+    whole = Gems(runs=home).get("cut")
+    freed = Gems(runs=home).prune(ANY, keep_best=True)
     assert (freed.removed, freed.trimmed) == ((), ("old",))
     assert freed.images == len(shown(old) - {old.best.image.sha256} - shown(whole))
     assert digests(home) == {old.best.image.sha256} | shown(whole)
-    assert get_run("old", home).state == old.state
-    assert get_run("old", home).image.size == old.image.size
+    assert Gems(runs=home).get("old").state == old.state
+    assert Gems(runs=home).get("old").image.size == old.image.size
     page = old.report_path.read_text()
-    again = resume("old", runs=home, image=make_sketcher(1.0))
+    again = Gems(runs=home, image=make_sketcher(1.0)).resume("old")
     assert again.state == old.state
     assert again.report_path.read_text() == page
-    assert resume("cut", runs=home, image=make_sketcher(1.0)).state.round >= 1
-    assert prune(ANY, keep_best=True, runs=home).trimmed == ("cut",)
+    assert Gems(runs=home, image=make_sketcher(1.0)).resume("cut").state.round >= 1
+    assert Gems(runs=home).prune(ANY, keep_best=True).trimmed == ("cut",)
 
 
 def test_pruning_removes_runs_that_have_ended_and_are_old(home, make_sketcher):
     draw(home, make_sketcher, "done")
     with pytest.raises(Stop):
         run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("selector"))
-    assert prune(timedelta(days=1), runs=home).removed == ()
-    told = prune(ANY, dry_run=True, runs=home)
+    assert Gems(runs=home).prune(timedelta(days=1)).removed == ()
+    told = Gems(runs=home).prune(ANY, dry_run=True)
     assert told.removed == ("done",)
     assert told.images > 0
-    assert len(list_runs(home)) == 2
-    freed = prune(ANY, runs=home)
+    assert len(Gems(runs=home).list()) == 2
+    freed = Gems(runs=home).prune(ANY)
     assert freed._replace(database_bytes=0) == told
-    assert [summary.thread for summary in list_runs(home)] == ["cut"]
-    assert prune(ANY, unfinished=True, runs=home).removed == ("cut",)
-    assert list_runs(home) == []
+    assert [summary.thread for summary in Gems(runs=home).list()] == ["cut"]
+    assert Gems(runs=home).prune(ANY, unfinished=True).removed == ("cut",)
+    assert Gems(runs=home).list() == []
     assert digests(home) == set()
 
 
 def test_the_database_becomes_smaller(home, make_sketcher):
     for number in range(4):
         draw(home, make_sketcher, f"t{number}")
-    freed = prune(ANY, runs=home)
+    freed = Gems(runs=home).prune(ANY)
     assert freed.database_bytes > 10_000
 
 
@@ -134,9 +132,9 @@ def test_a_run_in_progress_is_left_alone(home, make_sketcher):
     draw(home, make_sketcher, "busy")
     with home.database.open() as other, other.lock_run("busy"):
         with pytest.raises(RunInUseError, match=r"the run busy is in progress in another process.*nothing was removed"):
-            remove(["busy"], home)
-        assert prune(ANY, runs=home).notes == ("the run busy is in progress in another process: left as it is",)
-    assert len(list_runs(home)) == 1
+            Gems(runs=home).remove("busy")
+        assert Gems(runs=home).prune(ANY).notes == ("the run busy is in progress in another process: left as it is",)
+    assert len(Gems(runs=home).list()) == 1
 
 
 def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_sketcher):
@@ -146,13 +144,13 @@ def test_a_picture_that_nothing_refers_to_goes_when_it_is_old(tmp_path, make_ske
     draw(home, make_sketcher, "t")
     orphan = home.images.put(Image.new("RGB", (8, 8), "red"))
     home.images.release(None)
-    assert prune(runs=home).images == 0
+    assert Gems(runs=home).prune().images == 0
     path = next((tmp_path / "runs" / "images").glob(f"*/{orphan.sha256}.png"))
     long_ago = time.time() - ORPHAN_AGE.total_seconds() - 60
     os.utime(path, (long_ago, long_ago))
-    assert prune(runs=home).images == 1
+    assert Gems(runs=home).prune().images == 1
     assert orphan.sha256 not in digests(home)
-    assert len(list_runs(home)) == 1
+    assert len(Gems(runs=home).list()) == 1
 
 
 def test_what_a_killed_process_had_begun_to_write_goes_when_it_is_old(tmp_path, make_sketcher):
@@ -164,13 +162,13 @@ def test_what_a_killed_process_had_begun_to_write_goes_when_it_is_old(tmp_path, 
     for path in torn:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"torn")
-    assert prune(runs=home).image_bytes == 0
+    assert Gems(runs=home).prune().image_bytes == 0
     assert all(path.exists() for path in torn)
     for path in torn:
         os.utime(path, (0, 0))
-    assert prune(runs=home).image_bytes == 8
+    assert Gems(runs=home).prune().image_bytes == 8
     assert not any(path.exists() for path in torn)
-    assert get_run("t", home).report_path.exists()
+    assert Gems(runs=home).get("t").report_path.exists()
 
 
 def test_pictures_of_other_doors_are_kept(home, make_sketcher):
@@ -179,7 +177,7 @@ def test_pictures_of_other_doors_are_kept(home, make_sketcher):
     mine = home.images.put(Image.new("RGB", (8, 8), "blue"))
     for path in home.folder.glob("images/*/*.png"):
         os.utime(path, (0, 0))
-    prune(ANY, unfinished=True, runs=home)
+    Gems(runs=home).prune(ANY, unfinished=True)
     assert digests(home) == {theirs.sha256, mine.sha256}
 
 
@@ -188,17 +186,17 @@ def test_homes_that_share_an_image_store_leave_each_others_pictures_alone(tmp_pa
 
     mine, theirs = (Workspace(tmp_path / name, image_store=tmp_path / "shared") for name in ("mine", "theirs"))
     draw(theirs, make_sketcher, "p")
-    child = fork("p", round=3, prompt="a red circle", name="f", max_rounds=3, runs=theirs, image=make_sketcher(1.0))
+    child = Gems(runs=theirs, image=make_sketcher(1.0)).fork("p", round=3, prompt="a red circle", name="f", max_rounds=3)
     kept = draw(theirs, make_sketcher, "t", seed=40)
     draw(mine, make_sketcher, "t", seed=40)
-    remove(["p"], theirs)
-    prune(ANY, keep_best=True, runs=theirs)
+    Gems(runs=theirs).remove("p")
+    Gems(runs=theirs).prune(ANY, keep_best=True)
     for path in (tmp_path / "shared").glob("*/*.png"):
         os.utime(path, (0, 0))
-    remove(["t"], mine)
-    assert prune(runs=mine).images == 0
-    assert get_run("f", theirs).image.size == child.image.size
-    assert get_run("t", theirs).image.size == kept.image.size
+    Gems(runs=mine).remove("t")
+    assert Gems(runs=mine).prune().images == 0
+    assert Gems(runs=theirs).get("f").image.size == child.image.size
+    assert Gems(runs=theirs).get("t").image.size == kept.image.size
 
 
 def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketcher, monkeypatch):
@@ -210,14 +208,14 @@ def test_what_is_drawn_or_forked_while_runs_are_removed_is_kept(home, make_sketc
         looks.append(found)
         if len(looks) == 1:
             draw(home, make_sketcher, "new")
-            fork("old", round=3, prompt="a red circle", name="kid", max_rounds=3, runs=home, image=make_sketcher(1.0))
+            Gems(runs=home, image=make_sketcher(1.0)).fork("old", round=3, prompt="a red circle", name="kid", max_rounds=3)
         return found
 
     with monkeypatch.context() as patch:
         patch.setattr("gems.runs.prune.read_references", meanwhile)
-        assert remove(["old"], home).removed == ("old",)
+        assert Gems(runs=home).remove("old").removed == ("old",)
     for name in ("new", "kid"):
-        for attempt in get_run(name, home).attempts:
+        for attempt in Gems(runs=home).get(name).attempts:
             home.images.open(attempt.image)
 
 
@@ -230,14 +228,14 @@ def test_a_run_that_is_gone_on_with_meanwhile_is_left_alone(home, make_sketcher,
         found = read_references(*args)
         looks.append(found)
         if len(looks) == 1:
-            resume("cut", runs=home, image=make_sketcher(1.0))
+            Gems(runs=home, image=make_sketcher(1.0)).resume("cut")
         return found
 
     with monkeypatch.context() as patch:
         patch.setattr("gems.runs.prune.read_references", meanwhile)
-        freed = prune(ANY, unfinished=True, runs=home)
+        freed = Gems(runs=home).prune(ANY, unfinished=True)
     assert freed.notes == ("the run cut was resumed meanwhile: left as it is",)
-    for attempt in get_run("cut", home).attempts:
+    for attempt in Gems(runs=home).get("cut").attempts:
         home.images.open(attempt.image)
 
 
@@ -253,8 +251,8 @@ def test_threads_of_other_programs_in_the_same_database_are_let_be(home, make_sk
     with pytest.raises(GemsError, match="the name customer-42 is taken by another user of this database"):
         draw(home, make_sketcher, "customer-42")
     with pytest.raises(GemsError, match="the name customer-42 is taken"):
-        fork("mine", round=2, name="customer-42", runs=home, image=make_sketcher(1.0))
-    freed = remove(["mine"], home)
+        Gems(runs=home, image=make_sketcher(1.0)).fork("mine", round=2, name="customer-42")
+    freed = Gems(runs=home).remove("mine")
     assert (freed.images > 0, freed.notes) == (True, ())
     with home.database.open() as opened:
         assert opened.row_count("customer-42") == rows
@@ -272,7 +270,7 @@ def test_many_runs_are_removed_with_few_open_files(tmp_path, make_sketcher):
     used = len(list(Path("/proc/self/fd").iterdir()))
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 30, hard))
     try:
-        assert len(prune(ANY, runs=home).removed) == 40
+        assert len(Gems(runs=home).prune(ANY).removed) == 40
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -297,10 +295,10 @@ def test_while_a_run_cannot_be_read_no_picture_is_removed(tmp_path, make_sketche
         connection.execute("UPDATE checkpoints SET checkpoint = x'00' WHERE thread_id = 'bad'")
     connection.close()
     before = digests(home)
-    freed = remove(["good"], home)
+    freed = Gems(runs=home).remove("good")
     assert freed.notes == ("the run bad cannot be read, so no image was removed: restore or remove it first",)
     assert digests(home) == before
-    assert remove(["bad"], home).images > 0
+    assert Gems(runs=home).remove("bad").images > 0
 
 
 def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, monkeypatch):
@@ -317,10 +315,10 @@ def test_what_a_killed_removal_left_is_removed_by_the_next(home, make_sketcher, 
                 patch.setattr("langgraph.checkpoint.sqlite.SqliteSaver.delete_thread", die)
                 patch.setattr("langgraph.checkpoint.postgres.PostgresSaver.delete_thread", die)
             with pytest.raises(Stop):
-                remove(["t"], home)
-        assert [summary.thread for summary in list_runs(home)] == ["t"]
-    assert remove(["t"], home).removed == ("t",)
-    assert list_runs(home) == []
+                Gems(runs=home).remove("t")
+        assert [summary.thread for summary in Gems(runs=home).list()] == ["t"]
+    assert Gems(runs=home).remove("t").removed == ("t",)
+    assert Gems(runs=home).list() == []
     assert digests(home) == set()
 
 
@@ -335,16 +333,16 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(home, make_sketcher, mo
     with monkeypatch.context() as patch:
         patch.setattr(f"gems.runs.prune.{place}", die)
         with pytest.raises(Stop):
-            prune(ANY, runs=home)
-    found = {summary.thread: summary for summary in list_runs(home)}
+            Gems(runs=home).prune(ANY)
+    found = {summary.thread: summary for summary in Gems(runs=home).list()}
     assert [name for name, summary in found.items() if summary.standing == "damaged"] == ["old"]
     assert "`gems rm old` or `gems prune` finishes it" in found["old"].told
     with pytest.raises(GemsError, match="the run old has begun to be removed"):
-        resume("old", runs=home, image=make_sketcher())
-    assert prune(runs=home, dry_run=True).removed == ("old",)
-    assert prune(runs=home).removed == ("old",)  # however old it is
-    assert [summary.thread for summary in list_runs(home)] == ["other"]
-    assert digests(home) == shown(get_run("other", home))
+        Gems(runs=home, image=make_sketcher()).resume("old")
+    assert Gems(runs=home).prune(dry_run=True).removed == ("old",)
+    assert Gems(runs=home).prune().removed == ("old",)  # however old it is
+    assert [summary.thread for summary in Gems(runs=home).list()] == ["other"]
+    assert digests(home) == shown(Gems(runs=home).get("other"))
 
 
 @pytest.mark.parametrize("place", ["runs.prune._delete_images", "storage.image_store.ImageStore.claim"])
@@ -357,28 +355,28 @@ def test_a_prune_to_the_best_that_was_killed_is_finished_by_the_next(home, make_
     with monkeypatch.context() as patch:
         patch.setattr(f"gems.{place}", die)
         with pytest.raises(Stop):
-            prune(ANY, keep_best=True, runs=home)
+            Gems(runs=home).prune(ANY, keep_best=True)
     with pytest.raises(GemsError, match="pruned"):
-        fork("old", round=2, prompt="a red circle", runs=home, image=make_sketcher())
-    assert prune(runs=home).trimmed == ("old",)
-    assert prune(ANY, keep_best=True, runs=home).trimmed == ()
+        Gems(runs=home, image=make_sketcher()).fork("old", round=2, prompt="a red circle")
+    assert Gems(runs=home).prune().trimmed == ("old",)
+    assert Gems(runs=home).prune(ANY, keep_best=True).trimmed == ()
     assert digests(home) == {old.best.image.sha256}
-    assert get_run("old", home).state == old.state
-    assert [summary.standing for summary in list_runs(home)] == [{"accept": "accepted", "give up": "gave up"}[old.decision]]
+    assert Gems(runs=home).get("old").state == old.state
+    assert [summary.standing for summary in Gems(runs=home).list()] == [{"accept": "accepted", "give up": "gave up"}[old.decision]]
 
 
 def test_what_cannot_be_is_told_and_nothing_removed(home, make_sketcher):
     draw(home, make_sketcher, "t")
     with pytest.raises(GemsError, match="there is no run nobody: the latest are t"):
-        remove(["t", "nobody"], home)
+        Gems(runs=home).remove("t", "nobody")
     with pytest.raises(GemsError, match="with keep_best or with unfinished, not both"):
-        prune(ANY, keep_best=True, unfinished=True, runs=home)
-    assert len(list_runs(home)) == 1
+        Gems(runs=home).prune(ANY, keep_best=True, unfinished=True)
+    assert len(Gems(runs=home).list()) == 1
 
 
 def test_without_runs_there_is_nothing_to_remove(tmp_path):
     with pytest.raises(GemsError, match="there are no runs in"):
-        remove(["t"], tmp_path / "none")
+        Gems(runs=tmp_path / "none").remove("t")
     with pytest.raises(GemsError, match="there are no runs in"):
-        prune(runs=tmp_path / "none")
+        Gems(runs=tmp_path / "none").prune()
     assert not (tmp_path / "none").exists()

@@ -8,13 +8,10 @@ import sqlite3
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from gems import GemsError, resume, run, write_gallery
+from gems import Gems, GemsError, run, write_gallery
 from gems.errors import RunError
 from gems.events import RoleEnded, RoleStarted
 from gems.models.shapes.chat import ShapesChat
-from gems.runs.fork import fork
-from gems.runs.listing import get_run, list_runs
-from gems.runs.prune import prune, remove
 from gems.runs.write_page import refresh_page
 from gems.skills import SkillLibrary
 from gems.storage.image_store import ImageStore
@@ -102,10 +99,10 @@ def go_on_until_done(runs, model, kill_at, limit=80):
     kills = 0
     if killed(lambda: run(PROMPT, thread="t", runs=runs, image=model, on_event=kill_at(), **SETTINGS)):
         kills = 1
-        while killed(lambda: resume("t", runs=runs, image=model, on_event=kill_at())):
+        while killed(lambda: Gems(runs=runs, image=model).resume("t", on_event=kill_at())):
             kills += 1
             assert kills < limit
-    return kills, resume("t", runs=runs, image=model)
+    return kills, Gems(runs=runs, image=model).resume("t")
 
 
 def test_killed_at_every_step_boundary_the_run_ends_as_if_nothing_had_been(tmp_path, clumsy):
@@ -175,8 +172,8 @@ def test_killed_inside_the_generator_the_image_is_drawn_when_the_run_goes_on(tmp
     whole = unkilled(tmp_path, clumsy)
     runs, log = tmp_path / "killed", tmp_path / "log"
     assert killed(lambda: run(PROMPT, thread="t", runs=runs, image=clumsy(log, die_in="drawing"), **SETTINGS))
-    assert killed(lambda: resume("t", runs=runs, image=clumsy(log, die_in="drawing")))
-    result = resume("t", runs=runs, image=clumsy(log))
+    assert killed(lambda: Gems(runs=runs, image=clumsy(log, die_in="drawing")).resume("t"))
+    result = Gems(runs=runs, image=clumsy(log)).resume("t")
     assert comparable(result) == comparable(whole)
     assert len(log.read_text().splitlines()) == 5
 
@@ -184,9 +181,9 @@ def test_killed_inside_the_generator_the_image_is_drawn_when_the_run_goes_on(tmp
 def test_killed_before_the_first_checkpoint_the_run_starts_from_its_record(tmp_path, clumsy, monkeypatch):
     model = clumsy(tmp_path / "log")
     with monkeypatch.context() as patch:
-        patch.setattr("gems.runs.run.execute", lambda *a: os.kill(os.getpid(), signal.SIGKILL))
+        patch.setattr("gems.runs.execute.Execution.events", lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
         assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path / "runs", image=model, **SETTINGS))
-    assert resume("t", runs=tmp_path / "runs", image=model).state.round == 5
+    assert Gems(runs=tmp_path / "runs", image=model).resume("t").state.round == 5
 
 
 def die_at_checkpoint(patch, step):
@@ -208,28 +205,30 @@ def test_killed_at_its_first_checkpoints_a_run_is_listed_and_goes_on(home, make_
     with monkeypatch.context() as patch:
         die_at_checkpoint(patch, step)
         assert killed(lambda: run(PROMPT, thread="t", runs=home, **settings))
-    assert [(summary.thread, summary.standing, summary.prompt) for summary in list_runs(home)] == [("t", "unfinished", PROMPT)]
+    assert [(summary.thread, summary.standing, summary.prompt) for summary in Gems(runs=home).list()] == [
+        ("t", "unfinished", PROMPT)
+    ]
     assert PROMPT in write_gallery(runs=home).read_text(encoding="utf-8")
-    assert prune(runs=home).removed == ()
+    assert Gems(runs=home).prune().removed == ()
     if step < 0:  # nothing is known of it but its record
-        for look in (get_run, refresh_page):
+        for look in (lambda thread, home: Gems(runs=home).get(thread), refresh_page):
             with pytest.raises(RunError, match="has not finished a step yet: resume it with `gems resume t`"):
                 look("t", home)
     else:
-        assert get_run("t", home).state.prompt == PROMPT
+        assert Gems(runs=home).get("t").state.prompt == PROMPT
         assert refresh_page("t", home).exists()
     if step < 1:  # it has no plan that a fork could begin with
         with pytest.raises(RunError, match="the steps of round 1 of the run t are not there"):
-            fork("t", round=1, prompt="a red circle", name="f", runs=home, image=settings["image"])
-    result = resume("t", runs=home, image=make_sketcher())
+            Gems(runs=home, image=settings["image"]).fork("t", round=1, prompt="a red circle", name="f")
+    result = Gems(runs=home, image=make_sketcher()).resume("t")
     assert comparable(result) == comparable(run(PROMPT, thread="whole", runs=home, **settings))
-    assert remove(["t"], home).removed == ("t",)
+    assert Gems(runs=home).remove("t").removed == ("t",)
 
 
 def test_a_finished_run_is_returned_as_it_is(tmp_path, sketcher):
     first = run("a red circle", thread="t", runs=tmp_path, image=sketcher)
     made = len(sketcher.made)
-    again = resume("t", runs=tmp_path, image=sketcher)
+    again = Gems(runs=tmp_path, image=sketcher).resume("t")
     assert comparable(again) == comparable(first)
     assert len(sketcher.made) == made
 
@@ -239,7 +238,7 @@ def test_a_run_keeps_its_settings_when_it_goes_on(tmp_path, clumsy):
     at = KillAt(1, lambda e: isinstance(e, RoleStarted) and e.role == "refiner")
     settings = {"preset": "loop", "max_rounds": 2, "seed": 5}
     assert killed(lambda: run(PROMPT, thread="t", runs=tmp_path, image=model, on_event=at, **settings))
-    result = resume("t", runs=tmp_path, image=model)
+    result = Gems(runs=tmp_path, image=model).resume("t")
     assert result.context.max_rounds == result.state.round == 2
     assert [a.seed for a in result.attempts] == [5, 6]
 
@@ -247,13 +246,13 @@ def test_a_run_keeps_its_settings_when_it_goes_on(tmp_path, clumsy):
 def test_an_unknown_thread_is_named_with_those_there_are(tmp_path, sketcher):
     run("a red circle", thread="mine", runs=tmp_path, image=sketcher)
     with pytest.raises(GemsError, match=r"no run yours: the latest are mine"):
-        resume("yours", runs=tmp_path)
+        Gems(runs=tmp_path).resume("yours")
 
 
 @pytest.mark.parametrize("thread", ["../evil", "a/b", "", ".hidden", "images", "x" * 101])
 def test_a_thread_cannot_leave_its_folder(tmp_path, thread):
     with pytest.raises(GemsError, match="cannot name a run"):
-        get_run(thread, tmp_path)
+        Gems(runs=tmp_path).get(thread)
     if thread:  # none at all is named by GEMS
         with pytest.raises(GemsError, match="cannot name a run"):
             run("a red circle", thread=thread, runs=tmp_path)
@@ -269,7 +268,7 @@ def test_a_thread_is_not_used_twice(tmp_path, sketcher):
 def test_a_model_of_ones_own_must_be_given_again(tmp_path, sketcher):
     run("a red circle", thread="t", runs=tmp_path, image=sketcher)
     with pytest.raises(GemsError, match=r"image model of your own \(sketcher\)"):
-        resume("t", runs=tmp_path)
+        Gems(runs=tmp_path).resume("t")
 
 
 def test_a_damaged_record_is_a_clear_error(tmp_path, sketcher):
@@ -277,7 +276,7 @@ def test_a_damaged_record_is_a_clear_error(tmp_path, sketcher):
     with Workspace(tmp_path).database.open() as opened:
         opened.store.put(("gems", "runs"), "t", {"thread": "t"})
     with pytest.raises(GemsError, match="manifest of run t is damaged"):
-        resume("t", runs=tmp_path, image=sketcher)
+        Gems(runs=tmp_path, image=sketcher).resume("t")
 
 
 def test_a_corrupt_database_is_a_clear_error(tmp_path, sketcher):
@@ -295,7 +294,7 @@ def test_a_database_damaged_in_the_middle_is_a_clear_error(tmp_path, sketcher):
     data[4096:] = b"\xff" * (len(data) - 4096)
     (tmp_path / "gems.sqlite").write_bytes(data)
     with pytest.raises(GemsError, match="is damaged"):
-        resume("t", runs=tmp_path, image=sketcher)
+        Gems(runs=tmp_path, image=sketcher).resume("t")
 
 
 def test_a_lost_image_is_named(tmp_path, clumsy):
@@ -305,7 +304,7 @@ def test_a_lost_image_is_named(tmp_path, clumsy):
     for file in (tmp_path / "images").rglob("*.png"):
         file.unlink()
     with pytest.raises(GemsError, match="is not in the store"):
-        resume("t", runs=tmp_path, image=model)
+        Gems(runs=tmp_path, image=model).resume("t")
 
 
 class Thinking(ShapesChat):
@@ -329,7 +328,7 @@ def test_a_run_in_progress_is_not_gone_on_with_by_another_process(tmp_path, make
 
     def refused(runs):
         with pytest.raises(GemsError, match="run t is in progress in another process"):
-            resume("t", runs=runs, image=make_sketcher())
+            Gems(runs=runs, image=make_sketcher()).resume("t")
 
     run("a red circle", thread="t", runs=tmp_path, image=Nested(), preset="original")
     assert inner == [False]
@@ -339,8 +338,8 @@ def test_swapped_roles_must_be_given_again(tmp_path, sketcher):
     nodes = {"planner": lambda state: {"draft": "a red circle in the center"}}
     run("a red circle", thread="t", runs=tmp_path, image=sketcher, nodes=nodes)
     with pytest.raises(GemsError, match="these roles swapped: planner"):
-        resume("t", runs=tmp_path, image=sketcher)
-    assert resume("t", runs=tmp_path, image=sketcher, nodes=nodes).attempts
+        Gems(runs=tmp_path, image=sketcher).resume("t")
+    assert Gems(runs=tmp_path, image=sketcher, nodes=nodes).resume("t").attempts
 
 
 def test_ten_rounds_of_large_images_keep_the_checkpoints_small(tmp_path, make_sketcher):

@@ -10,12 +10,10 @@ from langgraph.errors import is_invalid_resume
 from langgraph.types import Command
 from pydantic import ValidationError
 
-from gems import Answer, AnswerError, GemsError, GemsState, ImageStore, build_graph, preset, resume, run
+from gems import Answer, AnswerError, Gems, GemsError, GemsState, ImageStore, build_graph, preset, run
 from gems.errors import RunError, SettingError
 from gems.evaluation.variants import make_variants
 from gems.events import RoleStarted
-from gems.runs.fork import fork
-from gems.runs.listing import get_run, list_runs
 from gems.storage.serializer import serializer
 
 from ..evaluation.small_studies import compare
@@ -193,17 +191,17 @@ def test_a_run_waits_and_is_answered_later(tmp_path, make_sketcher):
     page = result.report_path.read_text()
     assert "for a person&#39;s word on round 1" in page
     assert "Said by a person" not in page
-    again = resume("t", image=model, runs=tmp_path)
+    again = Gems(image=model, runs=tmp_path).resume("t")
     assert again.waiting == result.waiting
     assert len(model.made) == 1
     with pytest.raises(AnswerError, match="words: say in plain words what is wrong"):
-        resume("t", image=model, runs=tmp_path, answer={"action": "reject"})
+        Gems(image=model, runs=tmp_path).resume("t", answer={"action": "reject"})
     with pytest.raises(AnswerError, match="action: Field required"):
-        resume("t", image=model, runs=tmp_path, answer={})
-    assert get_run("t", tmp_path).waiting == result.waiting
-    further = resume("t", image=model, runs=tmp_path, answer=Answer(action="reject", words="too <small>"))
+        Gems(image=model, runs=tmp_path).resume("t", answer={})
+    assert Gems(runs=tmp_path).get("t").waiting == result.waiting
+    further = Gems(image=model, runs=tmp_path).resume("t", answer=Answer(action="reject", words="too <small>"))
     assert (further.waiting["round"], len(model.made)) == (2, 2)
-    done = resume("t", image=model, runs=tmp_path, answer={"action": "accept", "round": 1})
+    done = Gems(image=model, runs=tmp_path).resume("t", answer={"action": "accept", "round": 1})
     assert (done.waiting, done.decision, done.best.round) == (None, "accept", 1)
     page = done.report_path.read_text()
     assert "too &lt;small&gt;" in page
@@ -223,16 +221,16 @@ def test_a_run_that_waits_before_its_first_image_can_be_looked_at(tmp_path, sket
 def test_how_a_run_stands_says_that_it_waits_whatever_was_decided(tmp_path, make_sketcher):
     model = make_sketcher(0.0)
     assert run(PROMPT, image=model, runs=tmp_path, thread="t", review="image").state.result.decision == "accept"
-    assert list_runs(tmp_path)[0].standing == "waiting"
-    resume("t", image=model, runs=tmp_path, answer={"action": "go on"})
-    assert list_runs(tmp_path)[0].standing == "accepted"
-    assert get_run("t", tmp_path).waiting is None
+    assert Gems(runs=tmp_path).list()[0].standing == "waiting"
+    Gems(image=model, runs=tmp_path).resume("t", answer={"action": "go on"})
+    assert Gems(runs=tmp_path).list()[0].standing == "accepted"
+    assert Gems(runs=tmp_path).get("t").waiting is None
 
 
 def test_whoever_answers_a_run_that_asks_nothing_is_told_so(tmp_path, sketcher):
     run(PROMPT, image=sketcher, runs=tmp_path, thread="t", preset="original")
     with pytest.raises(AnswerError, match="the run t does not wait for an answer"):
-        resume("t", image=sketcher, runs=tmp_path, answer={"action": "accept"})
+        Gems(image=sketcher, runs=tmp_path).resume("t", answer={"action": "accept"})
 
 
 def test_a_graph_that_cannot_wait_says_so_instead_of_asking(tmp_path, sketcher):
@@ -269,18 +267,18 @@ def test_a_run_that_is_killed_while_it_waits_or_after_the_answer_loses_nothing(t
         run(PROMPT, image=model, runs=tmp_path, thread="t", review="image", ask=lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 
     assert killed(wait_and_die)
-    assert resume("t", image=model, runs=tmp_path).waiting["round"] == 1
+    assert Gems(image=model, runs=tmp_path).resume("t").waiting["round"] == 1
 
     def answer_and_die():
         def kill(event):
             if isinstance(event, RoleStarted) and event.role == "refiner":
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        resume("t", image=model, runs=tmp_path, on_event=kill, answer={"action": "reject", "words": "too small"})
+        Gems(image=model, runs=tmp_path).resume("t", on_event=kill, answer={"action": "reject", "words": "too small"})
 
     assert killed(answer_and_die)
-    assert list_runs(tmp_path)[0].standing == "unfinished"
-    result = resume("t", image=model, runs=tmp_path)
+    assert Gems(runs=tmp_path).list()[0].standing == "unfinished"
+    result = Gems(image=model, runs=tmp_path).resume("t")
     assert (result.waiting["round"], [r.words for r in result.state.reviews]) == (2, ["too small"])
 
 
@@ -288,25 +286,25 @@ def test_an_answer_that_names_its_question_is_taken_once(tmp_path, make_sketcher
     model = make_sketcher(1.0)
     asked = run(PROMPT, image=model, runs=tmp_path, thread="t", review="image").waiting
     said = {"question": asked["question"], "action": "reject", "words": "too small"}
-    further = resume("t", image=model, runs=tmp_path, answer=said)
+    further = Gems(image=model, runs=tmp_path).resume("t", answer=said)
     assert further.waiting["question"] != asked["question"]
     with pytest.raises(AnswerError, match=f"answers {asked['question']}, but the question now is {further.waiting['question']}"):
-        resume("t", image=model, runs=tmp_path, answer=said)
+        Gems(image=model, runs=tmp_path).resume("t", answer=said)
     assert len(model.made) == 2
-    done = resume("t", image=model, runs=tmp_path, answer=Answer(action="accept", question=further.waiting["question"]))
+    done = Gems(image=model, runs=tmp_path).resume("t", answer=Answer(action="accept", question=further.waiting["question"]))
     assert done.decision == "accept"
 
 
 def test_a_fork_from_before_the_answer_is_not_bound_by_it(tmp_path, make_sketcher):
     model = make_sketcher(1.0)
     run(PROMPT, image=model, runs=tmp_path, thread="t", review="image")
-    resume("t", image=model, runs=tmp_path, answer={"action": "edit", "prompt": "a red circle"})
-    parent = get_run("t", tmp_path).state
+    Gems(image=model, runs=tmp_path).resume("t", answer={"action": "edit", "prompt": "a red circle"})
+    parent = Gems(runs=tmp_path).get("t").state
     told = [v.check for v in parent.attempts[0].verdicts if v.passed]
     kept = [check for check in parent.checks if check.id in told]
-    forked = fork("t", round=1, checks=kept, image=model, runs=tmp_path, review="none")
+    forked = Gems(image=model, runs=tmp_path).fork("t", round=1, checks=kept, review="none")
     assert (forked.decision, len(forked.attempts)) == ("accept", 1)
-    fresh = fork("t", round=1, prompt="a blue star", image=model, runs=tmp_path, review="plan")
+    fresh = Gems(image=model, runs=tmp_path).fork("t", round=1, prompt="a blue star", review="plan")
     assert (fresh.waiting["stage"], fresh.waiting["prompt"], fresh.state.reviews) == ("plan", "a blue star", [])
 
 

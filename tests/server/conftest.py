@@ -11,11 +11,15 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from openai import OpenAI
 from PIL import Image, ImageOps
+from starlette.applications import Starlette
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 
 from gems.errors import ImageModelError
 from gems.models.image.base import ImageModel
 from gems.models.shapes import shapes_chat
-from gems.server import create_app, running
+from gems.server import Limits, create_app, running
+from gems.server.admission import AdmissionMiddleware
 
 from ..conftest import Sketcher
 
@@ -120,6 +124,15 @@ def serving():
     for block, found in open_sites:
         found.close()
         block.__exit__(None, None, None)
+
+
+def stream_of(pieces):
+    """An app whose POST route streams the pieces, behind the middleware; one request at a time."""
+
+    async def stream(request):
+        return StreamingResponse(pieces())
+
+    return AdmissionMiddleware(Starlette(routes=[Route("/stream", stream, methods=["POST"])]), key=None, limits=Limits(in_flight=1))
 
 
 def png(color="white", size=(16, 16), mode="RGB"):

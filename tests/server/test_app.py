@@ -1,19 +1,19 @@
 """Routes, keys and limits."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import httpx
 import openai
 import pytest
+from langchain_openai import ChatOpenAI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from gems.models.shapes import shapes_chat
-from gems.server import Limits, create_app, running
+from gems.server import Limits, ServeError, create_app, running
 
-from .conftest import Negative, Scripted, problem
+from .conftest import Negative, Scripted, problem, stream_of
 
 
 def test_health_and_models(serving):
@@ -125,43 +125,40 @@ def test_one_too_many_at_once_is_told_to_come_again(serving):
     assert site.chat().status_code == 200
 
 
-def test_a_stream_counts_until_its_end(serving):
-    class Slow(Scripted):
-        def _stream(self, messages, stop=None, run_manager=None, **kwargs):
-            from langchain_core.messages import AIMessageChunk
-            from langchain_core.outputs import ChatGenerationChunk
-
-            yield ChatGenerationChunk(message=AIMessageChunk("one "))
-            assert go_on.wait(20)
-            yield ChatGenerationChunk(message=AIMessageChunk("two"))
-
+def test_a_stream_counts_until_its_end():
     go_on = Event()
-    site = serving(Slow(says=""), limits=Limits(in_flight=1))
-    body = {"messages": [{"role": "user", "content": "x"}], "stream": True}
-    with httpx.Client(base_url=site.url, timeout=30) as http, http.stream("POST", "/chat/completions", json=body) as response:
-        lines = response.iter_lines()
-        said = ""
-        while "one" not in said:  # the first piece is here before the second is made
-            said = next(lines)
-        problem(site.chat(), 429)
-        go_on.set()
-        rest = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
-    assert "".join(c["choices"][0]["delta"].get("content", "") for c in rest) == "two"
-    assert site.chat(stream=True).status_code == 200
+
+    def pieces():
+        yield b"one\n"
+        assert go_on.wait(20)
+        yield b"two\n"
+
+    with running(stream_of(pieces)) as url, httpx.Client(base_url=url.removesuffix("/v1")) as http:
+        with httpx.Client(base_url=http.base_url) as first, first.stream("POST", "/stream") as response:
+            lines = response.iter_lines()
+            assert next(lines) == "one"  # the first piece is here before the second is made
+            problem(http.post("/stream"), 429)
+            go_on.set()
+            assert list(lines) == ["two"]
+        assert http.post("/stream").status_code == 200
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_stream_frees_its_place(serving):
-    class Endless(Scripted):
-        def _stream(self, messages, stop=None, run_manager=None, **kwargs):
-            from langchain_core.messages import AIMessageChunk
-            from langchain_core.outputs import ChatGenerationChunk
+def test_a_client_that_leaves_in_the_middle_of_a_stream_frees_its_place():
+    def pieces():
+        yield b"more\n"
+        while len(streams) == 1:
+            yield b"more\n"
 
-            while True:
-                yield ChatGenerationChunk(message=AIMessageChunk("more "))
+    streams = []
+    with running(stream_of(lambda: streams.append(1) or pieces())) as url, httpx.Client(base_url=url.removesuffix("/v1")) as http:
+        with httpx.Client(base_url=http.base_url) as first, first.stream("POST", "/stream") as response:
+            next(response.iter_lines())
+        answers = (http.post("/stream").status_code for _ in range(1000))
+        assert 200 in answers
 
-    site = serving(Endless(says=""), limits=Limits(in_flight=1))
-    body = {"messages": [{"role": "user", "content": "x"}], "stream": True}
-    with httpx.Client(base_url=site.url, timeout=30) as http, http.stream("POST", "/chat/completions", json=body) as response:
-        next(response.iter_lines())
-    answers = (site.draw("a red circle").status_code for _ in range(1000))
-    assert 200 in answers
+
+def test_a_client_of_an_endpoint_is_not_served(sketcher, command):
+    with pytest.raises(ServeError, match="behind has an endpoint, which clients can call themselves"):
+        create_app(ChatOpenAI(base_url="http://127.0.0.1:9/v1", model="behind", api_key="none"), sketcher)
+    code, _, err = command("serve", "--chat", "http://127.0.0.1:9/v1#behind")
+    assert (code, "clients can call themselves" in " ".join(err.split())) == (2, True)

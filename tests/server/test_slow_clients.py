@@ -1,19 +1,17 @@
 """Slow and stalled clients: bodies, headers and streams that do not come to an end."""
 
-import json
 import select
 import socket
 import time
 from contextlib import ExitStack, closing
 
+import httpx
 import pytest
-from langchain_core.messages import AIMessageChunk
-from langchain_core.outputs import ChatGenerationChunk
 
-from gems.server import Limits
+from gems.server import Limits, running
 from gems.server.uvicorn_server import IdleClosingProtocol
 
-from .conftest import Negative, Scripted, problem
+from .conftest import Negative, Scripted, problem, stream_of
 
 
 def connected(site):
@@ -120,17 +118,18 @@ def test_one_that_works_for_long_is_not_cut_off(impatient, serving):
     assert site.chat().json()["choices"][0]["message"]["content"] == "done"
 
 
-def test_a_client_that_does_not_read_its_stream_frees_its_place(impatient, serving):
-    class Endless(Scripted):
-        def _stream(self, messages, stop=None, run_manager=None, **kwargs):
-            while True:
-                yield ChatGenerationChunk(message=AIMessageChunk("more " * 10_000))
+def test_a_client_that_does_not_read_its_stream_frees_its_place(impatient):
+    def pieces():
+        while len(streams) == 1:
+            yield b"more " * 10_000
 
-    site = serving(Endless(says="done"), limits=Limits(in_flight=1))
-    body = json.dumps({"messages": [{"role": "user", "content": "x"}], "stream": True}).encode()
+    streams = []
     with ExitStack() as held:
-        connection = begin(site, held, body, len(body))
+        url = held.enter_context(running(stream_of(lambda: streams.append(1) or pieces())))
+        http = held.enter_context(httpx.Client(base_url=url.removesuffix("/v1")))
+        connection = held.enter_context(closing(socket.create_connection(("127.0.0.1", http.base_url.port), timeout=10)))
+        connection.sendall(b"POST /stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
         assert connection.recv(100)
-        problem(site.chat(), 429)
-        answers = (time.sleep(0.05) or site.chat().status_code for _ in range(200))
+        problem(http.post("/stream"), 429)
+        answers = (time.sleep(0.05) or http.post("/stream").status_code for _ in range(200))
         assert 200 in answers

@@ -17,7 +17,7 @@ SCRIPT = """
 import sys, time
 from langchain_core.language_models import FakeListChatModel
 from gems.models.image.base import ImageModel
-from gems.server import serve
+from gems.server import create_app, serve
 
 class Slow(FakeListChatModel):
     def _call(self, *args, **kwargs):
@@ -31,7 +31,7 @@ class Nothing(ImageModel):
         return []
 
 for seconds, grace in [(0.5, 20), (0.5, 20), (4, 1)]:
-    serve(Slow(responses=["done"]), Nothing(), port=0, grace=grace, on_ready=lambda url: print(url, flush=True))
+    serve(create_app(Slow(responses=["done"]), Nothing()), port=0, grace=grace, on_ready=lambda url: print(url, flush=True))
     print("ended", flush=True)
 """
 BODY = {"messages": [{"role": "user", "content": "x"}]}
@@ -66,7 +66,7 @@ def test_it_ends_when_what_is_under_way_is_answered_but_does_not_wait_for_ever()
 def test_a_taken_port_is_a_clear_error(site, sketcher):
     port = int(site.url.rpartition(":")[2].removesuffix("/v1"))
     with pytest.raises(ServeError, match=rf"port {port}.*choose another port"):
-        serve(Scripted(says=""), sketcher, port=port)
+        serve(create_app(Scripted(says=""), sketcher), port=port)
     with pytest.raises(GemsError), running(create_app(Scripted(says=""), sketcher), port=port):
         pass
 
@@ -74,13 +74,13 @@ def test_a_taken_port_is_a_clear_error(site, sketcher):
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.0.2.1", "example.org"])
 def test_other_machines_are_served_only_with_a_key_or_when_told_to(host, sketcher):
     with pytest.raises(ServeError, match="set a key"):
-        serve(Scripted(says=""), sketcher, host=host, port=0)
+        serve(create_app(Scripted(says=""), sketcher), host=host, port=0)
 
 
 def test_an_address_that_is_not_ours_and_an_empty_key_are_clear_errors(sketcher):
     with pytest.raises(ServeError, match="cannot listen on 192"):
-        serve(Scripted(says=""), sketcher, host="192.0.2.1", key="k")
+        serve(create_app(Scripted(says=""), sketcher, key="k"), host="192.0.2.1")
     with pytest.raises(ServeError, match="cannot listen"):
-        serve(Scripted(says=""), sketcher, port=70_000)
+        serve(create_app(Scripted(says=""), sketcher), port=70_000)
     with pytest.raises(ServeError, match="the key is empty"):
-        serve(Scripted(says=""), sketcher, key=" ")
+        create_app(Scripted(says=""), sketcher, key=" ")

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gems import build_graph, preset, run
+from gems import Gems, build_graph, preset, run
 from gems.errors import CheckpointError, RunInUseError
-from gems.runs.listing import list_runs
 from gems.storage.image_store import ImageStore
 from gems.storage.locks import holding, is_holding
 from gems.storage.workspace import Workspace
@@ -70,7 +69,7 @@ def test_runs_at_once_in_one_process_take_few_files_and_all_end(tmp_path, make_s
         run("a red circle", thread=f"t{n}", runs=tmp_path, image=models[n], preset="original", seed=n)
 
     assert at_once(30, work) == []
-    assert [past.standing for past in list_runs(tmp_path)] == ["accepted"] * 30
+    assert [past.standing for past in Gems(runs=tmp_path).list()] == ["accepted"] * 30
     assert {len(model.made) for model in models} == {1}
 
 
@@ -166,5 +165,5 @@ def test_a_database_that_is_put_in_the_place_of_an_open_one_is_read(tmp_path, sk
         (tmp_path / "a").rename(tmp_path / "b")
         assert not (tmp_path / "a").exists()
         run("a red circle", thread="new", runs=tmp_path / "a", image=sketcher, preset="original")
-        assert [past.thread for past in list_runs(tmp_path / "a")] == ["new"]
-        assert [past.thread for past in list_runs(tmp_path / "b")] == ["old"]
+        assert [past.thread for past in Gems(runs=tmp_path / "a").list()] == ["new"]
+        assert [past.thread for past in Gems(runs=tmp_path / "b").list()] == ["old"]

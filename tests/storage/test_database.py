@@ -6,11 +6,9 @@ import threading
 
 import pytest
 
-from gems import GemsError, resume, run
+from gems import Gems, GemsError, run
 from gems.errors import CheckpointError, RunInUseError
 from gems.events import RoleEnded, RoleStarted
-from gems.runs.fork import fork
-from gems.runs.listing import get_run, list_runs
 from gems.storage.workspace import Workspace
 
 PROMPT = "three red circles above a blue square and to the left of a green star"
@@ -33,32 +31,32 @@ def test_a_run_that_was_stopped_goes_on_and_is_listed(home, make_sketcher):
     whole = run(PROMPT, thread="whole", runs=home, image=make_sketcher(1.0), **settings)
     with pytest.raises(Stop):
         run(PROMPT, thread="cut", runs=home, image=make_sketcher(1.0), on_event=stop_at("summarizer"), **settings)
-    assert {past.thread: past.standing for past in list_runs(home)} == {"whole": "gave up", "cut": "unfinished"}
+    assert {past.thread: past.standing for past in Gems(runs=home).list()} == {"whole": "gave up", "cut": "unfinished"}
     model = make_sketcher(1.0)
-    result = resume("cut", runs=home, image=model)
+    result = Gems(runs=home, image=model).resume("cut")
     assert len(model.made) == 2
     assert result.attempts == whole.attempts
     assert result.state.experiences == whole.state.experiences
     timed = {"usage", "before"}
-    assert get_run("cut", home).state.result.model_dump(exclude=timed) == whole.state.result.model_dump(exclude=timed)
+    assert Gems(runs=home).get("cut").state.result.model_dump(exclude=timed) == whole.state.result.model_dump(exclude=timed)
 
 
 def test_a_run_that_waits_for_a_person_is_listed_and_answered(home, make_sketcher):
     model = make_sketcher(1.0)
     asked = run(PROMPT, thread="t", runs=home, image=model, review="image").waiting
-    assert [past.standing for past in list_runs(home)] == ["waiting"]
-    assert get_run("t", home).waiting == asked
+    assert [past.standing for past in Gems(runs=home).list()] == ["waiting"]
+    assert Gems(runs=home).get("t").waiting == asked
     with pytest.raises(GemsError, match="say in plain words"):
-        resume("t", runs=home, image=model, answer={"action": "reject"})
-    assert [past.standing for past in list_runs(home)] == ["waiting"]
-    assert resume("t", runs=home, image=model, answer={"action": "reject", "words": "no"}).waiting["round"] == 2
-    assert resume("t", runs=home, image=model, answer={"action": "accept"}).decision == "accept"
-    assert [past.standing for past in list_runs(home)] == ["accepted"]
+        Gems(runs=home, image=model).resume("t", answer={"action": "reject"})
+    assert [past.standing for past in Gems(runs=home).list()] == ["waiting"]
+    assert Gems(runs=home, image=model).resume("t", answer={"action": "reject", "words": "no"}).waiting["round"] == 2
+    assert Gems(runs=home, image=model).resume("t", answer={"action": "accept"}).decision == "accept"
+    assert [past.standing for past in Gems(runs=home).list()] == ["accepted"]
 
 
 def test_a_run_is_forked(home, make_sketcher):
     run(PROMPT, thread="p", runs=home, image=make_sketcher(1.0), preset="paper", seed=11, max_rounds=2)
-    result = fork("p", round=2, prompt="a red circle", max_rounds=2, runs=home, image=make_sketcher(1.0))
+    result = Gems(runs=home, image=make_sketcher(1.0)).fork("p", round=2, prompt="a red circle", max_rounds=2)
     assert [a.prompt for a in result.attempts][1] == "a red circle"
 
 
@@ -83,7 +81,7 @@ def test_only_the_latest_checkpoint_is_kept_and_the_run_can_still_be_shown(home,
         assert opened.row_count("t") < rows / 2
         assert opened.row_count("other") == others
         assert {tip.thread for tip in opened.branch_heads()} == {"t", "other"}
-    assert get_run("t", home).state == before
+    assert Gems(runs=home).get("t").state == before
 
 
 def test_shrinking_frees_what_was_deleted(home, make_sketcher):
@@ -132,12 +130,12 @@ def test_two_processes_share_a_database_and_nothing_is_lost(home, make_sketcher)
     arguments = [sys.executable, "-c", WORK, home.folder, home.store]
     workers = [subprocess.Popen([*arguments, name]) for name in ("a", "b")]
     assert [worker.wait(100) for worker in workers] == [0, 0]
-    found = {past.thread: past for past in list_runs(home)}
+    found = {past.thread: past for past in Gems(runs=home).list()}
     assert sorted(found) == [f"{name}-{number}" for name in "ab" for number in range(4)]
     settings = {"image": make_sketcher(1.0), "preset": "paper", "max_rounds": 3, "seed": 3}
     alone = run("three red circles above a blue square", runs=home.folder.parent / "alone", **settings)
     for name in ("a-3", "b-3"):
-        assert get_run(name, home).attempts == alone.attempts
+        assert Gems(runs=home).get(name).attempts == alone.attempts
         assert found[name].images == len(alone.attempts)
 
 
@@ -157,14 +155,14 @@ def test_fifty_runs_at_once_on_postgresql(tmp_path, postgres, make_sketcher):
     for thread in threads:
         thread.join()
     assert failed == []
-    found = list_runs(home)
+    found = Gems(runs=home).list()
     assert sorted(past.thread for past in found) == sorted(f"t{number}" for number in range(50))
     assert {(past.standing, past.images, past.rounds) for past in found} <= {
         ("gave up", 2, 2),
         ("accepted", 2, 2),
         ("accepted", 1, 1),
     }
-    assert [a.seed for a in get_run("t7", home).attempts][:1] == [7]
+    assert [a.seed for a in Gems(runs=home).get("t7").attempts][:1] == [7]
 
 
 def test_texts_of_the_state_are_not_in_the_clear_of_postgresqls_json(tmp_path, postgres, sketcher):
@@ -209,7 +207,7 @@ def test_a_server_that_goes_away_during_a_run_is_a_clear_error_and_the_run_goes_
     with pytest.raises(CheckpointError, match=r"run t: .*is it running\? Once it is, `gems resume` goes on"):
         run(PROMPT, thread="t", runs=home, image=make_sketcher(1.0), preset="loop", max_rounds=2, on_event=cut)
     model = make_sketcher(1.0)
-    result = resume("t", runs=home, image=model)
+    result = Gems(runs=home, image=model).resume("t")
     assert (result.state.round, len(model.made)) == (2, 1)
 
 
@@ -258,5 +256,5 @@ def test_a_prompt_with_a_nul_character_is_refused_in_clear_words(home, sketcher,
         run(prompt, thread="t", runs=home, image=sketcher)
     asked = run(PROMPT, thread="t", runs=home, image=sketcher, review="image").waiting
     with pytest.raises(GemsError, match="it has a NUL character"):
-        resume("t", runs=home, image=sketcher, answer={"action": "reject", "words": prompt + "no"})
-    assert get_run("t", home).waiting == asked
+        Gems(runs=home, image=sketcher).resume("t", answer={"action": "reject", "words": prompt + "no"})
+    assert Gems(runs=home).get("t").waiting == asked

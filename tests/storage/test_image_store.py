@@ -96,17 +96,6 @@ def test_graphs_without_a_thread_share_their_notes(store):
     assert store.claimed() == {ref.sha256}
 
 
-def test_a_note_of_an_earlier_version_is_still_found(store, place):
-    ref = store.put(picture())
-    note = b'{"sha256":"%s","media_type":"image/png","width":16,"height":12}' % ref.sha256.encode()
-    place.write(f"made/{hashlib.sha256(b'an old request').hexdigest()}.json", note)
-    assert store.find_by_request("an old request", "any run") == ref
-    assert store.find_by_request("an old request") == ref
-    assert store.all_claimed() == {ref.sha256}
-    store.release("any run")
-    assert store.find_by_request("an old request", "any run") == ref
-
-
 def test_a_request_whose_picture_is_gone_or_damaged_is_drawn_anew(store, place):
     ref = store.put(picture(), request="x")
     place.write(name_of(ref), b"torn")

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gems import GemsError, resume, run
+from gems import Gems, GemsError, run
 from gems.errors import CheckpointError, RunError
 from gems.events import RoleEnded
 from gems.memory.state import ImageRef
-from gems.runs.listing import get_run, list_runs
-from gems.runs.prune import remove
 from gems.storage.serializer import KEY_VARIABLE, serializer
 from gems.storage.workspace import Workspace
 
@@ -42,23 +40,21 @@ def tamper(folder, table, column, change):
 def test_runs_stored_by_every_version_are_shown_and_gone_on_with(tmp_path, version):
     with zipfile.ZipFile(STORED / f"{version}.zip") as stored:
         stored.extractall(tmp_path)
-    standings = {past.thread: past.standing for past in list_runs(tmp_path)}
-    waiting = {} if version == "v1" else {"waits": "waiting"}
-    assert standings == {"done": "accepted", "cut": "unfinished", **waiting}
-    done = get_run("done", tmp_path)
+    standings = {past.thread: past.standing for past in Gems(runs=tmp_path).list()}
+    assert standings == {"done": "accepted", "cut": "unfinished", "waits": "waiting"}
+    done = Gems(runs=tmp_path).get("done")
     assert done.state.round == 3
     assert len(done.checks) == 11
     assert done.image.size == (done.best.image.width, done.best.image.height)
-    before = get_run("cut", tmp_path)
-    result = resume("cut", runs=tmp_path)
+    before = Gems(runs=tmp_path).get("cut")
+    result = Gems(runs=tmp_path).resume("cut")
     assert result.decision in ("accept", "give up")
     assert result.attempts[0] == before.attempts[0]
     assert result.context == before.context
     assert result.report_path.exists()
-    for name in waiting:
-        ended = resume(name, runs=tmp_path, answer={"action": "accept"})
-        assert ended.state.result.reason == "a person accepted it"
-    assert {past.standing for past in list_runs(tmp_path)} <= {"accepted", "gave up"}
+    ended = Gems(runs=tmp_path).resume("waits", answer={"action": "accept"})
+    assert ended.state.result.reason == "a person accepted it"
+    assert {past.standing for past in Gems(runs=tmp_path).list()} <= {"accepted", "gave up"}
 
 
 def test_this_version_is_among_the_stored_ones():
@@ -84,10 +80,10 @@ def test_this_version_is_among_the_stored_ones():
 def test_a_checkpoint_that_was_tampered_with_is_refused_by_name(finished, sketcher, change, told):
     tamper(finished, "checkpoints", "checkpoint", change)
     with pytest.raises(CheckpointError, match=f"run t: a checkpoint is damaged .{told}"):
-        get_run("t", finished)
+        Gems(runs=finished).get("t")
     with pytest.raises(CheckpointError, match=f"run t: a checkpoint is damaged .{told}"):
-        resume("t", runs=finished, image=sketcher)
-    assert [(past.standing, told in past.told) for past in list_runs(finished)] == [("damaged", True)]
+        Gems(runs=finished, image=sketcher).resume("t")
+    assert [(past.standing, told in past.told) for past in Gems(runs=finished).list()] == [("damaged", True)]
 
 
 class Bomb:
@@ -147,15 +143,15 @@ def test_with_a_key_nothing_of_a_run_is_in_the_clear(home, make_sketcher, monkey
     assert [word for word in words if word.encode() in found] == []
     for word in words[:2]:
         assert base64.b64encode(word.encode())[:-4] not in found
-    assert get_run("t", home).state == whole.state
-    assert list_runs(home)[0].prompt == PROMPT
+    assert Gems(runs=home).get("t").state == whole.state
+    assert Gems(runs=home).list()[0].prompt == PROMPT
 
     monkeypatch.setenv(KEY_VARIABLE, SECRET[::-1])
     with pytest.raises(RunError, match=r"gems/runs/t: it cannot be decrypted: the key in LANGGRAPH_AES_KEY is another"):
-        get_run("t", home)
+        Gems(runs=home).get("t")
     monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(RunError, match="it is encrypted: put its key into LANGGRAPH_AES_KEY"):
-        resume("t", runs=home, image=make_sketcher(1.0))
+        Gems(runs=home, image=make_sketcher(1.0)).resume("t")
 
 
 def test_a_run_begun_in_the_clear_goes_on_encrypted(home, make_sketcher, monkeypatch):
@@ -169,9 +165,9 @@ def test_a_run_begun_in_the_clear_goes_on_encrypted(home, make_sketcher, monkeyp
     with pytest.raises(Stop):
         run(PROMPT, thread="t", runs=home, image=make_sketcher(1.0), preset="loop", max_rounds=2, on_event=stop)
     monkeypatch.setenv(KEY_VARIABLE, SECRET)
-    result = resume("t", runs=home, image=make_sketcher(1.0))
+    result = Gems(runs=home, image=make_sketcher(1.0)).resume("t")
     assert result.state.round == 2
-    assert get_run("t", home).state.prompt == PROMPT
+    assert Gems(runs=home).get("t").state.prompt == PROMPT
 
 
 def test_a_key_of_the_wrong_length_is_told(tmp_path, sketcher, monkeypatch):
@@ -185,7 +181,7 @@ def test_an_encrypted_checkpoint_that_was_tampered_with_is_refused(tmp_path, ske
     run(PROMPT, thread="t", runs=tmp_path, image=sketcher)
     tamper(tmp_path, "checkpoints", "checkpoint", lambda data: data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(CheckpointError, match="run t: it cannot be decrypted"):
-        get_run("t", tmp_path)
+        Gems(runs=tmp_path).get("t")
 
 
 def test_records_are_json_that_people_can_read_where_there_is_no_key(finished):
@@ -200,12 +196,12 @@ def test_a_run_with_another_key_hides_no_other_and_can_be_removed(home, sketcher
     for key in (None, SECRET[::-1]):
         monkeypatch.setenv(KEY_VARIABLE, key) if key else monkeypatch.delenv(KEY_VARIABLE)
         run("a red circle", thread=f"mine-{bool(key)}", runs=home, image=sketcher)
-        found = {past.thread: past for past in list_runs(home)}
+        found = {past.thread: past for past in Gems(runs=home).list()}
         assert found["sealed"].standing == "damaged"
         assert KEY_VARIABLE in found["sealed"].told
         assert found[f"mine-{bool(key)}"].images > 0
-    assert remove(["sealed"], home).removed == ("sealed",)
-    assert "sealed" not in {past.thread for past in list_runs(home)}
+    assert Gems(runs=home).remove("sealed").removed == ("sealed",)
+    assert "sealed" not in {past.thread for past in Gems(runs=home).list()}
 
 
 @pytest.mark.parametrize("torn", ['{"thread": "t", "pro', "", '["t"]', "3"])
@@ -214,12 +210,12 @@ def test_a_torn_record_hides_no_other_and_can_be_removed(finished, sketcher, tor
     with sqlite3.connect(finished / "gems.sqlite") as connection:
         connection.execute("UPDATE store SET value = ? WHERE key = 't'", (torn,))
     connection.close()
-    found = {past.thread: past for past in list_runs(finished)}
+    found = {past.thread: past for past in Gems(runs=finished).list()}
     assert (found["t"].standing, found["whole"].standing) == ("damaged", "accepted")
     assert "restore the database" in found["t"].told
     with pytest.raises(RunError, match=r"the manifest of run t cannot be read .*it is damaged"):
-        resume("t", runs=finished, image=sketcher)
-    assert remove(["t"], finished).removed == ("t",)
+        Gems(runs=finished, image=sketcher).resume("t")
+    assert Gems(runs=finished).remove("t").removed == ("t",)
 
 
 @pytest.mark.parametrize("key", ["", SECRET])

@@ -9,8 +9,8 @@ import pytest
 
 from gems.errors import GemsError
 from gems.models.chat.call import call
-from gems.models.chat.endpoint import endpoint_chat
 from gems.models.options import ChatOptions
+from gems.models.registry import chat_model
 
 from ..faulty_server import Reply, chat_reply
 
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_seen(study, roles):
 
 def test_malformed_bodies_over_http(server):
     """A small share of it over a real connection, bytes of the body changed."""
-    dice, chat = random.Random(1), endpoint_chat(ChatOptions(model=f"{server.url}#m", retries=0, timeout=5))
+    dice, chat = random.Random(1), chat_model(ChatOptions(model=f"{server.url}#m", retries=0, timeout=5))
     body = chat_reply('{"prompt": "x"}', tool_calls=[{"id": "a", "function": {"name": "f", "arguments": "{}"}}]).data()
     ended = []
     for _ in range(60):

@@ -16,7 +16,7 @@ from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
 import gems
-from gems import list_runs
+from gems import Gems
 from gems.tests.conftest import SETTINGS
 
 QUIET = {
@@ -26,7 +26,7 @@ QUIET = {
 }
 MINE = """
 from langgraph.config import get_config
-from gems import GemsState, Verdict, build_graph, remove
+from gems import Gems, GemsState, Verdict, build_graph
 
 def trusting(state: GemsState):
     return {"attempts": [a.judged(Verdict(check=c.id, passed=True) for c in state.checks) for a in state.pending]}
@@ -36,7 +36,7 @@ graph.name = "mine"
 
 def removing(state: GemsState):
     thread = get_config()["configurable"]["thread_id"]
-    while not remove([thread]).removed:  # it has gone on meanwhile
+    while not Gems().remove(thread).removed:  # it has gone on meanwhile
         pass
     return trusting(state)
 
@@ -88,10 +88,10 @@ def studio(tmp_path_factory):
                 time.sleep(0.1)
         with get_sync_client(url=url) as client:
             yield Studio(url, client, folder / "runs", folder / "log")
-            runs = {past.thread for past in list_runs(folder / "runs")}
+            runs = {past.thread for past in Gems(runs=folder / "runs").list()}
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
-        assert runs == {past.thread for past in list_runs(folder / "runs")}  # only the server's list of threads has gone
+        assert runs == {past.thread for past in Gems(runs=folder / "runs").list()}  # only the server's list of threads has gone
         pickled = (folder / ".langgraph_api" / ".langgraph_ops.pckl").read_bytes()
         assert b"gems original" in pickled
         assert b"gems.memory.state" not in pickled

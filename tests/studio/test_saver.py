@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gems import build_graph, get_run, remove, run, studio_id
+from gems import Gems, build_graph, run, studio_id
 
 
 def test_the_saver_forks_a_run_by_its_id_in_either_database(home, sketcher):
@@ -26,6 +26,6 @@ def test_the_saver_forks_a_run_by_its_id_in_either_database(home, sketcher):
         assert states[0].config["configurable"]["thread_id"] == studio_id("one")
         asyncio.run(saver.aprune([studio_id("one")]))
         assert opened.row_count("one") < len(states)
-    assert done["attempts"][0].prompt == get_run("one", home).best.prompt == "a green star"
-    removed = remove(["one"], home)
+    assert done["attempts"][0].prompt == Gems(runs=home).get("one").best.prompt == "a green star"
+    removed = Gems(runs=home).remove("one")
     assert removed.images == 2

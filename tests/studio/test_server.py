@@ -12,10 +12,10 @@ import pytest
 from langgraph_sdk.errors import ConflictError
 
 import gems
-from gems import Workspace, fork, get_run, list_runs, prune, remove, resume, run, stream, studio_id
+from gems import Gems, Workspace, events_from_stream, run, studio_id
 from gems.context import PRESET_DESCRIPTIONS, PRESETS, PROMPT_SETTINGS, RunContext
 from gems.errors import RunError
-from gems.events import Custom, ImageMade, RoleEnded, read_event
+from gems.events import Custom, ImageMade, RoleEnded
 from gems.nodes import refiner
 from gems.runs.manifest import read_manifest
 from gems.runs.prune import claim_owners
@@ -61,22 +61,23 @@ def test_every_preset_is_an_assistant_and_a_run_by_one_has_its_settings(studio, 
     done = client.runs.wait(thread, best_of_five, input={"prompt": "a red circle"})
     assert len(done["attempts"]) == 5
     assert done["result"]["round"] == 1
-    assert get_run(thread, studio.runs).context.max_seconds == 3000  # from the file of GEMS_CONFIG, over any preset
+    assert Gems(runs=studio.runs).get(thread).context.max_seconds == 3000  # from the file of GEMS_CONFIG, over any preset
 
 
 def test_a_run_streams_its_values_its_updates_its_tasks_and_its_events(studio, client):
     thread = client.threads.create()["thread_id"]
-    modes = ["values", "updates", "tasks", "custom"]
-    parts = list(client.runs.stream(thread, "gems", input={"prompt": "a blue square"}, context=QUICK, stream_mode=modes))
-    assert not [part for part in parts if part.event == "error"]
-    updates = [role for part in parts if part.event == "updates" for role in part.data]
+    modes, request = ["values", "updates", "tasks", "custom"], {"prompt": "a blue square"}
+    parts = list(client.runs.stream(thread, "gems", input=request, context=QUICK, stream_mode=modes, version="v2"))
+    assert not [part for part in parts if part["type"] == "error"]
+    updates = [role for part in parts if part["type"] == "updates" for role in part["data"]]
     assert updates[-3:] == ["selector", "review", "learner"]
     assert {"planner", "decomposer", "generator", "verifier"} <= set(updates)
-    assert [part.data for part in parts if part.event == "values"][-1]["result"]["decision"] == "accept"
-    assert {part.data["name"] for part in parts if part.event == "tasks"} == set(updates)
-    events = [read_event(part.data) for part in parts if part.event == "custom"]
+    assert [part["data"] for part in parts if part["type"] == "values"][-1]["result"]["decision"] == "accept"
+    assert {part["data"]["name"] for part in parts if part["type"] == "tasks"} == set(updates)
+    events = list(events_from_stream(parts))
     assert not [event for event in events if isinstance(event, Custom)]
     assert {event.role for event in events if isinstance(event, RoleEnded)} == set(updates)
+    assert {event.event for event in events} >= {"checks_written", "prompt_written", "check_answered", "decided", "budget_used"}
     [image] = [event for event in events if isinstance(event, ImageMade)]
     assert httpx.get(f"{studio.url}{image.path}").headers["content-type"] == "image/png"
 
@@ -318,19 +319,19 @@ def test_a_run_of_python_is_forked_on_the_server_and_python_reads_it_rightly(stu
     assert [a["prompt"] for a in done["attempts"]] == ["a green star"]
     assert done["result"]["decision"] == "give up"
 
-    read = get_run(name, studio.runs)
+    read = Gems(runs=studio.runs).get(name)
     assert (read.decision, read.best.prompt) == ("give up", "a green star")
-    assert resume(name, runs=studio.runs).image_path.exists()
-    assert [p.standing for p in list_runs(studio.runs) if p.thread == name] == ["gave up"]
-    other = fork(name, round=1, prompt="a blue square", runs=studio.runs)
+    assert Gems(runs=studio.runs).resume(name).image_path.exists()
+    assert [p.standing for p in Gems(runs=studio.runs).list() if p.thread == name] == ["gave up"]
+    other = Gems(runs=studio.runs).fork(name, round=1, prompt="a blue square")
     assert other.best.prompt == "a blue square"
     assert f"/{name}" in str(read.folder)
 
 
 def test_a_run_of_the_server_is_one_of_python_with_the_settings_it_had(studio, drawn):
     thread, done = drawn
-    assert thread in [past.thread for past in list_runs(studio.runs)]
-    read = resume(thread, runs=studio.runs)
+    assert thread in [past.thread for past in Gems(runs=studio.runs).list()]
+    read = Gems(runs=studio.runs).resume(thread)
     assert read.best.image.sha256 == done["attempts"][0]["image"]["sha256"]
     assert (read.context.plan, read.context.verify, read.context.max_rounds) == ("none", "batch", 1)
     assert read.context.refiner_prompt == ""
@@ -351,11 +352,11 @@ def test_a_graph_of_ones_own_is_served_beside_the_others_and_its_runs_are_listed
     thread = client.threads.create()["thread_id"]
     done = client.runs.wait(thread, "mine", input={"prompt": "two red circles"}, context=QUICK)
     assert done["result"]["reason"] == "all 3 checks passed"
-    assert get_run(thread, studio.runs).best.score.passed == 3
+    assert Gems(runs=studio.runs).get(thread).best.score.passed == 3
     assert graph_id_of(swapped_roles("mine")) == "mine"
     with pytest.raises(RunError, match="those of the graph mine"):
-        resume(thread, runs=studio.runs)
-    assert resume(thread, runs=studio.runs, nodes={"verifier": lambda state: {}}).report_path.exists()
+        Gems(runs=studio.runs).resume(thread)
+    assert Gems(runs=studio.runs, nodes={"verifier": lambda state: {}}).resume(thread).report_path.exists()
 
 
 def test_a_waiting_run_of_python_is_answered_on_the_server(studio, client):
@@ -365,7 +366,7 @@ def test_a_waiting_run_of_python_is_answered_on_the_server(studio, client):
     assert client.threads.get_state(thread)["next"] == ["review"]
     done = client.runs.wait(thread, "gems", command={"resume": {"action": "accept"}}, context={**QUICK, "review": "image"})
     assert done["result"]["reason"].startswith("a person accepted it")
-    assert get_run(result.thread, studio.runs).decision == "accept"
+    assert Gems(runs=studio.runs).get(result.thread).decision == "accept"
 
 
 def test_a_run_that_python_has_in_hand_is_left_alone(studio, made, client):
@@ -378,7 +379,7 @@ def test_a_run_that_python_has_in_hand_is_left_alone(studio, made, client):
         with pytest.raises(ConflictError, match=IN_USE):
             client.threads.delete(thread)
     assert rows_of(studio, name) == rows
-    assert get_run(name, studio.runs).best.prompt == "a red circle"
+    assert Gems(runs=studio.runs).get(name).best.prompt == "a red circle"
 
 
 def test_the_server_gives_no_answer_while_python_waits_for_a_person(studio, client):
@@ -394,11 +395,11 @@ def test_the_server_gives_no_answer_while_python_waits_for_a_person(studio, clie
     left = run("a red circle", thread="asked", runs=studio.runs, review="plan", ask=ask, **QUICK)
     assert re.fullmatch(f"409: the run asked {IN_USE}.*", told[0])
     assert left.waiting
-    assert resume("asked", runs=studio.runs, answer={"action": "accept"}).decision == "accept"
+    assert Gems(runs=studio.runs).resume("asked", answer={"action": "accept"}).decision == "accept"
 
 
 def test_the_server_takes_no_step_while_a_stream_of_python_pauses(studio, client):
-    events = stream("two red circles", thread="paused", runs=studio.runs, **QUICK)
+    events = Gems(runs=studio.runs).stream("two red circles", thread="paused", **QUICK)
     next(event for event in events if isinstance(event, RoleEnded) and event.role == "review")  # the generator is next
     told = client.runs.wait(studio_id("paused"), "gems", input=None, context=QUICK, raise_error=False)
     assert re.search(IN_USE, told["__error__"]["message"])
@@ -415,7 +416,7 @@ def test_a_run_that_is_removed_while_the_server_draws_leaves_nothing(studio, cli
     assert done["__error__"]["message"].startswith(f"410: the run {thread} was removed")
     assert rows_of(studio, thread) == 0
     assert not (studio.runs / thread).exists()
-    assert thread not in [past.thread for past in list_runs(studio.runs)]
+    assert thread not in [past.thread for past in Gems(runs=studio.runs).list()]
     home = Workspace(studio.runs)
     assert all(not home.images.claimed(owner) for owner in claim_owners(thread))
 
@@ -425,9 +426,9 @@ def test_a_run_that_was_removed_is_run_again_on_its_thread(studio, client):
     for prompt in ("a red circle", "a blue square"):
         client.runs.wait(thread, "gems", input={"prompt": prompt}, context=QUICK)
         client.threads.get(thread)
-        assert [past.prompt for past in list_runs(studio.runs) if past.thread == thread] == [prompt]
-        assert get_run(thread, studio.runs).best.prompt == prompt
-        assert remove([thread], studio.runs).removed == (thread,)
+        assert [past.prompt for past in Gems(runs=studio.runs).list() if past.thread == thread] == [prompt]
+        assert Gems(runs=studio.runs).get(thread).best.prompt == prompt
+        assert Gems(runs=studio.runs).remove(thread).removed == (thread,)
 
 
 def test_a_run_made_again_under_its_name_is_listed_as_it_is_now(studio, client):
@@ -437,7 +438,7 @@ def test_a_run_made_again_under_its_name_is_listed_as_it_is_now(studio, client):
         metadata = client.threads.get(thread)["metadata"]
         assert (metadata["prompt"], metadata["settings"]["max_rounds"]) == (prompt, rounds)
         assert client.threads.get_state(thread)["values"]["prompt"] == prompt
-        remove(["again"], studio.runs)
+        Gems(runs=studio.runs).remove("again")
 
 
 def test_a_run_named_by_a_uuid_in_upper_case_is_not_the_thread_of_that_uuid(studio, client):
@@ -453,26 +454,26 @@ def test_metadata_of_a_client_is_no_setting_of_its_run(studio, client):
     thread = client.threads.create(metadata={"seed": 77})["thread_id"]
     said = {"max_rounds": 50, "refiner_prompt": "from metadata"}
     client.runs.wait(thread, "gems", input={"prompt": "a red circle"}, context=QUICK, metadata=said)
-    had = get_run(thread, studio.runs).context
+    had = Gems(runs=studio.runs).get(thread).context
     assert (had.max_rounds, had.refiner_prompt, had.seed, had.plan) == (1, "", 0, "none")
 
 
 def test_what_is_removed_at_one_door_is_gone_at_the_other(studio, made, client):
     name, thread = made
     client.threads.get(thread)
-    remove([name], studio.runs)
+    Gems(runs=studio.runs).remove(name)
     assert client.threads.search(metadata={"run": name}) == []
 
     server_thread = client.threads.create()["thread_id"]
     done = client.runs.wait(server_thread, "gems", input={"prompt": "a red circle"}, context=QUICK)
     client.threads.delete(server_thread)
-    assert server_thread not in [past.thread for past in list_runs(studio.runs)]
+    assert server_thread not in [past.thread for past in Gems(runs=studio.runs).list()]
     assert not (studio.runs / server_thread).exists()
     digest = done["attempts"][0]["image"]["sha256"]
     assert httpx.get(f"{studio.url}/images/{digest}.png").is_success  # until it is pruned, a day later
     home = Workspace(studio.runs)
     assert all(not home.images.claimed(owner) for owner in claim_owners(server_thread))
-    assert prune(timedelta(days=1), dry_run=True, runs=studio.runs).removed == ()
+    assert Gems(runs=studio.runs).prune(timedelta(days=1), dry_run=True).removed == ()
 
 
 def test_settings_and_headers_are_not_kept_in_the_clear(studio, client):
@@ -482,7 +483,7 @@ def test_settings_and_headers_are_not_kept_in_the_clear(studio, client):
         rows = database.execute("SELECT metadata FROM checkpoints WHERE thread_id = ?", (thread,)).fetchall()
     assert rows
     assert not [row for row in rows if b"hide" in bytes(row[0]) or b"127.0.0.1" in bytes(row[0])]
-    assert get_run(thread, studio.runs).context.negative_prompt == "a word to hide"
+    assert Gems(runs=studio.runs).get(thread).context.negative_prompt == "a word to hide"
 
 
 def test_the_lessons_of_python_are_the_servers(studio, client):

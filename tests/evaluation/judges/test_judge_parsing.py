@@ -49,6 +49,7 @@ def test_the_first_word_of_an_answer_decides(text: str, meant: bool | None) -> N
         '{"realism": 1, "aesthetic": 2} (in {braces})',
         '{"marks": {"realism": 1, "aesthetic": 2}}',
         '{"realism": 0, "aesthetic": 0}\nNo, looking again: {"realism": 1, "aesthetic": 2}',
+        "{'realism': 1, 'aesthetic': 2,}",
         "**Realism:** 1\n**Aesthetic:** 2",
         "- realism: 1\n- aesthetic = 2.",
     ],

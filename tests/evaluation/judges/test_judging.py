@@ -443,7 +443,7 @@ def test_the_key_is_shown_nowhere(server, tmp_path, monkeypatch):
     [
         (
             "qwen",
-            "the judge 'qwen' is not understood: write rapidocr, perception, shapes, openai:MODEL or http://HOST:PORT/v1#MODEL",
+            "the judge 'qwen' is not understood: write rapidocr, perception, shapes, openai:MODEL, http(s)://HOST/v1#MODEL, random",
         ),
         ("openai:gpt-4o", "--judge openai:gpt-4o needs a key: set OPENAI_API_KEY"),
         ("http://me:pass@host/v1#m", "--judge: a key has no place in a URL"),

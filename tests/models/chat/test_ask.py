@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 
 from gems.errors import ModelAnswerError, ModelCallError
 from gems.models.chat.answer_text import parse_answer, reasoning_of
-from gems.models.chat.ask import ask, bind_schema
-from gems.models.chat.capabilities import capability_notes
-from gems.models.chat.endpoint import endpoint_chat
+from gems.models.chat.ask import ask
+from gems.models.chat.call import bind_schema, server_notes
 from gems.models.options import ChatOptions
+from gems.models.registry import chat_model
 
 from ...faulty_server import chat_reply, likely, refusal, with_logprobs
 
@@ -82,6 +82,44 @@ def test_the_object_is_found_in_whatever_surrounds_it(text):
 def test_an_answer_of_no_use_says_why(text, problem):
     with pytest.raises(ValueError, match=problem):
         parse_answer(text, Colors)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"names": ["red", "blue",], "count": 2,}',
+        "{'names': ['red', 'blue'], 'count': 2}",
+        "Sure:\n```json\n{names: [red, blue], count: 2}\n```\nAnything else?",
+        "{“names”: [“red”, “blue”], “count”: 2}",
+        '{"names": ["red" "blue"], "count": 2}',
+    ],
+)
+def test_broken_json_is_repaired_and_noted(text):
+    chat, go = asked(text)
+    answer = go()
+    assert (answer.value, answer.spent.calls) == (Colors(**GOOD), 1)
+    assert answer.notes == ("An answer of the painter was broken JSON: it was repaired.",)
+    chat, go = asked(AIMessage(text, response_metadata={"finish_reason": "length"}), json.dumps(GOOD))
+    assert go().notes == ()  # an answer that was cut off is not repaired
+    assert len(chat.heard) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"names": ["red", "blue"], "count": 2',  # cut off, though the server does not say so
+        '{"names": ["red", "bl}',
+        '{"names": ["red",], "names": ["blue"], "count": 2}',
+        "{'names': ['red'], 'count': ~2}",
+        '{"names": ["red" // or blue\n], "count": 2}',
+        '{"names": ["red",]}',
+        '{"names": ["red",], "count": -1}',
+        "{" * 5000 + "}" * 5000,
+    ],
+)
+def test_no_part_of_a_broken_answer_is_guessed(text):
+    with pytest.raises(ValueError, match=r"no JSON object|count: "):
+        parse_answer(text, Colors, repair=True)
 
 
 def test_one_repair_turn_shows_the_error():
@@ -152,7 +190,7 @@ TEXT = json.dumps(GOOD)
 
 def ask_at(server, *replies, model="kimi", logprobs=False, **options):
     server.replies = list(replies)
-    chat = endpoint_chat(ChatOptions(model=f"{server.url}#{model}", **{"retries": 0, "timeout": 5, **options}))
+    chat = chat_model(ChatOptions(model=f"{server.url}#{model}", **{"retries": 0, "timeout": 5, **options}))
     return chat, lambda: ask(chat, HELLO, Colors, role="painter", logprobs=logprobs)
 
 
@@ -283,7 +321,7 @@ def test_a_schema_that_is_not_taken_is_asked_for_once(server):
     ask(other, HELLO, Colors, role="painter")
     assert len(server.heard) == 4  # known of the model, not of the object
     host = server.url[7:-3]
-    assert capability_notes(other) == [f"kimi at {host} does not take a schema in the request: it is sent in words only."]
+    assert server_notes(other) == [f"kimi at {host} does not take a schema in the request: it is sent in words only."]
 
 
 @pytest.mark.filterwarnings("ignore:This model does not support")
@@ -303,7 +341,7 @@ def test_log_probabilities_come_along(server):
     assert answer.tokens[1].text == "2"
     assert set(answer.tokens[1].top) == {"2", "3"}
     assert "".join(token.text for token in answer.tokens) == answer.text
-    assert capability_notes(chat) == []
+    assert server_notes(chat) == []
 
 
 def test_fewer_alternatives_are_asked_for_where_few_are_given(server):
@@ -315,7 +353,7 @@ def test_fewer_alternatives_are_asked_for_where_few_are_given(server):
     assert go().tokens
     go()
     assert [h.json["top_logprobs"] for h in server.heard] == [20, 5, 5]
-    assert "5 are requested" in capability_notes(chat)[0]
+    assert "5 are requested" in server_notes(chat)[0]
 
 
 @pytest.mark.parametrize("status", [400, 403])
@@ -326,7 +364,7 @@ def test_log_probabilities_that_are_refused_are_not_asked_for_again(server, stat
     go()
     assert ["logprobs" in h.json for h in server.heard] == [True, False, False]
     host = server.url[7:-3]
-    assert capability_notes(chat) == [f"kimi at {host} gives no log-probabilities: its answers count as certain."]
+    assert server_notes(chat) == [f"kimi at {host} gives no log-probabilities: its answers count as certain."]
 
 
 def test_log_probabilities_that_do_not_come_are_not_asked_for_again(server):
@@ -334,7 +372,7 @@ def test_log_probabilities_that_do_not_come_are_not_asked_for_again(server):
     assert go().tokens == ()
     go()
     assert ["logprobs" in h.json for h in server.heard] == [True, False]
-    assert "gives no log-probabilities" in capability_notes(chat)[0]
+    assert "gives no log-probabilities" in server_notes(chat)[0]
 
 
 def test_an_endpoint_that_takes_nothing_still_answers(server):
@@ -343,14 +381,14 @@ def test_an_endpoint_that_takes_nothing_still_answers(server):
     assert len(server.heard) == 4
     go()
     assert len(server.heard) == 5
-    assert len(capability_notes(chat)) == 3
+    assert len(server_notes(chat)) == 3
 
 
 def test_many_threads_find_out_the_same(server):
     chat, go = ask_at(server, picky("top_logprobs", "response_format"), logprobs=True)
     with ThreadPoolExecutor(8) as pool:
         assert all(answer.value.count == 2 for answer in pool.map(lambda _: go(), range(16)))
-    assert len(capability_notes(chat)) == 3
+    assert len(server_notes(chat)) == 3
 
 
 def test_other_models_are_asked_for_log_probabilities_only_if_they_give_them():
@@ -361,4 +399,4 @@ def test_other_models_are_asked_for_log_probabilities_only_if_they_give_them():
         chat = kind(sayings=[TEXT])
         ask(chat, HELLO, Colors, role="painter", logprobs=True)
         assert chat.heard[-1][1].get("top_logprobs") == asked_for
-        assert capability_notes(chat) == []
+        assert server_notes(chat) == []

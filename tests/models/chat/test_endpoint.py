@@ -9,11 +9,11 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 
 from gems.errors import ModelCallError, ModelSpecError
-from gems.models.chat.call import call
-from gems.models.chat.capabilities import capability_notes
-from gems.models.chat.endpoint import EndpointChat, endpoint_chat
+from gems.models.chat.call import call, server_notes
+from gems.models.chat.endpoint import EndpointChat
 from gems.models.concurrency_limit import CallLimit
 from gems.models.options import ChatOptions
+from gems.models.registry import chat_model
 
 from ...faulty_server import Reply, chat_reply, refusal, stream_reply
 
@@ -22,7 +22,7 @@ HI = [SystemMessage("Be good."), HumanMessage("Hi.")]
 
 def chat_at(server, *replies, model="kimi", **options):
     server.replies = list(replies) or [chat_reply("hello")]
-    return endpoint_chat(ChatOptions(model=f"{server.url}#{model}", **{"retries": 0, "timeout": 5, **options}))
+    return chat_model(ChatOptions(model=f"{server.url}#{model}", **{"retries": 0, "timeout": 5, **options}))
 
 
 def failed(chat, role="painter"):
@@ -72,27 +72,27 @@ def test_the_key_is_read_from_the_environment(server, monkeypatch):
 @pytest.mark.parametrize("options", [{"model": "http://localhost:1/v1#m", "key_env": "MISSING"}, {"model": "openai:gpt-5.2"}])
 def test_a_missing_key_is_told_before_any_call(options):
     with pytest.raises(ModelSpecError, match=f"needs a key: set {options.get('key_env', 'OPENAI_API_KEY')}"):
-        endpoint_chat(ChatOptions(**options))
+        chat_model(ChatOptions(**options))
 
 
 @pytest.mark.parametrize("spec", ["openai:", "http://localhost:1/v1", "localhost:1/v1#m"])
 def test_a_spec_that_is_none_is_told(spec):
     with pytest.raises(ModelSpecError, match="not understood"):
-        endpoint_chat(ChatOptions(model=spec))
+        chat_model(ChatOptions(model=spec))
 
 
 def test_openai_gets_its_own_names_for_things(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
-    chat = endpoint_chat(ChatOptions(model="openai:gpt-5.2", max_tokens=9, thinking=False, temperature=0.5))
+    chat = chat_model(ChatOptions(model="openai:gpt-5.2", max_tokens=9, thinking=False, temperature=0.5))
     sent = chat._get_request_payload(HI)
     assert (sent["max_completion_tokens"], sent["reasoning_effort"], sent["temperature"]) == (9, "none", 0.5)
-    assert capability_notes(chat) == []
+    assert server_notes(chat) == []
 
 
 def test_what_is_not_sent_as_asked_is_noted(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
-    chat = endpoint_chat(ChatOptions(model="openai:gpt-5", thinking=False, temperature=0.5))
-    notes = " ".join(capability_notes(chat))
+    chat = chat_model(ChatOptions(model="openai:gpt-5", thinking=False, temperature=0.5))
+    notes = " ".join(server_notes(chat))
     assert "cannot be switched off" in notes
     assert "takes no temperature" in notes
 
@@ -101,7 +101,7 @@ def test_the_environment_may_move_openai(server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     server.replies = [chat_reply("hello")]
-    assert call(endpoint_chat(ChatOptions(model="openai:m")), HI)[0].text == "hello"
+    assert call(chat_model(ChatOptions(model="openai:m")), HI)[0].text == "hello"
 
 
 # What comes back
@@ -260,7 +260,9 @@ def test_no_secret_is_in_an_error(server, monkeypatch):
     error = str(failed(chat))
     assert "the key in MY_KEY was refused" in error
     assert "sk-very-secret" not in error
-    assert "me:pass" not in str(failed(endpoint_chat(ChatOptions(model="http://me:pass@127.0.0.1:9/v1#m", retries=0))))
+    with pytest.raises(ModelSpecError, match="a key has no place in a URL") as refused:
+        chat_model(ChatOptions(model="http://me:pass@127.0.0.1:9/v1#m"))
+    assert "me:pass" not in str(refused.value)
 
 
 def test_what_other_models_raise_passes_through():

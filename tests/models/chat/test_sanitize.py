@@ -11,9 +11,9 @@ from gems.errors import ModelAnswerError, ModelCallError
 from gems.models.chat.answer_probability import tokens_of
 from gems.models.chat.ask import ask
 from gems.models.chat.call import call
-from gems.models.chat.endpoint import endpoint_chat
 from gems.models.chat.sanitize import arguments_of, storable
 from gems.models.options import ChatOptions
+from gems.models.registry import chat_model
 from gems.nodes.planner import Plan
 from gems.storage.serializer import serializer
 
@@ -26,7 +26,7 @@ ARGUMENTS = '{"name": "counting"}'
 def said(server, reply, *, streaming=False):
     """Return what a chat model behind a server that answers so is received as."""
     server.replies = [reply]
-    chat = endpoint_chat(ChatOptions(model=f"{server.url}#m", retries=0, timeout=5))
+    chat = chat_model(ChatOptions(model=f"{server.url}#m", retries=0, timeout=5))
     message, spent = call(chat.model_copy(update={"streaming": streaming}), HI)
     assert serializer().loads_typed(serializer().dumps_typed(message)) == message
     return message, spent
