@@ -44,7 +44,7 @@ def test_concurrent_runs_give_the_same_numbers_and_draw_nothing_twice(tmp_path):
 
 
 def test_the_embedded_model_gives_the_same_pictures_alone_and_among_others(tmp_path):
-    study = make_variants(["loop"], [], parse_changes(["max_rounds=2"]))
+    study = make_variants(["loop"], [], parse_changes(["max_rounds=1"]))
     alone = compare(study, limit=2, runs=tmp_path / "a")
     together = compare(study, limit=2, concurrency=2, runs=tmp_path / "b")
     assert {(r.id, r.path) for r in records_in(alone.folder)} == {(r.id, r.path) for r in records_in(together.folder)}

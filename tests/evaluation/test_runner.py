@@ -171,7 +171,7 @@ def test_runs_that_fail_each_time_do_not_keep_the_others_from_being_made(tmp_pat
 
 def test_a_killed_study_goes_on_where_it_stopped(tmp_path):
     environment = {**os.environ, "COLUMNS": "100"}
-    args = ["eval", "shapes", "--presets", "original,loop", "--limit", "4", "--out", "study", "--concurrency", "2"]
+    args = ["eval", "shapes", "--presets", "original,loop", "--limit", "16", "--image", "card", "--out", "study"]
     command = [sys.executable, "-m", "gems.cli", *args]
     file = tmp_path / "study" / "samples.jsonl"
     with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -181,12 +181,12 @@ def test_a_killed_study_goes_on_where_it_stopped(tmp_path):
         process.send_signal(signal.SIGKILL)
     data = file.read_bytes()
     lines = data[: data.rfind(b"\n") + 1].splitlines()
-    assert 2 <= len(lines) < 8
+    assert 2 <= len(lines) < 32
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert f"{len(lines)} recorded images were reused" in done.stdout
     after = file.read_bytes().splitlines()
     assert after[: len(lines)] == lines
-    assert len({(r.variant, r.id) for r in records_in(tmp_path / "study")}) == len(after) == 8
+    assert len({(r.variant, r.id) for r in records_in(tmp_path / "study")}) == len(after) == 32
     assert {"table.md", "table.csv", "result.json", "plot.png"} <= {p.name for p in (tmp_path / "study").iterdir()}
 
 

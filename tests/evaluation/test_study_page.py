@@ -1,6 +1,7 @@
 """The page of a study: the prompts that tell most, what the judge said of them, and how it behaves in a browser."""
 
 import re
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -259,7 +260,7 @@ def test_an_image_that_is_lost_leaves_a_blank(tmp_path, caplog):
 def by_hand(folder, bench, names, draw, values, answer="yes"):
     """Return a study that nobody ran: an image of each prompt by each variant, and the judge's answers in their file."""
     samples = bench.read({})
-    made = [v.model_copy(update={"name": name}) for v, name in zip(make_variants(["original", "loop"]), names, strict=True)]
+    made = [replace(v, name=name) for v, name in zip(make_variants(["original", "loop"]), names, strict=True)]
     store = ImageStore(folder / "images")
     records, scored = {}, {}
     with open_answer_log(answers_path(folder, "J")) as book:
