@@ -22,7 +22,7 @@ NAMES = {
 """Names of `gems`; the functions of before are methods of the client now."""
 
 MODULES = {
-    **{"doctor": "commands.doctor", "graph.picture": "graph.graph_svg", "memory.serializer": "storage.serializer"},
+    **{"doctor": "commands.doctor", "memory.serializer": "storage.serializer"},
     **{"nodes.answers": "nodes.checks.answers", "serve": "server", "studio.draw": "studio.mcp_tool"},
     **{"evaluation.outcome": "evaluation.study", "evaluation.studies": "evaluation.variants"},
 }

@@ -28,16 +28,32 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import ConfigError, what_is_wrong
 from .frozen_model import Frozen
 from .models.options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
-from .models.registry import CUSTOM, LOCAL_FOLDER, ChatChoices, ImageChoice
+from .models.registry import CUSTOM, LOCAL_FOLDER
 
-Options = TypeVar("Options", ChatOptions, ImageOptions)
+Tables = dict[str, Any]
+"""Tables of a file by name, of which only the names of roles are validated."""
+
+
+class Environment(BaseSettings):
+    """The variables `GEMS_...` that stand for options of commands; an empty one is not set."""
+
+    model_config = SettingsConfigDict(env_prefix="GEMS_", env_ignore_empty=True, frozen=True)
+
+    config: Path | None = None
+    chat: str | None = None
+    image: str | None = None
+    runs: Path = Path("runs")
+    store: str | None = None
+    image_store: str | None = None
+    allowed_hosts: str = ""
 
 
 class Config(Frozen):
@@ -61,46 +77,43 @@ class Config(Frozen):
         return ModelOptions(chat=self.chat, roles=self.roles, image=self.image)
 
 
-def load_config(path: Path | str | None) -> Config:
-    """Read a configuration file; without one, return the defaults.
+def load_config(
+    path: Path | str | None = None,
+    chat: str | None = None,
+    image: str | None = None,
+    call: Sequence[str] = (),
+    image_options: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read a configuration file, and change it by the options of the command line.
 
     A role without a model of its own uses the model of `[chat]` with the role's changes. A role that names a model starts
     from the defaults, so that no key or option meant for one endpoint reaches another.
 
+    Args:
+        path: the file; without one, the defaults are changed.
+        chat: the spec of another chat model, for all roles without a model of their own.
+        image: the spec of another image model. With `card`, a rehearsal, the chat model is `random` where none is named.
+        call: options of the image model's call, each as `key=value`; a value is a TOML value, or else text.
+        image_options: options of the image model's backend; None changes nothing.
+
     Raises:
         ConfigError: the file is missing or is not TOML, a name is unknown, or a value is out of bounds.
+        ModelSpecError: the image model has no such option.
     """
-    return Config() if path is None else _validate(path, _read_toml(path))
-
-
-def _read_toml(path: Path | str) -> dict[str, Any]:
-    """Return the content of a file, of which only the names of roles are validated."""
+    tables = {} if path is None else _read_toml(path)
+    config = _validate(path, _with_models(tables, chat, image, ModelOptions()))
+    changes = {name: value for name, value in (image_options or {}).items() if value is not None}
+    if call:
+        changes["call"] = {**config.image.model_dump().get("call", {}), **dict(_parse_option(pair) for pair in call)}
     try:
-        content = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path} ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration {path} is not TOML: {error}") from error
-    roles = content.get("roles", {})
-    if not isinstance(roles, dict) or not all(isinstance(role, dict) for role in roles.values()):
-        raise ConfigError(f"{path}: roles has a table for each role: [roles.verifier]")
-    if unknown := sorted(set(roles) - set(CHAT_ROLES)):
-        raise ConfigError(f"{path}: roles.{unknown[0]}: no such role; those with a chat model are {', '.join(CHAT_ROLES)}")
-    return content
-
-
-def _validate(path: Path | str, content: Mapping[str, Any]) -> Config:
-    chat = content.get("chat", {})
-    roles = {name: role if "model" in role else {**chat, **role} for name, role in content.get("roles", {}).items()}
-    try:
-        return Config.model_validate({**content, "roles": roles})
+        return config.model_copy(update={"image": config.image.with_changes(**changes)}) if changes else config
     except ValidationError as error:
-        raise ConfigError(f"{path}: {what_is_wrong(error, Config.model_fields)}") from error
+        raise ConfigError(f"--{what_is_wrong(error, ImageOptions.model_fields)}") from error
 
 
 def models_for_resume(
     path: Path | str, recorded: ModelOptions, chat: str | None, image: str | None
-) -> tuple[ChatChoices | None, ImageChoice | None]:
+) -> tuple[dict[str, ChatOptions] | None, ImageOptions | None]:
     """Return the models of a run that is resumed or forked with a configuration file.
 
     A table that names no model changes the recorded options of the run's own model, so prices can be given later. What the
@@ -118,81 +131,81 @@ def models_for_resume(
     Raises:
         ConfigError: as for `load_config`; or a table names no model, and the run's own cannot be made from its record.
     """
-    content = _read_toml(path)
-    tables = {"chat": content.get("chat", {}), "image": content.get("image", {}), "roles": content.get("roles", {})}
-    given = {"chat": {"model": chat or recorded.chat.model, **tables["chat"]}}
-    given["image"] = {"model": image or recorded.image.model, **tables["image"]}
-    config = _validate(path, {**content, **given})
-    named = apply_options(config, chat, image, None)
-    chats: ChatChoices | None = chat
-    if tables["chat"] or tables["roles"]:
-        same_model = chat is None and "model" not in tables["chat"]
-        chats = _change_chats(path, recorded, tables["chat"], tables["roles"]) if same_model else named.chats
-    images: ImageChoice | None = image
-    if tables["image"]:
-        same_model = image is None and "model" not in tables["image"]
-        images = _change(path, "image", recorded.image, tables["image"]) if same_model else named.image
+    tables, below = _with_models(_read_toml(path), chat, image, recorded), _tables_of(recorded)
+    if "model" in tables["chat"]:
+        below["roles"] = {}
+    laid = {name: _over(below[name], tables[name]) for name in ("chat", "image")}
+    roles = {name: _over(below["roles"].get(name, {}), tables["roles"].get(name, {})) for name in below["roles"] | tables["roles"]}
+    config = _validate(path, {**tables, **laid, "roles": roles})
+    chats = config.chats if tables["chat"] or tables["roles"] else None
+    images = config.image if tables["image"] else None
+    for name, options in {**(chats or {}), "image": images}.items():
+        if options and options.model.startswith((CUSTOM, LOCAL_FOLDER)):
+            model = options.model.removeprefix(CUSTOM).removeprefix(LOCAL_FOLDER)
+            table = {"default": "chat", "image": "image"}.get(name, f"roles.{name}")
+            raise ConfigError(
+                f'{path}: the run\'s own model {model} cannot be made from its record: write model = "..." in [{table}]'
+            )
     return chats, images
 
 
-def _change_chats(
-    path: Path | str, recorded: ModelOptions, common: Mapping[str, Any], roles: Mapping[str, Any]
-) -> dict[str, ChatOptions]:
-    """Return the recorded chat models with the changes of a file whose `[chat]` names no model.
-
-    Args:
-        path: the file, for errors.
-        recorded: the options of the run's models.
-        common: its table `[chat]`.
-        roles: its tables of roles.
-    """
-    chats = {"default": _change(path, "chat", recorded.chat, common)}
-    for name, role in recorded.roles.items():
-        # What a role has in common with the recorded [chat] it has from there, and so it changes with it.
-        same_model = role.model == recorded.chat.model
-        inherited = {n: v for n, v in common.items() if same_model and getattr(role, n) == getattr(recorded.chat, n)}
-        chats[name] = _change(path, f"roles.{name}", role, inherited)
-    for name, own in roles.items():
-        before = chats.get(name, chats["default"])
-        chats[name] = ChatOptions(**own) if "model" in own else _change(path, f"roles.{name}", before, own)
-    return chats
-
-
-def _change(path: Path | str, table: str, recorded: Options, changes: Mapping[str, Any]) -> Options:
-    """Return recorded options with the changes of a table that names no model."""
-    if recorded.model.startswith((CUSTOM, LOCAL_FOLDER)):
-        name = recorded.model.removeprefix(CUSTOM).removeprefix(LOCAL_FOLDER)
-        raise ConfigError(f'{path}: the run\'s own model {name} cannot be made from its record: write model = "..." in [{table}]')
-    return recorded.with_changes(**changes)
-
-
-def apply_options(config: Config, chat: str | None, image: str | None, call: Sequence[str] | None, **image_options: Any) -> Config:
-    """Return a configuration with the options of the command line.
-
-    Args:
-        config: the file.
-        chat: the spec of another chat model, for all roles without a model of their own.
-        image: the spec of another image model. With `card`, a rehearsal, the chat model is `random` where none is named.
-        call: model options, each as `key=value`; a value is a TOML value, or else text.
-        **image_options: options of the image model's backend; None changes nothing.
-
-    Raises:
-        ConfigError: an option is not `key=value`, or a value is out of bounds.
-        ModelSpecError: the image model has no such option.
-    """
-    own_models = {name: role for name, role in config.roles.items() if role.model != config.chat.model}
-    if chat is None and (image or config.image.model) == "card" and "model" not in config.chat.model_fields_set:
-        chat = "random"  # the embedded one knows only a few words
-    if chat is not None and chat != config.chat.model:
-        config = config.model_copy(update={"chat": ChatOptions(model=chat), "roles": own_models})
-    options: dict[str, Any] = config.image.model_dump() if image is None or image == config.image.model else {"model": image}
-    if call:
-        options["call"] = {**options.get("call", {}), **dict(_parse_option(pair) for pair in call)}
-    options.update({name: value for name, value in image_options.items() if value is not None})
+def _read_toml(path: Path | str) -> Tables:
     try:
-        return config.model_copy(update={"image": ImageOptions(**options)})
+        tables = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path} ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration {path} is not TOML: {error}") from error
+    roles = tables.get("roles", {})
+    if not isinstance(roles, dict) or not all(isinstance(role, dict) for role in roles.values()):
+        raise ConfigError(f"{path}: roles has a table for each role: [roles.verifier]")
+    if unknown := sorted(set(roles) - set(CHAT_ROLES)):
+        raise ConfigError(f"{path}: roles.{unknown[0]}: no such role; those with a chat model are {', '.join(CHAT_ROLES)}")
+    if wrong := [name for name in ("chat", "image") if not isinstance(tables.get(name, {}), dict)]:
+        raise ConfigError(f"{path}: {wrong[0]} is a table: [{wrong[0]}]")
+    return tables
+
+
+def _with_models(tables: Tables, chat: str | None, image: str | None, default: ModelOptions) -> Tables:
+    """Return tables with the models of the command line; with another chat model, roles keep only models of their own.
+
+    Args:
+        tables: those of a file.
+        chat: the spec of a chat model.
+        image: the spec of an image model.
+        default: the models where the file names none.
+    """
+    tables = {"chat": {}, "image": {}, "roles": {}, **tables}
+    if chat is None and (image or tables["image"].get("model")) == "card" and "model" not in tables["chat"]:
+        chat = "random"  # the embedded one knows only a few words
+    if chat is not None and chat != tables["chat"].get("model", default.chat.model):
+        tables |= {"chat": {"model": chat}, "roles": {name: role for name, role in tables["roles"].items() if "model" in role}}
+    if image is not None and image != tables["image"].get("model", default.image.model):
+        tables |= {"image": {"model": image}}
+    return tables
+
+
+def _tables_of(models: ModelOptions) -> Tables:
+    """Return recorded models as a file would have them: what a role has in common with `[chat]` it has from there."""
+    tables = models.model_dump(by_alias=True)
+    chat = tables["chat"]
+    for name, role in tables["roles"].items():
+        if role["model"] == chat["model"]:
+            tables["roles"][name] = {option: value for option, value in role.items() if value != chat[option]}
+    return tables
+
+
+def _over(recorded: Tables, table: Tables) -> Tables:
+    """Return a table over a recorded one: with a model of its own it takes its place, without one it changes it."""
+    return table if "model" in table else {**recorded, **table}
+
+
+def _validate(path: Path | str | None, tables: Tables) -> Config:
+    roles = {name: _over(tables["chat"], role) for name, role in tables["roles"].items()}
+    try:
+        return Config.model_validate({**tables, "roles": roles})
     except ValidationError as error:
-        raise ConfigError(f"--{what_is_wrong(error, ImageOptions.model_fields)}") from error
+        raise ConfigError(f"{path}: {what_is_wrong(error, Config.model_fields)}") from error
 
 
 def _parse_option(pair: str) -> tuple[str, Any]:

@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 class EventBase(Frozen):
     """Base of all events."""
 
+    event: str
+
+
+class RoleEvent(EventBase):
+    """Base of the events of a role: of a node of the graph."""
+
+    role: str
+
 
 class RunStarted(EventBase):
     """The run starts or is resumed. Only from `stream()` and `on_event`: a graph knows nothing of runs."""
@@ -48,7 +56,7 @@ class RunStarted(EventBase):
     images: int = Field(default=0, description="Number of images that the run has already.")
 
 
-class RoleStarted(EventBase):
+class RoleStarted(RoleEvent):
     """A role starts.
 
     Example:
@@ -60,10 +68,9 @@ class RoleStarted(EventBase):
     """
 
     event: Literal["role_started"] = "role_started"
-    role: str
 
 
-class RoleEnded(EventBase):
+class RoleEnded(RoleEvent):
     """A role has ended. From `stream()` and `on_event` it comes once its result is stored: a kill does not undo it.
 
     Example:
@@ -75,57 +82,51 @@ class RoleEnded(EventBase):
     """
 
     event: Literal["role_ended"] = "role_ended"
-    role: str
     seconds: float = Field(description="Duration, including the time of its model calls.")
     usage: RoleUsage = Field(default=RoleUsage(), description="What it used in this step.")
 
 
-class SkillsLoaded(EventBase):
+class SkillsLoaded(RoleEvent):
     """The planner has loaded skills."""
 
     event: Literal["skills_loaded"] = "skills_loaded"
-    role: str
     names: tuple[str, ...]
 
 
-class ChecksWritten(EventBase):
+class ChecksWritten(RoleEvent):
     """The checks, as the decomposer wrote them or a person changed them."""
 
     event: Literal["checks_written"] = "checks_written"
-    role: str
     checks: tuple[Check, ...]
 
 
-class LessonsShown(EventBase):
+class LessonsShown(RoleEvent):
     """Lessons of earlier runs were shown to the role that writes a round's prompt."""
 
     event: Literal["lessons_shown"] = "lessons_shown"
-    role: str
     lessons: tuple[ShownLesson, ...]
 
 
-class LessonLearned(EventBase):
+class LessonLearned(RoleEvent):
     """A lesson was stored for later runs, or proposed: what turned a failed check into a passed one."""
 
     event: Literal["lesson_learned"] = "lesson_learned"
-    role: str
     id: str
     kind: CheckKind
     text: str
     status: Literal["kept", "proposed"] = Field(description="proposed: it waits for a person's approval.")
 
 
-class PromptWritten(EventBase):
+class PromptWritten(RoleEvent):
     """The prompt of the next round was written."""
 
     event: Literal["prompt_written"] = "prompt_written"
-    role: str
     prompt: str
     thought: str = Field(default="", description="The reasoning behind it.")
     edit: bool = Field(default=False, description="Whether it says what to change in the best image, not all of it.")
 
 
-class ImageMade(EventBase):
+class ImageMade(RoleEvent):
     """An image was generated and stored; of several candidates, each as soon as it is stored.
 
     Example:
@@ -137,7 +138,6 @@ class ImageMade(EventBase):
     """
 
     event: Literal["image_made"] = "image_made"
-    role: str
     round: int
     candidate: int
     prompt: str
@@ -159,7 +159,7 @@ class ImageMade(EventBase):
         )
 
 
-class CheckAnswered(EventBase):
+class CheckAnswered(RoleEvent):
     """The verdict on a check of an image, once all readings of that image are done.
 
     Example:
@@ -171,7 +171,6 @@ class CheckAnswered(EventBase):
     """
 
     event: Literal["check_answered"] = "check_answered"
-    role: str
     round: int
     candidate: int
     question: str = Field(default="", description="The check's question; empty if a swapped verifier answers no check of the list.")
@@ -187,11 +186,10 @@ class CheckAnswered(EventBase):
         ]
 
 
-class Decided(EventBase):
+class Decided(RoleEvent):
     """The selector has decided how to continue."""
 
     event: Literal["decided"] = "decided"
-    role: str
     decision: Decision
     reason: str
     round: int = Field(description="The latest round.")
@@ -202,15 +200,9 @@ class Decided(EventBase):
     @classmethod
     def of(cls, result: Result, scored: Iterable[Attempt], role: str) -> Decided:
         """Return the event of a decision and the attempts that were scored for it."""
-        return cls(
-            role=role,
-            decision=result.decision,
-            reason=result.reason,
-            round=result.round,
-            best_round=result.best_round,
-            best_candidate=result.best_candidate,
-            score=next((a.score for a in scored if a.key == (result.best_round, result.best_candidate)), None),
-        )
+        best = (result.best_round, result.best_candidate)
+        told = result.model_dump(include={"decision", "reason", "round", "best_round", "best_candidate"})
+        return cls(role=role, score=next((a.score for a in scored if a.key == best), None), **told)
 
 
 BudgetName = Literal["rounds", "images", "calls", "tokens", "seconds", "cost"]
@@ -224,19 +216,17 @@ class Budget(Frozen):
     limit: float | None = Field(default=None, description="None if there is no limit.")
 
 
-class BudgetUsed(EventBase):
+class BudgetUsed(RoleEvent):
     """What the run has used so far, with each decision; `cost` is included if a price is known."""
 
     event: Literal["budget_used"] = "budget_used"
-    role: str
     budgets: tuple[Budget, ...]
 
 
-class ExperienceWritten(EventBase):
+class ExperienceWritten(RoleEvent):
     """The summary of a round was written."""
 
     event: Literal["experience_written"] = "experience_written"
-    role: str
     round: int
     text: str
 
@@ -248,19 +238,17 @@ class PersonAsked(EventBase):
     question: Any = Field(description="The question, as plain JSON: see docs/review.md.")
 
 
-class PersonSaid(EventBase):
+class PersonSaid(RoleEvent):
     """A person has answered."""
 
     event: Literal["person_said"] = "person_said"
-    role: str
     review: Review
 
 
-class Noted(EventBase):
+class Noted(RoleEvent):
     """Something was done differently than requested: a fallback, a truncated prompt, a skipped check. Each is noted once."""
 
     event: Literal["noted"] = "noted"
-    role: str
     note: str
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -126,10 +125,10 @@ class ModelArgs:
         Raises:
             ConfigError: the file or an option is invalid.
         """
-        from ..config import apply_options, load_config
+        from ..config import load_config
 
         options = {"device": self.device, "dtype": self.dtype, "offload": self.offload, "batch": self.batch}
-        return apply_options(load_config(self.config), self.chat, self.image, self.set_, **options)
+        return load_config(self.config, self.chat, self.image, self.set_ or (), options)
 
 
 @dataclass(frozen=True)
@@ -208,10 +207,12 @@ def workspace_options(workspace: Workspace) -> str:
 
     They hold no password, and nothing that the environment already sets.
     """
-    options = ["--runs", str(workspace.folder)] if workspace.folder != Path(os.environ.get("GEMS_RUNS", RUNS)) else []
-    options += ["--store", workspace.database.name] if workspace.store and workspace.store != os.environ.get("GEMS_STORE") else []
-    other = workspace.image_store and workspace.image_store != os.environ.get("GEMS_IMAGE_STORE")
-    options += ["--image-store", str(workspace.images)] if other else []
+    from ..config import Environment
+
+    here = Environment()
+    options = ["--runs", str(workspace.folder)] if workspace.folder != here.runs else []
+    options += ["--store", workspace.database.name] if workspace.store not in (None, "", here.store) else []
+    options += ["--image-store", str(workspace.images)] if workspace.image_store not in (None, "", here.image_store) else []
     return f" {shlex.join(options)}" if options else ""
 
 

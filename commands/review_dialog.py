@@ -1,14 +1,17 @@
-"""Review of a waiting run in the terminal: shows the plan or the images, and asks for an answer by a menu."""
+"""Review of a waiting run in the terminal: shows the plan or the images, and asks for an answer, by a menu and in an editor."""
 
 from __future__ import annotations
 
 import json
-import readline
+import os
+import readline  # noqa: F401  (`input` edits the line with it)
+import shlex
 import signal
+import subprocess
 import sys
+import tempfile
+import tomllib
 from collections.abc import Callable
-from functools import partial
-from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -28,11 +31,13 @@ if TYPE_CHECKING:
 
 LATER = "later"
 BACK = "b"
-VERDICT_MARKS = {"+": True, "-": False, "?": None}
-"""How verdicts are typed."""
+VERDICTS = {"passed": True, "failed": False, "unknown": None}
+"""How verdicts are written in the editor."""
 
-MAX_CHECK_TEXT = 1000
-"""Most characters of a check's question, and of its expected answer."""
+HELP = """\
+# What you change here is your answer; save and close. Nothing changed leads back to the menu.
+# A check without id is new, a check left out is dropped. A verdict is "passed", "failed" or "unknown".
+"""
 
 
 class _BackError(Exception):
@@ -108,6 +113,8 @@ class ReviewDialog:
 
     def __init__(self, console: Console, image_file: Callable[[dict[str, Any]], Path]) -> None:
         self.console, self.image_file = console, image_file
+        self.drafts: dict[str, str] = {}
+        """What the user last made of a text in the editor, so that nothing written is lost where it is refused."""
 
     def ask(self, question: Any, wrong: str) -> Any:
         """Return the answer as JSON data, or None for later, which Ctrl-C and the end of the input mean too.
@@ -118,16 +125,19 @@ class ReviewDialog:
         """
         if wrong:
             self._error(wrong)
+        ours = isinstance(question, dict) and "actions" in question  # a review node of the user's own may ask anything
         try:
-            if not (isinstance(question, dict) and "actions" in question):  # a review node of the user's own may ask anything
+            if ours:
+                self._show(question)
+            else:
                 self._line(escape(str(question)))
-                return self._input_parsed("answer, as JSON", json.loads)
-            self._show(question)
             while True:
                 try:
-                    return self._answer(question)
+                    return self._answer(question) if ours else json.loads(self._input("answer, as JSON"))
                 except _BackError:
                     continue
+                except ValueError as error:
+                    self._error(f"not understood: {error}")
         except (KeyboardInterrupt, EOFError):
             self._line("")
             return None
@@ -137,7 +147,9 @@ class ReviewDialog:
             self._line(f"  [dim]review[/]  {escape(review)}")
         if question["stage"] == "plan":
             self._line(f"\n[bold]Review of the plan[/]\n  prompt  {escape(question['prompt'])}")
-            self._show_checks(question["checks"])
+            for check in question["checks"]:
+                expected = "" if check["expected"] == "yes" else f"  [dim]{escape(check['expected'])}[/]"
+                self._line(f"  {check['id']:<4} {escape(check['question'])}{expected}")
             return
         decision = f"{question['decision']}, {question['reason']}"
         self._line(f"\n[bold]Review of round {question['round']}[/]: {escape(decision)}")
@@ -158,38 +170,27 @@ class ReviewDialog:
         self._line(f"     [dim]{len(attempt['verdicts']) - len(not_passed)} of {len(attempt['verdicts'])} checks passed[/]")
 
     def _answer(self, question: dict[str, Any]) -> Any:
-        menu = self._menu(question)
-        for key, (name, meaning) in menu.items():
-            self._line(f"  [bold]{key}[/]  {name:<9} {meaning}")
-        name = menu[self._choose("your answer", [*menu])][0]
-        if name == LATER:
+        menu = {name[0]: (name, effect) for name, effect in {**question["actions"], LATER: "leave the run waiting"}.items()}
+        for key, (name, effect) in menu.items():
+            self._line(f"  [bold]{key}[/]  {name:<7} {escape(effect)}")
+        action = menu[self._choose("your answer", [*menu])][0]
+        if action == LATER:
             return None
-        answer: dict[str, Any] = {"action": name if name in question["actions"] else "edit"}
-        if name in ("accept", "reject", "verdicts"):
-            answer |= self._choose_image(question)
-        if name == "reject":
-            return answer | self._rejection()
-        if name == "prompt":
-            answer["prompt"] = self._input_required("the prompt", _limits()[1], initial=question["prompt"])
-        elif name == "checks":
-            answer["checks"] = self._edit_checks(question["checks"])
-        elif name == "verdicts":
-            answer["verdicts"] = self._verdicts(question, answer)
-        words = self._input("comment (empty: none)", _limits()[0])
-        return answer | ({"words": words} if words else {})
-
-    def _menu(self, question: dict[str, Any]) -> dict[str, tuple[str, str]]:
-        """Return the name and the meaning of each possible answer, by its key."""
-        actions = dict(question["actions"])
-        image = question["stage"] == "image"
-        del actions["edit"]
-        edits = {"prompt": "change the next prompt"} if "reject" in actions else {}
-        edits |= {"checks": "add, change or remove checks"}
-        edits |= {"verdicts": "set verdicts yourself"} if image else {}
-        answers = {**actions, **edits, LATER: "leave the run waiting"}
-        return {name[0]: (name, meaning) for name, meaning in answers.items()}
+        image = {} if action == "go on" else self._choose_image(question)
+        if action == "edit":
+            return self._edit(question, image)
+        answer: dict[str, Any] = {"action": action, **image}
+        if action == "reject":
+            answer["words"] = self._input("what is wrong (empty: back)")
+            if not answer["words"]:
+                raise _BackError
+            check = self._input('a new check, as a question whose answer is to be "yes" (empty: none)')
+            return answer | ({"check": {"question": check}} if check else {})
+        comment = self._input("comment (empty: none)")
+        return answer | ({"words": comment} if comment else {})
 
     def _choose_image(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return the round and the candidate of one of several images; nothing where there is no choice."""
         attempts = question.get("attempts", ())
         if len(attempts) < 2:
             return {}
@@ -199,102 +200,42 @@ class ReviewDialog:
         image = attempts[int(chosen) - 1]
         return {"round": image["round"], "candidate": image["candidate"]}
 
-    def _rejection(self) -> dict[str, Any]:
-        answer: dict[str, Any] = {"words": self._input_required("what is wrong", _limits()[0])}
-        text = self._input("a new check, as a question about the image (empty: none)", MAX_CHECK_TEXT)
-        return answer | ({"check": {"question": text, **self._input_expected()}} if text else {})
-
-    def _input_expected(self, old: dict[str, Any] | None = None) -> dict[str, str]:
-        """Return the expected answer of a check as typed, and its kind, which an old check keeps unless the answer changes."""
-        from ..models.numerals import number
-
-        before = old["expected"] if old else "yes"
-        expected = self._input(f"expected answer: yes, no, a number or a text (empty: {before})", MAX_CHECK_TEXT) or before
-        if old and (expected == before or {expected, before} <= {"yes", "no"}):
-            return {"kind": old["kind"], "expected": expected}
-        kind = "object" if expected in ("yes", "no") else "count" if number(expected) is not None else "text"
-        return {"kind": kind, "expected": expected}
-
-    def _edit_checks(self, checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the checks as edited line by line.
+    def _edit(self, question: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+        """Return what the user changes in the editor.
 
         Raises:
-            _BackError: nothing was changed, or the user goes back.
+            _BackError: nothing was changed, or the editor failed.
+            ValueError: the text is not TOML.
         """
-        edited = {check["id"]: check for check in checks}
-        old = frozenset(edited)
-        while True:
-            self._show_checks([*edited.values()])
-            label = f"+ QUESTION adds, -c2 removes, c2 QUESTION changes, {BACK}: back to the menu, empty: done"
-            typed = self._input(label, MAX_CHECK_TEXT)
-            name, _, rest = (part.strip() for part in typed.partition(" "))
-            if name == BACK or (not name and [*edited.values()] == checks):
-                raise _BackError
-            if not name:
-                return [{n: value for n, value in check.items() if n != "id" or id in old} for id, check in edited.items()]
-            if name == "+" and rest:
-                id = next(id for n in count(1) if (id := f"n{n}") not in old | edited.keys())
-                edited[id] = {"id": id, "question": rest, **self._input_expected()}
-            elif name[0] == "-" and name[1:] in edited and not rest:
-                edited = {id: _without_dependency(check, name[1:]) for id, check in edited.items() if id != name[1:]}
-            elif name in edited and rest:
-                edited[name] = {**edited[name], "question": rest, **self._input_expected(edited[name])}
-            else:
-                self._error(f"not understood: {typed}")
-
-    def _verdicts(self, question: dict[str, Any], answer: dict[str, Any]) -> dict[str, bool | None]:
-        attempts = question["attempts"]
-        named = [a for a in attempts if (a["round"], a["candidate"]) == (answer.get("round"), answer.get("candidate"))]
-        marks = {v["check"]: {True: "+", False: "-", None: "?"}[v["passed"]] for v in (named or attempts)[0]["verdicts"]}
-        self._show_checks(question["checks"], marks)
-        verdicts: dict[str, bool | None] = self._input_parsed("+ passed, - failed, ? unknown, such as c2+ c5-", _parse_verdicts)
-        return verdicts
-
-    def _input_parsed(self, label: str, parse: Callable[[str], Any]) -> Any:
-        """Return what is typed once it can be parsed; an empty line goes back to the menu."""
-        while True:
-            typed = self._input_required(label)
-            try:
-                return parse(typed)
-            except ValueError as error:
-                self._error(f"not understood: {error}")
-
-    def _input_required(self, label: str, most: int | None = None, initial: str = "") -> str:
-        """Return what is typed; an empty line goes back to the menu."""
-        typed = self._input(f"{label} (empty: back)", most, initial)
-        if not typed:
+        text = editable_text(question, image)
+        self.drafts[text] = self._in_editor(self.drafts.get(text, text))
+        changes = edited_fields(text, self.drafts[text])
+        if not changes.keys() - {"words"}:
             raise _BackError
-        return typed
+        return {"action": "edit", **changes, **(image if "verdicts" in changes else {})}
+
+    def _in_editor(self, text: str) -> str:
+        """Return a text as the user leaves it in `$VISUAL` or `$EDITOR`."""
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "review.toml"
+            file.write_text(text, "utf-8")
+            try:
+                with signal_handlers({signal.SIGINT: lambda number, frame: None}):  # Ctrl-C is for the editor
+                    subprocess.run([*shlex.split(editor), str(file)], check=True)
+                return file.read_text("utf-8")
+            except (OSError, ValueError, subprocess.CalledProcessError) as error:
+                self._error(f"the editor {editor} failed ({error}): set EDITOR to another one")
+                raise _BackError from error
 
     def _choose(self, label: str, keys: list[str], default: str = "") -> str:
         while (typed := self._input(f"{label} [{'/'.join(keys)}]") or default) not in keys:
             self._error(f"choose one of {', '.join(keys)}")
         return typed
 
-    def _input(self, label: str, most: int | None = None, initial: str = "") -> str:
-        """Return a typed line, stripped; a line that is too long is offered again to be shortened.
-
-        Args:
-            label: what is asked for. `input` prints it, since readline garbles a line that starts with text it does not know.
-            most: most characters.
-            initial: text to edit.
-        """
-        while True:
-            readline.set_startup_hook(partial(readline.insert_text, CONTROL_CHARACTERS.sub("", initial)))
-            try:
-                typed = input(f"{label}: ").strip()
-            finally:
-                readline.set_startup_hook(None)
-            if most is None or len(typed) <= most:
-                return typed
-            self._error(f"these are {len(typed)} characters; shorten them to {most} or fewer")
-            initial = typed
-
-    def _show_checks(self, checks: list[dict[str, Any]], marks: dict[str, str] | None = None) -> None:
-        for check in checks:
-            mark = f"{marks.get(check['id'], ' ')} " if marks else ""
-            expected = "" if check["expected"] == "yes" else f"  [dim]{escape(check['expected'])}[/]"
-            self._line(f"  {mark}{check['id']:<4} {escape(check['question'])}{expected}")
+    def _input(self, label: str) -> str:
+        """Return a typed line, stripped. `input` prints the label, since readline garbles a line that starts with other text."""
+        return input(f"{label}: ").strip()
 
     def _error(self, text: str) -> None:
         self._line(f"[red]{escape(text)}[/]")
@@ -303,26 +244,43 @@ class ReviewDialog:
         self.console.print(text, soft_wrap=True, highlight=False)
 
 
-def _limits() -> tuple[int, int]:
-    """Return the most characters of a comment and of a prompt."""
-    from ..memory.state import MAX_PROMPT_CHARACTERS
-    from ..nodes.review_answer import MAX_COMMENT
+def editable_text(question: dict[str, Any], image: dict[str, Any]) -> str:
+    """Return what of a question can be edited, as TOML.
 
-    return MAX_COMMENT, MAX_PROMPT_CHARACTERS
+    Args:
+        question: what the run asks.
+        image: round and candidate of the image whose verdicts are shown; by default the first one.
+    """
+    fields = {"words": "", **({"prompt": question["prompt"]} if "reject" in question["actions"] else {})}
+    parts = [HELP + _toml_lines(fields)]
+    for check in question["checks"]:
+        parts.append("[[checks]]\n" + _toml_lines({name: check[name] for name in ("id", "question", "kind", "expected")}))
+    for attempt in [a for a in question.get("attempts", ()) if image.items() <= a.items()][:1]:
+        words = {value: word for word, value in VERDICTS.items()}
+        verdicts = {json.dumps(verdict["check"]): words[verdict["passed"]] for verdict in attempt["verdicts"]}
+        parts.append("[verdicts]\n" + _toml_lines(verdicts))
+    return "\n".join(parts)
 
 
-def _without_dependency(check: dict[str, Any], id: str) -> dict[str, Any]:
-    """Return a check that does not depend on the check with this id."""
-    return {**check, "depends_on": [parent for parent in check.get("depends_on", ()) if parent != id]}
+def _toml_lines(fields: dict[str, str]) -> str:
+    """Return fields as lines of TOML, whose strings are those of JSON without control characters."""
+    lines = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields.items())
+    return CONTROL_CHARACTERS.sub("", lines)
 
 
-def _parse_verdicts(typed: str) -> dict[str, bool | None]:
-    """Return verdicts by the ids of their checks, from text such as "c2+ c5-".
+def edited_fields(before: str, after: str) -> dict[str, Any]:
+    """Return the fields of an answer that were changed in an editor.
 
     Raises:
-        ValueError: a verdict has no mark.
+        ValueError: the text is not TOML.
+
+    Example:
+        >>> edited_fields('prompt = "a dog"', 'prompt = "a red dog"')
+        {'prompt': 'a red dog'}
     """
-    words = typed.replace(",", " ").split()
-    if wrong := [word for word in words if word[-1] not in VERDICT_MARKS or len(word) < 2]:
-        raise ValueError(f"{wrong[0]}: write the check and its mark, such as c2+")
-    return {word[:-1]: VERDICT_MARKS[word[-1]] for word in words}
+    old, new = tomllib.loads(before), tomllib.loads(after)
+    changes = {name: value for name, value in new.items() if value != old.get(name)}
+    if "verdicts" in changes:
+        changed = {id: word for id, word in changes["verdicts"].items() if word != old["verdicts"].get(id)}
+        changes["verdicts"] = {id: VERDICTS.get(word, word) for id, word in changed.items()}
+    return changes

@@ -61,6 +61,7 @@ def doctor_command(
     as_json: AsJson = False,
 ) -> None:
     """Check that the models do what GEMS needs, and say what to change. Exit with code 1 if a required check fails."""
+    from ..models.backends import GROUPS, schemes
     from ..models.registry import Models
     from .doctor import diagnose, diagnosis_table
 
@@ -74,5 +75,7 @@ def doctor_command(
         echo(json.dumps([diagnosis._asdict() for diagnosis in diagnoses], indent=1, ensure_ascii=False))
     else:
         Console().print(diagnosis_table(diagnoses))
+        for kind in GROUPS:
+            echo(f"{kind} models: {', '.join(schemes(kind))}")
     if any(diagnosis.state == "fault" for diagnosis in diagnoses):
         raise typer.Exit(1)

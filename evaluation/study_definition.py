@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from ..context import RETIRED_SETTINGS, RunContext
 from ..frozen_model import Frozen
@@ -72,6 +72,12 @@ class StudyDefinition(Frozen):
             variants[name] = {key: value for key, value in settings.items() if key not in RETIRED_SETTINGS}
             nodes |= {name: {"verifier": short_digest(noise)}} if noise else {}
         return {**study, "variants": variants, "nodes": nodes}
+
+    @field_validator("variants")
+    @classmethod
+    def _with_later_settings(cls, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Give a setting that is newer than the study its default, so that it does not make another study of it."""
+        return {name: RunContext.model_validate(v).model_dump(exclude={"seed"}) for name, v in variants.items()}
 
     def as_variants(self) -> list[Variant]:
         """Return what was compared, in its order."""

@@ -28,6 +28,7 @@ from ..nodes.summarizer import summarizer
 from ..nodes.verifier import verifier
 from ..skills import SkillLibrary
 from ..storage.image_store import ImageStore
+from .langgraph_internals import set_recursion_limit
 from .routing import after_planner, after_refiner, after_review, at_start
 
 ROLES = (
@@ -117,7 +118,7 @@ def build_graph(
     for name, node in nodes.items():
         joins_branches = name == "review"  # it waits for the planner's branch and the decomposer's
         try:
-            graph.add_node(name, node, defer=joins_branches)
+            graph.add_node(name, node, defer=joins_branches, metadata={"swapped": True} if name in swap else None)
         except TypeError as error:
             msg = f"the role {name} is swapped for {node!r}, which is no node: give a function, an object or a graph"
             raise TypeError(msg) from error
@@ -133,7 +134,5 @@ def build_graph(
     graph.add_conditional_edges("refiner", after_refiner)
     graph.add_edge("learner", END)
     compiled = graph.compile(checkpointer=checkpointer, store=store, name="gems")
-    # In a tool LangChain would pass on a limit of 25 steps, which five rounds exceed. Not by `with_config`: its copy returns the
-    # output as a dict, not as a state.
-    compiled.config = {"recursion_limit": RECURSION_LIMIT}
+    set_recursion_limit(compiled, RECURSION_LIMIT)  # in a tool LangChain would pass on one of 25 steps, which five rounds exceed
     return compiled

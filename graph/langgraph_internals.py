@@ -1,18 +1,22 @@
-"""What GEMS reads of checkpoints by names that are private to LangGraph: the one place to check when LangGraph is upgraded."""
+"""What GEMS reads by names that are private to LangGraph. Its test compares it with what a real graph does."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from langgraph.checkpoint.base import CheckpointTuple
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import Checkpoint, CheckpointTuple
+from langgraph.graph.state import CompiledStateGraph
 
 NEXT_NODE = "branch:to:"
 """Prefix of the channels that trigger a node."""
 INTERRUPT, RESUME = "__interrupt__", "__resume__"
 """Channels of a question to a person and of its answer; `versions_seen` also has what a run had seen when it was last resumed."""
-
-_SEVERAL = "$writes"
+RUNTIME = "__pregel_runtime"
+"""Key in a config for the runtime of a run."""
+SEVERAL_WRITES = "$writes"
+"""Key in a task's result for the writes to one channel, if there are several."""
 
 
 def pending_question(checkpoint: CheckpointTuple) -> Any:
@@ -26,6 +30,11 @@ def pending_question(checkpoint: CheckpointTuple) -> Any:
 def has_next_node(checkpoint: CheckpointTuple) -> bool:
     """Return whether a node is to run next."""
     return any(channel.startswith(NEXT_NODE) for channel in checkpoint.checkpoint["channel_values"])
+
+
+def has_node(checkpoint: Checkpoint, node: str) -> bool:
+    """Return whether a node of this name is to run or has run in the graph of a checkpoint."""
+    return f"{NEXT_NODE}{node}" in checkpoint["channel_versions"]
 
 
 def nodes_between(before: CheckpointTuple, after: CheckpointTuple) -> set[str]:
@@ -42,7 +51,19 @@ def has_paused(before: CheckpointTuple, after: CheckpointTuple) -> bool:
     return old != new and before.metadata.get("source") == "loop"
 
 
+def run_context(config: RunnableConfig) -> Any:
+    """Return the context of the run for which a saver is called with a config; None if it is called outside of a run."""
+    return getattr(config["configurable"].get(RUNTIME), "context", None)
+
+
 def channel_writes(result: Mapping[str, Any], channel: str) -> list[Any]:
-    """Return what a task has written to a channel, from its result in the stream of tasks: a dict stands for several writes."""
-    value = result.get(channel, {_SEVERAL: []})
-    return list(value[_SEVERAL]) if isinstance(value, dict) and value.keys() == {_SEVERAL} else [value]
+    """Return what a task has written to a channel, from its result in LangGraph's stream of tasks."""
+    if channel not in result:
+        return []
+    value = result[channel]
+    return list(value[SEVERAL_WRITES]) if isinstance(value, dict) and value.keys() == {SEVERAL_WRITES} else [value]
+
+
+def set_recursion_limit(graph: CompiledStateGraph[Any, Any, Any, Any], limit: int) -> None:
+    """Set a graph's own limit of steps. The copy that `with_config` makes would return its output as a dict, not as a state."""
+    graph.config = {"recursion_limit": limit}

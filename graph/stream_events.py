@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import reduce
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,13 +20,11 @@ from ..events import (
     ImageMade,
     LessonsShown,
     Noted,
-    PersonAsked,
     PersonSaid,
     PromptWritten,
     RoleEnded,
+    RoleEvent,
     RoleStarted,
-    RunEnded,
-    RunStarted,
     SkillsLoaded,
     read_event,
 )
@@ -35,9 +34,6 @@ from .langgraph_internals import channel_writes
 
 FIELDS = ("skills", "lessons", "experiences", "reviews", "checks", "draft", "attempts", "result", "notes")
 """Fields of the state whose updates are events, in the order of these."""
-
-NOT_OF_NODES = (RunStarted, RoleStarted, RoleEnded, PersonAsked, RunEnded)
-"""Events of runs and of LangGraph's tasks: a node that writes one itself means something else."""
 
 
 def events_from_stream(parts: Iterable[Any], *, finished: Collection[str] = ()) -> Iterator[Event]:
@@ -64,7 +60,16 @@ def events_from_stream(parts: Iterable[Any], *, finished: Collection[str] = ()) 
 
 
 async def aevents_from_stream(parts: AsyncIterable[Any], *, finished: Collection[str] = ()) -> AsyncIterator[Event]:
-    """Yield the same as `events_from_stream`, from `graph.astream(...)`."""
+    """Yield the same as `events_from_stream`, from `graph.astream(...)`.
+
+    Example:
+        ```python
+        async def show(graph):
+            parts = graph.astream({"prompt": "a red circle"}, stream_mode=["tasks", "custom"], version="v2")
+            async for event in gems.aevents_from_stream(parts):
+                print(event)
+        ```
+    """
     reader = _StreamReader(finished)
     async for part in parts:
         for event in reader.events(part):
@@ -86,10 +91,10 @@ class _StreamReader:
         data = part["data"]
         if part["type"] == "custom":
             event = read_event(data)
-            if isinstance(event, (Custom, *NOT_OF_NODES)):
-                yield Custom(data=data)
-            else:
+            if isinstance(event, RoleEvent) and not isinstance(event, RoleStarted | RoleEnded):
                 yield from self._new([event])
+            else:  # a node that writes an event of a run or of LangGraph's tasks means something else
+                yield Custom(data=data)
         elif part["type"] == "tasks" and data["name"] in ROLES and data["id"] not in self.finished:
             if "result" in data:
                 yield from self._end(data)
@@ -115,11 +120,9 @@ class _StreamReader:
 
 
 def _usage(writes: Mapping[str, Any]) -> RoleUsage:
-    used = Usage()
     with suppress(ValidationError):
-        for value in channel_writes(writes, "usage"):
-            used = add_usage(used, value)
-    return used.total
+        return reduce(add_usage, channel_writes(writes, "usage"), Usage()).total
+    return RoleUsage()
 
 
 def _events_of_update(role: str, writes: Mapping[str, Any], state: Any) -> Iterator[Event]:

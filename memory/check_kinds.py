@@ -1,4 +1,4 @@
-"""The kinds of checks. To add one, add its entry to `KINDS`: nothing else names the kinds.
+"""The kinds of checks. To add one, add its entry to `KINDS`: nothing else lists the kinds.
 
 The entries are read by `CheckKind` in `state.py`, and so by all schemas and stores; by the decomposer's prompt; by the comparison
 of answers (`FORMS` in `nodes/checks/answers.py`), the verifier and the checkers; by the form of a review; by `gems lessons`. A
@@ -30,6 +30,11 @@ class CheckKindEntry(NamedTuple):
     def is_open(self) -> bool:
         """Whether the question does not tell the answer: "How many ...?", "What does ... say?"."""
         return self.form != "yes or no"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a text of the image is read out."""
+        return self.form == "text"
 
 
 _ENTRIES = (

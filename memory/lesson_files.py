@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,15 +27,6 @@ class ImportedLessons(NamedTuple):
     """Trials that were not added: with review, lessons in the store keep their counts."""
 
 
-class MergedLessons(NamedTuple):
-    """What an import will write, computed before anything is written."""
-
-    lessons: list[StoredLesson]
-    trials: list[tuple[str, Trial]]
-    """Each with the id of its lesson."""
-    counts: ImportedLessons
-
-
 def export_lessons(book: Lessons) -> Iterator[str]:
     """Yield a line of JSON for each lesson, in the order of their ids."""
     for lesson, trials in book.records():
@@ -47,6 +38,8 @@ def export_lessons(book: Lessons) -> Iterator[str]:
 def import_lessons(book: Lessons, lines: Iterable[str], review: bool = False) -> ImportedLessons:
     """Import lessons. Trials keep their keys, so importing a file twice counts nothing twice.
 
+    Stored lessons keep their text and status, and stored trials their results.
+
     Args:
         book: the lessons to add to.
         lines: as `export_lessons` yields them, or written by hand: kind and text suffice.
@@ -57,38 +50,25 @@ def import_lessons(book: Lessons, lines: Iterable[str], review: bool = False) ->
     """
     imported = [_parse_line(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     with LOCK:
-        merged = merge_lessons(book.records(), imported, review)
-        book.write(merged.lessons, merged.trials)
-    return merged.counts
-
-
-def merge_lessons(stored: Sequence[LessonRecord], imported: Iterable[LessonRecord], review: bool) -> MergedLessons:
-    """Return what the lessons of a file add to those of a store.
-
-    Stored lessons keep their text and status, and stored trials their results: a file overrides nothing.
-    """
-    new: list[StoredLesson] = []
-    by_topic: dict[tuple[str, str], list[StoredLesson]] = {}
-    for record in stored:
-        by_topic.setdefault((record.lesson.kind, record.lesson.skill), []).append(record.lesson)
-    stored_trials = {(k.lesson.id, t.key) for k in stored for t in k.trials}
-    stored_ids = {k.lesson.id for k in stored}
-    new_trials: dict[tuple[str, str], Trial] = {}
-    imported_ids = set()
-    for lesson, trials in imported:
-        others = by_topic.setdefault((lesson.kind, lesson.skill), [])
-        same = next((other for other in others if lesson.repeats(other)), None)
-        if same is None:
-            same = lesson.model_copy(update={"status": "proposed"}) if review else lesson
-            new.append(same)
-            others.append(same)
-        imported_ids.add(same.id)
-        for trial in trials:
-            if (same.id, trial.key) not in stored_trials:
-                new_trials.setdefault((same.id, trial.key), trial)
-    added = [(id, trial) for (id, _), trial in new_trials.items() if not (review and id in stored_ids)]
-    counts = ImportedLessons(len(new), len(imported_ids & stored_ids), len(added), len(new_trials) - len(added))
-    return MergedLessons(new, added, counts)
+        stored = book.records()
+        stored_ids = {record.lesson.id for record in stored}
+        stored_trials = {(record.lesson.id, trial.key) for record in stored for trial in record.trials}
+        lessons = [record.lesson for record in stored]
+        known: set[str] = set()
+        found: dict[tuple[str, str], Trial] = {}
+        for lesson, trials in imported:
+            same = next((other for other in lessons if lesson.repeats(other)), None)
+            if same is None:
+                same = lesson.model_copy(update={"status": "proposed"}) if review else lesson
+                lessons.append(same)
+            known |= {same.id} & stored_ids
+            for trial in trials:
+                if (same.id, trial.key) not in stored_trials:  # a file overrides nothing
+                    found.setdefault((same.id, trial.key), trial)
+        new = lessons[len(stored) :]
+        added = [(id, trial) for (id, _), trial in found.items() if not (review and id in stored_ids)]
+        book.write(new, added)
+    return ImportedLessons(len(new), len(known), len(added), len(found) - len(added))
 
 
 def _parse_line(number: int, line: str) -> LessonRecord:

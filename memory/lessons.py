@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -42,9 +42,6 @@ STOP_WORDS = frozenset((
     "with", "and", "so", "be", "is", "are", "it", "its",
 ))  # fmt: skip
 """Words that are ignored when two texts are compared; no negations and no places among them."""
-
-NEAR_QUESTION = 50
-"""Similarity, 0 to 100, from which a question is near."""
 
 MAX_LESSON_WORDS = 60
 MAX_LESSON_CHARACTERS = 600
@@ -280,36 +277,17 @@ class Lessons:
                 self.store.delete(TRIALS_NAMESPACE, f"{lesson.id}/{trial.key}")
             return lesson
 
-    def nearest(
-        self,
-        skills: Collection[str],
-        questions: Mapping[str, Sequence[str]] | None = None,
-        request: str = "",
-        n: int = 5,
-    ) -> list[StoredLesson]:
-        """Return the most useful lessons, best first, without proposed and harmful ones.
+    def best(self, skills: Collection[str], kinds: Collection[str] | None = None, n: int = 5) -> list[StoredLesson]:
+        """Return the lessons with the highest success rates, without proposed and harmful ones.
 
         Args:
             skills: names of the loaded skills; lessons that extend one of them, or none, come first.
-            questions: the failed checks by kind. Only lessons of these kinds are returned, those with a near example first.
-                None if nothing has failed yet: lessons of all kinds are compared with the request.
-            request: the user's words.
+            kinds: of checks; None for all.
             n: maximum number; of lessons with the same meaning only one is returned.
         """
-        approved = [k for k in self.records() if k.lesson.status == "kept"]
-        rates = _base_rates(approved)
-
-        def key(lesson: StoredLesson) -> tuple[bool, bool, float, int, str]:
-            compared = questions[lesson.kind] if questions is not None else [request]
-            similarity = max((_similarity(without_quotes(q), lesson.question) for q in compared), default=0.0)
-            same = [k for k in approved if same_meaning(k.lesson.text, lesson.text)]
-            learned = sum(t.learned for k in same for t in k.trials)
-            return lesson.skill not in {"", *skills}, similarity < NEAR_QUESTION, -_lift(same, rates), -learned, lesson.id
-
-        lessons = [k.lesson for k in approved if not k.lesson.is_harmful]
-        usable = [lesson for lesson in lessons if questions is None or lesson.kind in questions]
+        useful = [x for x in self.ranked("kept") if not x.is_harmful and (kinds is None or x.kind in kinds)]
         chosen: list[StoredLesson] = []
-        for lesson in sorted(usable, key=key):
+        for lesson in sorted(useful, key=lambda x: x.skill not in {"", *skills}):
             if len(chosen) < n and not any(same_meaning(lesson.text, c.text) for c in chosen):
                 chosen.append(lesson)
         return chosen
@@ -341,24 +319,6 @@ def _with_counts(lesson: StoredLesson, trials: Sequence[Trial]) -> LessonRecord:
     return LessonRecord(lesson.model_copy(update={**counts, "runs": runs, "updated": updated}), ordered)
 
 
-def _base_rates(records: Iterable[LessonRecord]) -> dict[CheckKind, float]:
-    """Return how often lessons that were shown helped, by kind of check: some failures are easier to fix than others."""
-    trials: dict[CheckKind, list[bool]] = {}
-    for record in records:
-        trials.setdefault(record.lesson.kind, []).extend(t.helped for t in record.trials if not t.learned)
-    return {kind: (sum(helped) + 1) / (len(helped) + 2) for kind, helped in trials.items()}
-
-
-def _lift(same: Iterable[LessonRecord], rates: Mapping[CheckKind, float]) -> float:
-    """Return how often advice helped when shown, relative to the base rate; 1 if it was not shown yet.
-
-    The refinement from which a lesson was learned always helped, so it does not count. The same advice for other kinds and
-    skills counts, each trial relative to the rate of its kind.
-    """
-    trials = [(k.lesson.kind, t.helped) for k in same for t in k.trials if not t.learned]
-    return (sum(helped for _, helped in trials) + 1) / (sum(rates[kind] for kind, _ in trials) + 1)
-
-
 @lru_cache(maxsize=10_000)
 def _content_words(text: str) -> tuple[str, ...]:
     return tuple(word for word in _words(text) if word not in STOP_WORDS)
@@ -366,8 +326,3 @@ def _content_words(text: str) -> tuple[str, ...]:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
-
-
-def _similarity(a: str, b: str) -> float:
-    """Return the similarity of two texts by their words in any order, 0 to 100."""
-    return float(fuzz.token_sort_ratio(" ".join(_words(a)), " ".join(_words(b))))

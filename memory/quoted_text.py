@@ -29,23 +29,8 @@ VALUE_KEY = re.compile(r"content|value|string|lines?|items?|内容", re.IGNORECA
 NO_TEXT = frozenset({"none", "no", "no text", "n/a", "null", "false", "true", "无"})
 """Values of such keys that mean no text."""
 
-_CLOSERS = {
-    **{
-        "“": "”",
-        "‟": "”",
-        "„": "“”",
-        "«": "»",
-        "‹": "›",
-        "❝": "❞",
-        "〝": "〟〞",
-        "「": "」",
-        "『": "』",
-        "﹁": "﹂",
-        "﹃": "﹄",
-        "｢": "｣",
-    },
-    **{"”": "”“", "»": "«»", "›": "‹›", "＂": "＂", "״": "״", '"': '"'},
-}
+_PAIRS = '“” ‟” „“” «» ‹› ❝❞ 〝〟〞 「」 『』 ﹁﹂ ﹃﹄ ｢｣ ””“ »«» ›‹› ＂＂ ״״ ""'
+_CLOSERS = {pair[0]: pair[1:] for pair in _PAIRS.split()}
 """The closing marks of each opening mark."""
 _EITHER_WAY = frozenset('”»›״"')
 """Marks that also close, or mean inches: they open where a word could begin, and close where one could end."""

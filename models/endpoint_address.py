@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ..errors import ModelSpecError
@@ -64,3 +64,9 @@ def endpoint_key(kind: Literal["chat", "image"], spec: str, key_env: str | None)
     if not key and (of_openai or key_env):
         raise ModelSpecError(f"--{kind} {spec} needs a key: set {variable}")
     return variable, key
+
+
+def redirect_problem(response: Any) -> str:
+    """Describe an answer that is a redirect. It is not followed: key and messages are for the host that the user named."""
+    to = response.headers.get("location", "").partition("?")[0][:200]
+    return f"answered {response.status_code} and sends elsewhere{f' ({to})' if to else ''}: give the address it sends to"

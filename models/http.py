@@ -15,7 +15,6 @@ from typing import Any
 
 import httpcore2
 import httpx2
-import openai
 
 MAX_BYTES = 128 * 2**20
 """Longest response that is read, in bytes, decompressed."""
@@ -25,32 +24,35 @@ CHUNK_BYTES = 64 * 2**10
 
 UNCOMPRESSED = {"Accept-Encoding": "identity"}
 
+MANY = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+"""Connections of a client: how many calls are made at once is decided elsewhere."""
 
-class OversizedAnswerError(openai.OpenAIError):
+
+class OversizedAnswerError(httpx2.HTTPError):
     """A response is longer than `MAX_BYTES`, or compressed with an unknown method. A retry does not help."""
 
 
-class GuardedClient(openai.DefaultHttpxClient):
+class GuardedClient(httpx2.Client):
     """An HTTP client without redirects, with a time-out of whole requests and a limit on the size of responses.
 
     Example:
-        >>> openai.OpenAI(base_url="http://localhost:30000/v1", api_key="none", http_client=GuardedClient(), timeout=60)
+        >>> GuardedClient(timeout=60).get("http://localhost:30000/v1/models")
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(headers=UNCOMPRESSED, follow_redirects=False, **options)
+        super().__init__(**{"headers": UNCOMPRESSED, "limits": MANY, "follow_redirects": False, **options})
         self.event_hooks["response"].append(_limit_body)
         for pool in _pools(self):
             pool._network_backend = _DeadlineBackend(pool._network_backend)
-            # openai's client leaves it to whoever made this one. A finalizer comes before those of the sockets, `__del__` does not.
+            # Nobody else closes them. A finalizer comes before those of the sockets, `__del__` does not.
             weakref.finalize(self, pool.close)
 
 
-class GuardedAsyncClient(openai.DefaultAsyncHttpxClient):
+class GuardedAsyncClient(httpx2.AsyncClient):
     """The same for coroutines. No connection is kept open: the next event loop would find it dead."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(headers={**UNCOMPRESSED, "Connection": "close"}, follow_redirects=False, **options)
+        super().__init__(headers={**UNCOMPRESSED, "Connection": "close"}, limits=MANY, follow_redirects=False, **options)
         self.event_hooks["response"].append(_limit_body_async)
         for pool in _pools(self):
             pool._network_backend = _AsyncDeadlineBackend(pool._network_backend)

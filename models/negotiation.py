@@ -81,7 +81,12 @@ OPTIONAL = (
         "the system prompt is the beginning of the user's message",
         "{who} takes no system prompt: it is put before the user's message.",
     ),
-    OptionalPart("seed", r"\bseed\b", "left out", "{who} takes no seed: the same request gives another image each time"),
+    OptionalPart(
+        "seed",
+        r"\A(?!.*\bmust be\b).*\bseed\b",  # an error about its value is one for the user
+        "left out",
+        "{who} takes no seed: the same request gives another image each time",
+    ),
     OptionalPart(
         "negative_prompt", r"negative[ _]prompt", "left out", "{who} takes no negative prompt: it was left out"
     ),
@@ -202,11 +207,16 @@ def call_adapting(
             return reply, granted
 
 
+def refusal_note(part: str, who: str) -> str:
+    """Return the sentence for the notes of a run that a part of requests is not taken by `who`."""
+    return _ROWS[part].note.replace("{who}", who)
+
+
 def refused_part(status: int | None, said: str, sent: Collection[str]) -> OptionalPart | None:
     """Return which of the parts of a request an error refuses, None where it is about something else."""
     if status not in REFUSAL_STATUSES or CONTENT_REFUSAL.search(said):
         return None
-    return next((part for part in OPTIONAL if part.name in sent and re.search(part.refusal, said, re.IGNORECASE)), None)
+    return next((part for part in OPTIONAL if part.name in sent and re.search(part.refusal, said, re.IGNORECASE | re.DOTALL)), None)
 
 
 class ServerError(NamedTuple):
@@ -220,6 +230,11 @@ class ServerError(NamedTuple):
     def text(self) -> str:
         """Message, code and parameter."""
         return " ".join(filter(None, self))
+
+    @property
+    def is_content_refusal(self) -> bool:
+        """Whether the content of the request was refused, and not its form."""
+        return CONTENT_REFUSAL.search(self.text) is not None
 
 
 def parse_error(body: object) -> ServerError:

@@ -82,7 +82,7 @@ class BackendOptions(Frozen):
     def _unknown_option(cls, name: str, spec: str) -> ModelSpecError:
         known = [field.alias or own for own, field in cls.model_fields.items() if own != "model"]
         known.sort(key=lambda own: own.startswith("price"))  # what all have comes last
-        meant = difflib.get_close_matches(name, [*known, "model"], n=1)
+        meant = difflib.get_close_matches(name, [*known, "model"], n=1, cutoff=0.75)
         hint = f" (did you mean {meant[0]}?)" if meant else ""
         model = spec.rpartition("#")[2]  # without the host
         return ModelSpecError(f"the {cls.kind} model {model} has no option {name}{hint}: its options are {', '.join(known)}")

@@ -17,10 +17,15 @@ from ..models.chat.ask import ask
 from .checks.answers import expects_text
 from .checks.question_rewriting import OPEN_QUESTION, literal_answer, rewrite_question
 from .checks.text_match import normalize
-from .messages import MAX_QUESTION, Node, truncate, usage_of, user_message
+from .messages import MAX_QUESTION, Node, truncate_each, usage_of, user_message
 from .quote_guard import visible_quotes
 
 MAX_CHECKS = 40
+LIMITS = {
+    "question": (MAX_QUESTION, "A question of the decomposer's"),
+    "expected": (MAX_PROMPT_CHARACTERS, "An answer that the decomposer expects"),
+}
+"""Characters of the model's texts that are kept."""
 
 _RULES = "\n".join(f"- {kind.rule}" for kind in KINDS.values() if kind.rule)
 _NAMES = ", ".join(f"{kind.name} ({kind.about})" if kind.about else kind.name for kind in KINDS.values())
@@ -71,7 +76,7 @@ def render(request: str, system: str = "") -> list[BaseMessage]:
 def parse(answer: Checks, request: str) -> dict[str, Any]:
     """Return the state update: numbered checks without duplicates, with one for each quoted text of the request."""
     texts = visible_quotes(request)
-    drafts, notes = _truncate_drafts(answer.checks[: 10 * MAX_CHECKS])
+    drafts, notes = truncate_each(answer.checks[: 10 * MAX_CHECKS], LIMITS)
     checks, cut = _number_checks(drafts, texts)
     if cut or len(drafts) < len(answer.checks):
         wrote = f"The decomposer wrote {len(answer.checks)} questions, which are more than {MAX_CHECKS} checks"
@@ -85,17 +90,6 @@ def parse(answer: Checks, request: str) -> dict[str, Any]:
     return {"checks": checks, "notes": notes}
 
 
-def _truncate_drafts(drafts: Sequence[CheckDraft]) -> tuple[list[CheckDraft], list[str]]:
-    """Return the drafts with texts cut to their limits, and a note for each kind that was cut."""
-    short, notes = [], []
-    for draft in drafts:
-        question, question_notes = truncate(draft.question, MAX_QUESTION, "A question of the decomposer's")
-        expected, expected_notes = truncate(draft.expected, MAX_PROMPT_CHARACTERS, "An answer that the decomposer expects")
-        short.append(draft.model_copy(update={"question": question, "expected": expected}))
-        notes += question_notes + expected_notes
-    return short, [*dict.fromkeys(notes)]
-
-
 def _number_checks(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[list[Check], bool]:
     """Return the drafts as checks, and whether some were left out because there are too many."""
     checks: list[Check] = []
@@ -105,7 +99,8 @@ def _number_checks(drafts: Sequence[CheckDraft], texts: Sequence[str]) -> tuple[
         parents = tuple(dict.fromkeys(id for p in draft.depends_on if p < number for id in ids.get(p, [])))
         ids[number] = []
         for kind, question, expected in rewrite_question(draft.kind, draft.question, draft.expected, texts):
-            id = next((c.id for c in checks if c.question == question and (c.expected == expected or c.kind != "text")), None)
+            same = (c.id for c in checks if c.question == question and (c.expected == expected or not KINDS[c.kind].is_text))
+            id = next(same, None)
             if id is None and len(checks) == MAX_CHECKS:
                 cut = True
                 continue

@@ -152,16 +152,14 @@ def learner(chat: BaseChatModel) -> Node:
 
 
 def _record_trials(state: GemsState, book: Lessons, thread: str) -> dict[CheckKind, RefinementStep]:
-    """Store the trials of the lessons that were shown; return the refinements to learn from."""
+    """Store the trials of the lessons that were shown; return the refinements from which nothing was learned yet.
+
+    Before a kill, this step may have learned from them; or the run that was forked did.
+    """
     for id, trial in lesson_trials(state, thread):
         book.add_trial(id, trial)
-    return not_yet_learned(latest_improvements(state), book)
-
-
-def not_yet_learned(changes: Mapping[CheckKind, RefinementStep], book: Lessons) -> dict[CheckKind, RefinementStep]:
-    """Return the refinements from which nothing was learned yet, by this step before a kill or by the run that was forked."""
     known = {(k.lesson.kind, trial.key) for k in book.records() for trial in k.trials if trial.learned}
-    return {kind: change for kind, change in changes.items() if (kind, change.key) not in known}
+    return {kind: change for kind, change in latest_improvements(state).items() if (kind, change.key) not in known}
 
 
 def _describe_failure(check: Check, change: RefinementStep) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from langgraph.store.base import BaseStore
 
@@ -23,24 +23,22 @@ PLANNER_HINT = """\
 Where one of these fits, write the prompt accordingly, also if you load no skill."""
 
 
-def lessons_for_planner(context: RunContext, store: BaseStore | None, request: str, skills: Sequence[str]) -> list[StoredLesson]:
+def lessons_for_planner(context: RunContext, store: BaseStore | None, skills: Sequence[str]) -> list[StoredLesson]:
     """Return the lessons for the first prompt."""
-    if context.lessons == "none" or store is None:
-        return []
-    return Lessons(store).nearest(skills, request=request, n=MAX_SHOWN_LESSONS)
+    return _best_lessons(context, store, skills, None)
 
 
 def lessons_for_refiner(context: RunContext, store: BaseStore | None, state: GemsState) -> list[StoredLesson]:
     """Return the lessons for the checks that failed in the best and the latest images."""
-    if context.lessons == "none" or store is None:
-        return []
     judged = [a for a in (best_of(state.attempts), *state.latest) if a is not None]
     failed = {v.check for a in judged for v in a.verdicts if v.passed is False}
-    questions: dict[str, list[str]] = {}
-    for check in state.checks:
-        if check.id in failed:
-            questions.setdefault(check.kind, []).append(check.question)
-    return Lessons(store).nearest(state.skills, questions, n=MAX_SHOWN_LESSONS)
+    return _best_lessons(context, store, state.skills, {check.kind for check in state.checks if check.id in failed})
+
+
+def _best_lessons(
+    context: RunContext, store: BaseStore | None, skills: Sequence[str], kinds: Set[str] | None
+) -> list[StoredLesson]:
+    return [] if context.lessons == "none" or store is None else Lessons(store).best(skills, kinds, MAX_SHOWN_LESSONS)
 
 
 def lessons_block(lessons: Sequence[StoredLesson | ShownLesson], more: str = "") -> list[str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from langchain_core.messages import HumanMessage
+from pydantic import BaseModel
 
 from ..memory.state import MAX_PROMPT_CHARACTERS, Check, ImageRef, RoleUsage, Usage
 from ..models.chat.call import CallUsage
+
+T = TypeVar("T", bound=BaseModel)
 
 Node = Callable[..., dict[str, Any]]
 """A node: takes the state, and the runtime if it needs it, and returns a partial update of the state."""
@@ -37,6 +40,21 @@ def truncate(text: str, limit: int, name: str) -> tuple[str, list[str]]:
     if len(text) <= limit:
         return text, []
     return text[:limit].rstrip(), [f"{name} had more than {limit} characters: the rest was cut off."]
+
+
+def truncate_each(items: Iterable[T], limits: Mapping[str, tuple[int, str]]) -> tuple[list[T], list[str]]:
+    """Return items with some of their texts stripped and cut, and a note for each kind of text that was cut.
+
+    Args:
+        items: parts of a model's answer.
+        limits: by field, the limit in characters and the name of the text, as `truncate` takes them.
+    """
+    short, notes = [], dict[str, None]()
+    for item in items:
+        cut = {field: truncate(getattr(item, field).strip(), *limit) for field, limit in limits.items()}
+        short.append(item.model_copy(update={field: text for field, (text, _) in cut.items()}))
+        notes |= dict.fromkeys(note for _, of_field in cut.values() for note in of_field)
+    return short, [*notes]
 
 
 def user_message(parts: Iterable[str | ImageRef], read: ReadImage | None = None) -> HumanMessage:

@@ -81,7 +81,7 @@ def render(
         request: the user's words.
         catalog: names and descriptions of the skills.
         planning: its messages with the skill tools so far.
-        lessons: the nearest lessons of earlier runs.
+        lessons: of earlier runs.
         system: replaces `SYSTEM` unless it is empty; the paragraph about skills follows in any case.
     """
     system = (system or SYSTEM) + (SKILLS.format(catalog=catalog) if catalog else REWRITE)
@@ -114,7 +114,7 @@ def planner(chat: BaseChatModel, skills: SkillLibrary) -> Node:
         if context.plan == "none":
             update: dict[str, Any] = {"draft": state.prompt}
         else:
-            lessons = lessons_for_planner(context, runtime.store, state.prompt, state.skills)
+            lessons = lessons_for_planner(context, runtime.store, state.skills)
             update = plan(state, context, lessons)
             if lessons:
                 update["lessons"] = as_shown(lessons, 1)

@@ -136,7 +136,7 @@ def render(
         may_edit: whether the model may choose to edit the best image.
         limit: number of tokens of a prompt that the image model reads.
         cut: the end of the last prompt, if the image model did not read it.
-        lessons: the nearest lessons of earlier runs.
+        lessons: of earlier runs.
     """
     loaded = [skills.get(name) for name in state.skills]
     bodies = [f'<skill_content name="{skill.name}">\n{skill.body}\n</skill_content>' for skill in loaded]

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ValidationError, model_validator
 
 from ..context import RunContext, settings_in
 from ..errors import SettingError
-from ..memory.state import Action, Attempt, Check, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
+from ..memory.state import Action, Attempt, Check, Decision, Edited, GemsState, Result, Review, Score, Stage, Verdict, best_of
 from .checks.human_verdicts import human_reason, with_human_verdicts, with_new_checks
 from .messages import Node
 from .quote_guard import restore_quoted
-from .review_answer import Answer, AnswerRules, ListedCheck, answer_schema
+from .review_answer import Answer, AnswerRules, answer_schema
 
 ACTION_EFFECTS: dict[Stage, dict[Action, str]] = {
     "plan": {
@@ -112,13 +112,19 @@ def apply_answer(answer: Answer, state: GemsState) -> dict[str, Any]:
     )
     update: dict[str, Any] = {"reviews": [entry]}
     if answer.action == "accept" and about is not None:
-        update["result"] = _accepted_result(state, about, answer.words)
+        reason = "a person accepted it" + (f": {answer.words}" if answer.words else "")
+        update["result"] = _with_result(state, "accept", reason, about)
     if answer.action == "reject":
         update |= _apply_rejection(answer, state, about)
     if answer.prompt is not None:
-        update |= _apply_prompt(answer.prompt, answer.words, state)
+        draft, restored = restore_quoted(answer.prompt, state.prompt)
+        notes = [f"The prompt that a person wrote had dropped the quoted text {text!r}: put back." for text in restored]
+        thought = f"A person wrote this prompt. {answer.words}".strip()
+        update |= {"draft": draft, "edit": False, "thought": thought, "notes": notes}
     if answer.checks is not None:
-        update |= _apply_checks(answer.checks, state)
+        free = iter(_new_check_ids(state.checks, len(answer.checks)))
+        checks = [Check(**{**c.model_dump(), "id": c.id or next(free)}) for c in answer.checks]
+        update |= {"checks": checks, "attempts": with_new_checks(state.attempts, state.checks, checks)}
     if answer.verdicts is not None and about is not None:
         update["attempts"] = [with_human_verdicts(about, answer.verdicts, state.checks, answer.words)]
     return update
@@ -130,16 +136,6 @@ def _reviewed_attempt(answer: Answer, state: GemsState) -> Attempt | None:
         return state.best or best_of(state.attempts)
     of_round = [a for a in state.attempts if a.round == answer.round]
     return next((a for a in of_round if a.candidate == answer.candidate), best_of(of_round))
-
-
-def _accepted_result(state: GemsState, attempt: Attempt, words: str) -> Result:
-    reason = "a person accepted it" + (f": {words}" if words else "")
-    return _changed_result(state, decision="accept", reason=reason, best_round=attempt.round, best_candidate=attempt.candidate)
-
-
-def _changed_result(state: GemsState, **changes: Any) -> Result:
-    assert state.result is not None
-    return state.result.model_copy(update=changes)
 
 
 def _apply_rejection(answer: Answer, state: GemsState, about: Attempt | None) -> dict[str, Any]:
@@ -157,14 +153,14 @@ def _apply_rejection(answer: Answer, state: GemsState, about: Attempt | None) ->
         current = {a.key: a for a in [*state.attempts, *changed]}
         best = best_of(list(current.values())) or about
         update["attempts"] = changed
-        update["result"] = _changed_result(
-            state,
-            decision="refine",
-            reason=f"a person rejected it: {answer.words}",
-            best_round=best.round,
-            best_candidate=best.candidate,
-        )
+        update["result"] = _with_result(state, "refine", f"a person rejected it: {answer.words}", best)
     return update
+
+
+def _with_result(state: GemsState, decision: Decision, reason: str, best: Attempt) -> Result:
+    assert state.result is not None
+    changes = {"decision": decision, "reason": reason, "best_round": best.round, "best_candidate": best.candidate}
+    return state.result.model_copy(update=changes)
 
 
 def _with_verdict(attempt: Attempt, verdict: Verdict) -> Attempt:
@@ -172,18 +168,6 @@ def _with_verdict(attempt: Attempt, verdict: Verdict) -> Attempt:
     verdicts = (*attempt.verdicts, verdict)
     said = (*attempt.said, verdict) if verdict.passed is False else attempt.said
     return attempt.model_copy(update={"verdicts": verdicts, "said": said, "score": Score.of(verdicts)})
-
-
-def _apply_prompt(prompt: str, words: str, state: GemsState) -> dict[str, Any]:
-    draft, restored = restore_quoted(prompt, state.prompt)
-    notes = [f"The prompt that a person wrote had dropped the quoted text {text!r}: put back." for text in restored]
-    return {"draft": draft, "edit": False, "thought": f"A person wrote this prompt. {words}".strip(), "notes": notes}
-
-
-def _apply_checks(listed: Sequence[ListedCheck], state: GemsState) -> dict[str, Any]:
-    free = iter(_new_check_ids(state.checks, len(listed)))
-    checks = [Check(**{**c.model_dump(), "id": c.id or next(free)}) for c in listed]
-    return {"checks": checks, "attempts": with_new_checks(state.attempts, state.checks, checks)}
 
 
 def _new_check_ids(checks: Sequence[Check], count: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import graphlib
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
@@ -30,14 +31,17 @@ ACTIONS_OF_FIELD: dict[str, tuple[Action, ...]] = {
 """The actions that a field goes with."""
 
 
-_COMPARED = "; ".join(f"{kind.name}: {kind.compared}" for kind in KINDS.values() if kind.compared) + "."
+_COMPARED = "; ".join(f"{kind.name}: {kind.compared}" for kind in KINDS.values() if kind.compared)
+_OPEN = " or ".join(kind.name for kind in KINDS.values() if kind.is_open)
 
 
 class NewCheck(Frozen):
     """A check as a person writes it."""
 
     question: str = Field(min_length=1, max_length=1000, description="Answerable from the image alone.")
-    kind: CheckKind = Field(default="object", description=_COMPARED)
+    kind: CheckKind = Field(
+        default="object", description=f"{_COMPARED}. A question of kind {_OPEN} is open: it does not tell the answer."
+    )
     expected: str = Field(
         default="yes", min_length=1, max_length=1000, description='The answer that passes: "yes", a number, or the text to be read.'
     )
@@ -107,8 +111,10 @@ class _AnswerBase(Frozen):
         for check in checks or ():
             if unknown := sorted(set(check.depends_on) - set(ids)):
                 raise ValueError(f"{check.question!r} depends on {unknown[0]}, which is not in the list")
-        if circle := _find_cycle({c.id: c.depends_on for c in checks or () if c.id}):
-            raise ValueError(f"{circle} depends on itself: take one of the checks out of depends_on")
+        try:
+            graphlib.TopologicalSorter({c.id: c.depends_on for c in checks or () if c.id}).prepare()
+        except graphlib.CycleError as error:
+            raise ValueError(f"{error.args[1][0]} depends on itself: take one of the checks out of depends_on") from error
         return checks
 
 
@@ -188,19 +194,14 @@ def _allowed_fields(rules: AnswerRules) -> dict[str, Any]:
     names = ["action", "words", *(["check", "prompt"] if rules.may_generate else []), "checks", "question"]
     kinds: dict[str, Any] = {name: Answer.model_fields[name].annotation for name in Answer.model_fields}
     kinds["action"] = Literal[tuple(rules.actions)]
-    kinds["checks"] = list[_listed_check_type(rules.checks)] | None  # type: ignore[misc]
+    id: Any = (Literal[("", *(c.id for c in rules.checks))], ListedCheck.model_fields["id"])  # of an existing check, or empty
+    listed = create_model("ListedCheck", __base__=ListedCheck, __doc__=ListedCheck.__doc__, id=id)
+    kinds["checks"] = list[listed] | None
     if rules.attempts:
         names += ["verdicts", "round", "candidate"]
         kinds["verdicts"] = dict[Literal[tuple(c.id for c in rules.checks)], bool | None] | None  # type: ignore[misc]
         kinds["round"] = Literal[tuple(sorted({a.round for a in rules.attempts}))] | None
     return {name: (kinds[name], Answer.model_fields[name]) for name in names}
-
-
-def _listed_check_type(checks: Iterable[Check]) -> type[ListedCheck]:
-    """Return the type of a check in the list: its id is that of an existing check, or empty."""
-    kind: Any = Literal[("", *(c.id for c in checks))]
-    id: Any = (kind, ListedCheck.model_fields["id"])
-    return create_model("ListedCheck", __base__=ListedCheck, __doc__=ListedCheck.__doc__, id=id)
 
 
 def _fill_omitted(checks: Sequence[Check]) -> Any:
@@ -239,21 +240,6 @@ def answer_error(error: ValidationError, fields: Iterable[str]) -> AnswerError:
 def _has_visible_text(text: str) -> bool:
     """Return whether a text has a visible character: neither a space nor a mark without width."""
     return any(character.isprintable() and not character.isspace() for character in text)
-
-
-def _find_cycle(parents: Mapping[str, Iterable[str]]) -> str | None:
-    """Return a check that depends on itself, directly or through others."""
-    left = {id: set(above) for id, above in parents.items()}
-    while roots := [id for id, above in left.items() if not above & left.keys()]:
-        for id in roots:
-            del left[id]
-    if not left:
-        return None
-    id, visited = min(left), set[str]()
-    while id not in visited:  # every check left has a parent that is left: the way up ends in a cycle
-        visited.add(id)
-        id = min(left[id] & left.keys())
-    return id
 
 
 def _require_unicode(text: str) -> str:

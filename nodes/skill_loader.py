@@ -45,7 +45,7 @@ def skill_loader(skills: SkillLibrary) -> Node:
         succeeded = {m.tool_call_id for m in answers if m.status != "error"}
         loads = [call for call in turn.tool_calls if call["id"] in succeeded and call["name"] == "load_skill"]
         names = [str(call["args"].get("name", "")) for call in loads]
-        hidden = [hide_text(m) if m.tool_call_id in succeeded else m for m in answers]
+        hidden = [m.model_copy(update={"content": HIDDEN_TEXT}) if m.tool_call_id in succeeded else m for m in answers]
         # A message stored by a version that did not sanitize it is replaced.
         return {"planning": [*([turn] if turn != state.planning[-1] else []), *hidden], "skills": names}
 
@@ -60,11 +60,6 @@ def answerable_turn(turn: BaseMessage) -> AIMessage:
     ]
     content = clean.content if len(str(clean.content)) <= MAX_TURN else clip_thought(text_of(clean))
     return clean.model_copy(update={"content": content, "tool_calls": calls, "invalid_tool_calls": []})
-
-
-def hide_text(message: ToolMessage) -> ToolMessage:
-    """Return a tool message without its text."""
-    return message.model_copy(update={"content": HIDDEN_TEXT})
 
 
 def with_skill_texts(planning: Sequence[AnyMessage], skills: SkillLibrary) -> list[BaseMessage]:

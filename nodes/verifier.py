@@ -25,9 +25,11 @@ from ..models.chat.ask import ask
 from .checks.answers import FORMS, expects_text, match_text, passes
 from .checks.checkers import Checker
 from .checks.verification import ImageVerification, VerifierReply
-from .messages import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, format_questions, truncate, usage_of, user_message
+from .messages import MAX_ANSWER, MAX_QUESTION, Node, ReadImage, format_questions, truncate_each, usage_of, user_message
 
 PARALLEL_CALLS = 8
+LIMITS = {"answer": (MAX_ANSWER, "An answer of the verifier's"), "reason": (MAX_QUESTION, "A reason of the verifier's")}
+"""Characters of the model's texts that are kept."""
 
 T = TypeVar("T")
 
@@ -103,17 +105,6 @@ def parse(answer: Findings, checks: Sequence[Check], probabilities: Mapping[str,
     return verdicts
 
 
-def _truncate_findings(answer: Findings) -> tuple[Findings, list[str]]:
-    """Return the findings with texts cut to their limits, and a note for each kind that was cut."""
-    short, notes = [], []
-    for finding in answer.findings:
-        text, text_notes = truncate(finding.answer.strip(), MAX_ANSWER, "An answer of the verifier's")
-        reason, reason_notes = truncate(finding.reason.strip(), MAX_QUESTION, "A reason of the verifier's")
-        short.append(finding.model_copy(update={"answer": text, "reason": reason}))
-        notes += text_notes + reason_notes
-    return Findings(findings=short), [*dict.fromkeys(notes)]
-
-
 def _answer_to(check: Check, checks: Sequence[Check], by_id: Mapping[str, Finding]) -> str:
     """Return the answer to a check; for texts asked for by the same question, the answers to all of them."""
     own = by_id[normalize_id(check.id)].answer.strip()
@@ -140,11 +131,6 @@ def downscaling_reader(read: ReadImage, side: int | None) -> ReadImage:
     return read_small
 
 
-def _closed_answers(checks: Sequence[Check]) -> dict[str, str]:
-    """Return the expected answers by id, without texts of the image: a text can look like a number."""
-    return {c.id: c.expected for c in checks if not expects_text(c)}
-
-
 def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] = ()) -> Node:
     """Build the node that gives each new attempt its verdicts.
 
@@ -159,12 +145,13 @@ def verifier(chat: BaseChatModel, read: ReadImage, checkers: Sequence[Checker] =
         soft = context.soft == "auto"
         try:
             answer = ask(chat, messages, Findings, role="verifier", logprobs=soft)
-            findings, notes = _truncate_findings(answer.value)
+            findings, notes = truncate_each(answer.value.findings, LIMITS)
         except ModelAnswerError as error:  # an answer that cannot be parsed says nothing about the image
             note = f"An answer of the verifier could not be read: {str(error)[:200]}"
             return VerifierReply([Verdict(check=c.id, reason=str(error)[:300]) for c in checks], error.spent, [note])
-        probabilities = answer_probabilities(answer.text, answer.tokens, _closed_answers(checks)) if soft else {}
-        return VerifierReply(parse(findings, checks, probabilities), answer.spent, [*notes, *answer.notes])
+        closed = {c.id: c.expected for c in checks if not expects_text(c)}  # a text can look like a number
+        probabilities = answer_probabilities(answer.text, answer.tokens, closed) if soft else {}
+        return VerifierReply(parse(Findings(findings=findings), checks, probabilities), answer.spent, [*notes, *answer.notes])
 
     def node(state: VerifierState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         context = settings_in(runtime.context)

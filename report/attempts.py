@@ -116,12 +116,11 @@ def _prompt_key(attempt: Attempt) -> tuple[int, str, str]:
 
 def check_matrix(run: RunHistory) -> list[tuple[Check, list[CheckResult]]]:
     """Return each check with its results, one for each attempt."""
-    return [(check, [_check_result(check, attempt) for attempt in run.state.attempts]) for check in run.state.checks]
-
-
-def _check_result(check: Check, attempt: Attempt) -> CheckResult:
-    verdict = next((v for v in attempt.verdicts if v.check == check.id), None)
-    return CheckResult(check, verdict, verdict in attempt.said)
+    by_check = [(attempt, {verdict.check: verdict for verdict in reversed(attempt.verdicts)}) for attempt in run.state.attempts]
+    return [
+        (check, [CheckResult(check, verdict := verdicts.get(check.id), verdict in attempt.said) for attempt, verdicts in by_check])
+        for check in run.state.checks
+    ]
 
 
 def next_prompt(run: RunHistory) -> list[DiffSegment]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable
+from functools import cache, partial
 from io import BytesIO
 from typing import NamedTuple
 
@@ -37,14 +38,7 @@ class InlineImage(NamedTuple):
 
 def read_once(read_image: ReadImage) -> ReadImage:
     """Return a reader that reads each image once, and warns once about one that is lost."""
-    cache: dict[str, bytes] = {}
-
-    def read(ref: ImageRef) -> bytes:
-        if ref.sha256 not in cache:
-            cache[ref.sha256] = _read_or_empty(ref, read_image)
-        return cache[ref.sha256]
-
-    return read
+    return cache(partial(_read_or_empty, read_image=read_image))
 
 
 def inline_image(ref: ImageRef, read_image: ReadImage, *, alt: str, edge: int, light: int = LIGHT, density: int = 2) -> InlineImage:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import anyio
 from starlette.datastructures import Headers
@@ -47,49 +47,51 @@ class AdmissionMiddleware:
 
     def __init__(self, app: ASGIApp, *, key: str | None, limits: Limits, allowed_hosts: Sequence[str] = ()) -> None:
         self.app, self.key, self.limits, self.allowed_hosts = app, key, limits, allowed_hosts
-        self._in_flight, self._lock = 0, threading.Lock()
+        self._in_flight = 0
         self._bodies: set[IncomingBody] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        headers = Headers(scope=scope)
-        answered, admitted = False, False
-
-        def leave() -> None:
-            nonlocal admitted
-            if admitted:
-                admitted = False
-                self._leave()
+        answered = False
 
         async def send_and_leave(message: Message) -> None:
             nonlocal answered
             answered = True
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                leave()  # before the client reads the end: its next request must be admitted
+                place.close()  # before the client reads the end: its next request must be admitted
             await send(message)
 
-        try:
+        with ExitStack() as place:
             try:
-                if self.key is None and (problem := refusal_reason(scope, self.allowed_hosts)):
-                    raise ApiError(403, problem, code="forbidden")
-                if scope["path"] != f"{scope.get('root_path', '')}/health":  # also where the app is mounted below a path
-                    self._check_key(headers)
-                self._check_length(headers)
+                self._check(scope)
                 if scope["method"] == "POST":
-                    self._check_in_flight()
                     receive = await self._read_body(receive)
-                    self._enter()
-                    admitted = True
+                    place.enter_context(self._place())
+                await self.app(scope, receive, send_and_leave)
             except ApiError as error:
-                return await error.response()(scope, receive, send)
-            await self.app(scope, receive, send_and_leave)
-        except asyncio.CancelledError:  # the server ends and waits no longer: nothing above would answer
-            if not answered:
-                await ApiError(503, "the server was stopped before the answer was there").response()(scope, receive, send)
-        finally:
-            leave()
+                await error.response()(scope, receive, send)
+            except asyncio.CancelledError:  # the server ends and waits no longer: nothing above would answer
+                if not answered:
+                    await ApiError(503, "the server was stopped before the answer was there").response()(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        """Check all that is known before the body is read.
+
+        Raises:
+            ApiError: the request is refused.
+        """
+        headers = Headers(scope=scope)
+        if self.key is None and (problem := refusal_reason(scope, self.allowed_hosts)):
+            raise ApiError(403, problem, code="forbidden")
+        if scope["path"] != f"{scope.get('root_path', '')}/health":  # also where the app is mounted below a path
+            self._check_key(headers)
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self.limits.max_body:
+            raise self._too_large()
+        if scope["method"] == "POST":
+            self._check_in_flight()
 
     def _check_key(self, headers: Headers) -> None:
         if self.key is None:
@@ -99,11 +101,6 @@ class AdmissionMiddleware:
             problem = "the key is wrong" if given else "this server wants a key: send Authorization: Bearer KEY"
             raise ApiError(401, problem, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
-    def _check_length(self, headers: Headers) -> None:
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self.limits.max_body:
-            raise self._too_large()
-
     def _too_large(self) -> ApiError:
         return ApiError(
             413, f"the request is too large: at most {self.limits.max_body:,} bytes are taken", code="request_too_large"
@@ -111,15 +108,17 @@ class AdmissionMiddleware:
 
     def _check_in_flight(self) -> None:
         if self._in_flight >= self.limits.in_flight:
-            raise _too_many_requests(f"{self._in_flight} requests are under way: try again later")
+            problem = f"{self._in_flight} requests are under way: try again later"
+            raise ApiError(429, problem, code="rate_limit_exceeded", headers={"Retry-After": "1"})
 
-    def _enter(self) -> None:
-        with self._lock:
-            self._check_in_flight()
-            self._in_flight += 1
-
-    def _leave(self) -> None:
-        with self._lock:
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Take one of the places of requests in flight."""
+        self._check_in_flight()
+        self._in_flight += 1
+        try:
+            yield
+        finally:
             self._in_flight -= 1
 
     async def _read_body(self, receive: Receive) -> Receive:
@@ -158,7 +157,3 @@ class AdmissionMiddleware:
             return whole.pop() if whole else await receive()
 
         return receive_body
-
-
-def _too_many_requests(problem: str) -> ApiError:
-    return ApiError(429, problem, code="rate_limit_exceeded", headers={"Retry-After": "1"})

@@ -6,11 +6,11 @@ import base64
 import re
 import secrets
 from time import time
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from fastapi import APIRouter, Request
 from PIL import Image
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
@@ -38,22 +38,8 @@ class ImagesBody(StrictRequest):
     height: int | None = Field(default=None, ge=1)
     seed: int | None = Field(default=None, ge=0, lt=SEEDS)
     negative_prompt: str | None = None
-    response_format: str | None = None
-    output_format: str | None = None
-
-    @field_validator("response_format")
-    @classmethod
-    def _is_b64_json(cls, value: str | None) -> str | None:
-        if value not in (None, "b64_json"):
-            raise ValueError("pictures are sent within the answer: send b64_json")
-        return value
-
-    @field_validator("output_format")
-    @classmethod
-    def _is_png(cls, value: str | None) -> str | None:
-        if value not in (None, "png"):
-            raise ValueError("pictures are sent as png")
-        return value
+    response_format: Literal["b64_json"] | None = None
+    output_format: Literal["png"] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> ImagesBody:

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NamedTuple
 
 import yaml
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from ..errors import FrontMatterError
 
 MAX_NAME = 64
-MAX_DESCRIPTION = 1024
 MAX_LISTED_DESCRIPTION = 10_000
 """Characters of a description in the catalog, which is part of every planning call."""
-MAX_COMPATIBILITY = 500
 MAX_BODY_LINES = 500
-KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
 
 _FENCE = "---"
 _FIRST_LINE = 2  # the line after the opening fence
@@ -34,6 +31,10 @@ _OLD_FORM = re.compile(
     r"\s*# Skill:[ \t]*(?P<name>[^\n]+)\n+## Description[ \t]*\n(?P<description>.+?)\n(?:-{3,}[ \t]*\n+)?"
     r"## Instructions[ \t]*\n(?P<body>.+)",
     re.DOTALL,
+)
+_OLD_FORM_HINT = (
+    "this is the form before the standard: begin with a line ---, then `name: ...` and `description: ...` with the text below "
+    "`## Description`, then --- again, and remove the three headings"
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _TOOL = re.compile(r"[^\s,(]+(?:\([^)]*\))?")
@@ -48,19 +49,14 @@ class FrontMatterNote(NamedTuple):
     fatal: bool = False
 
 
-@dataclass(frozen=True)
-class FrontMatter:
+class SkillText(NamedTuple):
     """The parts of a SKILL.md."""
 
-    name: str
-    description: str
-    license: str
-    compatibility: str
-    metadata: Mapping[str, str]
-    allowed_tools: tuple[str, ...]
+    fields: dict[str, Any]
+    """The fields of a `Skill`, as far as they can be used."""
     body: str
-    notes: tuple[FrontMatterNote, ...]
-    name_line: int = 1
+    notes: list[FrontMatterNote]
+    name_line: int
 
 
 def name_problem(name: str) -> str | None:
@@ -81,62 +77,102 @@ def usable_name(*names: str) -> str:
     return next((name for name in [*plain, *joined] if _USABLE_NAME.fullmatch(name)), "skill")
 
 
-def parse_skill_text(text: str) -> FrontMatter:
+def _line_of_text(text: str) -> str:
+    """Return a text in one line, without control characters; surrogate pairs, as JSON writes them, are joined."""
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return " ".join(_CONTROL.sub(" ", whole).split())
+
+
+def _require_name(name: str) -> str:
+    if problem := name_problem(name):
+        raise ValueError(problem)
+    return name
+
+
+class _Standard(BaseModel):
+    """The front matter by the standard, whose errors are the notes. Scalars are text: the name 2024 is not a number."""
+
+    name: Annotated[str, Field(min_length=1), AfterValidator(_require_name)]
+    description: str = Field(min_length=1, max_length=1024)
+    license: str = ""
+    compatibility: str = Field(default="", max_length=500)
+    metadata: dict[str, str] = {}
+    allowed_tools: str = Field(default="", alias="allowed-tools")
+
+
+KEYS = tuple(field.alias or name for name, field in _Standard.model_fields.items())
+_REASONS = {
+    "missing": "{key} is missing: add a line {key}: ... to the front matter",
+    "string_too_short": "{key} is empty",
+    "string_too_long": "{key} has {length} characters: at most {max_length} are allowed",
+    "string_type": "{key} must be text, not {form}",
+    "dict_type": "{key} must hold lines of the form key: value",
+    "value_error": "{error}",
+}
+"""By the type of pydantic's error."""
+
+
+def parse_skill_text(text: str) -> SkillText:
     """Parse a SKILL.md, and collect all problems rather than the first.
 
     Raises:
         FrontMatterError: there is no front matter, or it has no line of the form key: value.
     """
-    if match := _OLD_FORM.match(text):
-        return _parse_old_form(match)
-    front, body, body_line, notes = _split(text)
-    fields = _Fields(front)
-    fields.notes += notes
-    name = fields.text("name", required=True)
-    if name and (problem := name_problem(name)):
-        fields.note("name", problem)
-    description = " ".join(fields.text("description", MAX_DESCRIPTION, required=True).split())
+    lines: dict[str, int] = {}
+    values: dict[str, Any]
+    if old := _OLD_FORM.match(text):
+        values = {"name": old["name"], "description": old["description"]}
+        body, body_line, notes = old["body"], 1, [FrontMatterNote(1, _OLD_FORM_HINT)]
+    else:
+        front, body, body_line, notes = _split(text)
+        values = _load(front, lines, notes)
+    fields: dict[str, Any] = {key: _text_of(values.get(key)) for key in ("name", "description", "license", "compatibility")}
+    metadata, tools = values.get("metadata"), values.get("allowed-tools")
+    own = metadata if isinstance(metadata, dict) else {}
+    fields["metadata"] = {_line_of_text(key): _line_of_text(value) for key, value in own.items() if isinstance(value, str)}
+    fields["allowed_tools"] = tuple(map(str, tools) if isinstance(tools, list) else _TOOL.findall(_text_of(tools)))
+    notes += [*_standard_notes(values, lines, fields["description"]), *_body_notes(body, body_line)]
+    fields["description"] = fields["description"][:MAX_LISTED_DESCRIPTION]
+    return SkillText(fields, body.strip(), notes, lines.get("name", 1))
+
+
+def _text_of(value: Any) -> str:
+    """Return a value of YAML as text in one line; a list of texts with commas, and nothing of any other."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value)
+    return _line_of_text(value) if isinstance(value, str) else ""
+
+
+def _standard_notes(values: Mapping[str, Any], lines: Mapping[str, int], description: str) -> Iterator[FrontMatterNote]:
+    """Yield what departs from the standard, with the line of its key; a skill without a description is of no use."""
+    try:
+        _Standard.model_validate({key: _text_of(value) if isinstance(value, str) else value for key, value in values.items()})
+    except ValidationError as error:
+        for item in error.errors():
+            key, given = str(item["loc"][0]), item["input"]
+            if key == "allowed-tools" and isinstance(given, list):
+                yield FrontMatterNote(lines[key], f"{key} should be one line of words with spaces between them, not a list", True)
+                continue
+            facts = {"form": "a list" if isinstance(given, list) else "a mapping", **item.get("ctx", {})}
+            reason = _REASONS[item["type"]].format(key=".".join(map(str, item["loc"])), length=len(given), **facts)
+            yield FrontMatterNote(lines.get(key, 1), reason, fatal=key == "description" and not description)
     if len(description) > MAX_LISTED_DESCRIPTION:
-        fields.note("description", f"only the first {MAX_LISTED_DESCRIPTION} characters of description are used")
-        description = description[:MAX_LISTED_DESCRIPTION]
-    license_, compatibility = fields.text("license"), fields.text("compatibility", MAX_COMPATIBILITY)
-    metadata, tools = fields.mapping("metadata"), fields.words("allowed-tools")
-    fields.note_unknown()
-    return FrontMatter(
-        name,
-        description,
-        license_,
-        compatibility,
-        metadata,
-        tools,
-        body.strip(),
-        (*fields.notes, *_body_notes(body, body_line)),
-        fields.lines.get("name", 1),
-    )
+        reason = f"only the first {MAX_LISTED_DESCRIPTION} characters of description are used"
+        yield FrontMatterNote(lines.get("description", 1), reason)
+    if unknown := [key for key in lines if key not in KEYS]:
+        names, are = ", ".join(map(repr, unknown)), "keys {} are" if len(unknown) > 1 else "key {} is"
+        reason = f"unknown {are.format(names)} ignored: the standard knows {', '.join(KEYS)}"
+        yield FrontMatterNote(lines[unknown[0]], reason, True)
 
 
-def body_of(text: str) -> str:
-    """Return the text below the front matter.
-
-    Raises:
-        FrontMatterError: there is no front matter.
-    """
-    match = _OLD_FORM.match(text)
-    return match["body"].strip() if match else _split(text)[1].strip()
-
-
-def _parse_old_form(match: re.Match[str]) -> FrontMatter:
-    """Return a skill in the form before the standard, which the paper's own code uses."""
-    name, body = match["name"].strip(), match["body"].strip()
-    hint = (
-        "this is the form before the standard: begin with a line ---, then `name: ...` and `description: ...` with the text below "
-        "`## Description`, then --- again, and remove the three headings"
-    )
-    notes = [FrontMatterNote(1, hint), *_body_notes(body, 1)]
-    description = " ".join(match["description"].split())
-    if len(description) > MAX_DESCRIPTION:
-        notes.append(_too_long("description", description, MAX_DESCRIPTION, 1))
-    return FrontMatter(name, description, "", "", {}, (), body, tuple(notes))
+def _body_notes(body: str, line: int) -> Iterator[FrontMatterNote]:
+    count = len(body.strip().split("\n"))
+    if not body.strip():
+        yield FrontMatterNote(line, "the body is empty: write the instructions below the front matter", True)
+    elif count > MAX_BODY_LINES:
+        first = line + body.count("\n", 0, len(body) - len(body.lstrip()))
+        reason = f"the body has {count} lines: keep it under {MAX_BODY_LINES} and move detail to references/"
+        yield FrontMatterNote(first + MAX_BODY_LINES, reason, True)
 
 
 def _split(text: str) -> tuple[str, str, int, list[FrontMatterNote]]:
@@ -152,115 +188,50 @@ def _split(text: str) -> tuple[str, str, int, list[FrontMatterNote]]:
     front, body = text[start + text[start:].find("\n") + 1 : closing.start()], text[closing.end() :]
     line = text.count("\n", 0, closing.end()) + 1
     notes = [FrontMatterNote(1, f"{opened} empty lines stand above the front matter: it must begin the file")] if opened else []
-    if not body.startswith("\n") and body:
+    if body and not body.startswith("\n"):
         notes.append(FrontMatterNote(line, f"the closing {_FENCE} has other text on its line: give it a line of its own"))
     return "\n" * opened + front, body, line, notes
 
 
-def _body_notes(body: str, line: int) -> list[FrontMatterNote]:
-    if not body.strip():
-        return [FrontMatterNote(line, "the body is empty: write the instructions below the front matter", True)]
-    first = line + body.count("\n", 0, len(body) - len(body.lstrip()))
-    count = len(body.strip().split("\n"))
-    if count > MAX_BODY_LINES:
-        reason = f"the body has {count} lines: keep it under {MAX_BODY_LINES} and move detail to references/"
-        return [FrontMatterNote(first + MAX_BODY_LINES, reason, True)]
-    return []
+def _load(front: str, lines: dict[str, int], notes: list[FrontMatterNote]) -> dict[str, Any]:
+    """Return the values by key, all scalars as text, and add the lines of the keys and notes of what is no YAML.
 
-
-def _too_long(key: str, value: str, limit: int, line: int) -> FrontMatterNote:
-    return FrontMatterNote(line, f"{key} has {len(value)} characters: at most {limit} are allowed")
-
-
-class _Fields:
-    """The fields of a front matter. All scalars are text: the name 2024 is not a number, the description yes not a boolean."""
-
-    def __init__(self, front: str) -> None:
-        self.notes: list[FrontMatterNote] = []
-        self.lines: dict[str, int] = {}
-        try:
-            self._values = self._load(front)
-        except (yaml.YAMLError, RecursionError) as error:
-            self._values = self._repair(front, error)
-
-    def _load(self, front: str) -> dict[str, Any]:
-        loader = yaml.BaseLoader(front)  # safe: it builds only texts, lists and mappings
-        node = loader.get_single_node()
-        if node is None:
-            raise FrontMatterError(1, "the front matter is empty: give name and description")
-        if not isinstance(node, yaml.MappingNode):
-            raise FrontMatterError(_FIRST_LINE + node.start_mark.line, "the front matter must hold lines of the form key: value")
-        values = loader.construct_document(node)
-        for key, _ in node.value:
-            line = key.start_mark.line + _FIRST_LINE
-            if key.value in self.lines:
-                self.notes.append(FrontMatterNote(line, f"{key.value} is given twice: the last one counts, keep one"))
-            self.lines[key.value] = line
-        return dict(values)
-
-    def _repair(self, front: str, error: Exception) -> dict[str, Any]:
-        """Parse each key by itself; a value that is not YAML is taken as plain text."""
+    If the whole is no YAML, each key is read by itself, and a value that is none is taken as plain text.
+    """
+    try:
+        return _load_mapping(front, lines, notes)
+    except (yaml.YAMLError, RecursionError) as error:
         starts = [*_ENTRY.finditer(front)]
         if not starts:
             raise _yaml_error(front, error) from error
-        values: dict[str, Any] = {}
-        for start, end in zip(starts, [*(m.start() for m in starts[1:]), len(front)], strict=True):
-            key, line = start[1], front.count("\n", 0, start.start()) + _FIRST_LINE
-            self.lines[key] = line
-            try:
-                values[key] = yaml.BaseLoader(front[start.start() : end]).get_single_data()[key]
-            except (yaml.YAMLError, RecursionError) as value_error:
-                values[key] = {} if key == "metadata" else _unquoted(front[start.end() : end])
-                wrong = _yaml_error(front[start.start() : end], value_error, line)
-                how = "left out" if key == "metadata" else "read as plain text"
-                self.notes.append(FrontMatterNote(wrong.line, f"{wrong.reason}; {key} is {how}"))
-        return values
+    lines.clear()
+    values: dict[str, Any] = {}
+    for start, end in zip(starts, [*(m.start() for m in starts[1:]), len(front)], strict=True):
+        key, text = start[1], front[start.start() : end]
+        lines[key] = front.count("\n", 0, start.start()) + _FIRST_LINE
+        try:
+            values[key] = yaml.load(text, yaml.BaseLoader)[key]
+        except (yaml.YAMLError, RecursionError) as error:
+            values[key] = {} if key == "metadata" else _unquoted(front[start.end() : end])
+            wrong = _yaml_error(text, error, lines[key])
+            how = "left out" if key == "metadata" else "read as plain text"
+            notes.append(FrontMatterNote(wrong.line, f"{wrong.reason}; {key} is {how}"))
+    return values
 
-    def note(self, key: str, reason: str, cosmetic: bool = False, fatal: bool = False) -> None:
-        """Note a problem of a key; a missing key has the first line."""
-        self.notes.append(FrontMatterNote(self.lines.get(key, 1), reason, cosmetic, fatal))
 
-    def text(self, key: str, limit: int | None = None, required: bool = False) -> str:
-        """Return the text of a key in one line; empty if it is missing or not text."""
-        given = self._values.get(key, "")
-        if isinstance(given, list) and all(isinstance(item, str) for item in given):
-            self.note(key, f"{key} must be text, not a list")
-            given = ", ".join(given)
-        value = _line_of_text(given) if isinstance(given, str) else ""
-        fatal = not value and key == "description"  # without one no planner could choose the skill
-        if not isinstance(given, str):
-            self.note(key, f"{key} must be text, not a mapping or a list of such", fatal=fatal)
-        elif required and not value:
-            missing = f"{key} is empty" if key in self.lines else f"{key} is missing: add a line {key}: ... to the front matter"
-            self.note(key, missing, fatal=fatal)
-        if limit is not None and len(value) > limit:
-            self.note(key, f"{key} has {len(value)} characters: at most {limit} are allowed")
-        return value
-
-    def mapping(self, key: str) -> dict[str, str]:
-        """Return the texts of a mapping, without its other values."""
-        value = self._values.get(key, {})
-        if not isinstance(value, dict):
-            self.note(key, f"{key} must hold lines of the form key: value")
-            return {}
-        for name in (name for name, item in value.items() if not isinstance(item, str)):
-            self.note(key, f"{key}.{name} must be text, not {_yaml_kind(value[name])}")
-        return {_line_of_text(name): _line_of_text(item) for name, item in value.items() if isinstance(item, str)}
-
-    def words(self, key: str) -> tuple[str, ...]:
-        """Return words separated by spaces; a YAML list is accepted too, as a cosmetic problem."""
-        value = self._values.get(key)
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            self.note(key, f"{key} should be one line of words with spaces between them, not a list", True)
-            return tuple(value)
-        return tuple(_TOOL.findall(self.text(key)))
-
-    def note_unknown(self) -> None:
-        """Note the keys that are not in the standard."""
-        unknown = [key for key in self.lines if key not in KEYS]
-        if unknown:
-            names, are = ", ".join(map(repr, unknown)), "keys {} are" if len(unknown) > 1 else "key {} is"
-            self.note(unknown[0], f"unknown {are.format(names)} ignored: the standard knows {', '.join(KEYS)}", True)
+def _load_mapping(front: str, lines: dict[str, int], notes: list[FrontMatterNote]) -> dict[str, Any]:
+    loader = yaml.BaseLoader(front)  # safe: it builds only texts, lists and mappings
+    node = loader.get_single_node()
+    if node is None:
+        raise FrontMatterError(1, "the front matter is empty: give name and description")
+    if not isinstance(node, yaml.MappingNode):
+        raise FrontMatterError(_FIRST_LINE + node.start_mark.line, "the front matter must hold lines of the form key: value")
+    for key, _ in node.value:
+        line = key.start_mark.line + _FIRST_LINE
+        if key.value in lines:
+            notes.append(FrontMatterNote(line, f"{key.value} is given twice: the last one counts, keep one"))
+        lines[key.value] = line
+    return dict(loader.construct_document(node))
 
 
 def _yaml_error(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMatterError:
@@ -285,13 +256,3 @@ def _unquoted(value: str) -> str:
     if quote in {'"', "'"} and (text.endswith(quote) or quote not in text[1:]):
         return text[1:].removesuffix(quote)
     return re.sub(r"\A[>|][-+]?\s*\n", "", text)
-
-
-def _line_of_text(text: str) -> str:
-    """Return a text in one line, without control characters; surrogate pairs, as JSON writes them, are joined."""
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return " ".join(_CONTROL.sub(" ", whole).split())
-
-
-def _yaml_kind(value: object) -> str:
-    return "a list" if isinstance(value, list) else "a mapping"

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from ..errors import FrontMatterError, SkillError
-from .frontmatter import FrontMatter, FrontMatterNote, body_of, parse_skill_text, usable_name
+from .frontmatter import FrontMatterNote, parse_skill_text, usable_name
 
 SKILL_FILE = "SKILL.md"
 REFERENCES = "references"
@@ -67,7 +67,7 @@ class Skill:
             SkillError: the file can no longer be read.
         """
         try:
-            return body_of(_read_text(skill_file(self.path), self.path))
+            return parse_skill_text(_read_text(skill_file(self.path), self.path)).body
         except FrontMatterError as error:
             raise SkillError(f"skill {self.name!r}: {SKILL_FILE}:{error.line}: {error.reason}") from error
 
@@ -133,34 +133,18 @@ def read_skill(folder: Path) -> tuple[Skill | None, tuple[SkillProblem, ...]]:
     except FrontMatterError as error:
         return None, (SkillProblem(file, error.line, error.reason, fatal=True),)
     own = folder.resolve().name if folder.name in {"", ".."} else folder.name
-    name = usable_name(document.name, own)
-    notes = [*document.notes, *_name_notes(document, own, name), *_mention_notes(folder, text, document.body)]
+    given = document.fields["name"]
+    name = usable_name(given, own)
+    notes = [*document.notes, *_mention_notes(folder, text, document.body)]
+    if unicodedata.normalize("NFKC", given) not in {"", unicodedata.normalize("NFKC", own)}:
+        listed = "" if name == given else f"; it is listed as {name!r}"
+        reason = f"name {given!r} differs from the folder's name {own!r}: make them equal{listed}"
+        notes.append(FrontMatterNote(document.name_line, reason))
     if file.name != SKILL_FILE:
         notes.append(FrontMatterNote(1, f"the file is named {file.name}: the standard's name is {SKILL_FILE}"))
     problems = tuple(SkillProblem(file, *note) for note in sorted(notes, key=lambda note: note.line))
-    if any(problem.fatal for problem in problems):
-        return None, problems
-    skill = Skill(
-        name=name,
-        description=document.description,
-        path=folder.absolute(),
-        license=document.license,
-        compatibility=document.compatibility,
-        metadata=document.metadata,
-        allowed_tools=document.allowed_tools,
-    )
-    return skill, problems
-
-
-def _name_notes(document: FrontMatter, own: str, name: str) -> list[FrontMatterNote]:
-    if unicodedata.normalize("NFKC", document.name) in {"", unicodedata.normalize("NFKC", own)}:
-        return []
-    listed = "" if name == document.name else f"; it is listed as {name!r}"
-    return [
-        FrontMatterNote(
-            document.name_line, f"name {document.name!r} differs from the folder's name {own!r}: make them equal{listed}"
-        )
-    ]
+    usable = not any(problem.fatal for problem in problems)
+    return Skill(**document.fields | {"name": name}, path=folder.absolute()) if usable else None, problems
 
 
 def _mention_notes(folder: Path, text: str, body: str) -> list[FrontMatterNote]:

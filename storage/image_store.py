@@ -16,6 +16,7 @@ import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -189,12 +190,9 @@ class ImageStore:
             LostImageError: it is missing, or its bytes differ from its hash.
             ImageStoreError: the store cannot be read.
         """
-        try:
-            data = self._read(_image_file(ref.sha256))
-        except FileNotFoundError as error:
-            raise LostImageError(
-                f"image {ref.sha256} is not in the store {self.url} ({error.strerror}): restore it, or start a new run"
-            ) from error
+        data = self._read(_image_file(ref.sha256))
+        if data is None:
+            raise LostImageError(f"image {ref.sha256} is not in the store {self.url}: restore it, or start a new run")
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise LostImageError(f"image {ref.sha256} is damaged: its bytes have another hash; restore it, or start a new run")
         return data
@@ -260,10 +258,8 @@ class ImageStore:
         Raises:
             ImageStoreError: they cannot be removed.
         """
-        try:
+        with self._errors("remove from"):
             self._backend.remove_folder(f"made/{self._claims_folder(owner)}")
-        except OSError as error:
-            raise self._error("remove from", error) from error
 
     def list_images(self) -> list[StoredImage]:
         """Return all stored images, whoever made them, sorted by hash. Other files are left out.
@@ -281,10 +277,8 @@ class ImageStore:
         Raises:
             ImageStoreError: the hash is not one, or the image cannot be deleted.
         """
-        try:
+        with self._errors("remove from"):
             return self._backend.remove(_image_file(digest))
-        except OSError as error:
-            raise self._error("remove from", error) from error
 
     def remove_partial_files(self, before: datetime) -> int:
         """Remove older files that killed processes left behind unfinished; return the freed bytes.
@@ -292,10 +286,8 @@ class ImageStore:
         Raises:
             ImageStoreError: a file cannot be removed.
         """
-        try:
+        with self._errors("remove from"):
             return self._backend.remove_partial_files(before)
-        except OSError as error:
-            raise self._error("remove from", error) from error
 
     def _claim_file(self, request: str, owner: str | None) -> str:
         return f"made/{self._claims_folder(owner)}/{_sha256(request)}.json"
@@ -306,10 +298,9 @@ class ImageStore:
         return _sha256(f"{self._namespace}/{owner}" if self._namespace else owner)[:32]
 
     def _read_claim(self, name: str) -> ImageRef | None:
-        try:
-            return ImageRef.model_validate_json(self._read(name))
-        except (FileNotFoundError, ValidationError):  # a damaged claim names nothing: its image is made anew
-            return None
+        with suppress(ValidationError):  # a damaged claim names nothing: its image is made anew
+            return ImageRef.model_validate_json(self._read(name) or b"")
+        return None
 
     def _digests(self, entries: Iterable[StoredFile]) -> set[str]:
         names = [e.name for e in entries if CLAIM_FILE.fullmatch(e.name)]
@@ -322,28 +313,26 @@ class ImageStore:
                 yield from entries
 
     def _list(self, folder: str) -> list[StoredFile]:
-        try:
+        with self._errors("list"):
             return self._backend.list_folder(folder)
-        except OSError as error:
-            raise self._error("list", error) from error
 
-    def _read(self, name: str) -> bytes:
-        try:
+    def _read(self, name: str) -> bytes | None:
+        """Return the bytes of a file, None if there is no such file."""
+        with self._errors("read from"), suppress(FileNotFoundError):
             return self._backend.read(name)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise self._error("read from", error) from error
+        return None
 
     def _write(self, name: str, data: bytes) -> None:
-        try:
+        with self._errors("write to"):
             self._backend.write(name, data)
-        except OSError as error:
-            raise self._error("write to", error) from error
 
-    def _error(self, action: str, error: OSError) -> ImageStoreError:
-        advice = disk_advice(error, self._backend.advice)
-        return ImageStoreError(f"cannot {action} the image store {self.url} ({error.strerror}): {advice}")
+    @contextmanager
+    def _errors(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            advice = disk_advice(error, self._backend.advice)
+            raise ImageStoreError(f"cannot {action} the image store {self.url} ({error.strerror}): {advice}") from error
 
 
 def _image_file(digest: str) -> str:

@@ -1,4 +1,4 @@
-"""Count what a checkout consists of: files, lines, classes, public names, words of the old dialect, and who imports whom.
+"""Count what a checkout consists of: files, lines, classes, public names, long signatures, old words, and who imports whom.
 
     python -m studies.code_structure --root DIR
 
@@ -22,6 +22,8 @@ from gems.terminal import Console
 HERE = Path(__file__).resolve().parent.parent
 UNCOUNTED = {"tests", "docs", "notebooks"}
 DIALECT = ("found", "told", "asked", "said", "made", "kept", "gone on with", "Tell whether", "is none")
+MOST_PARAMETERS = 8
+"""Parameters that a function can have, besides `**settings`, before it is listed."""
 FIGURES = ("files", "lines", "code", "classes", "public names")
 
 
@@ -54,6 +56,25 @@ def code_lines(text: str, tree: ast.Module) -> int:
             alone |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(text.splitlines(), start=1)
     return sum(bool(line.strip()) and not line.lstrip().startswith("#") and number not in alone for number, line in lines)
+
+
+def long_signatures(files: Mapping[str, Path]) -> dict[str, int]:
+    """Return how many parameters each function has that has more than `MOST_PARAMETERS`, by the function's dotted name.
+
+    `self` and `**kwargs` are not counted; private functions and those inside a function are.
+    """
+    counts: dict[str, int] = {}
+    for module, path in files.items():
+        waiting: list[tuple[ast.AST, str]] = [(ast.parse(path.read_text(encoding="utf-8")), module)]
+        while waiting:
+            node, name = waiting.pop()
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                taken = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+                number = sum(argument.arg not in ("self", "cls") for argument in taken) + (node.args.vararg is not None)
+                if number > MOST_PARAMETERS:
+                    counts[name] = number
+            waiting += [(child, f"{name}.{getattr(child, 'name', '')}".strip(".")) for child in ast.iter_child_nodes(node)]
+    return counts
 
 
 def imports_of(name: str, path: Path, known: Mapping[str, Path]) -> Iterator[tuple[str, bool]]:
@@ -131,6 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     twice = sorted(name for name, modules in places.items() if len(modules) > 1)
     print_table(console, "Words of the old dialect", ("word", "times"), words.most_common())
     console.print(f"{len(twice)} public names stand in two files or more: {', '.join(twice)}", highlight=False)
+    long = [f"{name} ({count})" for name, count in sorted(long_signatures(files).items())]
+    console.print(f"{len(long)} functions with more than {MOST_PARAMETERS} parameters: {', '.join(long)}", highlight=False)
     graph = {name: {other for other, types in imports_of(name, path, files) if not types} - {name} for name, path in files.items()}
     arrows = Counter((name.split(".")[0], other.split(".")[0]) for name in graph for other in graph[name])
     arrows = Counter({pair: n for pair, n in arrows.items() if pair[0] != pair[1] and "studies" not in pair and all(pair)})

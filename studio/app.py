@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
 
 from ..errors import GemsError, ImageStoreError, LostImageError, RunError, RunNameError
 from ..memory.state import ImageRef
@@ -82,12 +81,7 @@ class OriginMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, or refuse it."""
         problem = refusal_reason(scope, setup.allowed_hosts, ALLOWED_ORIGINS) if scope["type"] in ("http", "websocket") else None
-        if problem is None:
-            await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await WebSocketClose(1008)(scope, receive, send)
-        else:
-            await JSONResponse({"detail": problem}, 403)(scope, receive, send)
+        await (JSONResponse({"detail": problem}, 403) if problem else self.app)(scope, receive, send)
 
 
 class NewRunsMiddleware:

@@ -54,25 +54,20 @@ def draw_output(result: RunResult, host: str = "") -> DrawOutput:
         host: host and port as the client has named them; if empty, the URLs are paths.
     """
     server = f"http://{host}" if host else ""
-    output = DrawOutput(run=result.thread, page=f"{server}/runs/{studio_id(result.thread)}", decision="waiting")
+    page = f"{server}/runs/{studio_id(result.thread)}"
+    output = DrawOutput(run=result.thread, page=page, decision=result.decision or "waiting")
     best, decided = result.state.best, result.state.result
-    if best is None or decided is None:
-        return output
-    questions = {check.id: check.question for check in result.checks}
-    return output.model_copy(
-        update={
-            "image": f"{server}/images/{best.image.sha256}.png",
-            "decision": result.decision or "waiting",
-            "reason": decided.reason,
-            "open": [f"{questions[v.check]} {v.reason}".strip() for v in best.failed],
-            "prompt_used": best.prompt,
-        }
-    )
+    if best is not None and decided is not None:
+        questions = {check.id: check.question for check in result.checks}
+        output.image = f"{server}/images/{best.image.sha256}.png"
+        output.reason, output.prompt_used = decided.reason, best.prompt
+        output.open = [f"{questions[v.check]} {v.reason}".strip() for v in best.failed]
+    return output
 
 
-def _draw_node(state: DrawInput, runtime: Runtime[RunContext]) -> dict[str, Any]:
+def draw(state: DrawInput, runtime: Runtime[RunContext]) -> dict[str, Any]:
+    """Make a whole run."""
     context = setup.without_built_in_prompts(runtime.context or setup.Settings())
-
     # In a context of its own, or LangGraph would take it for a step of this thread, and store it in its checkpoints.
     try:
         result = contextvars.Context().run(setup.client.run, state.prompt, **context.model_dump())
@@ -81,12 +76,6 @@ def _draw_node(state: DrawInput, runtime: Runtime[RunContext]) -> dict[str, Any]
     return draw_output(result, str(get_config().get("configurable", {}).get("host", ""))).model_dump(exclude_defaults=True)
 
 
-def _build_graph() -> StateGraph[DrawState, RunContext, DrawInput, DrawOutput]:
-    builder = StateGraph(DrawState, context_schema=setup.Settings, input_schema=DrawInput, output_schema=DrawOutput)
-    builder.add_node("draw", _draw_node)
-    builder.add_edge(START, "draw")
-    builder.add_edge("draw", END)
-    return builder
-
-
-graph = _build_graph().compile(name="draw")
+_builder = StateGraph(DrawState, context_schema=setup.Settings, input_schema=DrawInput, output_schema=DrawOutput)
+_builder.add_node(draw).add_edge(START, "draw").add_edge("draw", END)
+graph = _builder.compile(name="draw")

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 
 from ..context import RunContext
 from ..errors import RunInUseError
-from ..graph.langgraph_internals import NEXT_NODE
+from ..graph.langgraph_internals import has_node, run_context
 from ..runs.manifest import RunManifest, find_manifest, run_names, save_manifest, studio_id
 from ..runs.prune import delete_run
 from ..storage.database import DatabaseConnection, ThreadedSaver
@@ -30,10 +30,6 @@ from ..storage.workspace import Workspace
 from . import setup
 from .graphs import swapped_roles
 
-T = TypeVar("T")
-
-RUNTIME_KEY = "__pregel_runtime"
-"""LangGraph's key in a config for the context of a run; metadata of the settings' names is the client's own."""
 METADATA_KEYS = ("source", "step", "parents", "run_id", "graph_id", "assistant_id")
 """Metadata of a checkpoint that is stored: it is not encrypted, and the server adds the run's settings and headers."""
 
@@ -96,13 +92,10 @@ class ServerSaver(ThreadedSaver):
         fields: dict[str, Any] = dict(metadata)
         if fields.get("source") == "input":  # started, perhaps again after it was removed
             self._began.pop(self._names.get(_thread_id(config), ""), None)
-
-        def write(inner: RunnableConfig) -> RunnableConfig:
+        with self._writing(config) as inner:
             self._save_manifest(_thread_id(inner), checkpoint, fields, _settings_of(config))
             stored: Any = {key: fields[key] for key in METADATA_KEYS if key in fields}
             return _with_thread_id(self.connection.saver.put(inner, checkpoint, stored, new_versions), _thread_id(config))
-
-        return self._write(config, write)
 
     def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
         """Save the writes of a task before their checkpoint exists.
@@ -110,7 +103,8 @@ class ServerSaver(ThreadedSaver):
         Raises:
             HTTPException: as for `put`.
         """
-        self._write(config, lambda inner: self.connection.saver.put_writes(inner, writes, task_id, task_path))
+        with self._writing(config) as inner:
+            self.connection.saver.put_writes(inner, writes, task_id, task_path)
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a run as `gems rm` does, except for its images: `gems prune` deletes those a day after they were made.
@@ -158,15 +152,15 @@ class ServerSaver(ThreadedSaver):
             self._names.setdefault(thread, thread)
         return self._names[thread]
 
-    def _write(self, config: RunnableConfig, write: Callable[[RunnableConfig], T]) -> T:
-        """Write to a run that no other process is executing and that has not been removed."""
+    @contextmanager
+    def _writing(self, config: RunnableConfig) -> Iterator[RunnableConfig]:
+        """Give the inner config to write to a run that no other process is executing and that has not been removed."""
         inner = self._inner_config(config)
         name = _thread_id(inner)
         self._require_unlocked(name)
         self._require_not_removed(name)
-        result = write(inner)
+        yield inner
         self._require_not_removed(name)  # if it was removed in between, so is what was written
-        return result
 
     def _require_unlocked(self, name: str) -> None:
         if self.connection.is_locked(name):
@@ -195,7 +189,7 @@ class ServerSaver(ThreadedSaver):
     def _save_manifest(self, name: str, checkpoint: Checkpoint, metadata: Mapping[str, Any], settings: RunContext | None) -> None:
         """Save the manifest of a run that was started on the server, so that Python can list and resume it."""
         prompt = checkpoint["channel_values"].get("prompt")
-        is_gems_graph = f"{NEXT_NODE}planner" in checkpoint["channel_versions"]  # a graph of `build_graph`, whoever has built it
+        is_gems_graph = has_node(checkpoint, "planner")  # a graph of `build_graph`, whoever has built it
         if name in self._began or not prompt or not is_gems_graph or "graph_id" not in metadata:
             return
         record = find_manifest(self.connection, self.workspace, name)
@@ -215,7 +209,7 @@ class ServerSaver(ThreadedSaver):
 
 def _settings_of(config: RunnableConfig) -> RunContext | None:
     """Return the settings of the run that reads or writes; None for a client without a run."""
-    context = getattr(config["configurable"].get(RUNTIME_KEY), "context", None)
+    context = run_context(config)  # metadata of the settings' names is the client's own
     return context if isinstance(context, RunContext) else None
 
 

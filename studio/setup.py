@@ -6,13 +6,11 @@ The server imports the graphs by name and calls nothing first, so all of it is m
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
-from ..config import apply_options, load_config
+from ..config import Environment, load_config
 from ..context import PROMPT_SETTINGS, RunContext, preset
 from ..models.registry import Models
 from ..nodes import decomposer, learner, planner, refiner, summarizer, verifier
@@ -28,16 +26,13 @@ BUILT_IN_PROMPTS = {
 }
 """The system prompts of the roles, by the setting that replaces each."""
 
-_environment = {
-    name: os.environ.get(f"GEMS_{name}") or None for name in ("CONFIG", "CHAT", "IMAGE", "RUNS", "STORE", "IMAGE_STORE")
-}
-
-config = apply_options(load_config(_environment["CONFIG"]), _environment["CHAT"], _environment["IMAGE"], None)
-workspace = Workspace(Path(_environment["RUNS"] or "runs"), store=_environment["STORE"], image_store=_environment["IMAGE_STORE"])
+environment = Environment()
+config = load_config(environment.config, environment.chat, environment.image)
+workspace = Workspace(environment.runs, store=environment.store, image_store=environment.image_store)
 models = Models.choose(config.chats, config.image)
 skills = SkillLibrary.load()
 client = Gems(config.chats, config.image, runs=workspace, skills=skills)
-allowed_hosts = parse_allowed_hosts(os.environ.get("GEMS_ALLOWED_HOSTS"))
+allowed_hosts = parse_allowed_hosts(environment.allowed_hosts)
 
 
 def image_store() -> ImageStore:

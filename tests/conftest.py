@@ -19,6 +19,7 @@ import typer.main
 
 from gems import cli
 from gems.errors import OutsideWorldError
+from gems.models import negotiation
 from gems.models.image.base import ImageModel
 from gems.models.shapes.grammar import choose_colors, choose_layout, parse_request
 from gems.models.shapes.world import COLORS, SHAPES, DrawnThing, center_of, draw
@@ -99,8 +100,9 @@ def server():
 
 @pytest.fixture(autouse=True)
 def _away_from_home(tmp_path, monkeypatch):
-    """Run every test in a folder of its own, with none of the user's settings."""
+    """Run every test in a folder of its own, with none of the user's settings, and knowing nothing of servers."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(negotiation, "_NEGOTIATIONS", {})  # ports of servers come again
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
 

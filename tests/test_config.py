@@ -2,7 +2,7 @@
 
 import pytest
 
-from gems.config import apply_options, load_config, models_for_resume
+from gems.config import load_config, models_for_resume
 from gems.errors import ConfigError, ModelSpecError
 from gems.models.options import ChatOptions, ImageOptions, ModelOptions
 
@@ -62,9 +62,8 @@ def test_the_key_and_switches_of_one_endpoint_never_reach_another(write):
 
 
 def test_the_command_line_wins_over_the_file(write):
-    config = apply_options(
-        load_config(write(FILE)), "shapes", None, ["num_inference_steps=4", "note=as it is", "sizes=[1, 2]"], in_flight=3
-    )
+    call = ["num_inference_steps=4", "note=as it is", "sizes=[1, 2]"]
+    config = load_config(write(FILE), "shapes", None, call, {"in_flight": 3})
     assert {role: options.model for role, options in config.chats.items()} == {
         "default": "shapes",
         "verifier": "http://localhost:2/v1#small",
@@ -80,11 +79,11 @@ def test_prices_belong_to_their_model(write):
     config = load_config(write(text))
     assert (config.roles["refiner"].price_output, config.roles["verifier"].price_output) == (8, None)
     assert config.models.priced
-    assert not apply_options(config, "shapes", "shapes", None).model_copy(update={"roles": {}}).models.priced
+    assert not load_config(write(text), "shapes", "shapes").model_copy(update={"roles": {}}).models.priced
 
 
 def test_another_image_model_starts_from_its_own_defaults(write):
-    config = apply_options(load_config(write(FILE)), None, "shapes", None)
+    config = load_config(write(FILE), image="shapes")
     assert config.image.model == "shapes"
     assert config.image.call == {}
 
@@ -106,7 +105,7 @@ def test_a_run_goes_on_with_what_the_file_says_and_keeps_the_rest(write):
     chats, image = models_for_resume(write('[image]\nmodel = "openai:x"\n'), RECORDED, None, None)
     assert (chats, image) == (None, ImageOptions(model="openai:x"))
     chats, image = models_for_resume(write("[image]\nprice = 0.2\n"), RECORDED, "shapes", None)
-    assert (chats, image) == ("shapes", RECORDED.image.model_copy(update={"price": 0.2}))
+    assert (chats, image) == ({"default": ChatOptions(model="shapes")}, RECORDED.image.model_copy(update={"price": 0.2}))
 
 
 def test_a_table_without_a_model_is_laid_over_the_runs_own(write):
@@ -178,25 +177,25 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_an_option_of_another_backend_is_refused_by_name_on_the_command_line_too(write):
     with pytest.raises(
-        ModelSpecError, match=r"the image model openai:gpt-image-2 has no option device: its options are set, provider, "
+        ModelSpecError, match=r"the image model openai:gpt-image-2 has no option device: its options are timeout, retries"
     ):
-        apply_options(load_config(None), None, "openai:gpt-image-2", None, device="cuda", dtype=None)
+        load_config(image="openai:gpt-image-2", image_options={"device": "cuda", "dtype": None})
 
 
 def test_a_table_is_of_the_model_that_the_run_has(write):
     random = ModelOptions(chat=ChatOptions(model="openai:a"), roles={"verifier": ChatOptions(model="random")})
     chats, _ = models_for_resume(write("[chat]\ntemperature = 0.5\n"), random, None, None)
     assert (chats["default"].temperature, chats["verifier"]) == (0.5, ChatOptions(model="random"))
-    with pytest.raises(ModelSpecError, match="the chat model random has no option temperature"):
+    with pytest.raises(ConfigError, match=r"roles.verifier: the chat model random has no option temperature"):
         models_for_resume(write("[roles.verifier]\ntemperature = 0.5\n"), random, None, None)
 
 
 @pytest.mark.parametrize("pair", ["steps", "=4", ""])
 def test_an_option_without_key_or_value_says_how_to_write_it(pair):
     with pytest.raises(ConfigError, match="write key=value"):
-        apply_options(load_config(None), None, None, [pair])
+        load_config(call=[pair])
 
 
 def test_an_option_out_of_bounds_names_its_flag():
     with pytest.raises(ConfigError, match="--batch: Input should be greater"):
-        apply_options(load_config(None), None, None, None, batch=0)
+        load_config(image_options={"batch": 0})

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from gems import ImageModel, run
 from gems.errors import ImageModelError, ImageStoreError
 from gems.models.image.base import ImageRequest, generate_rgb
-from gems.models.image.images_api_response import decode_image
+from gems.models.image.decode import decode_image
 from gems.pixels import to_rgb
 from gems.server.errors import ApiError
 from gems.server.image_codec import source_png

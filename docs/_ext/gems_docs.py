@@ -19,8 +19,7 @@ import gems
 from gems.cli import app as program
 from gems.context import PRESET_DESCRIPTIONS, PRESETS, RunContext
 from gems.events import Event
-from gems.graph.build import ROLES, build_graph
-from gems.graph.graph_svg import draw
+from gems.graph.build import ROLES
 from gems.memory.state import STATE_TYPES, GemsState
 from gems.models.options import ChatOptions, ImageOptions
 
@@ -45,14 +44,6 @@ class ReferenceDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Generate the part as Markdown and parse it."""
         return self.parse_text_to_nodes(PARTS[self.arguments[0]](), allow_section_headings=True)
-
-
-class GraphDirective(SphinxDirective):
-    """`{gems-graph}`: the graph as inline SVG, so that it follows the page's colours."""
-
-    def run(self) -> list[nodes.Node]:
-        """Draw the graph."""
-        return [nodes.raw("", draw(build_graph()), format="html")]
 
 
 def add_fields(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -123,7 +114,6 @@ def resolve_name(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) ->
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives and handlers."""
     app.add_directive("gems-reference", ReferenceDirective)
-    app.add_directive("gems-graph", GraphDirective)
     app.connect("autodoc-process-docstring", protect_first_colon, priority=400)  # before napoleon, which has 500
     app.connect("autodoc-process-docstring", fences_to_blocks, priority=400)
     app.connect("autodoc-process-docstring", add_fields)

@@ -48,6 +48,7 @@ def judge_of(spec: str | ChatOptions | BaseChatModel, *, concurrency: int = 8) -
     return ChatJudge(
         chat,
         folder_name(model_name(chat)),
-        settings=options.model_dump(include={"thinking", "top_p", "extra_body"}, exclude_defaults=True),
+        # Of a model that has no such option too: recorded answers have it in their keys.
+        settings={"thinking": False, **options.model_dump(include={"thinking", "top_p", "extra_body"}, exclude_defaults=True)},
         least_tokens=getattr(options, "max_tokens", None) or 0,
     )

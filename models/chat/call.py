@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from ...errors import ModelCallError, NotACompletionError
 from ...privacy import host_of, keys_of, redact, without_keys
+from ..endpoint_address import redirect_problem
 from ..negotiation import Negotiation, call_adapting, negotiation_with, parse_error
 from .answer_probability import tokens_of
 from .answer_text import text_of
@@ -19,6 +20,8 @@ from .sanitize import clean_message
 
 MALFORMED_DATA_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What Python raises where data has an unexpected form; in a chat model, the answer that it parses."""
+
+NO_CHAT_ENDPOINT = "this is not an OpenAI-compatible chat endpoint: {}; check the URL, which mostly ends in /v1"
 
 
 class CallUsage(NamedTuple):
@@ -65,7 +68,7 @@ def call(
 
     def send(granted: Mapping[str, Any]) -> tuple[AIMessage, CallUsage]:
         merged = "system" in wants and "system" not in granted
-        return _call_once(_bind(chat, wants, granted), _without_system_role(messages) if merged else messages, role)
+        return _call_once(chat, _bind(chat, wants, granted), _without_system_role(messages) if merged else messages, role)
 
     (message, spent), granted = call_adapting(send, wants, known, required)
     effects = dict.fromkeys(granted, True)
@@ -79,11 +82,10 @@ def call(
 
 def negotiation_of(chat: Any) -> Negotiation:
     """Return what is known of the server of a chat model; of other models than OpenAI clients nothing is remembered."""
-    model = without_bound_options(chat)
-    if not is_openai_client(model):
+    if not is_openai_client(chat):
         return Negotiation()
-    reasoning = repr((model.reasoning_effort, model.extra_body))  # OpenAI's models take less while they reason
-    return negotiation_with(_base_url(model), model_name(model), reasoning)
+    reasoning = repr((chat.reasoning_effort, chat.extra_body))  # OpenAI's models take less while they reason
+    return negotiation_with(_base_url(chat), model_name(chat), reasoning)
 
 
 def server_notes(chat: Any) -> list[str]:
@@ -112,14 +114,14 @@ def _bind(chat: Any, wants: Mapping[str, Any], granted: Mapping[str, Any]) -> An
     if "max_tokens" in left_out:
         body = {**(chat.extra_body or {}), "max_completion_tokens": wants["max_tokens"]}
         chat = chat.model_copy(update={"extra_body": body})
+    options = {n: granted[n] for n in ("temperature", "max_tokens") if n in granted and granted[n] != getattr(chat, n, None)}
+    if "logprobs" in granted:
+        options |= {"logprobs": True, "top_logprobs": granted["logprobs"]}
     if "tools" in granted:
         chat = chat.bind_tools(granted["tools"])
-    if "schema" in granted:
+    elif "schema" in granted:
         chat = bind_schema(chat, granted["schema"])
-    if "logprobs" in granted:
-        chat = chat.bind(logprobs=True, top_logprobs=granted["logprobs"])
-    numbers = {n: granted[n] for n in ("temperature", "max_tokens") if n in granted and granted[n] != getattr(chat, n, None)}
-    return chat.bind(**numbers) if numbers else chat
+    return chat.bind(**options) if options else chat
 
 
 def _without_system_role(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
@@ -130,26 +132,19 @@ def _without_system_role(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     return [HumanMessage([{"type": "text", "text": system.text}, *user.content]), *rest]
 
 
-def _call_once(chat: Any, messages: Sequence[BaseMessage], role: str) -> tuple[AIMessage, CallUsage]:
+def _call_once(chat: Any, bound: Any, messages: Sequence[BaseMessage], role: str) -> tuple[AIMessage, CallUsage]:
     began = time.perf_counter()
     try:
-        message = clean_message(chat.invoke(list(messages)))
+        message = clean_message(bound.invoke(list(messages)))
     except Exception as error:
-        if not is_endpoint_error(error) and not _is_langchain_parsing_error(error):
+        if not _is_endpoint_error(error) and not _is_langchain_parsing_error(error):
             raise
         # A cause that quotes the key would show it in a traceback.
-        raise _call_error(error, without_bound_options(chat), role) from (None if _quotes_a_key(error, chat) else error)
+        raise _call_error(error, chat, role) from (None if _quotes_a_key(error, chat) else error)
     message = without_keys(message, chat)
     usage = message.usage_metadata
     seconds = time.perf_counter() - began
     return message, CallUsage(1, usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, seconds)
-
-
-def without_bound_options(chat: Any) -> Any:
-    """Return the model inside of bound options."""
-    while (inner := getattr(chat, "bound", None)) is not None:
-        chat = inner
-    return chat
 
 
 def model_name(chat: Any) -> str:
@@ -160,32 +155,15 @@ def model_name(chat: Any) -> str:
     return type(chat).__name__
 
 
-def server_message(error: Exception, chat: Any) -> str:
-    """Return the message of an endpoint in an error, on one line of at most 300 characters, without the key."""
-    text = redact(" ".join((parse_error(getattr(error, "body", None)).message or str(error)).split()), *keys_of(chat))
-    return text if len(text) <= 300 else text[:300] + "..."
-
-
-def redirect_problem(error: Any) -> str:
-    """Describe a redirect. It is not followed: key and messages are for the host that the user named.
-
-    Args:
-        error: an error of the openai client with a status from 300 to 399.
-    """
-    to = error.response.headers.get("location", "").partition("?")[0][:200]
-    return f"answered {error.status_code} and sends elsewhere{f' ({to})' if to else ''}: give the address it sends to"
-
-
 def is_openai_client(chat: Any) -> bool:
-    """Return whether a model, also with bound options, is a client of an OpenAI-compatible endpoint."""
-    return any(base.__name__ == "BaseChatOpenAI" for base in type(without_bound_options(chat)).__mro__)
+    """Return whether a model is a client of an OpenAI-compatible endpoint."""
+    return any(base.__name__ == "BaseChatOpenAI" for base in type(chat).__mro__)
 
 
-def is_endpoint_error(error: Exception) -> bool:
+def _is_endpoint_error(error: Exception) -> bool:
     """Return whether an error comes from an endpoint or from its HTTP client."""
-    if isinstance(error, NotACompletionError):
-        return True
-    return any(base.__module__.partition(".")[0] in {"openai", "httpx", "httpx2"} for base in type(error).__mro__)
+    packages = {base.__module__.partition(".")[0] for base in type(error).__mro__}
+    return isinstance(error, NotACompletionError) or bool(packages & {"openai", "httpx", "httpx2"})
 
 
 def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
@@ -194,7 +172,9 @@ def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
     host, status, name = host_of(_base_url(chat)), getattr(error, "status_code", None), model_name(chat)
     tries = (getattr(client, "max_retries", 0) or 0) + 1
     after = f" after {tries} tries" if tries > 1 else ""
-    said = server_message(error, chat)
+    detail, keys = parse_error(getattr(error, "body", None)), keys_of(chat)
+    said = redact(" ".join((detail.message or str(error)).split()), *keys)
+    said = said if len(said) <= 300 else said[:300] + "..."
     kinds = {base.__name__ for base in type(error).__mro__}
     if status == 401:
         key = getattr(chat, "key_env", "") or "OPENAI_API_KEY"
@@ -208,7 +188,7 @@ def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
     elif status is not None and status >= 500:
         problem = f"the endpoint failed{after} (HTTP {status}): {said}"
     elif status is not None and 300 <= status < 400:
-        problem = f"the endpoint {redirect_problem(error)}"
+        problem = f"the endpoint {redirect_problem(getattr(error, 'response', None))}"
     elif status is not None:
         problem = f"the endpoint refused the request (HTTP {status}): {said}"
     elif kinds & {"APITimeoutError", "TimeoutException"}:
@@ -216,20 +196,17 @@ def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
         problem = f"no answer within {seconds:g} s{after}: raise the option timeout" if seconds else f"no answer in time{after}"
     elif "OversizedAnswerError" in kinds:
         problem = f"{said}: it is not taken"
-    elif isinstance(error, NotACompletionError) and error.an_error:
-        problem = f"the endpoint answered with an error: {said}"
-    elif isinstance(error, NotACompletionError) and error.unread:
-        problem = f"its answer cannot be read: {said}"
+    elif isinstance(error, NotACompletionError):
+        problem = said
     elif _is_langchain_parsing_error(error):
         problem = f"its answer cannot be read ({type(error).__name__}: {said})"
-    elif isinstance(error, NotACompletionError) or kinds & {"APIResponseValidationError", "DecodingError"}:
-        problem = f"this is not an OpenAI-compatible chat endpoint: {said}; check the URL, which mostly ends in /v1"
+    elif kinds & {"APIResponseValidationError", "DecodingError"}:
+        problem = NO_CHAT_ENDPOINT.format(said)
     elif "ConnectError" in {type(cause).__name__ for cause in _cause_chain(error)}:
         problem = f"it cannot be reached{after}: is the server running at {host}?"
     else:
         problem = f"the connection broke off{after}: {said}"
-    everything = redact(parse_error(getattr(error, "body", None)).text, *keys_of(chat))
-    return ModelCallError(role, name, host, redact(problem, *keys_of(chat)), status, everything or said)
+    return ModelCallError(role, name, host, redact(problem, *keys), status, redact(detail.text, *keys) or said)
 
 
 def _base_url(chat: Any) -> str:

@@ -30,20 +30,18 @@ def clean_message(message: BaseMessage) -> AIMessage:
     Args:
         message: of any role and content.
     """
-    calls, invalid = tool_calls_of([*_list_attribute(message, "tool_calls"), *_list_attribute(message, "invalid_tool_calls")])
-    given, id, name = message.content, message.id, message.name
-    content: str | list[str | dict[Any, Any]] = storable(given) if isinstance(given, str) else ""
-    if isinstance(given, list):
-        content = [block for block in map(_clean_block, given) if block]
+    fields = storable({name: getattr(message, name, None) for name in ("content", "id", "name", "usage_metadata")})
+    called = [call for name in ("tool_calls", "invalid_tool_calls") for call in _as(list, getattr(message, name, None))]
+    calls, invalid = tool_calls_of(called)
+    kwargs = _as(dict, storable(message.additional_kwargs))
     return AIMessage(
-        content=content,
-        additional_kwargs={k: v for k, v in _dict_or_empty(storable(message.additional_kwargs)).items() if k != "tool_calls"},
-        response_metadata=_dict_or_empty(storable(message.response_metadata)),
+        content=_clean_blocks(fields["content"]) if isinstance(fields["content"], list) else _as(str, fields["content"]),
+        additional_kwargs={k: v for k, v in kwargs.items() if k != "tool_calls"},
+        response_metadata=_as(dict, storable(message.response_metadata)),
         tool_calls=calls,
         invalid_tool_calls=invalid,
-        usage_metadata=_clean_usage(getattr(message, "usage_metadata", None)),
-        id=storable(id) if isinstance(id, str) else None,
-        name=storable(name) if isinstance(name, str) else None,
+        usage_metadata=_clean_usage(_as(dict, fields["usage_metadata"])),
+        **_texts(fields, "id", "name"),
     )
 
 
@@ -53,18 +51,12 @@ def clean_completion(fields: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         fields: of a response with `choices`; a field of another type is converted if its meaning is clear, else left out.
     """
-    clean: dict[str, Any] = {
-        k: v for k in ("id", "model", "system_fingerprint", "object", "type") if isinstance(v := fields.get(k), str)
-    }
-    if isinstance(tier := fields.get("service_tier"), str):
-        clean["service_tier"] = tier
-    if isinstance(usage := fields.get("usage"), Mapping):
+    fields = storable(fields)
+    clean: dict[str, Any] = _texts(fields, "id", "model", "system_fingerprint", "object", "type", "service_tier")
+    if isinstance(usage := fields.get("usage"), dict):
         totals = {k: v for k, v in _token_counts(usage).items() if not k.endswith("_details")}
-        clean["usage"] = totals | {k: _token_counts(v) for k, v in _nested_mappings(usage).items()}
-    choices = fields.get("choices")
-    clean["choices"] = (
-        [_clean_choice(choice) for choice in choices if isinstance(choice, Mapping)] if isinstance(choices, list) else []
-    )
+        clean["usage"] = totals | {k: _token_counts(v) for k, v in usage.items() if isinstance(v, dict)}
+    clean["choices"] = [_clean_choice(choice) for choice in _as(list, fields.get("choices")) if isinstance(choice, dict)]
     return clean
 
 
@@ -74,26 +66,22 @@ def tool_calls_of(calls: Iterable[Any]) -> tuple[list[ToolCall], list[InvalidToo
     Args:
         calls: in the form of OpenAI or of LangChain.
     """
-    good: list[ToolCall] = []
-    bad: list[InvalidToolCall] = []
-    taken: set[str] = set()
+    good: dict[str, ToolCall] = {}
+    bad: dict[str, InvalidToolCall] = {}
     for call in calls:
-        fields = call if isinstance(call, Mapping) else {}
-        inner = fields.get("function")
-        function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else fields
-        given, name, id = function.get("arguments", function.get("args")), function.get("name"), fields.get("id")
-        id = storable(id) if isinstance(id, str) else ""
-        if not id or id in taken:
+        fields = _as(dict, call)
+        function = fields["function"] if isinstance(fields.get("function"), dict) else fields
+        given = function.get("arguments", function.get("args"))
+        name, id = _as(str, storable(function.get("name"))).strip(), _as(str, storable(fields.get("id")))
+        if not id or id in good or id in bad:
             id = f"call_{uuid4().hex[:12]}"
-        taken.add(id)
-        name = storable(name).strip() if isinstance(name, str) else ""
         arguments = arguments_of(given)
         if name and arguments is not None:
-            good.append(tool_call(name=name, args=arguments, id=id))
+            good[id] = tool_call(name=name, args=arguments, id=id)
         else:
-            arguments_text = storable(given if isinstance(given, str) else _json_text(given))
-            bad.append(invalid_tool_call(name=name or None, args=arguments_text, id=id, error="no name and object of arguments"))
-    return good, bad
+            problem = "no name and object of arguments"
+            bad[id] = invalid_tool_call(name=name or None, args=_json_text(given), id=id, error=problem)
+    return [*good.values()], [*bad.values()]
 
 
 def arguments_of(given: Any) -> dict[str, Any] | None:
@@ -104,7 +92,7 @@ def arguments_of(given: Any) -> dict[str, Any] | None:
                 given = json.loads(given, strict=False) if given.strip() else {}
             except (ValueError, RecursionError):
                 return None
-    return _dict_or_empty(storable(given)) if isinstance(given, Mapping) else {} if given is None else None
+    return _as(dict, storable(given)) if given is None or isinstance(given, Mapping) else None
 
 
 def storable(value: Any, depth: int = 0) -> Any:
@@ -123,98 +111,83 @@ def storable(value: Any, depth: int = 0) -> Any:
     if depth >= MAX_DEPTH:
         return None
     if isinstance(value, Mapping):
-        return {storable(k) if isinstance(k, str) else storable(repr(k)): storable(v, depth + 1) for k, v in value.items()}
+        return {storable(k if isinstance(k, str) else repr(k)): storable(v, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [storable(v, depth + 1) for v in value]
     return None
 
 
-def _clean_block(block: Any) -> str | dict[str, Any] | None:
-    """Return a content block in a form that LangChain reads, None where it is unreadable."""
-    if isinstance(block, str):
-        return storable(block)  # type: ignore[no-any-return]
-    if not isinstance(block, Mapping) or ("text" in block and not isinstance(block["text"], str)):
-        return None
-    return {"type": "text", **storable(block)} if "text" in block else {"type": "unknown", **storable(block)}
-
-
-def _clean_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a choice with its message or delta."""
-    clean: dict[str, Any] = {
-        "index": 0,
-        "finish_reason": reason if isinstance(reason := choice.get("finish_reason"), str) else None,
-    }
-    if isinstance(logprobs := choice.get("logprobs"), Mapping):
-        clean["logprobs"] = storable(logprobs)
-    for name in ("message", "delta"):
-        if isinstance(message := choice.get(name), Mapping):
-            clean[name] = _clean_choice_message(message)
-        elif isinstance(message, str):
-            clean[name] = {"role": "assistant", "content": message}
+def _clean_blocks(blocks: list[Any]) -> list[str | dict[str, Any]]:
+    """Return content blocks in a form that LangChain reads, without those that are unreadable."""
+    clean: list[str | dict[str, Any]] = []
+    for block in blocks:
+        if isinstance(block, str) and block:
+            clean.append(block)
+        elif isinstance(block, dict) and isinstance(block.get("text", ""), str):
+            clean.append({"type": "text" if "text" in block else "unknown", **block})
     return clean
 
 
-def _clean_choice_message(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _clean_choice(choice: dict[str, Any]) -> dict[str, Any]:
+    """Return a choice with its message or delta."""
+    clean: dict[str, Any] = {"index": 0, "finish_reason": None, **_texts(choice, "finish_reason")}
+    if isinstance(choice.get("logprobs"), dict):
+        clean["logprobs"] = choice["logprobs"]
+    for name in ("message", "delta"):
+        message = choice.get(name)
+        if isinstance(message, dict | str):
+            clean[name] = _clean_choice_message({"content": message} if isinstance(message, str) else message)
+    return clean
+
+
+def _clean_choice_message(fields: dict[str, Any]) -> dict[str, Any]:
     content = fields.get("content")
-    if isinstance(content, list):
-        content = [*filter(None, map(_clean_block, content))]
-    elif not isinstance(content, str | None):
-        content = _json_text(content)
-    texts = {k: v for k in ("refusal", "reasoning_content", "reasoning") if isinstance(v := fields.get(k), str)}
-    calls = fields.get("tool_calls")
-    pieces = [
-        _clean_tool_call(call, place)
-        for place, call in enumerate(calls if isinstance(calls, list) else [])
-        if isinstance(call, Mapping)
-    ]
-    return {"role": "assistant", "content": storable(content), "tool_calls": pieces, **storable(texts)}
+    calls = [_clean_tool_call(c, n) for n, c in enumerate(_as(list, fields.get("tool_calls"))) if isinstance(c, dict)]
+    texts = _texts(fields, "refusal", "reasoning_content", "reasoning")
+    clean = _clean_blocks(content) if isinstance(content, list) else None if content is None else _json_text(content)
+    return {"role": "assistant", "content": clean, "tool_calls": calls, **texts}
 
 
-def _clean_tool_call(call: Mapping[str, Any], place: int) -> dict[str, Any]:
+def _clean_tool_call(call: dict[str, Any], place: int) -> dict[str, Any]:
     """Return a tool call, or a chunk of one in a stream."""
-    inner, index, id = call.get("function"), call.get("index"), call.get("id")
-    function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
-    given, name = function.get("arguments"), function.get("name")
+    function = _as(dict, call.get("function"))
+    given, index = function.get("arguments"), call.get("index")
+    arguments = "" if given is None else _json_text(given)
     return {
-        "index": index if isinstance(index, int) and not isinstance(index, bool) else place,
-        "id": storable(id) if isinstance(id, str) else None,
+        "index": index if type(index) is int else place,
+        "id": None,
         "type": "function",
-        "function": {
-            "name": storable(name) if isinstance(name, str) else None,
-            "arguments": storable(given) if isinstance(given, str) else "" if given is None else _json_text(given),
-        },
+        **_texts(call, "id"),
+        "function": {"name": None, **_texts(function, "name"), "arguments": arguments},
     }
 
 
-def _clean_usage(usage: Any) -> UsageMetadata | None:
-    if not isinstance(usage, Mapping) or not (counts := _token_counts(usage)):
+def _clean_usage(usage: dict[str, Any]) -> UsageMetadata | None:
+    if not (counts := _token_counts(usage)):
         return None
     read, written = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
     clean = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=counts.get("total_tokens", read + written))
-    for name, details in _nested_mappings(usage).items():
-        if name in ("input_token_details", "output_token_details"):
-            clean[name] = _token_counts(details)  # type: ignore[literal-required]
+    for name in ("input_token_details", "output_token_details"):
+        if isinstance(usage.get(name), dict):
+            clean[name] = _token_counts(usage[name])  # type: ignore[typeddict-item]
     return clean
 
 
-def _token_counts(fields: Mapping[str, Any]) -> dict[str, int]:
+def _token_counts(fields: dict[str, Any]) -> dict[str, int]:
     """Return the fields that are token counts: whole numbers from 0 to `MAX_TOKEN_COUNT`."""
-    whole = {k: v for k, v in fields.items() if isinstance(v, int) and not isinstance(v, bool)}
-    return {storable(str(k)): v for k, v in whole.items() if 0 <= v <= MAX_TOKEN_COUNT}
+    return {k: v for k, v in fields.items() if type(v) is int and 0 <= v <= MAX_TOKEN_COUNT}
 
 
-def _nested_mappings(fields: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {storable(str(k)): v for k, v in fields.items() if isinstance(v, Mapping)}
+def _texts(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return those of the named fields that are texts."""
+    return {name: fields[name] for name in names if isinstance(fields.get(name), str)}
 
 
-def _list_attribute(message: BaseMessage, name: str) -> list[Any]:
-    value = getattr(message, name, None)
-    return value if isinstance(value, list) else []
-
-
-def _dict_or_empty(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _as(kind: type[Any], value: Any) -> Any:
+    """Return a value if it is of a kind, else an empty one of it."""
+    return value if isinstance(value, kind) else kind()
 
 
 def _json_text(value: Any) -> str:
-    return json.dumps(storable(value), ensure_ascii=False)
+    """Return text as it is, and other values as JSON."""
+    return storable(value) if isinstance(value, str) else json.dumps(storable(value), ensure_ascii=False)

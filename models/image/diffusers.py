@@ -442,7 +442,11 @@ def check_call(pipeline: str, call: Iterable[str], known: Mapping[str, inspect.P
             raise ImageModelError(f"the option {key!r} of {pipeline} comes from the requests and cannot be set")
         if key not in known:
             own = key in RunContext.model_fields
-            hint = f"it is a setting of the run: -s {key}=VALUE" if own else did_you_mean(key, set(known) - RESERVED - {"self"})
+            hint = (
+                "it is a setting of the run: set it there, not for the image model"
+                if own
+                else did_you_mean(key, set(known) - RESERVED - {"self"})
+            )
             raise ImageModelError(f"{pipeline} has no option {key!r}: {hint}")
 
 

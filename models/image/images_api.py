@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from PIL import Image
 from pydantic import Field
 
-from ...errors import ImageModelError, ImageRefusedError
-from ...privacy import refuse_secrets
+from ...errors import ImageModelError
 from ..endpoint_address import OPENAI_URL, endpoint_key, is_endpoint, is_openai
-from ..options import ImageOptions
 from . import images_api_dialects
-from .base import ImageModel, ImageRequest
-from .images_api_client import ImagesClient
+from .base import ImageRequest
+from .http_image import HttpImage, HttpImageOptions
 from .images_api_dialects import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
-from .images_api_response import decode_image, first_image, parse_error, server_warnings
 
-MAX_REMEMBERED = 1000
-"""Number of requests whose remarks are remembered."""
+CARD_TIMEOUT = 10.0
+"""Seconds for the list of models, which is not worth a long wait."""
 
 
-class EndpointImageOptions(ImageOptions):
+class EndpointImageOptions(HttpImageOptions):
     """An image model behind an images endpoint, of OpenAI or of a server compatible with it."""
 
     spec = "openai:MODEL, http(s)://HOST/v1#MODEL"
@@ -35,99 +30,59 @@ class EndpointImageOptions(ImageOptions):
     provider: Literal["openai", "sglang", "vllm-omni", "gems"] | None = Field(
         default=None, description="Which kind of server it is; detected by default."
     )
-    timeout: float = Field(default=300, gt=0, description="Seconds for one try, to the last byte of the answer.")
-    retries: int = Field(default=4, ge=0, description="Tries after the first, for 429, 5xx, time-outs and dropped connections.")
-    in_flight: int = Field(default=4, ge=1, description="Most concurrent calls to the endpoint.")
-    key_env: str | None = Field(default=None, description="Environment variable that holds the key.")
+
+    def api_key(self) -> tuple[str, str]:
+        """Return the variable and the key: OPENAI_API_KEY for `openai:`, and GEMS_API_KEY for others, if they need one."""
+        return endpoint_key("image", self.model, self.key_env)
 
     def make(self) -> EndpointImage:
-        """Return the image model."""
+        """Return the image model. The server of `openai:` may be another by OPENAI_BASE_URL, as in OpenAI's own client."""
         if not is_endpoint("image", self.model):
             raise self.not_understood()
-        return endpoint_image(self)
+        if self.model.startswith("openai:"):
+            return EndpointImage(self, os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, self.model.removeprefix("openai:"))
+        url, _, name = self.model.partition("#")
+        return EndpointImage(self, url, name)
 
 
-def endpoint_image(options: EndpointImageOptions) -> EndpointImage:
-    """Return the image model of `openai:MODEL` or `http(s)://HOST/v1#MODEL`.
-
-    The key is in OPENAI_API_KEY for the former, whose server may be another by OPENAI_BASE_URL as in OpenAI's own client, and in
-    GEMS_API_KEY for the latter, if it wants one.
-
-    Raises:
-        ModelSpecError: the key is missing, malformed, or in the spec or the fields of requests.
-        ImageModelError: a reserved field is set, or the URL is malformed.
-    """
-    of_openai = options.model.startswith("openai:")
-    if of_openai:
-        url, model = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, options.model.removeprefix("openai:")
-    else:
-        url, _, model = options.model.partition("#")
-    refuse_secrets("image", options.model, options.call)
-    key_env, key = endpoint_key("image", options.model, options.key_env)
-    provider = options.provider or ("openai" if of_openai else None)
-    return EndpointImage(
-        url,
-        model,
-        key=key or None,
-        key_env=key_env,
-        provider=PROVIDERS[provider] if provider else None,
-        call=options.call,
-        timeout=options.timeout,
-        retries=options.retries,
-        in_flight=options.in_flight,
-    )
-
-
-class EndpointImage(ImageModel):
+class EndpointImage(HttpImage):
     """An image model behind an images endpoint: one HTTP call for each request.
 
+    Which fields are sent is decided by the provider; where it is not known, the server is asked at the first request.
+
     Args:
-        url: the base url, with `/v1`.
-        model: its name there.
-        key: bearer token, none by default.
-        key_env: environment variable of the key, for messages.
-        provider: decides which fields are sent; by default the server is asked at the first request.
-        call: further fields of every request.
-        timeout: seconds of one try.
-        retries: tries after the first.
-        in_flight: most concurrent image calls to the host, over all threads and models.
+        options: of the endpoint.
+        url: the base URL, with `/v1`.
+        name: of the model there.
 
     Raises:
-        ImageModelError: `call` has a reserved field, or the URL is malformed.
+        ImageModelError: `set` has a reserved field, or the URL is malformed.
     """
 
-    def __init__(
-        self,
-        url: str,
-        model: str,
-        *,
-        key: str | None = None,
-        key_env: str = "GEMS_API_KEY",
-        provider: Provider | None = None,
-        call: Mapping[str, Any] | None = None,
-        timeout: float = 300,
-        retries: int = 4,
-        in_flight: int = 4,
-    ) -> None:
-        if taken := sorted(RESERVED & set(call or {})):
+    options: EndpointImageOptions
+    address_hint = "does the address end in /v1"
+    inline_hint = ": set response_format to b64_json"
+
+    def __init__(self, options: EndpointImageOptions, url: str, name: str) -> None:
+        super().__init__(options, url, name)
+        if taken := sorted(RESERVED & set(options.call)):
             raise ImageModelError(f"the field {taken[0]!r} cannot be set: one request is one image, of this model")
-        self.name = model
-        self.parallel = in_flight
-        self.call = dict(call or {})
-        self._client = ImagesClient(url, key, key_env, timeout=timeout, retries=retries, in_flight=in_flight)
-        self._fixed = provider or (OPENAI if is_openai(url) else None)
+        of_openai = options.model.startswith("openai:") or is_openai(url)
+        self._fixed = PROVIDERS[options.provider] if options.provider else OPENAI if of_openai else None
         self._provider = self._fixed or OTHER
         self._has_generated = False
         self._card: Mapping[str, object] | None = None
-        self._left_out: set[str] = set()
-        self._remarks: dict[int, list[str]] = {}
-        self._lock = threading.Lock()
+
+    def key_headers(self, key: str) -> dict[str, str]:
+        """Return the key as a bearer token; for OpenAI with the organization and project of the environment."""
+        own = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"} if is_openai(self.url) else {}
+        return {**super().key_headers(key), **{name: os.environ[v] for name, v in own.items() if os.environ.get(v)}}
 
     @property
     def settings(self) -> dict[str, object]:
         """Model, host, fields of requests, and the provider if it is known without a call."""
         provider = self._fixed.name if self._fixed else None
-        return {**self.call, "model": self.name, "host": self._client.host, "provider": provider}
+        return {**self.options.call, "model": self.name, "host": self.host, "provider": provider}
 
     @property
     def can_edit(self) -> bool:
@@ -143,55 +98,33 @@ class EndpointImage(ImageModel):
         """Return what the provider does not honour, fields that the server refused, its warnings, and an unexpected size."""
         if not self._has_generated:
             return []
-        notes = images_api_dialects.caveats(self._provider, request, self.call, self._left_out)
-        return notes + self._remarks.get(hash(request), [])
+        refused = {name for name, taken in self.negotiation.taken.items() if not taken}
+        notes = images_api_dialects.caveats(self._provider, request, self.options.call, refused)
+        return notes + super().caveats(request)
 
-    def generate(self, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-        """Generate the images, at most `in_flight` at a time, in the order of the requests."""
-        if len(requests) < 2:
-            return [self._generate_one(request) for request in requests]
-        with ThreadPoolExecutor(min(len(requests), self.parallel)) as pool:
-            return list(pool.map(self._generate_one, requests))  # after an error, no further request is sent
-
-    def _generate_one(self, request: ImageRequest) -> Image.Image:
-        provider = self._find_provider()
-        if request.source is None:
-            path, files = "/images/generations", None
-            body = images_api_dialects.generation_body(provider, request, self.call, self.name)
-        else:
-            path, files = "/images/edits", {"image": ("image.png", request.source, "image/png")}
-            body = dict(images_api_dialects.edit_form(provider, request, self.call, self.name))
-        answer = self._send(path, body, files)
-        data_or_url = first_image(answer)
-        if data_or_url is None:
-            host, message = self._client.host, self._client.clean(parse_error(answer).message)
-            why = message or "its filter may have held it back"
-            raise ImageModelError(f"{host} answered without an image ({why}): change the request, or look at its log")
-        image = decode_image(self._client.fetch(data_or_url) if isinstance(data_or_url, str) else data_or_url)
-        warnings = [self._client.clean(warning) for warning in server_warnings(answer)]
-        self._remember(request, warnings or _size_remark(self.name, request, image))
-        return image
-
-    def _send(self, path: str, body: dict[str, Any], files: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Send a request; fields that the server refuses are left out, now and in later requests."""
-        while True:
-            body = {name: value for name, value in body.items() if name not in self._left_out}
-            try:
-                return self._client.post(path, body, files)
-            except ImageRefusedError as error:
-                free = OPTIONAL & set(body) - set(self.call)
-                refused = error.detail.refused_field(free) if error.status in (400, 422) else None
-                if refused is None:
-                    raise
-                self._left_out.add(refused)
-
-    def _remember(self, request: ImageRequest, remarks: list[str]) -> None:
+    def draw(self, request: ImageRequest) -> bytes:
+        """Ask for a new image, or for an edit where the request has a source."""
+        answer = self._ask(request)
         self._has_generated = True
-        if remarks:
-            with self._lock:
-                self._remarks[hash(request)] = remarks
-                if len(self._remarks) > MAX_REMEMBERED:
-                    del self._remarks[next(iter(self._remarks))]
+        if isinstance(warnings := answer.get("warnings"), list) and warnings:  # as `gems serve` adds them
+            self.remark(request, *map(str, warnings[:10]))
+        data = answer.get("data")
+        item = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
+        url = item.get("url")
+        if not item.get("b64_json") and isinstance(url, str) and url and not url.startswith("data:"):
+            return self.fetch(url)
+        return self.inline_image(item.get("b64_json") or url, answer)
+
+    def _ask(self, request: ImageRequest) -> dict[str, Any]:
+        """Send a request; what the user has set is never left out, since the image would differ."""
+        provider, call = self._find_provider(), self.options.call
+        optional = OPTIONAL - call.keys()
+        if request.source is None:
+            body = images_api_dialects.generation_body(provider, request, call, self.name)
+            return self.post("/images/generations", optional=optional, json=body)
+        form = images_api_dialects.edit_form(provider, request, call, self.name)
+        files = {"image": ("image.png", request.source, "image/png")}
+        return self.post("/images/edits", optional=optional, data=form, files=files)
 
     def _find_provider(self) -> Provider:
         if self._fixed is None:
@@ -202,15 +135,31 @@ class EndpointImage(ImageModel):
         """Return the entry of the model in `/v1/models`, empty where there is none; repeated until the server answers."""
         with self._lock:
             if self._card is None:
-                cards = self._client.models()
+                cards = self._models()
                 if cards is None:
                     return {}
                 own = [card for card in cards if card.get("id") == self.name]
                 self._card = next(iter(own or cards), {})
             return self._card
 
+    def _models(self) -> list[Mapping[str, object]] | None:
+        """Return the models that the server lists, empty where it has no list, None where it does not answer now."""
+        try:
+            response = self.answer("GET", "/models", 0, timeout=min(CARD_TIMEOUT, self.options.timeout))
+            if response.status_code >= 500:
+                return None  # it may be starting still
+            answer = json.loads(response.content)
+        except ImageModelError:
+            return None
+        except (ValueError, RecursionError):
+            return []
+        cards = answer.get("data") if isinstance(answer, dict) else None
+        return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
 
-def _size_remark(name: str, request: ImageRequest, image: Image.Image) -> list[str]:
-    if request.width is None or image.size == (request.width, request.height):
-        return []
-    return [f"{name} gave {image.width}x{image.height} pixels where {request.width}x{request.height} were requested"]
+    def not_found(self, message: str) -> str:
+        """Describe a 404: which models there are, or what may be wrong with the address."""
+        served = [str(card.get("id")) for card in self._models() or []]
+        if served and self.name not in served:
+            more = ", ..." if len(served) > 10 else ""
+            return f"{self.host} has no model {self.name!r}: it serves {', '.join(served[:10])}{more}"
+        return super().not_found(message)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ImageModelError
+from ..negotiation import refusal_note
 from .base import ImageRequest
 
 RESERVED = frozenset({"prompt", "model", "n", "image", "stream"})
@@ -183,20 +184,15 @@ def caveats(provider: Provider, request: ImageRequest, call: Mapping[str, Any], 
         call: fields that the user added.
         left_out: fields that the server has refused before.
     """
-    missing = set(left_out)
-    if not provider.seed:
-        missing.add("seed")
-    if not provider.negative_prompt:
-        missing.add("negative_prompt")
+    missing = {name for name, taken in (("seed", provider.seed), ("negative_prompt", provider.negative_prompt)) if not taken}
+    missing |= set(left_out)
+    if not request.negative_prompt:
+        missing.discard("negative_prompt")
     who = "the images endpoint" if provider is OTHER else provider.name
     notes = []
     if provider is OTHER:
         notes.append("The images endpoint does not say whose it is: it is sent the fields that most take (see the option provider)")
-    if "seed" in missing:
-        notes.append(f"{who} takes no seed: the same request gives another image each time")
-    if "negative_prompt" in missing and request.negative_prompt:
-        notes.append(f"{who} takes no negative prompt: it was left out")
-    notes += [f"{who} takes no field {name!r}: it was left out" for name in sorted(missing - {"seed", "negative_prompt"})]
+    notes += [refusal_note(name, who) for name in sorted(missing, reverse=True)]
     known = provider.generation_fields if request.source is None else provider.edit_fields
     if known is not None:
         notes += [f"{provider.name} does not know the field {name!r}: it has no effect" for name in sorted(set(call) - known)]

@@ -53,7 +53,7 @@ class OcrChecker:
     """
 
     name = "OCR"
-    kinds: frozenset[CheckKind] = frozenset(kind.name for kind in KINDS.values() if kind.form == "text")
+    kinds: frozenset[CheckKind] = frozenset(kind.name for kind in KINDS.values() if kind.is_text)
 
     def __init__(self) -> None:
         if not is_installed():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...memory.check_kinds import KINDS
 from ...memory.quoted_text import quoted_strings, replace_quotes
 from ...memory.state import CheckKind
 from .text_match import contains, normalize
@@ -68,18 +69,21 @@ def rewrite_question(kind: CheckKind, question: str, expected: str, texts: Seque
     if not question or not normalize(expected):
         return []
     word = expected.casefold().rstrip(".")
-    if kind == "text" and _expects_text(question, word, texts):
+    is_text = KINDS[kind].is_text
+    if is_text and _expects_text(question, word, texts):
         tells = len(normalize(expected)) > 1 and contains(normalize(question).casefold(), normalize(expected).casefold())
-        return [RewrittenQuestion("text", OPEN_QUESTION if tells else question, literal_answer(expected))]
+        return [RewrittenQuestion(kind, OPEN_QUESTION if tells else question, literal_answer(expected))]
     if word != "yes":
-        return [RewrittenQuestion(kind, question, "no" if kind == "text" else expected)]
+        return [RewrittenQuestion(kind, question, "no" if is_text else expected)]
     quotes, rest = _without_quotes(question, texts)
     pairs = [(quote, _text_of_request(quote, texts)) for quote in quotes]
-    all_requested = kind == "text" or all(text for _, text in pairs)
-    if quotes and all_requested and _asks_only_presence(kind, rest):
-        return [RewrittenQuestion("text", OPEN_QUESTION, literal_answer(text or quote)) for quote, text in pairs]
-    if kind != "text" or not quotes:
-        return [RewrittenQuestion(kind, question, "yes" if kind == "text" else expected)]
+    all_requested = is_text or all(text for _, text in pairs)
+    if quotes and all_requested and _asks_only_presence(is_text, rest):
+        return [
+            RewrittenQuestion(kind if is_text else "text", OPEN_QUESTION, literal_answer(text or quote)) for quote, text in pairs
+        ]
+    if not is_text or not quotes:
+        return [RewrittenQuestion(kind, question, "yes" if is_text else expected)]
     return [RewrittenQuestion("relation" if len(quotes) > 1 or _RELATION.search(rest) else "attribute", question, "yes")]
 
 
@@ -111,12 +115,12 @@ def _folded(text: str) -> str:
     return normalize(text).casefold().rstrip(".,?!")
 
 
-def _asks_only_presence(kind: CheckKind, rest: str) -> bool:
+def _asks_only_presence(is_text: bool, rest: str) -> bool:
     """Return whether a question asks only if its texts are written, not how or where, nor if a thing is there."""
     rest = re.sub(r"_(?: (?:and )?_)+", "_", rest)
     if _RELATION.search(rest) or _LOOK.search(rest):
         return False
-    return bool(_ONLY_PRESENCE.fullmatch(rest) or (kind == "text" and _SIGN_THAT_SAYS.fullmatch(rest)))
+    return bool(_ONLY_PRESENCE.fullmatch(rest) or (is_text and _SIGN_THAT_SAYS.fullmatch(rest)))
 
 
 def literal_answer(text: str) -> str:

@@ -148,79 +148,48 @@ def test_a_lesson_is_one_line_of_plain_words():
     assert len(StoredLesson(kind="count", text="w" * 5000).text) <= 600
 
 
-def test_the_nearest_are_of_the_kinds_that_failed(book):
-    book.add(COUNT, [trial(1)])
-    book.add(PLACE, [trial(2)])
-    assert [x.kind for x in book.nearest([], {"relation": ["Is the dog left of the tree?"]})] == ["relation"]
-    assert book.nearest([], {"text": ["What is written?"]}) == []
-    assert len(book.nearest([], request="two cats")) == 2
-
-
-def test_of_the_near_ones_the_one_that_helped_more_often_comes_first(book):
+def test_the_best_are_of_the_kinds_that_failed_the_one_that_helped_more_often_first(book):
+    place = book.add(PLACE, [trial(1)])
     often = book.add(COUNT, [trial(n) for n in range(6)])
     seldom = book.add(COUNT.model_copy(update={"text": "Say the number twice."}), [trial(7), trial(8, helped=False)])
-    far = book.add(StoredLesson(kind="count", text="Draw less of it.", question="Windows?"), [trial(n) for n in range(10, 30)])
-    found = book.nearest([], {"count": ["How many dogs are in the image?"]})
-    assert [x.id for x in found] == [often.id, seldom.id, far.id]
-
-
-def test_what_helps_more_often_than_usual_for_its_kind_comes_first(book):
-    """Some failures are easier to mend than others: a lesson for those is not better for it."""
-    counts = {
-        "Easy, and so are all.": ("attribute", 9),
-        "Hard, and it helps.": ("count", 8),
-        "Hard, and it does not.": ("count", 4),
-    }
-    for start, (text, (kind, helped)) in enumerate(counts.items()):
-        book.add(StoredLesson(kind=kind, text=text), [trial(100 * start + n, helped=n < helped) for n in range(10)])
-    book.add(StoredLesson(kind="attribute", text="Easy as well."), [trial(500 + n, helped=n < 9) for n in range(10)])
-    book.add(StoredLesson(kind="count", text="Learned, never shown."), [trial(900, learned=True)])
-    found = [lesson.text for lesson in book.nearest([], request="cats")]
-    assert found[0] == "Hard, and it helps."
-    assert found[-1] == "Hard, and it does not."
-    assert "Learned, never shown." in found[:-1]
-
-
-def test_the_same_advice_counts_whatever_kind_it_was_learned_for(book):
-    for kind in ("object", "count"):
-        book.add(COUNT.model_copy(update={"kind": kind}), [trial(n, helped=kind == "object") for n in range(3)])
-    book.add(StoredLesson(kind="count", text="Say the number twice."), [trial(n, helped=False) for n in range(20, 23)])
-    assert book.nearest([], {"count": [COUNT.question]})[0].text == COUNT.text
+    assert [x.id for x in book.best([], {"count"})] == [often.id, seldom.id]
+    assert book.best([], {"text"}) == []
+    assert [x.id for x in book.best(["spatial-layout"])] == [often.id, place.id, seldom.id]
 
 
 def test_lessons_for_a_skill_in_use_come_before_those_for_others(book):
     other_skill = book.add(PLACE, [trial(n) for n in range(5)])
     own = book.add(PLACE.model_copy(update={"skill": "counting", "text": "Leave some room."}), [trial(9)])
-    assert [x.id for x in book.nearest(["counting"], {"relation": [PLACE.question]})] == [own.id, other_skill.id]
+    assert [x.id for x in book.best(["counting"], {"relation"})] == [own.id, other_skill.id]
 
 
 def test_what_hurts_is_no_longer_shown(book):
     kept = book.add(COUNT, [trial(1)])
     for number in range(2, 4):
         book.add_trial(kept.id, trial(number, helped=False))
-    assert [x.id for x in book.nearest([], request="cats")] == [kept.id]
+    assert [x.id for x in book.best([])] == [kept.id]
     book.add_trial(kept.id, trial(4, helped=False))
-    assert book.nearest([], request="cats") == []
+    assert book.best([]) == []
     assert book.ranked()[0].is_harmful
 
 
 def test_the_same_advice_is_shown_once_and_few_at_all(book):
     for number, kind in enumerate(("count", "object", "attribute")):
         book.add(StoredLesson(kind=kind, text=COUNT.text), [trial(number)])
-    assert len(book.nearest([], request="cats")) == 1
+    assert len(book.best([])) == 1
     for number, word in enumerate(("red", "green", "blue", "small", "large", "round", "thin")):
         book.add(StoredLesson(kind="style", text=f"{word} {word}ish things belong {word}ly together"), [trial(50 + number)])
-    assert len(book.nearest([], request="cats")) == 5
+    assert len(book.best([])) == 5
 
 
 def test_nobody_is_shown_what_was_not_approved(book):
     proposed = book.add(COUNT.model_copy(update={"status": "proposed"}), [trial(1)])
-    assert book.nearest([], request="cats") == []
+    assert book.best([]) == []
     book.add(COUNT, [trial(2)])  # found again by a run that keeps: a person was asked, so a person decides
-    assert book.nearest([], request="cats") == []
+    assert book.best([]) == []
     assert [x.tried for x in book.ranked("proposed")] == [2]
     assert book.approve(proposed.id).status == "kept"
-    assert [x.id for x in book.nearest([], request="cats")] == [proposed.id]
+    assert [x.id for x in book.best([])] == [proposed.id]
 
 
 def test_a_removed_lesson_is_gone_with_its_trials(book):
@@ -259,7 +228,7 @@ def test_an_import_adds_what_two_people_found_out(book, other):
 def test_imported_lessons_may_wait_for_approval(book, other):
     book.add(COUNT, [trial(1)])
     import_lessons(other, export_lessons(book), review=True)
-    assert other.nearest([], request="cats") == []
+    assert other.best([]) == []
 
 
 def line(text, trials=(), **more):
@@ -274,7 +243,7 @@ def test_for_review_a_file_does_not_touch_the_counts_of_what_is_known(book):
     book.add(COUNT, [trial(1)])
     done = import_lessons(book, [line(COUNT.text, [told(n, False) for n in range(10, 15)])], review=True)
     assert (done.new, done.known, done.booked, done.left_out) == (0, 1, 0, 5)
-    (lesson,) = book.nearest([], request="cats")
+    (lesson,) = book.best([])
     assert (lesson.tried, lesson.helped) == (1, 1)
 
 
@@ -282,10 +251,10 @@ def test_trials_of_what_waits_for_approval_rank_nothing(book):
     """The good one helped as often as the other, but for what another person's file says of the same advice."""
     for start, text in ((0, "Say the number first."), (50, "Draw them large.")):
         book.add(StoredLesson(kind="count", text=text), [trial(start + n, helped=n < 3) for n in range(4)])
-    before = book.nearest([], request="cats")
+    before = book.best([])
     bad = [told(100 + n, False) for n in range(30)]
     import_lessons(book, [line(before[0].text, bad, kind="object"), line("Anything.", bad)], review=True)
-    assert book.nearest([], request="cats") == before
+    assert book.best([]) == before
 
 
 def test_a_file_never_overturns_what_was_found_here(book):
@@ -312,7 +281,7 @@ def test_a_store_that_holds_a_time_without_a_zone_can_be_read_and_mended(book):
     naive = {"at": "2026-01-01T00:00:00", "helped": True, "key": f"{2:016x}"}
     book.store.put(TRIALS_NAMESPACE, f"{kept.id}/{naive['key']}", naive)
     book.add_trial(kept.id, trial(2, helped=False))
-    assert [x.tried for x in book.nearest([], request="cats")] == [2]
+    assert [x.tried for x in book.best([])] == [2]
     assert book.remove(kept.id).id == kept.id
 
 

@@ -17,9 +17,8 @@ from gems.errors import ImageModelError, ModelCallError
 from gems.models import http
 from gems.models.chat.call import call
 from gems.models.image.base import ImageRequest
-from gems.models.image.images_api import endpoint_image
 from gems.models.options import ChatOptions, ImageOptions
-from gems.models.registry import chat_model
+from gems.models.registry import chat_model, image_model
 
 from ..faulty_server import FaultyServer, Reply, chat_reply, stream_reply
 
@@ -62,12 +61,13 @@ def _told(answer):
 
 
 def picture(url, **options):
-    [image] = endpoint_image(ImageOptions(model=f"{url}#m", provider="gems", **{"retries": 0, "timeout": 0.2, **options})).generate(
+    [image] = image_model(ImageOptions(model=f"{url}#m", provider="gems", **{"retries": 0, "timeout": 0.2, **options})).generate(
         [ImageRequest(prompt="a cat", seed=1)]
     )
     return image
 
 
+chat_of("http://127.0.0.1:1/v1")  # imports the client now: no test waits for that
 WAYS = [whole, streamed, whole_async, streamed_async, picture]
 CHATS = WAYS[:-1]
 

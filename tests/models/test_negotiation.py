@@ -1,5 +1,6 @@
 """What servers refuse: each row of the table, as a role, a judge, the planner and an image model meet it, over real HTTP."""
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -15,9 +16,10 @@ from gems.errors import ModelCallError
 from gems.evaluation.benchmarks.base import JudgeQuestion
 from gems.evaluation.judges.registry import judge_of
 from gems.models.chat.ask import ask
+from gems.models.image.base import ImageRequest
 from gems.models.negotiation import OPTIONAL, Negotiation, call_adapting, parse_error
-from gems.models.options import ChatOptions
-from gems.models.registry import chat_model
+from gems.models.options import ChatOptions, ImageOptions
+from gems.models.registry import chat_model, image_model
 from gems.nodes.planner import PlannerState, planner
 from gems.skills import SkillLibrary
 
@@ -30,7 +32,6 @@ class Color(BaseModel):
 
 ROWS = {part.name: part for part in OPTIONAL}
 HELLO = [SystemMessage("Name a colour."), HumanMessage("Go.")]
-IMAGES = {"seed", "negative_prompt", "response_format", "output_format"}
 OPTIONS = {"retries": 0, "timeout": 5, "temperature": 0.5, "max_tokens": 99}
 QUICK = {"retry-after-ms": "1"}
 
@@ -50,6 +51,18 @@ REFUSALS = [
     ),
     ("system", 400, {"object": "error", "message": "System role not supported", "code": 400}),
 ]
+IMAGE_REFUSALS = [
+    ("seed", 400, {"error": {"message": "The model does not support the parameter `seed`.", "param": "seed"}}),
+    ("seed", 400, {"error": {"message": "Invalid parameter: seed", "param": "seed", "code": "InvalidParameter"}}),
+    ("seed", 422, {"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}),
+    ("negative_prompt", 500, {"error": "unexpected keyword argument 'negative_prompt'"}),
+    (
+        "response_format",
+        400,
+        {"error": {"message": "Invalid value: 'b64_json'. Supported values are: 'url'.", "param": "response_format"}},
+    ),
+    ("output_format", 404, {"message": "output_format is not available"}),
+]
 TOOLS = [
     (400, {"error": {"message": "deepseek-reasoner does not support Function Calling"}}),
     (500, {"error": {"code": 500, "message": "tools param requires --jinja flag", "type": "server_error"}}),
@@ -65,7 +78,7 @@ def is_in(part, request):
 
 
 def refusing(part, status, body, reply):
-    return lambda heard: Reply(body, status, headers=QUICK) if is_in(part, heard.json) else reply
+    return lambda heard: Reply(body, status, headers=QUICK) if heard.data and is_in(part, heard.json) else reply
 
 
 def png():
@@ -75,7 +88,7 @@ def png():
 
 
 def test_every_row_is_met_by_someone():
-    assert {part for part, _, _ in REFUSALS} | {"tools"} | IMAGES == set(ROWS)
+    assert {part for part, _, _ in [*REFUSALS, *IMAGE_REFUSALS]} | {"tools"} == set(ROWS)
 
 
 def test_the_documentation_has_every_row():
@@ -112,6 +125,21 @@ def test_a_judge_does_without_what_is_refused_from_then_on_and_says_so_once(serv
     if part == "system":
         text, image, _ = server.heard[-1].json["messages"][0]["content"]
         assert (text["text"][:22], image["type"]) == ("You are a careful judg", "image_url")
+
+
+@pytest.mark.parametrize(("part", "status", "body"), IMAGE_REFUSALS)
+def test_an_image_model_does_without_what_is_refused_from_then_on_and_says_so_once(server, part, status, body):
+    drawn = Reply({"data": [{"b64_json": base64.b64encode(png()).decode()}]})
+    server.replies = [refusing(part, status, body, drawn)]
+    options = ImageOptions(model=f"{server.url}#m", provider="sglang", retries=0, timeout=5)
+    request = ImageRequest(prompt="a seed", negative_prompt="dogs", seed=7)
+    for _ in range(2):  # what is known holds for another object too
+        model = image_model(options)
+        assert model.generate([request])[0].size == (8, 8)
+    requests = [heard.json for heard in server.heard if heard.data]
+    assert [part in sent for sent in requests] == [True, False, False]
+    assert all(name in requests[-1] for name, _, _ in IMAGE_REFUSALS if name != part)
+    assert model.caveats(request) == [ROWS[part].note.replace("{who}", "sglang")]
 
 
 @pytest.mark.parametrize(("status", "body"), TOOLS)

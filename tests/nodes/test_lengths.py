@@ -14,10 +14,10 @@ from gems.models.chat.answer_text import json_objects, parse_answer
 from gems.nodes import decomposer, planner, refiner, summarizer
 from gems.nodes.checks.answers import passes
 from gems.nodes.checks.text_match import compare_text, contains, normalize
-from gems.nodes.messages import MAX_ANSWER, MAX_QUESTION
+from gems.nodes.messages import MAX_ANSWER, MAX_QUESTION, truncate_each
 from gems.nodes.planner import Plan
 from gems.nodes.skill_loader import answerable_turn
-from gems.nodes.verifier import Finding, Findings, _truncate_findings
+from gems.nodes.verifier import LIMITS, Finding
 
 LONG = "long words " * 10_000
 GENEROUS = 2.0
@@ -44,9 +44,9 @@ def test_questions_answers_reasons_and_experiences_are_cut():
     assert {len(c.question) <= MAX_QUESTION and len(c.expected) <= 8_000 for c in update["checks"]} == {True}
     assert len([n for n in update["notes"] if "cut off" in n]) == 2
     assert any("30000 questions" in n for n in update["notes"])
-    findings, notes = _truncate_findings(Findings(findings=[Finding(id="c1", answer=LONG, reason=LONG)] * 2))
+    findings, notes = truncate_each([Finding(id="c1", answer=LONG, reason=LONG)] * 2, LIMITS)
     assert len(notes) == 2
-    assert (len(findings.findings[0].answer), len(findings.findings[0].reason)) <= (MAX_ANSWER, MAX_QUESTION)
+    assert (len(findings[0].answer), len(findings[0].reason)) <= (MAX_ANSWER, MAX_QUESTION)
     update = summarizer.parse(summarizer.Lesson(experience="x" * 10**6), 1)
     assert len(update["experiences"][0].text) <= MAX_QUESTION
     assert "cut off" in update["notes"][0]

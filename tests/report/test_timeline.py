@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -143,15 +142,19 @@ def test_forks_are_on_the_pages_of_both(tmp_path, make_sketcher):
     assert 'href="../cc/' not in child.report_path.read_text()
 
 
-def test_the_page_of_a_pruned_run_is_not_made_worse_by_asking_for_it(tmp_path, make_sketcher):
+def test_the_page_of_a_pruned_run_stays_as_it_is(tmp_path, make_sketcher):
     run(PROMPT, thread="t", runs=tmp_path, image=make_sketcher(1.0), preset="loop", max_rounds=2, seed=3)
     home = Workspace(tmp_path)
     kept = (tmp_path / "t/report.html").read_text(encoding="utf-8")
     Gems(runs=tmp_path).prune(timedelta(0), keep_best=True)
+    assert 'id="timeline"' in kept
+    assert refresh_page("t", tmp_path).read_text(encoding="utf-8") == kept
     with home.database.open() as opened:
         assert page_as_text("t", opened, home) == kept
         (tmp_path / "t/report.html").unlink()
         assert "image could not be read" in page_as_text("t", opened, home), "what is left of it, where there is nothing better"
+    with pytest.raises(GemsError, match="was pruned"):
+        refresh_page("t", tmp_path)
 
 
 def test_show_opens_the_page_of_a_run_that_has_none_yet(tmp_path, command, monkeypatch, make_sketcher):
@@ -167,14 +170,3 @@ def test_show_opens_the_page_of_a_run_that_has_none_yet(tmp_path, command, monke
     assert command("show", "t", "--open")[0] == 0
     assert opened == [str(tmp_path / "runs/t/report.html")]
     assert "Unfinished" in (tmp_path / "runs/t/report.html").read_text()
-
-
-def test_the_page_of_a_pruned_run_stays_as_it_is(tmp_path, command):
-    assert json.loads(command("run", "a red circle", "--thread", "t", "--json")[1])["decision"] == "accept"
-    before = (tmp_path / "runs/t/report.html").read_bytes()
-    assert b'id="timeline"' in before
-    assert command("prune", "--older-than", "0h", "--keep-best")[0] == 0
-    assert refresh_page("t").read_bytes() == before
-    (tmp_path / "runs/t/report.html").unlink()
-    with pytest.raises(GemsError, match="was pruned"):
-        refresh_page("t")

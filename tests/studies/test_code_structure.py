@@ -2,7 +2,7 @@
 
 import pytest
 
-from gems.studies.code_structure import circles, main
+from gems.studies.code_structure import HERE, circles, long_signatures, main, source_files
 
 FILES = {
     "__init__.py": "",
@@ -10,9 +10,18 @@ FILES = {
     "graph/__init__.py": "",
     "graph/build.py": "from ..errors import GemsError\n\nSIZE = 1\n\ndef build(): ...\n",
     "nodes/__init__.py": "",
-    "nodes/planner.py": "SIZE: int = 2\n_told = 3\n\ndef plan():\n    from ..graph import build\n",
+    "nodes/planner.py": "SIZE: int = 2\n_told = 3\n\ndef plan(a, /, b, c, *d, e, f, g, h, i, **j):\n from ..graph import build\n",
     "tests/test_it.py": "told = found = said = 1\n",
 }
+
+
+OF_STUDIES = {
+    *("commands.evaluate.eval_import", "commands.evaluate.eval_score", "commands.evaluate.eval_benchmark"),
+    *("commands.evaluate_studies.eval_lessons", "evaluation.image_scores.score_images"),
+    *("evaluation.lessons_study.compare_lessons", "evaluation.runner.run_study", "evaluation.runner.plan_study"),
+    *("evaluation.study.compare", "evaluation.study_definition.define_study", "evaluation.variant_results._summarize_variant"),
+}
+"""Functions of studies that still take more: none may join them."""
 
 
 def test_a_checkout_is_counted_and_its_imports_are_seen(tmp_path, capsys):
@@ -28,7 +37,12 @@ def test_a_checkout_is_counted_and_its_imports_are_seen(tmp_path, capsys):
     assert ["graph → errors", "1"] in rows
     assert ["nodes → graph (up)", "1"] in rows
     assert ["1 public names stand in two files or more: SIZE"] in rows
+    assert ["1 functions with more than 8 parameters: nodes.planner.plan (9)"] in rows
     assert ["2 arrows, 1 of them up; circles of modules: none"] in rows
+
+
+def test_no_function_takes_more_parameters_than_can_be_kept_in_mind():
+    assert set(long_signatures(source_files(HERE))) <= {"runs.client.run", "graph.build.build_graph", *OF_STUDIES}
 
 
 @pytest.mark.parametrize(

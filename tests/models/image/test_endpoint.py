@@ -17,12 +17,14 @@ from PIL import Image
 
 from gems.errors import ImageModelError, ModelSpecError
 from gems.models import http
-from gems.models.image import images_api_response
+from gems.models.image import decode
 from gems.models.image.base import ImageRequest
-from gems.models.image.images_api import endpoint_image
+from gems.models.image.images_api import EndpointImage
 from gems.models.options import ImageOptions
+from gems.models.registry import image_model
 
 from ...faulty_server import FaultyServer, Reply
+from .acme import AcmeOptions
 
 KEY = "sk-secret-of-mine-1234"
 CAT = ImageRequest(prompt="a cat", seed=7)
@@ -40,6 +42,16 @@ def drawn(data=None, **more):
     return Reply({"created": 1, "data": [{"b64_json": base64.b64encode(png() if data is None else data).decode()}], **more})
 
 
+def of_acme(reply):
+    """Give the image of an answer where Acme has it."""
+    if callable(reply):
+        return lambda request: of_acme(reply(request))
+    if isinstance(reply.body, dict) and reply.body.get("data"):
+        item = reply.body["data"][0]
+        reply.body = {"canvas": (item.get("b64_json") or item.get("url")) if isinstance(item, dict) else None}
+    return reply
+
+
 def listed(owner="vllm", name="m", **more):
     return Reply({"object": "list", "data": [{"id": name, "object": "model", "created": 1, "owned_by": owner, **more}]})
 
@@ -55,15 +67,27 @@ def server():
     threading.Thread(target=with_faults.close).start()  # which takes half a second, and nobody need wait for it
 
 
+EVERY_BACKEND = pytest.mark.parametrize("backend", ["images API", "acme"])
+"""What the base class of HTTP backends does for all of them."""
+
+
 @pytest.fixture
-def model(server, monkeypatch):
+def backend():
+    return "images API"
+
+
+@pytest.fixture
+def model(server, monkeypatch, backend):
     """Build a model at the server, a vLLM-Omni by default, whose key is in GEMS_API_KEY."""
     monkeypatch.setenv("GEMS_API_KEY", KEY)
 
     def build(*replies, provider="vllm-omni", **options):
         server.replies = list(replies) or [drawn()]
         options = {"retries": 2, "timeout": 5, **options}
-        return endpoint_image(ImageOptions(model=f"{server.url}#m", provider=provider, **options))
+        if backend == "acme":
+            server.replies = [of_acme(reply) for reply in server.replies]
+            return AcmeOptions(model=f"acme:{server.url}#m", **options).make()
+        return image_model(ImageOptions(model=f"{server.url}#m", provider=provider, **options))
 
     return build
 
@@ -124,7 +148,7 @@ def test_a_picture_is_edited_by_a_form(server, model):
 
 def test_a_query_in_the_url_goes_along(server, monkeypatch):
     server.replies = [drawn()]
-    endpoint_image(ImageOptions(model=f"{server.url}?api-version=1#m", provider="openai")).generate([CAT])
+    image_model(ImageOptions(model=f"{server.url}?api-version=1#m", provider="openai")).generate([CAT])
     assert server.heard[0].path == "/v1/images/generations?api-version=1"
 
 
@@ -142,12 +166,12 @@ def test_without_a_key_none_is_sent(server, model, monkeypatch):
 
 def test_a_key_that_is_named_or_needed_must_be_there(monkeypatch):
     with pytest.raises(ModelSpecError, match=r"openai:gpt-image-2 needs a key: set OPENAI_API_KEY"):
-        endpoint_image(ImageOptions(model="openai:gpt-image-2"))
+        image_model(ImageOptions(model="openai:gpt-image-2"))
     with pytest.raises(ModelSpecError, match="needs a key: set MY_KEY"):
-        endpoint_image(ImageOptions(model="http://localhost:1/v1#m", key_env="MY_KEY"))
+        image_model(ImageOptions(model="http://localhost:1/v1#m", key_env="MY_KEY"))
     monkeypatch.setenv("MY_KEY", f"{KEY}\u200b")
     with pytest.raises(ModelSpecError, match=r"the key in MY_KEY has characters") as caught:
-        endpoint_image(ImageOptions(model="http://localhost:1/v1#m", key_env="MY_KEY"))
+        image_model(ImageOptions(model="http://localhost:1/v1#m", key_env="MY_KEY"))
     assert KEY not in str(caught.value)
 
 
@@ -155,7 +179,7 @@ def test_openai_is_asked_in_its_own_way(server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")  # as from a file
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     server.replies = [drawn()]
-    model = endpoint_image(ImageOptions(model="openai:gpt-image-2", set={"quality": "low"}))
+    model = image_model(ImageOptions(model="openai:gpt-image-2", set={"quality": "low"}))
     model.generate([CAT])
     assert [heard.path for heard in server.heard] == ["/v1/images/generations"]
     assert server.heard[0].json == {"model": "gpt-image-2", "prompt": "a cat", "n": 1, "quality": "low"}
@@ -168,7 +192,8 @@ def test_openai_is_asked_in_its_own_way(server, monkeypatch):
 
 
 def test_settings_tell_models_apart_and_keep_secrets():
-    model = endpoint_image(ImageOptions(model="http://me:hidden@localhost:9/v1#a/b", provider="sglang", set={"guidance_scale": 4}))
+    options = ImageOptions(model="http://localhost:9/v1#a/b", provider="sglang", set={"guidance_scale": 4})
+    model = EndpointImage(options, "http://me:hidden@localhost:9/v1", "a/b")
     assert model.name == "a/b"
     assert model.settings == {"model": "a/b", "host": "localhost:9", "provider": "sglang", "guidance_scale": 4}
 
@@ -176,7 +201,7 @@ def test_settings_tell_models_apart_and_keep_secrets():
 @pytest.mark.parametrize("field", ["n", "stream", "prompt", "model", "image"])
 def test_fields_that_would_break_one_picture_a_request_cannot_be_set(field):
     with pytest.raises(ImageModelError, match=f"the field '{field}' cannot be set"):
-        endpoint_image(ImageOptions(model="http://localhost:1/v1#m", set={field: 2}))
+        image_model(ImageOptions(model="http://localhost:1/v1#m", set={field: 2}))
 
 
 # Whose server it is
@@ -252,6 +277,7 @@ def test_a_field_that_the_user_set_is_not_left_out_in_silence(server, model):
 # Errors of the server
 
 
+@EVERY_BACKEND
 def test_what_passes_is_tried_again(server, model):
     drawer = model(failed(429), failed(500), drawn())
     assert drawer.generate([CAT])[0].size == (48, 32)
@@ -259,6 +285,7 @@ def test_what_passes_is_tried_again(server, model):
     assert server.heard[0].json == server.heard[2].json
 
 
+@EVERY_BACKEND
 @pytest.mark.parametrize(
     ("status", "said", "tries"),
     [
@@ -277,6 +304,7 @@ def test_an_error_says_what_the_server_said(server, model, status, said, tries):
     assert len(server.heard) == tries
 
 
+@EVERY_BACKEND
 def test_a_server_that_wants_an_hour_of_patience_is_not_waited_for(server, model):
     busy = failed(429, "come back later")
     busy.headers = {"Retry-After": "3600"}
@@ -284,6 +312,7 @@ def test_a_server_that_wants_an_hour_of_patience_is_not_waited_for(server, model
     assert len(server.heard) == 1
 
 
+@EVERY_BACKEND
 def test_a_wait_that_the_server_asks_for_is_waited(server, model):
     busy = failed(429)
     busy.headers = {"Retry-After": "0.01"}
@@ -291,6 +320,7 @@ def test_a_wait_that_the_server_asks_for_is_waited(server, model):
     assert len(server.heard) == 2
 
 
+@EVERY_BACKEND
 @pytest.mark.parametrize(("status", "reason"), [(502, "Bad Gateway"), (599, "it does not say why")])
 def test_a_page_of_a_proxy_is_not_quoted(model, status, reason):
     page = Reply(b"<html><body>nginx</body></html>", status=status, content_type="text/html", headers=QUICK)
@@ -299,6 +329,7 @@ def test_a_page_of_a_proxy_is_not_quoted(model, status, reason):
     assert "<" not in message
 
 
+@EVERY_BACKEND
 def test_a_refused_key_is_named_and_not_shown(server, model):
     refused = failed(401, f"Incorrect API key provided: {KEY}.")
     assert error_of(model(refused)).endswith("answered 401: the key in GEMS_API_KEY was refused")
@@ -306,6 +337,7 @@ def test_a_refused_key_is_named_and_not_shown(server, model):
     assert "not *** enough" in error_of(model(failed(400, f"not {KEY} enough")))
 
 
+@EVERY_BACKEND
 def test_a_server_that_wants_a_key_says_so(model, monkeypatch):
     monkeypatch.delenv("GEMS_API_KEY")
     assert error_of(model(failed(401))).endswith("it wants a key: set GEMS_API_KEY")
@@ -314,8 +346,10 @@ def test_a_server_that_wants_a_key_says_so(model, monkeypatch):
 def test_a_model_that_is_not_there_is_told_with_those_that_are(model):
     assert error_of(model(failed(404, "no such model"), listed(name="z-image"))).endswith("has no model 'm': it serves z-image")
     assert "does the address end in /v1" in error_of(model(failed(404)))
+    assert "instead of JSON: does the address end in /v1?" in error_of(model(Reply(b"<html>", content_type="text/html")))
 
 
+@EVERY_BACKEND
 @pytest.mark.parametrize("code", ["moderation_blocked", "content_policy_violation"])
 def test_a_request_refused_for_its_content_is_not_repeated(server, model, code):
     message = error_of(model(failed(400, "Your request was rejected by the safety system.", code=code)))
@@ -323,6 +357,7 @@ def test_a_request_refused_for_its_content_is_not_repeated(server, model, code):
     assert len(server.heard) == 1
 
 
+@EVERY_BACKEND
 def test_a_redirect_is_not_followed(server, model):
     message = error_of(model(Reply(status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"})))
     assert "answered 307 and sends elsewhere" in message
@@ -332,23 +367,26 @@ def test_a_redirect_is_not_followed(server, model):
 # Errors on the way
 
 
+@EVERY_BACKEND
 def test_a_server_that_hangs_is_given_up(server, model):
     message = error_of(model(Reply(hang=30), timeout=0.3, retries=1))
     assert "did not answer within 0.3 s after 2 tries" in message
     assert len(server.heard) == 2
 
 
-def test_a_server_that_is_not_there_is_told(server):
+def test_a_server_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setenv("GEMS_API_KEY", KEY)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://u:pw@127.0.0.1:{unused.getsockname()[1]}/v1"
-        drawer = endpoint_image(ImageOptions(model=f"{url}#m", retries=0))
-        message = error_of(drawer)
+        options = ImageOptions(model="openai:m", key_env="GEMS_API_KEY", retries=0)
+        message = error_of(EndpointImage(options, url, "m"))
     assert "at the only try" in message
     assert message.endswith("is the server running there?")
     assert "pw" not in message
 
 
+@EVERY_BACKEND
 def test_a_connection_lost_in_mid_answer_is_tried_again(server, model):
     cut = drawn()
     cut.reset_after = 40
@@ -372,7 +410,7 @@ def test_an_answer_that_drips_is_given_up():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=drip, args=[listener], daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        drawer = endpoint_image(ImageOptions(model=f"{url}#m", provider="gems", timeout=0.3, retries=0))
+        drawer = image_model(ImageOptions(model=f"{url}#m", provider="gems", timeout=0.3, retries=0))
         assert "did not answer within 0.3 s" in error_of(drawer)
         given_up.set()
 
@@ -380,12 +418,13 @@ def test_an_answer_that_drips_is_given_up():
 # Answers of no use
 
 
+@EVERY_BACKEND
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
         (
             Reply(b"<html>", content_type="text/html; charset=utf-8"),
-            "answered with text/html instead of JSON: does the address end",
+            "answered with text/html instead of JSON: ",
         ),
         (Reply(b"[" * 100_000), "instead of JSON"),
         (Reply({"created": 1}), "without an image"),
@@ -411,13 +450,15 @@ def test_an_answer_of_no_use_says_why(server, model, reply, said):
     assert len(server.heard) == 1
 
 
+@EVERY_BACKEND
 @pytest.mark.parametrize(("mode", "size"), [("L", (10_000, 10_000)), ("1", (20_000, 10_000))])
 def test_a_picture_too_large_is_refused_before_its_pixels_are_read(model, monkeypatch, mode, size):
     huge = drawn(png(size, 0, mode))
-    monkeypatch.setattr(images_api_response.PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("pixels were read"))
+    monkeypatch.setattr(decode.PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("pixels were read"))
     assert f"{size[0]}x{size[1]} pixels: at most 64,000,000 are taken" in error_of(model(huge))
 
 
+@EVERY_BACKEND
 def test_an_answer_too_long_is_not_read(server, model, monkeypatch):
     announced = drawn()
     announced.headers["Content-Length"] = str(10**12)
@@ -440,6 +481,7 @@ def test_a_compressed_answer_is_read_though_it_is_not_asked_for(server, model):
 # Pictures in other forms
 
 
+@EVERY_BACKEND
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 def test_pictures_come_as_rgb(model, form):
     (image,) = model(drawn(png(form=form))).generate([CAT])
@@ -447,12 +489,14 @@ def test_pictures_come_as_rgb(model, form):
     assert all(abs(a - b) < 8 for a, b in zip(image.getpixel((5, 5)), (255, 0, 0), strict=True))
 
 
+@EVERY_BACKEND
 def test_what_is_transparent_is_white(model):
     clear, half = png(color=(255, 0, 0, 0), mode="RGBA"), png(color=(255, 0, 0, 128), mode="RGBA")
     assert model(drawn(clear)).generate([CAT])[0].getpixel((0, 0)) == (255, 255, 255)
     assert model(drawn(half)).generate([CAT])[0].getpixel((0, 0)) == (255, 127, 127)
 
 
+@EVERY_BACKEND
 def test_another_size_than_asked_for_is_taken_and_said(model):
     drawer = model(drawn(png((16, 16))))
     (image,) = drawer.generate([SIZED])
@@ -496,7 +540,7 @@ def test_a_picture_elsewhere_is_not_fetched(server, model, url):
 def test_an_address_that_is_none_is_told(model):
     assert "an address that is none" in error_of(model(Reply({"data": [{"url": "http://[bad"}]})))
     with pytest.raises(ImageModelError, match="http://localhost:port/v1 is not understood"):
-        endpoint_image(ImageOptions(model="http://localhost:port/v1#m"))
+        image_model(ImageOptions(model="http://localhost:port/v1#m"))
 
 
 def test_a_picture_that_is_gone_is_told(model):

@@ -16,7 +16,7 @@ from gems.models.image.images_api_dialects import (
     generation_body,
     provider_of,
 )
-from gems.models.image.images_api_response import parse_error
+from gems.models.negotiation import parse_error, refused_part
 
 FULL = ImageRequest(prompt="a cat", negative_prompt="dogs", seed=7, width=512, height=256)
 PLAIN = ImageRequest(prompt="a cat", seed=7)
@@ -172,7 +172,8 @@ def test_what_is_not_honoured_is_said():
     ],
 )  # fmt: skip
 def test_a_complaint_about_a_field_is_told_from_others(body, field):
-    assert parse_error(body).refused_field(["response_format", "seed", "negative_prompt"]) == field
+    part = refused_part(400, parse_error(body).text, {"response_format", "seed", "negative_prompt"})
+    assert (part and part.name) == field
 
 
 @pytest.mark.parametrize(
@@ -185,4 +186,4 @@ def test_a_complaint_about_a_field_is_told_from_others(body, field):
     ],
 )
 def test_a_refusal_of_the_content_is_told_from_other_errors(body, refused):
-    assert parse_error(body).is_refusal is refused
+    assert parse_error(body).is_content_refusal is refused

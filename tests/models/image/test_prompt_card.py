@@ -1,17 +1,17 @@
 """What stands in for models in a rehearsal: cards with the prompt on them, and answers at random."""
 
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
 
 from gems import run
-from gems.config import Config, apply_options
+from gems.config import load_config
 from gems.evaluation.benchmarks.base import JudgeQuestion
 from gems.evaluation.judges.judge_parsing import ask_marks, marks
 from gems.evaluation.judges.registry import judge_of
 from gems.models.image.base import ImageRequest
-from gems.models.options import ChatOptions
 from gems.models.registry import image_model
 
 MARKS = {"realism": (0, 2), "style": (1, 5)}
@@ -47,10 +47,11 @@ def test_a_run_is_rehearsed_with_skills_and_rounds_and_says_what_it_was():
 
 
 def test_with_cards_the_chat_model_is_random_unless_another_one_is_named():
-    assert apply_options(Config(), None, "card", None).chat.model == "random"
-    assert apply_options(Config(), "shapes", "card", None).chat.model == "shapes"
-    assert apply_options(Config(chat=ChatOptions(model="openai:gpt-5.2")), None, "card", None).chat.model == "openai:gpt-5.2"
-    assert apply_options(Config(), None, "shapes", None).chat.model == "shapes"
+    Path("gems.toml").write_text('[chat]\nmodel = "openai:gpt-5.2"\n')
+    assert load_config(image="card").chat.model == "random"
+    assert load_config(chat="shapes", image="card").chat.model == "shapes"
+    assert load_config("gems.toml", image="card").chat.model == "openai:gpt-5.2"
+    assert load_config(image="shapes").chat.model == "shapes"
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from gems.nodes.checks.answers import FORMS
 
 ROOT = Path(gems.__file__).parent
 ENTRY = """    CheckKindEntry("knowledge","""
-MOOD = """    CheckKindEntry(
-        "mood", about="what it feels like", rule="Moods are asked openly.", expected="for a mood one word", form="word"
+SMELL = """    CheckKindEntry(
+        "smell", about="what it smells of", rule="Smells are asked openly.", expected="for a smell one word", form="odour"
     ),
 """
 FORM = """FORMS = {
-    "word": AnswerForm("A mood: one word.", "a mood", lambda expected, answer: answer.startswith(expected[:3])),
+    "odour": AnswerForm("A smell: one word.", "a smell", lambda expected, answer: answer.startswith(expected[:3])),
 """
 USES = """
 from PIL import Image
@@ -28,20 +28,19 @@ from gems.nodes import decomposer, learner, verifier
 from gems.nodes.checks.answers import passes
 from gems.nodes.review_answer import Answer, NewCheck
 
-assert "- Moods are asked openly.\\n" in decomposer.SYSTEM
-assert decomposer.SYSTEM.endswith("style, mood (what it feels like), knowledge (a visible fact that follows from the world rather "
-                                  "than from the words).")
+assert "- Smells are asked openly.\\n" in decomposer.SYSTEM
+assert "smell (what it smells of), knowledge (" in decomposer.SYSTEM
 draft = decomposer.CheckDraft.model_json_schema()["properties"]
-assert "mood" in draft["kind"]["enum"] and "for a mood one word" in draft["expected"]["description"]
-assert "- A mood: one word.\\n" in verifier.SYSTEM
-assert "mood" in learner.LearnedLesson.model_json_schema()["properties"]["kind"]["enum"]
-assert CliRunner().invoke(app, ["lessons", "list", "--kind", "mood"]).exception.args[0].startswith("there are no runs")
-assert NewCheck(question="How does it feel?", kind="mood", expected="joyful").kind == "mood"
+assert "smell" in draft["kind"]["enum"] and "for a smell one word" in draft["expected"]["description"]
+assert "- A smell: one word.\\n" in verifier.SYSTEM
+assert "smell" in learner.LearnedLesson.model_json_schema()["properties"]["kind"]["enum"]
+assert CliRunner().invoke(app, ["lessons", "list", "--kind", "smell"]).exception.args[0].startswith("there are no runs")
+assert NewCheck(question="What does it smell of?", kind="smell", expected="smoky").kind == "smell"
 
 checks = decomposer.parse(
-    decomposer.Checks(checks=[{"kind": "mood", "question": "How does it feel?", "expected": "joyful"}]), "a joyful circle"
+    decomposer.Checks(checks=[{"kind": "smell", "question": "What does it smell of?", "expected": "smoky"}]), "a smoky circle"
 )["checks"]
-for answer, passed in [("joyous", True), ("sad", False), ("", None)]:
+for answer, passed in [("smoke", True), ("sea", False), ("", None)]:
     finding = verifier.Findings(findings=[{"id": "c1", "answer": answer, "reason": "seen"}])
     [verdict] = verifier.parse(finding, checks)
     assert verdict.passed is passed is passes(checks[0], answer)
@@ -54,22 +53,23 @@ class Blank(gems.ImageModel):
         return [Image.new("RGB", (64, 64)) for _ in requests]
 
 
-verdicts = [gems.Verdict(check="c1", passed=False, answer="sad")]
+verdicts = [gems.Verdict(check="c1", passed=False, answer="sea")]
 nodes = {
     "decomposer": lambda state: {"checks": checks},
     "verifier": lambda state: {"attempts": [a.judged(verdicts) for a in state.pending]},
 }
 result = gems.run("a circle", preset="original", image=Blank(), nodes=nodes)
 assert gems.GemsState.model_validate_json(result.state.model_dump_json()).checks == checks
-assert '<span class="kind">mood</span>' in result.report_path.read_text(encoding="utf-8")
+assert '<span class="kind">smell</span>' in result.report_path.read_text(encoding="utf-8")
 """
 
 
 def test_the_table_of_the_docs_has_each_kind_with_the_form_of_its_answer():
     page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
-    table = page[page.index("| kind | answer |") :].partition("\n\n")[0]
-    rows = re.findall(r"^\| (\w+) \| ([\w ]+) \|", table, re.MULTILINE)
-    assert rows == [("kind", "answer"), *((kind.name, kind.form) for kind in KINDS.values())]
+    table = page[page.index("| kind | question |") :].partition("\n\n")[0]
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| ([\w ]+) \|", table, re.MULTILINE)
+    kinds = [(kind.name, "open" if kind.is_open else "closed", kind.form) for kind in KINDS.values()]
+    assert rows == [("kind", "question", "answer"), *kinds]
     assert {kind.form for kind in KINDS.values()} == set(FORMS)
 
 
@@ -80,7 +80,7 @@ def test_an_entry_is_all_that_a_new_kind_needs(tmp_path):
             if entry.name not in {".git", "__pycache__", "memory", "nodes", "checks"}:
                 (tmp_path / "gems" / folder / entry.name).symlink_to(entry)
     for name, old, new in [
-        ("memory/check_kinds.py", ENTRY, MOOD + ENTRY),
+        ("memory/check_kinds.py", ENTRY, SMELL + ENTRY),
         ("nodes/checks/answers.py", "FORMS = {\n", FORM),
     ]:
         text = (ROOT / name).read_text(encoding="utf-8")
