@@ -95,12 +95,20 @@ def eval_score(
     with progress_bars() as progress:
         scorer = judge_of(wanted, concurrency=concurrency)
         score_study(folder, scorer, benchmark=bench, store=table.store, concurrency=concurrency, progress=progress)
-    table.show(folder)
+    _show_folder(folder, table)
+
+
+def _show_folder(folder: Path, table: TableArgs) -> None:
+    """Print the tables of a study, and write its files."""
+    from ..evaluation.study import load_study
+    from .evaluate_report import show_study
+
+    show_study(load_study(folder, table.base, store=table.store), paper=table.against is not None, json_file=table.json_file)
 
 
 def eval_table(folder: Annotated[Path, path_argument(help="Folder of the study.")], *, table: TableArgs) -> None:
     """Show the tables of a study and write its files again, without calling a model."""
-    table.show(folder)
+    _show_folder(folder, table)
 
 
 def eval_export(
@@ -139,7 +147,7 @@ def eval_import(
 
     taken = import_results(folder, file, variant, seed=seed)
     Console().print(f"{taken} images or prompts have official numbers now.", highlight=False)
-    table.show(folder)
+    _show_folder(folder, table)
 
 
 for name, entry in REGISTRY.items():

@@ -186,17 +186,6 @@ class TableArgs:
         """The image store; None for the folder of the study."""
         return image_store_at(self.image_store)
 
-    def show(self, folder: Path) -> None:
-        """Print the tables of a study, and write its files.
-
-        Raises:
-            GemsError: there is no study, or something in it is damaged.
-        """
-        from ..evaluation.study import load_study
-        from .evaluate_report import show_study
-
-        show_study(load_study(folder, self.base, store=self.store), paper=self.against is not None, json_file=self.json_file)
-
 
 @dataclass(frozen=True)
 class StudyFolderArgs:
