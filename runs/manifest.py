@@ -171,5 +171,5 @@ def run_names(database: DatabaseConnection) -> list[str]:
 
 def start_times(database: DatabaseConnection) -> dict[str, str]:
     """Return the start of each run in ISO 8601, in the order of `run_names`; empty if its manifest cannot be read."""
-    began = {thread: str(value.get("began") or "") for thread, value in database.store.read_namespace(MANIFESTS).items()}
+    began = {thread: str(value.get("began") or "") for thread, value in database.read_namespace(MANIFESTS).items()}
     return dict(sorted(began.items(), key=lambda run: (run[1], run[0])))
