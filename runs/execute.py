@@ -24,7 +24,8 @@ from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
 from ..storage.files import replace_run_file
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, find_manifest, read_manifest, require_database, save_manifest
+from .listing import result_of
+from .manifest import RunManifest, config_of, find_manifest, open_existing, read_manifest, save_manifest
 from .prune import delete_run
 from .result import RunResult
 from .write_page import refresh_page, write_page
@@ -56,10 +57,8 @@ def hold_run(workspace: Workspace, thread: str, *, new: bool = False) -> Iterato
         CheckpointError: the database cannot be opened, or its data of this run are damaged.
     """
     workspace.folder_of(thread)
-    if not new:
-        require_database(workspace, thread)
     try:
-        with workspace.database.open() as database:
+        with workspace.database.open() if new else open_existing(workspace, thread) as database:
             if not new:
                 read_manifest(database, workspace, thread)  # raises an error before a lock file is made
             with database.lock_run(thread):
@@ -182,15 +181,8 @@ class Execution:
         return self._state
 
     def _result(self, now: StateSnapshot) -> RunResult:
-        return RunResult(
-            self.manifest.thread,
-            GemsState.model_validate(now.values),
-            self.manifest.context,
-            self.workspace.folder_of(self.manifest.thread),
-            self.workspace.images,
-            self.models,
-            waiting=now.interrupts[0].value if now.interrupts else None,
-        )
+        waiting = now.interrupts[0].value if now.interrupts else None
+        return result_of(self.workspace, self.manifest, GemsState.model_validate(now.values), waiting, self.models)
 
     def _end(self, result: RunResult) -> RunEnded:
         """Record the cost of the run, write its best image and the pages that show it, and return its last event."""
