@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ or plain JSON of that form; None leaves the run waiting."""
 Events = Generator[Event, None, None]
 """The events of a run as they happen; the last one is `RunEnded`, which has the result."""
 
+LONGEST_WRITE_MS = 5000
+"""Milliseconds for which an event waits until its result is stored. A failed write raises its error at the end of the step."""
 LONGEST_REASON = 500
 """Characters of an error's text that a manifest keeps."""
 
@@ -167,7 +170,8 @@ class Execution:
             version="v2",
         )
         try:
-            yield from events_from_stream(parts, finished=[task.id for task in now.tasks if task.result is not None])
+            finished = [task.id for task in now.tasks if task.result is not None]
+            yield from events_from_stream(map(self._once_stored, parts), finished=finished)
         except ValidationError as error:
             if not is_invalid_resume(error):
                 raise
@@ -178,6 +182,15 @@ class Execution:
                 f"the run {thread} has stopped after a finished step: resume it with `gems resume {thread}`"
             ) from error
         return self._state
+
+    def _once_stored(self, part: Any) -> Any:
+        """Return a part of the stream, a task's result once it is stored: LangGraph streams it while another thread writes it."""
+        if part["type"] == "tasks" and "result" in (task := part["data"]) and not task["error"] and not task["interrupts"]:
+            for _ in range(LONGEST_WRITE_MS):
+                if self.database.has_result(self.manifest.thread, task["id"]):
+                    break
+                time.sleep(0.001)
+        return part
 
     def _result(self, now: StateSnapshot) -> RunResult:
         waiting = now.interrupts[0].value if now.interrupts else None
