@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
 from ..storage.files import replace_run_file
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, find_manifest, read_manifest, require_database, save_manifest
+from .listing import result_of
+from .manifest import RunManifest, config_of, find_manifest, open_existing, read_manifest, save_manifest
 from .prune import delete_run
 from .result import RunResult
 from .write_page import refresh_page, write_page
@@ -36,6 +38,8 @@ or plain JSON of that form; None leaves the run waiting."""
 Events = Generator[Event, None, None]
 """The events of a run as they happen; the last one is `RunEnded`, which has the result."""
 
+LONGEST_WRITE_MS = 5000
+"""Milliseconds for which an event waits until its result is stored. A failed write raises its error at the end of the step."""
 LONGEST_REASON = 500
 """Characters of an error's text that a manifest keeps."""
 
@@ -56,10 +60,8 @@ def hold_run(workspace: Workspace, thread: str, *, new: bool = False) -> Iterato
         CheckpointError: the database cannot be opened, or its data of this run are damaged.
     """
     workspace.folder_of(thread)
-    if not new:
-        require_database(workspace, thread)
     try:
-        with workspace.database.open() as database:
+        with workspace.database.open() if new else open_existing(workspace, thread) as database:
             if not new:
                 read_manifest(database, workspace, thread)  # raises an error before a lock file is made
             with database.lock_run(thread):
@@ -169,7 +171,8 @@ class Execution:
             version="v2",
         )
         try:
-            yield from events_from_stream(parts, finished=[task.id for task in now.tasks if task.result is not None])
+            finished = [task.id for task in now.tasks if task.result is not None]
+            yield from events_from_stream(map(self._once_stored, parts), finished=finished)
         except ValidationError as error:
             if not is_invalid_resume(error):
                 raise
@@ -181,16 +184,18 @@ class Execution:
             ) from error
         return self._state
 
+    def _once_stored(self, part: Any) -> Any:
+        """Return a part of the stream, a task's result once it is stored: LangGraph streams it while another thread writes it."""
+        if part["type"] == "tasks" and "result" in (task := part["data"]) and not task["error"] and not task["interrupts"]:
+            for _ in range(LONGEST_WRITE_MS):
+                if self.database.has_result(self.manifest.thread, task["id"]):
+                    break
+                time.sleep(0.001)
+        return part
+
     def _result(self, now: StateSnapshot) -> RunResult:
-        return RunResult(
-            self.manifest.thread,
-            GemsState.model_validate(now.values),
-            self.manifest.context,
-            self.workspace.folder_of(self.manifest.thread),
-            self.workspace.images,
-            self.models,
-            waiting=now.interrupts[0].value if now.interrupts else None,
-        )
+        waiting = now.interrupts[0].value if now.interrupts else None
+        return result_of(self.workspace, self.manifest, GemsState.model_validate(now.values), waiting, self.models)
 
     def _end(self, result: RunResult) -> RunEnded:
         """Record the cost of the run, write its best image and the pages that show it, and return its last event."""

@@ -163,6 +163,11 @@ class DatabaseConnection(ABC):
         tables = [f"(SELECT count(*) FROM {table} WHERE thread_id = ?)" for table in self.CHECKPOINT_TABLES]
         return int(self.query(f"SELECT {' + '.join(tables)}", *[thread] * len(tables))[0][0])
 
+    def has_result(self, thread: str, task: str) -> bool:
+        """Return whether the result of a task is stored; special writes, such as its error, have a negative index."""
+        condition = "thread_id = ? AND task_id = ? AND idx >= 0"
+        return bool(self.query(f"SELECT 1 FROM {self.CHECKPOINT_TABLES[-1]} WHERE {condition} LIMIT 1", thread, task))
+
     def read_namespace(self, namespace: tuple[str, ...]) -> dict[str, dict[str, Any]]:
         """Return all values of a namespace of the store by key; one that cannot be read is empty, and hides no other.
 
