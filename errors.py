@@ -249,17 +249,7 @@ class FrontMatterError(Exception):
 
 
 class NotACompletionError(ValueError):
-    """An HTTP 200 that is not a chat completion: the message says what it was, or quotes the error in it.
-
-    Args:
-        what: what it was.
-        an_error: whether the endpoint wrote an error.
-        unread: whether it may be an error, but cannot be read.
-    """
-
-    def __init__(self, what: str, *, an_error: bool = False, unread: bool = False) -> None:
-        self.an_error, self.unread = an_error, unread
-        super().__init__(what)
+    """An HTTP 200 that is not a chat completion; the message says what it is, and what to do."""
 
 
 def what_is_wrong(error: ValidationError, known: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Sequence
-from functools import singledispatchmethod
 from typing import Any
 
 from rich import box
@@ -171,48 +170,43 @@ class TerminalProgress(RunProgress):
         for more in wrapped[1:]:
             self._line(" " * 14 + escape(more))
 
-    @singledispatchmethod
     def _print_event(self, event: Event) -> None:
         """Print an event of one of the types below; the others are not printed."""
-
-    @_print_event.register
-    def _run_started(self, event: RunStarted) -> None:
-        self._labeled("run", self.thread)
-        if event.resumed:
-            self._set_checks(event.checks)
-            self._labeled("resumed", f"with {count_of(event.images, 'image')}")
-
-    @_print_event.register
-    def _skills_loaded(self, event: SkillsLoaded) -> None:
-        self._labeled("skills", ", ".join(event.names))
-
-    @_print_event.register
-    def _checks_written(self, event: ChecksWritten) -> None:
-        self._set_checks(event.checks)
+        match event:
+            case RunStarted():
+                self._labeled("run", self.thread)
+                if event.resumed:
+                    self._set_checks(event.checks)
+                    self._labeled("resumed", f"with {count_of(event.images, 'image')}")
+            case SkillsLoaded():
+                self._labeled("skills", ", ".join(event.names))
+            case ChecksWritten():
+                self._set_checks(event.checks)
+            case LessonsShown():
+                for lesson in event.lessons:
+                    self._labeled("lesson", f"({lesson.kind}) {lesson.text}")
+            case PromptWritten():
+                self._labeled("next prompt" if event.role == "refiner" else "prompt", event.prompt)
+            case ImageMade():
+                if event.round != self.round:
+                    self.round, self.images = event.round, 0
+                    self._line(f"\n[bold]round {event.round}[/]")
+                self.images += 1
+                self._labeled("image", f"generated with seed {event.seed}")
+            case CheckAnswered():
+                self._print_verdict(event)
+            case Decided():
+                self._labeled("decision", f"{event.decision}: {event.reason}")
+            case PersonSaid():
+                self._labeled("review", str(event.review))
+            case ExperienceWritten():
+                self._labeled("experience", event.text)
 
     def _set_checks(self, checks: Sequence[Check]) -> None:
         self.checks = {check.id: check for check in checks}
         self._labeled("checks", f"{len(checks)} to pass")
 
-    @_print_event.register
-    def _lessons_shown(self, event: LessonsShown) -> None:
-        for lesson in event.lessons:
-            self._labeled("lesson", f"({lesson.kind}) {lesson.text}")
-
-    @_print_event.register
-    def _prompt_written(self, event: PromptWritten) -> None:
-        self._labeled("next prompt" if event.role == "refiner" else "prompt", event.prompt)
-
-    @_print_event.register
-    def _image_made(self, event: ImageMade) -> None:
-        if event.round != self.round:
-            self.round, self.images = event.round, 0
-            self._line(f"\n[bold]round {event.round}[/]")
-        self.images += 1
-        self._labeled("image", f"generated with seed {event.seed}")
-
-    @_print_event.register
-    def _check_answered(self, event: CheckAnswered) -> None:
+    def _print_verdict(self, event: CheckAnswered) -> None:
         if (event.round, event.candidate) != self.candidate:
             self.candidate = (event.round, event.candidate)
             if self.images > 1:
@@ -222,18 +216,6 @@ class TerminalProgress(RunProgress):
         question = event.question or (check.question if check else verdict.check)
         reason = f"  [dim]{escape(verdict.reason)}[/]" if verdict.passed is not True and verdict.reason else ""
         self._line(f"    [{COLORS[verdict.mark]}]{verdict.mark}[/] {escape(question)}{reason}")
-
-    @_print_event.register
-    def _decided(self, event: Decided) -> None:
-        self._labeled("decision", f"{event.decision}: {event.reason}")
-
-    @_print_event.register
-    def _person_said(self, event: PersonSaid) -> None:
-        self._labeled("review", str(event.review))
-
-    @_print_event.register
-    def _experience_written(self, event: ExperienceWritten) -> None:
-        self._labeled("experience", event.text)
 
 
 def _example_answer(question: Any) -> dict[str, str]:
@@ -249,35 +231,34 @@ def show_runs(console: Console, runs: Sequence[RunSummary]) -> None:
     """
     if console.is_terminal and console.width < max(len(run.thread) for run in runs) + 80:
         for run in runs:
-            state = f"[{_state_color(run)}]{run.standing}[/], {run.last.astimezone():%Y-%m-%d %H:%M}"
+            usage = f"{count_of(run.rounds, 'round')}, {count_of(run.images, 'image')}, {count_of(run.calls, 'chat call')}"
             cost = "" if run.cost is None else f", cost {run.cost:.4f}"
             console.print(f"[bold]{escape(run.thread)}[/]", soft_wrap=True, highlight=False)
-            usage = f"{count_of(run.rounds, 'round')}, {count_of(run.images, 'image')}, {count_of(run.calls, 'chat call')}{cost}"
-            console.print(f"  {state}: {usage}", soft_wrap=True, highlight=False)
+            console.print(f"  {_standing(run)}, {_last_step(run)}: {usage}{cost}", soft_wrap=True, highlight=False)
             console.print(Padding(_request_and_fault(run), (0, 0, 0, 2)), highlight=False)
         return
-    wide = console if console.is_terminal else Console(file=console.file, width=100_000)
-    wide.print(_runs_table(runs), highlight=False)
-
-
-def _state_color(run: RunSummary) -> str:
-    return {"accepted": "green", "damaged": "red", "failed": "red", "gave up": "dim"}.get(run.standing, "yellow")
-
-
-def _runs_table(runs: Sequence[RunSummary]) -> Table:
     priced = any(run.cost is not None for run in runs)
-    out = Table(box=box.SIMPLE, pad_edge=False)
+    table = Table(box=box.SIMPLE, pad_edge=False)
     for name in ("run", "state", "last step"):
-        out.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=True)
     for name in ("rounds", "images", "calls", *(["cost"] if priced else [])):
-        out.add_column(name, justify="right", no_wrap=True)
-    out.add_column("request")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("request")
     for run in runs:
-        state = f"[{_state_color(run)}]{run.standing}[/]"
-        cost = ["" if run.cost is None else f"{run.cost:.4f}"] if priced else []
-        counts = [str(run.rounds), str(run.images), str(run.calls), *cost]
-        out.add_row(escape(run.thread), state, f"{run.last.astimezone():%Y-%m-%d %H:%M}", *counts, _request_and_fault(run))
-    return out
+        costs = ["" if run.cost is None else f"{run.cost:.4f}"] if priced else []
+        counts = [str(run.rounds), str(run.images), str(run.calls), *costs]
+        table.add_row(escape(run.thread), _standing(run), _last_step(run), *counts, _request_and_fault(run))
+    wide = console if console.is_terminal else Console(file=console.file, width=100_000)
+    wide.print(table, highlight=False)
+
+
+def _standing(run: RunSummary) -> str:
+    color = {"accepted": "green", "damaged": "red", "failed": "red", "gave up": "dim"}.get(run.standing, "yellow")
+    return f"[{color}]{run.standing}[/]"
+
+
+def _last_step(run: RunSummary) -> str:
+    return f"{run.last.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _request_and_fault(run: RunSummary) -> str:

@@ -72,10 +72,11 @@ def _compare_rounds(base: Attempt, before: Sequence[Attempt], after: Sequence[At
     was = {c.id: [v for a in before if (v := _check_passed(a, c.id)) is not None] for c in checks}
     now = {c.id: [v for a in after if (v := _check_passed(a, c.id)) is not None] for c in checks}
     failing = tuple(c for c in checks if was[c.id] and not any(was[c.id]))
+    images = [sorted(a.image.sha256 for a in attempts) for attempts in (before, after)]
     return RefinementStep(
         before=base,
         after=best_of(after) or after[0],
-        key=_step_key(before, after),
+        key=hashlib.sha256(repr(images).encode()).hexdigest()[:16],
         fixed=tuple(c for c in failing if 2 * sum(now[c.id]) > len(now[c.id])),  # a majority, not one lucky candidate
         failing=failing,
         broken=tuple(c for c in checks if was[c.id] and all(was[c.id]) and 2 * sum(now[c.id]) < len(now[c.id])),
@@ -88,11 +89,6 @@ def _check_passed(attempt: Attempt, check: str) -> bool | None:
 
 def _prompt_key(attempt: Attempt) -> tuple[str, str]:
     return (" ".join(attempt.prompt.split()), attempt.source.sha256 if attempt.source else "")
-
-
-def _step_key(before: Sequence[Attempt], after: Sequence[Attempt]) -> str:
-    images = [sorted(a.image.sha256 for a in attempts) for attempts in (before, after)]
-    return hashlib.sha256(repr(images).encode()).hexdigest()[:16]
 
 
 def _count_of_kind(checks: Sequence[Check], kind: CheckKind) -> int:

@@ -33,7 +33,9 @@ def recall(state: GemsState, policy: RecallPolicy) -> list[str | ImageRef]:
     latest = best_of(state.latest) or (state.attempts[-1] if state.attempts else None)
     if policy == "none" or latest is None:
         return [f"<current_prompt>\n{state.draft}\n</current_prompt>"]
-    shown = [latest] if policy == "last" else _one_per_round(state.attempts, best)
+    rounds = dict.fromkeys(a.round for a in state.attempts)
+    of_rounds = [best_of([a for a in state.attempts if a.round == round]) for round in rounds]
+    shown = [latest] if policy == "last" else [a for a in of_rounds if a is not None]
     with_all_images = {"images", "thoughts", "experiences"}
     lessons = {e.round: e.text for e in state.experiences} if policy in USES_EXPERIENCES else {}
     parts: list[str | ImageRef] = []
@@ -53,13 +55,6 @@ def recall(state: GemsState, policy: RecallPolicy) -> list[str | ImageRef]:
         parts += ["Its image:", attempt.image] if with_image else []
         parts.append("</attempt>")
     return parts
-
-
-def _one_per_round(attempts: Sequence[Attempt], best: Attempt | None) -> list[Attempt]:
-    """Return the best candidate of each round."""
-    rounds = dict.fromkeys(a.round for a in attempts)
-    picks = [best_of([a for a in attempts if a.round == r]) for r in rounds]
-    return [a for a in picks if a is not None]
 
 
 def feedback_text(reviews: Sequence[Review]) -> list[str]:

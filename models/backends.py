@@ -66,6 +66,8 @@ def load_backend(kind: Kind, scheme: str, base: type) -> type | None:
     if path := BUILT_IN[kind].get(scheme):
         backend: type = EntryPoint(scheme, f"gems.models{path}", GROUPS[kind]).load()
         return backend
+    if scheme == "custom":  # an object of the user's, which no backend makes
+        return None
     for found in entry_points(group=GROUPS[kind], name=scheme):
         try:
             loaded = found.load()

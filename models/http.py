@@ -1,11 +1,12 @@
 """HTTP clients for chat and image endpoints: no redirects, a time-out of the whole request, and a limit on its size.
 
 A time-out of httpx restarts at each byte. Here it counts from the start of a request to the last byte of the response, however
-slowly the server sends. It is enforced on the connection, since headers and chunk frames are read only there.
+slowly the server sends. Without coroutines it is enforced on the connection, since headers and chunk frames are read only there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 import weakref
@@ -42,7 +43,8 @@ class GuardedClient(httpx2.Client):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"headers": UNCOMPRESSED, "limits": MANY, "follow_redirects": False, **options})
         self.event_hooks["response"].append(_limit_body)
-        for pool in _pools(self):
+        own: list[Any] = [self._transport, *self._mounts.values()]  # the latter for the proxies in the environment
+        for pool in [transport._pool for transport in own if transport is not None]:
             pool._network_backend = _DeadlineBackend(pool._network_backend)
             # Nobody else closes them. A finalizer comes before those of the sockets, `__del__` does not.
             weakref.finalize(self, pool.close)
@@ -54,13 +56,19 @@ class GuardedAsyncClient(httpx2.AsyncClient):
     def __init__(self, **options: Any) -> None:
         super().__init__(headers={**UNCOMPRESSED, "Connection": "close"}, limits=MANY, follow_redirects=False, **options)
         self.event_hooks["response"].append(_limit_body_async)
-        for pool in _pools(self):
-            pool._network_backend = _AsyncDeadlineBackend(pool._network_backend)
 
-
-def _pools(client: Any) -> list[Any]:
-    """Return the connection pools of a client: its own, and those of the proxies in the environment."""
-    return [transport._pool for transport in (client._transport, *client._mounts.values()) if transport is not None]
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request; its time-out goes on while the body of the response is read."""
+        timeout = request.extensions.get("timeout", {}).get("read")
+        deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await super().send(request, **options)
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout("the time-out is over", request=request) from error
+        if isinstance(response.stream, _LimitedBody):
+            response.stream.deadline = deadline
+        return response
 
 
 class _Deadline:
@@ -127,42 +135,6 @@ class _DeadlineBackend(httpcore2.NetworkBackend):
         return _DeadlineStream(self._backend.connect_tcp(*args, **kwargs), clock)
 
 
-class _AsyncDeadlineStream(httpcore2.AsyncNetworkStream):
-    """The same for coroutines."""
-
-    def __init__(self, stream: httpcore2.AsyncNetworkStream, clock: _Deadline) -> None:
-        self._stream, self._clock = stream, clock
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, self._clock.left(timeout, writing=False))
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._stream.write(buffer, self._clock.left(timeout, writing=True))  # its time-out is of the whole
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.AsyncNetworkStream:
-        left = self._clock.left(timeout, writing=True)
-        return _AsyncDeadlineStream(await self._stream.start_tls(ssl_context, server_hostname, left), self._clock)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class _AsyncDeadlineBackend(httpcore2.AsyncNetworkBackend):
-    """Opens connections whose time-outs are for whole requests."""
-
-    def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
-        self._backend = backend
-
-    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
-        clock = _Deadline()
-        return _AsyncDeadlineStream(await self._backend.connect_tcp(*args, **kwargs), clock)
-
-
 def _limit_body(response: httpx2.Response) -> None:
     """Limit the decompressed body of a response to `MAX_BYTES`."""
     announced = response.headers.get("content-length", "")
@@ -177,6 +149,9 @@ async def _limit_body_async(response: httpx2.Response) -> None:
 
 class _LimitedBody(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     """The body of a response, at most `MAX_BYTES`. Decompressed here, although compression is not requested."""
+
+    deadline: float | None = None
+    """When a coroutine ends its reading, on the clock of its event loop."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response, self._stream, self._size = response, response.stream, 0
@@ -203,7 +178,15 @@ class _LimitedBody(httpx2.SyncByteStream, httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         assert isinstance(self._stream, httpx2.AsyncByteStream)
-        async for chunk in self._stream:
+        chunks = aiter(self._stream)
+        while True:
+            try:
+                async with asyncio.timeout_at(self.deadline):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise httpx2.ReadTimeout("the time-out is over", request=self._response.request) from error
             yield self._decompress(chunk)
 
     def close(self) -> None:

@@ -10,14 +10,17 @@ import difflib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from langchain_core.language_models import BaseChatModel
 from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, SerializeAsAny, model_validator
 
 from ..errors import ModelSpecError
 from ..frozen_model import Frozen
 from ..privacy import folder_name, without_hosts, without_paths
 from .backends import Kind, load_backend, schemes
-from .image.base import ImageModel
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from .image.base import ImageModel
 
 CHAT_ROLES = ("planner", "decomposer", "verifier", "summarizer", "refiner", "learner")
 """Roles that call a chat model; each may have its own."""
@@ -42,7 +45,11 @@ class BackendOptions(Frozen):
     model: str = "shapes"
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        """Make an object of the backend's class, and refuse by name what that backend does not have."""
+        """Make an object of the backend's class.
+
+        Raises:
+            ModelSpecError: the backend has no such option; the message lists those that it has.
+        """
         own = cls._class_of(options.get("model", "shapes"))
         foreign = [name for name, value in options.items() if value is not None and name not in own.option_names()]
         if foreign and own.model_config["extra"] == "forbid":
@@ -239,7 +246,7 @@ def _own_options(front: type[BackendOptions], data: Any) -> Any:
 def without_hosts_and_folders(text: str, models: ModelOptions) -> str:
     """Return text that may be recorded: without the hosts of these models, and without the folders of paths."""
     specs = (models.chat.model, models.image.model, *(role.model for role in models.roles.values()))
-    return without_paths(without_hosts(text, specs))
+    return without_paths(without_hosts(text, [spec[max(spec.find("http"), 0) :] for spec in specs]))  # acme:http://HOST#MODEL
 
 
 def _display_name(spec: str, embedded: str) -> str:

@@ -86,14 +86,9 @@ def review_question(state: GemsState, context: RunContext) -> dict[str, Any]:
         payload |= {
             "decision": state.result.decision,
             "reason": state.result.reason,
-            "attempts": [_attempt_json(a, best) for a in shown],
+            "attempts": [a.model_dump(mode="json", exclude={"thought", "said"}) | {"best": a is best} for a in shown],
         }
     return payload
-
-
-def _attempt_json(attempt: Attempt, best: Attempt | None) -> dict[str, Any]:
-    fields = attempt.model_dump(mode="json", exclude={"thought", "said"})
-    return {**fields, "best": best is not None and attempt.key == best.key}
 
 
 def apply_answer(answer: Answer, state: GemsState) -> dict[str, Any]:

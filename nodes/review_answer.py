@@ -212,14 +212,15 @@ def _fill_omitted(checks: Sequence[Check]) -> Any:
         if not isinstance(listed, list):
             return listed
         ids = [str(item.get("id", "")) if isinstance(item, dict) else "" for item in listed]
-        return [_omitted_values(known[id], ids) | item if id in known else item for id, item in zip(ids, listed, strict=True)]
+        filled = []
+        for id, item in zip(ids, listed, strict=True):
+            if old := known.get(id):  # all but the question; parents that are removed are left out
+                depends_on = [parent for parent in old.depends_on if parent in ids]
+                item = {"kind": old.kind, "expected": old.expected, "depends_on": depends_on} | item
+            filled.append(item)
+        return filled
 
     return field_validator("checks", mode="before")(fill)
-
-
-def _omitted_values(check: Check, ids: Sequence[str]) -> dict[str, Any]:
-    """Return the fields that a new version of a check inherits, all but the question; parents that are removed are left out."""
-    return {"kind": check.kind, "expected": check.expected, "depends_on": [id for id in check.depends_on if id in ids]}
 
 
 def answer_error(error: ValidationError, fields: Iterable[str]) -> AnswerError:

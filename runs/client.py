@@ -33,15 +33,15 @@ from ..skills import SkillLibrary
 from ..storage.database import DatabaseConnection
 from ..storage.image_store import ImageStore
 from ..storage.workspace import Workspace
-from .execute import AskPerson, Events, Execution, hold_run, run_to_end
+from .execute import AskPerson, Events, Execution, hold_run, require_skills, run_to_end
 from .fork import ForkEdit, read_fork_start, write_fork_start
-from .listing import RunStatus, RunSummary, list_runs, read_run, result_of
+from .listing import RunStatus, RunSummary, list_runs, read_result
 from .manifest import (
     SERVER_GRAPH,
     ParentRun,
     RunManifest,
+    open_existing,
     read_manifest,
-    require_database,
     require_new_name,
     save_manifest,
     to_request,
@@ -111,7 +111,7 @@ class Gems:
         self._chat, self._image = dict(chat) if isinstance(chat, Mapping) else chat, image
         self._choice_of_skills, self._nodes = skills, dict(nodes or {})
         self._checkers = None if checkers is None else require_checkers(checkers)
-        self._graphs: dict[str, Graph] = {}
+        self._graphs: dict[str, tuple[Models, Graph]] = {}
         self._closed = False
         if unknown := sorted(set(self._nodes) - set(ROLES)):
             raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
@@ -375,9 +375,8 @@ class Gems:
         """
         self._require_open()
         edit, workspace = ForkEdit(round, prompt, checks, verdicts, candidate), self.workspace
-        require_database(workspace, thread)
         with ExitStack() as parent_lock:
-            database = parent_lock.enter_context(workspace.database.open())
+            database = parent_lock.enter_context(open_existing(workspace, thread))
             parent = read_manifest(database, workspace, thread)
             with suppress(RunInUseError):  # who removes the parent must hold it, so it stays until the fork has claimed its images
                 parent_lock.enter_context(database.lock_run(thread))
@@ -386,6 +385,7 @@ class Gems:
             require_prices(context, models.options)
             graph = self._graph_in(database, models)
             start = read_fork_start(database, workspace, graph, parent, edit)
+            require_skills(start.state.skills, self._skills)
             if start.after == "refiner":
                 candidates_in_round(len(start.state.attempts), context)  # raises an error if no image is left in the budget
             manifest = RunManifest(
@@ -403,7 +403,7 @@ class Gems:
                 manifest = write_fork_start(own, workspace, graph, manifest, start)
                 parent_lock.close()
                 if not execute:
-                    return result_of(own, workspace, manifest)
+                    return read_result(own, workspace, manifest)
                 return run_to_end(self._execution(own, manifest, models).events(new=True))
 
     def list(self, *, state: RunStatus | None = None, find: str = "") -> builtins.list[RunSummary]:
@@ -419,7 +419,7 @@ class Gems:
             CheckpointError: the database cannot be opened.
         """
         self._require_open()
-        return list_runs(self.workspace, state, find)
+        return [entry.summary for entry in list_runs(self.workspace, state, find)]
 
     def get(self, thread: str) -> RunResult:
         """Return a run in its current state, finished or not.
@@ -429,7 +429,8 @@ class Gems:
             CheckpointError: the database cannot be opened.
         """
         self._require_open()
-        return read_run(self.workspace, thread)
+        with open_existing(self.workspace, thread) as database:
+            return read_result(database, self.workspace, read_manifest(database, self.workspace, thread))
 
     def remove(self, *threads: str) -> PruneReport:
         """Remove runs: their checkpoints, manifests and folders, and the images that no other run refers to.
@@ -509,21 +510,13 @@ class Gems:
         return graph.copy({"checkpointer": database.saver, "store": database.store})
 
     def _compiled(self, models: Models, images: ImageStore, namespace: str = "") -> Graph:
-        """Return the graph of these models; that of the client's own models is compiled once for each namespace of images."""
-        graph = self._graphs.get(namespace) if models is self._models else None
-        if graph is None:
-            graph = build_graph(
-                models.chats,
-                models.image,
-                skills=self._skills,
-                image_store=images,
-                checkers=self._checkers,
-                prices=models.options,
-                **self._nodes,
-            )
-        if models is self._models:
-            self._graphs[namespace] = graph
-        return graph
+        """Return the graph of these models, compiled unless the last one of this namespace of images was of the same."""
+        compiled = self._graphs.get(namespace)
+        if compiled is None or compiled[0] is not models:
+            options = {"skills": self._skills, "checkers": self._checkers, "prices": models.options, **self._nodes}
+            compiled = models, build_graph(models.chats, models.image, image_store=images, **options)
+            self._graphs[namespace] = compiled
+        return compiled[1]
 
     def _models_of(self, manifest: RunManifest) -> Models:
         """Return the models to resume or fork a run with: the recorded ones, or the client's where they were named.
@@ -546,7 +539,8 @@ class Gems:
             raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
         models = Models.choose(recorded if self._chat is None else self._chat, known.image if image is None else image)
         require_prices(manifest.context, models.options)
-        return self._models if models.options == self._models.options else models
+        compiled = [known for known, _ in [*self._graphs.values()] if known.options == models.options]
+        return compiled[0] if compiled else models
 
 
 def run(
@@ -592,7 +586,7 @@ def run(
         result.image.save("circles.png")
         ```
     """
-    if isinstance(checkers, str):
+    if isinstance(checkers, str) or not isinstance(checkers, Sequence | None):
         settings, checkers = {**settings, "checkers": checkers}, None
     client = _KEPT.get(chat, image, runs, skills=SkillLibrary.of(skills), nodes=nodes or {}, checkers=checkers)
     return client.run(prompt, preset=preset, thread=thread, on_event=on_event, control=control, ask=ask, **settings)

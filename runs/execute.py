@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -24,7 +25,8 @@ from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
 from ..storage.files import replace_run_file
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, find_manifest, read_manifest, require_database, save_manifest
+from .listing import result_of
+from .manifest import RunManifest, config_of, find_manifest, open_existing, read_manifest, save_manifest
 from .prune import delete_run
 from .result import RunResult
 from .write_page import refresh_page, write_page
@@ -36,6 +38,8 @@ or plain JSON of that form; None leaves the run waiting."""
 Events = Generator[Event, None, None]
 """The events of a run as they happen; the last one is `RunEnded`, which has the result."""
 
+LONGEST_WRITE_MS = 5000
+"""Milliseconds for which an event waits until its result is stored. A failed write raises its error at the end of the step."""
 LONGEST_REASON = 500
 """Characters of an error's text that a manifest keeps."""
 
@@ -56,10 +60,8 @@ def hold_run(workspace: Workspace, thread: str, *, new: bool = False) -> Iterato
         CheckpointError: the database cannot be opened, or its data of this run are damaged.
     """
     workspace.folder_of(thread)
-    if not new:
-        require_database(workspace, thread)
     try:
-        with workspace.database.open() as database:
+        with workspace.database.open() if new else open_existing(workspace, thread) as database:
             if not new:
                 read_manifest(database, workspace, thread)  # raises an error before a lock file is made
             with database.lock_run(thread):
@@ -115,8 +117,7 @@ class Execution:
         with damage_errors():
             now = self._state
             started = self._run_started(now)
-        if missing := sorted(set(now.values.get("skills", ())) - set(self.skills.names)):
-            raise RunError(f"this run has loaded the skill {missing[0]}, which is missing now: name its folder with --skills")
+        require_skills(now.values.get("skills", ()), self.skills)
         if answer is not None and not now.interrupts:
             raise AnswerError(f"the run {thread} does not wait for an answer: see `gems show {thread}`")
         if self.manifest.failed:
@@ -169,7 +170,8 @@ class Execution:
             version="v2",
         )
         try:
-            yield from events_from_stream(parts, finished=[task.id for task in now.tasks if task.result is not None])
+            finished = [task.id for task in now.tasks if task.result is not None]
+            yield from events_from_stream(map(self._once_stored, parts), finished=finished)
         except ValidationError as error:
             if not is_invalid_resume(error):
                 raise
@@ -181,16 +183,18 @@ class Execution:
             ) from error
         return self._state
 
+    def _once_stored(self, part: Any) -> Any:
+        """Return a part of the stream, a task's result once it is stored: LangGraph streams it while another thread writes it."""
+        if part["type"] == "tasks" and "result" in (task := part["data"]) and not task["error"] and not task["interrupts"]:
+            for _ in range(LONGEST_WRITE_MS):
+                if self.database.has_result(self.manifest.thread, task["id"]):
+                    break
+                time.sleep(0.001)
+        return part
+
     def _result(self, now: StateSnapshot) -> RunResult:
-        return RunResult(
-            self.manifest.thread,
-            GemsState.model_validate(now.values),
-            self.manifest.context,
-            self.workspace.folder_of(self.manifest.thread),
-            self.workspace.images,
-            self.models,
-            waiting=now.interrupts[0].value if now.interrupts else None,
-        )
+        waiting = now.interrupts[0].value if now.interrupts else None
+        return result_of(self.workspace, self.manifest, GemsState.model_validate(now.values), waiting, self.models)
 
     def _end(self, result: RunResult) -> RunEnded:
         """Record the cost of the run, write its best image and the pages that show it, and return its last event."""
@@ -224,6 +228,16 @@ class Execution:
             return True
         first = found.metadata.get("source") != "loop" or (self.manifest.parent is None and found.metadata.get("step") == 0)
         return first and not any(channel == "usage" for _, channel, _ in found.pending_writes or ())
+
+
+def require_skills(names: Iterable[str], library: SkillLibrary) -> None:
+    """Refuse to go on with a run that has loaded a skill which is missing now.
+
+    Raises:
+        RunError: a skill is missing.
+    """
+    if missing := sorted(set(names) - set(library.names)):
+        raise RunError(f"this run has loaded the skill {missing[0]}, which is missing now: name its folder with --skills")
 
 
 def run_to_end(events: Events, on_event: Callable[[Event], None] | None = None) -> RunResult:

@@ -19,7 +19,7 @@ Manifests = Mapping[str, Mapping[str, Any]]
 
 def manifests_of(database: DatabaseConnection) -> Manifests:
     """Return all manifests; one that cannot be read is empty."""
-    return database.store.read_namespace(MANIFESTS)
+    return database.read_namespace(MANIFESTS)
 
 
 def parent_of(manifests: Manifests, thread: str) -> tuple[str, int] | None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, get_args
 
 from ..errors import CheckpointError, GemsError, RunError, SettingError
 from ..graph import langgraph_internals
-from ..memory.state import GemsState, RoleUsage
+from ..memory.state import GemsState
+from ..models.options import ModelOptions
 from ..storage.checksums import damage_errors
 from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
-from .manifest import RunManifest, config_of, read_manifest, require_database, run_names
+from .manifest import RunManifest, config_of, read_manifest, run_names
 from .result import RunResult
 
 RunStatus = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
@@ -68,59 +67,26 @@ class ListedRun(NamedTuple):
     state: GemsState | None
 
 
-def list_runs(workspace: Workspace, state: RunStatus | None = None, find: str = "") -> list[RunSummary]:
-    """Return the runs of a workspace as `Gems.list` does."""
-    _require_status(state)
+def list_runs(workspace: Workspace, state: RunStatus | None = None, find: str = "") -> list[ListedRun]:
+    """Return the runs of a workspace as `Gems.list` does, with their manifests and states."""
+    if state is not None and state not in RUN_STATUSES:
+        raise SettingError(f"there is no status {state!r}: choose one of {', '.join(RUN_STATUSES)}")
     if not workspace.database.exists():
         if not workspace.folder.is_dir():
             raise RunError(f"there is no folder {workspace.folder}: start a run with `gems run`, or name the folder with --runs")
         return []
     with workspace.database.open() as database:
-        return [entry.summary for entry in list_with_state(database, workspace, state=state, find=find)]
-
-
-def list_with_state(
-    database: DatabaseConnection, workspace: Workspace, *, state: RunStatus | None = None, find: str = ""
-) -> list[ListedRun]:
-    """Return the runs of an open database like `list_runs`, with their manifests and states."""
-    _require_status(state)
-    wanted = find.casefold()
-    entries = [read_entry(database, workspace, thread) for thread in run_names(database)]
+        listed = [read_entry(database, workspace, thread) for thread in run_names(database)]
     matches = [
         entry
-        for entry in entries
-        if state in (None, entry.summary.standing) and wanted in f"{entry.summary.thread} {entry.summary.prompt}".casefold()
+        for entry in listed
+        if state in (None, entry.summary.standing)
+        and find.casefold() in f"{entry.summary.thread} {entry.summary.prompt}".casefold()
     ]
     return sorted(matches, key=lambda entry: (entry.summary.last, entry.summary.thread))
 
 
-def _require_status(state: str | None) -> None:
-    if state is not None and state not in RUN_STATUSES:
-        raise SettingError(f"there is no status {state!r}: choose one of {', '.join(RUN_STATUSES)}")
-
-
-def read_run(workspace: Workspace, thread: str) -> RunResult:
-    """Return a run in its current state as `Gems.get` does."""
-    with open_for(thread, workspace) as database:
-        return result_of(database, workspace, read_manifest(database, workspace, thread))
-
-
-@contextmanager
-def open_for(thread: str, workspace: Workspace) -> Iterator[DatabaseConnection]:
-    """Open the database of a workspace to read a run.
-
-    Raises:
-        RunNameError: it cannot name a run.
-        RunError: there is no database.
-        CheckpointError: it cannot be opened.
-    """
-    workspace.folder_of(thread)
-    require_database(workspace, thread)
-    with workspace.database.open() as database:
-        yield database
-
-
-def result_of(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunResult:
+def read_result(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunResult:
     """Return a run of an open database in its current state.
 
     Raises:
@@ -130,16 +96,14 @@ def result_of(database: DatabaseConnection, workspace: Workspace, manifest: RunM
     if stored is None:
         why = f", as it has failed ({manifest.failed})" if manifest.failed else ""
         raise RunError(f"the run {thread} has not finished a step yet{why}: resume it with `gems resume {thread}`")
-    folder = workspace.folder_of(thread)
+    return result_of(workspace, manifest, stored.state, stored.waiting, manifest.models)
+
+
+def result_of(workspace: Workspace, manifest: RunManifest, state: GemsState, waiting: Any, models: ModelOptions) -> RunResult:
+    """Return a run in a state, with the options of the models that were used."""
+    folder = workspace.folder_of(manifest.thread)
     return RunResult(
-        thread,
-        stored.state,
-        manifest.context,
-        folder,
-        workspace.images,
-        manifest.models,
-        waiting=stored.waiting,
-        failed=manifest.failed,
+        manifest.thread, state, manifest.context, folder, workspace.images, models, waiting=waiting, failed=manifest.failed
     )
 
 
@@ -158,22 +122,13 @@ def read_entry(database: DatabaseConnection, workspace: Workspace, thread: str) 
         stored = state_of(database, thread)
     except GemsError as error:
         return ListedRun(RunSummary(thread, "damaged", last, manifest.prompt if manifest else "", told=str(error)), manifest, None)
-    state = stored.state if stored else None
-    used = state.usage.total if state else RoleUsage()
-    parent = manifest.parent.thread if manifest.parent else ""
-    standing = _status_of(database, manifest, stored)
-    summary = RunSummary(
-        thread,
-        standing,
-        stored.last if stored else last,
-        manifest.prompt,
-        state.round if state else 0,
-        used.images,
-        used.calls,
-        manifest.cost,
-        told=manifest.failed if standing == "failed" else "",
-        parent=parent,
-    )
+    standing, parent = _status_of(database, manifest, stored), manifest.parent.thread if manifest.parent else ""
+    failed = manifest.failed if standing == "failed" else ""
+    summary = RunSummary(thread, standing, last, manifest.prompt, cost=manifest.cost, told=failed, parent=parent)
+    if stored is None:
+        return ListedRun(summary, manifest, None)
+    state, used = stored.state, stored.state.usage.total
+    summary = summary._replace(last=stored.last, rounds=state.round, images=used.images, calls=used.calls)
     return ListedRun(summary, manifest, state)
 
 

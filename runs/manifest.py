@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Literal
 
@@ -62,14 +63,21 @@ def to_request(prompt: str) -> Request:
         raise RunError(str(first.get("ctx", {}).get("error", f"the prompt: {first['msg']}"))) from error
 
 
-def require_database(workspace: Workspace, thread: str) -> None:
-    """Refuse to look for a run in a workspace without a database, before one is made there.
+@contextmanager
+def open_existing(workspace: Workspace, thread: str = "") -> Iterator[DatabaseConnection]:
+    """Open the database of a workspace, perhaps to look for a run, but make none where there is none.
 
     Raises:
+        RunNameError: it cannot name a run.
         RunError: there is no database.
+        CheckpointError: it cannot be opened.
     """
+    if thread:
+        workspace.folder_of(thread)
     if not workspace.database.exists():
-        raise RunError(f"there is no run {thread}: there are no runs in {workspace.folder}; see --runs")
+        raise RunError(f"{f'there is no run {thread}: ' if thread else ''}there are no runs in {workspace.folder}; see --runs")
+    with workspace.database.open() as database:
+        yield database
 
 
 class ParentRun(Frozen):
@@ -171,5 +179,5 @@ def run_names(database: DatabaseConnection) -> list[str]:
 
 def start_times(database: DatabaseConnection) -> dict[str, str]:
     """Return the start of each run in ISO 8601, in the order of `run_names`; empty if its manifest cannot be read."""
-    began = {thread: str(value.get("began") or "") for thread, value in database.store.read_namespace(MANIFESTS).items()}
+    began = {thread: str(value.get("began") or "") for thread, value in database.read_namespace(MANIFESTS).items()}
     return dict(sorted(began.items(), key=lambda run: (run[1], run[0])))

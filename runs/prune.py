@@ -22,7 +22,7 @@ from ..storage.image_store import ImageStore, StoredImage
 from ..storage.workspace import Workspace, claims_owner
 from .fork_tree import manifests_of, root_of, tree_order
 from .listing import RunStatus, summarize_run
-from .manifest import MANIFESTS, delete_manifest, find_manifest, read_manifest, run_names, save_manifest, studio_id
+from .manifest import MANIFESTS, delete_manifest, find_manifest, open_existing, read_manifest, run_names, save_manifest, studio_id
 from .write_page import refresh_page
 
 ENDED: tuple[RunStatus, ...] = ("accepted", "gave up")
@@ -90,8 +90,7 @@ class ImageReferences(NamedTuple):
 
 def remove_runs(workspace: Workspace, names: Sequence[str]) -> PruneReport:
     """Remove runs as `Gems.remove` does."""
-    _require_runs(workspace)
-    with workspace.database.open() as database:
+    with open_existing(workspace) as database:
         known = set(run_names(database))
         for name in names:
             if name not in known:
@@ -115,15 +114,9 @@ def prune_runs(
     """Free disk space as `Gems.prune` does."""
     if keep_best and unfinished:
         raise RunError("a run that has not ended has no best image yet: prune with keep_best or with unfinished, not both")
-    _require_runs(workspace)
-    with workspace.database.open() as database:
+    with open_existing(workspace) as database:
         plan = plan_prune(database, workspace, older_than, keep_best=keep_best, unfinished=unfinished)
         return preview(database, workspace, plan) if dry_run else apply_plan(database, workspace, plan)
-
-
-def _require_runs(workspace: Workspace) -> None:
-    if not workspace.database.exists():
-        raise RunError(f"there are no runs in {workspace.folder}; see --runs")
 
 
 def plan_prune(
@@ -193,7 +186,9 @@ def apply_plan(database: DatabaseConnection, workspace: Workspace, plan: PrunePl
                     continue
                 _mark_manifest(database, workspace, name, "remove" if name in plan.remove else "trim")
                 deleted |= _delete_images(images, now.by_run[name] & unneeded)
-                rows += (_remove_run if name in plan.remove else _trim_run)(database, workspace, name)
+                before_rows = database.row_count(name)
+                (delete_run if name in plan.remove else _trim_run)(database, workspace, name)
+                rows += before_rows - database.row_count(name)
                 done.append(name)
         except RunInUseError:
             notes.append(f"the run {name} is in progress in another process: left as it is")
@@ -203,7 +198,7 @@ def apply_plan(database: DatabaseConnection, workspace: Workspace, plan: PrunePl
                 refresh_page(name, workspace)
     partial = 0
     if plan.orphans:
-        deleted |= _delete_images(images, unneeded - set[str]().union(*now.by_run.values()))
+        deleted |= _delete_images(images, unneeded.difference(*now.by_run.values()))
         partial = _delete_partial_files(database, workspace)
         if problem := database.compact():
             notes.append(problem)
@@ -285,23 +280,14 @@ def _delete_images(images: ImageStore, digests: Iterable[str]) -> set[str]:
     return {digest for digest in digests if images.delete(digest)}
 
 
-def _remove_run(database: DatabaseConnection, workspace: Workspace, name: str) -> int:
-    """Remove all of a run but its images; return the number of rows that were removed."""
-    rows = database.row_count(name)
-    delete_run(database, workspace, name)
-    return rows
-
-
-def _trim_run(database: DatabaseConnection, workspace: Workspace, name: str) -> int:
-    """Keep the end of a run and claim its best image; return the number of rows that were removed."""
-    rows = database.row_count(name)
+def _trim_run(database: DatabaseConnection, workspace: Workspace, name: str) -> None:
+    """Keep the end of a run and claim its best image."""
     database.delete_old_checkpoints(name)
     best = best_of([attempt for head in database.branch_heads(name) for attempt in _attempts_at(database, head)])
     images = workspace.images_for(database)
     delete_claims(images, name)
     images.claim([best.image] if best else [], claims_owner(name))
     save_manifest(database, read_manifest(database, workspace, name).model_copy(update={"cleaning": None}))
-    return rows - database.row_count(name)
 
 
 def _delete_partial_files(database: DatabaseConnection, workspace: Workspace) -> int:

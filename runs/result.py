@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +19,9 @@ if TYPE_CHECKING:
     from ..report import RunHistory
 
 
+@dataclass(repr=False, eq=False)
 class RunResult:
     """A run at its end, or where it waits for a person. `state` holds everything; properties give what is needed most.
-
-    Args:
-        thread: the run's name.
-        state: its last state.
-        context: its settings.
-        folder: the run's own folder, with `best.png` and `report.html`.
-        store: where its images are.
-        models: the options of its models, which know what they cost.
-        waiting: the question that the run waits with, as plain JSON; None if it does not wait.
-        failed: the error that ended it, empty if there was none.
 
     Example:
         ```python
@@ -39,19 +31,22 @@ class RunResult:
         ```
     """
 
-    def __init__(
-        self,
-        thread: str,
-        state: GemsState,
-        context: RunContext,
-        folder: Path,
-        store: ImageStore,
-        models: ModelOptions,
-        waiting: Any = None,
-        failed: str = "",
-    ) -> None:
-        self.thread, self.state, self.context, self.folder, self.store, self.models = thread, state, context, folder, store, models
-        self.waiting, self.failed = waiting, failed
+    thread: str
+    """The run's name."""
+    state: GemsState
+    """Its last state."""
+    context: RunContext
+    """Its settings."""
+    folder: Path
+    """The run's own folder, with `best.png` and `report.html`."""
+    store: ImageStore
+    """Where its images are."""
+    models: ModelOptions
+    """The options of its models, which know what they cost."""
+    waiting: Any = None
+    """The question that the run waits with, as plain JSON; None if it does not wait."""
+    failed: str = ""
+    """The error that ended it, empty if there was none."""
 
     @property
     def best(self) -> Attempt:
@@ -146,16 +141,9 @@ class RunResult:
         """The run as its page and its card show it, without its steps and forks."""
         from ..report import RunHistory
 
-        return RunHistory(
-            self.thread,
-            self.state,
-            self.context,
-            self.store.read,
-            models=self.models.names,
-            cost=str(self.cost or ""),
-            waiting=self.waiting is not None,
-            failed=self.failed,
-        )
+        cost, waiting = str(self.cost or ""), self.waiting is not None
+        shown = (self.thread, self.state, self.context, self.store.read, self.models.names)
+        return RunHistory(*shown, cost=cost, waiting=waiting, failed=self.failed)
 
     def _repr_html_(self) -> str:
         from ..report import render_card

@@ -17,7 +17,7 @@ from ..report.setting_rows import preset_and_changes
 from ..storage.files import replace_file
 from ..storage.workspace import Workspace
 from .fork_tree import Manifests, manifests_of, parent_of, root_of, tree_order
-from .listing import ListedRun, RunStatus, list_runs, list_with_state
+from .listing import ListedRun, RunStatus, list_runs
 
 
 def write_gallery(
@@ -44,11 +44,10 @@ def write_gallery(
     """
     workspace = Workspace.of(runs)
     path = workspace.folder / "gallery.html" if out is None else Path(out)
-    if not workspace.database.exists():
-        list_runs(workspace, state)  # raises an error if there is no such folder
+    entries = list_runs(workspace, state, find)
+    if not entries:
         return _write_page(path, [])
     with workspace.database.open() as database:
-        entries = list_with_state(database, workspace, state=state, find=find)
         manifests = manifests_of(database)
     forks = Counter(parent[0] for thread in manifests if (parent := parent_of(manifests, thread)))
     roots = {root_of(manifests, entry.summary.thread) for entry in entries}

@@ -11,8 +11,8 @@ from ..storage.database import DatabaseConnection
 from ..storage.workspace import Workspace
 from .checkpoint_history import shown_to_refiner, steps_of
 from .fork_tree import fork_tree_of
-from .listing import open_for, result_of
-from .manifest import RunManifest, config_of, read_manifest
+from .listing import read_result
+from .manifest import RunManifest, config_of, open_existing, read_manifest
 from .result import RunResult
 
 
@@ -37,7 +37,7 @@ def page_as_text(thread: str, database: DatabaseConnection, workspace: Workspace
         GemsError: there is no such run, it has not finished a step yet, or its stored data are damaged.
     """
     manifest = read_manifest(database, workspace, thread)
-    result = result_of(database, workspace, manifest)
+    result = read_result(database, workspace, manifest)
     if manifest.pruned and result.report_path.exists():
         return result.report_path.read_text(encoding="utf-8")
     return render_report(_run_history(result, database, workspace, manifest))
@@ -50,9 +50,9 @@ def refresh_page(thread: str, runs: Workspace | Path | str = "runs") -> Path:
         GemsError: there is no such run, it has not finished a step yet, or its stored data are damaged.
     """
     workspace = Workspace.of(runs)
-    with open_for(thread, workspace) as database:
+    with open_existing(workspace, thread) as database:
         manifest = read_manifest(database, workspace, thread)
-        result = result_of(database, workspace, manifest)
+        result = read_result(database, workspace, manifest)
         if not manifest.pruned:
             write_page(result, database, workspace, manifest)
         elif not result.report_path.exists():

@@ -54,7 +54,8 @@ class SkillLibrary:
         Raises:
             SkillError: a folder does not exist.
         """
-        roots = [require_folder(Path(entry), f", named in {SKILLS_VARIABLE},") for entry in _folders_of_environment()]
+        listed = [entry for entry in os.environ.get(SKILLS_VARIABLE, "").split(os.pathsep) if entry.strip()]
+        roots = [require_folder(Path(entry), f", named in {SKILLS_VARIABLE},") for entry in listed]
         roots += [require_folder(Path(entry)) for entry in folders]
         own: dict[str, Skill] = {}
         problems: list[SkillProblem] = []
@@ -214,7 +215,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a circular link
         return False
-
-
-def _folders_of_environment() -> list[str]:
-    return [entry for entry in os.environ.get(SKILLS_VARIABLE, "").split(os.pathsep) if entry.strip()]

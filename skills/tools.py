@@ -45,17 +45,11 @@ def _load_skill(library: SkillLibrary) -> BaseTool:
             body, files = skill.body, skill.files
         except SkillError as error:
             raise ToolException(str(error)) from error
-        return _skill_content(name, body, files)
+        content = f'<skill_content name="{name}">\n{body}\n</skill_content>'
+        listed = "\n".join(f"- {file}" for file in files)
+        return f"{content}\n\nReference files of this skill, for read_skill_file:\n{listed}" if files else content
 
     return _tool(load_skill, LOAD_DESCRIPTION, name=_one_of(library.names, "The skill to read."))
-
-
-def _skill_content(name: str, body: str, files: Sequence[str]) -> str:
-    content = f'<skill_content name="{name}">\n{body}\n</skill_content>'
-    if not files:
-        return content
-    listed = "\n".join(f"- {file}" for file in files)
-    return f"{content}\n\nReference files of this skill, for read_skill_file:\n{listed}"
 
 
 def _read_skill_file(library: SkillLibrary, names: Sequence[str]) -> BaseTool:

@@ -122,6 +122,8 @@ class DatabaseConnection(ABC):
     """An open database of runs."""
 
     CHECKPOINT_TABLES: ClassVar[tuple[str, ...]]
+    READABLE_CONDITION: ClassVar[str]
+    """Condition on a row that LangGraph can read."""
     FORK_CONDITION: ClassVar[str]
     """Condition on a stored record of a run that names a parent, or is encrypted."""
 
@@ -160,6 +162,19 @@ class DatabaseConnection(ABC):
         """Return how many rows a run has in the tables of checkpoints."""
         tables = [f"(SELECT count(*) FROM {table} WHERE thread_id = ?)" for table in self.CHECKPOINT_TABLES]
         return int(self.query(f"SELECT {' + '.join(tables)}", *[thread] * len(tables))[0][0])
+
+    def has_result(self, thread: str, task: str) -> bool:
+        """Return whether the result of a task is stored; special writes, such as its error, have a negative index."""
+        condition = "thread_id = ? AND task_id = ? AND idx >= 0"
+        return bool(self.query(f"SELECT 1 FROM {self.CHECKPOINT_TABLES[-1]} WHERE {condition} LIMIT 1", thread, task))
+
+    def read_namespace(self, namespace: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+        """Return all values of a namespace of the store by key; one that cannot be read is empty, and hides no other.
+
+        A row without valid dates is left out: LangGraph does not return it.
+        """
+        rows = self.query(f"SELECT key, value FROM store WHERE prefix = ? AND {self.READABLE_CONDITION}", ".".join(namespace))
+        return {str(key): self.store.plain_value(content) for key, content in rows}
 
     def may_contain_forks(self) -> bool:
         """Return whether any record of a run names a parent, or is encrypted; no record is loaded for that."""

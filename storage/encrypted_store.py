@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langgraph.store.base import BaseStore, Item, Op, PutOp, Result
 
 from ..errors import CheckpointError
 from .serializer import EncryptingSerializer, HashedSerializer
-
-PAGE_SIZE = 500
-"""Rows read at a time."""
 
 
 class UnreadableValue(dict[str, Any]):
@@ -50,32 +47,13 @@ class EncryptedStore(BaseStore):
         """
         return await asyncio.to_thread(self.batch, list(ops))  # not all of LangGraph's stores have an asynchronous batch
 
-    def read_namespace(self, namespace: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-        """Return all values of a namespace by key; one that cannot be read is empty, and hides no other.
-
-        A row without valid dates is left out: LangGraph does not return it.
-        """
-        values: dict[str, dict[str, Any]] = {}
-        offset = 0
-        while page := self._page(namespace, offset):
-            offset += len(page)
-            for item in filter(None, page):
-                try:
-                    self._decrypted(item)
-                except CheckpointError:
-                    item.value = {}
-                values[str(item.key)] = item.value
-        return values
-
-    def _page(self, namespace: tuple[str, ...], offset: int, size: int = PAGE_SIZE) -> Sequence[Item | None]:
-        """Return the rows of a namespace from an offset on, None for each that LangGraph cannot read."""
+    def plain_value(self, content: Any) -> dict[str, Any]:
+        """Return the decrypted value of a row as its database returns it, empty if it cannot be read."""
         try:
-            return self.inner.search(namespace, limit=size, offset=offset)
-        except (ValueError, TypeError):
-            if size == 1:
-                return [None]
-        half = self._page(namespace, offset, size // 2)
-        return half if len(half) < size // 2 else [*half, *self._page(namespace, offset + size // 2, size - size // 2)]
+            value: dict[str, Any] = self._decrypted_value(content if isinstance(content, dict) else read_value(content))
+        except CheckpointError:
+            return {}
+        return value
 
     def _encrypted(self, op: Op) -> Op:
         # Without a key, a value that looks like an encrypted one is wrapped too, or it would be decrypted when it is read.

@@ -184,6 +184,7 @@ class PostgresConnection(DatabaseConnection):
     """An open PostgreSQL database of runs."""
 
     CHECKPOINT_TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+    READABLE_CONDITION = "TRUE"
     FORK_CONDITION = "jsonb_typeof(value -> 'parent') = 'object' OR jsonb_exists(value, 'kind')"
 
     def __init__(self, connections: _ConnectionPool, saver: EncryptingSaver, store: EncryptedStore) -> None:

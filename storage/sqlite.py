@@ -183,6 +183,7 @@ class SqliteConnection(DatabaseConnection):
     """An open SQLite file of runs."""
 
     CHECKPOINT_TABLES = ("checkpoints", "writes")
+    READABLE_CONDITION = "datetime(created_at) IS NOT NULL AND datetime(updated_at) IS NOT NULL"
     FORK_CONDITION = """instr(CAST(value AS TEXT), '"parent":{') OR instr(CAST(value AS TEXT), '"kind":"')"""
 
     def __init__(self, folder: Path, path: Path, saver: SqliteSaver, store: EncryptedStore, id: str) -> None:

@@ -108,6 +108,15 @@ ODD_VALUES: tuple[Any, ...] = (
 WRAPPINGS = ("$", "$", "```json\n$\n```", "<think>so {</think>$", "Here: $. {", "{ $", "$$", "[$]", "$\0")
 
 
+def with_trailing_commas(value: Any) -> str:
+    """Return JSON text with a comma before each closing bracket."""
+    return re.sub(r"([}\]])", r",\1", json.dumps(value))
+
+
+SPELLINGS: tuple[Callable[[Any], str], ...] = (json.dumps, json.dumps, json.dumps, repr, with_trailing_commas)
+"""Ways to write an answer: as JSON, and as JSON that has to be repaired."""
+
+
 class FuzzedRole(NamedTuple):
     """Who is answered: with what, and how the answer is used."""
 
@@ -267,7 +276,7 @@ def content(draw: st.DrawFn, role: str, good: Any) -> Any:
             finding["answer"] = way.format(finding["answer"], WRONG_ANSWERS[finding["id"]])
     for _ in range(pick(draw, (0, 0, 1, 1, 2))):
         value = mutated(draw, value)
-    text = pick(draw, WRAPPINGS).replace("$", json.dumps(value))
+    text = pick(draw, WRAPPINGS).replace("$", pick(draw, SPELLINGS)(value))
     cut = pick(draw, (1, 1, 1, 1, 1, 0.5, 0.9))
     return odd(draw) if pick(draw, range(16)) == 15 else text if cut == 1 else text[: int(len(text) * cut)]
 

@@ -1,4 +1,4 @@
-"""What programs see of a run while it goes on: the typed events of `stream()` and of a graph's custom stream."""
+"""What programs see of a run while it goes on: the typed events of `stream()` and of a graph's own stream."""
 
 import asyncio
 import functools
@@ -10,7 +10,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Command, Send
+from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
 import gems
@@ -51,6 +51,7 @@ from gems.events import (
     read_event,
 )
 from gems.memory.state import merge_attempts
+from gems.storage.checksums import ChecksumSaver
 from gems.storage.image_store import ImageStore
 
 CHECKS = [Check(id="c1", kind="object", question="Is there a red circle in the image?")]
@@ -388,7 +389,13 @@ def pairs(state: GemsState):
     return Command(update=list(passes_all(state).items()))
 
 
-@pytest.mark.parametrize("node", [generated, list_of_commands, pairs, {"attempts": lambda state: passes_all(state)["attempts"]}])
+def overwriting(state: GemsState):
+    return [Command(update={"notes": ["one"]}), Command(update={"notes": Overwrite(["two"])}), Command(update=passes_all(state))]
+
+
+@pytest.mark.parametrize(
+    "node", [generated, list_of_commands, pairs, overwriting, {"attempts": lambda state: passes_all(state)["attempts"]}]
+)
 def test_rarer_kinds_of_nodes_and_updates_work_and_are_told_of(node, sketcher, tmp_path):
     graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), verifier=node)
     parts = graph.stream({"prompt": "a red circle"}, **{**STREAM, "context": preset("original", candidates=2)})
@@ -434,6 +441,24 @@ def test_a_resumed_step_tells_nothing_of_a_role_whose_result_was_stored(sketcher
     again = list(Gems(nodes={"decomposer": lambda state: {"checks": CHECKS}}, **given).stream(thread="u"))
     assert "planner" not in [e.role for e in of(RoleStarted | RoleEnded | PromptWritten, again)]
     assert of(RoleStarted, again)[0].role == "decomposer"
+
+
+def test_a_role_ends_once_its_result_is_stored(home, sketcher, monkeypatch):
+    put = ChecksumSaver.put_writes
+
+    def slowly(*args):
+        time.sleep(0.03)
+        put(*args)
+
+    monkeypatch.setattr(ChecksumSaver, "put_writes", slowly)
+    ended = 0
+    with home.database.open() as database:
+        tasks = f"SELECT count(DISTINCT task_id) FROM {database.CHECKPOINT_TABLES[-1]} WHERE thread_id = ?"
+        for event in Gems(image=sketcher, runs=home).stream("a red circle", preset="original", thread="t"):
+            if isinstance(event, RoleEnded):
+                ended += 1
+                assert database.query(tasks, "t") >= [(ended,)]
+    assert ended > 6
 
 
 def test_tasks_of_one_role_side_by_side_end_each_with_their_own_events(sketcher, tmp_path):

@@ -74,7 +74,7 @@ def test_nothing_prints_but_by_one_module():
     own = re.compile(r"^[^#\"]*(?<![\w.])print\(|^(from|import) rich\.console|stdout\.write", re.MULTILINE)
     code = {path: re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL) for path in files}  # docstrings show `print` to users
     found = {path.relative_to(ROOT).as_posix() for path in files if own.search(code[path])}
-    assert found == {"terminal.py", "models/shapes/train.py"}
+    assert found == {"terminal.py", "studies/shapes_training/train.py"}
 
 
 class Loud(ShapesChat):

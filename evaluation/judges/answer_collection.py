@@ -69,7 +69,7 @@ def collect(
 
     Args:
         judge: answers the questions.
-        work: the questions in order; it may be a generator.
+        work: the questions in order.
         log: records the answers.
         readable: returns whether an answer can be parsed.
         concurrency: concurrent questions.
@@ -79,10 +79,13 @@ def collect(
         JudgeError: the judge failed, or most of its first answers cannot be parsed; the message has the reason and the number of
             recorded answers.
     """
-    known = asked = 0
-    first: dict[int, bool] = {}
+    attempts = list(_missing_attempts(judge, work, log, readable))
+    known, asked = attempts.count(None), 0
+    for _ in range(known):
+        on_done(True)
+    waiting = [(place, attempt) for place, attempt in enumerate(attempts) if attempt is not None]
+    first = {place: True for place, attempt in enumerate(attempts[:CHECKED_ANSWERS]) if attempt is None}
     """Whether each of the first answers can be parsed, by its place."""
-    left: list[JudgingAttempt] = []
     wrong: tuple[JudgeQuestion, JudgeAnswer] | None = None
 
     def check(enough: int) -> None:
@@ -90,42 +93,31 @@ def collect(
         if wrong is not None and len(first) >= enough and bad > len(first) / 2:
             raise unreadable_answers(judge, *wrong, count=bad, of=len(first))
 
-    def missing() -> Iterator[tuple[int, JudgingAttempt]]:
-        nonlocal known
-        for place, attempt in enumerate(_missing_attempts(judge, work, log, readable)):
-            if attempt is not None:
-                yield place, attempt
-                continue
-            known += 1
-            if place < CHECKED_ANSWERS:
-                first[place] = True
-            on_done(True)
-
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="judge")
     try:
-        for place, attempt, answer in _ask_concurrently(pool, judge, missing(), log, concurrency):
-            asked += 1
-            good = readable(attempt.item.question, answer)
-            if not good:
-                left.append(attempt)
-                wrong = wrong or (attempt.item.question, answer)
-            if place < CHECKED_ANSWERS:
-                first[place] = good
-                check(CHECKED_ANSWERS)
-            on_done(False)
-        check(MIN_CHECKED)
-        for _ in range(0 if judge.deterministic else MAX_ATTEMPTS - 1):
-            again, left = enumerate(map(_next_attempt, left)), []
-            for _, attempt, answer in _ask_concurrently(pool, judge, again, log, concurrency):
+        for turn in range(1 if judge.deterministic else MAX_ATTEMPTS):
+            left = []
+            for place, attempt, answer in _ask_concurrently(pool, judge, waiting, log, concurrency):
                 asked += 1
-                left += [] if readable(attempt.item.question, answer) else [attempt]
+                question = attempt.item.question
+                if not (good := readable(question, answer)):
+                    rollout = attempt.key.rollout + question.rollouts  # unique to this attempt
+                    left.append((place, attempt._replace(key=attempt.key._replace(rollout=rollout))))
+                    wrong = wrong or (question, answer)
+                if turn == 0:
+                    if place < CHECKED_ANSWERS:
+                        first[place] = good
+                        check(CHECKED_ANSWERS)
+                    on_done(False)
+            check(MIN_CHECKED)
+            waiting = left
     except GemsError as error:
         pool.shutdown()
         advice = f"{len(log)} answers are recorded: repeat the command to ask for the others"
         raise JudgeError(f"{error}; {advice}") from error
     finally:
         pool.shutdown()
-    return CollectedAnswers(known, asked, len(left))
+    return CollectedAnswers(known, asked, len(waiting))
 
 
 def needs_asking(judge: Judge, item: JudgeTask, log: AnswerLog, readable: Readable) -> bool:
@@ -192,11 +184,6 @@ def _missing_attempts(
             ended = number is None or counted_key in begun or (judge.deterministic and first is not None)
             begun.add(counted_key)
             yield None if ended or number is None else JudgingAttempt(item, key._replace(rollout=number))
-
-
-def _next_attempt(attempt: JudgingAttempt) -> JudgingAttempt:
-    """Return the next attempt at the same answer; its number is unique."""
-    return attempt._replace(key=attempt.key._replace(rollout=attempt.key.rollout + attempt.item.question.rollouts))
 
 
 def _by_number(log: AnswerLog, key: AnswerKey) -> Callable[[int], JudgeAnswer | None]:

@@ -21,6 +21,8 @@ from .sanitize import clean_message
 MALFORMED_DATA_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What Python raises where data has an unexpected form; in a chat model, the answer that it parses."""
 
+NO_CHAT_ENDPOINT = "this is not an OpenAI-compatible chat endpoint: {}; check the URL, which mostly ends in /v1"
+
 
 class CallUsage(NamedTuple):
     """Calls of a chat model with their tokens and seconds."""
@@ -160,9 +162,8 @@ def is_openai_client(chat: Any) -> bool:
 
 def _is_endpoint_error(error: Exception) -> bool:
     """Return whether an error comes from an endpoint or from its HTTP client."""
-    if isinstance(error, NotACompletionError):
-        return True
-    return any(base.__module__.partition(".")[0] in {"openai", "httpx", "httpx2"} for base in type(error).__mro__)
+    packages = {base.__module__.partition(".")[0] for base in type(error).__mro__}
+    return isinstance(error, NotACompletionError) or bool(packages & {"openai", "httpx", "httpx2"})
 
 
 def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
@@ -195,14 +196,12 @@ def _call_error(error: Exception, chat: Any, role: str) -> ModelCallError:
         problem = f"no answer within {seconds:g} s{after}: raise the option timeout" if seconds else f"no answer in time{after}"
     elif "OversizedAnswerError" in kinds:
         problem = f"{said}: it is not taken"
-    elif isinstance(error, NotACompletionError) and error.an_error:
-        problem = f"the endpoint answered with an error: {said}"
-    elif isinstance(error, NotACompletionError) and error.unread:
-        problem = f"its answer cannot be read: {said}"
+    elif isinstance(error, NotACompletionError):
+        problem = said
     elif _is_langchain_parsing_error(error):
         problem = f"its answer cannot be read ({type(error).__name__}: {said})"
-    elif isinstance(error, NotACompletionError) or kinds & {"APIResponseValidationError", "DecodingError"}:
-        problem = f"this is not an OpenAI-compatible chat endpoint: {said}; check the URL, which mostly ends in /v1"
+    elif kinds & {"APIResponseValidationError", "DecodingError"}:
+        problem = NO_CHAT_ENDPOINT.format(said)
     elif "ConnectError" in {type(cause).__name__ for cause in _cause_chain(error)}:
         problem = f"it cannot be reached{after}: is the server running at {host}?"
     else:

@@ -18,7 +18,8 @@ from ...errors import NotACompletionError
 from ...privacy import host_of
 from ..concurrency_limit import CallLimit, call_limit_of
 from ..endpoint_address import OPENAI_URL, is_openai
-from .call import MALFORMED_DATA_ERRORS
+from ..negotiation import parse_error
+from .call import MALFORMED_DATA_ERRORS, NO_CHAT_ENDPOINT
 from .sanitize import clean_completion, tool_calls_of
 
 # Not of use here: `ask` finds out and notes that a schema is not taken.
@@ -69,7 +70,7 @@ class EndpointChat(ChatOpenAI):
             for chunk in super()._stream(*args, **kwargs):
                 yield chunk
         if chunk is None:
-            raise NotACompletionError("its stream is empty")
+            raise NotACompletionError(NO_CHAT_ENDPOINT.format("its stream is empty"))
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         chunk = None
@@ -78,7 +79,7 @@ class EndpointChat(ChatOpenAI):
                 async for chunk in super()._astream(*args, **kwargs):
                     yield chunk
         if chunk is None:
-            raise NotACompletionError("its stream is empty")
+            raise NotACompletionError(NO_CHAT_ENDPOINT.format("its stream is empty"))
 
     def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
@@ -139,21 +140,21 @@ def _malformed_answers_explained() -> Iterator[None]:
     except (NotACompletionError, OpenAIError):
         raise
     except JSONDecodeError as error:
-        raise NotACompletionError(f"its answer is not JSON ({error})") from error
+        raise NotACompletionError(NO_CHAT_ENDPOINT.format(f"its answer is not JSON ({error})")) from error
     except MALFORMED_DATA_ERRORS as error:
-        raise NotACompletionError(f"{type(error).__name__}: {error}"[:300], unread=True) from error
+        raise NotACompletionError(f"its answer cannot be read: {type(error).__name__}: {error}"[:300]) from error
 
 
 def _not_a_completion(response: Any) -> NotACompletionError:
     """Return the error for an answer that is no chat completion."""
-    if isinstance(response, str):
-        begin = " ".join(response.split())[:80]
-        page = begin.lower().startswith(("<!doctype", "<html"))
-        return NotACompletionError(f"its answer is {'a web page' if page else 'text'}: {begin!r}")
     fields = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
-    if not isinstance(fields, dict):
-        return NotACompletionError(f"its answer is a JSON {type(fields).__name__}")
-    if error := fields.get("error"):
-        message = error.get("message") if isinstance(error, dict) else error
-        return NotACompletionError(str(message or error), an_error=True)
-    return NotACompletionError("its choices have no message" if fields.get("choices") else "its answer has no choices")
+    if isinstance(fields, str):
+        begin = " ".join(fields.split())[:80]
+        what = f"its answer is {'a web page' if begin.lower().startswith(('<!doctype', '<html')) else 'text'}: {begin!r}"
+    elif not isinstance(fields, dict):
+        what = f"its answer is a JSON {type(fields).__name__}"
+    elif fields.get("error"):
+        return NotACompletionError(f"the endpoint answered with an error: {parse_error(fields).message or fields['error']}")
+    else:
+        what = "its choices have no message" if fields.get("choices") else "its answer has no choices"
+    return NotACompletionError(NO_CHAT_ENDPOINT.format(what))

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr
 from ...privacy import refuse_secrets
 from ..endpoint_address import OPENAI_URL, endpoint_key, is_endpoint, is_openai
 from ..options import ChatOptions
-from .thinking import thinking_fields, thinking_note
+from .thinking import thinking_fields
 
 if TYPE_CHECKING:
     from .endpoint import EndpointChat
@@ -52,7 +52,7 @@ class EndpointChatOptions(ChatOptions):
         base_url, query, model = _split_spec(self.model)
         refuse_secrets("chat", self.model, self.extra_body)
         key_env, key = endpoint_key("chat", self.model, self.key_env)
-        thinking = thinking_fields(base_url, model, self.thinking)
+        thinking, note = thinking_fields(base_url, model, self.thinking)
         # ChatOpenAI drops the temperature of GPT-5 models unless it sees that they do not reason.
         known = {"reasoning_effort": thinking.pop("reasoning_effort", None)} if is_openai(base_url) else {}
         chat = EndpointChat(
@@ -76,7 +76,7 @@ class EndpointChatOptions(ChatOptions):
             key_env=key_env,
             **known,
         )
-        if note := thinking_note(base_url, model, self.thinking):
+        if note:
             chat.remarks.append(note)
         if self.temperature is not None and chat.temperature is None:
             chat.remarks.append(f"{model} takes no temperature while it reasons: {self.temperature:g} is not sent.")

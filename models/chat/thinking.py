@@ -1,7 +1,7 @@
 """Request fields that switch reasoning on or off, or set its effort: each endpoint has its own.
 
 The first row of the table whose host and model match counts; the last row is for self-hosted servers. What an endpoint
-cannot do is approximated, and noted (`thinking_note`).
+cannot do is approximated, and noted.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ REASONING_SWITCHES = (
 )  # fmt: skip
 
 
-def thinking_fields(base_url: str, model: str, thinking: bool | str | None) -> dict[str, Any]:
-    """Return the body fields that switch reasoning.
+def thinking_fields(base_url: str, model: str, thinking: bool | str | None) -> tuple[dict[str, Any], str | None]:
+    """Return the body fields that switch reasoning, and a sentence if they only approximate the option.
 
     Args:
         base_url: the endpoint.
@@ -92,15 +92,6 @@ def thinking_fields(base_url: str, model: str, thinking: bool | str | None) -> d
     Raises:
         ValueError: the effort is not known.
     """
-    return _fields_and_note(base_url, model, thinking)[0]
-
-
-def thinking_note(base_url: str, model: str, thinking: bool | str | None) -> str | None:
-    """Return a sentence if the fields only approximate the option, else None; arguments and errors as in `thinking_fields`."""
-    return _fields_and_note(base_url, model, thinking)[1]
-
-
-def _fields_and_note(base_url: str, model: str, thinking: bool | str | None) -> tuple[dict[str, Any], str | None]:
     if thinking is None:
         return {}, None
     if isinstance(thinking, str) and thinking not in EFFORTS:
@@ -108,7 +99,7 @@ def _fields_and_note(base_url: str, model: str, thinking: bool | str | None) -> 
     host, name = host_of(base_url).lower(), model.lower()
     row = next(s for s in REASONING_SWITCHES if re.search(s.hosts, host) and re.search(s.models, name))
     if row.can == "only off":
-        return {}, f"{model} does not reason: thinking={_as_option(thinking)} has no effect." if thinking is not False else None
+        return {}, f"{model} does not reason: thinking={str(thinking).lower()} has no effect." if thinking is not False else None
     if thinking is False:
         note = f"The reasoning of {model} cannot be switched off: its minimum is requested."
         return dict(row.off), note if row.can == "only on" else None
@@ -121,7 +112,3 @@ def _fields_and_note(base_url: str, model: str, thinking: bool | str | None) -> 
     if row.effort == "reasoning.effort":
         return {"reasoning": {"effort": sent}}, note or None
     return {**row.on, "reasoning_effort": sent}, note or None
-
-
-def _as_option(thinking: bool | str) -> str:
-    return str(thinking).lower()

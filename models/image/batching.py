@@ -5,24 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
+@dataclass(eq=False)
 class _Ticket(Generic[T, R]):
     """An item in the queue, in a batch, or done."""
 
-    def __init__(self, item: T, key: Hashable) -> None:
-        self.item = item
-        self.key = key
-        self.done = False
-        self.results: list[R] = []
-        self.error: Exception | None = None
-
-    def finish(self, results: Sequence[R] = (), error: Exception | None = None) -> None:
-        self.results, self.error, self.done = list(results), error, True
+    item: T
+    key: Hashable
+    result: Future[R] = field(default_factory=Future)
 
 
 class Batcher(Generic[T, R]):
@@ -80,16 +77,13 @@ class Batcher(Generic[T, R]):
             with self._changed:  # an interrupted caller needs no results; those of a running call are dropped
                 self._queue = [t for t in self._queue if t not in mine]
             raise
-        for ticket in mine:
-            if ticket.error is not None:
-                raise ticket.error
-        return [ticket.results[0] for ticket in mine]
+        return [ticket.result.result() for ticket in mine]
 
     def _next_batch(self, mine: list[_Ticket[T, R]]) -> list[_Ticket[T, R]]:
         """Wait until all of `mine` are done and return an empty batch, or until no call runs and return the next batch."""
         with self._changed:
             while True:
-                if all(ticket.done for ticket in mine):
+                if all(ticket.result.done() for ticket in mine):
                     return []
                 if not self._working:
                     break
@@ -124,7 +118,7 @@ class Batcher(Generic[T, R]):
             self._run(batch)
         finally:
             with self._changed:  # after an interrupt, other callers make the rest
-                self._queue = [t for t in batch if not t.done] + self._queue
+                self._queue = [t for t in batch if not t.result.done()] + self._queue
                 self._stop()
 
     def _run(self, batch: list[_Ticket[T, R]]) -> None:
@@ -135,12 +129,12 @@ class Batcher(Generic[T, R]):
                 raise ValueError(f"{len(results)} results for {len(batch)} items")
         except Exception as error:
             if len(batch) == 1:
-                batch[0].finish(error=error)
+                batch[0].result.set_exception(error)
                 return
             too_large = self._is_oom(error)
         else:
             for ticket, result in zip(batch, results, strict=True):
-                ticket.finish([result])
+                ticket.result.set_result(result)
             return
         # Outside of the except clause: the traceback, which holds the tensors of the batch, is freed by now.
         size = 1

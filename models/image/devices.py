@@ -28,36 +28,26 @@ class LoadLock:
 
     def reset(self) -> None:
         """Release the lock, in a forked process: its owners are threads of the parent."""
-        self._changed = threading.Condition()
-        self._loader: int | None = None
-        self._depth = self._generating = self._waiting = 0
+        self._changed = threading.Condition(threading.RLock())  # held while a model is loaded
+        self._generating = self._waiting = 0
 
     @contextmanager
     def loading(self) -> Iterator[None]:
         """Wait until no other thread loads or generates, and block both. Reentrant."""
-        me = threading.get_ident()
         with self._changed:
-            if self._loader != me:
-                self._waiting += 1
-                try:
-                    self._changed.wait_for(lambda: self._loader is None and not self._generating)
-                finally:
-                    self._waiting -= 1
-                self._loader = me
-            self._depth += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._depth -= 1
-                self._loader = me if self._depth else None
+            self._waiting += 1
+            try:
+                self._changed.wait_for(lambda: not self._generating)
+            finally:
+                self._waiting -= 1
                 self._changed.notify_all()
+            yield
 
     @contextmanager
     def generating(self) -> Iterator[None]:
         """Wait until no thread loads or waits to load, and block loads."""
         with self._changed:
-            self._changed.wait_for(lambda: self._loader is None and not self._waiting)
+            self._changed.wait_for(lambda: not self._waiting)
             self._generating += 1
         try:
             yield
@@ -74,14 +64,11 @@ os.register_at_fork(after_in_child=LOAD_LOCK.reset)
 
 
 def best_device() -> str:
-    """Return the best available device: cuda (also ROCm), xpu, mps or cpu."""
+    """Return the type of the accelerator, such as cuda (also ROCm), xpu or mps; cpu where there is none."""
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
-    if torch.xpu.is_available():
-        return "xpu"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator.type if accelerator else "cpu"
 
 
 def best_dtype(device: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ...errors import ImageModelError
@@ -78,130 +78,109 @@ class PipelineFamily:
     """Width and height must be multiples of this many latent cells; None where that is unknown."""
 
 
+_Z_IMAGE = PipelineFamily(
+    title="Z-Image",
+    pipeline="ZImagePipeline",
+    facts="the call's defaults",
+    name=r"z.?image(?!.*turbo)",
+    call={"num_inference_steps": 50, "guidance_scale": 5.0, "width": 1024, "height": 1024},
+    guidance="guidance_scale",
+    guidance_above=0.0,
+    negative=True,
+    wraps="chat",
+    length_step=32,  # SEQ_MULTI_OF in transformer_z_image.py
+    batch_invariant=True,
+    latent_multiple=2,
+)
+_QWEN = PipelineFamily(
+    title="Qwen-Image",  # and Qwen-Image-2512, which is called the same way
+    pipeline="QwenImagePipeline",
+    # The call's default of 512 text tokens is a cut without padding, so the most it takes costs short prompts nothing.
+    facts="steps and true_cfg_scale: the call's defaults; 1328x1328: the model card; 1024 text tokens: check_inputs",
+    call={"num_inference_steps": 50, "true_cfg_scale": 4.0, "width": 1328, "height": 1328, "max_sequence_length": 1024},
+    guidance="true_cfg_scale",
+    negative=True,
+    default_negative=" ",  # docstring of guidance_scale: even " " enables guidance; without any it is silently off
+    ignores=("guidance_scale",),
+    wraps="template",
+    length_step=1,
+    batch_invariant=True,
+    latent_multiple=2,
+)
+_QWEN_EDIT = replace(
+    _QWEN,
+    title="Qwen-Image-Edit",
+    pipeline="QwenImageEditPipeline",
+    facts="the call's defaults; the size is that of the image, scaled to about 1024x1024",
+    call={"num_inference_steps": 50, "true_cfg_scale": 4.0},
+    ignores=("guidance_scale", "max_sequence_length"),
+    edits="only",
+    batches=False,  # the processor wants an image for each prompt and is given one
+    cuts=False,  # the processor is called without truncation
+    length_step=None,
+)
+_FLUX = PipelineFamily(
+    title="FLUX.2-dev",
+    pipeline="Flux2Pipeline",
+    facts="the call's defaults; guidance is distilled into the model, so there is no negative prompt",
+    call={"num_inference_steps": 50, "guidance_scale": 4.0, "width": 1024, "height": 1024},
+    edits="can",
+    wraps="conversation",
+    batch_invariant=True,
+    latent_multiple=2,
+)
+_KLEIN = replace(
+    _FLUX,
+    title="FLUX.2-klein",
+    pipeline="Flux2KleinPipeline",
+    facts="4 steps: the model card; is_distilled in model_index.json turns guidance off",
+    config={"is_distilled": True},
+    call={"num_inference_steps": 4, "guidance_scale": 1.0, "width": 1024, "height": 1024},
+    ignores=("guidance_scale",),
+    wraps="chat-no-thinking",
+)
+
 FAMILIES: tuple[PipelineFamily, ...] = (
-    PipelineFamily(
+    replace(
+        _Z_IMAGE,
         title="Z-Image-Turbo",
-        pipeline="ZImagePipeline",
         # Older diffusers and the model card say 9 steps, which were 8 evaluations then; since diffusers#13730 they are 9.
         facts="the class's example: 8 steps, guidance 0, 1024x1024",
         name="turbo",
         call={"num_inference_steps": 8, "guidance_scale": 0.0, "width": 1024, "height": 1024},
-        guidance="guidance_scale",
-        guidance_above=0.0,
-        negative=True,
-        wraps="chat",
-        length_step=32,  # SEQ_MULTI_OF in transformer_z_image.py
-        batch_invariant=True,
-        latent_multiple=2,
     ),
-    PipelineFamily(
-        title="Z-Image",
-        pipeline="ZImagePipeline",
-        facts="the call's defaults",
-        name=r"z.?image(?!.*turbo)",
-        call={"num_inference_steps": 50, "guidance_scale": 5.0, "width": 1024, "height": 1024},
-        guidance="guidance_scale",
-        guidance_above=0.0,
-        negative=True,
-        wraps="chat",
-        length_step=32,
-        batch_invariant=True,
-        latent_multiple=2,
-    ),
-    PipelineFamily(
-        title="Qwen-Image",  # and Qwen-Image-2512, which is called the same way
-        pipeline="QwenImagePipeline",
-        # The call's default of 512 text tokens is a cut without padding, so the most it takes costs short prompts nothing.
-        facts="steps and true_cfg_scale: the call's defaults; 1328x1328: the model card; 1024 text tokens: check_inputs",
-        call={"num_inference_steps": 50, "true_cfg_scale": 4.0, "width": 1328, "height": 1328, "max_sequence_length": 1024},
-        guidance="true_cfg_scale",
-        negative=True,
-        default_negative=" ",  # docstring of guidance_scale: even " " enables guidance; without any it is silently off
-        ignores=("guidance_scale",),
-        wraps="template",
-        length_step=1,
-        batch_invariant=True,
-        latent_multiple=2,
-    ),
-    PipelineFamily(
-        title="Qwen-Image-Edit",
-        pipeline="QwenImageEditPipeline",
-        facts="the call's defaults; the size is that of the image, scaled to about 1024x1024",
-        call={"num_inference_steps": 50, "true_cfg_scale": 4.0},
-        guidance="true_cfg_scale",
-        negative=True,
-        default_negative=" ",
-        ignores=("guidance_scale", "max_sequence_length"),
-        edits="only",
-        batches=False,  # the processor wants an image for each prompt and is given one
-        wraps="template",
-        cuts=False,  # the processor is called without truncation
-        batch_invariant=True,
-        latent_multiple=2,
-    ),
-    PipelineFamily(
+    _Z_IMAGE,
+    _QWEN,
+    _QWEN_EDIT,
+    replace(
+        _QWEN_EDIT,
         title="Qwen-Image-Edit-2509 or later",
         pipeline="QwenImageEditPlusPipeline",
         facts="the call's defaults, and 40 steps as in SGLang's settings of this pipeline; the size is that of the image",
         call={"num_inference_steps": 40, "true_cfg_scale": 4.0},
-        guidance="true_cfg_scale",
-        negative=True,
-        default_negative=" ",
-        ignores=("guidance_scale", "max_sequence_length"),
-        edits="only",
-        batches=False,  # the call refuses more than one prompt
-        wraps="template",
-        cuts=False,
-        batch_invariant=True,
-        latent_multiple=2,
+        # The call refuses more than one prompt.
     ),
-    PipelineFamily(
+    replace(
+        _QWEN,
         title="Qwen-Image-2.1",
         pipeline="QwenImage21Pipeline",
         facts="the call's defaults: meant to be sampled without guidance; output_resolution 1024 gives the size",
         call={"num_inference_steps": 40, "true_cfg_scale": 1.0},
-        guidance="true_cfg_scale",
-        negative=True,
-        default_negative=" ",
+        ignores=(),
         edits="can",
+        wraps="none",
         cuts=False,
-        length_step=1,
-        batch_invariant=True,
-        latent_multiple=2,
     ),
-    PipelineFamily(
-        title="FLUX.2-dev",
-        pipeline="Flux2Pipeline",
-        facts="the call's defaults; guidance is distilled into the model, so there is no negative prompt",
-        call={"num_inference_steps": 50, "guidance_scale": 4.0, "width": 1024, "height": 1024},
-        edits="can",
-        wraps="conversation",
-        batch_invariant=True,
-        latent_multiple=2,
-    ),
-    PipelineFamily(
-        title="FLUX.2-klein",
-        pipeline="Flux2KleinPipeline",
-        facts="4 steps: the model card; is_distilled in model_index.json turns guidance off",
-        config={"is_distilled": True},
-        call={"num_inference_steps": 4, "guidance_scale": 1.0, "width": 1024, "height": 1024},
-        ignores=("guidance_scale",),
-        edits="can",
-        wraps="chat-no-thinking",
-        batch_invariant=True,
-        latent_multiple=2,
-    ),
-    PipelineFamily(
+    _FLUX,
+    _KLEIN,
+    replace(
+        _KLEIN,
         title="FLUX.2-klein-base",
-        pipeline="Flux2KleinPipeline",
         facts="the class's example: 50 steps, guidance 4; its negative prompt is always empty",
         config={"is_distilled": False},
         call={"num_inference_steps": 50, "guidance_scale": 4.0, "width": 1024, "height": 1024},
         guidance="guidance_scale",
-        edits="can",
-        wraps="chat-no-thinking",
-        batch_invariant=True,
-        latent_multiple=2,
+        ignores=(),
     ),
 )
 

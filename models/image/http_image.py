@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import ssl
 import threading
 import time
@@ -93,6 +94,10 @@ class HttpImage(ImageModel):
 
     def __init__(self, options: HttpImageOptions, url: str, name: str) -> None:
         refuse_secrets("image", options.model, options.model_dump(exclude={"key_env"}))
+        if re.search("://[^/#?]*@", options.model):
+            raise ModelSpecError(
+                f"--image: a key has no place in a URL; put it into the environment variable {options.key_variable}"
+            )
         self.name, self.parallel, self.options = name, options.in_flight, options
         self.url, self.host = url, host_of(url)
         self._key_env, self._key = options.api_key()

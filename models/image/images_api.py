@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ...context import RunContext
 from ...errors import ImageModelError
 from ..endpoint_address import OPENAI_URL, endpoint_key, is_endpoint, is_openai
 from . import images_api_dialects
@@ -67,6 +68,8 @@ class EndpointImage(HttpImage):
         super().__init__(options, url, name)
         if taken := sorted(RESERVED & set(options.call)):
             raise ImageModelError(f"the field {taken[0]!r} cannot be set: one request is one image, of this model")
+        if own := sorted(set(options.call) & set(RunContext.model_fields) - set(ImageRequest.model_fields)):
+            raise ImageModelError(f"{own[0]} is a setting of the run: set it there, not for the image model")
         of_openai = options.model.startswith("openai:") or is_openai(url)
         self._fixed = PROVIDERS[options.provider] if options.provider else OPENAI if of_openai else None
         self._provider = self._fixed or OTHER

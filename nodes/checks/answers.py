@@ -153,7 +153,8 @@ def _is_hedge(answer: str) -> bool:
 
 
 def _bare(answer: str) -> str:
-    return without_outer_quotes(answer).rstrip(".").casefold()
+    """Return an answer without quotes around it and a full stop, with single spaces, in lower case."""
+    return " ".join(answer.strip().strip("\"'“”‘’「」«»").split()).rstrip(".").casefold()
 
 
 def match_text(expected: str, answer: str) -> TextMatch:
@@ -188,11 +189,6 @@ def _denies_text(line: str, wanted: str) -> bool:
         return False
     remark, text = normalize(line), normalize(wanted)
     return remark != text and contains(remark, text)
-
-
-def without_outer_quotes(text: str) -> str:
-    """Return an answer without quotes around it and with single spaces."""
-    return " ".join(text.strip().strip("\"'“”‘’「」«»").split())
 
 
 class AnswerForm(NamedTuple):

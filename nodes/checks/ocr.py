@@ -65,8 +65,8 @@ class OcrChecker:
         """Return a verdict for each check whose text could be read, None for the others."""
         wanted = [c.expected for c in checks if expects_text(c)]
         lines = self.read(image) if wanted else []
-        known = self._known_characters() if lines else frozenset()
-        return [_verdict(c, lines) if expects_text(c) and known.issuperset(_characters_of(c.expected)) else None for c in checks]
+        known = frozenset(self._engine.text_rec.postprocess_op.character) | {" "} if lines else frozenset()
+        return [_verdict(c, lines) if expects_text(c) and known.issuperset(normalize(c.expected)) else None for c in checks]
 
     def read(self, image: Image.Image) -> list[TextLine]:
         """Return the lines of text in an image, top to bottom and left to right."""
@@ -79,9 +79,6 @@ class OcrChecker:
         spans = [(*box.min(axis=0).tolist(), *box.max(axis=0).tolist()) for box in result.boxes]
         lines = [TextLine(text, float(score), *span) for text, score, span in zip(result.txts, result.scores, spans, strict=True)]
         return [line for row in rows(lines) for line in row]
-
-    def _known_characters(self) -> frozenset[str]:
-        return frozenset(self._engine.text_rec.postprocess_op.character) | {" "}
 
 
 def is_installed() -> bool:
@@ -137,10 +134,6 @@ def _fold_lookalikes(text: str) -> str:
     return text.translate(_LOOKALIKES)
 
 
-def _characters_of(text: str) -> frozenset[str]:
-    return frozenset(normalize(text))
-
-
 def _middle(line: TextLine) -> float:
     return (line.top + line.bottom) / 2
 
@@ -166,14 +159,10 @@ def _load_engine() -> Any:
         raise GemsError(f"The OCR models ({', '.join(missing)}) are missing: pip install --force-reinstall rapidocr")
     paths = {f"{step}.model_path": str(files[-1]) for step, files in models.items()}
     # Without the classifier of orientation, which would make text upside down look upright.
+    # Threads leave cores to other models: waiting ones of the engine spin.
     settings = {
         "Global.use_cls": False,
         "Global.log_level": "critical",
-        "EngineConfig.onnxruntime.intra_op_num_threads": _thread_count(),
+        "EngineConfig.onnxruntime.intra_op_num_threads": max(1, min(4, (os.cpu_count() or 1) // 2)),
     }
     return rapidocr.RapidOCR(params={**settings, **paths})
-
-
-def _thread_count() -> int:
-    """Return a number of threads that leaves cores to other models: waiting threads of the engine spin."""
-    return max(1, min(4, (os.cpu_count() or 1) // 2))

@@ -116,15 +116,12 @@ def contains(read: str, wanted: str) -> bool:
     """Return whether a normalized text contains another one that stands alone there."""
     at = read.find(wanted) if wanted else -1
     while at >= 0:
-        if _stands_alone(read, at, at + len(wanted)):
+        end = at + len(wanted)
+        before, after = read[max(0, at - 2) : at][::-1], read[end : end + 2]
+        if not _continues(read[at], before) and not _continues(read[end - 1], after):
             return True
         at = read.find(wanted, at + 1)
     return False
-
-
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    before, after = text[max(0, start - 2) : start][::-1], text[end : end + 2]
-    return not _continues(text[start], before) and not _continues(text[end - 1], after)
 
 
 def _continues(edge: str, beyond: str) -> bool:
@@ -133,11 +130,9 @@ def _continues(edge: str, beyond: str) -> bool:
         return False
     if _in_word(beyond[0]):
         return True
-    return len(beyond) > 1 and (beyond[1].isdigit() if edge.isdigit() and beyond[0] in ".,:/" else _joins(beyond))
-
-
-def _joins(beyond: str) -> bool:
-    return beyond[0] in "'-" and _in_word(beyond[1])
+    return len(beyond) > 1 and (
+        beyond[1].isdigit() if edge.isdigit() and beyond[0] in ".,:/" else beyond[0] in "'-" and _in_word(beyond[1])
+    )
 
 
 def _in_word(character: str) -> bool:

@@ -176,12 +176,9 @@ class ImageVerification:
         for wave in self._waves([c for c in self.unanswered if not self._is_certain(c)]):
             self._ask_singly(wave)
         if self.context.confirm and all(self.verdict(c.id).passed for c in self.checks):
-            self._confirm()
-
-    def _confirm(self) -> None:
-        """Ask again about an image that passed, in reverse order; what fails now is asked once more."""
-        self._ask_model([self.unanswered[::-1]])
-        self._ask_singly([c for c in self.unanswered if self.readings[c.id][-1].passed is False])
+            # Once more in reverse order; what fails now is asked by itself.
+            self._ask_model([self.unanswered[::-1]])
+            self._ask_singly([c for c in self.unanswered if self.readings[c.id][-1].passed is False])
 
     def _ask_singly(self, checks: Sequence[Check]) -> None:
         """Ask each check in its own call, and once more if its readings are tied."""

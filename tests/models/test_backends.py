@@ -10,9 +10,11 @@ import pytest
 from gems.errors import ImageModelError, ModelSpecError
 from gems.models.image.diffusers import DiffusersImage
 from gems.models.image.families import RESERVED
-from gems.models.options import ChatOptions, ImageOptions, ModelOptions
+from gems.models.options import ChatOptions, ImageOptions, ModelOptions, without_hosts_and_folders
 from gems.models.registry import chat_model, image_model
 from gems.models.shapes import CALL_OPTIONS, WEIGHTS
+
+from .image.acme import AcmeOptions
 
 PLAIN = """
 from PIL import Image
@@ -147,6 +149,19 @@ def test_a_run_with_such_an_option_is_not_made(command, tmp_path):
     assert code != 0
     assert "it is a setting of the run" in error
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_setting_of_the_run_is_no_field_of_a_request():
+    with pytest.raises(ImageModelError, match="max_rounds is a setting of the run"):
+        image_model(ImageOptions(model="http://localhost:1/v1#m", set={"max_rounds": 2}))
+    assert image_model(ImageOptions(model="http://localhost:1/v1#m", set={"seed": 2})).name == "m"
+
+
+def test_hosts_and_keys_in_specs_of_other_backends_are_kept_out():
+    models = ModelOptions.model_validate({"image": {"model": "acme:http://gpu7.lab:8188#m"}})
+    assert without_hosts_and_folders("gpu7.lab:8188 answered 500", models) == "HOST answered 500"
+    with pytest.raises(ModelSpecError, match="a key has no place in a URL"):
+        AcmeOptions(model="acme:http://me:secret@gpu7.lab:8188#m").make()
 
 
 def test_the_options_of_the_embedded_pipeline_are_known():

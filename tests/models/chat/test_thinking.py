@@ -2,7 +2,7 @@
 
 import pytest
 
-from gems.models.chat.thinking import thinking_fields, thinking_note
+from gems.models.chat.thinking import thinking_fields
 
 ON, OFF = {"type": "enabled"}, {"type": "disabled"}
 LOCAL = "http://localhost:30000/v1"
@@ -37,22 +37,22 @@ LOCAL = "http://localhost:30000/v1"
     ],
 )
 def test_every_endpoint_gets_the_switch_it_knows(url, model, thinking, fields):
-    assert thinking_fields(url, model, thinking) == fields
+    assert thinking_fields(url, model, thinking)[0] == fields
 
 
 def test_nothing_is_sent_where_nothing_was_asked_for():
-    assert thinking_fields(LOCAL, "m", None) == {}
-    assert thinking_note(LOCAL, "m", None) is None
+    assert thinking_fields(LOCAL, "m", None)[0] == {}
+    assert thinking_fields(LOCAL, "m", None)[1] is None
 
 
 def test_an_effort_on_a_local_server_also_switches_reasoning_on():
-    fields = thinking_fields(LOCAL, "qwen3.8", "low")
+    fields = thinking_fields(LOCAL, "qwen3.8", "low")[0]
     assert fields["reasoning_effort"] == "low"
     assert fields["chat_template_kwargs"]["enable_thinking"] is True
 
 
 def test_a_host_that_only_looks_like_one_of_the_table_is_not_it():
-    assert "chat_template_kwargs" in thinking_fields("http://notmoonshot.ai.example/v1", "m", True)
+    assert "chat_template_kwargs" in thinking_fields("http://notmoonshot.ai.example/v1", "m", True)[0]
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,15 @@ def test_a_host_that_only_looks_like_one_of_the_table_is_not_it():
     ],
 )
 def test_what_cannot_be_done_is_told(url, model, thinking, said):
-    assert said in thinking_note(url, model, thinking)
+    assert said in thinking_fields(url, model, thinking)[1]
 
 
 @pytest.mark.parametrize(("model", "thinking"), [("kimi-k2.5", True), ("kimi-k2.5", False), ("gpt-4o", False)])
 def test_what_is_done_as_asked_needs_no_words(model, thinking):
     url = "https://api.openai.com/v1" if model == "gpt-4o" else "https://api.moonshot.ai/v1"
-    assert thinking_note(url, model, thinking) is None
+    assert thinking_fields(url, model, thinking)[1] is None
 
 
 def test_an_unknown_effort_is_an_error():
     with pytest.raises(ValueError, match="'enormous' is not known"):
-        thinking_fields(LOCAL, "m", "enormous")
+        thinking_fields(LOCAL, "m", "enormous")[0]

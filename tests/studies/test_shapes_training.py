@@ -6,9 +6,10 @@ import pytest
 import torch
 from diffusers import ZImagePipeline
 
-from gems.models.shapes import CALL, WEIGHTS, nets, rotary, train
+from gems.models.shapes import CALL, WEIGHTS
 from gems.models.shapes.language import caption
 from gems.models.shapes.world import sample_scene
+from gems.studies.shapes_training import nets, rotary, train
 
 
 @pytest.fixture

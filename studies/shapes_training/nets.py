@@ -11,8 +11,8 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImagePipe
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
-from .language import NUMBERS, plural
-from .world import CELLS, COLORS, RELATIONS, SHAPES
+from gems.models.shapes.language import NUMBERS, plural
+from gems.models.shapes.world import CELLS, COLORS, RELATIONS, SHAPES
 
 MAX_TOKENS = 32
 """Longest prompt the model was trained on, in tokens: six placed things take 30."""

@@ -1,4 +1,4 @@
-"""Train the shapes image model from a seed: `python -m gems.models.shapes.train --out DIR`.
+"""Train the shapes image model from a seed: `python -m studies.shapes_training.train --out DIR`.
 
 Three stages, each with checkpoints from which a killed training is resumed:
 
@@ -28,9 +28,11 @@ from torch import nn
 from torch.nn import functional
 from transformers import Qwen3Model
 
-from . import CALL, WEIGHTS, nets, rotary
-from .language import caption
-from .world import BACKGROUND, CELLS, COLORS, SHAPES, DrawnThing, Scene, draw, row_and_column, sample_scene
+from gems.models.shapes import CALL, WEIGHTS
+from gems.models.shapes.language import caption
+from gems.models.shapes.world import BACKGROUND, CELLS, COLORS, SHAPES, DrawnThing, Scene, draw, row_and_column, sample_scene
+
+from . import nets, rotary
 
 STEPS = {"vae": 1600, "text": 1500, "denoiser": 8000}
 BATCH = {"vae": 12, "text": 256, "denoiser": 64}

@@ -1,0 +1,43 @@
+from .context import PRESETS as PRESETS
+from .context import RunContext as RunContext
+from .context import preset as preset
+from .errors import AnswerError as AnswerError
+from .errors import GemsError as GemsError
+from .events import CheckAnswered as CheckAnswered
+from .events import Event as Event
+from .events import ImageMade as ImageMade
+from .events import RoleEnded as RoleEnded
+from .events import RoleStarted as RoleStarted
+from .events import RunEnded as RunEnded
+from .events import read_event as read_event
+from .graph.build import build_graph as build_graph
+from .graph.stream_events import aevents_from_stream as aevents_from_stream
+from .graph.stream_events import events_from_stream as events_from_stream
+from .memory.state import Attempt as Attempt
+from .memory.state import Check as Check
+from .memory.state import Experience as Experience
+from .memory.state import GemsState as GemsState
+from .memory.state import ImageRef as ImageRef
+from .memory.state import Result as Result
+from .memory.state import Review as Review
+from .memory.state import Score as Score
+from .memory.state import Usage as Usage
+from .memory.state import Verdict as Verdict
+from .models.image.base import ImageModel as ImageModel
+from .models.image.base import ImageRequest as ImageRequest
+from .nodes.review_answer import Answer as Answer
+from .report import contact_sheet as contact_sheet
+from .runs.client import BatchResult as BatchResult
+from .runs.client import Gems as Gems
+from .runs.client import run as run
+from .runs.listing import RunSummary as RunSummary
+from .runs.manifest import studio_id as studio_id
+from .runs.prune import PruneReport as PruneReport
+from .runs.result import RunResult as RunResult
+from .runs.write_gallery import write_gallery as write_gallery
+from .skills import SkillLibrary as SkillLibrary
+from .storage.image_store import ImageStore as ImageStore
+from .storage.workspace import Workspace as Workspace
+
+__all__: list[str]
+__version__: str
