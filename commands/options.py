@@ -14,7 +14,6 @@ from rich.markup import escape
 
 from ..errors import SettingError
 from ..terminal import Console
-from .error_exit import SHOW_TRACEBACKS
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -73,51 +72,45 @@ Images = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.", **OUTPUT)]
 Skills = Annotated[list[Path] | None, path_option("--skills", help="Folder with your own skills; repeatable.")]
 ThreadArgument = Annotated[str, typer.Argument(help="Name of the run, as `gems runs` lists it.")]
-
-
-Chat = Annotated[
-    str | None,
-    typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL, http://HOST/v1#MODEL or random.", **MODELS),
-]
-ImageSpec = Annotated[
-    str | None,
-    typer.Option(
-        "--image",
-        envvar="GEMS_IMAGE",
-        help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http://HOST/v1#MODEL or card.",
-        **MODELS,
-    ),
-]
 ConfigFile = Annotated[
     Path | None,
     path_option("--config", envvar="GEMS_CONFIG", help="TOML file with models by role, model options and settings.", **MODELS),
 ]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Pass an option to the image model's call, such as num_inference_steps=9; repeatable.", **MODELS),
-]
-Device = Annotated[
-    str | None, typer.Option(help="diffusers: run on cpu, cuda, cuda:1 or mps; by default on the best available.", **MODELS)
-]
-Dtype = Annotated[str | None, typer.Option(help="diffusers: load the weights as float32, bfloat16 or float16.", **MODELS)]
-Offload = Annotated[
-    str | None, typer.Option(help="diffusers: offload weights to the CPU: none, model, sequential or group.", **MODELS)
-]
-Batch = Annotated[int | None, typer.Option(help="diffusers: generate at most this many images in one pipeline call.", **MODELS)]
 
 
 @dataclass(frozen=True)
 class ModelArgs:
     """The models of a command, by options and a configuration file."""
 
-    chat: Chat = None
-    image: ImageSpec = None
+    chat: Annotated[
+        str | None,
+        typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL, http://HOST/v1#MODEL or random.", **MODELS),
+    ] = None
+    image: Annotated[
+        str | None,
+        typer.Option(
+            envvar="GEMS_IMAGE",
+            help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http://HOST/v1#MODEL or card.",
+            **MODELS,
+        ),
+    ] = None
     config: ConfigFile = None
-    set_: Set = None
-    device: Device = None
-    dtype: Dtype = None
-    offload: Offload = None
-    batch: Batch = None
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Pass an option to the image model's call, such as num_inference_steps=9; repeatable.", **MODELS
+        ),
+    ] = None
+    device: Annotated[
+        str | None, typer.Option(help="diffusers: run on cpu, cuda, cuda:1 or mps; by default on the best available.", **MODELS)
+    ] = None
+    dtype: Annotated[str | None, typer.Option(help="diffusers: load the weights as float32, bfloat16 or float16.", **MODELS)] = None
+    offload: Annotated[
+        str | None, typer.Option(help="diffusers: offload weights to the CPU: none, model, sequential or group.", **MODELS)
+    ] = None
+    batch: Annotated[
+        int | None, typer.Option(help="diffusers: generate at most this many images in one pipeline call.", **MODELS)
+    ] = None
 
     def config_of(self) -> Config:
         """Read the configuration file, changed by the options.
@@ -180,15 +173,6 @@ class SessionArgs(WorkspaceArgs):
     skills: Skills = None
     as_json: AsJson = False
     events: Annotated[bool, typer.Option("--events", help="Print each event as a line of JSON as it happens.", **OUTPUT)] = False
-
-
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-
-def set_debug(debug: bool) -> None:
-    """Have errors of this command show their traceback, as `GEMS_DEBUG` does for all commands."""
-    if debug:
-        SHOW_TRACEBACKS.set(True)
 
 
 def workspace_of(runs: Path, store: str | None, image_store: str | None) -> Workspace:
