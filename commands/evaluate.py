@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -12,218 +12,103 @@ from ..errors import SettingError
 from ..evaluation.benchmarks.registry import REGISTRY
 from ..terminal import Console
 from .evaluate_options import (
-    Base,
-    Concurrency,
-    Data,
-    ExactYes,
-    JsonFile,
-    JudgeSpec,
-    Limit,
-    Out,
-    Paper,
-    Runs,
-    Seed,
-    Seeds,
-    Settings,
+    EngineArgs,
+    JudgeArgs,
+    PromptArgs,
+    StudyFolderArgs,
+    StudyModelArgs,
+    TableArgs,
+    VariantArgs,
     image_store_at,
-    includes_paper,
-    print_note,
-    split_names,
 )
-from .evaluate_studies import eval_lessons
-from .options import (
-    RUNS,
-    Batch,
-    Chat,
-    ConfigFile,
-    Debug,
-    Device,
-    Dtype,
-    Images,
-    ImageSpec,
-    ModelArgs,
-    Offload,
-    path_argument,
-    path_option,
-    set_debug,
-)
+from .options import ConfigFile, Images, path_argument, path_option
+from .signature import command
 
-eval_app = typer.Typer(help="Measure presets and settings on benchmarks.", no_args_is_help=True)
+eval_app = typer.Typer(help="Measure presets, settings and nodes of your own on benchmarks.", no_args_is_help=True)
 
 
 def eval_benchmark(
     ctx: typer.Context,
-    presets: Annotated[
-        str | None,
-        typer.Option(
-            help="Presets to compare, separated by commas; default: original,default (shapes: original,best-of-n,paper,default)."
-        ),
-    ] = None,
-    sweep: Annotated[
-        list[str] | None, typer.Option(help="setting=values: rounds=1..8, candidates=1,2,4; repeated: all combinations.")
-    ] = None,
-    ablate: Annotated[
-        list[str] | None, typer.Option(help="Setting to compare with all its values: recall, skills, verify, fuse, ...")
-    ] = None,
-    set_: Settings = None,
-    limit: Limit = None,
-    shard: Annotated[str | None, typer.Option(help="Only a part of the prompts, such as 3/8; others run the rest.")] = None,
-    data: Data = None,
-    accept_licence: Annotated[
-        list[str] | None, typer.Option("--accept-licence", help="Licence of the data that you accept, such as CC-BY-NC-4.0.")
-    ] = None,
-    images_per_prompt: Annotated[
-        int | None, typer.Option(min=1, help="Images of each prompt; those of the official protocol by default.")
-    ] = None,
-    seed: Seed = 0,
-    seeds: Seeds = 1,
-    concurrency: Concurrency = 1,
-    chat: Chat = None,
-    image: ImageSpec = None,
-    config: ConfigFile = None,
-    call: Annotated[
-        list[str] | None, typer.Option("--call", help="Option of the image model's call, such as num_inference_steps=9.")
-    ] = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    offload: Offload = None,
-    batch: Batch = None,
-    judge: JudgeSpec = None,
-    exact_yes: ExactYes = False,
-    base: Base = None,
-    against: Paper = None,
+    *,
+    variants: VariantArgs,
+    prompts: PromptArgs,
+    models: StudyModelArgs,
+    judge: JudgeArgs,
+    execution: EngineArgs,
+    folder: StudyFolderArgs,
+    table: TableArgs,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate the runs, images and chat calls.")] = False,
     checks: Annotated[int, typer.Option(min=1, help="With --dry-run: assumed number of checks of a prompt.")] = 8,
-    engine: Annotated[str, typer.Option(help="local: threads of this process. ray: the workers of a Ray cluster.")] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="ray: the cluster's address, or auto; one on this machine by default.")
-    ] = None,
-    painters: Annotated[int, typer.Option(min=1, help="ray: image models at the same time, each in an actor of its own.")] = 1,
-    gpus: Annotated[float, typer.Option(min=0, help="ray: GPUs of each of them, such as 1 or 0.5; 0 where they need none.")] = 0,
-    out: Out = None,
-    runs: Runs = RUNS,
-    image_store: Images = None,
-    json_file: JsonFile = None,
-    debug: Debug = False,
 ) -> None:
     """Compare presets, or values of any setting, on a benchmark. The same command resumes a study that was stopped."""
-    set_debug(debug)
-    from ..evaluation import variants
-    from ..evaluation.benchmarks.registry import find_benchmark
-    from ..evaluation.downloads import fetch
     from ..evaluation.judges.registry import judge_of
     from ..evaluation.runner import plan_study
-    from ..evaluation.shards import Shard
-    from ..evaluation.study import compare
+    from ..evaluation.study import StudyFiles, compare
     from .evaluate_progress import progress_bars
     from .evaluate_report import show_estimate, show_study
 
-    bench = find_benchmark(str(ctx.info_name))
-    if exact_yes:
-        bench = bench.exact()
-    paper = includes_paper(against)
-    axes = [variants.parse_axis(text) for text in (*(sweep or ()), *(ablate or ()))]
-    fixed = variants.parse_changes(set_ or ())
-    usual = "original,best-of-n,paper,default" if bench.name == "shapes" else "original,default"
-    compared = variants.make_variants(split_names(presets if presets is not None else "default" if axes else usual), axes, fixed)
-    file = ModelArgs(chat, image, config, call, device, dtype, offload, batch).config_of()
-    wanted = judge if judge is not None else file.judge
-    swept = [f"sweep-{a.name}" for a in axes[: len(sweep or ())]] + [f"ablate-{a.name}" for a in axes[len(sweep or ()) :]]
-    common: dict[str, Any] = {
-        **{"limit": limit, "per_prompt": images_per_prompt, "seed": seed, "seeds": seeds, "chat": file.chats, "image": file.image}
-    }
-    files = fetch(bench, data, accept=accept_licence or (), say=print_note)
+    bench = judge.benchmark(str(ctx.info_name))
+    compared = variants.variants("original,best-of-n,paper,default" if bench.name == "shapes" else "original,default")
+    file = models.config_of()
+    asked = prompts.prompts(bench)
     if dry_run:
-        show_estimate(plan_study(bench, bench.read(files.files), compared, data=files.digests, **common), checks)
+        show_estimate(plan_study(compared, asked, chat=file.chats, image=file.image), checks)
         return
+    wanted = judge.judge if judge.judge is not None else file.judge
     with progress_bars() as progress:
         result = compare(
             compared,
-            benchmark=bench,
-            name="-".join([bench.name, *swept]),
-            data=files,
-            out=out,
-            concurrency=concurrency,
-            base=base,
-            runs=runs,
-            judge=None if wanted is None else judge_of(wanted, concurrency=max(8, concurrency)),
-            engine=_make_engine(engine, address, painters, gpus, concurrency),
-            shard=Shard.read(shard),
-            store=image_store_at(image_store),
-            progress=progress,
-            **common,
+            asked,
+            chat=file.chats,
+            image=file.image,
+            judge=None if wanted is None else judge_of(wanted, concurrency=max(8, execution.concurrency)),
+            base=table.base,
+            files=StudyFiles(folder.out, folder.runs, variants.study_name(bench.name), table.store),
+            execution=execution.execution(progress),
         )
-    show_study(result, paper=paper, json_file=json_file)
+    show_study(result, paper=table.against is not None, json_file=table.json_file)
     if not any(record.image for record in result.records.values()):
         raise typer.Exit(1)  # a table of zeros: the exit status tells scripts
 
 
-def _make_engine(engine: str, address: str | None, painters: int, gpus: float, concurrency: int) -> Any:
-    if engine == "local":
-        if address is not None:
-            raise SettingError("--address is of a Ray cluster: add --engine ray")
-        return None
-    if engine != "ray":
-        raise SettingError(f"--engine {engine}: choose local or ray")
-    from ..evaluation.ray_engine import ray_engine
-
-    return ray_engine(address=address, painters=painters, gpus=gpus, concurrency=concurrency)
-
-
 def eval_score(
     folder: Annotated[Path, path_argument(help="Folder of the study.")],
-    judge: JudgeSpec = None,
-    exact_yes: ExactYes = False,
-    config: ConfigFile = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Questions to the judge at the same time.")] = 8,
-    base: Base = None,
-    against: Paper = None,
-    image_store: Images = None,
-    json_file: JsonFile = None,
-    debug: Debug = False,
+    config: ConfigFile = None,
+    *,
+    judge: JudgeArgs,
+    table: TableArgs,
 ) -> None:
     """Judge the images of a study, by its judge or by another one; questions with a recorded answer are not asked again."""
-    set_debug(debug)
     from ..config import load_config
-    from ..evaluation.benchmarks.registry import find_benchmark
     from ..evaluation.judges.registry import judge_of
     from ..evaluation.run_records import read_definition
-    from ..evaluation.study import load_study, score_study
+    from ..evaluation.study import score_study
     from .evaluate_progress import progress_bars
-    from .evaluate_report import show_study
 
-    paper = includes_paper(against)
-    bench = find_benchmark(read_definition(folder).benchmark)
-    if exact_yes:
-        bench = bench.exact()
-    local = "perception" if "perception" in bench.judges else None
-    wanted = judge or load_config(config).judge or local
+    bench = judge.benchmark(read_definition(folder).benchmark)
+    wanted = judge.judge or load_config(config).judge or ("perception" if "perception" in bench.judges else None)
     if wanted is None:
         raise SettingError(
             "name a judge: --judge http://HOST/v1#MODEL, openai:MODEL or rapidocr, or [judge] in the file of --config"
         )
-    store = image_store_at(image_store)
     with progress_bars() as progress:
         scorer = judge_of(wanted, concurrency=concurrency)
-        score_study(folder, scorer, benchmark=bench, store=store, concurrency=concurrency, progress=progress)
-    show_study(load_study(folder, base, store=store), paper=paper, json_file=json_file)
+        score_study(folder, scorer, benchmark=bench, store=table.store, concurrency=concurrency, progress=progress)
+    _show_folder(folder, table)
 
 
-def eval_table(
-    folder: Annotated[Path, path_argument(help="Folder of the study.")],
-    base: Base = None,
-    against: Paper = None,
-    image_store: Images = None,
-    json_file: JsonFile = None,
-    debug: Debug = False,
-) -> None:
-    """Show the tables of a study and write its files again, without calling a model."""
-    set_debug(debug)
+def _show_folder(folder: Path, table: TableArgs) -> None:
+    """Print the tables of a study, and write its files."""
     from ..evaluation.study import load_study
     from .evaluate_report import show_study
 
-    store = image_store_at(image_store)
-    show_study(load_study(folder, base, store=store), paper=includes_paper(against), json_file=json_file)
+    show_study(load_study(folder, table.base, store=table.store), paper=table.against is not None, json_file=table.json_file)
+
+
+def eval_table(folder: Annotated[Path, path_argument(help="Folder of the study.")], *, table: TableArgs) -> None:
+    """Show the tables of a study and write its files again, without calling a model."""
+    _show_folder(folder, table)
 
 
 def eval_export(
@@ -234,10 +119,8 @@ def eval_export(
     ] = None,
     variant: Annotated[list[str] | None, typer.Option(help="Only this variant; may be repeated.")] = None,
     image_store: Images = None,
-    debug: Debug = False,
 ) -> None:
     """Export the images of a study in the layout of the benchmark's official scorer."""
-    set_debug(debug)
     from ..evaluation.official_scorers import export_images
 
     store = image_store_at(image_store)
@@ -256,29 +139,21 @@ def eval_import(
     seed: Annotated[
         int | None, typer.Option(help="Of a study with --seeds: the number in the name of the exported folder.")
     ] = None,
-    base: Base = None,
-    against: Paper = None,
-    image_store: Images = None,
-    json_file: JsonFile = None,
-    debug: Debug = False,
+    *,
+    table: TableArgs,
 ) -> None:
     """Import the result file of an official scorer into a study."""
-    set_debug(debug)
     from ..evaluation.official_scorers import import_results
-    from ..evaluation.study import load_study
-    from .evaluate_report import show_study
 
-    paper = includes_paper(against)
     taken = import_results(folder, file, variant, seed=seed)
     Console().print(f"{taken} images or prompts have official numbers now.", highlight=False)
-    store = image_store_at(image_store)
-    show_study(load_study(folder, base, store=store), paper=paper, json_file=json_file)
+    _show_folder(folder, table)
 
 
 for name, entry in REGISTRY.items():
-    eval_app.command(name, help=f"{entry.about} {eval_benchmark.__doc__}", short_help=entry.about)(eval_benchmark)
-eval_app.command("score")(eval_score)
-eval_app.command("table")(eval_table)
-eval_app.command("export")(eval_export)
-eval_app.command("import")(eval_import)
-eval_app.command("lessons")(eval_lessons)
+    eval_app.command(name, help=f"{entry.about} {eval_benchmark.__doc__}", short_help=entry.about)(command(eval_benchmark))
+for name, function in (
+    *(("score", eval_score), ("table", eval_table)),
+    *(("export", eval_export), ("import", eval_import)),
+):
+    eval_app.command(name)(command(function))

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from ..errors import PlotError
-from ..evaluation.plots import plot_memory, plot_scores
+from ..evaluation.plots import plot_scores
 from ..evaluation.runner import StudyPlan
 from ..evaluation.study import StudyResult, build_report, imports_to_json
 from ..evaluation.study_page import write_study_page
@@ -104,13 +104,11 @@ def write_study_files(result: StudyResult, report: StudyReport) -> None:
     data["imported"] = imports_to_json(result)
     data["published"] = [figure._asdict() for figure in report.published]
     replace_file(folder / "result.json", json_bytes(data))
-    shown = [r for r in results if r.judge == results[0].judge]
     judges = dict.fromkeys(judge_title(r.judge, report.official_judge) for r in results if r.judge)
     judge = f", judged by {' and by '.join(judges)}" if judges else ""
     title = f"{report.title}{judge}, 95 % bootstrap intervals over prompts"
     try:
         plot_scores(results, leading_metric(report), folder / "plot.png", title)
-        plot_memory(shown, folder / "memory.png", f"{report.title}: the refiner's input by round")
     except PlotError as error:
         print_note(error)
     write_study_page(result, report)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
-from ..graph.build import Graph
-from ..models.options import ModelOptions
 from .run_records import SampleRecord
 from .sample_run import WorkItem, run_sample
-from .variants import Variant
+from .variants import Variant, VariantGraph
 
 
 class Job(NamedTuple):
@@ -38,13 +36,12 @@ class LocalEngine(Engine):
     """Threads of this process. Images of concurrent prompts are generated in one batch, if the model can.
 
     Args:
-        graph: the graph, whose image store is that of the study.
-        prices: of its models.
+        graphs: of each variant, by its name; their image store is that of the study.
         concurrency: prompts at the same time.
     """
 
-    def __init__(self, graph: Graph, prices: ModelOptions, concurrency: int = 1) -> None:
-        self._graph, self._prices, self._concurrency = graph, prices, concurrency
+    def __init__(self, graphs: Mapping[str, VariantGraph], concurrency: int = 1) -> None:
+        self._graphs, self._concurrency = graphs, concurrency
 
     def run(self, jobs: Sequence[Job], on_record: Callable[[SampleRecord], None], stop: threading.Event) -> None:
         """Run all jobs. One thread runs all variants of an item, so that no two generate the same image at once."""
@@ -55,7 +52,7 @@ class LocalEngine(Engine):
                 if ended.is_set() or stop.is_set():
                     return
                 try:
-                    on_record(run_sample(self._graph, variant, job.item, self._prices))
+                    on_record(run_sample(self._graphs[variant.name], variant, job.item))
                 except BaseException:
                     ended.set()  # here, since this thread would begin its next job before another one notices
                     raise

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from .judges.answer_log import AnswerLog
 from .judges.base import Judge
 from .judges.probing import probe
 from .run_records import RecordKey, SampleRecord, read_image
+from .runner import NO_PROGRESS, StudyProgress
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -121,8 +122,7 @@ def score_images(
     store: ImageStore,
     *,
     concurrency: int = 8,
-    on_start: Callable[[int], None] = lambda total: None,
-    on_done: Callable[[bool], None] = lambda known: None,
+    progress: StudyProgress = NO_PROGRESS,
 ) -> dict[RecordKey, ImageScore]:
     """Score all images by one judge. Questions with a recorded answer are not asked again.
 
@@ -134,8 +134,7 @@ def score_images(
         log: the recorded answers.
         store: the image store.
         concurrency: questions at the same time.
-        on_start: called with the number of answers that are needed.
-        on_done: called for each, with whether it was recorded already.
+        progress: callbacks; `asking` and `answered` are called.
 
     Raises:
         GemsError: the judge is not for this benchmark, cannot be reached or used, or most of its answers cannot be read; what
@@ -144,11 +143,11 @@ def score_images(
     require_judge(benchmark, judge)
     known = {sample.id: sample for sample in samples}
     work = list(_judge_tasks(benchmark, known, records, store))
-    on_start(sum(item.question.rollouts for item in work))
+    progress.asking(sum(item.question.rollouts for item in work))
     fresh = [item for item in work if needs_asking(judge, item, log, benchmark.readable)]
     if fresh:
         probe(judge, [item.question for item in fresh], benchmark.readable)
-    collect(judge, work, log, readable=benchmark.readable, concurrency=concurrency, on_done=on_done)
+    collect(judge, work, log, readable=benchmark.readable, concurrency=concurrency, on_done=progress.answered)
     return {
         key: _score_image(benchmark, known[record.id], record, judge, log) for key, record in records.items() if record.id in known
     }

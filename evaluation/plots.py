@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PlotError
-from ..models.shapes.chat import IMAGE_TOKENS
 from .benchmarks.base import Metric
 from .bootstrap import Estimate
 from .variant_results import VariantResult
@@ -42,10 +41,6 @@ LABEL_OFFSETS = [
 """Places of a label around its point, in points, the best first."""
 
 
-LARGE_IMAGE_TOKENS = 1024 * 1024 / 750
-"""Tokens of an image of 1024x1024 pixels with Claude, by Anthropic's rule width * height / 750; other models are close."""
-
-
 def require_matplotlib() -> None:
     """Check that matplotlib is installed.
 
@@ -72,7 +67,7 @@ def plot_scores(results: Sequence[VariantResult], metric: Metric, path: Path, ti
     if not results:
         return False
     judges = list(dict.fromkeys(result.judge for result in results))
-    figure = _new_figure(11, 4.8 * len(judges))
+    figure = new_figure(11, 4.8 * len(judges))
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     for judge, (left, right) in zip(judges, figure.subplots(len(judges), 2, sharey="row", squeeze=False), strict=True):
         mine = [result for result in results if result.judge == judge]
@@ -81,7 +76,7 @@ def plot_scores(results: Sequence[VariantResult], metric: Metric, path: Path, ti
         _draw_points(left, mine, scores, "images", "images per run")
         _draw_points(right, mine, scores, "calls", "chat calls per run")
         left.set_ylabel(f"{metric.title}, by {judge}" if len(judges) > 1 else metric.title)
-    _save_figure(figure, path)
+    save_figure(figure, path)
     return True
 
 
@@ -96,73 +91,12 @@ def _set_limits(axes: Axes, scores: Sequence[Estimate]) -> None:
     axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= whole])
 
 
-def plot_memory(results: Sequence[VariantResult], path: Path, title: str) -> bool:
-    """Draw the refiner's input tokens by round, a line a variant; return False, without a file, if no run was refined.
-
-    Left as counted with the embedded model's small images, right with every image counted as one of 1024x1024 pixels.
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, in inches.
 
     Raises:
         PlotError: matplotlib is not installed.
     """
-    shown = [r for r in results if r.refiner_input_tokens]
-    if not shown:
-        return False
-    figure = _new_figure(11, 4.6)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    left, right = figure.subplots(1, 2)
-    _draw_growth(left, shown, 0, f"as counted: {IMAGE_TOKENS} a picture of 128x128")
-    _draw_growth(right, shown, LARGE_IMAGE_TOKENS - IMAGE_TOKENS, f"with {LARGE_IMAGE_TOKENS:,.0f} a picture, as of 1024x1024")
-    left.set_ylabel("input tokens of the refiner, mean over runs")
-    _save_figure(figure, path)
-    return True
-
-
-def plot_differences(rows: Sequence[tuple[str, Mapping[str, Estimate]]], path: Path, title: str) -> None:
-    """Draw differences with their intervals, a row each, a panel for each thing measured; a line marks no difference.
-
-    Args:
-        rows: name, and the differences in `images`, `calls` and `gm`; the first row is drawn on top.
-        path: of the plot.
-        title: of the whole.
-
-    Raises:
-        PlotError: matplotlib is not installed.
-    """
-    figure = _new_figure(11, 1.6 + 0.45 * len(rows))
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    panels = {"images": "images per prompt", "calls": "chat calls per prompt", "gm": "Soft-TIFA GM"}
-    for axes, (what, label) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
-        axes.axvline(0, color="#555555", linewidth=1)
-        for number, (_, differences) in enumerate(rows):
-            value = differences[what]
-            low, high = (value.mean if end is None else end for end in (value.low, value.high))
-            axes.plot([low, high], [-number, -number], color=LINE_COLORS[0], linewidth=2)
-            axes.plot([value.mean], [-number], color=LINE_COLORS[0], marker="o", markersize=6)
-        axes.set_yticks([-number for number in range(len(rows))], [name for name, _ in rows])
-        axes.set_ylim(0.6 - len(rows), 0.6)
-        axes.set_xlabel(f"difference in {label}")
-        _style_axes(axes)
-    _save_figure(figure, path)
-
-
-def _draw_growth(axes: Axes, results: Sequence[VariantResult], more: float, title: str) -> None:
-    """Draw tokens by round, with additional tokens for each image."""
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-
-    for number, result in enumerate(results):
-        pairs = zip(result.refiner_input_tokens, result.refiner_pictures, strict=True)
-        tokens = [text + more * pictures for text, pictures in pairs]
-        axes.plot(range(1, len(tokens) + 1), tokens, **_line_style(number), linewidth=1.5, label=result.name)
-    axes.set_title(title, fontsize=9)
-    axes.set_xlabel("rounds so far, when the refiner is asked")
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    _style_axes(axes)
-    axes.legend(frameon=False, fontsize=8)
-
-
-def _new_figure(width: float, height: float) -> Figure:
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -172,16 +106,19 @@ def _new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
-def _line_style(number: int) -> dict[str, Any]:
+def line_style(number: int) -> dict[str, Any]:
+    """Return the colour and marker of a line by its number."""
     return {"color": LINE_COLORS[number % len(LINE_COLORS)], "marker": LINE_MARKERS[number % len(LINE_MARKERS)], "markersize": 6}
 
 
-def _style_axes(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
+    """Draw a light grid, and no frame."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -190,17 +127,17 @@ def _style_axes(axes: Axes) -> None:
 def _draw_points(axes: Axes, results: Sequence[VariantResult], scores: Mapping[str, Estimate], field: str, label: str) -> None:
     lines = list(dict.fromkeys(r.line or r.name for r in results))
     for result in results:
-        style = _line_style(lines.index(result.line or result.name))
+        style = line_style(lines.index(result.line or result.name))
         x, y = getattr(result, field), scores[result.name]
         axes.errorbar(x.mean, y.mean, xerr=_error_bar(x), yerr=_error_bar(y), elinewidth=0.9, alpha=0.9, linestyle="none", **style)
     joined = [line for line in lines if any(r.line == line for r in results)]
     for line in joined:
         mine = sorted((r for r in results if r.line == line), key=_axis_value)
-        style = _line_style(lines.index(line))
+        style = line_style(lines.index(line))
         axes.plot([getattr(r, field).mean for r in mine], [scores[r.name].mean for r in mine], linewidth=1.2, label=line, **style)
     axes.set_xlabel(label)
     axes.margins(x=0.12)
-    _style_axes(axes)
+    style_axes(axes)
     if len(joined) > 1:
         axes.legend(frameon=False, fontsize=8, loc="lower right")
     paths = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import sys
 import threading
 import uuid
 import warnings
@@ -22,6 +23,8 @@ from ..storage.image_store import ImageStore
 from .engine import Engine, Job
 from .run_records import SampleRecord
 from .runner import StudyPlan
+from .source_digest import is_own
+from .variants import Variant
 
 if TYPE_CHECKING:
     from .ray_image_worker import ModelInfo, WorkerSetup
@@ -68,6 +71,18 @@ def ray_engine(
     return lambda plan, store: RayEngine(plan, store, address, painters, gpus, concurrency, patience)
 
 
+def _send_own_code(variants: Sequence[Variant]) -> None:
+    """Have the modules of swapped nodes, checkers and models sent along: another machine may not have them."""
+    from ray import cloudpickle
+
+    for variant in variants:
+        nodes = [variant.nodes] if callable(variant.nodes) else variant.nodes.values()
+        for thing in (*nodes, *(variant.checkers or ()), *variant.models.values()):
+            name = getattr(thing, "__module__", None) or type(thing).__module__
+            if is_own(name) and name != "__main__" and name in sys.modules:
+                cloudpickle.register_pickle_by_value(sys.modules[name])
+
+
 class _RunningJob(NamedTuple):
     """A job that a worker is running."""
 
@@ -95,9 +110,14 @@ class RayEngine(Engine):
         """Run all jobs. Records are given from one thread.
 
         Raises:
+            SettingError: a variant has an image model of its own.
             ClusterError: the cluster cannot be reached, has too little, or has other code of gems.
             GemsError: a worker cannot make a model.
         """
+        if own_image := [v.name for v in self._plan.variants if "image" in v.models]:
+            raise SettingError(
+                f"{own_image[0]}: the image models of a Ray cluster are the same for all variants: make it a study alone"
+            )
         with _ray_connection(self._address) as own, self._actors(own) as (actors, about):
             ended, left = threading.Event(), threading.Event()
             pool = ThreadPoolExecutor(1)  # a thread that Ctrl-C does not reach, so that no record is torn
@@ -128,7 +148,8 @@ class RayEngine(Engine):
         task = ray.remote(run_job).options(
             num_cpus=PROMPT_CPUS, max_retries=RETRIES, num_returns="streaming", scheduling_strategy="SPREAD"
         )
-        setup = ray.put(self._setup(actors, about))
+        _send_own_code(self._plan.variants)
+        (setup,) = _put_in_ray(self._setup(actors, about), "swapped nodes")
         waiting = deque(jobs)
         under_way: dict[Any, _RunningJob] = {}
         try:
@@ -137,7 +158,8 @@ class RayEngine(Engine):
                     busy = [one.painter for one in under_way.values()]
                     idlest = min(range(len(actors)), key=busy.count)
                     job = waiting.popleft()
-                    under_way[task.remote(setup, job, idlest)] = _RunningJob(job, idlest, [])
+                    names = tuple(variant.name for variant in job.variants)
+                    under_way[task.remote(setup, job.item, names, idlest)] = _RunningJob(job, idlest, [])
                 ready, _ = ray.wait(list(under_way), num_returns=1, timeout=0.5)
                 for stream in ready:
                     records, more = self._take(stream, under_way[stream])
@@ -180,8 +202,9 @@ class RayEngine(Engine):
         return WorkerSetup(
             id=uuid.uuid4().hex,
             code=plan.study.code,
-            chat=_put_in_ray(plan.chat, "chat"),
-            prices=plan.models.options,
+            chat=_put_in_ray(plan.chat, "chat model"),
+            variants={v.name: v for v in plan.variants},
+            prices={v.name: v.choose_models(plan.chat, plan.image).options for v in plan.variants},
             about=about,
             painters=tuple(actors),
             store=self._store if self._store.is_shared else None,
@@ -195,7 +218,7 @@ class RayEngine(Engine):
         from .ray_image_worker import ImageModelActor
 
         self._require(ray.cluster_resources(), own)
-        image = _put_in_ray(_with_absolute_path(self._plan.image), "image")
+        image = _put_in_ray(_with_absolute_path(self._plan.image), "image model")
         actor = ray.remote(ImageModelActor).options(
             num_cpus=0,
             num_gpus=self._gpus,
@@ -305,8 +328,8 @@ def _put_in_ray(choice: object, kind: str) -> list[Any]:
         return [ray.put(choice)]
     except Exception as error:  # whatever a model of one's own is made of
         raise ClusterError(
-            f"the {kind} model cannot be sent to the workers ({type(error).__name__}: {_first_line(error)}): name it by its spec, "
-            "or create in it what cannot be sent when it is first used"
+            f"the {kind} cannot be sent to the workers ({type(error).__name__}: {_first_line(error)}): name a model by its spec, "
+            "or create what cannot be sent when it is first used"
         ) from error
 
 

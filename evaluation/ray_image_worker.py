@@ -9,7 +9,7 @@ import functools
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,15 +18,14 @@ from PIL import Image
 from ray.exceptions import RayActorError, RayTaskError
 
 from ..errors import ClusterError, ImageModelError
-from ..graph.build import Graph, build_graph
 from ..models.image.base import ImageModel, ImageRequest, generate_rgb
 from ..models.options import CHAT_ROLES, ModelOptions
 from ..models.registry import ChatChoices, Models, image_model
 from ..storage.image_store import ImageStore
-from .engine import Job
 from .run_records import SampleRecord
-from .sample_run import run_sample
+from .sample_run import WorkItem, run_sample
 from .study_definition import code_digest
+from .variants import Variant
 
 WORKER_ATTEMPTS = 8
 """Rounds of calls to all image actors, after waits that double from half a second to a minute: two minutes in all."""
@@ -173,19 +172,22 @@ class WorkerSetup(NamedTuple):
     """Digest of the code of the study."""
     chat: Sequence[Any]
     """A list with the reference to the chat models as they were given."""
-    prices: ModelOptions
+    variants: Mapping[str, Variant]
+    prices: Mapping[str, ModelOptions]
+    """Options of the models of each variant."""
     about: ModelInfo
     painters: tuple[Any, ...]
     store: ImageStore | None
     """That of the study where all machines reach it; else a task has one of its own, and hands over its best images."""
 
 
-def run_job(setup: WorkerSetup, job: Job, first: int) -> Iterator[tuple[SampleRecord, bytes | None]]:
-    """Run all variants of a job, one after the other.
+def run_job(setup: WorkerSetup, item: WorkItem, variants: Sequence[str], first: int) -> Iterator[tuple[SampleRecord, bytes | None]]:
+    """Run variants on a work item, one after the other.
 
     Args:
         setup: of the study.
-        job: what is to be run.
+        item: the prompt and its seed.
+        variants: names of those to be run.
         first: index of the image actor that is called first.
 
     Yields:
@@ -197,15 +199,11 @@ def run_job(setup: WorkerSetup, job: Job, first: int) -> Iterator[tuple[SampleRe
     image = RemoteImageModel(setup.about, [*setup.painters[first:], *setup.painters[:first]])
     with tempfile.TemporaryDirectory(prefix="gems-") as folder:
         store = setup.store or ImageStore(Path(folder))
-        graph = _build_job_graph(setup, image, store)
-        for variant in job.variants:
-            record = run_sample(graph, variant, job.item, setup.prices)
+        chats = _make_once(setup.id, lambda: _make_chats(setup))
+        for variant in map(setup.variants.__getitem__, variants):
+            models = variant.choose_models(chats, image)._replace(options=setup.prices[variant.name])
+            record = run_sample(variant.build(models, store), variant, item)
             yield record, store.read(record.image) if record.image and setup.store is None else None
-
-
-def _build_job_graph(setup: WorkerSetup, image: ImageModel, store: ImageStore) -> Graph:
-    chats = _make_once(setup.id, lambda: _make_chats(setup))
-    return build_graph(chats, image, image_store=store, prices=setup.prices)
 
 
 def _make_chats(setup: WorkerSetup) -> dict[str, Any]:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from langgraph.store.base import BaseStore
 
 from ..context import PRESETS
 from ..errors import SettingError, StudyError
-from ..graph.build import build_graph
 from ..models.registry import ChatChoices, ImageChoice, Models
 from ..storage.files import replace_file
 from ..storage.image_store import ImageStore
 from .benchmarks.base import Benchmark, Sample
 from .engine import Engine, Job, LocalEngine
+from .prompts import Prompts, spread_evenly
 from .run_records import RecordKey, SampleRecord, open_journal, read_definition
 from .sample_run import WorkItem, with_image_path
 from .shards import WHOLE, Shard
 from .study_definition import StudyDefinition, define_study, prompts_digest
-from .variants import Variant
+from .variants import Variant, VariantGraph
 
 SEED_STEP = 1_000
 """Distance of the seeds of two prompts' runs: more than the images of one run, so that no two share their noise."""
@@ -35,9 +36,6 @@ IMAGES_FOLDER = "images"
 
 MAX_FAILURES = 20
 """Runs in a row that may fail before a study is stopped: then it is not the prompts that are to blame."""
-
-
-T = TypeVar("T")
 
 
 class StudyProgress(NamedTuple):
@@ -70,47 +68,56 @@ class StudyPlan(NamedTuple):
     image: ImageChoice
 
 
+@dataclass(frozen=True)
+class StudyExecution:
+    """How a study is run.
+
+    Args:
+        engine: builds the engine from the plan and the image store; threads of this process by default.
+        concurrency: of those threads: prompts at the same time; and then questions to the judge.
+        shard: the part of the prompts that is run.
+        progress: callbacks.
+        stop: once set, current runs end and no new ones begin.
+        max_failures: consecutive failures after which the study stops.
+    """
+
+    engine: Callable[[StudyPlan, ImageStore], Engine] | None = None
+    concurrency: int = 1
+    shard: Shard = WHOLE
+    progress: StudyProgress = NO_PROGRESS
+    stop: threading.Event = field(default_factory=threading.Event)
+    max_failures: int = MAX_FAILURES
+
+
+IN_THIS_THREAD = StudyExecution()
+"""One prompt after the other."""
+
+
 def plan_study(
-    benchmark: Benchmark,
-    samples: Sequence[Sample],
-    variants: Sequence[Variant],
-    *,
-    data: Mapping[str, str] | None = None,
-    limit: int | None = None,
-    per_prompt: int | None = None,
-    seed: int = 0,
-    seeds: int = 1,
-    chat: ChatChoices = "shapes",
-    image: ImageChoice = "shapes",
+    variants: Sequence[Variant], prompts: Prompts | None = None, *, chat: ChatChoices = "shapes", image: ImageChoice = "shapes"
 ) -> StudyPlan:
     """Plan a study.
 
     Args:
-        benchmark: what is measured.
-        samples: all its prompts.
-        variants: settings by name.
-        data: digests of the files that the prompts are from.
-        limit: number of prompts, spread evenly over the benchmark.
-        per_prompt: images of each prompt, those of the official protocol by default.
-        seed: seed of the first prompt's first image.
-        seeds: how many times all of it is done, each with seeds of its own.
+        variants: what is compared.
+        prompts: what it is compared on; all of the shapes benchmark by default.
         chat: the chat models, as for `build_graph`.
         image: the image model.
 
     Raises:
-        GemsError: there is nothing to compare, or a model cannot be made.
+        GemsError: there is nothing to compare, a file cannot be read, or a model cannot be made.
     """
+    prompts = prompts or Prompts()
     if not variants:
         raise SettingError(f"no preset to measure: name some of {', '.join(PRESETS)}")
     if asking := [v.name for v in variants if v.context.review != "none"]:
         raise SettingError(f"{asking[0]}: setting review: nobody is there to answer in a study; leave it none")
     models = Models.choose(chat, image)
-    count = per_prompt or benchmark.images_per_prompt
-    chosen = spread_evenly(samples, limit)
-    study = define_study(
-        benchmark, variants, chosen, len(samples), models, data=data or {}, per_prompt=count, seed=seed, seeds=seeds
-    )
-    return StudyPlan(benchmark, chosen, work_items(chosen, seed, seeds * count), tuple(variants), models, study, chat, image)
+    available = prompts.read()
+    samples = spread_evenly(available, prompts.limit)
+    study = define_study(prompts, samples, len(available), variants, models)
+    items = work_items(samples, prompts.seed, prompts.seeds * prompts.images)
+    return StudyPlan(prompts.bench, samples, items, tuple(variants), models, study, chat, image)
 
 
 def work_items(samples: Sequence[Sample], seed: int, images: int) -> list[WorkItem]:
@@ -131,73 +138,65 @@ def default_folder(study: StudyDefinition, runs: Path, name: str | None = None) 
 def run_study(
     plan: StudyPlan,
     folder: Path,
+    execution: StudyExecution = IN_THIS_THREAD,
     *,
-    engine: Callable[[ImageStore], Engine] | None = None,
-    concurrency: int = 1,
-    shard: Shard = WHOLE,
     store: ImageStore | None = None,
     lessons: BaseStore | None = None,
-    items: Sequence[WorkItem] | None = None,
-    variants: Sequence[Variant] | None = None,
-    max_failures: int = MAX_FAILURES,
-    progress: StudyProgress = NO_PROGRESS,
-    stop: threading.Event | None = None,
 ) -> tuple[dict[RecordKey, SampleRecord], int]:
     """Run the part of a study that has no image in its folder yet; failed runs are tried again.
 
     Args:
         plan: the study.
         folder: of its records.
-        engine: builds the engine for an image store; threads of this process by default.
-        concurrency: of those threads: prompts at the same time.
-        shard: the part of the prompts that is run.
+        execution: how it is run.
         store: the image store; in the folder by default.
-        lessons: LangGraph's store for runs that use lessons; without it each has an empty one of its own.
-        items: only these of the plan, in this order.
-        variants: only these of the plan.
-        max_failures: consecutive failures after which the study stops.
-        progress: callbacks.
-        stop: once set, current runs end and no new ones begin.
+        lessons: LangGraph's store for runs that use lessons, which then keep the plan's order; without it each has an empty one.
 
     Returns:
-        The records, those of other shards too, and how many images of these items and variants existed already.
+        The records, those of other shards too, and how many images of the plan's items existed already.
 
     Raises:
         StudyError: the folder holds another study, or too many runs in a row have failed.
         GemsError: a model cannot be used.
     """
     images = store or ImageStore(folder / IMAGES_FOLDER)
-    wanted = plan.items if items is None else items
-    mine = {sample.id for sample in shard.part(plan.samples)}
-    wanted = [item for item in wanted if item.id in mine]
-    compared = plan.variants if variants is None else tuple(variants)
-    with open_journal(folder, plan.study, shard) as journal:
+    mine = {sample.id for sample in execution.shard.part(plan.samples)}
+    items = [item for item in plan.items if item.id in mine]
+    with open_journal(folder, plan.study, execution.shard) as journal:
         save_prompts(folder, plan.samples)
         reused = 0
-        for variant in compared:
-            there = sum(not journal.lacks((variant.name, item.id, item.index)) for item in wanted)
-            progress.start(variant.name, len(wanted), there)
+        for variant in plan.variants:
+            there = sum(not journal.lacks((variant.name, item.id, item.index)) for item in items)
+            execution.progress.start(variant.name, len(items), there)
             reused += there
-        jobs = [Job(item, tuple(v for v in compared if journal.lacks((v.name, item.id, item.index)))) for item in wanted]
+        jobs = [Job(item, tuple(v for v in plan.variants if journal.lacks((v.name, item.id, item.index)))) for item in items]
         jobs = [job for job in jobs if job.variants]
         failed = set(journal.records)  # all other wanted records have their image
-        if items is None:  # what failed before may fail again, so it comes last
+        if lessons is None:  # what failed before may fail again, so it comes last
             jobs.sort(key=lambda job: any((v.name, job.item.id, job.item.index) in failed for v in job.variants))
-        failures = FailureLimit(max_failures)
+        failures = FailureLimit(execution.max_failures)
 
         def on_record(record: SampleRecord) -> None:
             journal.add(with_image_path(record, images, folder))
-            progress.done(record)
+            execution.progress.done(record)
             failures.note(record, before=record.key in failed)
 
         if jobs:
-            if engine is None:
-                graph = build_graph(plan.models.chats, plan.models.image, image_store=images, store=lessons)
-                run = LocalEngine(graph, plan.models.options, concurrency).run
+            if execution.engine is None:
+                engine: Engine = LocalEngine(build_graphs(plan, images, lessons), execution.concurrency)
             else:
-                run = engine(images).run
-            run(jobs, on_record, stop or threading.Event())
+                engine = execution.engine(plan, images)
+            engine.run(jobs, on_record, execution.stop)
         return dict(journal.records), reused
+
+
+def build_graphs(plan: StudyPlan, images: ImageStore, lessons: BaseStore | None = None) -> dict[str, VariantGraph]:
+    """Return the graph of each variant by its name; variants without nodes, checkers and models of their own share one."""
+    shared = Variant("shared").build(plan.models, images, lessons=lessons)
+    return {
+        v.name: v.build(v.choose_models(plan.chat, plan.image), images, lessons=lessons) if v.digests else shared
+        for v in plan.variants
+    }
 
 
 class FailureLimit:
@@ -265,10 +264,3 @@ def read_prompts(folder: Path) -> list[Sample]:
 
 
 _REWRITE_ADVICE = "delete it, and repeat the command of the study, which writes it again"
-
-
-def spread_evenly(items: Sequence[T], limit: int | None) -> list[T]:
-    """Take `limit` items at even distances, so that a short study still sees every part of a benchmark."""
-    if limit is None or limit >= len(items):
-        return list(items)
-    return [items[i * len(items) // limit] for i in range(limit)]

@@ -16,12 +16,12 @@ from ..context import RunContext
 from ..errors import GemsError
 from ..graph.build import Graph
 from ..memory.state import GemsState, Usage
-from ..models.options import ModelOptions, without_hosts_and_folders
+from ..models.options import without_hosts_and_folders
 from ..nodes.budget import cost_of
 from ..storage.image_store import ImageStore
 from .benchmarks.base import Sample
 from .run_records import CheckSummary, SampleRecord
-from .variants import Variant
+from .variants import Variant, VariantGraph
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class WorkItem:
         return cls(sample.id, sample.prompt, index, seed)
 
 
-def run_sample(graph: Graph, variant: Variant, item: WorkItem, prices: ModelOptions) -> SampleRecord:
+def run_sample(built: VariantGraph, variant: Variant, item: WorkItem) -> SampleRecord:
     """Run the graph once and record its image and costs. A failed run is a record with the reason.
 
     Args:
-        graph: the graph; without a store, a run that uses lessons has an empty one of its own.
+        built: the variant's graph; without a store, a run that uses lessons has an empty one of its own.
         variant: the settings.
         item: the prompt and its seed.
-        prices: of the models.
     """
+    graph, prices = built
     if variant.context.lessons != "none" and graph.store is None:
         graph = graph.copy({"store": InMemoryStore()})
     began = time.perf_counter()

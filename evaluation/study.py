@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,6 @@ from ..storage.image_store import ImageStore
 from ..storage.locks import holding
 from .benchmarks.base import Benchmark, Metric, Sample
 from .benchmarks.registry import find_benchmark
-from .downloads import Fetched
-from .engine import Engine
 from .image_scores import (
     OFFICIAL,
     ImageScore,
@@ -35,10 +33,21 @@ from .image_scores import (
 from .judges.answer_log import open_answer_log
 from .judges.base import Judge
 from .judges.registry import judge_of
+from .prompts import Prompts
 from .published_scores import published_figures
 from .run_records import RecordKey, SampleRecord, read_definition, read_records
-from .runner import IMAGES_FOLDER, NO_PROGRESS, StudyPlan, StudyProgress, default_folder, plan_study, read_prompts, run_study
-from .shards import WHOLE, Shard
+from .runner import (
+    IMAGES_FOLDER,
+    IN_THIS_THREAD,
+    NO_PROGRESS,
+    StudyExecution,
+    StudyProgress,
+    default_folder,
+    plan_study,
+    read_prompts,
+    run_study,
+)
+from .shards import Shard
 from .study_definition import StudyDefinition
 from .study_tables import StudyReport, judge_title
 from .variant_results import VariantResult, summarize_variants
@@ -90,28 +99,37 @@ class StudyResult(NamedTuple):
         ]
 
 
+@dataclass(frozen=True)
+class StudyFiles:
+    """Where a study is stored.
+
+    Args:
+        out: its folder; by default one in `runs/eval`, named after its definition.
+        runs: folder of runs.
+        name: of the study, for its default folder; the benchmark's by default.
+        store: the image store; in the folder by default.
+    """
+
+    out: Path | None = None
+    runs: Path = Path("runs")
+    name: str | None = None
+    store: ImageStore | None = None
+
+
+IN_RUNS = StudyFiles()
+"""In the folder `runs`, under the name of the benchmark."""
+
+
 def compare(
     variants: Sequence[Variant],
+    prompts: Prompts | None = None,
     *,
-    benchmark: Benchmark | str = "shapes",
-    name: str | None = None,
-    data: Fetched | None = None,
-    out: Path | None = None,
-    limit: int | None = None,
-    per_prompt: int | None = None,
-    seed: int = 0,
-    seeds: int = 1,
-    concurrency: int = 1,
-    base: str | None = None,
-    runs: Path = Path("runs"),
     chat: ChatChoices = "shapes",
     image: ImageChoice = "shapes",
     judge: Judge | None = None,
-    engine: Callable[[StudyPlan, ImageStore], Engine] | None = None,
-    shard: Shard = WHOLE,
-    store: ImageStore | None = None,
-    progress: StudyProgress = NO_PROGRESS,
-    stop: threading.Event | None = None,
+    base: str | None = None,
+    files: StudyFiles = IN_RUNS,
+    execution: StudyExecution = IN_THIS_THREAD,
 ) -> StudyResult:
     """Run variants on a benchmark's prompts and judge their best images.
 
@@ -119,64 +137,40 @@ def compare(
     counted for both. Each finished run is recorded at once, so the same call resumes a study that was killed.
 
     Args:
-        variants: settings by name.
-        benchmark: what is measured, or its name.
-        name: of the study, for its folder; the benchmark's by default.
-        data: the benchmark's files; not needed where its prompts come with the package.
-        out: folder of the study; by default one in `runs/eval`, named after its definition.
-        limit: number of prompts, spread evenly over the benchmark.
-        per_prompt: images of each prompt; those of the official protocol by default.
-        seed: seed of the first prompt's first image.
-        seeds: how many times all of it is done, each with seeds of its own.
-        concurrency: prompts, and then questions to the judge, at the same time.
-        base: the variant that the others are compared with; the first by default.
-        runs: folder of runs.
+        variants: what is compared.
+        prompts: what it is compared on; all of the shapes benchmark by default.
         chat: the chat models.
         image: the image model. Its images are identified by its name and settings.
         judge: by default the perception of the shapes world for its own benchmark. Otherwise, without a judge, images
             are generated and not judged.
-        engine: builds the engine from the plan and the image store; threads of this process by default.
-        shard: the part of the prompts that is run.
-        store: the image store; in the folder by default.
-        progress: callbacks.
-        stop: once set, current runs end and no new ones begin.
+        base: the variant that the others are compared with; the first by default.
+        files: where the study is stored.
+        execution: how it is run.
 
     Raises:
         GemsError: there is nothing to compare, a file or a model cannot be used, or the folder holds another study.
+
+    Example:
+        ```python
+        study = compare([Variant("default"), Variant("paper", preset="paper")], Prompts(limit=40))
+        study.results[1].gain  # the paired difference, with its interval
+        ```
     """
-    bench = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    prompts = prompts or Prompts()
+    bench = prompts.bench
     judge = judge_of("perception") if judge is None and "perception" in bench.judges else judge
     _require_variant(base, [v.name for v in variants])
-    files = data.files if data else {}
-    planned = plan_study(
-        bench,
-        bench.read(files),
-        variants,
-        data=data.digests if data else {},
-        limit=limit,
-        per_prompt=per_prompt,
-        seed=seed,
-        seeds=seeds,
-        chat=chat,
-        image=image,
-    )
+    planned = plan_study(variants, prompts, chat=chat, image=image)
     if judge is not None:
         require_capable_judge(bench, judge, planned.samples)  # before an image is generated that it could not judge
-    folder = out or default_folder(planned.study, runs, name)
-    images = store or ImageStore(folder / IMAGES_FOLDER)
-    _, reused = run_study(
-        planned,
-        folder,
-        engine=None if engine is None else lambda of: engine(planned, of),
-        concurrency=concurrency,
-        shard=shard,
-        store=images,
-        progress=progress,
-        stop=stop,
-    )
+    folder = files.out or default_folder(planned.study, files.runs, files.name)
+    images = files.store or ImageStore(folder / IMAGES_FOLDER)
+    _, reused = run_study(planned, folder, execution, store=images)
     if judge is not None:
-        with _judging_lock(folder, shard):
-            score_study(folder, judge, benchmark=bench, store=images, concurrency=concurrency, progress=progress)
+        with _judging_lock(folder, execution.shard):
+            score_study(
+                folder, judge, benchmark=bench, store=images, concurrency=execution.concurrency, progress=execution.progress
+            )
     return load_study(folder, base, benchmark=bench, store=images)._replace(reused=reused)
 
 
@@ -218,17 +212,7 @@ def score_study(
     bench, samples, records = _benchmark_of(study, benchmark), read_prompts(folder), read_records(folder)
     images = store or ImageStore(folder / IMAGES_FOLDER)
     with open_answer_log(answers_path(folder, judge.name)) as log:
-        scored = score_images(
-            bench,
-            samples,
-            records,
-            judge,
-            log,
-            images,
-            concurrency=concurrency,
-            on_start=progress.asking,
-            on_done=progress.answered,
-        )
+        scored = score_images(bench, samples, records, judge, log, images, concurrency=concurrency, progress=progress)
     save_scores(folder, JudgeScores.of(judge, records, scored, bench.reading))
 
 

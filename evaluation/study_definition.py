@@ -16,7 +16,8 @@ from ..context import RETIRED_SETTINGS, RunContext
 from ..frozen_model import Frozen
 from ..models.options import CHAT_ROLES, ChatOptions
 from ..models.registry import Models
-from .benchmarks.base import Benchmark, Sample
+from .benchmarks.base import Sample
+from .prompts import Prompts
 from .variants import Variant
 
 PACKAGES = ("langgraph", "langchain-core", "langchain-openai", "diffusers", "transformers", "torch", "numpy", "pillow")
@@ -108,34 +109,34 @@ def prompts_digest(samples: Sequence[Sample]) -> str:
 
 
 def define_study(
-    benchmark: Benchmark,
-    variants: Sequence[Variant],
-    samples: Sequence[Sample],
-    available: int,
-    models: Models,
-    *,
-    data: Mapping[str, str],
-    per_prompt: int,
-    seed: int,
-    seeds: int,
+    prompts: Prompts, samples: Sequence[Sample], available: int, variants: Sequence[Variant], models: Models
 ) -> StudyDefinition:
-    """Return the definition of a study."""
+    """Return the definition of a study.
+
+    Args:
+        prompts: which are run.
+        samples: those prompts, read.
+        available: how many the benchmark has.
+        variants: what is compared.
+        models: of variants without models of their own.
+    """
     options = models.options
     chats = {"default": options.chat, **{role: options.roles[role] for role in CHAT_ROLES if role in options.roles}}
     return StudyDefinition(
-        benchmark=benchmark.name,
+        benchmark=prompts.bench.name,
         version=_package_version("gems-agent"),
         code=code_digest(),
         versions={"python": platform.python_version(), **{p: _package_version(p) for p in PACKAGES}},
-        data=dict(data),
+        data=prompts.data.digests if prompts.data else {},
         chat={role: _chat_identity(chat) for role, chat in chats.items()},
         image=f"{models.image.name} {short_digest(models.image.settings)}",
         prompts=prompts_digest(samples),
         available=available,
-        per_prompt=per_prompt,
-        seed=seed,
-        seeds=seeds,
+        per_prompt=prompts.images,
+        seed=prompts.seed,
+        seeds=prompts.seeds,
         variants={v.name: v.context.model_dump(exclude={"seed"}) for v in variants},
+        nodes={v.name: v.digests for v in variants if v.digests},
         lines={v.name: (v.line, v.at) for v in variants if v.line},
     )
 

@@ -94,15 +94,50 @@ def summarize_variants(
     judged = [v for v in variants if rows[v.name]]
     metrics = benchmark.metrics(samples)
     leading = choose_leading_metric(metrics, samples, [rows[v.name] for v in judged])
-    results = [
-        _summarize_variant(
-            metrics, leading, v, samples, records, scored, rows[v.name], against, rows.get(against, {}), judge, images
+    groups = _groups_by_id(samples)
+    base = rows.get(against, {})
+    results = []
+    for variant in judged:
+        own = rows[variant.name]
+        estimates = {m.name: estimate_metric(m, list(own.values()), [groups[id] for id in own]) for m in metrics}
+        shared = [id for id in own if id in base]
+        gain = estimate_metric(leading, [own[i] for i in shared], [groups[i] for i in shared], [base[i] for i in shared])
+        scores = [score for (name, _, _), score in scored.items() if name == variant.name]
+        found = {name: value for name, value in estimates.items() if value is not None}
+        results.append(
+            VariantResult(
+                name=variant.name,
+                judge=judge,
+                line=variant.line,
+                at=variant.at,
+                prompts=len(own),
+                missing=len(samples) * images - len(scores),
+                unanswered=sum(score.unanswered for score in scores),
+                metrics=found,
+                sources=_metric_sources(benchmark, samples, [m for m in metrics if m.name in found], own, judge),
+                leading=leading.name,
+                against=None if variant.name == against else against,
+                gain=None if variant.name == against else gain,
+                **_costs(variant.name, samples, records, scored),
+            )
         )
-        for v in judged
-    ]
-    if judge == OFFICIAL:
-        return [r.model_copy(update={"sources": dict.fromkeys(r.metrics, OFFICIAL)}) for r in results]
-    return [r.model_copy(update={"sources": _metric_sources(benchmark, samples, metrics, r, rows[r.name])}) for r in results]
+    return results
+
+
+def _costs(
+    variant: str, samples: Sequence[Sample], records: Mapping[RecordKey, SampleRecord], scored: Mapping[RecordKey, ImageScore]
+) -> dict[str, Any]:
+    """Return the fields of a result that come from the records of the runs."""
+    own = [record for (name, _, _), record in sorted(records.items()) if name == variant]
+    priced = bool(own) and all(record.cost is not None for record in own)
+    return {
+        "pictures": sum(record.image is not None and record.key in scored for record in own),
+        "failed": sum(bool(record.error) for record in own),
+        "cost": estimate(prompt_costs(variant, samples, records, "cost")) if priced else None,
+        "refiner_input_tokens": _mean_by_round([r.refiner_input_tokens for r in own]),
+        "refiner_pictures": _mean_by_round([r.refiner_pictures for r in own]),
+        **{what: estimate(prompt_costs(variant, samples, records, what)) for what in COST_FIELDS},
+    }
 
 
 def choose_leading_metric(
@@ -128,13 +163,11 @@ def _has_value(metric: Metric, samples: Sequence[Sample], rows: Mapping[str, Map
 
 
 def _metric_sources(
-    benchmark: Benchmark,
-    samples: Sequence[Sample],
-    metrics: Sequence[Metric],
-    result: VariantResult,
-    rows: Mapping[str, Mapping[str, float]],
+    benchmark: Benchmark, samples: Sequence[Sample], metrics: Sequence[Metric], rows: Mapping[str, Mapping[str, float]], judge: str
 ) -> dict[str, str]:
     """Return the source of each metric: the judge's scores, imported ones, or both."""
+    if judge == OFFICIAL:
+        return {metric.name: OFFICIAL for metric in metrics}
     official = {id: {name: row[name] for name in row if name in benchmark.official_only} for id, row in rows.items()}
     own = {id: {name: row[name] for name in row if name not in benchmark.official_only} for id, row in rows.items()}
 
@@ -143,7 +176,7 @@ def _metric_sources(
             return MEASURED
         return OFFICIAL if _has_value(metric, samples, official) else BOTH
 
-    return {metric.name: source(metric) for metric in metrics if metric.name in result.metrics}
+    return {metric.name: source(metric) for metric in metrics}
 
 
 def prompt_rows(variant: str, samples: Sequence[Sample], scored: Mapping[RecordKey, ImageScore]) -> dict[str, dict[str, float]]:
@@ -177,48 +210,6 @@ def _mean_values(images: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _groups_by_id(samples: Sequence[Sample]) -> dict[str, str]:
     return {sample.id: sample.group for sample in samples}
-
-
-def _summarize_variant(
-    metrics: Sequence[Metric],
-    leading: Metric,
-    variant: Variant,
-    samples: Sequence[Sample],
-    records: Mapping[RecordKey, SampleRecord],
-    scored: Mapping[RecordKey, ImageScore],
-    rows: Mapping[str, Mapping[str, float]],
-    against: str,
-    base: Mapping[str, Mapping[str, float]],
-    judge: str,
-    images: int,
-) -> VariantResult:
-    groups = _groups_by_id(samples)
-    mine = [record for (name, _, _), record in sorted(records.items()) if name == variant.name]
-    judged = [score for (name, _, _), score in scored.items() if name == variant.name]
-    estimates = {m.name: estimate_metric(m, list(rows.values()), [groups[id] for id in rows]) for m in metrics}
-    shared = [id for id in rows if id in base]
-    gain = estimate_metric(leading, [rows[i] for i in shared], [groups[i] for i in shared], [base[i] for i in shared])
-    costs = {what: estimate(prompt_costs(variant.name, samples, records, what)) for what in COST_FIELDS}
-    priced = bool(mine) and all(record.cost is not None for record in mine)
-    return VariantResult(
-        name=variant.name,
-        judge=judge,
-        line=variant.line,
-        at=variant.at,
-        prompts=len(rows),
-        pictures=sum(record.image is not None and record.key in scored for record in mine),
-        failed=sum(bool(record.error) for record in mine),
-        missing=len(samples) * images - len(judged),
-        unanswered=sum(score.unanswered for score in judged),
-        metrics={name: value for name, value in estimates.items() if value is not None},
-        leading=leading.name,
-        against=None if variant.name == against else against,
-        gain=None if variant.name == against else gain,
-        cost=estimate(prompt_costs(variant.name, samples, records, "cost")) if priced else None,
-        refiner_input_tokens=_mean_by_round([r.refiner_input_tokens for r in mine]),
-        refiner_pictures=_mean_by_round([r.refiner_pictures for r in mine]),
-        **costs,
-    )
 
 
 def _mean_by_round(lists: Sequence[Sequence[int]]) -> tuple[float, ...]:

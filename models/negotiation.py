@@ -60,7 +60,7 @@ OPTIONAL = (
     OptionalPart(
         "tools",
         r"\btools?\b|tool[ _-]?(?:call|choice|use)|function[ _-]?call",
-        "no skills are loaded; the request itself is the first prompt",
+        "no skills are loaded, and the request itself is the first prompt; the next run asks again",
         "{who} takes no tools: no skills are loaded.",
     ),
     OptionalPart(
@@ -83,7 +83,7 @@ OPTIONAL = (
     ),
     OptionalPart(
         "seed",
-        r"\A(?!.*\bmust be\b).*\bseed\b",  # an error about its value is one for the user
+        r"\A(?!.*\bmust be\b).*?\bseed\b",  # an error about its value is one for the user
         "left out",
         "{who} takes no seed: the same request gives another image each time",
     ),
@@ -93,7 +93,7 @@ OPTIONAL = (
     OptionalPart("response_format", r"response_format", "left out", "{who} takes no field 'response_format': it was left out"),
     OptionalPart("output_format", r"output_format", "left out", "{who} takes no field 'output_format': it was left out"),
 )  # fmt: skip
-"""What a request can do without. The first row that was sent and that the error means is the one that was refused."""
+"""What a request can do without."""
 
 _ROWS = {part.name: part for part in OPTIONAL}
 
@@ -213,10 +213,12 @@ def refusal_note(part: str, who: str) -> str:
 
 
 def refused_part(status: int | None, said: str, sent: Collection[str]) -> OptionalPart | None:
-    """Return which of the parts of a request an error refuses, None where it is about something else."""
+    """Return which of the parts of a request an error refuses: the one it names first. None if it is about something else."""
     if status not in REFUSAL_STATUSES or CONTENT_REFUSAL.search(said):
         return None
-    return next((part for part in OPTIONAL if part.name in sent and re.search(part.refusal, said, re.IGNORECASE | re.DOTALL)), None)
+    asked = [part for part in OPTIONAL if part.name in sent]
+    named = {part: m.end() for part in asked if (m := re.search(part.refusal, said, re.IGNORECASE | re.DOTALL))}
+    return min(named, key=named.__getitem__, default=None)
 
 
 class ServerError(NamedTuple):

@@ -25,10 +25,10 @@ import ray
 from PIL import Image
 from ray.cluster_utils import Cluster
 
-from gems.evaluation.benchmarks.registry import find_benchmark
+from gems.evaluation.prompts import Prompts
 from gems.evaluation.ray_engine import ray_engine
 from gems.evaluation.run_records import RecordKey, SampleRecord, read_records
-from gems.evaluation.runner import StudyPlan, StudyProgress, plan_study, run_study
+from gems.evaluation.runner import StudyExecution, StudyPlan, StudyProgress, plan_study, run_study
 from gems.evaluation.variants import make_variants
 from gems.models.image.base import ImageModel, ImageRequest
 from gems.terminal import echo
@@ -114,22 +114,16 @@ class KilledNode(NamedTuple):
 
 def plan_shapes(seconds: float, prompts: int, seed: int, presets: Sequence[str] = ("original",)) -> StudyPlan:
     """Return a study of shapes prompts."""
-    bench = find_benchmark("shapes")
-    return plan_study(bench, bench.read({}), make_variants(presets), limit=prompts, seed=seed, image=DelayedImageModel(seconds))
+    return plan_study(make_variants(presets), Prompts(limit=prompts, seed=seed), image=DelayedImageModel(seconds))
 
 
 def measure_speed(study: StudyPlan, workers: int, on_ray: bool) -> float:
     """Return the prompts per second of one run, from the record on until which each worker has had one, with the start in it."""
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        made = ray_engine(concurrency=workers)
-        run_study(
-            study,
-            Path(folder),
-            engine=(lambda store: made(study, store)) if on_ray else None,
-            concurrency=workers,
-            progress=StudyProgress(done=lambda record: ends.append(time.perf_counter())),
-        )
+        engine = ray_engine(concurrency=workers) if on_ray else None
+        progress = StudyProgress(done=lambda record: ends.append(time.perf_counter()))
+        run_study(study, Path(folder), StudyExecution(engine, workers, progress=progress))
     return (len(ends) - workers) / (ends[-1] - ends[workers - 1])
 
 
@@ -165,9 +159,9 @@ def kill_a_node(cluster: Cluster, options: argparse.Namespace) -> KilledNode:
 
     with tempfile.TemporaryDirectory() as folder:
         lost, local = Path(folder, "lost"), Path(folder, "local")
-        made = ray_engine(painters=2, concurrency=4)
-        run_study(study, lost, engine=lambda store: made(study, store), progress=StudyProgress(done=done))
-        run_study(study, local, concurrency=4)
+        engine = ray_engine(painters=2, concurrency=4)
+        run_study(study, lost, StudyExecution(engine, progress=StudyProgress(done=done)))
+        run_study(study, local, StudyExecution(concurrency=4))
         mine, theirs = _untimed(lost), _untimed(local)
         lines = len((lost / "samples.jsonl").read_text().splitlines())
     before = wanted // 4

@@ -52,12 +52,12 @@ OTHER_STEPS = {
     "doctor": "doctor --no-draw --json",
     "eval table": "eval table finished --json table.json",
     "eval score": "eval score finished --json score.json",
-    "eval lessons": "eval lessons --limit 2 --presets loop-memory --out lessons --json lessons.json",
+    "eval": "eval shapes --limit 1 --presets original --out fresh",
     "eval, gone on with": "eval shapes --limit 2 --presets original,default --out begun --json begun.json",
 }
 """Steps on the stored studies, and those that need nothing stored."""
 
-STUDY_FILES = ("finished", "begun", "lessons")
+STUDY_FILES = ("finished", "begun")
 """Folders of studies whose files are compared after the steps."""
 
 TEXTS = {"about", "actions", "change", "failed", "notes", "remarks", "said", "told", "warnings"}
@@ -78,7 +78,7 @@ So are rows of tables, and budgets, that one of these names names.
 RETIRED = {"noise_fp", "noise_fn"}
 """Settings that are none any more; see the README."""
 
-KINDS = ("lessons list", "lessons show", "lessons export", "run, dry", "runs", "eval lessons", "prune")
+KINDS = ("lessons list", "lessons show", "lessons export", "run, dry", "runs", "prune")
 """Kinds of output by the beginnings of steps; of the others the first word is the kind."""
 ORDER = ("event", "role", "judge", "variant", "id", "sample", "key", "image", "rollout", "kind", "text")
 """Keys by which lines are sorted."""
@@ -194,8 +194,8 @@ def other_steps():
 
 
 def take_over(study):
-    """Make a study that is not gone on with, as it is of other code and weights elsewhere, one of those of the study of lessons."""
-    path, made = study / "study.json", json.loads(Path("lessons", "result.json").read_text("utf-8"))["study"]
+    """Make a study that is not gone on with, as it is of other code and weights elsewhere, one of this code and these weights."""
+    path, made = study / "study.json", json.loads(Path("fresh", "study.json").read_text("utf-8"))
     told = {**json.loads(path.read_text("utf-8")), "code": made["code"], "image": made["image"]}
     path.write_text(json.dumps(told), "utf-8")
 

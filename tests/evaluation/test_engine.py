@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from gems.evaluation.engine import Engine
-from gems.evaluation.runner import StudyProgress, plan_study, run_study
-from gems.evaluation.study import compare
+from gems.evaluation.runner import StudyProgress
 from gems.evaluation.variants import make_variants, parse_changes
 
 from ..conftest import Sketcher
 from .colours import Colours, record, records_in, timeless
+from .small_studies import compare, plan, run_study
 
 
 class Crowded(Sketcher):
@@ -44,7 +44,7 @@ def test_concurrent_runs_give_the_same_numbers_and_draw_nothing_twice(tmp_path):
 
 
 def test_the_embedded_model_gives_the_same_pictures_alone_and_among_others(tmp_path):
-    study = make_variants(["loop"], [], parse_changes(["max_rounds=2"]))
+    study = make_variants(["loop"], [], parse_changes(["max_rounds=1"]))
     alone = compare(study, limit=2, runs=tmp_path / "a")
     together = compare(study, limit=2, concurrency=2, runs=tmp_path / "b")
     assert {(r.id, r.path) for r in records_in(alone.folder)} == {(r.id, r.path) for r in records_in(together.folder)}
@@ -53,7 +53,7 @@ def test_the_embedded_model_gives_the_same_pictures_alone_and_among_others(tmp_p
 
 def planned(model, n=6):
     bench = Colours(n)
-    return plan_study(bench, bench.read({}), make_variants(["original"]), image=model)
+    return plan(bench, make_variants(["original"]), image=model)
 
 
 def test_ctrl_c_keeps_what_was_made_and_the_same_call_goes_on(tmp_path):
@@ -87,7 +87,7 @@ def test_an_engine_of_ones_own_is_given_the_jobs_that_are_left(tmp_path):
             for job in jobs[:2]:
                 on_record(record(job.item.id, image="a"))
 
-    run_study(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
-    run_study(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
-    run_study(planned(Sketcher(), 3), tmp_path, engine=lambda images: Own())
+    run_study(planned(Sketcher(), 3), tmp_path, engine=lambda plan, images: Own())
+    run_study(planned(Sketcher(), 3), tmp_path, engine=lambda plan, images: Own())
+    run_study(planned(Sketcher(), 3), tmp_path, engine=lambda plan, images: Own())
     assert given == [[("c00", ["original"]), ("c01", ["original"]), ("c02", ["original"])], [("c02", ["original"])]]

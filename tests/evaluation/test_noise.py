@@ -8,13 +8,15 @@ from gems import Gems, ImageStore, RunContext, run
 from gems.errors import RunError
 from gems.evaluation.noise import noisy
 from gems.evaluation.run_records import read_definition
-from gems.evaluation.study import compare, load_study
+from gems.evaluation.study import load_study
 from gems.evaluation.variants import make_variants
 from gems.models.shapes.chat import ShapesChat
 from gems.nodes.verifier import verifier
 from gems.runs.manifest import MANIFESTS
 from gems.storage.checksums import add_hash, verify_hash
 from gems.storage.workspace import Workspace
+
+from .small_studies import compare
 
 
 def test_a_setting_that_says_nothing_is_left_out_and_any_other_refused():

@@ -17,12 +17,13 @@ from gems.errors import BenchmarkError
 from gems.evaluation.benchmarks.base import ImportedScores, Metric
 from gems.evaluation.image_scores import OFFICIAL
 from gems.evaluation.official_scorers import export_images, import_results
-from gems.evaluation.study import build_report, compare, load_study, study_warnings
+from gems.evaluation.study import build_report, load_study, study_warnings
 from gems.evaluation.study_tables import to_markdown
 from gems.evaluation.variants import make_variants
 
 from ..conftest import Sketcher
 from .colours import Breaking, Colours, records_in, timeless
+from .small_studies import compare
 
 BENCH = Colours(4, per_prompt=2)
 

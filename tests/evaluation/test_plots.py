@@ -1,8 +1,10 @@
 """The plots: a sweep is a line, and nothing is drawn where there is nothing to be seen."""
 
-from gems.evaluation.plots import _short_names, plot_memory, plot_scores
-from gems.evaluation.study import build_report, compare
+from gems.evaluation.plots import _short_names, plot_scores
+from gems.evaluation.study import build_report
 from gems.evaluation.variants import make_variants, parse_axis
+
+from .small_studies import compare
 
 
 def test_a_sweep_and_its_plot(tmp_path, make_sketcher):
@@ -14,8 +16,6 @@ def test_a_sweep_and_its_plot(tmp_path, make_sketcher):
     assert {(r.line, r.at) for r in report.results} == {(line, at) for line in ("loop", "paper") for at in (1.0, 2.0, 3.0)}
     assert plot_scores(report.results, report.metrics[0], tmp_path / "plot.png", "a sweep")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-    assert plot_memory(report.results, tmp_path / "memory.png", "a sweep")
-    assert not plot_memory([by_name["loop rounds=1"]], tmp_path / "none.png", "nobody refined")
     unmeasured = report.metrics[0]._replace(name="other")
     assert not plot_scores(report.results, unmeasured, tmp_path / "none.png", "nothing measured")
     assert not (tmp_path / "none.png").exists()

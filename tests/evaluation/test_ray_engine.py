@@ -20,14 +20,15 @@ from gems.evaluation import ray_engine as under_test
 from gems.evaluation.benchmarks.registry import find_benchmark
 from gems.evaluation.ray_engine import ray_engine
 from gems.evaluation.run_records import read_records
-from gems.evaluation.runner import StudyProgress, plan_study, run_study
-from gems.evaluation.study import compare
-from gems.evaluation.variants import make_variants
+from gems.evaluation.runner import StudyProgress
+from gems.evaluation.variants import load_variant, make_variants
 from gems.models.image.base import ImageModel
 from gems.models.options import ImageOptions
 from gems.models.shapes import shapes_image
 from gems.storage.image_store import ImageStore
 from gems.tests.conftest import Sketcher
+
+from .small_studies import compare, plan, run_study
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 
@@ -100,12 +101,11 @@ CHEAP = {"chat": "random", "image": "card"}
 
 def planned(image, presets=("original", "loop"), limit=6, chat="shapes"):
     bench = find_benchmark("shapes")
-    return plan_study(bench, bench.read({}), make_variants(presets), limit=limit, chat=chat, image=image)
+    return plan(bench, make_variants(presets), limit=limit, chat=chat, image=image)
 
 
 def with_ray(decided, folder, store=None, **options):
-    made = ray_engine(**{"painters": 2, "concurrency": 2, **options})
-    return run_study(decided, folder, engine=lambda images: made(decided, images), store=store)
+    return run_study(decided, folder, engine=ray_engine(**{"painters": 2, "concurrency": 2, **options}), store=store)
 
 
 def alike(folder):
@@ -137,11 +137,24 @@ def test_what_fails_is_a_record_and_a_lost_painter_is_replaced(cluster, tmp_path
     assert not (tmp_path / "ray" / "images").exists()
 
 
+def test_swapped_nodes_go_to_the_workers(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    (tmp_path / "nodes_of_ray.py").write_text(
+        "from gems import Verdict\nfrom gems.evaluation import Variant\n\n"
+        "def verdicts(state):\n    return [Verdict(check=check.id, passed=True) for check in state.checks]\n\n"
+        "def yes(state):\n    return {'attempts': [attempt.judged(verdicts(state)) for attempt in state.pending]}\n\n"
+        "variant = Variant('yes', nodes={'verifier': yes})\n"
+    )
+    with_ray(plan("shapes", [load_variant("nodes_of_ray:variant")], limit=1, **CHEAP), tmp_path / "ray", painters=1)
+    (only,) = alike(tmp_path / "ray").values()
+    assert (only.variant, only.decision) == ("yes", "accept")
+
+
 def test_what_on_record_raises_ends_it(cluster, tmp_path):
     decided = planned(noted(tmp_path / "drawn", broken=" "), presets=["original"], limit=4)
-    made = ray_engine(concurrency=2)
     with pytest.raises(StudyError, match="2 runs in a row have failed, the last one so: ValueError: the paint is dry"):
-        run_study(decided, tmp_path / "ray", engine=lambda images: made(decided, images), max_failures=2)
+        run_study(decided, tmp_path / "ray", engine=ray_engine(concurrency=2), max_failures=2)
     assert len(read_records(tmp_path / "ray")) == 2
 
 
@@ -199,8 +212,8 @@ def test_a_killed_node_loses_and_doubles_nothing(cluster, tmp_path):
             killed.append(len(records))
             cluster.remove_node(cluster.second, allow_graceful=False)
 
-    made = ray_engine(painters=4, concurrency=4)  # so that both nodes have some
-    run_study(decided, tmp_path / "ray", engine=lambda images: made(decided, images), progress=StudyProgress(done=kill))
+    engine = ray_engine(painters=4, concurrency=4)  # so that both nodes have some
+    run_study(decided, tmp_path / "ray", engine=engine, progress=StudyProgress(done=kill))
     assert killed
     assert killed[0] < 16
     assert len(drawn(tmp_path / "drawn")) == 2  # both had painted
@@ -225,7 +238,7 @@ def test_models_that_cannot_be_made_there(cluster, tmp_path):
         def generate(self, requests):
             return shapes_image().generate(requests)
 
-    with pytest.raises(ClusterError, match=r"the image model cannot be sent to the workers .* name it by its spec"):
+    with pytest.raises(ClusterError, match=r"the image model cannot be sent to the workers .* name a model by its spec"):
         with_ray(planned(Held(), limit=1), tmp_path / "a")
     changed = planned(**CHEAP, limit=1)
     changed = changed._replace(study=changed.study.model_copy(update={"code": "another"}))

@@ -14,11 +14,12 @@ from gems.evaluation.downloads import fetch
 from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.judges.registry import judge_of
 from gems.evaluation.official_scorers import export_images, import_results
-from gems.evaluation.study import build_report, compare, load_study, score_study, study_warnings
+from gems.evaluation.study import build_report, load_study, score_study, study_warnings
 from gems.evaluation.variants import make_variants
 from gems.models.image.prompt_card import CardImage
 
 from .colours import WITH_EXPORT, Says
+from .small_studies import compare
 
 DATA = Path(__file__).parent / "benchmarks" / "data"
 FOLDERS = {"artimuse": "geneval", "longtext-en": "longtext", "longtext-zh": "longtext"}

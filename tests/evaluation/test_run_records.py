@@ -8,17 +8,16 @@ import pytest
 
 from gems.errors import RunInUseError, StudyError
 from gems.evaluation.run_records import open_journal, read_definition, read_records
-from gems.evaluation.runner import plan_study
 from gems.evaluation.shards import Shard
-from gems.evaluation.study import compare
 from gems.evaluation.variants import make_variants
 
 from .colours import Colours, record, records_in
+from .small_studies import compare, plan
 
 
 def study(**options):
     bench = Colours()
-    return plan_study(bench, bench.read({}), make_variants(["original"]), **options).study
+    return plan(bench, make_variants(["original"]), **options).study
 
 
 def test_a_record_is_on_the_disk_at_once_and_found_again(tmp_path):

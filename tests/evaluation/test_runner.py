@@ -15,18 +15,17 @@ from gems.evaluation.runner import (
     MAX_FAILURES,
     FailureLimit,
     StudyProgress,
-    plan_study,
     read_prompts,
-    run_study,
     spread_evenly,
     work_items,
 )
 from gems.evaluation.shards import Shard
-from gems.evaluation.study import compare, study_warnings
+from gems.evaluation.study import study_warnings
 from gems.evaluation.variants import make_variants
 
 from ..conftest import Sketcher
 from .colours import Breaking, Colours, record, records_in, timeless
+from .small_studies import compare, plan, run_study
 
 
 def test_variants_are_compared_on_the_same_prompts_and_seeds(tmp_path, make_sketcher):
@@ -131,7 +130,7 @@ def test_a_study_goes_on_after_errors_and_drops_a_torn_line(tmp_path, make_sketc
 def test_a_study_in_which_everything_fails_is_stopped_and_kept(tmp_path):
     bench = Colours(30)
     model = Breaking(lasts=3)
-    planned = plan_study(bench, bench.read({}), make_variants(["original"]), image=model)
+    planned = plan(bench, make_variants(["original"]), image=model)
     with pytest.raises(
         StudyError, match=r"20 runs in a row have failed, the last one so: the image model is gone.*are kept"
     ) as told:
@@ -139,9 +138,7 @@ def test_a_study_in_which_everything_fails_is_stopped_and_kept(tmp_path):
     assert "repeat the command" in str(told.value)
     lines = records_in(tmp_path)
     assert [bool(r.image) for r in lines] == [True] * 3 + [False] * MAX_FAILURES
-    records, found = run_study(
-        planned._replace(models=plan_study(bench, bench.read({}), make_variants(["original"]), image=Breaking()).models), tmp_path
-    )
+    records, found = run_study(planned._replace(models=plan(bench, make_variants(["original"]), image=Breaking()).models), tmp_path)
     assert found == 3
     assert len(records) == 30
     assert all(r.image for r in records.values())
@@ -157,7 +154,7 @@ def test_only_failures_in_a_row_stop_a_study():
 
 def test_runs_that_fail_each_time_do_not_keep_the_others_from_being_made(tmp_path):
     bench = Colours(30)
-    planned = plan_study(bench, bench.read({}), make_variants(["original"]), image=Breaking("red", "blue", "green", "yellow"))
+    planned = plan(bench, make_variants(["original"]), image=Breaking("red", "blue", "green", "yellow"))
     ended = []
     for times in (1, 2):  # 20 of 30 are refused, and so all that is left the second time
         records, found = run_study(
@@ -174,7 +171,7 @@ def test_runs_that_fail_each_time_do_not_keep_the_others_from_being_made(tmp_pat
 
 def test_a_killed_study_goes_on_where_it_stopped(tmp_path):
     environment = {**os.environ, "COLUMNS": "100"}
-    args = ["eval", "shapes", "--presets", "original,loop", "--limit", "4", "--out", "study", "--concurrency", "2"]
+    args = ["eval", "shapes", "--presets", "original,loop", "--limit", "16", "--image", "card", "--out", "study"]
     command = [sys.executable, "-m", "gems.cli", *args]
     file = tmp_path / "study" / "samples.jsonl"
     with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -184,12 +181,12 @@ def test_a_killed_study_goes_on_where_it_stopped(tmp_path):
         process.send_signal(signal.SIGKILL)
     data = file.read_bytes()
     lines = data[: data.rfind(b"\n") + 1].splitlines()
-    assert 2 <= len(lines) < 8
+    assert 2 <= len(lines) < 32
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert f"{len(lines)} recorded images were reused" in done.stdout
     after = file.read_bytes().splitlines()
     assert after[: len(lines)] == lines
-    assert len({(r.variant, r.id) for r in records_in(tmp_path / "study")}) == len(after) == 8
+    assert len({(r.variant, r.id) for r in records_in(tmp_path / "study")}) == len(after) == 32
     assert {"table.md", "table.csv", "result.json", "plot.png"} <= {p.name for p in (tmp_path / "study").iterdir()}
 
 
@@ -206,7 +203,7 @@ def test_what_is_told_while_a_study_runs(tmp_path):
     bench = Colours(4)
     began, ended = [], []
     progress = StudyProgress(start=lambda *told: began.append(told), done=lambda r: ended.append(r.key))
-    planned = plan_study(bench, bench.read({}), make_variants(["original", "loop"]), image=Sketcher(0.0))
+    planned = plan(bench, make_variants(["original", "loop"]), image=Sketcher(0.0))
     run_study(planned, tmp_path, shard=Shard(1, 2), progress=progress)
     assert began == [("original", 2, 0), ("loop", 2, 0)]
     assert sorted(ended) == [("loop", "c00", 0), ("loop", "c02", 0), ("original", "c00", 0), ("original", "c02", 0)]
@@ -235,7 +232,9 @@ def test_the_prompts_are_kept_with_the_study(tmp_path, sketcher):
 @pytest.mark.parametrize("end", "\u2028\u2029\x85\x0b\x0c\x1c\r\n")
 def test_a_prompt_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path, sketcher, end):
     data = [Sample(id="1", prompt=f"a red circle{end}and a [b]|star", truth={"asks": []})]
-    planned = plan_study(Colours(), data, make_variants(["original"]), image=sketcher)
+    bench = Colours()
+    bench.read = lambda files: data
+    planned = plan(bench, make_variants(["original"]), image=sketcher)
     run_study(planned, tmp_path)
     assert read_prompts(tmp_path) == data
     assert [r.prompt for r in read_records(tmp_path).values()] == [data[0].prompt]
@@ -244,7 +243,7 @@ def test_a_prompt_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path, ske
 def test_with_nothing_to_compare_nothing_is_begun(tmp_path):
     bench = Colours()
     with pytest.raises(SettingError, match="no preset to measure"):
-        plan_study(bench, bench.read({}), [])
+        plan(bench, [])
     with pytest.raises(SettingError, match="review: nobody is there to answer"):
         compare(make_variants(["original"], fixed={"review": "image"}), benchmark=bench, out=tmp_path / "o")
     assert not (tmp_path / "o").exists()

@@ -4,13 +4,13 @@ import pytest
 
 from gems.errors import ImageModelError
 from gems.evaluation.sample_run import WorkItem
-from gems.evaluation.study import compare
 from gems.evaluation.variants import make_variants
 from gems.models.options import ChatOptions, ModelOptions, without_hosts_and_folders
 from gems.models.shapes.chat import ShapesChat
 
 from ..conftest import Sketcher
 from .colours import Breaking, Colours, records_in
+from .small_studies import compare
 
 
 def test_a_record_tells_what_the_run_reached_and_took(tmp_path, make_sketcher):

@@ -10,11 +10,12 @@ import pytest
 
 from gems.errors import SettingError
 from gems.evaluation.shards import WHOLE, Shard
-from gems.evaluation.study import compare, load_study, study_warnings
+from gems.evaluation.study import load_study, study_warnings
 from gems.evaluation.variants import make_variants
 
 from ..conftest import Sketcher
 from .colours import records_in, timeless
+from .small_studies import compare
 
 
 @pytest.mark.parametrize(("text", "shard"), [("3/8", (3, 8)), (" 1 / 1 ", (1, 1)), (None, (1, 1))])
@@ -77,7 +78,21 @@ def test_folders_of_two_machines_are_copied_together(tmp_path):
 
 
 def test_two_processes_at_two_shards_at_once(tmp_path):
-    command = [sys.executable, "-m", "gems.cli", "eval", "shapes", "--presets", "original", "--limit", "2", "--out", "study"]
+    command = [
+        sys.executable,
+        "-m",
+        "gems.cli",
+        "eval",
+        "shapes",
+        "--presets",
+        "original",
+        "--limit",
+        "2",
+        "--image",
+        "card",
+        "--out",
+        "study",
+    ]
     environment = {**os.environ, "COLUMNS": "120"}
     started = [
         subprocess.Popen(
@@ -96,5 +111,5 @@ def test_two_processes_at_two_shards_at_once(tmp_path):
     assert len({r.key for r in records_in(folder)}) == len(records_in(folder)) == 2
     together = load_study(folder)
     assert [r.missing for r in together.results] == [0]  # who judged last saw the other's images
-    alone = compare(make_variants(["original"]), limit=2, out=tmp_path / "alone")
+    alone = compare(make_variants(["original"]), limit=2, chat="random", image="card", out=tmp_path / "alone")
     assert timeless(together) == timeless(alone)

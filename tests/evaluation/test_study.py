@@ -11,13 +11,14 @@ from gems.evaluation.judges.answer_log import open_answer_log
 from gems.evaluation.judges.base import Judge
 from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.judges.registry import judge_of
-from gems.evaluation.runner import StudyProgress, plan_study, run_study
+from gems.evaluation.runner import StudyProgress
 from gems.evaluation.shards import Shard
-from gems.evaluation.study import build_report, compare, load_study, score_study, study_warnings
+from gems.evaluation.study import build_report, load_study, score_study, study_warnings
 from gems.evaluation.variants import make_variants
 
 from ..conftest import Sketcher
 from .colours import Breaking, Colours, Says, records_in, timeless
+from .small_studies import compare, plan, run_study
 
 EMBEDDED = "the embedded models of the shapes world were used: these figures say nothing about real models."
 TOY_JUDGE = "the judge shapes-perception is not Eyes-8B, the official one: this is a scale of its own."
@@ -102,7 +103,7 @@ def test_scores_of_an_image_that_was_made_anew_are_not_used(tmp_path):
     study(tmp_path, bench, image=Breaking("blue"))
     (before,) = load_study(tmp_path, benchmark=bench).results
     assert (before.failed, before.missing, before.metrics["share"].mean) == (1, 0, 50)
-    run_study(plan_study(bench, bench.read({}), make_variants(["original"]), image=Breaking()), tmp_path)
+    run_study(plan(bench, make_variants(["original"]), image=Breaking()), tmp_path)
     (between,) = load_study(tmp_path, benchmark=bench).results
     assert (between.failed, between.missing, between.metrics["share"].mean) == (0, 1, 100)  # there, and not judged yet
     score_study(tmp_path, judge_of("perception"), benchmark=bench)
@@ -160,8 +161,8 @@ def test_a_damaged_file_of_scores_is_named(tmp_path):
 
 def test_a_variant_that_is_not_in_the_table_is_told(tmp_path):
     bench = Colours(2)
-    planned = plan_study(bench, bench.read({}), make_variants(["original", "loop"]), image=Sketcher(0.0))
-    run_study(planned, tmp_path, variants=planned.variants[:1])
+    planned = plan(bench, make_variants(["original", "loop"]), image=Sketcher(0.0))
+    run_study(planned._replace(variants=planned.variants[:1]), tmp_path)
     score_study(tmp_path, judge_of("perception"), benchmark=bench)
     said = study_warnings(load_study(tmp_path, benchmark=bench))
     assert "shapes-perception has judged nothing of loop yet: not in the table." in said

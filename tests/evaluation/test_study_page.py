@@ -1,6 +1,7 @@
 """The page of a study: the prompts that tell most, what the judge said of them, and how it behaves in a browser."""
 
 import re
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -15,8 +16,7 @@ from gems.evaluation.image_scores import ImageScore, answers_path
 from gems.evaluation.judges.answer_log import AnswerKey, open_answer_log
 from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.judges.registry import judge_of
-from gems.evaluation.runner import plan_study
-from gems.evaluation.study import StudyResult, build_report, compare, load_study, score_study
+from gems.evaluation.study import StudyResult, build_report, load_study, score_study
 from gems.evaluation.study_page import MAX_PROMPTS, judged_answers, prompt_values, read_answers, render_study_page, write_study_page
 from gems.evaluation.variants import make_variants
 from gems.storage.image_store import ImageStore
@@ -24,6 +24,7 @@ from gems.storage.image_store import ImageStore
 from ..conftest import Sketcher
 from ..report import test_browser as reports
 from .colours import Breaking, Colours, Says, record
+from .small_studies import compare, plan
 
 browser = reports.browser
 
@@ -259,7 +260,7 @@ def test_an_image_that_is_lost_leaves_a_blank(tmp_path, caplog):
 def by_hand(folder, bench, names, draw, values, answer="yes"):
     """Return a study that nobody ran: an image of each prompt by each variant, and the judge's answers in their file."""
     samples = bench.read({})
-    made = [v.model_copy(update={"name": name}) for v, name in zip(make_variants(["original", "loop"]), names, strict=True)]
+    made = [replace(v, name=name) for v, name in zip(make_variants(["original", "loop"]), names, strict=True)]
     store = ImageStore(folder / "images")
     records, scored = {}, {}
     with open_answer_log(answers_path(folder, "J")) as book:
@@ -278,7 +279,7 @@ def by_hand(folder, bench, names, draw, values, answer="yes"):
                         sample=sample.id,
                         name=question.key,
                     )
-    planned = plan_study(bench, samples, made, image=Sketcher())
+    planned = plan(bench, made, image=Sketcher())
     return StudyResult(planned.study, bench, samples, made, records, {"J": scored}, {"J": (answer,)}, names[0], folder, store)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -12,12 +13,13 @@ from gems.evaluation.benchmarks.geneval2 import GenEval2
 from gems.evaluation.image_scores import ImageScore
 from gems.evaluation.judges.chat import ChatJudge
 from gems.evaluation.published_scores import PublishedFigure, published_figures
-from gems.evaluation.study import build_report, compare, load_study, score_study
+from gems.evaluation.study import build_report, load_study, score_study
 from gems.evaluation.study_tables import StudyReport, costs_table, part_tables, scores_table, to_csv, to_markdown
 from gems.evaluation.variant_results import results_to_json, summarize_variants
 from gems.evaluation.variants import make_variants
 
 from .colours import Breaking, Colours, Says, record
+from .small_studies import compare
 
 
 def shown(report, width=160):
@@ -133,7 +135,7 @@ def test_published_rows_are_marked_with_their_source():
 
 
 def test_hostile_names_stay_in_their_cells(tmp_path, sketcher):
-    made = [v.model_copy(update={"name": "a|b [red]c[/red]"}) for v in make_variants(["original"])]
+    made = [replace(v, name="a|b [red]c[/red]") for v in make_variants(["original"])]
     report = build_report(compare(made, benchmark=Colours(2), runs=tmp_path, image=sketcher))
     report = report._replace(published=[PublishedFigure("colours", "share", "M|1", "x", 50.0, "a book")])
     text = to_markdown(report)

@@ -44,6 +44,7 @@ REFUSALS = [
     ("schema", 400, [{"error": {"code": 400, "message": "Unknown name \"$defs\" at 'generation_config.response_schema'"}}]),
     ("schema", 500, {"detail": [{"loc": ["body", "response_format", "type"], "msg": "Input should be 'text'"}]}),
     ("temperature", 400, {"error": {"message": "Unsupported value: 'temperature' does not support 0.5 with this model."}}),
+    ("temperature", 400, {"error": "Unsupported parameter: temperature; see our schema, and the guide to log probabilities"}),
     (
         "max_tokens",
         400,

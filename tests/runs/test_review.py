@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from gems import Answer, AnswerError, Gems, GemsError, GemsState, ImageStore, build_graph, preset, run
 from gems.errors import RunError, SettingError
-from gems.evaluation.study import compare
 from gems.evaluation.variants import make_variants
 from gems.events import RoleStarted
 from gems.storage.serializer import serializer
 
+from ..evaluation.small_studies import compare
 from ..moody_chat import Moody
 
 PROMPT = "two blue stars to the left of a red circle"

@@ -213,16 +213,6 @@ def test_the_probe_asks_once_for_each_kind_of_question(server):
     assert len(server.heard) == 2
 
 
-def test_a_model_that_takes_no_temperature_is_asked_without(server):
-    def reply(request):
-        return refusal("'temperature' does not support 0.0") if "temperature" in request.json else chat_reply("Yes")
-
-    judge = judge_at(server, reply)
-    assert [judge.ask(SAY, png()).text for _ in range(2)] == ["Yes", "Yes"]
-    assert len(server.heard) == 3
-    assert judge.remarks == [f"{NAME} takes no temperature: it answers at its own."]
-
-
 # The log
 
 

@@ -1,37 +1,61 @@
-"""The study of cross-run experience: lessons learned on one half of the prompts, measured on the other, and the reverse."""
+"""The study of cross-run experience: lessons learned on one half of the prompts, measured on the other, and the reverse.
+
+    python -m studies.lessons --presets loop-memory,default,paper --concurrency 8
+
+The user's own lessons are neither read nor written.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from langgraph.store.base import BaseStore
-from rich.table import Table
 
-from ..errors import SettingError
-from ..memory.lessons import Lessons, StoredLesson
-from ..models.registry import ImageChoice
-from ..storage.image_store import ImageStore
-from ..storage.sqlite import SqliteDatabase
-from .benchmarks.base import Sample
-from .benchmarks.shapes import Shapes
-from .bootstrap import LEVEL, Estimate, estimate
-from .downloads import Fetched
-from .image_scores import ImageScore, answers_path, score_images
-from .judges.answer_log import open_answer_log
-from .judges.registry import judge_of
-from .run_records import RecordKey, SampleRecord
-from .runner import IMAGES_FOLDER, NO_PROGRESS, StudyPlan, StudyProgress, default_folder, plan_study, run_study
-from .sample_run import WorkItem
-from .study_definition import StudyDefinition
-from .study_tables import estimate_cell, new_table
-from .variant_results import VariantResult, interval_bounds, prompt_costs, prompt_rows, result_fields, summarize_variants
-from .variants import Variant
+from gems.errors import SettingError
+from gems.evaluation.benchmarks.base import Sample
+from gems.evaluation.bootstrap import LEVEL, Estimate, estimate
+from gems.evaluation.image_scores import ImageScore, answers_path, score_images
+from gems.evaluation.judges.answer_log import open_answer_log
+from gems.evaluation.judges.registry import judge_of
+from gems.evaluation.plots import LINE_COLORS, new_figure, save_figure, style_axes
+from gems.evaluation.prompts import Prompts
+from gems.evaluation.run_records import RecordKey, SampleRecord
+from gems.evaluation.runner import (
+    IMAGES_FOLDER,
+    NO_PROGRESS,
+    StudyExecution,
+    StudyPlan,
+    StudyProgress,
+    default_folder,
+    plan_study,
+    run_study,
+)
+from gems.evaluation.sample_run import WorkItem
+from gems.evaluation.study_definition import StudyDefinition
+from gems.evaluation.study_tables import estimate_cell
+from gems.evaluation.variant_results import (
+    VariantResult,
+    interval_bounds,
+    prompt_costs,
+    prompt_rows,
+    result_fields,
+    summarize_variants,
+)
+from gems.evaluation.variants import Variant, make_variants, parse_axis, parse_changes
+from gems.memory.lessons import Lessons, StoredLesson
+from gems.models.registry import ImageChoice
+from gems.storage.image_store import ImageStore
+from gems.storage.sqlite import SqliteDatabase
+from gems.terminal import echo
 
 WITHOUT, WITH, LEARNING = "without lessons", "with lessons", "learning"
 FOLDS = ("a", "b")
@@ -84,14 +108,11 @@ def split_halves(samples: Sequence[Sample], seed: int) -> dict[str, list[Sample]
 
 def compare_lessons(
     variants: Sequence[Variant],
+    prompts: Prompts,
     *,
     out: Path | None = None,
-    limit: int | None = None,
-    data: Fetched | None = None,
-    seed: int = 0,
-    seeds: int = 1,
-    concurrency: int = 1,
     runs: Path = Path("runs"),
+    concurrency: int = 1,
     image: ImageChoice = "shapes",
     progress: StudyProgress = NO_PROGRESS,
 ) -> LessonsResult:
@@ -101,45 +122,37 @@ def compare_lessons(
     runs one prompt after the other, in a fixed order, so that the same call learns the same lessons.
 
     Args:
-        variants: settings by name; their setting `lessons` is set here.
+        variants: what is compared; the setting `lessons` is set here.
+        prompts: of the shapes benchmark; their seed splits them too.
         out: folder of the study; by default one in `runs/eval`, named after its definition.
-        limit: only so many prompts, spread evenly over the benchmark.
-        data: a file of requests to use instead of the benchmark's.
-        seed: seed of the first prompt's first image, and of the split.
-        seeds: runs of each prompt, in learning too.
-        concurrency: variants that learn at the same time, and then prompts that are measured at the same time.
         runs: folder of runs.
+        concurrency: variants that learn at the same time, and then prompts that are measured at the same time.
         image: the image model; the embedded one by default.
         progress: callbacks.
 
     Raises:
         GemsError: there is nothing to compare, the file cannot be used, or the folder holds another study.
     """
-    modes = [v for variant in variants for v in _lesson_modes(variant)]
-    shapes = Shapes()
-    samples = shapes.read(data.files if data else {})
-    planned = plan_study(
-        shapes, samples, modes, data=data.digests if data else {}, limit=limit, seed=seed, seeds=seeds, image=image
-    )
+    planned = plan_study([v for variant in variants for v in _lesson_modes(variant)], prompts, image=image)
     if len(planned.samples) < 2:
         raise SettingError("lessons are learned on one half of the prompts and measured on the other: give at least two")
     folder = out or default_folder(planned.study, runs, "lessons")
-    items = {fold: _items_of_half(planned.items, half) for fold, half in split_halves(planned.samples, seed).items()}
+    items = {fold: _items_of_half(planned.items, half) for fold, half in split_halves(planned.samples, prompts.seed).items()}
     stop = threading.Event()
     images = ImageStore(folder / IMAGES_FOLDER)
-    common: dict[str, Any] = {"store": images, "progress": progress, "stop": stop}
 
-    def learn(job: tuple[Variant, str]) -> Records:
-        variant, fold = job
-        with _open_lessons(folder, variant, fold) as store:
-            place = _half_folder(folder, variant, fold) / "learning"
-            records, _ = run_study(planned, place, lessons=store, items=items[fold], variants=_lesson_modes(variant)[2:], **common)
-        return records
+    def records_of(variant: Variant, lessons_of: str, on: str, step: str, modes: Sequence[Variant], at_once: int) -> Records:
+        part = planned._replace(items=items[on], variants=tuple(modes))
+        with _open_lessons(folder, variant, lessons_of) as store:
+            execution = StudyExecution(concurrency=at_once, progress=progress, stop=stop)
+            place = _half_folder(folder, variant, lessons_of) / step
+            return run_study(part, place, execution, store=images, lessons=store)[0]
 
     jobs = [(variant, fold) for variant in variants for fold in FOLDS]
     with ThreadPoolExecutor(concurrency) as pool:
         try:
-            learning = dict(zip(((v.name, fold) for v, fold in jobs), pool.map(learn, jobs), strict=True))
+            learned = pool.map(lambda job: records_of(job[0], job[1], job[1], "learning", _lesson_modes(job[0])[2:], 1), jobs)
+            learning = dict(zip(((v.name, fold) for v, fold in jobs), learned, strict=True))
         except BaseException:  # also Ctrl-C: current runs end, and no new ones begin
             stop.set()
             raise
@@ -147,25 +160,14 @@ def compare_lessons(
     compared = []
     for variant in variants:
         records: dict[RecordKey, SampleRecord] = {}
-        learned = []
+        lessons = []
         for fold, other in zip(FOLDS, reversed(FOLDS), strict=True):
             with _open_lessons(folder, variant, fold) as store:
-                learned.append(Lessons(store).ranked())
-                place = _half_folder(folder, variant, fold) / "measuring"
-                measured, _ = run_study(
-                    planned,
-                    place,
-                    concurrency=concurrency,
-                    lessons=store,
-                    items=items[other],
-                    variants=_lesson_modes(variant)[:2],
-                    **common,
-                )
-            records.update(measured)
+                lessons.append(Lessons(store).ranked())
+            records.update(records_of(variant, fold, other, "measuring", _lesson_modes(variant)[:2], concurrency))
         calls = [r for fold in FOLDS for r in learning[variant.name, fold].values()]
-        compared.append(
-            _compare_modes(planned, variant, records, _score_records(planned, folder, records, images), tuple(learned), calls)
-        )
+        scored = _score_records(planned, folder, records, images)
+        compared.append(_compare_modes(planned, variant, records, scored, tuple(lessons), calls))
     return LessonsResult(planned.study, compared, folder)
 
 
@@ -214,19 +216,6 @@ def lessons_markdown(result: LessonsResult, facts: Sequence[str] = ()) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def lessons_table(result: LessonsResult) -> Table:
-    """Return the table for the terminal."""
-    table = new_table("Lessons learned on one half of the prompts, measured on the other", CAPTION)
-    table.add_column("", overflow="fold")
-    for heading in HEADINGS[1:]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for compared in result.compared:
-        for row in comparison_rows(compared):
-            table.add_row(*row)
-        table.add_section()
-    return table
-
-
 def _lesson_line(lesson: StoredLesson) -> str:
     about = f"{lesson.kind}, {lesson.skill}" if lesson.skill else lesson.kind
     return f"- {about}, helped in {lesson.helped} of {lesson.tried}: {lesson.text}"
@@ -236,7 +225,7 @@ def _lesson_modes(variant: Variant) -> list[Variant]:
     """Return a variant without lessons, with them, and while it learns them."""
     modes = {WITHOUT: "none", WITH: "read", LEARNING: "keep"}
     return [
-        Variant(name=f"{variant.name}, {name}", context=variant.context.model_copy(update={"lessons": lessons}))
+        replace(variant, name=f"{variant.name}, {name}", context=variant.context.model_copy(update={"lessons": lessons}))
         for name, lessons in modes.items()
     ]
 
@@ -296,3 +285,67 @@ def _measure_of(result: VariantResult, what: str) -> Estimate:
 def _signed_difference(value: Estimate, digits: int) -> str:
     mean, interval = estimate_cell(value, digits, sign="+")
     return f"{mean} ({interval})" if interval else mean
+
+
+def plot_differences(rows: Sequence[tuple[str, Mapping[str, Estimate]]], path: Path, title: str) -> None:
+    """Draw differences with their intervals, a row each, a panel for each thing measured; a line marks no difference.
+
+    Args:
+        rows: name, and the differences in `images`, `calls` and `gm`; the first row is drawn on top.
+        path: of the plot.
+        title: of the whole.
+
+    Raises:
+        PlotError: matplotlib is not installed.
+    """
+    figure = new_figure(11, 1.6 + 0.45 * len(rows))
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    panels = {"images": "images per prompt", "calls": "chat calls per prompt", "gm": "Soft-TIFA GM"}
+    for axes, (what, label) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
+        axes.axvline(0, color="#555555", linewidth=1)
+        for number, (_, differences) in enumerate(rows):
+            value = differences[what]
+            low, high = (value.mean if end is None else end for end in (value.low, value.high))
+            axes.plot([low, high], [-number, -number], color=LINE_COLORS[0], linewidth=2)
+            axes.plot([value.mean], [-number], color=LINE_COLORS[0], marker="o", markersize=6)
+        axes.set_yticks([-number for number in range(len(rows))], [name for name, _ in rows])
+        axes.set_ylim(0.6 - len(rows), 0.6)
+        axes.set_xlabel(f"difference in {label}")
+        style_axes(axes)
+    save_figure(figure, path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the study, print its table, and write its results and plot into its folder."""
+    parser = argparse.ArgumentParser(prog="python -m studies.lessons", description=__doc__.split("\n")[0])
+    parser.add_argument("--presets", default="loop-memory,paper,default", help="presets to compare, separated by commas")
+    parser.add_argument("--sweep", action="append", default=[], help="setting=values, as for `gems eval`")
+    parser.add_argument("--set", action="append", default=[], help="setting=value, for all")
+    parser.add_argument("--limit", type=int, help="number of prompts")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each prompt")
+    parser.add_argument("--concurrency", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="folder of the study")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    options = parser.parse_args(arguments)
+    axes = [parse_axis(text) for text in options.sweep]
+    changes = parse_changes(options.set)
+    if "lessons" in {*changes, *(a.setting for a in axes)}:
+        raise SettingError("lessons: this study sets it by itself; compare its values with `gems eval shapes`")
+    variants = make_variants(options.presets.split(","), axes, changes)
+    prompts = Prompts(limit=options.limit, seed=options.seed, seeds=options.seeds)
+    result = compare_lessons(variants, prompts, out=options.out, runs=options.runs, concurrency=options.concurrency)
+    repeats = f"{options.seeds} run{'s' if options.seeds > 1 else ''} of each prompt"
+    study = result.study
+    facts = [f"gems {study.version} (code {study.code}), image model {study.image}, seed {study.seed}, {repeats}."]
+    text = lessons_markdown(result, facts)
+    (result.folder / "table.md").write_text(text, encoding="utf-8")
+    data = json.dumps(lessons_to_json(result), indent=1, ensure_ascii=False)
+    (result.folder / "result.json").write_text(data + "\n", encoding="utf-8")
+    title = f"with lessons minus without: {result.prompts} prompts, {repeats}, {LEVEL} % bootstrap intervals"
+    plot_differences([(c.name, c.differences) for c in result.compared], result.folder / "plot.png", title)
+    echo(f"{text}\nrecords, lessons and tables: {result.folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,10 +9,11 @@ from gems import GemsError, run
 from gems.evaluation.benchmarks.shapes import make_benchmark
 from gems.evaluation.lessons_study import compare_lessons, lessons_markdown, lessons_table, lessons_to_json, split_halves
 from gems.evaluation.runner import StudyProgress
-from gems.evaluation.study import compare
 from gems.evaluation.variants import make_variants, parse_axis, parse_changes
 from gems.memory.lessons import Lessons, StoredLesson
 from gems.storage.workspace import Workspace
+
+from ..evaluation.small_studies import compare
 
 
 @pytest.fixture
