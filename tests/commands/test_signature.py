@@ -15,6 +15,8 @@ from gems.tests.conftest import COMMAND_TREE
 
 @dataclass(frozen=True)
 class Size:
+    PANEL = "Frame"
+
     width: Annotated[int, typer.Option(help="Pixels.")]
     loud: Annotated[bool, typer.Option("--loud", rich_help_panel="Noise")] = False
 
@@ -55,7 +57,15 @@ def test_a_group_is_one_object_and_settings_are_those_that_are_given(call):
 
 def test_the_help_is_that_of_the_function_and_of_the_settings(call):
     shown = " ".join(call("--help").split())
-    for words in ("Draw.", "Noise", "Rounds after which the run ends", "One of none, last, feedback", "--no-confirm", "--debug"):
+    for words in (
+        "Draw.",
+        "Frame",
+        "Noise",
+        "Rounds after which the run ends",
+        "One of none, last, feedback",
+        "--no-confirm",
+        "--debug",
+    ):
         assert words in shown
 
 
