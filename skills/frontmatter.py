@@ -226,12 +226,13 @@ def _load_mapping(front: str, lines: dict[str, int], notes: list[FrontMatterNote
         raise FrontMatterError(1, "the front matter is empty: give name and description")
     if not isinstance(node, yaml.MappingNode):
         raise FrontMatterError(_FIRST_LINE + node.start_mark.line, "the front matter must hold lines of the form key: value")
+    values = dict(loader.construct_document(node))  # refuses keys that are lists or mappings
     for key, _ in node.value:
         line = key.start_mark.line + _FIRST_LINE
         if key.value in lines:
             notes.append(FrontMatterNote(line, f"{key.value} is given twice: the last one counts, keep one"))
         lines[key.value] = line
-    return dict(loader.construct_document(node))
+    return values
 
 
 def _yaml_error(front: str, error: Exception, first: int = _FIRST_LINE) -> FrontMatterError:

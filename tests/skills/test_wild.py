@@ -92,6 +92,7 @@ def only(folder) -> tuple[Skill, str]:
             "keys 'version', 'author' are ignored",
         ),
         ("name: fog\ndescription: &a Adds fog.\nlicense: *a", "fog", "Adds fog.", ""),
+        ("name: fog\ndescription: Adds fog.\n? [a, b]\n: c", "fog", "Adds fog. ? [a, b] : c", "found unhashable key"),
     ],
 )
 def test_what_departs_from_the_standard_is_loaded_with_a_note(write_skill, front, name, description, noted):
