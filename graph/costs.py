@@ -48,7 +48,7 @@ def estimate(context: RunContext, checks: int) -> CallEstimate:
     rounds = math.ceil(images.worst / context.candidates)
     per_image = _verifier_calls(context, checks)
     calls = {
-        "planner": _planner_calls(context),
+        "planner": {"none": Bounds(0, 0), "rewrite": Bounds(1, 1), "skills": Bounds(1, MAX_SKILL_TURNS + 1)}[context.plan],
         "decomposer": Bounds(1, 1),
         "verifier": Bounds(per_image.first * images.first, per_image.worst * images.worst),
         "summarizer": Bounds(0, rounds - 1 if summarizer_runs(context) else 0),
@@ -56,10 +56,6 @@ def estimate(context: RunContext, checks: int) -> CallEstimate:
         "learner": Bounds(0, int(context.lessons in ("keep", "review") and rounds > 1)),
     }
     return CallEstimate(calls, images)
-
-
-def _planner_calls(context: RunContext) -> Bounds:
-    return {"none": Bounds(0, 0), "rewrite": Bounds(1, 1), "skills": Bounds(1, MAX_SKILL_TURNS + 1)}[context.plan]
 
 
 def _verifier_calls(context: RunContext, checks: int) -> Bounds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import reduce
 from typing import Any
@@ -31,9 +31,6 @@ from ..events import (
 from ..memory.state import Attempt, Check, Experience, Result, RoleUsage, Usage, add_usage
 from .build import ROLES
 from .langgraph_internals import channel_writes
-
-FIELDS = ("skills", "lessons", "experiences", "reviews", "checks", "draft", "attempts", "result", "notes")
-"""Fields of the state whose updates are events, in the order of these."""
 
 
 def events_from_stream(parts: Iterable[Any], *, finished: Collection[str] = ()) -> Iterator[Event]:
@@ -105,7 +102,7 @@ class _StreamReader:
     def _end(self, task: Mapping[str, Any]) -> Iterator[Event]:
         """Yield the events of a task's update and its end; none if it has failed or asks a person."""
         role, writes = task["name"], task["result"]
-        state, began = self.running.pop(task["id"])
+        state, began = self.running.pop(task["id"], (None, time.perf_counter()))  # of a stream joined late
         if not task["error"] and not task["interrupts"]:
             yield from self._new(_events_of_update(role, writes, state))
             yield RoleEnded(role=role, seconds=time.perf_counter() - began, usage=_usage(writes))
@@ -132,36 +129,40 @@ def _events_of_update(role: str, writes: Mapping[str, Any], state: Any) -> Itera
     """
     update: dict[str, Any] = {}
     for field in writes:
-        values = channel_writes(writes, field)
-        update[field] = [item for value in values for item in value] if isinstance(values[0], list) else values[-1]
-    for field in FIELDS:
+        lists = [value for value in channel_writes(writes, field) if isinstance(value, list)]
+        update[field] = [item for value in lists for item in value] if lists else channel_writes(writes, field)[-1]
+    for field, events in _EVENTS_OF_FIELD.items():
         if update.get(field):
             with suppress(ValidationError, TypeError, ValueError):
-                yield from _events_of_field(role, field, update, state)
+                yield from events(role, update, state)
 
 
-def _events_of_field(role: str, field: str, update: Mapping[str, Any], state: Any) -> Iterable[Event]:
-    value = update[field]
-    match field:
-        case "skills":
-            return [SkillsLoaded(role=role, names=value)]
-        case "lessons":
-            return [LessonsShown(role=role, lessons=value)]
-        case "experiences":
-            return [ExperienceWritten(role=role, round=e.round, text=e.text) for e in map(Experience.model_validate, value)]
-        case "reviews":
-            return [PersonSaid(role=role, review=review) for review in value]
-        case "checks":
-            return [ChecksWritten(role=role, checks=value)]
-        case "draft":
-            return [PromptWritten(role=role, prompt=value, thought=update.get("thought", ""), edit=update.get("edit", False))]
-        case "notes":
-            return [Noted(role=role, note=note) for note in value]
-    attempts = [Attempt.model_validate(a) for a in update.get("attempts", ())]
-    if field == "result":
-        return [Decided.of(Result.model_validate(value), attempts, role)]
+def _images_or_verdicts(role: str, update: Mapping[str, Any], state: Any) -> list[Event]:
+    attempts = [Attempt.model_validate(a) for a in update["attempts"]]
     if role == "generator":
         return [ImageMade.of(attempt, role) for attempt in attempts]
     given = state.get("checks", ()) if isinstance(state, Mapping) else getattr(state, "checks", ())
     checks = [Check.model_validate(check) for check in given]
     return [event for a in attempts for event in CheckAnswered.each(a, checks, role)] if role == "verifier" else []
+
+
+def _decision(role: str, update: Mapping[str, Any], _: Any) -> list[Event]:
+    return [Decided.of(Result.model_validate(update["result"]), map(Attempt.model_validate, update.get("attempts", ())), role)]
+
+
+_EVENTS_OF_FIELD: dict[str, Callable[[str, Mapping[str, Any], Any], Iterable[Event]]] = {
+    "skills": lambda role, update, _: [SkillsLoaded(role=role, names=update["skills"])],
+    "lessons": lambda role, update, _: [LessonsShown(role=role, lessons=update["lessons"])],
+    "experiences": lambda role, update, _: [
+        ExperienceWritten(role=role, round=e.round, text=e.text) for e in map(Experience.model_validate, update["experiences"])
+    ],
+    "reviews": lambda role, update, _: [PersonSaid(role=role, review=review) for review in update["reviews"]],
+    "checks": lambda role, update, _: [ChecksWritten(role=role, checks=update["checks"])],
+    "draft": lambda role, update, _: [
+        PromptWritten(role=role, prompt=update["draft"], thought=update.get("thought", ""), edit=update.get("edit", False))
+    ],
+    "attempts": _images_or_verdicts,
+    "result": _decision,
+    "notes": lambda role, update, _: [Noted(role=role, note=note) for note in update["notes"]],
+}
+"""Makes the events of a field of an update; they come in this order."""

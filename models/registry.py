@@ -57,7 +57,7 @@ class _ModelCache(Generic[Model]):
 
     def get(self, options: BackendOptions, make: Callable[[], Model]) -> Model:
         """Return the model of these options, made if there is none."""
-        key = options.key()
+        key = options.with_known(price=None, price_input=None, price_output=None).key()  # a price makes no other model
         with self._lock:
             if (model := self._models.get(key)) is None:
                 self._last = None  # before the next one is loaded
@@ -89,16 +89,15 @@ class Models(NamedTuple):
         by_role.update(chat if isinstance(chat, Mapping) else {"default": chat})
         if unknown := sorted(set(by_role) - {"default", *CHAT_ROLES}):
             raise ModelSpecError(f"unknown role {unknown[0]!r}: a chat model is for default, {', '.join(CHAT_ROLES)}")
-        by_options: dict[str, BaseChatModel] = {}
+        by_key: dict[tuple[str, str], BaseChatModel] = {}
 
         def chat_of(choice: ChatChoice) -> BaseChatModel:
             if isinstance(choice, BaseChatModel):
                 return choice
             options = _chat_options(choice)
-            key = options.model_dump_json()
-            if key not in by_options:
-                by_options[key] = chat_model(options)
-            return by_options[key]
+            if options.key() not in by_key:
+                by_key[options.key()] = chat_model(options)
+            return by_key[options.key()]
 
         models = {role: chat_of(choice) for role, choice in by_role.items()}
         role_options = {role: _chat_options(choice) for role, choice in by_role.items() if role != "default"}

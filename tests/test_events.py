@@ -1,4 +1,4 @@
-"""What programs see of a run while it goes on: the typed events of `stream()` and of a graph's custom stream."""
+"""What programs see of a run while it goes on: the typed events of `stream()` and of a graph's own stream."""
 
 import asyncio
 import functools
@@ -10,7 +10,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Command, Send
+from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
 import gems
@@ -389,7 +389,13 @@ def pairs(state: GemsState):
     return Command(update=list(passes_all(state).items()))
 
 
-@pytest.mark.parametrize("node", [generated, list_of_commands, pairs, {"attempts": lambda state: passes_all(state)["attempts"]}])
+def overwriting(state: GemsState):
+    return [Command(update={"notes": ["one"]}), Command(update={"notes": Overwrite(["two"])}), Command(update=passes_all(state))]
+
+
+@pytest.mark.parametrize(
+    "node", [generated, list_of_commands, pairs, overwriting, {"attempts": lambda state: passes_all(state)["attempts"]}]
+)
 def test_rarer_kinds_of_nodes_and_updates_work_and_are_told_of(node, sketcher, tmp_path):
     graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), verifier=node)
     parts = graph.stream({"prompt": "a red circle"}, **{**STREAM, "context": preset("original", candidates=2)})

@@ -1,4 +1,4 @@
-"""Image models: the interface (`base.py`), diffusers pipelines, and servers of the images API (`images_api*.py`).
+"""Image models: the interface (`base.py`), diffusers pipelines, and backends behind HTTP APIs (`http_image.py`, `images_api.py`).
 
-The specs that choose one are in `models/registry.py`.
+The specs that choose one are in `models/backends.py`.
 """

@@ -60,7 +60,7 @@ class DiffusersOptions(PipelineOptions):
     def key(self) -> tuple[str, str]:
         """Return the options, and the whole path and a hash of a folder: the weights may change, or the working directory."""
         folder = Path(self.source).resolve()
-        return self.model_dump_json(), f"{folder} {fingerprint(folder)}" if folder.is_dir() else ""
+        return super().key()[0], f"{folder} {fingerprint(folder)}" if folder.is_dir() else ""
 
     def make(self) -> DiffusersImage:
         """Return the image model; it loads its weights at the first request."""
@@ -180,15 +180,11 @@ class DiffusersImage(ImageModel):
             return self._find_family()
 
     def _find_family(self) -> tuple[PipelineFamily, bool]:
-        import diffusers
-
         loaded = self._pipeline
         config = self._index() if loaded is None else {**loaded.config, "_class_name": type(loaded).__name__}
-        title = str(config.get("_class_name"))
-        if row := find_family(title, Path(self.source).name, config):
+        if row := find_family(str(config.get("_class_name")), Path(self.source).name, config):
             return row
-        pipeline = getattr(diffusers, title, None)
-        return family_from_signature(pipeline if pipeline is not None else type(self.load())), False
+        return family_from_signature(self.pipeline_class() or type(self.load())), False
 
     def _index(self) -> Mapping[str, Any]:
         """Return the content of `model_index.json`, which needs no weights."""
@@ -202,7 +198,7 @@ class DiffusersImage(ImageModel):
         """Return the class of the pipeline as `model_index.json` names it; None if that is not known without the weights."""
         import diffusers
 
-        with suppress(ImageModelError):  # the load will say what is wrong
+        with LOAD_LOCK.loading(), suppress(ImageModelError):  # the load will say what is wrong
             pipeline: type | None = getattr(diffusers, str(self._index().get("_class_name")), None)
             return pipeline
         return None

@@ -96,7 +96,7 @@ def test_runs_with_equal_options_load_their_model_once(tmp_path, loads):
 
 def test_equal_options_share_a_model_and_others_do_not():
     shapes = image_model("shapes")
-    assert image_model(ImageOptions(model="shapes")) is shapes
+    assert image_model(ImageOptions(model="shapes", price=0.1)) is shapes  # a price makes no other model
     other = image_model(ImageOptions(model="shapes", call=STEP))
     assert other is not shapes
     assert image_model("shapes") is shapes  # as it is in use here
