@@ -33,7 +33,7 @@ from ..skills import SkillLibrary
 from ..storage.database import DatabaseConnection
 from ..storage.image_store import ImageStore
 from ..storage.workspace import Workspace
-from .execute import AskPerson, Events, Execution, hold_run, run_to_end
+from .execute import AskPerson, Events, Execution, hold_run, require_skills, run_to_end
 from .fork import ForkEdit, read_fork_start, write_fork_start
 from .listing import RunStatus, RunSummary, list_runs, read_result
 from .manifest import (
@@ -385,6 +385,7 @@ class Gems:
             require_prices(context, models.options)
             graph = self._graph_in(database, models)
             start = read_fork_start(database, workspace, graph, parent, edit)
+            require_skills(start.state.skills, self._skills)
             if start.after == "refiner":
                 candidates_in_round(len(start.state.attempts), context)  # raises an error if no image is left in the budget
             manifest = RunManifest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -117,8 +117,7 @@ class Execution:
         with damage_errors():
             now = self._state
             started = self._run_started(now)
-        if missing := sorted(set(now.values.get("skills", ())) - set(self.skills.names)):
-            raise RunError(f"this run has loaded the skill {missing[0]}, which is missing now: name its folder with --skills")
+        require_skills(now.values.get("skills", ()), self.skills)
         if answer is not None and not now.interrupts:
             raise AnswerError(f"the run {thread} does not wait for an answer: see `gems show {thread}`")
         if self.manifest.failed:
@@ -229,6 +228,16 @@ class Execution:
             return True
         first = found.metadata.get("source") != "loop" or (self.manifest.parent is None and found.metadata.get("step") == 0)
         return first and not any(channel == "usage" for _, channel, _ in found.pending_writes or ())
+
+
+def require_skills(names: Iterable[str], library: SkillLibrary) -> None:
+    """Refuse to go on with a run that has loaded a skill which is missing now.
+
+    Raises:
+        RunError: a skill is missing.
+    """
+    if missing := sorted(set(names) - set(library.names)):
+        raise RunError(f"this run has loaded the skill {missing[0]}, which is missing now: name its folder with --skills")
 
 
 def run_to_end(events: Events, on_event: Callable[[Event], None] | None = None) -> RunResult:

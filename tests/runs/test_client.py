@@ -107,6 +107,13 @@ def test_a_run_is_resumed_with_its_own_models_unless_others_are_named(client, tm
     assert other.made
 
 
+def test_a_fork_is_not_made_without_the_skills_that_its_parent_has_loaded(client, tmp_path, sketcher):
+    assert client.run(PROMPT, thread="t", preset="loop", plan="skills", max_rounds=1).state.skills
+    with pytest.raises(RunError, match="which is missing now"):
+        Gems(image=sketcher, runs=tmp_path / "runs", skills=gems.SkillLibrary()).fork("t", round=1, execute=False)
+    assert [summary.thread for summary in client.list()] == ["t"]
+
+
 def test_a_batch_yields_each_run_as_it_ends_and_an_error_ends_its_own_run_only(client):
     rows = [PROMPT, {"prompt": "a dragon"}, {"prompt": "a red star", "seed": 5, "preset": "loop", "thread": "star"}, {}]
     ended = list(client.batch(rows, concurrency=2, preset="original"))
