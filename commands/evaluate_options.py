@@ -198,10 +198,8 @@ class TableArgs:
 
 
 @dataclass(frozen=True)
-class StudyFolderArgs:
-    """Where a study is stored."""
-
-    PANEL: ClassVar = "Output"
+class StudyOutputArgs(TableArgs):
+    """Where a study is stored, and what its tables show."""
 
     out: Annotated[
         Path | None, path_option(help="Folder of the study; by default one in RUNS/eval, named after its definition.")

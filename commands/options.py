@@ -117,6 +117,18 @@ class ModelArgs:
 
 
 @dataclass(frozen=True)
+class DryRunArgs:
+    """Whether only an estimate is wanted."""
+
+    PANEL: ClassVar = "Options"
+
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print how many images and chat calls there may be, and run nothing.")
+    ] = False
+    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: number of checks of a prompt to assume.")] = 8
+
+
+@dataclass(frozen=True)
 class NewModelArgs:
     """The models that replace those of an existing run."""
 
