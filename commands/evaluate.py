@@ -15,13 +15,13 @@ from .evaluate_options import (
     EngineArgs,
     JudgeArgs,
     PromptArgs,
-    StudyFolderArgs,
     StudyModelArgs,
+    StudyOutputArgs,
     TableArgs,
     VariantArgs,
     image_store_at,
 )
-from .options import ConfigFile, Images, path_argument, path_option
+from .options import ConfigFile, DryRunArgs, Images, path_argument, path_option
 from .signature import command
 
 eval_app = typer.Typer(help="Measure presets, settings and nodes of your own on benchmarks.", no_args_is_help=True)
@@ -35,10 +35,8 @@ def eval_benchmark(
     models: StudyModelArgs,
     judge: JudgeArgs,
     execution: EngineArgs,
-    folder: StudyFolderArgs,
-    table: TableArgs,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate the runs, images and chat calls.")] = False,
-    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: assumed number of checks of a prompt.")] = 8,
+    output: StudyOutputArgs,
+    estimate: DryRunArgs,
 ) -> None:
     """Compare presets, or values of any setting, on a benchmark. The same command resumes a study that was stopped."""
     from ..evaluation.judges.registry import judge_of
@@ -51,8 +49,8 @@ def eval_benchmark(
     compared = variants.variants("original,best-of-n,paper,default" if bench.name == "shapes" else "original,default")
     file = models.config_of()
     asked = prompts.prompts(bench)
-    if dry_run:
-        show_estimate(plan_study(compared, asked, chat=file.chats, image=file.image), checks)
+    if estimate.dry_run:
+        show_estimate(plan_study(compared, asked, chat=file.chats, image=file.image), estimate.checks)
         return
     wanted = judge.judge if judge.judge is not None else file.judge
     with progress_bars() as progress:
@@ -62,11 +60,11 @@ def eval_benchmark(
             chat=file.chats,
             image=file.image,
             judge=None if wanted is None else judge_of(wanted, concurrency=max(8, execution.concurrency)),
-            base=table.base,
-            files=StudyFiles(folder.out, folder.runs, variants.study_name(bench.name), table.store),
+            base=output.base,
+            files=StudyFiles(output.out, output.runs, variants.study_name(bench.name), output.store),
             execution=execution.execution(progress),
         )
-    show_study(result, paper=table.against is not None, json_file=table.json_file)
+    show_study(result, paper=output.against is not None, json_file=output.json_file)
     if not any(record.image for record in result.records.values()):
         raise typer.Exit(1)  # a table of zeros: the exit status tells scripts
 

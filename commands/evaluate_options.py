@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 from rich.markup import escape
@@ -28,10 +28,12 @@ TABLE_WIDTH = 140
 class VariantArgs:
     """What a study compares."""
 
+    PANEL: ClassVar = "Variants"
+
     presets: Annotated[
         str | None,
         typer.Option(
-            help="Presets to compare, separated by commas; default: original,default (shapes: original,best-of-n,paper,default)."
+            help="Presets to compare, separated by commas: original,default if none are given (shapes: and best-of-n,paper)."
         ),
     ] = None
     variant: Annotated[
@@ -69,6 +71,8 @@ class VariantArgs:
 @dataclass(frozen=True)
 class PromptArgs:
     """The prompts of a study."""
+
+    PANEL: ClassVar = "Prompts"
 
     limit: Annotated[int | None, typer.Option(min=1, help="Use this many prompts, spread evenly over the benchmark.")] = None
     data: Annotated[
@@ -109,6 +113,8 @@ class StudyModelArgs(ModelArgs):
 class EngineArgs:
     """How a study is run."""
 
+    PANEL: ClassVar = "Engine"
+
     shard: Annotated[str | None, typer.Option(help="Only a part of the prompts, such as 3/8; others run the rest.")] = None
     concurrency: Annotated[int, typer.Option(min=1, help="Concurrent prompts; their images are generated in batches.")] = 1
     engine: Annotated[str, typer.Option(help="local: threads of this process. ray: the workers of a Ray cluster.")] = "local"
@@ -141,6 +147,8 @@ class EngineArgs:
 class JudgeArgs:
     """Who scores, and how."""
 
+    PANEL: ClassVar = "Judge"
+
     judge: Annotated[
         str | None,
         typer.Option(
@@ -169,6 +177,8 @@ class JudgeArgs:
 class TableArgs:
     """What the tables of a study show, and where its images are."""
 
+    PANEL: ClassVar = "Output"
+
     base: Annotated[str | None, typer.Option(help="Base variant of the comparison; the first by default.")] = None
     against: Annotated[str | None, typer.Option("--against", help="paper: add the rows that the paper has published.")] = None
     image_store: Images = None
@@ -188,8 +198,8 @@ class TableArgs:
 
 
 @dataclass(frozen=True)
-class StudyFolderArgs:
-    """Where a study is stored."""
+class StudyOutputArgs(TableArgs):
+    """Where a study is stored, and what its tables show."""
 
     out: Annotated[
         Path | None, path_option(help="Folder of the study; by default one in RUNS/eval, named after its definition.")

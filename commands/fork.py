@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -28,6 +28,8 @@ VERDICTS = {"pass": True, "fail": False, "unknown": None}
 @dataclass(frozen=True)
 class EditArgs:
     """What is changed in the round that a run is forked at."""
+
+    PANEL: ClassVar = "Changes"
 
     prompt: Annotated[str | None, typer.Option(help="Generate this round from this prompt.")] = None
     verdict: Annotated[

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from rich.markup import escape
 
 from ..errors import SettingError
 from ..terminal import Console
-from .error_exit import SHOW_TRACEBACKS
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -47,18 +46,12 @@ def path_argument(**more: Any) -> Any:
     return typer.Argument(parser=to_path, **more)
 
 
-OUTPUT: Any = {"rich_help_panel": "Output"}
-MODELS: Any = {"rich_help_panel": "Models"}
-
-Runs = Annotated[
-    Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of the runs: checkpoints, images and reports.", **OUTPUT)
-]
+Runs = Annotated[Path, path_option("--runs", envvar="GEMS_RUNS", help="Folder of the runs: checkpoints, images and reports.")]
 Store = Annotated[
     str | None,
     typer.Option(
         envvar="GEMS_STORE",
         help="PostgreSQL database for checkpoints and lessons: postgresql://USER@HOST/NAME; by default a SQLite file in --runs.",
-        **OUTPUT,
     ),
 ]
 Images = Annotated[
@@ -67,57 +60,49 @@ Images = Annotated[
         "--image-store",
         envvar="GEMS_IMAGE_STORE",
         help="Folder or fsspec URL for images, such as s3://BUCKET; by default a folder in --runs.",
-        **OUTPUT,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.", **OUTPUT)]
-Skills = Annotated[list[Path] | None, path_option("--skills", help="Folder with your own skills; repeatable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
+Skills = Annotated[
+    list[Path] | None, path_option("--skills", help="Folder with your own skills; repeatable.", rich_help_panel="Options")
+]
 ThreadArgument = Annotated[str, typer.Argument(help="Name of the run, as `gems runs` lists it.")]
-
-
-Chat = Annotated[
-    str | None,
-    typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL, http://HOST/v1#MODEL or random.", **MODELS),
-]
-ImageSpec = Annotated[
-    str | None,
-    typer.Option(
-        "--image",
-        envvar="GEMS_IMAGE",
-        help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http://HOST/v1#MODEL or card.",
-        **MODELS,
-    ),
-]
 ConfigFile = Annotated[
     Path | None,
-    path_option("--config", envvar="GEMS_CONFIG", help="TOML file with models by role, model options and settings.", **MODELS),
+    path_option("--config", envvar="GEMS_CONFIG", help="TOML file with models by role, model options and settings."),
 ]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Pass an option to the image model's call, such as num_inference_steps=9; repeatable.", **MODELS),
-]
-Device = Annotated[
-    str | None, typer.Option(help="diffusers: run on cpu, cuda, cuda:1 or mps; by default on the best available.", **MODELS)
-]
-Dtype = Annotated[str | None, typer.Option(help="diffusers: load the weights as float32, bfloat16 or float16.", **MODELS)]
-Offload = Annotated[
-    str | None, typer.Option(help="diffusers: offload weights to the CPU: none, model, sequential or group.", **MODELS)
-]
-Batch = Annotated[int | None, typer.Option(help="diffusers: generate at most this many images in one pipeline call.", **MODELS)]
 
 
 @dataclass(frozen=True)
 class ModelArgs:
     """The models of a command, by options and a configuration file."""
 
-    chat: Chat = None
-    image: ImageSpec = None
+    PANEL: ClassVar = "Models"
+
+    chat: Annotated[
+        str | None,
+        typer.Option(envvar="GEMS_CHAT", help="Chat model: shapes, openai:MODEL, http://HOST/v1#MODEL or random."),
+    ] = None
+    image: Annotated[
+        str | None,
+        typer.Option(
+            envvar="GEMS_IMAGE",
+            help="Image model: shapes, diffusers:REPOSITORY, diffusers:FOLDER, openai:MODEL, http://HOST/v1#MODEL or card.",
+        ),
+    ] = None
     config: ConfigFile = None
-    set_: Set = None
-    device: Device = None
-    dtype: Dtype = None
-    offload: Offload = None
-    batch: Batch = None
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Pass an option to the image model's call, such as num_inference_steps=9; repeatable."),
+    ] = None
+    device: Annotated[
+        str | None, typer.Option(help="diffusers: run on cpu, cuda, cuda:1 or mps; by default on the best available.")
+    ] = None
+    dtype: Annotated[str | None, typer.Option(help="diffusers: load the weights as float32, bfloat16 or float16.")] = None
+    offload: Annotated[
+        str | None, typer.Option(help="diffusers: offload weights to the CPU: none, model, sequential or group.")
+    ] = None
+    batch: Annotated[int | None, typer.Option(help="diffusers: generate at most this many images in one pipeline call.")] = None
 
     def config_of(self) -> Config:
         """Read the configuration file, changed by the options.
@@ -132,12 +117,26 @@ class ModelArgs:
 
 
 @dataclass(frozen=True)
+class DryRunArgs:
+    """Whether only an estimate is wanted."""
+
+    PANEL: ClassVar = "Options"
+
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print how many images and chat calls there may be, and run nothing.")
+    ] = False
+    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: number of checks of a prompt to assume.")] = 8
+
+
+@dataclass(frozen=True)
 class NewModelArgs:
     """The models that replace those of an existing run."""
 
-    chat: Annotated[str | None, typer.Option(help="Replace the chat model of the run.", **MODELS)] = None
-    image: Annotated[str | None, typer.Option(help="Replace the image model of the run.", **MODELS)] = None
-    config: Annotated[Path | None, path_option(help="TOML file with models and model options to replace.", **MODELS)] = None
+    PANEL: ClassVar = "Models"
+
+    chat: Annotated[str | None, typer.Option(help="Replace the chat model of the run.")] = None
+    image: Annotated[str | None, typer.Option(help="Replace the image model of the run.")] = None
+    config: Annotated[Path | None, path_option(help="TOML file with models and model options to replace.")] = None
 
     def models_of(self, thread: str, workspace: Workspace) -> dict[str, Any]:
         """Return the models of a run that is resumed or forked, as the arguments `chat` and `image` of `resume` and `fork`.
@@ -160,6 +159,8 @@ class NewModelArgs:
 class WorkspaceArgs:
     """Where the runs are stored."""
 
+    PANEL: ClassVar = "Output"
+
     runs: Runs = RUNS
     store: Store = None
     image_store: Images = None
@@ -179,16 +180,7 @@ class SessionArgs(WorkspaceArgs):
 
     skills: Skills = None
     as_json: AsJson = False
-    events: Annotated[bool, typer.Option("--events", help="Print each event as a line of JSON as it happens.", **OUTPUT)] = False
-
-
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-
-def set_debug(debug: bool) -> None:
-    """Have errors of this command show their traceback, as `GEMS_DEBUG` does for all commands."""
-    if debug:
-        SHOW_TRACEBACKS.set(True)
+    events: Annotated[bool, typer.Option("--events", help="Print each event as a line of JSON as it happens.")] = False
 
 
 def workspace_of(runs: Path, store: str | None, image_store: str | None) -> Workspace:

@@ -12,7 +12,7 @@ from ..context import PRESETS, RunContext
 from ..context import preset as settings_of
 from ..errors import SettingError
 from ..terminal import Console, echo
-from .options import ModelArgs, NewModelArgs, SessionArgs, ThreadArgument, read_request
+from .options import DryRunArgs, ModelArgs, NewModelArgs, SessionArgs, ThreadArgument, read_request
 from .review_dialog import read_answer
 from .run_session import run_session
 from .signature import SettingFlags, command
@@ -33,10 +33,7 @@ def run_command(
         typer.Option(help=f"Start from the settings of this preset: {', '.join(PRESETS)}.", show_default="default"),
     ] = None,
     thread: Annotated[str | None, typer.Option(help="Name of the run; by default made from the time and the request.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print how many chat calls and images each role may use, and run nothing.")
-    ] = False,
-    checks: Annotated[int, typer.Option(min=1, help="With --dry-run: number of checks to assume.")] = 8,
+    estimate: DryRunArgs,
     settings: Annotated[dict[str, Any], SettingFlags(size=True)],
     models: ModelArgs,
     session: SessionArgs,
@@ -47,10 +44,10 @@ def run_command(
     prompt = read_request(prompt)
     file = models.config_of()
     preset, settings = preset or file.preset, {**file.run, **settings}
-    if dry_run and session.events:
+    if estimate.dry_run and session.events:
         raise SettingError("--dry-run and --events: a dry run has no events; use --json")
-    if dry_run:
-        _print_estimate(prompt, settings_of(preset, **settings), file, checks, session.as_json)
+    if estimate.dry_run:
+        _print_estimate(prompt, settings_of(preset, **settings), file, estimate.checks, session.as_json)
         return
 
     def start(runs: Workspace, skills: SkillLibrary, **session: Any) -> RunResult:

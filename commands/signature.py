@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -76,7 +77,8 @@ Function = Callable[..., None]
 def command(function: Function) -> Function:
     """Give Typer the options of a command's groups one by one, and `--debug`.
 
-    A group is a dataclass whose fields are annotated with `typer.Option`, or `SettingFlags`. The function gets one object a group.
+    A group is a dataclass whose fields are annotated with `typer.Option`, with the title of their help panel as `PANEL`, or
+    `SettingFlags`. The function gets one object for each group.
 
     Example:
         ```python
@@ -113,7 +115,14 @@ def _parameters_of(group: Any) -> Iterator[inspect.Parameter]:
     if isinstance(group, SettingFlags):
         return group.parameters()
     hints = get_type_hints(group, include_extras=True)
-    return (_parameter(field.name, hints[field.name], field.default) for field in fields(group))
+    return (_parameter(field.name, _in_panel(hints[field.name], group.PANEL), field.default) for field in fields(group))
+
+
+def _in_panel(annotation: Any, panel: str) -> Any:
+    """Return the annotation of an option that stands in a help panel, if it names no other."""
+    option = copy(annotation.__metadata__[0])
+    option.rich_help_panel = option.rich_help_panel or panel
+    return Annotated[annotation.__origin__, option]
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx2
+import pooch
 
 from ..errors import BenchmarkError
 from .benchmarks.base import Benchmark, Source
@@ -82,10 +83,10 @@ def content_digest(path: Path) -> str:
     """
     try:
         if path.is_file():
-            return _sha256(path)
+            return str(pooch.file_hash(str(path)))
         path.stat()  # a folder that is not there would seem empty
         names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-        lines = "".join(f"{_sha256(path / name)}  {name}\n" for name in names)
+        lines = "".join(f"{pooch.file_hash(str(path / name))}  {name}\n" for name in names)
     except OSError as error:
         raise BenchmarkError(f"{path}: cannot be read: {error}") from error
     return hashlib.sha256(lines.encode()).hexdigest()
@@ -176,39 +177,34 @@ def _download(source: Source, cache: Path) -> Path:
     """Fetch a file into the cache: it is there as a whole, or not at all."""
     out = f"cannot fetch {source.url}"
     other = "fetch it elsewhere and name the copy with --data"
-    name = ""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=cache, prefix=".part-")
-        seen = hashlib.sha256()
-        size = 0
-        with os.fdopen(handle, "wb") as file, httpx2.stream("GET", source.url, timeout=TIMEOUT, follow_redirects=True) as reply:
+
+    def stream(url: str, output_file: str, pooch: object) -> None:
+        with Path(output_file).open("wb") as file, httpx2.stream("GET", url, timeout=TIMEOUT, follow_redirects=True) as reply:
             reply.raise_for_status()
             if reply.headers.get("Content-Type", "").startswith("text/html"):
                 raise _FileUnavailableError(
                     f"{out}: a web page came instead of the file: is there a login before the network? Or {other}"
                 )
             for block in reply.iter_bytes(BLOCK):
-                size += len(block)
-                if size > MAX_DOWNLOAD:
+                if file.tell() + len(block) > MAX_DOWNLOAD:
                     raise BenchmarkError(f"{out}: it is larger than {MAX_DOWNLOAD // 2**20} MiB: {other}")
-                seen.update(block)
                 file.write(block)
-        if source.sha256 is not None and seen.hexdigest() != source.sha256:
-            raise BenchmarkError(
-                f"{source.url}: this is another file than expected (SHA-256 {seen.hexdigest()}, not {source.sha256}); nothing "
-                "was kept. Try again, or name a copy with --data"
-            )
-        Path(name).chmod(0o644)  # mkstemp makes files for their owner alone; a cache may be shared
-        (cache / source.file).parent.mkdir(parents=True, exist_ok=True)  # a source may be in a folder: scripts/text/...
-        return Path(name).replace(cache / source.file)
+
+    try:
+        pooch.get_logger().setLevel("WARNING")  # what is fetched was said already
+        path = Path(pooch.retrieve(source.url, source.sha256, source.file, cache, downloader=stream))
+        path.chmod(0o644)  # pooch makes files for their owner alone; a cache may be shared
+        return path
+    except BenchmarkError:
+        raise
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise _FileUnavailableError(f"{out}: {str(error) or type(error).__name__}: is there a network? Or {other}") from error
     except OSError as error:
         raise BenchmarkError(f"{cache}: cannot be written: {error}: set GEMS_CACHE to a folder that can") from error
-    finally:
-        if name:
-            Path(name).unlink(missing_ok=True)
+    except ValueError as error:
+        raise BenchmarkError(
+            f"{source.url}: this is another file than expected ({error}); nothing was kept. Try again, or name a copy with --data"
+        ) from error
 
 
 def _unpack_once(archive: Path, folder: Path) -> Path:
@@ -260,11 +256,6 @@ def _check_size(archive: Path, size: int) -> None:
         raise BenchmarkError(
             f"{archive}: its files have {size // 2**20} MiB in all, more than {MAX_UNPACKED // 2**20}: unpack it by hand"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _join_names(sources: Iterable[Source]) -> str:

@@ -30,6 +30,21 @@ def first_images(pictures: Iterable[BenchmarkImage], notes: list[str]) -> Iterat
         notes.append(f"only the first of {most} images a prompt are here: the official script takes one")
 
 
+def write_first_images(folder: Path, pictures: Iterable[BenchmarkImage], notes: list[str]) -> tuple[list[Sample], int]:
+    """Write the first image of each sample as `<id>.png`; return the samples that have one, and the number of those that have none.
+
+    At the end a note is added to `notes` if there are more images.
+    """
+    written, missing = [], 0
+    for sample, image in first_images(pictures, notes):
+        if image is None:
+            missing += 1
+        else:
+            write_file(folder / f"{sample.id}.png", image)
+            written.append(sample)
+    return written, missing
+
+
 def grid_limit_note(most: int) -> str:
     """Return the note on prompts with more images than the four of a grid."""
     return f"only the first four of {most} images a prompt are in the grids"

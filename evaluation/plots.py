@@ -16,7 +16,6 @@ from .variant_results import VariantResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Annotation
 
 LINE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 """The palette of Okabe and Ito, fit for colour-blind readers, in an order that keeps neighbours distinct."""
@@ -180,7 +179,7 @@ def _draw_labels(axes: Axes, points: Sequence[tuple[Estimate, Estimate, str]], p
     taken = [box for x, y, _ in points for box in _point_boxes(axes, x, y)]
     taken += [_pixel_box(axes, *step, *step, 1) for path in paths for a, b in pairwise(path) for step in _line_points(a, b)]
     for (px, py), shared in names.items():
-        taken.append(_place_label(axes, px, py, _join_names(shared), taken))
+        taken.append(_place_label(axes, (px, py), _join_names(shared), taken))
 
 
 def _join_names(names: Sequence[str]) -> str:
@@ -213,39 +212,20 @@ def _point_boxes(axes: Axes, x: Estimate, y: Estimate) -> list[Any]:
     return boxes
 
 
-def _place_label(axes: Axes, x: float, y: float, name: str, taken: Sequence[Any]) -> Any:
-    """Put a label at the first free offset from its point, else where it overlaps least; return its box."""
+def _place_label(axes: Axes, point: Point, name: str, taken: Sequence[Any]) -> Any:
+    """Put a label at the offset from its point where it covers the fewest boxes within the axes; return its box."""
+    label = axes.annotate(name, point, (0, 0), textcoords="offset points", fontsize=8)
+    label.set_in_layout(False)
 
-    def at(offset: tuple[int, int]) -> Annotation:
+    def box_at(offset: tuple[int, int]) -> Any:
         across = "left" if offset[0] > 0 else "right" if offset[0] < 0 else "center"
         above = "bottom" if offset[1] > 0 else "top" if offset[1] < 0 else "center"
-        return axes.annotate(name, (x, y), offset, textcoords="offset points", ha=across, va=above, fontsize=8)
+        label.set(position=offset, horizontalalignment=across, verticalalignment=above)
+        return label.get_window_extent()
 
-    def covered(box: Any) -> float:
-        frame = axes.bbox
-        outside = (
-            max(0.0, frame.x0 - box.x0) + max(0.0, box.x1 - frame.x1) + max(0.0, frame.y0 - box.y0) + max(0.0, box.y1 - frame.y1)
-        )
-        return float(outside * 100 + sum(_overlap(box, other) for other in taken))
+    def covered(offset: tuple[int, int]) -> int:
+        box, frame = box_at(offset), axes.bbox
+        inside = frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1)
+        return int(box.count_overlaps(taken)) + (0 if inside else len(taken) + 1)
 
-    best: tuple[float, Any, Annotation] | None = None
-    for offset in LABEL_OFFSETS:
-        label = at(offset)
-        box = label.get_window_extent()
-        cost = covered(box)
-        if best is not None and cost >= best[0]:
-            label.remove()
-            continue
-        if best is not None:
-            best[2].remove()
-        best = (cost, box, label)
-        if cost == 0:
-            break
-    assert best is not None
-    best[2].set_in_layout(False)
-    return best[1]
-
-
-def _overlap(a: Any, b: Any) -> float:
-    width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-    return float(width * height) if width > 0 and height > 0 else 0.0
+    return box_at(min(LABEL_OFFSETS, key=covered))

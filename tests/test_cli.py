@@ -457,7 +457,7 @@ def test_the_help_of_every_command_shows_every_word_in_80_columns(monkeypatch, c
         for name, sub in getattr(tree, "commands", {}).items():
             yield from below(sub, f"{path} {name}")
 
-    for tree, path in (pair for pair in below(COMMAND_TREE(app), "gems") if "eval" not in pair[1]):
+    for tree, path in below(COMMAND_TREE(app), "gems"):
         with pytest.raises(SystemExit):
             tree(["--help"], prog_name=path)
         shown = capsys.readouterr().out.replace("│", " ").split()

@@ -13,8 +13,8 @@ from typing import Any
 
 from ...errors import BenchmarkError
 from ..dataset_files import read_csv, read_json
-from ..official_layouts import first_images, write_file
-from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, Metric, Sample
+from ..official_layouts import write_file, write_first_images
+from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, Metric, OfficialRows, Sample
 from .geneval import SOURCE, read_samples
 
 PREFIX = "Aesthetic Drawing: "
@@ -44,35 +44,23 @@ class ArtiMuse(Benchmark):
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `images/<id>.png` and `test.json`, the list of them: a data set of the official `src/eval/eval_dataset.py`."""
-        listed, missing = [], 0
         notes = [
             "copy this folder to test_datasets/NAME of ArtiMuse, run src/eval/eval_dataset.py --dataset NAME, import its JSON file"
         ]
-        for sample, image in first_images(pictures, notes):
-            if image is None:
-                missing += 1
-                continue
-            write_file(folder / "images" / f"{sample.id}.png", image)
-            listed.append({"image": f"{sample.id}.png"})
-        write_file(folder / "test.json", json.dumps(listed, indent=1).encode())
+        written, missing = write_first_images(folder / "images", pictures, notes)
+        write_file(folder / "test.json", json.dumps([{"image": f"{sample.id}.png"} for sample in written], indent=1).encode())
         if missing:
             notes.append(f"{missing} prompts have no image: ArtiMuse does not see them, the table here counts them as 0")
         return notes
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read scores by file name: the official list of {image, score}, an object {file: score}, or a CSV with file,score."""
-        known = {sample.id for sample in samples}
-        rows: dict[str, ImportedScores] = {}
+        rows = OfficialRows(samples)
         for where, file, score in _read_scores(path):
-            name = PurePosixPath(file.replace("\\", "/")).stem
-            if name not in known:
-                raise BenchmarkError(f"{path}, {where}: {file} is no image of these samples: import the result of this run")
-            if name in rows:
-                raise BenchmarkError(f"{path}, {where}: {file} is there twice: delete one")
-            rows[name] = ImportedScores(name, 0, {"score": _parse_score(score, f"{path}, {where}")})
-        if not rows:
-            raise BenchmarkError(f"{path}: there are no scores in it")
-        return list(rows.values())
+            line = f"{path}, {where}"
+            sample = rows.sample(PurePosixPath(file.replace("\\", "/")).stem, line)
+            rows.add(line, sample.id, 0, {"score": _parse_score(score, line)})
+        return rows.all(path)
 
 
 def _read_scores(path: Path) -> Iterator[tuple[str, str, Any]]:

@@ -112,6 +112,49 @@ class ImportedScores:
     values: Mapping[str, float]
 
 
+class OfficialRows:
+    """The rows of an official result file while it is read: each of a known prompt, and none twice.
+
+    Args:
+        samples: the prompts of the study.
+    """
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = {sample.id: sample for sample in samples}
+        self._rows: dict[tuple[str, int | None], ImportedScores] = {}
+
+    def sample(self, id: str, where: str) -> Sample:
+        """Return a prompt by its id.
+
+        Raises:
+            BenchmarkError: the study has no such prompt.
+        """
+        if id not in self._samples:
+            raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
+        return self._samples[id]
+
+    def add(self, where: str, id: str, index: int | None, values: Mapping[str, float]) -> None:
+        """Add the scores of an image, or of all images of a prompt.
+
+        Raises:
+            BenchmarkError: it has scores already.
+        """
+        if (id, index) in self._rows:
+            what = f"prompt {id}" if index is None else f"image {index} of prompt {id}"
+            raise BenchmarkError(f"{where}: {what} is there twice: delete one line")
+        self._rows[id, index] = ImportedScores(id, index, values)
+
+    def all(self, path: Path) -> list[ImportedScores]:
+        """Return all rows.
+
+        Raises:
+            BenchmarkError: there is none.
+        """
+        if not self._rows:
+            raise BenchmarkError(f"{path}: there are no results in it")
+        return list(self._rows.values())
+
+
 class BootstrapSample:
     """The scores of prompts, and resamples of the prompts: what a metric is computed from.
 

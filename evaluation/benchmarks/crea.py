@@ -12,7 +12,18 @@ from ...errors import BenchmarkError
 from ..dataset_files import read_json, read_text, require_keys, require_unique_ids
 from ..judges.judge_parsing import ask_marks, first_text, marks
 from ..official_layouts import group_by_sample, write_file
-from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
+from .base import (
+    Answers,
+    Benchmark,
+    BenchmarkImage,
+    ImportedScores,
+    JudgeAnswer,
+    JudgeQuestion,
+    Metric,
+    OfficialRows,
+    Sample,
+    Source,
+)
 
 OBJECTS = ("couch", "chair", "car", "monster", "mug", "table", "bowl", "bike", "guitar", "helmet", "teapot", "umbrella")
 OBJECTS_FILE = "crea_objects.txt"
@@ -111,7 +122,7 @@ class Crea(Benchmark):
         if not isinstance(items, list):
             raise BenchmarkError(f"{path}: a list with the scores of each image is wanted")
         known = {sample.prompt: sample for sample in samples}
-        rows: dict[tuple[str, int], ImportedScores] = {}
+        rows = OfficialRows(samples)
         for number, item in enumerate(items, start=1):
             where = f"{path}, item {number}"
             item = require_keys(item, {"prompt": str, "image_path": str, "scores": list}, where)
@@ -121,11 +132,8 @@ class Crea(Benchmark):
             scores = item["scores"]
             if len(scores) != len(CRITERIA) or not all(type(s) in (int, float) and 1 <= s <= 5 for s in scores):
                 raise BenchmarkError(f"{where}: six scores from 1 to 5 are wanted")
-            key = (sample.id, int(place[1]))
-            if key in rows:
-                raise BenchmarkError(f"{where}: {item['image_path']} is there twice: delete one")
-            rows[key] = ImportedScores(*key, mark_values(dict(zip(CRITERIA, scores, strict=True))))
-        return list(rows.values())
+            rows.add(where, sample.id, int(place[1]), mark_values(dict(zip(CRITERIA, scores, strict=True))))
+        return rows.all(path)
 
 
 def mark_values(given: Mapping[str, float]) -> dict[str, float]:

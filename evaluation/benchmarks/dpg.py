@@ -15,8 +15,19 @@ from typing import Any
 from ...errors import BenchmarkError
 from ..dataset_files import read_csv, read_text, require_unique_ids
 from ..judges.judge_parsing import agreed, says_yes
-from ..official_layouts import encode_image, first_images, grid_limit_note, group_by_sample, image_grid, write_file
-from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeAnswer, JudgeQuestion, Metric, Sample, Source
+from ..official_layouts import encode_image, grid_limit_note, group_by_sample, image_grid, write_file, write_first_images
+from .base import (
+    Answers,
+    Benchmark,
+    BenchmarkImage,
+    ImportedScores,
+    JudgeAnswer,
+    JudgeQuestion,
+    Metric,
+    OfficialRows,
+    Sample,
+    Source,
+)
 
 ANY_YES = "A yes in other letters, in Chinese or with more behind it is a yes; the official script takes `yes` alone: --exact-yes."
 TABLE_COLUMNS = (
@@ -191,29 +202,23 @@ class Dpg(QuestionGraph):
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `dpg-bench_<time>_results.txt`: `path, score of each image, their mean` a line, then a summary, which is ignored."""
-        known = {sample.id for sample in samples}
-        rows: dict[str, list[ImportedScores]] = {}
+        rows = OfficialRows(samples)
         for number, line in enumerate(read_text(path).splitlines(), start=1):
             match = re.fullmatch(r"(.+?)((?:, (?:-?\d[\d.eE+-]*|nan|-?inf)){2,})", line)
             if match is None:
                 continue
+            where = f"{path}, line {number}"
             item = re.split(r"[/\\]", match[1])[-1].split(".")[0]
             try:
                 *scores, mean = (float(text) for text in match[2].split(", ")[1:])
             except ValueError as error:
-                raise BenchmarkError(f"{path}, line {number}: {error}") from error
-            if item not in known:
-                raise BenchmarkError(f"{path}, line {number}: item {item} is not of these samples: import the result of this run")
-            if item in rows:
-                raise BenchmarkError(
-                    f"{path}, line {number}: item {item} is there twice: the script appends to its file, use a new one"
-                )
+                raise BenchmarkError(f"{where}: {error}") from error
+            rows.sample(item, where)
             if not all(0 <= score <= 1 for score in scores) or abs(sum(scores) / len(scores) - mean) > 1e-6:
-                raise BenchmarkError(f"{path}, line {number}: these are not scores from 0 to 1 and their mean")
-            rows[item] = [ImportedScores(item, index, {"score": score}) for index, score in enumerate(scores)]
-        if not rows:
-            raise BenchmarkError(f"{path}: there are no results in it: the file whose name ends in _results.txt is wanted")
-        return [row for mine in rows.values() for row in mine]
+                raise BenchmarkError(f"{where}: these are not scores from 0 to 1 and their mean")
+            for index, score in enumerate(scores):
+                rows.add(where, item, index, {"score": score})
+        return rows.all(path)
 
 
 class Dsg(QuestionGraph):
@@ -251,13 +256,8 @@ class Dsg(QuestionGraph):
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<item_id>.png`."""
-        missing = 0
         notes: list[str] = []
-        for sample, image in first_images(pictures, notes):
-            if image is None:
-                missing += 1
-            else:
-                write_file(folder / f"{sample.id}.png", image)
+        _, missing = write_first_images(folder, pictures, notes)
         return [*notes, *([f"{missing} prompts have no image: they count as 0"] if missing else [])]
 
 

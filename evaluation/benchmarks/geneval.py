@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...errors import BenchmarkError
 from ..dataset_files import read_json_lines, require_unique_ids
 from ..official_layouts import group_by_sample, write_file
-from .base import Answers, Benchmark, BenchmarkImage, BootstrapSample, ImportedScores, Metric, Sample, Source
+from .base import Answers, Benchmark, BenchmarkImage, BootstrapSample, ImportedScores, Metric, OfficialRows, Sample, Source
 
 SOURCE = Source(
     file="evaluation_metadata.jsonl",
@@ -79,15 +79,14 @@ class GenEval(Benchmark):
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `results.jsonl` of the official script: a line for each image, identified by its folder and file name."""
-        known = {sample.id: sample for sample in samples}
-        rows: dict[tuple[str, int], ImportedScores] = {}
+        rows = OfficialRows(samples)
         for number, line in read_json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
             match = re.search(r"(?:^|[/\\])(\d{1,9})[/\\]samples[/\\](\d{1,9})\.png$", line["filename"])
             if match is None:
                 raise BenchmarkError(f"{where}: {line['filename']} is not of the form 00000/samples/0000.png")
-            sample = known.get(f"{int(match[1]):05d}")
-            if sample is None or sample.prompt != line["prompt"]:
+            sample = rows.sample(f"{int(match[1]):05d}", where)
+            if sample.prompt != line["prompt"]:
                 raise BenchmarkError(
                     f"{where}: folder {match[1]} with this prompt is not of these samples: import the result of this run"
                 )
@@ -95,12 +94,8 @@ class GenEval(Benchmark):
                 raise BenchmarkError(
                     f"{where}: 'correct' is {line['correct']}, neither true nor false: run the official script again"
                 )
-            if (sample.id, int(match[2])) in rows:
-                raise BenchmarkError(f"{where}: {line['filename']} is there twice: delete one of the lines")
-            rows[sample.id, int(match[2])] = ImportedScores(sample.id, int(match[2]), {"correct": float(line["correct"])})
-        if not rows:
-            raise BenchmarkError(f"{path}: there are no results in it")
-        return list(rows.values())
+            rows.add(where, sample.id, int(match[2]), {"correct": float(line["correct"])})
+        return rows.all(path)
 
 
 def read_samples(path: Path) -> list[Sample]:

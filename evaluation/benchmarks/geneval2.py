@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import BenchmarkError
 from ...models.numerals import NUMBER_WORDS
 from ..dataset_files import read_json, read_json_lines, require_unique_ids
-from ..official_layouts import first_images, write_file
+from ..official_layouts import write_file, write_first_images
 from .base import (
     Answers,
     Benchmark,
@@ -145,20 +145,13 @@ class GenEval2(Benchmark):
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write the images, `image_paths.json`, {prompt: path}, and `geneval2_data.jsonl` with the lines of these prompts alone."""
-        paths: dict[str, str] = {}
-        lines = []
-        missing = 0
         notes = [
             f"in this folder, run evaluation.py --benchmark_data geneval2_data.jsonl --image_filepath_data {PATHS_FILE} --method "
             "soft_tifa_gm --output_file score_lists.json, then import score_lists.json from here"
         ]
-        for sample, image in first_images(pictures, notes):
-            if image is None:
-                missing += 1
-                continue
-            write_file(folder / "images" / f"{sample.id}.png", image)
-            paths[sample.prompt] = f"images/{sample.id}.png"
-            lines.append(json.dumps({"prompt": sample.prompt, **sample.truth}, ensure_ascii=False) + "\n")
+        written, missing = write_first_images(folder / "images", pictures, notes)
+        paths = {sample.prompt: f"images/{sample.id}.png" for sample in written}
+        lines = [json.dumps({"prompt": sample.prompt, **sample.truth}, ensure_ascii=False) + "\n" for sample in written]
         write_file(folder / PATHS_FILE, json.dumps(paths, ensure_ascii=False, indent=1).encode())
         write_file(folder / "geneval2_data.jsonl", "".join(lines).encode())
         if missing:

@@ -14,7 +14,7 @@ from typing import Literal
 from ...errors import BenchmarkError
 from ..dataset_files import read_json_lines, require_unique_ids
 from ..official_layouts import group_by_sample, write_file
-from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeQuestion, Metric, Sample, Source
+from .base import Answers, Benchmark, BenchmarkImage, ImportedScores, JudgeQuestion, Metric, OfficialRows, Sample, Source
 
 COMMIT = "2b8237bb3789638c290eeda3e83ed81bd3652c3b"
 KEYS = {"category": str, "length": str, "prompt": str, "text": list, "prompt_id": int}
@@ -117,25 +117,19 @@ class LongText(Benchmark):
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read `results.jsonl`, or a `results_chunk0.jsonl`, of the official script: the text read in each image, scored here."""
-        known = {sample.id: sample for sample in samples}
-        rows: dict[tuple[str, int], ImportedScores] = {}
+        rows = OfficialRows(samples)
         for number, line in read_json_lines(path, RESULT_KEYS):
             where = f"{path}, line {number}"
             results = re.search(r"(?:^|[/\\])(\d{1,9})(?:_(\d{1,9}))?\.png$", line["image"])
             if results is None or results[2] == "0":
                 raise BenchmarkError(f"{where}: {line['image']} is not of the form 0000_1.png")
-            sample = known.get(f"{int(results[1]):04d}")
-            if sample is None or sample.prompt != line["prompt"]:
+            sample = rows.sample(f"{int(results[1]):04d}", where)
+            if sample.prompt != line["prompt"]:
                 raise BenchmarkError(
                     f"{where}: prompt {results[1]} is not of these samples: import the result of this run and language"
                 )
-            index = int(results[2] or 1) - 1
-            if (sample.id, index) in rows:
-                raise BenchmarkError(f"{where}: {line['image']} is there twice: delete one of the lines")
-            rows[sample.id, index] = ImportedScores(sample.id, index, self._numbers(sample, line["ocr_results"]))
-        if not rows:
-            raise BenchmarkError(f"{path}: there are no results in it")
-        return list(rows.values())
+            rows.add(where, sample.id, int(results[2] or 1) - 1, self._numbers(sample, line["ocr_results"]))
+        return rows.all(path)
 
     def _numbers(self, sample: Sample, text: str) -> dict[str, float]:
         matched, wanted = matches(sample.truth["text"], text, self.language)

@@ -28,6 +28,7 @@ from .base import (
     JudgeAnswer,
     JudgeQuestion,
     Metric,
+    OfficialRows,
     Sample,
     Source,
 )
@@ -217,19 +218,14 @@ class OneIG(Benchmark):
         other = "ZH" if self.mode == "EN" else "EN"
         if path.name.startswith(f"{dimension}_prompt_score_{other}"):
             raise BenchmarkError(f"{path}: these are scores of the {other} prompts, and this is {self.title}")
-        known = {sample.id: sample for sample in samples}
         set_of = {"text": "text", "reasoning": "reasoning", "style": "anime"}
-        rows: dict[str, ImportedScores] = {}
+        rows = OfficialRows(samples)
         for where, row, value in _read_column(path):
             if not value:  # a prompt of the official files that has no image, of another part of the benchmark too
                 continue
             id = f"{set_of[dimension]}_{row}" if dimension in set_of else row
-            if id not in known:
-                raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
-            if id in rows:
-                raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
-            rows[id] = ImportedScores(id, None, self._values(dimension, value, known[id], where))
-        return list(rows.values())
+            rows.add(where, id, None, self._values(dimension, value, rows.sample(id, where), where))
+        return rows.all(path)
 
     @property
     def mode(self) -> str:

@@ -25,6 +25,7 @@ from .base import (
     JudgeAnswer,
     JudgeQuestion,
     Metric,
+    OfficialRows,
     Sample,
     Source,
 )
@@ -163,18 +164,14 @@ class SpatialGenEval(Benchmark):
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read the official results: JSON lines with `id` and `true-or-false`, ten answers each."""
-        known = {sample.id: sample for sample in samples}
-        rows: dict[str, ImportedScores] = {}
+        rows = OfficialRows(samples)
         for number, line in read_json_lines(path, {"id": str, "true-or-false": list}):
-            where, id, verdicts = f"{path}, line {number}", line["id"], line["true-or-false"]
-            if id not in known:
-                raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
-            if id in rows:
-                raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
+            where, verdicts = f"{path}, line {number}", line["true-or-false"]
+            sample = rows.sample(line["id"], where)
             if len(verdicts) != QUESTIONS or not all(isinstance(verdict, bool) for verdict in verdicts):
                 raise BenchmarkError(f"{where}: ten of true and false are wanted in 'true-or-false'")
-            rows[id] = ImportedScores(id, 0, accuracies(known[id].truth["question_type"], verdicts))
-        return list(rows.values())
+            rows.add(where, sample.id, 0, accuracies(sample.truth["question_type"], verdicts))
+        return rows.all(path)
 
 
 def mean_over_dimensions(dimensions: Sequence[str]) -> Callable[[BootstrapSample], NDArray[np.float64]]:

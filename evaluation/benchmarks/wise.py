@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import BenchmarkError
 from ..dataset_files import read_json, read_json_lines, require_keys, require_unique_ids
 from ..judges.judge_parsing import Range, ask_marks, first_text, marks
-from ..official_layouts import first_images, write_file
+from ..official_layouts import write_first_images
 from .base import (
     Answers,
     Benchmark,
@@ -23,6 +23,7 @@ from .base import (
     JudgeAnswer,
     JudgeQuestion,
     Metric,
+    OfficialRows,
     Sample,
     Source,
 )
@@ -107,17 +108,11 @@ class Wise(Benchmark):
 
     def export(self, folder: Path, pictures: Iterable[BenchmarkImage]) -> list[str]:
         """Write `<id>.png`, in one folder."""
-        made = missing = 0
         notes = ["the official script takes this folder as IMAGE_DIR"]
-        for sample, image in first_images(pictures, notes):
-            if image is None:
-                missing += 1
-            else:
-                write_file(folder / f"{sample.id}.png", image)
-                made += 1
+        written, missing = write_first_images(folder, pictures, notes)
         if missing:
             notes.append(f"{missing} prompts have no image: here they count 0")
-        if made < (every := self.categories[-1].last):
+        if len(written) < (every := self.categories[-1].last):
             notes.append(
                 f"the official calculator gives no overall score unless each of {every:,} prompts has a result: import the results "
                 "of the single prompts"
@@ -126,16 +121,11 @@ class Wise(Benchmark):
 
     def imported(self, path: Path, samples: Sequence[Sample]) -> list[ImportedScores]:
         """Read an official `..._scores_results.jsonl`: a line a prompt, of one category file or of all."""
-        known = {sample.id for sample in samples}
-        rows: dict[str, ImportedScores] = {}
+        rows = OfficialRows(samples)
         for number, line in read_json_lines(path, {"prompt_id": int, **dict.fromkeys(self.official_keys, (int, float))}):
-            where, id = f"{path}, line {number}", str(line["prompt_id"])
-            if id not in known:
-                raise BenchmarkError(f"{where}: there is no prompt {id} in this run: is it the result of another one?")
-            if id in rows:
-                raise BenchmarkError(f"{where}: prompt {id} is there twice: delete one line")
-            rows[id] = ImportedScores(id, 0, self.official_values(line, where))
-        return list(rows.values())
+            where = f"{path}, line {number}"
+            rows.add(where, rows.sample(str(line["prompt_id"]), where).id, 0, self.official_values(line, where))
+        return rows.all(path)
 
     official_keys: tuple[str, ...]
     """The numbers in a line of the official results."""

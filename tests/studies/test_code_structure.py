@@ -16,7 +16,6 @@ FILES = {
 
 
 OF_STUDIES = {
-    *("commands.evaluate.eval_import", "commands.evaluate.eval_score", "commands.evaluate.eval_benchmark"),
     *("commands.evaluate_studies.eval_lessons", "evaluation.image_scores.score_images"),
     *("evaluation.lessons_study.compare_lessons", "evaluation.runner.run_study", "evaluation.runner.plan_study"),
     *("evaluation.study.compare", "evaluation.study_definition.define_study", "evaluation.variant_results._summarize_variant"),

@@ -7,11 +7,12 @@ import pytest
 
 from gems import GemsError, run
 from gems.evaluation.benchmarks.shapes import make_benchmark
-from gems.evaluation.lessons_study import compare_lessons, lessons_markdown, lessons_table, lessons_to_json, split_halves
+from gems.evaluation.prompts import Prompts
 from gems.evaluation.runner import StudyProgress
 from gems.evaluation.variants import make_variants, parse_axis, parse_changes
 from gems.memory.lessons import Lessons, StoredLesson
 from gems.storage.workspace import Workspace
+from gems.studies.lessons import compare_lessons, lessons_markdown, lessons_to_json, main, split_halves
 
 from ..evaluation.small_studies import compare
 
@@ -32,7 +33,8 @@ def lessons_in(runs):
 
 def study(runs, sketcher, presets=("loop-memory",), **more):
     rewriting = make_variants(presets, [], parse_changes(["plan=rewrite"]))
-    return compare_lessons(rewriting, runs=runs, image=sketcher, **{"limit": 4, "concurrency": 2, **more})
+    prompts = Prompts(limit=more.pop("limit", 4))
+    return compare_lessons(rewriting, prompts, runs=runs, image=sketcher, concurrency=2, **more)
 
 
 def test_lessons_of_one_half_are_measured_on_the_other(mine, make_sketcher):
@@ -46,7 +48,6 @@ def test_lessons_of_one_half_are_measured_on_the_other(mine, make_sketcher):
     told = lessons_to_json(study_result)["presets"]["loop-memory"]
     assert set(told["differences"]) == {"gm", "images", "rounds", "calls", "tokens"}
     assert told["lessons"]["a"][0]["id"] == compared.learned[0][0].id
-    assert lessons_table(study_result).row_count == 3
     text = lessons_markdown(study_result)
     assert "| loop-memory with |" in text
     assert compared.learned[0][0].text in text
@@ -95,12 +96,10 @@ def test_no_run_of_another_study_knows_a_lesson(mine, sketcher, value):
     assert knowing.state.lessons  # they are there: it is the studies that leave them alone
 
 
-def test_the_command_leaves_tables_results_and_lessons(command):
-    args = ("eval", "lessons", "--limit", 2, "--presets", "loop", "--set", "plan=rewrite", "--set", "max_rounds=2", "--out", "mine")
-    code, out, err = command(*args)
-    assert code == 0
-    assert "loop without" in out
-    assert "learning" in err
+def test_the_command_leaves_tables_results_and_lessons(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["--limit", "2", "--presets", "loop", "--set", "plan=rewrite", "--set", "max_rounds=2", "--out", "mine"])
+    assert "loop without" in capsys.readouterr().out
     told = json.loads(Path("mine/result.json").read_text())
     assert list(told["presets"]) == ["loop"]
     assert Path("mine/table.md").read_text().startswith("Lessons learned on one half of 2 prompts")
@@ -108,8 +107,6 @@ def test_the_command_leaves_tables_results_and_lessons(command):
 
 
 @pytest.mark.parametrize("args", [["--sweep", "lessons=keep"], ["--set", "lessons=keep"]])
-def test_the_study_sets_the_setting_by_itself(command, args):
-    code, _, err = command("eval", "lessons", *args)
-    assert code == 2
-    assert "lessons" in err
-    assert not Path("runs").exists()
+def test_the_study_sets_the_setting_by_itself(args):
+    with pytest.raises(GemsError, match="lessons: this study sets it by itself"):
+        main(args)

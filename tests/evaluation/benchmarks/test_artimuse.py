@@ -55,7 +55,7 @@ def test_scores_are_read_by_file_name(samples: list[Sample], tmp_path: Path, nam
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"00099.png": 1}', "no image of these samples"),
+        ('{"00099.png": 1}', "there is no prompt 00099 in this run"),
         ('{"00000.png": 101}', "no score from 0 to 100"),
         ('{"00000.png": NaN}', "no score from 0 to 100"),
         ('{"00000.png": null}', "no score from 0 to 100"),
@@ -64,7 +64,7 @@ def test_scores_are_read_by_file_name(samples: list[Sample], tmp_path: Path, nam
         ("[" * 100_000, "this is not JSON"),
         ('{"a/00000.png": 1, "b/00000.png": 2}', "there twice"),
         ('[{"image": "00000.png"}]', "a list of"),
-        ("{}", "no scores"),
+        ("{}", "there are no results in it"),
     ],
 )
 def test_other_files_are_refused(samples: list[Sample], tmp_path: Path, text: str, words: str) -> None:

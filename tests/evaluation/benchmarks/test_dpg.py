@@ -222,10 +222,10 @@ def test_the_official_result_is_read(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("", "no results"),
-        ("images/7.png, 1.0, 1.0\n", "item 7 is not of these samples"),
+        ("images/7.png, 1.0, 1.0\n", "there is no prompt 7 in this run"),
         ("images/0.png, 1.0, 0.5\n", "not scores from 0 to 1 and their mean"),
         ("images/0.png, 2.0, 2.0\n", "not scores from 0 to 1 and their mean"),
-        ("images/0.png, 1.0, 1.0\nimages/0.png, 1.0, 1.0\n", "line 2: item 0 is there twice"),
+        ("images/0.png, 1.0, 1.0\nimages/0.png, 1.0, 1.0\n", "line 2: image 0 of prompt 0 is there twice"),
         ("images/0.png, 1.0.0, 1.0\n", "line 1"),
     ],
 )

@@ -108,7 +108,7 @@ def test_the_official_result_is_read(samples: list[Sample], tmp_path: Path) -> N
     [
         ({"filename": "out/1.png"}, "line 2: .*not of the form"),
         ({"filename": f"out/{'0' * 5000}/samples/0000.png"}, "line 2: .*not of the form"),
-        ({"filename": "out/00099/samples/0000.png"}, "not of these samples"),
+        ({"filename": "out/00099/samples/0000.png"}, "there is no prompt 00099 in this run"),
         ({"prompt": "a photo of a cow"}, "not of these samples"),
         ({"filename": "out/00000/samples/0001.png", "prompt": "a photo of a red circle"}, "there twice"),
         ({"correct": "yes"}, "'correct' is str"),

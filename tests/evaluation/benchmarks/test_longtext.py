@@ -140,7 +140,7 @@ def test_the_official_result_is_read_and_scored(tmp_path: Path) -> None:
     [
         ({"image": "images/first.png"}, "not of the form"),
         ({"image": "images/0000_0.png"}, "not of the form"),
-        ({"image": "images/0150_1.png"}, "not of these samples"),
+        ({"image": "images/0150_1.png"}, "there is no prompt 0150 in this run"),
         ({"prompt": "a cow"}, "not of these samples"),
         ({"image": "other/0000_1.png"}, "there twice"),
         ({"ocr_results": None}, "'ocr_results' is NoneType"),
