@@ -6,7 +6,7 @@ from pathlib import Path
 HEAD = """\
 ---
 name: origami
-description: Makes folded paper look folded. Use it when the request asks for origami or animals of folded paper. Do not use it for paper that is only a material, such as letters and books.
+description: Makes folded paper look folded. Use it when the request asks for origami. Do not use it for books.
 license: Apache-2.0
 ---
 

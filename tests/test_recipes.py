@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "recipes.md").read_text()
-RECIPES = {title: body for title, body in re.findall(r"^## (Add an? [^\n]+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)}
+RECIPES = dict(re.findall(r"^## (Add an? [^\n]+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
 EDITOR = f"{sys.executable} {Path(__file__).parent / 'recipe_editor.py'}"
 """Writes what the author of a skill would."""
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,7 +36,7 @@ def changed(text, diff):
         lines = hunk.splitlines(keepends=True)
         old = "".join(line[1:] for line in lines if line[0] in " -")
         new = "".join(line[1:] for line in lines if line[0] in " +")
-        assert old and text.count(old) == 1, f"these lines stand {text.count(old)} times in the file, not once:\n{old}"
+        assert text.count(old) == 1, f"these lines stand {text.count(old)} times in the file, not once:\n{old}"
         text = text.replace(old, new)
     return text
 
