@@ -73,14 +73,14 @@ def ray_engine(
 
 def _send_own_code(variants: Sequence[Variant]) -> None:
     """Have the modules of swapped nodes, checkers and models sent along: another machine may not have them."""
-    from ray import cloudpickle
+    import ray
 
     for variant in variants:
         nodes = [variant.nodes] if callable(variant.nodes) else variant.nodes.values()
         for thing in (*nodes, *(variant.checkers or ()), *variant.models.values()):
             name = getattr(thing, "__module__", None) or type(thing).__module__
             if is_own(name) and name != "__main__" and name in sys.modules:
-                cloudpickle.register_pickle_by_value(sys.modules[name])
+                ray.cloudpickle.register_pickle_by_value(sys.modules[name])  # how Ray sends it; GEMS reads no pickle
 
 
 class _RunningJob(NamedTuple):

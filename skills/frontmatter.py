@@ -210,7 +210,7 @@ def _load(front: str, lines: dict[str, int], notes: list[FrontMatterNote]) -> di
         key, text = start[1], front[start.start() : end]
         lines[key] = front.count("\n", 0, start.start()) + _FIRST_LINE
         try:
-            values[key] = yaml.load(text, yaml.BaseLoader)[key]
+            values[key] = yaml.BaseLoader(text).get_single_data()[key]
         except (yaml.YAMLError, RecursionError) as error:
             values[key] = {} if key == "metadata" else _unquoted(front[start.end() : end])
             wrong = _yaml_error(text, error, lines[key])
