@@ -140,8 +140,8 @@ def models_for_resume(
     chats = config.chats if tables["chat"] or tables["roles"] else None
     images = config.image if tables["image"] else None
     for name, options in {**(chats or {}), "image": images}.items():
-        if options and options.model.startswith((CUSTOM, LOCAL_FOLDER)):
-            model = options.model.removeprefix(CUSTOM).removeprefix(LOCAL_FOLDER)
+        if options and (options.model.startswith(CUSTOM) or LOCAL_FOLDER in options.model):
+            model = options.model.removeprefix(CUSTOM).rpartition(LOCAL_FOLDER)[2]
             table = {"default": "chat", "image": "image"}.get(name, f"roles.{name}")
             raise ConfigError(
                 f'{path}: the run\'s own model {model} cannot be made from its record: write model = "..." in [{table}]'

@@ -15,11 +15,13 @@ from weakref import WeakValueDictionary
 from langchain_core.language_models import BaseChatModel
 
 from ..errors import ModelSpecError
+from ..privacy import folder_name
 from .chat.call import model_name
 from .image.base import ImageModel
 from .options import CHAT_ROLES, BackendOptions, ChatOptions, ImageOptions, ModelOptions
 
 Model = TypeVar("Model", BaseChatModel, ImageModel)
+Options = TypeVar("Options", bound=BackendOptions)
 
 ChatChoice = BaseChatModel | ChatOptions | str
 """A chat model: the model itself, its options, or its spec."""
@@ -34,8 +36,8 @@ ImageChoice = ImageModel | ImageOptions | str
 CUSTOM = "custom:"
 """Prefix of a model that was passed as an object, before its name."""
 
-LOCAL_FOLDER = "diffusers:…/"
-"""Prefix of a model in an absolute folder, before the name of the folder: its path is not recorded."""
+LOCAL_FOLDER = ":…/"
+"""What stands in a recorded spec between the scheme and the name of an absolute folder: its path is not recorded."""
 
 
 class _ModelCache(Generic[Model]):
@@ -100,11 +102,9 @@ class Models(NamedTuple):
             return by_key[options.key()]
 
         models = {role: chat_of(choice) for role, choice in by_role.items()}
-        role_options = {role: _chat_options(choice) for role, choice in by_role.items() if role != "default"}
+        chat_options = {role: _without_folder(_chat_options(choice)) for role, choice in by_role.items()}
         model = image if isinstance(image, ImageModel) else image_model(image)
-        options = ModelOptions(
-            chat=_chat_options(by_role["default"]), roles=role_options, image=_without_folder(_image_options(image))
-        )
+        options = ModelOptions(chat=chat_options.pop("default"), roles=chat_options, image=_without_folder(_image_options(image)))
         return cls({role: models.get(role, models["default"]) for role in CHAT_ROLES}, model, options)
 
 
@@ -157,28 +157,36 @@ def image_choice_for_resume(recorded: ImageOptions, image: ImageChoice | None) -
     Raises:
         ModelSpecError: the model is in a local folder, whose path is not recorded, and none is given.
     """
-    if not recorded.model.startswith(LOCAL_FOLDER):
-        return image
-    name = recorded.model.removeprefix(LOCAL_FOLDER)
     if image is None:
-        raise ModelSpecError(
-            f"the run draws with the model in a folder {name}, whose path is not kept: add --image diffusers:FOLDER"
-        )
+        require_known_folder(recorded)
     same = isinstance(image, str) and _without_folder(ImageOptions(model=image)).model == recorded.model
-    return recorded.model_copy(update={"model": image}) if same else image
+    return recorded.model_copy(update={"model": image}) if same and LOCAL_FOLDER in recorded.model else image
 
 
-def _without_folder(options: ImageOptions) -> ImageOptions:
+def require_known_folder(recorded: BackendOptions) -> None:
+    """Check that a model can be made from its recorded options.
+
+    Raises:
+        ModelSpecError: the model is in a local folder, whose path is not recorded.
+    """
+    scheme, in_folder, name = recorded.model.partition(LOCAL_FOLDER)
+    if in_folder:
+        where = f"the run's {recorded.kind} model is in a folder {name}, whose path is not kept"
+        raise ModelSpecError(f"{where}: add --{recorded.kind} {scheme}:FOLDER")
+
+
+def _without_folder(options: Options) -> Options:
     """Return options as they are recorded: of an absolute folder only the name, as paths are private."""
     scheme, _, name = options.model.partition(":")
-    if scheme != "diffusers" or not Path(name).is_absolute():
+    is_url = name.startswith("//") and scheme != "diffusers"
+    if is_url or not Path(name).is_absolute():
         return options
-    return options.model_copy(update={"model": LOCAL_FOLDER + Path(name).name})
+    return options.model_copy(update={"model": f"{scheme}{LOCAL_FOLDER}{Path(name).name}"})
 
 
 def _chat_options(choice: ChatChoice) -> ChatOptions:
     if isinstance(choice, BaseChatModel):
-        return ChatOptions(model=CUSTOM + model_name(choice))
+        return ChatOptions(model=CUSTOM + folder_name(model_name(choice)))
     if not isinstance(choice, (str, ChatOptions)):
         raise ModelSpecError(
             f"a chat model is a spec, ChatOptions or a langchain-core BaseChatModel, not a {type(choice).__name__}"
@@ -188,7 +196,7 @@ def _chat_options(choice: ChatChoice) -> ChatOptions:
 
 def _image_options(choice: ImageChoice) -> ImageOptions:
     if isinstance(choice, ImageModel):
-        return ImageOptions(model=CUSTOM + choice.name)
+        return ImageOptions(model=CUSTOM + folder_name(choice.name))
     if not isinstance(choice, (str, ImageOptions)):
         raise ModelSpecError(
             f"an image model is a spec, ImageOptions or a subclass of gems.ImageModel, not a {type(choice).__name__}"

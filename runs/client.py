@@ -25,7 +25,7 @@ from ..events import Event, RunEnded
 from ..graph.build import ROLES, Graph, build_graph
 from ..memory.state import Check
 from ..models.options import BackendOptions, ImageOptions
-from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, image_choice_for_resume
+from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, image_choice_for_resume, require_known_folder
 from ..nodes.budget import require_prices
 from ..nodes.checks.checkers import Checker, require_checkers
 from ..nodes.generator import candidates_in_round
@@ -527,6 +527,8 @@ class Gems:
         known, thread = manifest.models, manifest.thread
         image = image_choice_for_resume(known.image, self._image)
         recorded = {"default": known.chat, **known.roles}
+        for options in recorded.values() if self._chat is None else ():
+            require_known_folder(options)
         own = [o.model for o in recorded.values() if o.model.startswith(CUSTOM)] if self._chat is None else []
         own += [known.image.model] if image is None and known.image.model.startswith(CUSTOM) else []
         if own:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gems import Gems
 from gems.errors import ImageModelError, ModelSpecError
 from gems.models.backends import BUILT_IN
 from gems.models.image.diffusers import DiffusersImage
@@ -33,6 +34,16 @@ class PlainImage(ImageModel):
         self.name = options.model.partition(":")[2]
     def generate(self, requests):
         return [Image.new("RGB", (64, 64), self.name) for _ in requests]
+"""
+
+MINE = """
+from gems.models.options import ChatOptions
+from gems.models.shapes import shapes_chat
+
+class MineOptions(ChatOptions):
+    spec = "mine:NAME"
+    def make(self):
+        return shapes_chat()
 """
 
 
@@ -69,10 +80,28 @@ def test_a_distribution_adds_an_image_backend_in_fifteen_lines(install, command)
 
 
 def test_a_distribution_adds_a_chat_backend(install):
-    code = "from gems.models.options import ChatOptions\nfrom gems.models.shapes import shapes_chat\n"
-    code += "class MineOptions(ChatOptions):\n    spec = 'mine:NAME'\n    def make(self):\n        return shapes_chat()\n"
-    install(code, "gems_plain:MineOptions", "gems.chat_models", "mine")
+    install(MINE, "gems_plain:MineOptions", "gems.chat_models", "mine")
     assert chat_model("mine:x").model_name == "shapes-chat"
+
+
+@pytest.mark.parametrize(
+    ("kind", "distribution"),
+    [
+        ("image", (PLAIN.replace('.partition(":")', '.rpartition("/")'),)),
+        ("chat", (MINE, "gems_plain:MineOptions", "gems.chat_models", "plain")),
+    ],
+)
+def test_of_a_folder_of_another_backend_only_the_name_is_kept(install, tmp_path, kind, distribution):
+    install(*distribution)
+    model = {kind: f"plain:{tmp_path}/navy"}
+    with Gems(runs=tmp_path / "runs", **model) as client:
+        done = client.run("a red circle", preset="original")
+    assert getattr(done.models, kind).model == "plain:…/navy"
+    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert not [path for path in files if f"{tmp_path}/navy".encode() in path.read_bytes()]
+    with pytest.raises(ModelSpecError, match=f"in a folder navy, whose path is not kept: add --{kind} plain:FOLDER"):
+        Gems(runs=tmp_path / "runs").resume(done.thread)
+    assert Gems(runs=tmp_path / "runs", **model).resume(done.thread).image == done.image
 
 
 @pytest.mark.parametrize(
