@@ -37,8 +37,10 @@ def require_checkers(checkers: Sequence[Checker]) -> Sequence[Checker]:
     """Return the checkers unchanged.
 
     Raises:
-        CheckerError: an object is not a checker, or a kind of checks does not exist.
+        CheckerError: there is no list of checkers, an object is not a checker, or a kind of checks does not exist.
     """
+    if isinstance(checkers, str) or not isinstance(checkers, Sequence):
+        raise CheckerError(f"checkers={checkers!r} is not a list of checkers: give checkers=[...], or [] for none")
     for checker in checkers:
         if not isinstance(checker, Checker):
             raise CheckerError(f"{checker!r} is not a checker: it needs a name, kinds and check(image, checks)")

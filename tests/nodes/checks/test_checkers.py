@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import gems
-from gems import GemsError, build_graph
+from gems import Gems, GemsError, build_graph
 from gems.nodes.checks.checkers import Checker
 
 PAGE = (Path(gems.__file__).parent / "docs" / "checks.md").read_text(encoding="utf-8")
@@ -43,3 +43,6 @@ def test_a_checker_that_would_never_be_asked_is_refused(sketcher):
         build_graph(image=sketcher, checkers=[Misspelt()])
     with pytest.raises(GemsError, match="is not a checker: it needs a name, kinds and check"):
         build_graph(image=sketcher, checkers=[print])
+    for wrong in (False, "none", print):
+        with pytest.raises(GemsError, match=r"checkers=.* is not a list of checkers: give checkers=\[...\], or \[\] for none"):
+            Gems(checkers=wrong)
