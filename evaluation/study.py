@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, cast
+from warnings import warn
 
 from ..errors import BenchmarkError, SettingError
 from ..models.registry import ChatChoices, ImageChoice
@@ -52,6 +54,8 @@ from .study_definition import StudyDefinition
 from .study_tables import StudyReport, judge_title
 from .variant_results import VariantResult, summarize_variants
 from .variants import Variant
+
+P = ParamSpec("P")
 
 MAX_REASONS = 3
 """Reasons of failed runs that are shown, the most frequent first."""
@@ -120,6 +124,24 @@ IN_RUNS = StudyFiles()
 """In the folder `runs`, under the name of the benchmark."""
 
 
+def _takes_flat_options(compare: Callable[P, StudyResult]) -> Callable[P, StudyResult]:
+    """Let `compare` also take each option of its groups by itself, as earlier versions did, with a DeprecationWarning."""
+
+    @wraps(compare)
+    def compare_flat(*args: Any, **options: Any) -> StudyResult:
+        moved = []
+        for name, group in {"prompts": Prompts, "files": StudyFiles, "execution": StudyExecution}.items():
+            if flat := {field.name: options.pop(field.name) for field in fields(group) if field.name in options}:
+                options[name] = group(**{option: value for option, value in flat.items() if value is not None})
+                moved.append(f"{', '.join(flat)} in {name}={group.__name__}(...)")
+        if moved:
+            warn(f"compare() takes {' and '.join(moved)} now", DeprecationWarning, stacklevel=2)
+        return compare(*args, **options)
+
+    return cast(Callable[P, StudyResult], compare_flat)
+
+
+@_takes_flat_options
 def compare(
     variants: Sequence[Variant],
     prompts: Prompts | None = None,

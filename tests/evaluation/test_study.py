@@ -1,7 +1,10 @@
 """A study from beginning to end: what its folder tells, by all its judges, and what keeps its figures from being compared."""
 
+from pathlib import Path
+
 import pytest
 
+import gems.evaluation
 from gems import GemsError
 from gems.errors import BenchmarkError
 from gems.evaluation.benchmarks.shapes import Shapes
@@ -38,6 +41,17 @@ def test_prompts_of_ones_own(tmp_path, sketcher):
     assert sum(len(Shapes().questions(s)) for s in study_result.samples) == 3 + 7
     assert list(study_result.study.data.values()) == list(data.digests.values())
     assert study_warnings(study_result) == []
+
+
+def test_the_flat_options_of_before_belong_to_groups_now(tmp_path):
+    options = {"benchmark": Colours(4), "limit": 2, "seed": 3, "concurrency": 2, "runs": tmp_path, "name": None, "stop": None}
+    groups = "benchmark, limit, seed in prompts=Prompts.* and runs, name in files=StudyFiles.* and concurrency, stop in execution="
+    with pytest.warns(DeprecationWarning, match=rf"{groups}StudyExecution\(...\) now") as warned:
+        old = gems.evaluation.compare(make_variants(["original", "loop"]), base="loop", image=Sketcher(0.0), **options)
+    assert [Path(warning.filename).name for warning in warned] == ["test_study.py"]
+    new = study(tmp_path / "new", presets=["original", "loop"], base="loop", limit=2, seed=3)
+    assert old.results == new.results
+    assert old.folder.parent == tmp_path / "eval"
 
 
 def test_a_variant_to_compare_with_must_be_there(tmp_path, sketcher):
