@@ -28,6 +28,7 @@ smartquotes = False  # it makes a dash of the two hyphens of an option
 autodoc_member_order = "bysource"
 autodoc_default_options = {"exclude-members": "model_config"}
 autodoc_type_aliases = {"Event": "gems.Event"}  # not all of its types, one by one
+autodoc_preserve_defaults = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 napoleon_numpy_docstring = False
