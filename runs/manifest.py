@@ -64,7 +64,7 @@ def to_request(prompt: str) -> Request:
 
 
 @contextmanager
-def open_existing(workspace: Workspace, thread: str = "") -> Iterator[DatabaseConnection]:
+def open_existing(workspace: Workspace, thread: str | None = None) -> Iterator[DatabaseConnection]:
     """Open the database of a workspace, perhaps to look for a run, but make none where there is none.
 
     Raises:
@@ -72,7 +72,7 @@ def open_existing(workspace: Workspace, thread: str = "") -> Iterator[DatabaseCo
         RunError: there is no database.
         CheckpointError: it cannot be opened.
     """
-    if thread:
+    if thread is not None:
         workspace.folder_of(thread)
     if not workspace.database.exists():
         raise RunError(f"{f'there is no run {thread}: ' if thread else ''}there are no runs in {workspace.folder}; see --runs")
