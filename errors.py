@@ -12,6 +12,7 @@ NotForShapesError           the embedded chat model, asked for something that is
 OutsideWorldError           a request that the shapes world cannot draw or read
 SkillError                  a skill, its files, or a folder of skills
 CheckerError                an object that is no checker
+NodeError                   a swapped role: its name, its node, or what its node returns
 AnswerError                 a person's answer to a waiting run
 ClosedClientError           a client that was closed
 RunError                    a run: cannot be started, resumed or found
@@ -131,6 +132,10 @@ class SkillError(GemsError, ValueError):
 
 class CheckerError(GemsError):
     """An object that was given as a checker is not one."""
+
+
+class NodeError(GemsError, TypeError, ValueError):
+    """A role to be swapped does not exist, is swapped for what is no node, or its node returns what the run cannot use."""
 
 
 class AnswerError(GemsError, ValueError):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore
 
 from ..context import RunContext
+from ..errors import NodeError
 from ..memory.state import GemsState, Request
 from ..models.options import ModelOptions
 from ..models.registry import ChatChoices, ImageChoice, Models
@@ -28,7 +31,8 @@ from ..nodes.summarizer import summarizer
 from ..nodes.verifier import verifier
 from ..skills import SkillLibrary
 from ..storage.image_store import ImageStore
-from .langgraph_internals import set_recursion_limit
+from .langgraph_internals import check_before_write, set_recursion_limit
+from .node_updates import check_update
 from .routing import after_planner, after_refiner, after_review, at_start
 
 ROLES = (
@@ -46,6 +50,22 @@ RECURSION_LIMIT = 100_000
 """LangGraph's limit of steps, which no run reaches: rounds are limited by our own budget."""
 
 Graph = CompiledStateGraph[GemsState, RunContext, Any, GemsState]  # the input: a Request or a dict of its fields
+
+
+def require_nodes(nodes: Mapping[str, Any]) -> None:
+    """Refuse nodes of roles that do not exist, and what LangGraph does not take as a node.
+
+    Raises:
+        NodeError: for the first of them.
+    """
+    if unknown := sorted(set(nodes) - set(ROLES)):
+        raise NodeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
+    for role, node in nodes.items():
+        try:
+            StateGraph(GemsState).add_node(role, node)
+        except (TypeError, RuntimeError) as error:  # the latter for None
+            msg = f"the role {role} is swapped for {node!r}, which is no node: give a function, an object or a graph"
+            raise NodeError(msg) from error
 
 
 def build_graph(
@@ -81,7 +101,7 @@ def build_graph(
             It returns a partial update of `GemsState`.
 
     Raises:
-        TypeError: a role to be swapped does not exist, or is swapped for what is no node.
+        NodeError: a role to be swapped does not exist, or is swapped for what is no node.
         ModelSpecError: a model's spec is not understood.
         CheckerError: an object is no checker, or names a kind of checks that does not exist.
 
@@ -94,8 +114,7 @@ def build_graph(
         result = graph.invoke({"prompt": "a red circle"}, context=gems.preset("default"))
         ```
     """
-    if unknown := sorted(set(swap) - set(ROLES)):
-        raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
+    require_nodes(swap)
     chats, image_model, options = Models.choose(chat, image)
     skills = SkillLibrary.of(skills)
     images = ImageStore("runs/images") if image_store is None else image_store
@@ -117,11 +136,7 @@ def build_graph(
     graph = StateGraph(GemsState, context_schema=context_schema, input_schema=Request)
     for name, node in nodes.items():
         joins_branches = name == "review"  # it waits for the planner's branch and the decomposer's
-        try:
-            graph.add_node(name, node, defer=joins_branches, metadata={"swapped": True} if name in swap else None)
-        except TypeError as error:
-            msg = f"the role {name} is swapped for {node!r}, which is no node: give a function, an object or a graph"
-            raise TypeError(msg) from error
+        graph.add_node(name, node, defer=joins_branches, metadata={"swapped": True} if name in swap else None)
     graph.add_conditional_edges(START, at_start, ["planner", "decomposer"])
     graph.add_conditional_edges("planner", after_planner)
     graph.add_edge("load_skill", "planner")
@@ -134,5 +149,7 @@ def build_graph(
     graph.add_conditional_edges("refiner", after_refiner)
     graph.add_edge("learner", END)
     compiled = graph.compile(checkpointer=checkpointer, store=store, name="gems")
+    for name, node in swap.items():
+        check_before_write(compiled, name, partial(check_update, name, other_fields=isinstance(node, Pregel)))
     set_recursion_limit(compiled, RECURSION_LIMIT)  # in a tool LangChain would pass on one of 25 steps, which five rounds exceed
     return compiled

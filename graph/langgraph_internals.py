@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import Checkpoint, CheckpointTuple
 from langgraph.graph.state import CompiledStateGraph
 
@@ -62,6 +62,23 @@ def channel_writes(result: Mapping[str, Any], channel: str) -> list[Any]:
         return []
     value = result[channel]
     return list(value[SEVERAL_WRITES]) if isinstance(value, dict) and value.keys() == {SEVERAL_WRITES} else [value]
+
+
+class _CheckOfUpdate(Runnable[Any, Any]):
+    """Passes an update on once `check` has let it through. LangGraph needs it hashable, which a `RunnableLambda` is not."""
+
+    def __init__(self, check: Callable[[Any], None]) -> None:
+        self.check = check
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        self.check(input)
+        return input
+
+
+def check_before_write(graph: CompiledStateGraph[Any, Any, Any, Any], node: str, check: Callable[[Any], None]) -> None:
+    """Call `check` with each update of a node before it is written to the state: its error is one of the node."""
+    old = graph.nodes[node]
+    graph.nodes[node] = old.copy({"writers": [_CheckOfUpdate(check), *old.writers]})
 
 
 def set_recursion_limit(graph: CompiledStateGraph[Any, Any, Any, Any], limit: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..errors import UsedThreadError
+from ..errors import NodeError, UsedThreadError
 from ..memory.state import Decision, GemsState
 from ..nodes.planner import PlannerState, wants_skills
 
@@ -33,7 +33,7 @@ def after_review(state: GemsState) -> Route:
     """Follow a person's answer; without one, or if it accepts, follow the selector's decision.
 
     Raises:
-        ValueError: a swapped selector wrote no result.
+        NodeError: a swapped selector wrote no result.
     """
     last = state.answer
     if not state.attempts:
@@ -44,7 +44,7 @@ def after_review(state: GemsState) -> Route:
     if state.pending:
         return "verify again"
     if state.result is None:
-        raise ValueError("the selector wrote no result: it must return {'result': Result(...)}")
+        raise NodeError("the selector wrote no result: it must return {'result': Result(...)}")
     judged_anew = last is not None and not {"checks", "verdicts"}.isdisjoint(last.edited)
     return "decide again" if judged_anew and any(a.score is None for a in state.attempts) else state.result.decision
 

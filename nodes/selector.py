@@ -9,6 +9,7 @@ from langgraph.runtime import Runtime
 from pydantic import BaseModel
 
 from ..context import RunContext, settings_in
+from ..errors import NodeError
 from ..events import BudgetUsed, Decided, emit
 from ..memory.state import Attempt, Check, Decision, Result, Review, Score, Usage, Verdict, best_of
 from ..models.options import ModelOptions
@@ -54,11 +55,11 @@ def decide(
         models: prices.
 
     Raises:
-        ValueError: no attempt has a score.
+        NodeError: no attempt has a score.
     """
     best = best_of(attempts)
     if best is None or best.score is None:
-        raise ValueError("the selector was given no attempt: the node before it must write attempts with verdicts")
+        raise NodeError("the selector was given no attempt: the node before it must write attempts with verdicts")
     end = _reason_to_stop(best, best.score, attempts, context)
     if end is None and (why := exceeded_budget(context, usage, usage.since(before), models)):
         end = ("give up", why)
@@ -102,7 +103,7 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
         models: prices, for a budget of money.
 
     Raises:
-        ValueError: (the node) there are no checks or no attempts to choose from.
+        NodeError: (the node) there are no checks or no attempts to choose from.
         SettingError: (the node) `max_cost` is set, and no model has a price.
     """
 
@@ -110,15 +111,20 @@ def selector(models: ModelOptions = _NO_PRICES) -> Node:
         context = settings_in(runtime.context)
         require_prices(context, models)
         if not state.checks:
-            raise ValueError("there are no checks: the decomposer must write at least one, or nothing could ever fail")
+            raise NodeError("there are no checks: the decomposer must write at least one, or nothing could ever fail")
         scored = [score_attempt(a, state.checks) for a in state.attempts if a.score is None]
         old = [a for a in state.attempts if a.score is not None]
+        unjudged = [a for a in state.attempts if a.score is None and not a.verdicts]
         attempts = sorted([*old, *scored], key=lambda a: a.key)
         before = _usage_before_round(state.result, attempts)
         result = decide(attempts, context, state.usage, before, models).model_copy(update={"heard": len(state.reviews)})
         emit(Decided.of(result, scored, "selector"))
         emit(BudgetUsed(role="selector", budgets=budgets_used(result, context, models)))
-        return {"attempts": scored, "result": result, "notes": _unpriced_notes(context, state.usage, models)}
+        return {
+            "attempts": scored,
+            "result": result,
+            "notes": [*_unjudged_notes(len(scored), len(unjudged)), *_unpriced_notes(context, state.usage, models)],
+        }
 
     return node
 
@@ -128,6 +134,12 @@ def _usage_before_round(last: Result | None, attempts: Sequence[Attempt]) -> Usa
     if last is None:
         return Usage()
     return last.before if last.round == max(a.round for a in attempts) else last.usage
+
+
+def _unjudged_notes(new: int, unjudged: int) -> list[str]:
+    """Return a note if the verifier left new images without any verdict: all of their checks are unknown."""
+    judged = f"{new - unjudged}" if new > unjudged else "none"
+    return [f"the verifier judged {judged} of {new} new image{'s' if new > 1 else ''}"] if unjudged else []
 
 
 def _unpriced_notes(context: RunContext, usage: Usage, models: ModelOptions) -> list[str]:

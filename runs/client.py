@@ -22,7 +22,7 @@ from langgraph.runtime import RunControl
 from ..context import preset as settings_of
 from ..errors import AnswerError, ClosedClientError, RunError, RunInUseError, RunStoppedError, SettingError
 from ..events import Event, RunEnded
-from ..graph.build import ROLES, Graph, build_graph
+from ..graph.build import Graph, build_graph, require_nodes
 from ..memory.state import Check
 from ..models.options import BackendOptions, ImageOptions
 from ..models.registry import CUSTOM, ChatChoices, ImageChoice, Models, image_choice_for_resume, require_known_folder
@@ -85,7 +85,7 @@ class Gems:
 
     Raises:
         ModelSpecError: a spec is not understood, or a key is missing.
-        GemsError: a folder of skills, a role or a checker does not exist.
+        GemsError: a folder of skills, a role or a checker does not exist, or a role is swapped for what is no node.
 
     Example:
         ```python
@@ -113,8 +113,7 @@ class Gems:
         self._checkers = None if checkers is None else require_checkers(checkers)
         self._graphs: dict[str, tuple[Models, Graph]] = {}
         self._closed = False
-        if unknown := sorted(set(self._nodes) - set(ROLES)):
-            raise TypeError(f"unknown role {', '.join(unknown)}: the roles are {', '.join(ROLES)}")
+        require_nodes(self._nodes)
         if chat is not None or image is not None:
             _ = self._models
         if skills is not None:

@@ -13,7 +13,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 from pydantic import ValidationError
 
-from ..errors import AnswerError, CheckpointError, GemsError, ImageModelError, ModelCallError, RunError, RunStoppedError
+from ..errors import AnswerError, CheckpointError, GemsError, ImageModelError, ModelCallError, NodeError, RunError, RunStoppedError
 from ..events import Event, PersonAsked, RunEnded, RunStarted
 from ..graph.build import Graph
 from ..graph.stream_events import events_from_stream
@@ -220,7 +220,7 @@ class Execution:
 
     def _was_refused(self, error: Exception) -> bool:
         """Return whether the run was refused, rather than failed, before a step ended or a model's answer was stored."""
-        if not isinstance(error, GemsError) or isinstance(error, ModelCallError | ImageModelError | CheckpointError):
+        if not isinstance(error, GemsError) or isinstance(error, ModelCallError | ImageModelError | CheckpointError | NodeError):
             return False
         found = self.database.saver.get_tuple(config_of(self.manifest.thread))
         if found is None:

@@ -2,9 +2,11 @@
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 from pydantic import BaseModel
 
-from gems import Check, GemsState, ImageStore, Result, RunContext, Verdict, build_graph, preset, run
+from gems import Check, Gems, GemsState, ImageStore, Result, RunContext, Verdict, build_graph, preset, run
+from gems.errors import NodeError
 from gems.graph.build import ROLES
 from gems.storage.serializer import serializer
 
@@ -57,6 +59,36 @@ def test_every_role_can_be_swapped(tmp_path, sketcher, role):
 def test_a_role_that_does_not_exist_is_refused():
     with pytest.raises(TypeError, match="unknown role judge: the roles are planner"):
         build_graph(judge=lambda state: {})
+    for node in (None, 3, {"attempts": 3}):
+        with pytest.raises(NodeError, match=r"the role verifier is swapped for .*, which is no node: give a function"):
+            build_graph(verifier=node)
+
+
+@pytest.mark.parametrize(
+    ("role", "update", "error"),
+    [
+        ("planner", {"draft": 3}, "the role planner returned draft=3: draft: Input should be a valid string"),
+        ("decomposer", {"checks": ["Is it red?"]}, "the role decomposer returned checks=.*: checks.0: Input should be"),
+        ("verifier", {"attempts": ["x"]}, "the role verifier returned attempts=.*: attempts.0: Input should be"),
+        (
+            "verifier",
+            Command(update={"attempt": []}),
+            "the role verifier returned attempt, which is no field: did you mean attempts",
+        ),
+    ],
+)
+def test_what_the_state_cannot_take_is_refused_before_it_is_stored_and_the_run_resumes(tmp_path, sketcher, role, update, error):
+    options = {"image": sketcher, "runs": tmp_path}
+    with pytest.raises(NodeError, match=error):
+        run("a red circle", **options, thread="t", preset="original", nodes={role: lambda state: update})
+    [listed] = Gems(**options).list(state="failed")
+    assert listed.told.startswith(f"the role {role} returned")
+    node = {
+        "planner": lambda state: {"draft": "a red circle"},
+        "decomposer": lambda state: {"checks": [Check(id="c1", kind="object", question="Is there a red circle in the image?")]},
+        "verifier": lambda state: {"attempts": [a.judged([]) for a in state.pending]},
+    }[role]
+    assert Gems(**options, nodes={role: node}).resume("t").decision in ("accept", "give up")
 
 
 def test_an_object_and_a_graph_are_nodes_too(tmp_path, sketcher):
@@ -148,7 +180,7 @@ def test_a_new_run_draws_anew_and_a_graph_without_a_thread_finds_its_pictures(tm
 
 def test_a_decomposer_without_checks_is_told_so(tmp_path, sketcher):
     graph = build_graph(image=sketcher, image_store=ImageStore(tmp_path), decomposer=lambda state: {"checks": []})
-    with pytest.raises(ValueError, match="the decomposer must write at least one"):
+    with pytest.raises(NodeError, match="the decomposer must write at least one"):
         graph.invoke({"prompt": "a red circle"}, context=preset("original"))
 
 
@@ -163,6 +195,7 @@ def test_what_a_swapped_verifier_does_not_judge_is_unknown_and_never_accepted(tm
     verdicts = out["attempts"][0].verdicts
     assert [v.check for v in verdicts] == [c.id for c in out["checks"]]
     assert sum(v.passed is None for v in verdicts) == len(out["checks"]) - ("c1" in judged)
+    assert out["notes"] == ([] if judged else ["the verifier judged none of 1 new image"])
 
 
 def test_a_selector_of_ones_own_need_only_write_the_result(tmp_path, sketcher):

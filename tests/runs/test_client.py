@@ -13,6 +13,7 @@ from gems.errors import (
     ClosedClientError,
     GemsError,
     ModelSpecError,
+    NodeError,
     RunError,
     RunStoppedError,
     SettingError,
@@ -69,7 +70,9 @@ def test_what_is_wrong_is_refused_before_anything_is_made(tmp_path, client):
         ({"chat": "nothing:at-all"}, ModelSpecError),
         ({"image": "diffusers:./none"}, ModelSpecError),
         ({"skills": ["no-folder"]}, SkillError),
-        ({"nodes": {"painter": len}}, TypeError),
+        ({"nodes": {"painter": len}}, NodeError),
+        ({"nodes": {"verifier": None}}, NodeError),
+        ({"nodes": {"verifier": 3}}, NodeError),
         ({"checkers": [object()]}, CheckerError),
     ):
         with pytest.raises(error):
