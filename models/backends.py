@@ -29,14 +29,14 @@ _ENDPOINT_IMAGE = ".image.images_api:EndpointImageOptions"
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "chat": {
-        "shapes": ".shapes:ShapesChatOptions",
+        "shapes": ".shapes.backend:ShapesChatOptions",
         "openai": _ENDPOINT_CHAT,
         "http": _ENDPOINT_CHAT,
         "https": _ENDPOINT_CHAT,
         "random": ".chat.random_chat:RandomChatOptions",
     },
     "image": {
-        "shapes": ".shapes:ShapesImageOptions",
+        "shapes": ".shapes.backend:ShapesImageOptions",
         "diffusers": ".image.diffusers:DiffusersOptions",
         "openai": _ENDPOINT_IMAGE,
         "http": _ENDPOINT_IMAGE,

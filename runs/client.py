@@ -634,7 +634,7 @@ class _KeptClient:
     def get(self, chat: ChatChoices, image: ImageChoice, runs: Workspace | Path | str, **options: Any) -> Gems:
         """Return the client that is kept if the arguments, the environment and the working directory are the same, or a new one."""
         choices = (chat, ImageOptions(model=image) if isinstance(image, str) else image, runs, *options.values())
-        made_with = (*map(_identity, choices), hash(frozenset(os.environ.items())), os.path.realpath("."))
+        made_with = (*map(_identity, choices), hash(frozenset(os.environ.items())), _working_directory())
         with self._lock:
             client = self.client
             if client is None or self._made_with != made_with:
@@ -655,6 +655,14 @@ def _identity(value: Any) -> object:
     if isinstance(value, list | tuple):
         return tuple(map(_identity, value))
     return value if value is None or isinstance(value, str | Path | SkillLibrary) else id(value)
+
+
+def _working_directory() -> str | None:
+    """Return the working directory, None if it has been removed, which whoever needs it says."""
+    try:
+        return os.path.realpath(".")
+    except FileNotFoundError:
+        return None
 
 
 def _exhaust(events: Events) -> None:

@@ -49,5 +49,4 @@ One sheet, no scissors, no glue.
 
 skill, reference = map(Path, sys.argv[1:])
 skill.write_text(HEAD + "".join(f"{n}. Fold number {n} is a straight crease.\n" for n in range(1, 36)) + TAIL)
-reference.parent.mkdir(exist_ok=True)
 reference.write_text("# Folds\n\nValley, mountain, reverse.\n")
