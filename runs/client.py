@@ -384,9 +384,8 @@ class Gems:
         self._require_open()
         for unknown in settings.keys() - RunContext.model_fields:
             if get_close_matches(unknown, FORK_NAMES):
-                raise SettingError(
-                    f"fork has no argument {unknown}; {did_you_mean(unknown, (*RunContext.model_fields, *FORK_NAMES))}"
-                )
+                near = did_you_mean(unknown, (*RunContext.model_fields, *FORK_NAMES))
+                raise SettingError(f"fork has no argument {unknown}; {near}")
         edit, workspace = ForkEdit(round, prompt, checks, verdicts, candidate), self.workspace
         with ExitStack() as parent_lock:
             database = parent_lock.enter_context(open_existing(workspace, thread))
