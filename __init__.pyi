@@ -25,6 +25,8 @@ from .memory.state import Usage as Usage
 from .memory.state import Verdict as Verdict
 from .models.image.base import ImageModel as ImageModel
 from .models.image.base import ImageRequest as ImageRequest
+from .models.options import ChatOptions as ChatOptions
+from .models.options import ImageOptions as ImageOptions
 from .nodes.review_answer import Answer as Answer
 from .report import contact_sheet as contact_sheet
 from .runs.client import BatchResult as BatchResult

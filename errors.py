@@ -59,6 +59,9 @@ class GemsError(Exception):
         ```
     """
 
+    host = ""
+    """The endpoint that the error is of, which is masked where the error is recorded; empty for most errors."""
+
 
 class SettingError(GemsError, ValueError):
     """A preset does not exist, or a setting has an unknown name or a value out of bounds."""
@@ -264,6 +267,12 @@ def what_is_wrong(error: ValidationError, known: Iterable[str]) -> str:
     if first["type"] != "extra_forbidden":
         return f"{where}: {first.get('ctx', {}).get('error', first['msg'])}"
     return f"{where}: there is no such setting; {did_you_mean(str(first['loc'][-1]), known)}"
+
+
+def is_of_the_run(setting: str) -> str:
+    """Return the end of a sentence about a setting of the run that was given to a model: where it is set."""
+    ways = f"its option (gems run --help), {setting} under [run] in the file of --config, or run({setting}=...)"
+    return f"it is a setting of the run: use {ways}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

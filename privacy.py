@@ -221,5 +221,5 @@ def without_hosts(text: str, urls: Iterable[str]) -> str:
     """Return text with `HOST` in the place of the hosts of these URLs, with and without their ports."""
     hosts = {form for url in urls if (host := host_of(url)) for form in (host, host.rpartition(":")[0] or host)}
     for host in sorted(hosts, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", text)
+        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", text, flags=re.IGNORECASE)
     return text

@@ -56,7 +56,8 @@ def run_sample(built: VariantGraph, variant: Variant, item: WorkItem) -> SampleR
     try:
         followed.run(graph, item.prompt, variant.context.model_copy(update={"seed": item.seed}))
     except Exception as failure:  # whatever a custom model raises fails this image only, and is counted
-        error = without_hosts_and_folders(_failure_reason(failure), prices)
+        host = failure.host if isinstance(failure, GemsError) else ""
+        error = without_hosts_and_folders(_failure_reason(failure), prices, host)
     seconds = round(time.perf_counter() - began, 3)
     state = followed.state
     usage = state.usage if state else Usage()

@@ -92,6 +92,8 @@ class BackendOptions(Frozen):
         meant = difflib.get_close_matches(name, [*known, "model"], n=1, cutoff=0.75)
         hint = f" (did you mean {meant[0]}?)" if meant else ""
         model = spec.rpartition("#")[2]  # without the host
+        if name == "call":  # what --set and --call give
+            name, hint = "set", f", which --set and --call give: write its own ones under [{cls.kind}] in the file of --config"
         return ModelSpecError(f"the {cls.kind} model {model} has no option {name}{hint}: its options are {', '.join(known)}")
 
     @classmethod
@@ -122,9 +124,14 @@ class BackendOptions(Frozen):
 
     def not_understood(self) -> ModelSpecError:
         """Return the error for a spec that does not name a model."""
+        if "model" not in self.model_fields_set:
+            name = type(self).__name__
+            return ModelSpecError(f"{name} names no model: write {name}(model={self.spec!r})")
         front = ChatOptions if self.kind == "chat" else ImageOptions
         known = ", ".join(backend.spec for backend in front.backends())
-        return ModelSpecError(f"the {self.kind} model {self.model!r} is not understood: write {known}")
+        scheme, colon, _ = self.model.partition(":")
+        own = f"; is the package that registers {scheme}: installed?" if colon and scheme not in schemes(self.kind) else ""
+        return ModelSpecError(f"the {self.kind} model {self.model!r} is not understood: write {known}{own}")
 
 
 class ChatOptions(BackendOptions):
@@ -132,6 +139,8 @@ class ChatOptions(BackendOptions):
 
     Example:
         ```python
+        from gems import ChatOptions
+
         ChatOptions(model="http://localhost:30000/v1#Qwen3-VL-8B", thinking=False, max_tokens=2000)
         ```
 
@@ -164,6 +173,8 @@ class ImageOptions(BackendOptions):
 
     Example:
         ```python
+        from gems import ImageOptions
+
         ImageOptions(model="diffusers:Tongyi-MAI/Z-Image-Turbo", set={"num_inference_steps": 6}, device="cuda:1")
         ```
 
@@ -243,10 +254,17 @@ def _own_options(front: type[BackendOptions], data: Any) -> Any:
     return {name: value for name, value in data.items() if name in known}
 
 
-def without_hosts_and_folders(text: str, models: ModelOptions) -> str:
-    """Return text that may be recorded: without the hosts of these models, and without the folders of paths."""
+def without_hosts_and_folders(text: str, models: ModelOptions, host: str = "") -> str:
+    """Return text that may be recorded: without the hosts of these models, and without the folders of paths.
+
+    Args:
+        text: the reason of an error, for one.
+        models: their specs name hosts.
+        host: a further one, as `GemsError.host` has it: some are in the environment, or in the code of a backend alone.
+    """
     specs = (models.chat.model, models.image.model, *(role.model for role in models.roles.values()))
-    return without_paths(without_hosts(text, [spec[max(spec.find("http"), 0) :] for spec in specs]))  # acme:http://HOST#MODEL
+    urls = [spec[max(spec.find("http"), 0) :] for spec in specs]  # acme:http://HOST#MODEL
+    return without_paths(without_hosts(text, [*urls, f"//{host}"]))
 
 
 def _display_name(spec: str, embedded: str) -> str:

@@ -195,7 +195,11 @@ def _chat_options(choice: ChatChoice) -> ChatOptions:
 
 
 def _image_options(choice: ImageChoice) -> ImageOptions:
+    if isinstance(choice, type) and issubclass(choice, ImageModel):
+        raise ModelSpecError(f"{choice.__name__} is a class: pass {choice.__name__}()")
     if isinstance(choice, ImageModel):
+        if not getattr(choice, "name", ""):
+            raise ModelSpecError(f"the image model {type(choice).__name__} has no name: set its attribute name to a short text")
         return ImageOptions(model=CUSTOM + folder_name(choice.name))
     if not isinstance(choice, (str, ImageOptions)):
         raise ModelSpecError(

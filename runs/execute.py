@@ -214,10 +214,9 @@ class Execution:
 
     def _record_failure(self, error: Exception) -> None:
         why = " ".join(str(error).split()) if isinstance(error, GemsError) else type(error).__name__
-        if isinstance(error, ModelCallError) and error.host:  # it may come from the environment
-            why = why.replace(error.host, "HOST")
+        host = error.host if isinstance(error, GemsError) else ""
         self.manifest = find_manifest(self.database, self.workspace, self.manifest.thread) or self.manifest
-        self._update_manifest(failed=without_hosts_and_folders(why, self.models)[:LONGEST_REASON])
+        self._update_manifest(failed=without_hosts_and_folders(why, self.models, host)[:LONGEST_REASON])
 
     def _was_refused(self, error: Exception) -> bool:
         """Return whether the run was refused, rather than failed, before a step ended or a model's answer was stored."""

@@ -325,7 +325,9 @@ def test_a_size_beyond_the_image_models_is_told_with_the_largest_and_loses_nothi
     assert code == 2
     assert "it draws up to 512x512 pixels, not 1024x1024" in err
     assert "resume it with `gems resume mine`, with --image for another model" in err
-    assert command("run", "a red circle", "--size", "512x512", "--preset", "original")[0] == 0
+    code, out, err = command("run", "a red circle", "--size", "512x512", "--preset", "original")
+    assert code == 0
+    assert "The embedded image model draws 128x128 pixels well and other sizes badly: 512x512 were requested." in out + err
 
 
 def test_a_run_with_a_budget_of_money_goes_on_with_other_models_and_their_prices(command):

@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import Field
 
 from ...context import RunContext
-from ...errors import ImageModelError, ModelSpecError, did_you_mean
+from ...errors import ImageModelError, ModelSpecError, did_you_mean, is_of_the_run
 from ...pixels import to_rgb
 from ..options import ImageOptions
 from .base import ImageModel, ImageRequest
@@ -68,7 +68,7 @@ class DiffusersOptions(PipelineOptions):
             raise ModelSpecError(f"--image {self.model}: there is no such folder")
         model = DiffusersImage(self.source, **self.model_dump(exclude={"model", "price"}))
         if self.call and (pipeline := model.pipeline_class()):
-            check_call(pipeline.__name__, self.call, inspect.signature(pipeline.__call__).parameters)
+            check_call(model.name, self.call, inspect.signature(pipeline.__call__).parameters)
         return model
 
 
@@ -251,7 +251,7 @@ class DiffusersImage(ImageModel):
             pipeline = DiffusionPipeline.from_pretrained(self.source, dtype=dtype, local_files_only=local, use_safetensors=True)
         if "prompt" not in (parameters := inspect.signature(pipeline.__call__).parameters):
             family_from_signature(type(pipeline))
-        check_call(type(pipeline).__name__, self.call, parameters)
+        check_call(self.name, self.call, parameters)
         pipeline.set_progress_bar_config(disable=True)
         vae: Any = getattr(pipeline, "vae", None)
         if hasattr(vae, "use_slicing"):
@@ -420,13 +420,13 @@ _LESS_MEMORY = (
 )
 
 
-def check_call(pipeline: str, call: Iterable[str], known: Mapping[str, inspect.Parameter | None]) -> None:
+def check_call(model: str, call: Iterable[str], known: Mapping[str, inspect.Parameter | None]) -> None:
     """Refuse options that the call of a pipeline does not have.
 
     Args:
-        pipeline: its name.
+        model: its name.
         call: names of the options.
-        known: parameters of the call.
+        known: parameters of the pipeline's call.
 
     Raises:
         ImageModelError: there is no such option, or it comes from the requests.
@@ -435,15 +435,11 @@ def check_call(pipeline: str, call: Iterable[str], known: Mapping[str, inspect.P
         return
     for key in call:
         if key in RESERVED:
-            raise ImageModelError(f"the option {key!r} of {pipeline} comes from the requests and cannot be set")
+            raise ImageModelError(f"the option {key!r} of the image model {model} comes from the requests and cannot be set")
         if key not in known:
-            own = key in RunContext.model_fields
-            hint = (
-                "it is a setting of the run: set it there, not for the image model"
-                if own
-                else did_you_mean(key, set(known) - RESERVED - {"self"})
-            )
-            raise ImageModelError(f"{pipeline} has no option {key!r}: {hint}")
+            of_the_run = key in RunContext.model_fields
+            hint = is_of_the_run(key) if of_the_run else did_you_mean(key, set(known) - RESERVED - {"self"})
+            raise ImageModelError(f"the image model {model} has no option {key!r}: {hint}")
 
 
 def _require_safetensors(folder: Path) -> None:

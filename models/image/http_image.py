@@ -25,7 +25,7 @@ from PIL import Image
 from pydantic import Field
 
 from ...errors import ImageModelError, ImageRefusedError, ModelSpecError
-from ...privacy import host_of, read_key, redact, refuse_secrets
+from ...privacy import host_of, read_key, redact, refuse_secrets, without_hosts
 from ..concurrency_limit import call_limit_of
 from ..endpoint_address import redirect_problem
 from ..http import UNCOMPRESSED, GuardedClient, OversizedAnswerError
@@ -146,7 +146,11 @@ class HttpImage(ImageModel):
 
     def _generate_one(self, request: ImageRequest) -> Image.Image:
         self._remarks.pop(hash(request), None)
-        image = decode_image(self.draw(request))
+        try:
+            image = decode_image(self.draw(request))
+        except ImageModelError as error:
+            error.host = self.host  # no spec names it where it is in the code of a backend
+            raise
         asked = (request.width, request.height)
         if request.width and image.size != asked and hash(request) not in self._remarks:
             self.remark(request, f"{self.name} gave {image.width}x{image.height} pixels where {asked[0]}x{asked[1]} were requested")
@@ -155,7 +159,7 @@ class HttpImage(ImageModel):
     def remark(self, request: ImageRequest, *remarks: str) -> None:
         """Remember sentences about the image of a request, for `caveats`."""
         with self._lock:
-            self._remarks[hash(request)] = [self.clean(remark) for remark in remarks]
+            self._remarks[hash(request)] = [without_hosts(self.clean(remark), [self.url]) for remark in remarks]
             if len(self._remarks) > MAX_REMEMBERED:
                 del self._remarks[next(iter(self._remarks))]
 

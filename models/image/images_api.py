@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ...context import RunContext
-from ...errors import ImageModelError
+from ...errors import ImageModelError, is_of_the_run
 from ..endpoint_address import OPENAI_URL, endpoint_key, is_endpoint, is_openai
 from . import images_api_dialects
 from .base import ImageRequest
@@ -69,7 +69,7 @@ class EndpointImage(HttpImage):
         if taken := sorted(RESERVED & set(options.call)):
             raise ImageModelError(f"the field {taken[0]!r} cannot be set: one request is one image, of this model")
         if own := sorted(set(options.call) & set(RunContext.model_fields) - set(ImageRequest.model_fields)):
-            raise ImageModelError(f"{own[0]} is a setting of the run: set it there, not for the image model")
+            raise ImageModelError(f"the image model {name} has no option {own[0]!r}: {is_of_the_run(own[0])}")
         of_openai = options.model.startswith("openai:") or is_openai(url)
         self._fixed = PROVIDERS[options.provider] if options.provider else OPENAI if of_openai else None
         self._provider = self._fixed or OTHER

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..image.base import ImageRequest
 from ..image.diffusers import DiffusersImage, PipelineOptions, check_call
 from ..options import ChatOptions
 
@@ -29,9 +30,9 @@ class ShapesImageOptions(PipelineOptions):
     about = "the embedded diffusion model"
     shared = True
 
-    def make(self) -> DiffusersImage:
+    def make(self) -> ShapesImage:
         """Return the image model; it loads its weights at the first request."""
-        check_call("ZImagePipeline", self.call, dict.fromkeys(CALL_OPTIONS))
+        check_call("shapes", self.call, dict.fromkeys(CALL_OPTIONS))
         return shapes_image(call=self.call, batch=self.batch, wait=self.wait)
 
 
@@ -47,9 +48,19 @@ class ShapesChatOptions(ChatOptions):
         return shapes_chat()
 
 
+class ShapesImage(DiffusersImage):
+    """The embedded image model, which has only seen images of 128x128 pixels."""
+
+    def caveats(self, request: ImageRequest) -> list[str]:
+        """Return what of a request is not honoured, and whether it asks for a size that the model cannot draw well."""
+        asked, own = (f"{size['width']}x{size['height']}" for size in (self._options(request), CALL))
+        note = f"The embedded image model draws {own} pixels well and other sizes badly: {asked} were requested."
+        return [*super().caveats(request), *([note] if asked != own else [])]
+
+
 def shapes_image(
     weights: Path = WEIGHTS, *, call: Mapping[str, Any] | None = None, batch: int | None = None, wait: float | None = None
-) -> DiffusersImage:
+) -> ShapesImage:
     """Return the embedded image model: a `ZImagePipeline` of 5 million weights that draws shapes on 128x128 pixels.
 
     Args:
@@ -58,7 +69,7 @@ def shapes_image(
         batch: most images in one call; 8 by default, which two CPU cores draw in about half the time of eight calls.
         wait: seconds to wait for a batch to fill.
     """
-    return DiffusersImage(weights, name="shapes-image", call={**CALL, **(call or {})}, device="cpu", batch=batch or 8, wait=wait)
+    return ShapesImage(weights, name="shapes-image", call={**CALL, **(call or {})}, device="cpu", batch=batch or 8, wait=wait)
 
 
 def shapes_chat() -> ShapesChat:

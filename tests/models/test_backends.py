@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gems import Gems
+from gems import Gems, write_gallery
 from gems.errors import ImageModelError, ModelSpecError
 from gems.models.backends import BUILT_IN
 from gems.models.image.diffusers import DiffusersImage
@@ -44,6 +44,21 @@ class MineOptions(ChatOptions):
     spec = "mine:NAME"
     def make(self):
         return shapes_chat()
+"""
+
+
+REMOTE = """
+from gems.models.image.http_image import HttpImage, HttpImageOptions
+
+class RemoteOptions(HttpImageOptions):
+    spec = "remote:NAME"
+    retries: int = 0
+    def make(self):
+        return RemoteImage(self, "http://127.0.0.1:1/v2", "large")
+
+class RemoteImage(HttpImage):
+    def draw(self, request):
+        return self.inline_image("", self.post("/paint", json={}))
 """
 
 
@@ -163,26 +178,27 @@ def test_records_of_earlier_versions_hold_the_options_of_all_backends():
 @pytest.mark.parametrize(
     ("call", "why"),
     [
-        ({"max_rounds": 2}, "it is a setting of the run: set it there"),
-        ({"num_inference_step": 2}, "did you mean num_inference_steps?"),
+        ({"max_rounds": 2}, r"has no option 'max_rounds': it is a setting of the run: use its option .*max_rounds under \[run\]"),
+        ({"num_inference_step": 2}, r"did you mean num_inference_steps\?"),
         ({"generator": 2}, "comes from the requests"),
     ],
 )
 def test_an_option_that_the_call_does_not_have_is_refused_before_the_weights_are_loaded(monkeypatch, model, call, why):
     monkeypatch.setattr(DiffusersImage, "load", lambda self: pytest.fail("weights were loaded"))
-    with pytest.raises(ImageModelError, match=why.replace("?", r"\?")):
+    with pytest.raises(ImageModelError, match=why):
         image_model(ImageOptions(model=model, set=call))
 
 
 def test_a_run_with_such_an_option_is_not_made(command, tmp_path):
     code, _, error = command("run", "a red circle", "--set", "max_rounds=2", "--runs", str(tmp_path / "runs"))
     assert code != 0
-    assert "it is a setting of the run" in error
+    assert "the image model shapes has no option 'max_rounds': it is a setting of the run: use its option" in error
+    assert "run(max_rounds=...)" in error
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_setting_of_the_run_is_no_field_of_a_request():
-    with pytest.raises(ImageModelError, match="max_rounds is a setting of the run"):
+    with pytest.raises(ImageModelError, match="m has no option 'max_rounds': it is a setting of the run"):
         image_model(ImageOptions(model="http://localhost:1/v1#m", set={"max_rounds": 2}))
     assert image_model(ImageOptions(model="http://localhost:1/v1#m", set={"seed": 2})).name == "m"
 
@@ -192,6 +208,30 @@ def test_hosts_and_keys_in_specs_of_other_backends_are_kept_out():
     assert without_hosts_and_folders("gpu7.lab:8188 answered 500", models) == "HOST answered 500"
     with pytest.raises(ModelSpecError, match="a key has no place in a URL"):
         AcmeOptions(model="acme:http://me:secret@gpu7.lab:8188#m").make()
+
+
+def test_a_host_that_only_the_code_of_a_backend_names_is_written_nowhere(install, command, tmp_path):
+    install(REMOTE, "gems_plain:RemoteOptions", scheme="remote")
+    runs = ("--runs", str(tmp_path / "runs"))
+    code, _, error = command("run", "a red circle", "--image", "remote:large", "--thread", "t", "--preset", "original", *runs)
+    assert code == 2
+    assert "cannot reach http://127.0.0.1:1/v2" in error  # whoever called it may know
+    write_gallery(runs=tmp_path / "runs")
+    (summary,) = Gems(runs=tmp_path / "runs").list()
+    assert "cannot reach http://HOST/v2" in summary.told
+    assert "cannot reach http://HOST/v2" in command("runs", *runs)[1]
+    files = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert [path.name for path in files if path.suffix == ".html"]
+    assert not [path for path in files if b"127.0.0.1" in path.read_bytes()]
+
+
+def test_what_is_missing_is_told_in_the_users_words():
+    with pytest.raises(ModelSpecError, match=r"has no option set, which --set .* \[image\] .*: its options are .*style"):
+        AcmeOptions(model="acme:http://gpu7.lab:8188#m", call={"style": "ink"})
+    with pytest.raises(ModelSpecError, match=r"AcmeOptions names no model: write AcmeOptions\(model='acme:"):
+        image_model(AcmeOptions())
+    with pytest.raises(ModelSpecError, match="is the package that registers remote: installed"):
+        image_model("remote:large")
 
 
 def test_the_options_of_the_embedded_pipeline_are_known():

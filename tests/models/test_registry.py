@@ -60,3 +60,8 @@ def test_an_object_that_is_no_model_is_refused_with_what_is_one(sketcher):
         Models.choose("shapes", Painter())
     with pytest.raises(ModelSpecError, match="a langchain-core BaseChatModel, not a Painter"):
         Models.choose(Painter(), sketcher)
+    with pytest.raises(ModelSpecError, match=r"Sketcher is a class: pass Sketcher\(\)"):
+        Models.choose("shapes", type(sketcher))
+    sketcher.name = ""
+    with pytest.raises(ModelSpecError, match="the image model Sketcher has no name: set its attribute name"):
+        Models.choose("shapes", sketcher)
