@@ -33,6 +33,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .context import RunContext
 from .errors import ConfigError, what_is_wrong
 from .frozen_model import Frozen
 from .models.options import CHAT_ROLES, ChatOptions, ImageOptions, ModelOptions
@@ -102,6 +103,10 @@ def load_config(
     """
     tables = {} if path is None else _read_toml(path)
     config = _validate(path, _with_models(tables, chat, image, ModelOptions()))
+    try:
+        RunContext(**config.run)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: run.{what_is_wrong(error, RunContext.model_fields)}") from error
     changes = {name: value for name, value in (image_options or {}).items() if value is not None}
     if call:
         changes["call"] = {**config.image.model_dump().get("call", {}), **dict(_parse_option(pair) for pair in call)}

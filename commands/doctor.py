@@ -30,6 +30,7 @@ from ..models.registry import Models
 from ..models.shapes.world import BACKGROUND, COLORS
 from ..nodes import decomposer, planner, refiner, verifier
 from ..privacy import host_of
+from ..report.text import count_of
 from ..skills import SkillLibrary, skill_tools
 
 REQUEST = "three red circles above a blue square"
@@ -117,7 +118,7 @@ def _probe_schema(chat: BaseChatModel) -> list[Diagnosis]:
     speed = f", {answer.spent.output_tokens / answer.spent.seconds:.0f} tokens/s" if measured else ""
     state: State = "ok" if answer.spent.calls == 1 and len(answer.value.checks) >= 3 else "weak"
     change = "" if state == "ok" else "choose a stronger model in [roles.decomposer], or a server with structured outputs"
-    return [Diagnosis(model_name(chat), "schema", state, f"{len(answer.value.checks)} checks {calls}{speed}", change)]
+    return [Diagnosis(model_name(chat), "schema", state, f"{count_of(len(answer.value.checks), 'check')} {calls}{speed}", change)]
 
 
 def _probe_tools(chat: BaseChatModel, library: SkillLibrary) -> list[Diagnosis]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from ..context import PRESET_DESCRIPTIONS, PRESETS, RunContext, preset
 from ..graph.costs import Bounds, estimate, image_cost
 from ..models.options import ModelOptions
+from ..report.text import count_of
 
 NOT_COUNTED = "Not counted: repair turns, further calls for checks without an answer, and retries after failures."
 SHORT = {"max_rounds": "rounds", "skip_children": "skip children"}
@@ -40,14 +41,16 @@ def preset_estimates(checks: int) -> list[dict[str, Any]]:
 
 def presets_table(checks: int) -> Table:
     """Return the presets, with their settings, chat calls and images, as a table."""
-    caption = f"Chat calls and images for {checks} checks: if the first image is accepted, to the worst case. {NOT_COUNTED}"
+    caption = (
+        f"Chat calls and images for {count_of(checks, 'check')}: if the first image is accepted, to the worst case. {NOT_COUNTED}"
+    )
     out = Table(caption=caption, caption_justify="left", box=box.SIMPLE, pad_edge=False)
     out.add_column("preset", no_wrap=True)
     out.add_column("method, and settings that differ from the defaults", ratio=1)
     out.add_column("calls", justify="right", no_wrap=True)
     out.add_column("images", justify="right", no_wrap=True)
     for row in preset_estimates(checks):
-        settings = ", ".join(f"{SHORT.get(k, k)} {_setting_text(v)}" for k, v in row["settings"].items()) or "none"
+        settings = ", ".join(f"{SHORT.get(k, k)} {_setting_text(v)}" for k, v in row["settings"].items()) or "no changes"
         about = f"{escape(row['about'])}\n[dim]{escape(settings)}[/]"
         out.add_row(row["preset"], about, _range_text(Bounds(**row["calls"])), _range_text(Bounds(**row["images"])))
     return out
@@ -71,7 +74,7 @@ def estimate_table(context: RunContext, models: ModelOptions, checks: int) -> Ta
     """Return the chat calls, images and image cost that a run may use, as a table by role."""
     cost = estimate(context, checks)
     out = Table(box=box.SIMPLE)
-    out.add_column(f"a request with {checks} checks")
+    out.add_column(f"a request with {count_of(checks, 'check')}")
     out.add_column("first image accepted", justify="right")
     out.add_column("worst case", justify="right")
     for role, bounds in cost.calls.items():

@@ -93,6 +93,8 @@ class TerminalProgress(RunProgress):
         self.round, self.images = 0, 0
         self.candidate: tuple[int, int] | None = None
         """Round and candidate whose verdicts were printed last."""
+        self.named = False
+        """Whether the run's name was printed: a run that is refused at its start does not exist."""
         self.status = console.status("starting")
 
     def __call__(self, event: Event) -> None:
@@ -172,9 +174,11 @@ class TerminalProgress(RunProgress):
 
     def _print_event(self, event: Event) -> None:
         """Print an event of one of the types below; the others are not printed."""
+        if self.thread and not self.named and not (isinstance(event, RunStarted) and not event.resumed):
+            self.named = True
+            self._labeled("run", self.thread)
         match event:
             case RunStarted():
-                self._labeled("run", self.thread)
                 if event.resumed:
                     self._set_checks(event.checks)
                     self._labeled("resumed", f"with {count_of(event.images, 'image')}")
@@ -234,7 +238,7 @@ def show_runs(console: Console, runs: Sequence[RunSummary]) -> None:
             usage = f"{count_of(run.rounds, 'round')}, {count_of(run.images, 'image')}, {count_of(run.calls, 'chat call')}"
             cost = "" if run.cost is None else f", cost {run.cost:.4f}"
             console.print(f"[bold]{escape(run.thread)}[/]", soft_wrap=True, highlight=False)
-            console.print(f"  {_standing(run)}, {_last_step(run)}: {usage}{cost}", soft_wrap=True, highlight=False)
+            console.print(f"  {_state(run)}, {_last_step(run)}: {usage}{cost}", soft_wrap=True, highlight=False)
             console.print(Padding(_request_and_fault(run), (0, 0, 0, 2)), highlight=False)
         return
     priced = any(run.cost is not None for run in runs)
@@ -247,21 +251,21 @@ def show_runs(console: Console, runs: Sequence[RunSummary]) -> None:
     for run in runs:
         costs = ["" if run.cost is None else f"{run.cost:.4f}"] if priced else []
         counts = [str(run.rounds), str(run.images), str(run.calls), *costs]
-        table.add_row(escape(run.thread), _standing(run), _last_step(run), *counts, _request_and_fault(run))
+        table.add_row(escape(run.thread), _state(run), _last_step(run), *counts, _request_and_fault(run))
     wide = console if console.is_terminal else Console(file=console.file, width=100_000)
     wide.print(table, highlight=False)
 
 
-def _standing(run: RunSummary) -> str:
-    color = {"accepted": "green", "damaged": "red", "failed": "red", "gave up": "dim"}.get(run.standing, "yellow")
-    return f"[{color}]{run.standing}[/]"
+def _state(run: RunSummary) -> str:
+    color = {"accepted": "green", "damaged": "red", "failed": "red", "gave up": "dim"}.get(run.state, "yellow")
+    return f"[{color}]{run.state}[/]"
 
 
 def _last_step(run: RunSummary) -> str:
-    return f"{run.last.astimezone():%Y-%m-%d %H:%M}"
+    return f"{run.last_step.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _request_and_fault(run: RunSummary) -> str:
     """Return the request of a run, the run that it is a fork of, and why it failed or is damaged."""
     request = " ".join(filter(None, (escape(run.prompt), f"[dim](fork of {escape(run.parent)})[/]" if run.parent else "")))
-    return ": ".join(filter(None, (request, f"[red]{escape(run.told)}[/]" if run.told else "")))
+    return ": ".join(filter(None, (request, f"[red]{escape(run.error)}[/]" if run.error else "")))

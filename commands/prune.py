@@ -12,6 +12,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from ..errors import SettingError
+from ..report.text import count_of
 from ..terminal import Console, echo
 from .options import AsJson, WorkspaceArgs
 from .signature import command
@@ -71,7 +72,7 @@ def _print_report(report: PruneReport, as_json: bool, dry_run: bool = False) -> 
     for names, what in ((report.removed, "removed"), (report.trimmed, "reduced to the best image")):
         if names:
             console.print(f"{would}{what}: {escape(', '.join(names))}", soft_wrap=True, highlight=False)
-    freed = f"{report.rows} rows, {report.images} images ({decimal(report.image_bytes)})"
+    freed = f"{count_of(report.rows, 'row')}, {count_of(report.images, 'image')} ({decimal(report.image_bytes)})"
     freed += "" if dry_run else f", {decimal(report.database_bytes)} of the database"
     console.print(f"{would}freed: {freed}", soft_wrap=True, highlight=False)
     for note in report.notes:

@@ -16,6 +16,9 @@ from .signature import command
 if TYPE_CHECKING:
     from ..runs.listing import RunStatus
 
+JSON_KEYS = {"state": "standing", "last_step": "last", "error": "told"}
+"""Fields of a `RunSummary` whose key in the output of `gems runs --json` is an earlier name."""
+
 State = Annotated[
     str | None, typer.Option(help="Only runs that are running, accepted, 'gave up', waiting, unfinished, failed or damaged.")
 ]
@@ -36,7 +39,8 @@ def runs_command(
 
     summaries = Gems(runs=workspace.open()).list(state=cast("RunStatus | None", state), find=find or "")
     if as_json:
-        echo(json.dumps([{**run._asdict(), "last": run.last.isoformat(timespec="seconds")} for run in summaries], indent=1))
+        rows = [{**run._asdict(), "last_step": run.last_step.isoformat(timespec="seconds")} for run in summaries]
+        echo(json.dumps([{JSON_KEYS.get(name, name): value for name, value in row.items()} for row in rows], indent=1))
     elif summaries:
         show_runs(Console(), summaries)
     else:

@@ -90,6 +90,10 @@ class StudyResult(NamedTuple):
     imports: Sequence[ImportedRows] = ()
     """What official scorers gave, file by file."""
 
+    def __repr__(self) -> str:
+        names = ", ".join(variant.name for variant in self.variants)
+        return f"StudyResult({self.benchmark.name}, variants: {names}, prompts: {len(self.samples)}, folder: {self.folder})"
+
     @property
     def results(self) -> list[VariantResult]:
         """The result of each variant, by judge."""

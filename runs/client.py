@@ -13,14 +13,16 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mappi
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, aclosing, suppress
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
 from langgraph.runtime import RunControl
 
+from ..context import RunContext
 from ..context import preset as settings_of
-from ..errors import AnswerError, ClosedClientError, RunError, RunInUseError, RunStoppedError, SettingError
+from ..errors import AnswerError, ClosedClientError, RunError, RunInUseError, RunStoppedError, SettingError, did_you_mean
 from ..events import Event, RunEnded
 from ..graph.build import Graph, build_graph, require_nodes
 from ..memory.state import Check
@@ -48,6 +50,9 @@ from .manifest import (
 )
 from .prune import PruneReport, prune_runs, remove_runs
 from .result import RunResult
+
+FORK_NAMES = (*ForkEdit._fields, "name", "execute")
+"""Arguments of `Gems.fork` that are no settings."""
 
 
 class BatchResult(NamedTuple):
@@ -160,7 +165,8 @@ class Gems:
         Raises:
             RunStoppedError: `control` requested a stop.
             GemsError: the prompt, a setting, a folder or a model's answer cannot be used; the message says what to do.
-                Errors of a model of your own pass through. In all these cases the run can be resumed: see `resume`.
+                Errors of a model of your own pass through. A run that has begun can be resumed, see `resume`; what is refused
+                before a step has ended, such as a wrong setting or a first answer that cannot be used, leaves no run.
         """
         return run_to_end(self.stream(prompt, preset=preset, thread=thread, control=control, ask=ask, **settings), on_event)
 
@@ -283,20 +289,22 @@ class Gems:
             **settings: as for `run`, for all runs.
 
         Raises:
-            SettingError: `concurrency` is less than 1.
+            SettingError: `concurrency` is less than 1, or `prompts` is a single prompt.
         """
         self._require_open()
+        if isinstance(prompts, str | Mapping):
+            raise SettingError(f"prompts={prompts!r}: a batch takes a list of prompts, and `run` a single one")
         if concurrency < 1:
             raise SettingError(f"concurrency {concurrency}: a batch needs at least 1 run at a time")
         control = control or RunControl()
 
         def run_row(index: int, row: str | Mapping[str, Any]) -> BatchResult:
-            own = {"prompt": row} if isinstance(row, str) else row
+            own: Any = {"prompt": row} if isinstance(row, str) else row
             try:
                 if control.drain_requested:
                     raise RunStoppedError("the batch was stopped before this run")
-                if "prompt" not in own:
-                    raise RunError(f"prompt {index} of the batch is missing: give a text, or a dict with `prompt`")
+                if not isinstance(own, Mapping) or "prompt" not in own:
+                    raise RunError(f"prompt {index} of the batch is missing in {row!r}: give a text, or a dict with `prompt`")
                 return BatchResult(index, self.run(control=control, **{"preset": preset, **settings, **own}))
             except Exception as error:  # of a user's own model it may be any
                 return BatchResult(index, error=error)
@@ -373,6 +381,10 @@ class Gems:
             GemsError: there is no such run, round, candidate or check, or the arguments contradict each other.
         """
         self._require_open()
+        for unknown in settings.keys() - RunContext.model_fields:
+            if get_close_matches(unknown, FORK_NAMES):
+                near = did_you_mean(unknown, (*RunContext.model_fields, *FORK_NAMES))
+                raise SettingError(f"fork has no argument {unknown}; {near}")
         edit, workspace = ForkEdit(round, prompt, checks, verdicts, candidate), self.workspace
         with ExitStack() as parent_lock:
             database = parent_lock.enter_context(open_existing(workspace, thread))
@@ -409,11 +421,11 @@ class Gems:
         """Return the runs of the workspace, that with the latest step last.
 
         Args:
-            state: only runs of this status; all by default.
+            state: only runs in this state; all by default.
             find: only runs with this in their name or request.
 
         Raises:
-            SettingError: there is no such status.
+            SettingError: there is no such state.
             RunError: there is no such folder.
             CheckpointError: the database cannot be opened.
         """
@@ -435,10 +447,13 @@ class Gems:
         """Remove runs: their checkpoints, manifests and folders, and the images that no other run refers to.
 
         Raises:
+            SettingError: a name is no text; then none is removed.
             RunError: there is no such run; then none is removed.
             RunInUseError: another process is executing one of them; then none is removed.
         """
         self._require_open()
+        if wrong := [name for name in threads if not isinstance(name, str)]:
+            raise SettingError(f"{wrong[0]!r} is no name of a run: give names one by one, such as remove('a', 'b')")
         return remove_runs(self.workspace, threads)
 
     def prune(
@@ -454,10 +469,13 @@ class Gems:
             dry_run: only report what would be removed; `database_bytes` is 0 then.
 
         Raises:
+            SettingError: `older_than` is no `timedelta`.
             CheckpointError: the database cannot be opened.
             ImageStoreError: the images cannot be listed or removed.
         """
         self._require_open()
+        if not isinstance(older_than, timedelta | None):
+            raise SettingError(f"older_than={older_than!r}: give a timedelta, such as timedelta(days=30)")
         return prune_runs(self.workspace, older_than, keep_best=keep_best, unfinished=unfinished, dry_run=dry_run)
 
     def close(self) -> None:
@@ -471,6 +489,9 @@ class Gems:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"Gems(runs={str(self.workspace.folder)!r})"
 
     def _require_open(self) -> None:
         if self._closed:
@@ -537,7 +558,9 @@ class Gems:
         unknown_roles = any(role.startswith(SERVER_GRAPH) for role in manifest.nodes)
         if set(self._nodes) != set(manifest.nodes) and not (unknown_roles and self._nodes):
             swapped = ", ".join(manifest.nodes) or "none"
-            raise RunError(f"the run {thread} was started with these roles swapped: {swapped}; pass the same as nodes=")
+            raise RunError(
+                f"the run {thread} was started with these roles swapped: {swapped}; from Python, pass the same: Gems(nodes=...)"
+            )
         models = Models.choose(recorded if self._chat is None else self._chat, known.image if image is None else image)
         require_prices(manifest.context, models.options)
         compiled = [known for known, _ in [*self._graphs.values()] if known.options == models.options]

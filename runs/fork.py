@@ -170,6 +170,8 @@ def _without_experience_of_round(state: GemsState) -> GemsState:
 
 def _with_checks(state: GemsState, checks: Sequence[Check]) -> GemsState:
     """Return the state with other checks; its images are to be verified again."""
+    if wrong := [check for check in checks if not isinstance(check, Check)]:
+        raise RunError(f"{wrong[0]!r} is no check: write Check(id='c1', kind='object', question='Is there a red circle?')")
     ids = [check.id for check in checks]
     if not ids:
         raise RunError("there must be at least one check, or nothing could ever fail")
@@ -184,11 +186,13 @@ def _with_verdicts(state: GemsState, verdicts: Mapping[str, bool | None], candid
     """Return the state with other verdicts on an image of its latest round, which is to be scored again."""
     if unknown := sorted(set(verdicts) - {check.id for check in state.checks}):
         raise RunError(f"there is no check {unknown[0]}: the checks are {', '.join(check.id for check in state.checks)}")
+    if wrong := [f"{id}: {value!r}" for id, value in verdicts.items() if value not in (True, False, None)]:
+        raise RunError(f"the verdict {wrong[0]} is not understood: give True, False, or None for unknown")
     judged = best_of(state.latest) or state.latest[0]
     if candidate is not None:
         matches = [attempt for attempt in state.latest if attempt.candidate == candidate]
         if not matches:
-            raise RunError(f"round {state.round} has {len(state.latest)} images: there is no candidate {candidate}")
+            raise RunError(f"round {state.round} has {count_of(len(state.latest), 'image')}: there is no candidate {candidate}")
         judged = matches[0]
     attempts = [with_human_verdicts(a, verdicts, state.checks) if a.key == judged.key else a for a in state.attempts]
     return state.model_copy(update={"attempts": attempts})

@@ -69,7 +69,7 @@ def fork_tree_of(database: DatabaseConnection, workspace: Workspace, thread: str
             name,
             depth,
             round,
-            summaries[name].standing if name in summaries else None,
+            summaries[name].state if name in summaries else None,
             summaries[name].rounds if name in summaries else 0,
             workspace.has_page(name),
         )

@@ -16,7 +16,7 @@ from .manifest import RunManifest, config_of, read_manifest, run_names
 from .result import RunResult
 
 RunStatus = Literal["running", "accepted", "gave up", "waiting", "unfinished", "failed", "damaged"]
-"""Status of a run."""
+"""State of a run."""
 RUN_STATUSES: tuple[RunStatus, ...] = get_args(RunStatus)
 
 
@@ -43,20 +43,35 @@ class RunSummary(NamedTuple):
     """
 
     thread: str
-    standing: RunStatus
-    """Its status. "waiting": for a person's answer, see `gems show`; "unfinished": interrupted, `gems resume` resumes it; "failed":
-    ended by the error in `told`, `gems resume` tries again; "damaged": cannot be read, `told` says why."""
-    last: datetime
+    state: RunStatus
+    """Its state. "waiting": for a person's answer, see `gems show`; "unfinished": interrupted, `gems resume` resumes it; "failed":
+    ended by `error`, `gems resume` tries again; "damaged": cannot be read, `error` says why."""
+    last_step: datetime
     """When its last step ended, in UTC."""
     prompt: str = ""
     rounds: int = 0
     images: int = 0
     calls: int = 0
     cost: float | None = None
-    told: str = ""
+    error: str = ""
     """The error of a run that failed or cannot be read."""
     parent: str = ""
     """The run it was forked from."""
+
+    @property
+    def standing(self) -> RunStatus:
+        """Earlier name of `state`."""
+        return self.state
+
+    @property
+    def last(self) -> datetime:
+        """Earlier name of `last_step`."""
+        return self.last_step
+
+    @property
+    def told(self) -> str:
+        """Earlier name of `error`."""
+        return self.error
 
 
 class ListedRun(NamedTuple):
@@ -70,7 +85,7 @@ class ListedRun(NamedTuple):
 def list_runs(workspace: Workspace, state: RunStatus | None = None, find: str = "") -> list[ListedRun]:
     """Return the runs of a workspace as `Gems.list` does, with their manifests and states."""
     if state is not None and state not in RUN_STATUSES:
-        raise SettingError(f"there is no status {state!r}: choose one of {', '.join(RUN_STATUSES)}")
+        raise SettingError(f"there is no state {state!r}: choose one of {', '.join(RUN_STATUSES)}")
     if not workspace.database.exists():
         if not workspace.folder.is_dir():
             raise RunError(f"there is no folder {workspace.folder}: start a run with `gems run`, or name the folder with --runs")
@@ -80,10 +95,9 @@ def list_runs(workspace: Workspace, state: RunStatus | None = None, find: str = 
     matches = [
         entry
         for entry in listed
-        if state in (None, entry.summary.standing)
-        and find.casefold() in f"{entry.summary.thread} {entry.summary.prompt}".casefold()
+        if state in (None, entry.summary.state) and find.casefold() in f"{entry.summary.thread} {entry.summary.prompt}".casefold()
     ]
-    return sorted(matches, key=lambda entry: (entry.summary.last, entry.summary.thread))
+    return sorted(matches, key=lambda entry: (entry.summary.last_step, entry.summary.thread))
 
 
 def read_result(database: DatabaseConnection, workspace: Workspace, manifest: RunManifest) -> RunResult:
@@ -121,15 +135,15 @@ def read_entry(database: DatabaseConnection, workspace: Workspace, thread: str) 
         last = manifest.began.astimezone(UTC) if manifest.began else last
         stored = state_of(database, thread)
     except GemsError as error:
-        return ListedRun(RunSummary(thread, "damaged", last, manifest.prompt if manifest else "", told=str(error)), manifest, None)
-    standing, parent = _status_of(database, manifest, stored), manifest.parent.thread if manifest.parent else ""
-    failed = manifest.failed if standing == "failed" else ""
-    summary = RunSummary(thread, standing, last, manifest.prompt, cost=manifest.cost, told=failed, parent=parent)
+        return ListedRun(RunSummary(thread, "damaged", last, manifest.prompt if manifest else "", error=str(error)), manifest, None)
+    state, parent = _status_of(database, manifest, stored), manifest.parent.thread if manifest.parent else ""
+    failed = manifest.failed if state == "failed" else ""
+    summary = RunSummary(thread, state, last, manifest.prompt, cost=manifest.cost, error=failed, parent=parent)
     if stored is None:
         return ListedRun(summary, manifest, None)
-    state, used = stored.state, stored.state.usage.total
-    summary = summary._replace(last=stored.last, rounds=state.round, images=used.images, calls=used.calls)
-    return ListedRun(summary, manifest, state)
+    used = stored.state.usage.total
+    summary = summary._replace(last_step=stored.last, rounds=stored.state.round, images=used.images, calls=used.calls)
+    return ListedRun(summary, manifest, stored.state)
 
 
 def _status_of(database: DatabaseConnection, manifest: RunManifest, stored: StoredState | None) -> RunStatus:

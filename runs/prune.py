@@ -152,8 +152,8 @@ def _older_runs(
     allowed = {*ENDED, *(("unfinished", "failed", "waiting") if unfinished else ())}
     summaries = [summarize_run(database, workspace, name) for name in run_names(database)]
     limit = datetime.now(UTC) - older_than
-    old = [summary.thread for summary in summaries if summary.standing in allowed and summary.last < limit]
-    return old, [summary.thread for summary in summaries if summary.standing == "damaged"]
+    old = [summary.thread for summary in summaries if summary.state in allowed and summary.last_step < limit]
+    return old, [summary.thread for summary in summaries if summary.state == "damaged"]
 
 
 def preview(database: DatabaseConnection, workspace: Workspace, plan: PrunePlan) -> PruneReport:

@@ -28,11 +28,11 @@ def write_gallery(
     Args:
         out: the file; `gallery.html` in the folder of runs by default. Its links to the runs' own pages are relative.
         runs: the folder of runs, or a `Workspace`.
-        state: only runs of this status; all by default.
+        state: only runs in this state; all by default.
         find: only runs with this in their name or request.
 
     Raises:
-        SettingError: there is no such status.
+        SettingError: there is no such state.
         RunError: there is no such folder of runs.
         CheckpointError: the database cannot be opened.
         GalleryError: the file cannot be written.
@@ -77,8 +77,8 @@ def _card(
     return GalleryCard(
         thread=summary.thread,
         request=summary.prompt,
-        standing=summary.standing,
-        message=without_paths(summary.told),
+        standing=summary.state,
+        message=without_paths(summary.error),
         page=quote(Path(os.path.relpath(page, path.parent)).as_posix()) if workspace.has_page(summary.thread) else "",
         image=_best_image(best, summary.thread, workspace.images.read) if best else None,
         passed=best.score.passed if best and best.score else 0,
@@ -90,8 +90,8 @@ def _card(
         preset=name,
         changed=changed,
         models=manifest.models.names if manifest else {},
-        last=f"{summary.last:%Y-%m-%d %H:%M}",
-        when=summary.last.timestamp(),
+        last=f"{summary.last_step:%Y-%m-%d %H:%M}",
+        when=summary.last_step.timestamp(),
         parent=parent[0],
         forked_at=parent[1],
         forks=forks.get(summary.thread, 0),

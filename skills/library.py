@@ -77,8 +77,10 @@ class SkillLibrary:
         """Return a library unchanged, and folders as a library with the bundled skills.
 
         Raises:
-            SkillError: a folder does not exist.
+            SkillError: a folder does not exist, or the folders are no list.
         """
+        if isinstance(skills, str | Path):
+            raise SkillError(f"skills={str(skills)!r}: give a list of folders, such as [{str(skills)!r}]")
         return skills if isinstance(skills, SkillLibrary) else cls.load(skills or ())
 
     @property

@@ -121,7 +121,7 @@ def measure_runs(home: Workspace, runs: int, handles: int, rounds: int) -> dict[
         watch.ended.set()
         watch.join()
     client = Gems(runs=home)
-    listed = Counter(past.thread for past in client.list() if past.standing in ("accepted", "gave up"))
+    listed = Counter(past.thread for past in client.list() if past.state in ("accepted", "gave up"))
     ended = [thread for thread in listed if len(client.get(thread).attempts) == sum(models[int(thread[1:])].drawn.values())]
     return {
         "runs": runs,

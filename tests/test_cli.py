@@ -103,6 +103,7 @@ def test_the_presets_are_told_with_what_they_take(command):
     code, out, _ = command("presets")
     assert code == 0
     assert all(name in out for name in PRESETS)
+    assert "no changes" in out
     told = {one["preset"]: one for one in json.loads(command("presets", "--checks", "4", "--json")[1])}
     assert list(told) == list(PRESETS)
     assert told["best-of-n"]["images"] == {"first": 5, "worst": 5}
@@ -168,6 +169,12 @@ def test_an_error_is_one_line_that_says_what_to_do(command, args, words):
     assert len(told.splitlines()) == 1
     for word in words:
         assert word in told
+
+
+def test_the_name_of_a_run_is_printed_once_it_exists(command):
+    code, out, err = command("run", "a cat", "--thread", "t")
+    assert (code, "cannot draw" in err, out.strip()) == (2, True, "")
+    assert command("run", "a red circle", "--thread", "t")[1].split()[:2] == ["run", "t"]
 
 
 def test_debug_shows_the_traceback(command):

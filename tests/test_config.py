@@ -162,6 +162,7 @@ def test_a_model_that_no_record_can_bring_back_must_be_named(write, recorded, te
             "[image]\nsett = {}\n",
             r"image: the image model shapes has no option sett \(did you mean set\?\): its options are set, batch, wait, price",
         ),
+        ("[run]\nmax_round = 3\n", r"\.toml: run.max_round: there is no such setting; did you mean max_rounds"),
         ("colour = 'red'\n", "colour: there is no such setting; choose one of chat, image, judge, preset, roles, run"),
     ],
 )

@@ -11,6 +11,7 @@ def test_runs_are_removed_and_told(command):
     code, out, _ = command("prune", "--older-than", "0h", "--dry-run")
     assert code == 0
     assert "would be removed: a, b" in out
+    assert " rows, 1 image (" in out
     code, out, _ = command("rm", "a")
     assert code == 0
     assert out.startswith("removed: a\nfreed: ")

@@ -35,7 +35,7 @@ def test_a_stored_run_is_shown_and_resumed_with_the_wrapper_if_it_had_noise(tmp_
     assert Gems(runs=tmp_path).get("old").decision == "accept"
     nodes = {"verifier": noisy(verifier(ShapesChat(), ImageStore(tmp_path / "images").read), fp=rate)} if rate else None
     if rate:
-        with pytest.raises(RunError, match="started with these roles swapped: verifier"):
+        with pytest.raises(RunError, match=r"roles swapped: verifier; from Python, pass the same: Gems\(nodes=\.\.\.\)"):
             Gems(image=sketcher, runs=tmp_path).resume("old")
     assert Gems(image=sketcher, runs=tmp_path, nodes=nodes).resume("old").decision == "accept"
 

@@ -36,6 +36,7 @@ def test_prompts_of_ones_own(tmp_path, sketcher):
     (tmp_path / "mine.txt").write_text("a red circle\ntwo blue stars above a green square\n")
     data = fetch(Shapes(), tmp_path / "mine.txt", say=print)
     study_result = compare(make_variants(["original"]), data=data, runs=tmp_path, image=sketcher)
+    assert repr(study_result).startswith(f"StudyResult({study_result.benchmark.name}, variants: original, prompts: ")
     (result,) = study_result.results
     assert result.prompts == 2
     assert sum(len(Shapes().questions(s)) for s in study_result.samples) == 3 + 7

@@ -82,7 +82,7 @@ def test_what_the_state_cannot_take_is_refused_before_it_is_stored_and_the_run_r
     with pytest.raises(NodeError, match=error):
         run("a red circle", **options, thread="t", preset="original", nodes={role: lambda state: update})
     [listed] = Gems(**options).list(state="failed")
-    assert listed.told.startswith(f"the role {role} returned")
+    assert listed.error.startswith(f"the role {role} returned")
     node = {
         "planner": lambda state: {"draft": "a red circle"},
         "decomposer": lambda state: {"checks": [Check(id="c1", kind="object", question="Is there a red circle in the image?")]},

@@ -83,7 +83,7 @@ def test_a_state_that_no_run_has_is_told(tmp_path, make_sketcher, there):
     if there:
         run("a red circle", runs=tmp_path, image=make_sketcher(0.0))
     for look in (write_gallery, lambda runs, state: Gems(runs=runs).list(state=state)):
-        with pytest.raises(GemsError, match="there is no status 'nonsense': choose one of running, accepted, gave up, waiting"):
+        with pytest.raises(GemsError, match="there is no state 'nonsense': choose one of running, accepted, gave up, waiting"):
             look(runs=tmp_path, state="nonsense")
 
 

@@ -70,6 +70,7 @@ def test_what_is_wrong_is_refused_before_anything_is_made(tmp_path, client):
         ({"chat": "nothing:at-all"}, ModelSpecError),
         ({"image": "diffusers:./none"}, ModelSpecError),
         ({"skills": ["no-folder"]}, SkillError),
+        ({"skills": "no-folder"}, SkillError),
         ({"nodes": {"painter": len}}, NodeError),
         ({"nodes": {"verifier": None}}, NodeError),
         ({"nodes": {"verifier": 3}}, NodeError),
@@ -77,6 +78,9 @@ def test_what_is_wrong_is_refused_before_anything_is_made(tmp_path, client):
     ):
         with pytest.raises(error):
             Gems(**options)
+    with pytest.raises(SkillError, match=r"give a list of folders, such as \['no-folder'\]"):
+        gems.run(PROMPT, skills="no-folder")
+    assert repr(client) == f"Gems(runs={str(client.workspace.folder)!r})"
     with pytest.raises(SettingError):
         client.stream(PROMPT, max_rouds=3)
     with pytest.raises(RunError, match="prompt"):
@@ -127,6 +131,10 @@ def test_a_batch_yields_each_run_as_it_ends_and_an_error_ends_its_own_run_only(c
     assert isinstance(by_position[1].error, GemsError)
     assert by_position[3] == BatchResult(3, error=by_position[3].error)
     assert "prompt 3 of the batch is missing" in str(by_position[3].error)
+    [number] = client.batch([3])
+    assert "prompt 0 of the batch is missing in 3" in str(number.error)
+    with pytest.raises(SettingError, match="a batch takes a list of prompts"):
+        client.batch(PROMPT)
     with pytest.raises(SettingError, match="at least 1"):
         client.batch(rows, concurrency=0)
 

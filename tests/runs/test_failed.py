@@ -4,9 +4,10 @@ import json
 import threading
 
 import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
 from gems import Gems, GemsError, run, write_gallery
-from gems.errors import ImageModelError, ModelCallError
+from gems.errors import ImageModelError, ModelAnswerError, ModelCallError
 from gems.events import RoleEnded
 from gems.runs.write_page import refresh_page
 
@@ -39,6 +40,8 @@ def test_a_run_that_failed_says_why_and_is_tried_again(home, failing, make_sketc
     with pytest.raises(ImageModelError, match=WHY):
         run("a red circle", image=failing(2, ImageModelError(WHY)), **given)
     listed = Gems(runs=home).list(state="failed")
+    assert [(summary.thread, summary.state, summary.error, summary.images) for summary in listed] == [("t", "failed", WHY, 1)]
+    assert listed[0].last == listed[0].last_step  # an earlier name, as those below
     assert [(summary.thread, summary.standing, summary.told, summary.images) for summary in listed] == [("t", "failed", WHY, 1)]
     assert Gems(runs=home).get("t").failed == WHY
     _, out, _ = command("runs", *options(home))
@@ -46,6 +49,7 @@ def test_a_run_that_failed_says_why_and_is_tried_again(home, failing, make_sketc
     assert f"a red circle: {WHY}" in out
     _, out, _ = command("runs", "--json", *options(home))
     assert (json.loads(out)[0]["standing"], json.loads(out)[0]["told"]) == ("failed", WHY)
+    assert json.loads(out)[0]["last"] == listed[0].last_step.isoformat(timespec="seconds")
     _, out, _ = command("show", "t", *options(home))
     assert f"failed: {WHY}" in out
     assert "gems resume t" in out
@@ -118,6 +122,12 @@ def test_what_the_embedded_model_cannot_draw_leaves_no_run(home, sketcher):
 
 
 USELESS = [{"chat": "nonsense:"}, {"image": "nothing:x"}, {"max_rounds": 0}, {"prompt": " "}, {"max_cost": 1}]
+
+
+def test_a_first_answer_that_cannot_be_used_leaves_no_run(tmp_path, sketcher):
+    with pytest.raises(ModelAnswerError):
+        run("a red circle", chat=FakeListChatModel(responses=["yes"]), image=sketcher, thread="t", runs=tmp_path)
+    assert Gems(runs=tmp_path).list() == []
 
 
 @pytest.mark.parametrize("wrong", USELESS)

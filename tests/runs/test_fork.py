@@ -255,6 +255,9 @@ def test_quoted_text_that_an_edited_prompt_lost_is_put_back():
         ({"round": 1, "name": "../x"}, "cannot name a run"),
         ({"round": 1, "name": "p"}, "the run p exists already"),
         ({"round": 1, "max_roundz": 3}, "did you mean max_rounds"),
+        ({"round": 1, "promt": "x"}, "fork has no argument promt; did you mean prompt"),
+        ({"round": 1, "checks": ["Is it red?"]}, "'Is it red[?]' is no check: write Check"),
+        ({"round": 1, "verdicts": {"c1": "maybe"}}, "the verdict c1: 'maybe' is not understood: give True, False, or None"),
     ],
 )
 def test_what_cannot_be_is_told_and_nothing_is_made(tmp_path, parent, make_sketcher, edit, told):

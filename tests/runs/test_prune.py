@@ -369,6 +369,10 @@ def test_what_cannot_be_is_told_and_nothing_removed(home, make_sketcher):
     draw(home, make_sketcher, "t")
     with pytest.raises(GemsError, match="there is no run nobody: the latest are t"):
         Gems(runs=home).remove("t", "nobody")
+    with pytest.raises(GemsError, match=r"\['t'\] is no name of a run"):
+        Gems(runs=home).remove(["t"])
+    with pytest.raises(GemsError, match="older_than='30d': give a timedelta"):
+        Gems(runs=home).prune("30d")
     with pytest.raises(GemsError, match="with keep_best or with unfinished, not both"):
         Gems(runs=home).prune(ANY, keep_best=True, unfinished=True)
     assert len(Gems(runs=home).list()) == 1
