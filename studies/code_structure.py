@@ -20,7 +20,7 @@ from rich.table import Table
 from gems.terminal import Console
 
 HERE = Path(__file__).resolve().parent.parent
-UNCOUNTED = {"tests", "docs", "notebooks"}
+UNCOUNTED = {"tests", "docs", "notebooks", "build"}
 DIALECT = ("found", "told", "asked", "said", "made", "kept", "gone on with", "Tell whether", "is none")
 MOST_PARAMETERS = 8
 """Parameters that a function can have, besides `**settings`, before it is listed."""
