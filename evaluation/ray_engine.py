@@ -204,7 +204,7 @@ class RayEngine(Engine):
             code=plan.study.code,
             chat=_put_in_ray(plan.chat, "chat model"),
             variants={v.name: v for v in plan.variants},
-            prices={v.name: v.choose_models(plan.chat, plan.image).options for v in plan.variants},
+            prices={v.name: plan.models_of(v).options for v in plan.variants},
             about=about,
             painters=tuple(actors),
             store=self._store if self._store.is_shared else None,

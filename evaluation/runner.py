@@ -67,6 +67,14 @@ class StudyPlan(NamedTuple):
     """As passed by the caller: a worker on another machine creates its own."""
     image: ImageChoice
 
+    def models_of(self, variant: Variant) -> Models:
+        """Return the models of a variant: those of the study, unless it has some of its own.
+
+        Raises:
+            ModelSpecError: a spec is not understood, or a key is missing.
+        """
+        return variant.choose_models(self.chat, self.image) if variant.models else self.models
+
 
 @dataclass(frozen=True)
 class StudyExecution:
@@ -193,10 +201,7 @@ def run_study(
 def build_graphs(plan: StudyPlan, images: ImageStore, lessons: BaseStore | None = None) -> dict[str, VariantGraph]:
     """Return the graph of each variant by its name; variants without nodes, checkers and models of their own share one."""
     shared = Variant("shared").build(plan.models, images, lessons=lessons)
-    return {
-        v.name: v.build(v.choose_models(plan.chat, plan.image), images, lessons=lessons) if v.digests else shared
-        for v in plan.variants
-    }
+    return {v.name: v.build(plan.models_of(v), images, lessons=lessons) if v.digests else shared for v in plan.variants}
 
 
 class FailureLimit:

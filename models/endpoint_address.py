@@ -42,9 +42,23 @@ def is_endpoint(kind: Literal["chat", "image"], spec: str) -> bool:
         url = urlsplit(spec)
     except ValueError:  # half of an IPv6 address, for one
         return False
-    if url.username or url.password:
-        raise ModelSpecError(f"--{kind}: a key has no place in a URL; put it in the environment variable GEMS_API_KEY")
+    refuse_url_user(kind, spec, "GEMS_API_KEY")
     return url.scheme in ("http", "https") and bool(url.hostname and url.fragment)
+
+
+def refuse_url_user(kind: Literal["chat", "image"], spec: str, variable: str) -> None:
+    """Refuse the URL in a spec that holds a user's name or password: specs are recorded.
+
+    Args:
+        kind: the command-line option that the spec is of.
+        spec: of the model.
+        variable: the environment variable where a key belongs.
+
+    Raises:
+        ModelSpecError: it holds one.
+    """
+    if re.search("://[^/#?]*@", spec):
+        raise ModelSpecError(f"--{kind}: a key has no place in a URL; put it in the environment variable {variable}")
 
 
 def endpoint_key(kind: Literal["chat", "image"], spec: str, key_env: str | None) -> tuple[str, str]:
@@ -59,9 +73,25 @@ def endpoint_key(kind: Literal["chat", "image"], spec: str, key_env: str | None)
         ModelSpecError: the key is missing.
     """
     of_openai = spec.startswith("openai:")
-    variable = key_env or ("OPENAI_API_KEY" if of_openai else "GEMS_API_KEY")
+    return find_key(kind, spec, key_env, "OPENAI_API_KEY" if of_openai else "GEMS_API_KEY", required=of_openai)
+
+
+def find_key(kind: Literal["chat", "image"], spec: str, key_env: str | None, usual: str, *, required: bool) -> tuple[str, str]:
+    """Return the environment variable that holds a key, and the key, empty where it is not required and there is none.
+
+    Args:
+        kind: the command-line option that the spec is of.
+        spec: of the model.
+        key_env: environment variable that the options name; the key is required then.
+        usual: the environment variable by default.
+        required: whether the backend needs a key in any case.
+
+    Raises:
+        ModelSpecError: the key is missing.
+    """
+    variable = key_env or usual
     key = read_key(variable)
-    if not key and (of_openai or key_env):
+    if not key and (required or key_env):
         raise ModelSpecError(f"--{kind} {spec} needs a key: set {variable}")
     return variable, key
 

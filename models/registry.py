@@ -97,9 +97,10 @@ class Models(NamedTuple):
             if isinstance(choice, BaseChatModel):
                 return choice
             options = _chat_options(choice)
-            if options.key() not in by_key:
-                by_key[options.key()] = chat_model(options)
-            return by_key[options.key()]
+            key = options.key()
+            if key not in by_key:
+                by_key[key] = chat_model(options)
+            return by_key[key]
 
         models = {role: chat_of(choice) for role, choice in by_role.items()}
         chat_options = {role: _without_folder(_chat_options(choice)) for role, choice in by_role.items()}

@@ -68,7 +68,6 @@ def _run_history(result: RunResult, database: DatabaseConnection, workspace: Wor
     swapped = "refiner" in manifest.nodes  # what a swapped refiner reads is not known
     return replace(
         result.history,
-        failed=manifest.failed,
         began=manifest.began,
         parent=(manifest.parent.thread, manifest.parent.round) if manifest.parent else None,
         steps=steps_of(checkpoints),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import ssl
 import threading
 import time
@@ -24,10 +23,10 @@ import httpx2
 from PIL import Image
 from pydantic import Field
 
-from ...errors import ImageModelError, ImageRefusedError, ModelSpecError
-from ...privacy import host_of, read_key, redact, refuse_secrets, without_hosts
+from ...errors import ImageModelError, ImageRefusedError
+from ...privacy import host_of, redact, refuse_secrets, without_hosts
 from ..concurrency_limit import call_limit_of
-from ..endpoint_address import redirect_problem
+from ..endpoint_address import find_key, redirect_problem, refuse_url_user
 from ..http import UNCOMPRESSED, GuardedClient, OversizedAnswerError
 from ..negotiation import Negotiation, ServerError, call_adapting, negotiation_with, parse_error
 from ..options import ImageOptions
@@ -59,11 +58,7 @@ class HttpImageOptions(ImageOptions):
         Raises:
             ModelSpecError: the key is missing.
         """
-        variable = self.key_env or self.key_variable
-        key = read_key(variable)
-        if not key and (self.key_required or self.key_env):
-            raise ModelSpecError(f"--image {self.model} needs a key: set {variable}")
-        return variable, key
+        return find_key("image", self.model, self.key_env, self.key_variable, required=self.key_required)
 
 
 class HttpImage(ImageModel):
@@ -94,10 +89,7 @@ class HttpImage(ImageModel):
 
     def __init__(self, options: HttpImageOptions, url: str, name: str) -> None:
         refuse_secrets("image", options.model, options.model_dump(exclude={"key_env"}))
-        if re.search("://[^/#?]*@", options.model):
-            raise ModelSpecError(
-                f"--image: a key has no place in a URL; put it into the environment variable {options.key_variable}"
-            )
+        refuse_url_user("image", options.model, options.key_variable)
         self.name, self.parallel, self.options = name, options.in_flight, options
         self.url, self.host = url, host_of(url)
         self._key_env, self._key = options.api_key()
@@ -243,7 +235,7 @@ class HttpImage(ImageModel):
         response = self.answer(method, path, self.options.retries, **content)
         if response.is_success:
             return response
-        detail = parse_error(_body_of(response))
+        detail = parse_error(body_of(response))
         raise ImageRefusedError(redact(self._problem(response, detail), self._key), response.status_code, detail)
 
     def answer(self, method: str, path: str, retries: int, **content: Any) -> httpx2.Response:
@@ -340,7 +332,8 @@ def _asked_delay(headers: httpx2.Headers) -> float:
         return 0.0
 
 
-def _body_of(response: httpx2.Response) -> object:
+def body_of(response: httpx2.Response) -> object:
+    """Return the body of an answer as JSON, or as text where it is none."""
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from ...errors import ImageModelError, is_of_the_run
 from ..endpoint_address import OPENAI_URL, endpoint_key, is_endpoint, is_openai
 from . import images_api_dialects
 from .base import ImageRequest
-from .http_image import HttpImage, HttpImageOptions
+from .http_image import HttpImage, HttpImageOptions, body_of
 from .images_api_dialects import OPENAI, OPTIONAL, OTHER, PROVIDERS, RESERVED, Provider
 
 CARD_TIMEOUT = 10.0
@@ -149,13 +148,11 @@ class EndpointImage(HttpImage):
         """Return the models that the server lists, empty where it has no list, None where it does not answer now."""
         try:
             response = self.answer("GET", "/models", 0, timeout=min(CARD_TIMEOUT, self.options.timeout))
-            if response.status_code >= 500:
-                return None  # it may be starting still
-            answer = json.loads(response.content)
         except ImageModelError:
             return None
-        except (ValueError, RecursionError):
-            return []
+        if response.status_code >= 500:
+            return None  # it may be starting still
+        answer = body_of(response)
         cards = answer.get("data") if isinstance(answer, dict) else None
         return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
 
